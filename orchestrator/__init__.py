@@ -1,0 +1,1 @@
+"""Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""

@@ -1,0 +1,49 @@
+"""The injected clock: the only way the framework learns the time or waits."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time as the framework sees it; `orchestrator.testing.FakeClock` is the other implementation."""
+
+    def time(self) -> float:
+        """Seconds since the epoch: for people and for records, never for a decision."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary point, never going back: for durations and deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    async def wait_for(self, awaitable: Awaitable[T], seconds: float | None) -> T:
+        """The result of `awaitable`; cancels it and raises `TimeoutError` after `seconds`."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary point."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    async def wait_for(self, awaitable: Awaitable[T], seconds: float | None) -> T:
+        """The result of `awaitable`, or `TimeoutError`."""
+        async with asyncio.timeout(seconds):
+            return await awaitable

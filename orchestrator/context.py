@@ -1,0 +1,61 @@
+"""`RunContext`: what a tool may ask of the run that calls it."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
+
+if TYPE_CHECKING:
+    from .goal import Goal
+    from .outcome import Outcome
+
+Deps = TypeVar("Deps", default=Any)
+
+
+class RunContext(ABC, Generic[Deps]):
+    """Handed to a tool through a parameter annotated `RunContext` (or `RunContext[MyDeps]`); it is no need."""
+
+    deps: Deps
+    """What the user gave as `Orchestrator(deps=...)`. Never stored, never shown."""
+
+    run_id: str
+    """The run that this call belongs to."""
+
+    tool: str
+    """The name of the tool that is being called."""
+
+    attempt: int
+    """Which attempt of the step this is, from 1."""
+
+    idempotency_key: str
+    """A key that stays the same over the retries of this step, and after a crash."""
+
+    usage: Counter[str]
+    """What the call used (tokens, pages, rows): add to it; `cost` functions and `Outcome.usage` read it."""
+
+    @abstractmethod
+    async def reach(
+        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> "Outcome[Any]":
+        """Run a child goal in the same graph: own values; shared budget, deadline and health; a child span.
+
+        After a crash a finished child is not run again: its id is made of parent, step and `key`, which by default is
+        a hash of goal and inputs. Raises `Refused` when the same goal with equal inputs is already open above.
+        """
+
+    @abstractmethod
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person: the run waits, and this returns the answer once `orc.resume(run_id, answer)` gave one.
+
+        The tool is called again from its top when the answer is there, so ask before doing anything.
+        """
+
+    @abstractmethod
+    def report(self, progress: Any) -> None:
+        """Stream progress (a fraction, a message, a token) to `orc.stream` and the terminal. Never stored."""
+
+    @abstractmethod
+    def charge(self, usd: float) -> None:
+        """Add US dollars to what this call has cost. Raises `ValueError` for a negative or non-finite amount."""

@@ -1,0 +1,114 @@
+"""The words of the framework as string enums, and the small types everything shares."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+Values = Mapping[str, Any]
+"""Values of a run by key."""
+
+START: Final = "START"
+"""The place where a run begins: `orc.connect(START, tool)` makes an entry."""
+
+
+class NotDone:
+    """The type of `NOT_DONE`, which `reconcile` returns when an uncertain effect did not take place."""
+
+    _instance: "NotDone | None" = None
+
+    def __new__(cls) -> "NotDone":
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "NOT_DONE"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOT_DONE: Final = NotDone()
+"""What `reconcile` returns when it knows that the effect did not take place."""
+
+
+class Effect(StrEnum):
+    """What a tool does to the world."""
+
+    READ = "read"
+    WRITE = "write"
+    IRREVERSIBLE = "irreversible"
+
+
+class Status(StrEnum):
+    """Where a run stands. `reached`, `demoted` and `escalated` are ends; runs only move forward."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    REACHED = "reached"
+    DEMOTED = "demoted"
+    ESCALATED = "escalated"
+
+    @property
+    def ended(self) -> bool:
+        """Whether a run in this status is over."""
+        return self in (Status.REACHED, Status.DEMOTED, Status.ESCALATED)
+
+
+class DecisionKind(StrEnum):
+    """What was decided."""
+
+    ROUTE = "route"
+    SELECT = "select"
+    BRANCH = "branch"
+    RETRY = "retry"
+    REROUTE = "reroute"
+    RECONCILE = "reconcile"
+    COMPENSATE = "compensate"
+    DEMOTE = "demote"
+    ESCALATE = "escalate"
+    RESUME = "resume"
+    HALT = "halt"
+
+
+ANSWERING: Final = frozenset(
+    {
+        DecisionKind.RETRY,
+        DecisionKind.REROUTE,
+        DecisionKind.RECONCILE,
+        DecisionKind.DEMOTE,
+        DecisionKind.ESCALATE,
+        DecisionKind.HALT,
+    }
+)
+"""The kinds of decision that answer a failure."""
+
+
+class FailureKind(StrEnum):
+    """The class of a failure: what it says about the tool, and what may be done next."""
+
+    TRANSIENT = "transient"
+    OUTAGE = "outage"
+    INVALID_OUTPUT = "invalid_output"
+    REFUSAL = "refusal"
+    CALLER_ERROR = "caller_error"
+    AMBIGUOUS = "ambiguous"
+    BUG = "bug"
+
+
+class CircuitState(StrEnum):
+    """State of a tool's circuit."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class SignalAction(StrEnum):
+    """What a monitor's signal does to its target."""
+
+    NONE = "none"
+    REWEIGHT = "reweight"
+    FORBID = "forbid"
+    APPROVE = "approve"
+    HALT = "halt"
