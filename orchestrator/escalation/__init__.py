@@ -1,0 +1,42 @@
+"""Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
+
+from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
+from .demote import Demote
+from .human import AskHuman, Notify
+from .ladder import Asked, Climb, Consulting, Refusal, Reply, Rung, check_ladder, climb, rung_name
+from .options import Hole, Option, options_for
+from .question import Question, accepted, answer, unanswered
+from .registry import RUNGS, ladder_from
+from .resolution import Resolution, ResolutionKind
+
+__all__ = [
+    "ANSWER",
+    "MODEL_RIGHTS",
+    "PERSON_RIGHTS",
+    "RUNGS",
+    "AskHuman",
+    "Asked",
+    "Climb",
+    "Consulting",
+    "Demote",
+    "Hole",
+    "Notify",
+    "Option",
+    "Question",
+    "Refusal",
+    "Reply",
+    "Resolution",
+    "ResolutionKind",
+    "Rung",
+    "Validate",
+    "accepted",
+    "admit",
+    "answer",
+    "check_ladder",
+    "climb",
+    "ladder_from",
+    "options_for",
+    "rights_of",
+    "rung_name",
+    "unanswered",
+]

@@ -1,0 +1,211 @@
+"""Climbing: asking one rung after another, admitting or refusing what each answers, and recording all of it."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.errors import DefinitionError
+from orchestrator.route import Impasse
+
+from .admissibility import Validate, check, rights_of
+from .cleaning import clean
+from .question import Question
+from .resolution import Resolution
+
+Rung = Callable[[Impasse], Awaitable[Resolution | Question | None]]
+"""An async callable: a resolution, a question for a person, or `None` to leave it to the next rung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What asking one rung took and gave."""
+
+    rung: str
+    answered: str = ""
+    """What it answered, in a few words; empty when it passed."""
+    model: str = ""
+    """The model that answered, or that was asked last."""
+    calls: int = 0
+    """Model calls, repairs not counted."""
+    repairs: int = 0
+    """Further calls to repair malformed output."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    """US dollars."""
+    seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+    """What went wrong on the way: time-outs, errors of the model's server, malformed answers."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that was not admitted."""
+
+    rung: str
+    reason: str
+    resolution: Resolution | None = None
+    """What was answered, where it was a resolution at all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records: without the value that was provided."""
+        made = self.resolution.to_json(content=False) if self.resolution else None
+        return {"rung": self.rung, "reason": self.reason, "resolution": made}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a rung that counts its calls gives: its answer, and what asking took."""
+
+    answer: Any
+    """A `Resolution`, a `Question` or `None`; anything else is refused."""
+    asked: Asked
+    refused: tuple[Refusal, ...] = ()
+
+
+@runtime_checkable
+class Consulting(Protocol):
+    """A rung that says what asking took; it is consulted instead of called."""
+
+    async def consult(self, impasse: Impasse, *, validate: Validate | None = None, clock: Clock | None = None) -> Reply:
+        """Answer the impasse. Problems are told in the reply, not raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Where the ladder led."""
+
+    resolution: Resolution | None = None
+    """What was admitted; `None` when nothing was, or while a question waits."""
+    question: Question | None = None
+    """What the run waits for."""
+    by: str = ""
+    """The rung that answered or asks."""
+    asked: tuple[Asked, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    next_rung: int = 0
+    """Where to go on when the question gets no admissible answer: `climb(..., start_at=next_rung)`."""
+
+    @property
+    def calls(self) -> int:
+        """Control-plane calls of a model, repairs not counted."""
+        return sum(asked.calls for asked in self.asked)
+
+    @property
+    def repairs(self) -> int:
+        """Further calls that repaired malformed output."""
+        return sum(asked.repairs for asked in self.asked)
+
+    @property
+    def usd(self) -> float:
+        """US dollars that asking cost."""
+        return sum(asked.usd for asked in self.asked)
+
+
+def _ignore(event: Asked | Refusal) -> None:
+    del event
+
+
+def rung_name(rung: object) -> str:
+    """A rung's name: its `.name`, else what it is called in the code."""
+    name = getattr(rung, "name", None)
+    if isinstance(name, str) and name:
+        return name
+    return str(getattr(rung, "__name__", None) or type(rung).__name__)
+
+
+def check_ladder(rungs: Iterable[Any]) -> tuple[Rung, ...]:
+    """The ladder, when every rung can be asked. Raises `DefinitionError` otherwise."""
+    ladder = tuple(rungs)
+    for rung in ladder:
+        if not callable(rung) or inspect.isclass(rung):
+            hint = f" Did you mean {rung.__name__}()?" if inspect.isclass(rung) else ""
+            raise DefinitionError(f"A rung is an async callable (Impasse) -> Resolution | None, not {rung!r}.{hint}")
+        rights_of(rung)
+    return ladder
+
+
+async def climb(
+    ladder: Sequence[Rung],
+    impasse: Impasse,
+    *,
+    validate: Validate | None = None,
+    on_event: Callable[[Asked | Refusal], None] | None = None,
+    start_at: int = 0,
+    timeout: float | None = None,
+    clock: Clock | None = None,
+) -> Climb:
+    """Ask the rungs in order until one gives an admissible resolution or a question.
+
+    `validate` makes a provided value the key's type or raises; `on_event` is told of every rung asked and every
+    refusal, as it happens; `timeout` is in seconds per rung. A rung that raises, takes too long or answers
+    inadmissibly is recorded and passed over. Only cancellation leaves this function as an exception.
+    """
+    clock = clock or SystemClock()
+    asked: list[Asked] = []
+    refused: list[Refusal] = []
+    tell = on_event or _ignore
+    for place in range(start_at, len(ladder)):
+        rung = ladder[place]
+        reply = await _ask(rung, impasse, validate, clock, timeout)
+        asked.append(reply.asked)
+        tell(reply.asked)
+        resolution, question, turned_down = _admitted(rung, reply, impasse, validate)
+        for refusal in turned_down:
+            refused.append(refusal)
+            tell(refusal)
+        if resolution is not None or question is not None:
+            return Climb(resolution, question, rung_name(rung), tuple(asked), tuple(refused), place + 1)
+    return Climb(asked=tuple(asked), refused=tuple(refused), next_rung=len(ladder))
+
+
+async def _ask(rung: Rung, impasse: Impasse, validate: Validate | None, clock: Clock, timeout: float | None) -> Reply:
+    name = rung_name(rung)
+    began = clock.monotonic()
+    try:
+        reply = await clock.wait_for(_reply(rung, impasse, validate, clock), timeout)
+    except TimeoutError:
+        problem = "took too long" if timeout is None else f"took longer than {timeout:g} seconds"
+        return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
+    except Exception as error:
+        problem = clean(f"{type(error).__name__}: {error}")
+        return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
+    return replace(reply, asked=replace(reply.asked, rung=name, seconds=clock.monotonic() - began))
+
+
+async def _reply(rung: Any, impasse: Impasse, validate: Validate | None, clock: Clock) -> Reply:
+    if isinstance(rung, Consulting):
+        return await rung.consult(impasse, validate=validate, clock=clock)
+    made: Any = rung(impasse)
+    if inspect.isawaitable(made):
+        made = await made  # a plain function does as well
+    return Reply(made, Asked(rung_name(rung)))
+
+
+def _admitted(
+    rung: Rung, reply: Reply, impasse: Impasse, validate: Validate | None
+) -> tuple[Resolution | None, Question | None, tuple[Refusal, ...]]:
+    name = rung_name(rung)
+    made = reply.answer
+    if made is None:
+        return None, None, reply.refused
+    if isinstance(made, Question):
+        return None, made, reply.refused
+    if not isinstance(made, Resolution):
+        reason = f"it answered with a {type(made).__name__}, not a Resolution"
+        return None, None, (*reply.refused, Refusal(name, reason))
+    taken, refused = check(made, impasse, rights_of(rung), asked_by=name, validate=validate)
+    if refused is not None:
+        return None, None, (*reply.refused, Refusal(name, clean(refused), made))
+    return (taken if taken.by else replace(taken, by=name)), None, reply.refused
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

@@ -1,0 +1,94 @@
+"""The numbered list of admissible resolutions: what a model or a person chooses from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.route import Impasse
+
+from .admissibility import ANSWER, is_person, keys_to_provide, longest_wait, open_kinds, tools_to_allow
+from .cleaning import clean
+from .resolution import Resolution, ResolutionKind
+
+
+class Hole(StrEnum):
+    """What an option still needs from whoever chooses it."""
+
+    NONE = "none"
+    VALUE = "value"
+    """A value of the key's type."""
+    SECONDS = "seconds"
+    """A positive number of seconds."""
+    AMOUNT = "amount"
+    """A positive number to add to a limit of the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One admissible resolution, complete but for its hole."""
+
+    resolution: Resolution
+    text: str
+    """What it does, for people and models."""
+    hole: Hole = Hole.NONE
+    unit: str = ""
+    """For an amount: `usd`, `seconds` or `calls`."""
+
+    @property
+    def kind(self) -> ResolutionKind:
+        """What it does."""
+        return self.resolution.kind
+
+    def fill(self, value: Any, message: str = "") -> Resolution:
+        """The resolution with its hole filled. A value for an option that has no hole is ignored."""
+        made = replace(self.resolution, message=message)
+        match self.hole:
+            case Hole.NONE:
+                return made
+            case Hole.VALUE:
+                return replace(made, value=value)
+            case Hole.SECONDS:
+                return replace(made, seconds=value)
+            case Hole.AMOUNT:
+                return replace(made, **{self.unit: value})
+
+
+def options_for(impasse: Impasse, rights: frozenset[ResolutionKind]) -> tuple[Option, ...]:
+    """Every admissible resolution for somebody with these rights, in a fixed order; giving up is the last."""
+    open_to = open_kinds(impasse, rights)
+    return tuple(option for option in _all(impasse, rights) if option.kind in open_to)
+
+
+def _all(impasse: Impasse, rights: frozenset[ResolutionKind]) -> Iterator[Option]:
+    for offer in impasse.offers:
+        if offer.price is not None:
+            name = " + ".join(offer.goal)
+            yield Option(Resolution.demote(offer.goal), f"take the lesser goal {name} (price {offer.price:.6g} USD)")
+    yield from _approvals(impasse)
+    for key in keys_to_provide(impasse, rights):
+        text = "give the answer" if key == ANSWER and impasse.kind == "question" else f"provide a value for {key}"
+        yield Option(Resolution.provide(key, None), text, Hole.VALUE)
+    longest = longest_wait(impasse)
+    if longest > 0:
+        for blame in impasse.blame:
+            text = f"wait for {blame.tool}, then try again (at most {longest:g} seconds)"
+            yield Option(Resolution.wait(blame.tool, 0), text, Hole.SECONDS)
+    if is_person(rights):
+        for limit in ("usd", "seconds", "calls"):
+            if limit in impasse.budget_left:
+                unit = {"usd": "US dollars"}.get(limit, limit)
+                yield Option(Resolution.raise_budget(), f"raise the budget by some {unit}", Hole.AMOUNT, limit)
+    yield Option(Resolution.stop(), "undo what can be undone, and stop")
+
+
+def _approvals(impasse: Impasse) -> Iterator[Option]:
+    if impasse.subject is not None:
+        yield Option(Resolution.approve(impasse.subject), f"approve {clean(impasse.subject, 80)}")
+    if impasse.kind == "approval":
+        return  # allowing it is the same as approving it
+    for tool in tools_to_allow(impasse):
+        name = clean(tool, 80)
+        uncertain = impasse.kind == "ambiguous"
+        text = f"{name} did not happen: try it again" if uncertain else f"use {name} although it is not allowed now"
+        yield Option(Resolution.allow(tool), text)

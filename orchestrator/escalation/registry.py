@@ -1,0 +1,30 @@
+"""Rungs by name, for policy files."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from orchestrator.errors import DefinitionError, nearest
+
+from .demote import Demote
+from .human import AskHuman
+from .ladder import Rung
+
+RUNGS: Final[dict[str, Callable[[], Rung]]] = {"demote": Demote, "ask_human": AskHuman}
+"""Name -> what makes the rung. Add your own to use it in policy files."""
+
+
+def ladder_from(names: Iterable[str | Rung], rungs: Mapping[str, Callable[[], Rung]] | None = None) -> tuple[Rung, ...]:
+    """The ladder that a policy file names; rungs themselves may stand among the names.
+
+    Raises `DefinitionError` for a name that is not registered.
+    """
+    known = RUNGS if rungs is None else rungs
+    return tuple(_rung(item, known) for item in names)
+
+
+def _rung(item: str | Rung, known: Mapping[str, Callable[[], Rung]]) -> Rung:
+    if not isinstance(item, str):
+        return item
+    if item not in known:
+        raise DefinitionError(f"There is no rung {item!r}.{nearest(item, known)} Known: {', '.join(sorted(known))}.")
+    return known[item]()
