@@ -3,7 +3,8 @@
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
 from .demote import Demote
 from .human import AskHuman, Notify
-from .ladder import Asked, Climb, Consulting, Refusal, Reply, Rung, check_ladder, climb, rung_name
+from .ladder import Asked, Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
+from .model import AskModel
 from .options import Hole, Option, options_for
 from .question import Question, accepted, answer, unanswered
 from .registry import RUNGS, ladder_from
@@ -15,11 +16,13 @@ __all__ = [
     "PERSON_RIGHTS",
     "RUNGS",
     "AskHuman",
+    "AskModel",
     "Asked",
     "Climb",
     "Consulting",
     "Demote",
     "Hole",
+    "Means",
     "Notify",
     "Option",
     "Question",

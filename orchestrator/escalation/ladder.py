@@ -1,9 +1,9 @@
 """Climbing: asking one rung after another, admitting or refusing what each answers, and recording all of it."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol, runtime_checkable
 
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import DefinitionError
@@ -14,6 +14,8 @@ from .cleaning import clean
 from .question import Question
 from .resolution import Resolution
 
+GRACE: Final = 1.0
+"""Seconds that a rung which keeps to the time itself gets beyond it."""
 Rung = Callable[[Impasse], Awaitable[Resolution | Question | None]]
 """An async callable: a resolution, a question for a person, or `None` to leave it to the next rung."""
 
@@ -28,9 +30,11 @@ class Asked:
     model: str = ""
     """The model that answered, or that was asked last."""
     calls: int = 0
-    """Model calls, repairs not counted."""
+    """Model calls, repairs not counted: 1 when a model was asked, whichever of several it was."""
     repairs: int = 0
     """Further calls to repair malformed output."""
+    attempts: int = 0
+    """Requests sent for all of that: fallbacks to other models, and requests that failed, included."""
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
@@ -60,6 +64,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Means:
+    """What a run lends to a rung that is consulted."""
+
+    validate: Validate | None = None
+    """Makes a provided value the key's type, or raises."""
+    clock: Clock = field(default_factory=SystemClock)
+    timeout: float | None = None
+    """Seconds that the consultation may take."""
+    contents: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Values at hand that may be shown, redacted by the run; a rung shows them only when it was told to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What a rung that counts its calls gives: its answer, and what asking took."""
 
@@ -73,8 +90,8 @@ class Reply:
 class Consulting(Protocol):
     """A rung that says what asking took; it is consulted instead of called."""
 
-    async def consult(self, impasse: Impasse, *, validate: Validate | None = None, clock: Clock | None = None) -> Reply:
-        """Answer the impasse. Problems are told in the reply, not raised."""
+    async def consult(self, impasse: Impasse, means: Means) -> Reply:
+        """Answer the impasse within the time it is lent. Problems are told in the reply, not raised."""
         ...
 
 
@@ -139,25 +156,27 @@ async def climb(
     validate: Validate | None = None,
     on_event: Callable[[Asked | Refusal], None] | None = None,
     start_at: int = 0,
-    timeout: float | None = None,
-    clock: Clock | None = None,
+    means: Means | None = None,
 ) -> Climb:
     """Ask the rungs in order until one gives an admissible resolution or a question.
 
-    `validate` makes a provided value the key's type or raises; `on_event` is told of every rung asked and every
-    refusal, as it happens; `timeout` is in seconds per rung. A rung that raises, takes too long or answers
-    inadmissibly is recorded and passed over. Only cancellation leaves this function as an exception.
+    `validate` makes a provided value the key's type, or raises; `means` are what the run lends: its clock, a time limit
+    per rung, values that may be shown; `on_event` is told of every rung asked and every refusal, as it happens;
+    `start_at` goes on after a question. A rung that raises, takes longer than `means.timeout` or the time that is left
+    to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an exception.
     """
-    clock = clock or SystemClock()
+    lent = _within_budget(means or Means(validate), impasse)
+    if validate is not None:
+        lent = replace(lent, validate=validate)
     asked: list[Asked] = []
     refused: list[Refusal] = []
     tell = on_event or _ignore
     for place in range(start_at, len(ladder)):
         rung = ladder[place]
-        reply = await _ask(rung, impasse, validate, clock, timeout)
+        reply = await _ask(rung, impasse, lent)
         asked.append(reply.asked)
         tell(reply.asked)
-        resolution, question, turned_down = _admitted(rung, reply, impasse, validate)
+        resolution, question, turned_down = _admitted(rung, reply, impasse, lent.validate)
         for refusal in turned_down:
             refused.append(refusal)
             tell(refusal)
@@ -166,27 +185,44 @@ async def climb(
     return Climb(asked=tuple(asked), refused=tuple(refused), next_rung=len(ladder))
 
 
-async def _ask(rung: Rung, impasse: Impasse, validate: Validate | None, clock: Clock, timeout: float | None) -> Reply:
-    name = rung_name(rung)
+def _within_budget(means: Means, impasse: Impasse) -> Means:
+    left = impasse.budget_left.get("seconds")
+    if left is None or impasse.kind == "budget":
+        return means
+    return replace(means, timeout=left if means.timeout is None else min(left, means.timeout))
+
+
+async def _ask(rung: Rung, impasse: Impasse, means: Means) -> Reply:
+    name, clock = rung_name(rung), means.clock
+    # a rung that is consulted keeps to the time itself, so that what it spent is not lost
+    grace = GRACE if isinstance(rung, Consulting) else 0.0
+    limit = None if means.timeout is None else max(0.0, means.timeout) + grace
     began = clock.monotonic()
     try:
-        reply = await clock.wait_for(_reply(rung, impasse, validate, clock), timeout)
+        reply = await clock.wait_for(_reply(rung, impasse, means), limit)
     except TimeoutError:
-        problem = "took too long" if timeout is None else f"took longer than {timeout:g} seconds"
+        problem = "took too long" if limit is None else f"took longer than {limit:g} seconds"
         return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
     except Exception as error:
         problem = clean(f"{type(error).__name__}: {error}")
         return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
-    return replace(reply, asked=replace(reply.asked, rung=name, seconds=clock.monotonic() - began))
+    asked = replace(reply.asked, rung=name, seconds=clock.monotonic() - began, answered=_told(reply.answer))
+    return replace(reply, asked=asked)
 
 
-async def _reply(rung: Any, impasse: Impasse, validate: Validate | None, clock: Clock) -> Reply:
+async def _reply(rung: Any, impasse: Impasse, means: Means) -> Reply:
     if isinstance(rung, Consulting):
-        return await rung.consult(impasse, validate=validate, clock=clock)
+        return await rung.consult(impasse, means)
     made: Any = rung(impasse)
     if inspect.isawaitable(made):
         made = await made  # a plain function does as well
     return Reply(made, Asked(rung_name(rung)))
+
+
+def _told(answer: Any) -> str:
+    if isinstance(answer, Resolution):
+        return clean(answer.text)
+    return "a question" if isinstance(answer, Question) else ""
 
 
 def _admitted(

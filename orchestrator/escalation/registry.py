@@ -1,5 +1,6 @@
 """Rungs by name, for policy files."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -8,8 +9,23 @@ from orchestrator.errors import DefinitionError, nearest
 from .demote import Demote
 from .human import AskHuman
 from .ladder import Rung
+from .model import AskModel
 
-RUNGS: Final[dict[str, Callable[[], Rung]]] = {"demote": Demote, "ask_human": AskHuman}
+MODEL_VARIABLE: Final = "ORCHESTRATOR_MODEL"
+"""The environment variable that names the model of `ask_model`, or several, separated by commas, best first."""
+
+
+def _ask_model() -> Rung:
+    names = [name.strip() for name in os.environ.get(MODEL_VARIABLE, "").split(",") if name.strip()]
+    if not names:
+        raise DefinitionError(
+            f"The rung 'ask_model' needs a model: set {MODEL_VARIABLE}, for instance to openai:gpt-5-mini, "
+            "or pass escalation=[AskModel(model)]."
+        )
+    return AskModel(names)
+
+
+RUNGS: Final[dict[str, Callable[[], Rung]]] = {"demote": Demote, "ask_model": _ask_model, "ask_human": AskHuman}
 """Name -> what makes the rung. Add your own to use it in policy files."""
 
 

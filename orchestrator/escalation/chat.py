@@ -1,0 +1,101 @@
+"""Asking a chat model for a choice, in the best way that it can: a tool call, a JSON schema, or plain JSON."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from .prompt import TOOL_DESCRIPTION, TOOL_NAME
+from .reading import RawAnswer
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+
+
+class Mode(StrEnum):
+    """How a model is asked for structured output."""
+
+    TOOL = "tool"
+    SCHEMA = "schema"
+    JSON = "json"
+
+
+NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
+"""HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
+
+
+def best_mode(model: "BaseChatModel") -> Mode:
+    """What a model can, as far as it says: its profile, and whether its class binds tools at all."""
+    from langchain_core.language_models import BaseChatModel
+
+    profile: Mapping[str, Any] = getattr(model, "profile", None) or {}
+    binds = type(model).bind_tools is not BaseChatModel.bind_tools
+    if binds and profile.get("tool_calling", True):
+        return Mode.TOOL
+    if profile.get("structured_output", False):
+        return Mode.SCHEMA
+    return Mode.JSON
+
+
+async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: Mode) -> "AIMessage":
+    """One request. Raises whatever the model's client raises."""
+    messages = [("system", system), ("human", user)]
+    if mode is Mode.TOOL:
+        tool = {
+            "type": "function",
+            "function": {"name": TOOL_NAME, "description": TOOL_DESCRIPTION, "parameters": schema},
+        }
+        answer: AIMessage = await model.bind_tools([tool], tool_choice=TOOL_NAME).ainvoke(messages)
+        return answer
+    if mode is Mode.SCHEMA:
+        structured: Any = model.with_structured_output(schema, method="json_schema", include_raw=True)
+        both: dict[str, Any] = await structured.ainvoke(messages)
+        raw: AIMessage = both["raw"]
+        return raw
+    return await model.ainvoke(messages)
+
+
+def raw_answer(message: "AIMessage") -> RawAnswer:
+    """What the message holds: calls of the answering tool, well formed or not, and its text."""
+    calls: list[Any] = [call["args"] for call in message.tool_calls if call["name"] == TOOL_NAME]
+    calls += [call["args"] or "" for call in message.invalid_tool_calls if call["name"] == TOOL_NAME]
+    return RawAnswer(tuple(calls), _text(message))
+
+
+def tokens(message: "AIMessage") -> tuple[int, int]:
+    """Input and output tokens; 0 where the server did not say."""
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    return int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status in an error of a model's client."""
+    for holder in (error, getattr(error, "response", None)):
+        status = getattr(holder, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Seconds that a server asked to wait (RFC 9110, section 10.2.3); dates are not read."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", None)
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def turned_down(error: BaseException, mode: Mode) -> bool:
+    """Whether the request failed for the way it asked in, so that a simpler way may succeed."""
+    if mode is Mode.JSON:
+        return False
+    return isinstance(error, NotImplementedError | TypeError) or status_of(error) in NOT_SUPPORTED
+
+
+def _text(message: "AIMessage") -> str:
+    content: Any = message.content
+    if isinstance(content, str):
+        return content
+    parts: Sequence[Any] = content
+    return "".join(str(p.get("text", "")) if isinstance(p, Mapping) else str(p) for p in parts)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
