@@ -1,0 +1,133 @@
+"""One circuit: a pure state machine that takes the time and a random draw, and never asks for either.
+
+closed --(failures in a row, or their rate with enough evidence)--> open
+open --(its time is over)--> half open: one probe at a time
+half open --(the probe succeeds)--> closed, ramping up;  --(it fails)--> open for twice as long
+tripped by hand: open until restored by hand
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from orchestrator.policy import Circuit as CircuitPolicy
+from orchestrator.types import CircuitState
+
+from .evidence import Evidence
+
+_MAX_DOUBLINGS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """The state of one circuit; times are monotonic seconds."""
+
+    state: CircuitState = CircuitState.CLOSED
+    consecutive: int = 0
+    """Failures in a row."""
+    window: Evidence = field(default_factory=Evidence)
+    """Evidence since it last closed, for the rate."""
+    opened_at: float | None = None
+    probe_at: float | None = None
+    """When the open time is over."""
+    openings: int = 0
+    """Times it opened without closing in between: the back-off doubles with each."""
+    manual: bool = False
+    reason: str = ""
+    owner: str | None = None
+    """Who holds the probe."""
+    owner_until: float = 0.0
+    """When the probe's lease is over, whether or not its owner came back."""
+    ramp_from: float | None = None
+    """When it last recovered, while the ramp lasts."""
+
+    def ticked(self, now: float) -> Self:
+        """As time alone moves it: open becomes half open; a lease nobody came back from ends; the ramp ends."""
+        if self.state is CircuitState.OPEN and not self.manual and self.probe_at is not None and now >= self.probe_at:
+            return replace(self, state=CircuitState.HALF_OPEN, owner=None)
+        if self.owner is not None and now >= self.owner_until:
+            return replace(self, owner=None)
+        return self
+
+    def failed(self, policy: CircuitPolicy, now: float, draw: float, reason: str, owner: str = "") -> Self:
+        """After a failure that says something about the tool. `draw` in [0, 1) jitters the open time."""
+        consecutive = self.consecutive + 1
+        window = self.window.observed(False, now, policy.half_life)
+        changed = replace(self, consecutive=consecutive, window=window)
+        if self.manual or self.state is CircuitState.OPEN:
+            return changed
+        if self.state is CircuitState.HALF_OPEN:
+            if self.owner is not None and owner != self.owner:
+                return changed  # a call that began before the circuit opened: the probe decides
+            return changed._opened(policy, now, draw, f"the probe failed: {reason}")
+        if consecutive >= policy.consecutive:
+            return changed._opened(policy, now, draw, f"{consecutive} failures in a row, the last: {reason}")
+        if window.total >= policy.evidence and window.failures / window.total >= policy.rate:
+            share = round(100 * window.failures / window.total)
+            return changed._opened(policy, now, draw, f"{share} % of recent calls failed, the last: {reason}")
+        return changed
+
+    def succeeded(self, policy: CircuitPolicy, now: float, *, late: bool = False) -> Self:
+        """After a success. One while open or half open proves recovery, unless it began before (`late`)."""
+        window = self.window.observed(True, now, policy.half_life)
+        if self.manual or (late and self.state is not CircuitState.CLOSED):
+            return replace(self, window=window, consecutive=0)
+        if self.state is CircuitState.CLOSED:
+            return replace(self, window=window, consecutive=0)
+        return type(self)(window=Evidence(1.0, 0.0, now), ramp_from=now)
+
+    def tripped(self, now: float, reason: str) -> Self:
+        """Open by hand."""
+        return replace(
+            self, state=CircuitState.OPEN, manual=True, reason=reason, opened_at=now, probe_at=None, owner=None
+        )
+
+    def leased(self, owner: str, until: float) -> Self:
+        """With the one probe taken by `owner`."""
+        return replace(self, owner=owner, owner_until=until)
+
+    def released(self, owner: str) -> Self:
+        """With the probe given back without a verdict."""
+        return replace(self, owner=None) if self.owner == owner else self
+
+    def _opened(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
+        full = min(policy.open_seconds * 2 ** min(self.openings, _MAX_DOUBLINGS), policy.max_open_seconds)
+        wait = full * (1 - policy.jitter * draw)
+        return replace(
+            self,
+            state=CircuitState.OPEN,
+            opened_at=now,
+            probe_at=now + wait,
+            openings=self.openings + 1,
+            reason=reason,
+            owner=None,
+            ramp_from=None,
+        )
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        """Plain data; times as ages in seconds. A probe under way is not kept: its owner is gone."""
+        return {
+            "state": str(self.state),
+            "consecutive": self.consecutive,
+            "window": self.window.to_json(now),
+            "opened_age": None if self.opened_at is None else now - self.opened_at,
+            "probe_in": None if self.probe_at is None else self.probe_at - now,
+            "openings": self.openings,
+            "manual": self.manual,
+            "reason": self.reason,
+            "ramp_age": None if self.ramp_from is None else now - self.ramp_from,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], now: float) -> Self:
+        """What `to_json` wrote, `now` being the same instant on this process's clock."""
+        return cls(
+            state=CircuitState(data["state"]),
+            consecutive=int(data["consecutive"]),
+            window=Evidence.from_json(data["window"], now),
+            opened_at=None if data["opened_age"] is None else now - data["opened_age"],
+            probe_at=None if data["probe_in"] is None else now + data["probe_in"],
+            openings=int(data["openings"]),
+            manual=bool(data["manual"]),
+            reason=str(data["reason"]),
+            ramp_from=None if data["ramp_age"] is None else now - data["ramp_age"],
+        )

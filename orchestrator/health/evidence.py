@@ -1,0 +1,98 @@
+"""Counts that fade: what was seen a half-life ago weighs half."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+PRIOR_SUCCESSES: Final = 9.0
+PRIOR_FAILURES: Final = 1.0
+"""Beta(9, 1): before anything is seen a tool is taken to succeed nine times in ten, which one failure lowers to .82."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Decaying counts of successes and failures; immutable, mergeable (commutative, associative up to rounding)."""
+
+    successes: float = 0.0
+    failures: float = 0.0
+    at: float = -math.inf
+    """Monotonic seconds that the counts refer to."""
+
+    @property
+    def total(self) -> float:
+        """Weight of all observations."""
+        return self.successes + self.failures
+
+    def decayed(self, now: float, half_life: float) -> Self:
+        """The counts as they weigh at `now`; never earlier than they refer to."""
+        if now <= self.at or self.total == 0:
+            return type(self)(self.successes, self.failures, max(now, self.at))
+        weight = 0.5 ** ((now - self.at) / half_life)
+        return type(self)(self.successes * weight, self.failures * weight, now)
+
+    def observed(self, ok: bool, now: float, half_life: float, weight: float = 1.0) -> Self:
+        """With one more observation."""
+        base = self.decayed(now, half_life)
+        return type(self)(base.successes + weight * ok, base.failures + weight * (not ok), base.at)
+
+    def merged(self, other: "Evidence", half_life: float) -> Self:
+        """Both, at the later of the two times."""
+        now = max(self.at, other.at)
+        one, two = self.decayed(now, half_life), other.decayed(now, half_life)
+        return type(self)(one.successes + two.successes, one.failures + two.failures, now)
+
+    def mean(self) -> float:
+        """Posterior mean of the probability of success under the prior Beta(9, 1)."""
+        return (PRIOR_SUCCESSES + self.successes) / (PRIOR_SUCCESSES + PRIOR_FAILURES + self.total)
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        """Plain data; the time as an age in seconds, so that it survives a restart."""
+        return {"successes": self.successes, "failures": self.failures, "age": _age(self.at, now)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], now: float) -> Self:
+        """What `to_json` wrote, `now` being the same instant on this process's clock."""
+        at = -math.inf if data["age"] is None else now - data["age"]
+        return cls(float(data["successes"]), float(data["failures"]), at)
+
+
+def _age(at: float, now: float) -> float | None:
+    return None if math.isinf(at) else now - at
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A decaying mean of amounts (US dollars)."""
+
+    total: float = 0.0
+    weight: float = 0.0
+    at: float = -math.inf
+
+    def observed(self, amount: float, now: float, half_life: float) -> Self:
+        """With one more amount."""
+        faded = 0.5 ** (max(0.0, now - self.at) / half_life) if self.weight else 0.0
+        return type(self)(self.total * faded + amount, self.weight * faded + 1.0, max(now, self.at))
+
+    def merged(self, other: "Mean", half_life: float) -> Self:
+        """Both, at the later of the two times."""
+        now = max(self.at, other.at)
+        one, two = self._weighed(now, half_life), other._weighed(now, half_life)
+        return type(self)(self.total * one + other.total * two, self.weight * one + other.weight * two, now)
+
+    def _weighed(self, now: float, half_life: float) -> float:
+        return 0.5 ** (max(0.0, now - self.at) / half_life) if self.weight else 0.0
+
+    @property
+    def value(self) -> float | None:
+        """The mean; `None` without any weight left."""
+        return self.total / self.weight if self.weight > 1e-9 else None
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        """Plain data, the time as an age in seconds."""
+        return {"total": self.total, "weight": self.weight, "age": _age(self.at, now)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], now: float) -> Self:
+        """What `to_json` wrote."""
+        at = -math.inf if data["age"] is None else now - data["age"]
+        return cls(float(data["total"]), float(data["weight"]), at)

@@ -1,0 +1,66 @@
+"""How near a tool is to its limit: quota headers, rate limits, slow recovery. At least 1; multiplies the price."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+FULL: Final = 5.0
+"""What a spent quota adds: a price times six, the factor of the Self-Healing Router (arXiv 2603.01548)."""
+_FREE: Final = 0.5
+"""Share of a quota that may be used before pressure rises."""
+_HALF_LIFE: Final = 30.0
+"""Seconds in which the memory of a rate limit halves."""
+_MAX: Final = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """State behind one tool's pressure; times are monotonic seconds."""
+
+    limited: float = 0.0
+    """Pressure that rate-limited answers added, as of `limited_at`."""
+    limited_at: float = 0.0
+    wait_until: float = 0.0
+    """Until when the other side asked not to be called."""
+    used: float = 0.0
+    """Share of the quota that is used, until `resets_at`."""
+    resets_at: float = 0.0
+
+    def value(self, now: float) -> float:
+        """The pressure at `now`."""
+        limited = self._limited(now)
+        if now < self.wait_until:
+            limited = max(limited, FULL)
+        quota = FULL * max(0.0, (self.used - _FREE) / (1 - _FREE)) if now < self.resets_at else 0.0
+        return 1.0 + max(limited, quota)
+
+    def _limited(self, now: float) -> float:
+        faded = self.limited * 0.5 ** (max(0.0, now - self.limited_at) / _HALF_LIFE)
+        return faded if faded > 0.01 else 0.0
+
+    def rate_limited(self, now: float, retry_after: float | None) -> Self:
+        """After an answer that there were too many calls: one more, doubled each time, until it fades."""
+        limited = min(_MAX, 2 * self._limited(now) + 1.0)
+        return replace(self, limited=limited, limited_at=now, wait_until=max(self.wait_until, now + (retry_after or 0)))
+
+    def quota(self, now: float, remaining: float, limit: float, reset_seconds: float) -> Self:
+        """After an answer that said how much of a quota is left, and when it is renewed."""
+        used = 1.0 - min(1.0, max(0.0, remaining / limit)) if limit > 0 else 1.0
+        return replace(self, used=used, resets_at=now + max(0.0, reset_seconds))
+
+    def idle(self, now: float) -> bool:
+        """Whether nothing presses any more."""
+        return self.value(now) == 1.0
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        """Plain data; times as seconds from now."""
+        return {
+            "limited": self._limited(now),
+            "wait": max(0.0, self.wait_until - now),
+            "used": self.used,
+            "reset": max(0.0, self.resets_at - now),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], now: float) -> Self:
+        """What `to_json` wrote."""
+        return cls(float(data["limited"]), now, now + data["wait"], float(data["used"]), now + data["reset"])

@@ -1,0 +1,440 @@
+"""`HealthRegistry`: what is known about every tool, as facts for prices and as a gate for calls."""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+
+from orchestrator.clock import Clock
+from orchestrator.errors import InputError, StoreError, nearest
+from orchestrator.failures import counts
+from orchestrator.policy import Policy
+from orchestrator.types import CircuitState, FailureKind
+
+from .circuit import Circuit
+from .entry import GRAINS, Entry, Override
+from .latency import LatencyBuckets
+from .status import Admission, Target, ToolHealth
+
+Lease = Callable[[str, str, float], bool]
+"""(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
+FOREVER = math.inf
+
+
+class HealthRegistry:
+    """Health of tools and transitions, in memory; safe to use from several threads.
+
+    Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
+    `poll` what time alone changes; both call the subscribers with the names whose prices changed. `lease` lets
+    processes share the probe; when it raises, this process decides alone.
+    """
+
+    def __init__(self, policy: Policy, clock: Clock, seed: int = 0, lease: Lease | None = None) -> None:
+        self.policy = policy
+        self.version = 0
+        self.known: Callable[[], Iterable[str]] | None = None
+        """The names of all tools, when somebody knows them: then a wrong name is an error."""
+        self._clock = clock
+        self._seed = seed
+        self._lease = lease
+        self._entries: dict[Target, Entry] = {}
+        self._listeners: list[Callable[[frozenset[Target]], None]] = []
+        self._lock = RLock()
+        self._grain = self._current_grain()
+
+    # ------------------------------------------------------------------ facts for prices
+
+    def success(self, name: str) -> float:
+        """Posterior mean probability of success; 0 when open, forbidden, or half open with its probe taken."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return Entry(self._buckets()).mean(self.policy, self._now())
+        now = self._now()
+        circuit = entry.circuit.ticked(now)
+        closed_now = circuit.state is CircuitState.OPEN or circuit.owner is not None
+        return 0.0 if closed_now or entry.forbidden(now) else entry.mean(self.policy, now)
+
+    def last_resort_success(self, name: str) -> float:
+        """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
+
+        What was tripped by hand, or is forbidden, stays unusable.
+        """
+        entry = self._entries.get(name)
+        if entry is None or self.policy.fail_fast:
+            return self.success(name)
+        now = self._now()
+        return 0.0 if entry.circuit.manual or entry.forbidden(now) else entry.mean(self.policy, now)
+
+    def usable(self, name: str, last_resort: bool = False) -> bool:
+        """Whether a plan may use it now."""
+        return (self.last_resort_success(name) if last_resort else self.success(name)) > 0
+
+    def transition_success(self, a: str, b: str) -> float:
+        """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
+
+        Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
+        """
+        entry = self._entries.get((a, b))
+        if entry is None:
+            return 1.0
+        now = self._now()
+        return 0.0 if entry.circuit.manual or entry.forbidden(now) else 1.0 / entry.factor(self.policy, now)
+
+    def latency(self, name: str, declared: float) -> float:
+        """Expected seconds: learned, blended with the declared ones; differences that are noise are ignored."""
+        entry = self._entries.get(name)
+        return declared if entry is None else entry.latency.expected(declared)
+
+    def pressure(self, name: str) -> float:
+        """At least 1: grows near a quota or rate limit, while recovering, and by signals."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return 1.0
+        now = self._now()
+        return 1.0 if entry.forbidden(now) else entry.factor(self.policy, now)
+
+    def money(self, name: str, declared: float) -> float:
+        """US dollars per call: the mean of what calls really cost, where that is known."""
+        entry = self._entries.get(name)
+        learned = entry.cost.value if entry is not None else None
+        if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
+            return declared
+        return learned
+
+    def competence(self, name: str) -> float:
+        """1: agents bring their own."""
+        del name
+        return 1.0
+
+    def ramp_limit(self, name: str) -> int | None:
+        """Calls at one time that a recovering tool should get: twice its successes since; `None` for no limit."""
+        entry = self._entries.get(name)
+        if entry is None or not entry.ramping(self.policy, self._now()):
+            return None
+        return max(1, int(2 * entry.circuit.window.successes))
+
+    # ------------------------------------------------------------------ for people and monitors
+
+    def status(self, name: str, to: str | None = None) -> ToolHealth:
+        """The health of a tool, or with two names of a transition. Raises `InputError` for an unknown tool."""
+        target = self._target(name, to)
+        entry = self._entries.get(target) or Entry(self._buckets())
+        return entry.status(_label(target), self.policy, self._now(), self._clock.time())
+
+    def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
+        """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition."""
+        if len(rest) > 2 or (to is not None and len(rest) > 1):
+            raise InputError("trip takes a tool and a reason, or two tools and a reason.")
+        if len(rest) == 2:
+            to, reason = rest
+        elif rest:
+            reason = rest[0]
+        target = self._target(name, to)
+        with self._lock:
+            entry = self._entry(target)
+            entry.circuit = entry.circuit.tripped(self._now(), reason or "tripped by hand")
+        self._notify(target)
+
+    def restore(self, name: str, to: str | None = None) -> None:
+        """Close a circuit by hand and lift what signals did to it. Its statistics stay."""
+        target = self._target(name, to)
+        with self._lock:
+            entry = self._entry(target)
+            entry.circuit = Circuit()
+            entry.overrides.clear()
+        self._notify(target)
+
+    def touched(self) -> tuple[str, ...]:
+        """Names of the tools that something is known about, sorted."""
+        with self._lock:
+            return tuple(sorted(target for target in self._entries if isinstance(target, str)))
+
+    def touched_transitions(self) -> tuple[tuple[str, str], ...]:
+        """The transitions that something is known about, sorted."""
+        with self._lock:
+            return tuple(sorted(target for target in self._entries if isinstance(target, tuple)))
+
+    # ------------------------------------------------------------------ the gate
+
+    def admit(self, name: str, owner: str, last_resort: bool = False) -> Admission:
+        """Whether `owner` may call the tool now; takes the one probe when the circuit is half open.
+
+        Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
+        """
+        with self._lock:
+            entry = self._entry(name)
+            now = self._now()
+            before = entry.circuit
+            entry.circuit = before.ticked(now)
+            admission = self._admitted(name, entry, owner, last_resort, now)
+            if admission.ok:
+                entry.verdicts[owner] = admission.probe or entry.circuit.state is not CircuitState.CLOSED
+            changed = entry.circuit != before
+        if changed:
+            self._notify(name)
+        return admission
+
+    def _admitted(self, name: str, entry: Entry, owner: str, last_resort: bool, now: float) -> Admission:
+        forbidden = entry.forbidden(now)
+        circuit = entry.circuit
+        if forbidden or circuit.manual:
+            return Admission(False, reason=forbidden or circuit.reason)
+        if circuit.state is CircuitState.CLOSED:
+            return Admission(True)
+        anyway = last_resort and not self.policy.fail_fast
+        if circuit.state is CircuitState.OPEN:
+            return Admission(anyway, reason=circuit.reason)
+        if circuit.owner is not None and circuit.owner != owner:
+            return Admission(anyway, reason="another call is probing it")
+        seconds = max(2 * self.policy.timeout, self.policy.circuit.open_seconds)
+        if not self._leases(name, owner, seconds):
+            entry.circuit = circuit.leased("another process", now + self.policy.circuit.open_seconds)
+            return Admission(anyway, reason="another process is probing it")
+        entry.circuit = circuit.leased(owner, now + seconds)
+        return Admission(True, probe=True)
+
+    def _leases(self, name: str, owner: str, seconds: float) -> bool:
+        if self._lease is None:
+            return True
+        try:
+            return self._lease(name, owner, seconds)
+        except Exception:  # a store that is down closes nothing: this process decides alone
+            return True
+
+    def release(self, name: str, owner: str) -> None:
+        """Give back an admission without a verdict (a cancelled call). Safe to repeat."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                return
+            entry.verdicts.pop(owner, None)
+            before = entry.circuit
+            entry.circuit = before.released(owner)
+            changed = entry.circuit != before
+        if changed:
+            self._notify(name)
+
+    # ------------------------------------------------------------------ what happened
+
+    def record(
+        self,
+        name: str,
+        ok: bool,
+        kind: FailureKind | None = None,
+        seconds: float | None = None,
+        cost: float | None = None,
+        retry_after: float | None = None,
+        via: str | None = None,
+        message: str = "",
+        owner: str = "",
+        rate_limited: bool = False,
+    ) -> None:
+        """Take in one attempt that ended after `seconds`, at `cost` US dollars (`None`: not known).
+
+        Refusals and caller errors leave health as it is, except that a probe which got an answer proves the tool
+        reachable. `via` is the tool whose transition led here.
+        """
+        targets: list[Target] = [name] if via is None else [name, (via, name)]
+        with self._lock:
+            now = self._now()
+            for target in targets:
+                self._observe(target, self._entry(target), ok, kind, now, message, owner)
+            entry = self._entry(name)
+            if ok and seconds is not None:
+                entry.latency.observe(max(0.0, seconds), now)
+            if cost is not None:
+                entry.cost = entry.cost.observed(cost, now, self.policy.circuit.half_life)
+            if rate_limited or retry_after is not None:
+                entry.pressure = entry.pressure.rate_limited(now, retry_after)
+        self._notify(*targets)
+
+    def _observe(
+        self, target: Target, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str
+    ) -> None:
+        verdict = entry.verdicts.pop(owner, True)
+        entry.calls += 1
+        entry.circuit = entry.circuit.ticked(now)
+        if not ok:
+            entry.last_failure = message or (str(kind) if kind else "failed")
+        if not ok and kind is not None and not counts(kind):
+            reachable = kind is FailureKind.REFUSAL and entry.circuit.state is CircuitState.HALF_OPEN and verdict
+            changed = entry.circuit.succeeded(self.policy.circuit, now) if reachable else entry.circuit
+            entry.circuit = changed.released(owner)
+            return
+        entry.evidence = entry.evidence.observed(ok, now, self.policy.circuit.half_life)
+        if ok:
+            entry.circuit = entry.circuit.succeeded(self.policy.circuit, now, late=not verdict).released(owner)
+            return
+        entry.failures += 1
+        if isinstance(target, str):  # a transition opens only by hand or by a signal
+            draw = random.Random(f"{self._seed}:{target}:{entry.circuit.openings}").random()
+            reason = entry.last_failure
+            entry.circuit = entry.circuit.failed(self.policy.circuit, now, draw, reason, owner if verdict else "late")
+
+    def checked(self, name: str, ok: bool, message: str = "") -> None:
+        """Take in a background check. One that passes lets an open circuit probe at once; one that fails counts."""
+        if not ok:
+            self.record(name, False, FailureKind.OUTAGE, message=message or "its health check failed")
+            return
+        with self._lock:
+            entry = self._entry(name)
+            waiting = entry.circuit.state is CircuitState.OPEN and not entry.circuit.manual
+            if waiting:
+                entry.circuit = replace(entry.circuit, probe_at=self._now())
+        if waiting:
+            self._notify(name)
+
+    def note_quota(self, name: str, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Take in what an answer said of a quota, so that pressure rises before the limit is hit."""
+        with self._lock:
+            entry = self._entry(name)
+            entry.pressure = entry.pressure.quota(self._now(), remaining, limit, reset_seconds)
+        self._notify(name)
+
+    # ------------------------------------------------------------------ signals
+
+    def reweight(
+        self, target: Target, factor: float, seconds: float = FOREVER, reason: str = "", by: str = "signal"
+    ) -> None:
+        """Multiply the price of a tool or transition for a while. Raises `InputError` for a factor below 1."""
+        if not factor >= 1:
+            raise InputError(f"A factor of at least 1 makes {_label(target)} dearer; it was {factor!r}.")
+        with self._lock:
+            self._entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
+        self._notify(target)
+
+    def forbid(self, target: Target, seconds: float = FOREVER, reason: str = "", by: str = "signal") -> None:
+        """Make a tool or transition unusable for a while."""
+        self.reweight(target, math.inf, seconds, reason, by)
+
+    def lift(self, target: Target, by: str = "signal") -> None:
+        """Take back what `by` did to a target."""
+        with self._lock:
+            lifted = self._entry(target).overrides.pop(by, None)
+        if lifted is not None:
+            self._notify(target)
+
+    # ------------------------------------------------------------------ time, changes, persistence
+
+    def poll(self) -> frozenset[Target]:
+        """What time alone changed (circuits due for a probe, signals and quotas that ended, evidence that faded).
+
+        Cheap; call it before planning. Returns the changed targets, after telling the subscribers.
+        """
+        changed: set[Target] = set()
+        with self._lock:
+            now, grain = self._now(), self._current_grain()
+            everything, self._grain = grain != self._grain, grain
+            for target, entry in self._entries.items():
+                ticked = entry.circuit.ticked(now)
+                over = [by for by, override in entry.overrides.items() if now >= override.until]
+                ramped = entry.circuit.ramp_from is not None
+                if everything or ramped or over or ticked != entry.circuit or not entry.pressure.idle(now):
+                    changed.add(target)
+                entry.circuit = ticked
+                if ramped and not entry.ramping(self.policy, now):
+                    entry.circuit = replace(ticked, ramp_from=None)
+                for by in over:
+                    del entry.overrides[by]
+        if changed:
+            self._notify(*changed)
+        return frozenset(changed)
+
+    def next_change_in(self) -> float | None:
+        """Seconds until the earliest probe of an open circuit; `None` when none waits."""
+        with self._lock:
+            now = self._now()
+            due = [
+                entry.circuit.probe_at - now
+                for entry in self._entries.values()
+                if entry.circuit.state is CircuitState.OPEN
+                and not entry.circuit.manual
+                and entry.circuit.probe_at is not None
+            ]
+        return max(0.0, min(due)) if due else None
+
+    def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
+        """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as plain data for a store: statistics, and circuits exactly."""
+        with self._lock:
+            now = self._now()
+            tools = {name: self._entries[name].to_json(now) for name in self.touched()}
+            pairs = [[*pair, self._entries[pair].to_json(now)] for pair in self.touched_transitions()]
+        return {"version": 1, "time": self._clock.time(), "tools": tools, "transitions": pairs}
+
+    def restore_snapshot(self, data: dict[str, Any]) -> None:
+        """Take over what `snapshot` wrote; the time in between passes for it. Raises `StoreError` when unreadable."""
+        entries = self._read(data)
+        with self._lock:
+            self._entries.update(entries)
+        self._notify(*entries)
+
+    def merge_statistics(self, data: dict[str, Any]) -> None:
+        """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
+        entries = self._read(data)
+        half_life = self.policy.circuit.half_life
+        with self._lock:
+            for target, other in entries.items():
+                entry = self._entry(target)
+                entry.evidence = entry.evidence.merged(other.evidence, half_life)
+                entry.cost = entry.cost.merged(other.cost, half_life)
+                entry.latency.merge(other.latency)
+                entry.calls += other.calls
+                entry.failures += other.failures
+        self._notify(*entries)
+
+    def _read(self, data: dict[str, Any]) -> dict[Target, Entry]:
+        now, half_life = self._now(), self.policy.circuit.half_life
+        try:
+            then = now - max(0.0, self._clock.time() - float(data["time"]))
+            found: dict[Target, Entry] = {
+                str(name): Entry.from_json(item, then, half_life) for name, item in data["tools"].items()
+            }
+            for a, b, item in data["transitions"]:
+                found[str(a), str(b)] = Entry.from_json(item, then, half_life)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(f"The stored health cannot be read ({type(error).__name__}: {error}).") from None
+        return found
+
+    # ------------------------------------------------------------------ inside
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _current_grain(self) -> int:
+        return math.floor(self._now() / (self.policy.circuit.half_life / GRAINS))
+
+    def _buckets(self) -> LatencyBuckets:
+        return LatencyBuckets(self.policy.circuit.half_life)
+
+    def _entry(self, target: Target) -> Entry:
+        entry = self._entries.get(target)
+        if entry is None:
+            entry = self._entries[target] = Entry(self._buckets())
+        return entry
+
+    def _target(self, name: str, to: str | None) -> Target:
+        if self.known is not None:
+            names = sorted(self.known())
+            for each in (name, to):
+                if each is not None and each not in names:
+                    raise InputError(f"There is no tool {each!r}.{nearest(each, names)}")
+        return name if to is None else (name, to)
+
+    def _notify(self, *targets: Target) -> None:
+        changed = frozenset(targets)
+        with self._lock:
+            self.version += 1
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(changed)
+
+
+def _label(target: Target) -> str:
+    return target if isinstance(target, str) else " -> ".join(target)

@@ -1,0 +1,52 @@
+"""What people and monitors read about a tool's health."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.types import CircuitState
+
+Target = str | tuple[str, str]
+"""A tool, or a transition: the two tools it connects."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolHealth:
+    """The health of a tool, or of a transition, at one moment."""
+
+    name: str
+    circuit: CircuitState = CircuitState.CLOSED
+    success: float = 0.9
+    """Posterior mean probability of success, whatever the circuit's state."""
+    calls: int = 0
+    """Attempts that ended, ever; refusals and caller errors included."""
+    failures: int = 0
+    """Those that say something about the tool's health."""
+    p50: float | None = None
+    """Latency percentiles in seconds, of successful calls; `None` without any."""
+    p90: float | None = None
+    p99: float | None = None
+    pressure: float = 1.0
+    last_failure: str = ""
+    opened_at: float | None = None
+    """Seconds since the epoch."""
+    next_probe_in: float | None = None
+    """Seconds until an open circuit lets a probe through; `None` for one opened by hand."""
+    reason: str = ""
+    """Why it is open, forbidden or dearer."""
+    manual: bool = False
+    """Whether it was opened by hand, and stays so until it is restored by hand."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "circuit": str(self.circuit)}
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a call may start now."""
+
+    ok: bool
+    probe: bool = False
+    """Whether it is the one probe of a circuit that is half open."""
+    reason: str = ""
+    """Why not."""
