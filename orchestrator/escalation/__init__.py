@@ -1,10 +1,12 @@
 """Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
+from .console import ask_on_terminal
 from .demote import Demote
-from .human import AskHuman, Notify
+from .human import AskHuman
 from .ladder import Asked, Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
 from .model import AskModel
+from .notify import Notify, Terminal, Webhook, announce
 from .options import Hole, Option, options_for
 from .question import Question, accepted, answer, unanswered
 from .registry import RUNGS, ladder_from
@@ -31,10 +33,14 @@ __all__ = [
     "Resolution",
     "ResolutionKind",
     "Rung",
+    "Terminal",
     "Validate",
+    "Webhook",
     "accepted",
     "admit",
+    "announce",
     "answer",
+    "ask_on_terminal",
     "check_ladder",
     "climb",
     "ladder_from",

@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.errors import DefinitionError
 from orchestrator.route import Impasse
 
 from .admissibility import ANSWER, PERSON_RIGHTS, open_kinds
 from .cleaning import clean
+from .notify import Notify
 from .options import options_for
 from .question import NO_NEED_OF_A_PERSON, Question
 from .resolution import Resolution
-
-Notify = Callable[[Question, Impasse], Any]
-"""A way to tell people that a run waits: a plain or async callable. It is told once the question is on record."""
 
 
 class AskHuman:

@@ -41,10 +41,12 @@ class Question:
     """Seconds since the epoch."""
     rung: str = ""
     """Who asks."""
+    id: str = ""
+    """Names the question, so that a late answer to an earlier one is not taken for an answer to this one."""
 
-    def asked(self, at: float) -> "Question":
-        """The question with the time (seconds since the epoch) at which it was asked."""
-        return replace(self, asked_at=at)
+    def asked(self, at: float, id: str = "") -> "Question":
+        """The question with its name and the time (seconds since the epoch) at which it was asked."""
+        return replace(self, asked_at=at, id=id or self.id)
 
     @property
     def due(self) -> float | None:
@@ -65,6 +67,7 @@ class Question:
             "answer_type": self.answer_type,
             "asked_at": self.asked_at,
             "rung": self.rung,
+            "id": self.id,
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class Question:
             answer_type=data["answer_type"],
             asked_at=data["asked_at"],
             rung=data["rung"],
+            id=data["id"],
         )
 
 

@@ -1,0 +1,169 @@
+"""`AskHuman`, and the ways of telling people."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import DefinitionError
+from orchestrator.escalation import AskHuman, Question, Resolution, ResolutionKind, Terminal, Webhook, announce
+from orchestrator.route import Impasse
+from tests.escalation.impasses import approval, asked_by_tool, no_route
+
+
+async def question_of(rung: AskHuman, impasse: Impasse) -> Question:
+    question = await rung(impasse)
+    assert question is not None
+    return question
+
+
+async def test_the_question_shows_every_admissible_choice() -> None:
+    question = await question_of(AskHuman(), no_route())
+    assert question.text == ("No route to label: label cannot be had; buy_label (open circuit), print_label (refused).")
+    assert question.choices[0] == "take the lesser goal quote (price 0.002 USD)"
+    assert question.choices[-1] == "undo what can be undone, and stop"
+    assert set(question.admissible) == set(ResolutionKind)
+
+
+async def test_an_approval_and_a_question_of_a_tool_are_asked_in_their_own_words() -> None:
+    assert (await question_of(AskHuman(), approval())).text == "Approve the refund of 900 USD?"
+    assert (await question_of(AskHuman(), asked_by_tool())).text == "Which year?"
+
+
+async def test_a_prompt_of_ones_own() -> None:
+    assert (await question_of(AskHuman("Help, please."), no_route())).text == "Help, please."
+    made = await question_of(AskHuman(lambda impasse: f"What now with {impasse.goal[0]}?"), no_route())
+    assert made.text == "What now with label?"
+
+
+async def test_foreign_text_cannot_drive_the_terminal() -> None:
+    question = await question_of(AskHuman(), no_route(reason="\x1b[2J\x1b]0;owned\x07gone\u202e\x00"))
+    assert question.text.startswith("gone: label cannot be had")
+
+
+async def test_nobody_is_asked_about_a_cancelled_run() -> None:
+    assert await AskHuman()(no_route(kind="cancelled")) is None
+
+
+@pytest.mark.parametrize("deadline", [0, -1, float("inf"), float("nan"), True, "soon"])
+def test_a_deadline_is_a_positive_number(deadline: Any) -> None:
+    with pytest.raises(DefinitionError, match="deadline is a positive number"):
+        AskHuman(deadline=deadline)
+
+
+@pytest.mark.parametrize(
+    "default", [Resolution.approve("pay"), Resolution.allow("pay"), Resolution.raise_budget(usd=1)], ids=str
+)
+def test_what_needs_a_person_is_no_default(default: Resolution) -> None:
+    with pytest.raises(DefinitionError, match="needs a person"):
+        AskHuman(deadline=5, default=default)
+
+
+def test_a_default_needs_a_deadline() -> None:
+    with pytest.raises(DefinitionError, match="deadline=SECONDS"):
+        AskHuman(default=Resolution.stop())
+
+
+class Inbox:
+    """What a local web server received, and what it answers."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.status = 204
+        self.url = ""
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    box = Inbox()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            box.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            box.headers.append(dict(self.headers))
+            self.send_response(box.status)
+            self.send_header("Location", box.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    box.url = f"http://127.0.0.1:{server.server_port}/hook/secret"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield box
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+async def test_a_webhook_tells_names_and_choices(inbox: Inbox) -> None:
+    rung = AskHuman(deadline=60, notify=Webhook(inbox.url, headers={"Authorization": "Bearer x"}))
+    question = (await question_of(rung, no_route())).asked(1000.0, "q-7")
+    assert await announce([rung], question, no_route()) == ()
+    (body,) = inbox.bodies
+    assert inbox.headers[0]["Authorization"] == "Bearer x"
+    assert (body["run_id"], body["question_id"], body["due"]) == ("run-1", "q-7", 1060.0)
+    assert body["choices"] == list(question.choices)
+    assert body["answer_with"] == "orchestrator resume run-1"
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+async def test_a_webhook_that_fails_is_reported_and_nothing_else(inbox: Inbox, status: int) -> None:
+    inbox.status = status
+    rung = AskHuman(notify=Webhook(inbox.url))
+    problems = await announce([rung], await question_of(rung, no_route()), no_route())
+    assert problems == (f"Webhook('127.0.0.1'): OSError: the webhook answered {status}",)
+    assert len(inbox.bodies) == 1
+
+
+async def test_a_webhook_that_nobody_serves_is_reported(inbox: Inbox) -> None:
+    rung = AskHuman(notify=Webhook("http://127.0.0.1:9/hook"))
+    (problem,) = await announce([rung], await question_of(rung, no_route()), no_route())
+    assert "URLError" in problem
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "host/x", "http://"])
+def test_a_webhook_is_a_web_address(url: str) -> None:
+    with pytest.raises(DefinitionError, match="http or https"):
+        Webhook(url)
+
+
+async def test_a_terminal_shows_the_question_and_how_to_answer() -> None:
+    out = io.StringIO()
+    rung = AskHuman(deadline=30, default=Resolution.stop(), notify=(Terminal(out),))
+    await announce([rung], await question_of(rung, approval()), approval())
+    assert out.getvalue().splitlines() == [
+        "Run run-2 waits: Approve the refund of 900 USD?",
+        "  1. approve pay",
+        "  2. undo what can be undone, and stop",
+        "  When nobody answers within 30 seconds: stop.",
+        "Answer with: orchestrator resume run-2",
+    ]
+
+
+async def test_every_way_is_tried_and_only_those_of_the_rung_that_asks() -> None:
+    told: list[str] = []
+
+    def broken(question: Question, impasse: Impasse) -> None:
+        raise RuntimeError("no paper")
+
+    async def works(question: Question, impasse: Impasse) -> None:
+        told.append(question.text)
+
+    def other(question: Question, impasse: Impasse) -> None:
+        told.append("the other rung")
+
+    rung = AskHuman(notify=(broken, works))
+    ladder = [AskHuman(notify=other, name="the boss"), rung]
+    assert await announce(ladder, await question_of(rung, approval()), approval()) == (
+        "broken: RuntimeError: no paper",
+    )
+    assert told == ["Approve the refund of 900 USD?"]
