@@ -1,0 +1,250 @@
+"""The tamper-evident ledger: checking a run, checking a store, and a copy of a run that can be checked without one.
+
+Every record holds the hash of the one before (SHA-256 over canonical JSON), a run's closing record holds how many
+there are and what its row says, and every ended run is sealed in a chain over runs. What that proves, and what it
+cannot prove without the head of the chain kept elsewhere, is in docs/explanation/ledger.md.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final, cast
+
+from .errors import InputError
+from .store.base import Record, RunRow, Seal, Store
+from .store.body import decode
+from .store.chain import GENESIS, canonical, canonical_text, link, row_digest, seal_link
+from .store.fold import CLOSED
+from .types import Status
+
+__all__ = [
+    "CLOSED",
+    "GENESIS",
+    "canonical",
+    "check_chain",
+    "export",
+    "link",
+    "verify_export",
+    "verify_run",
+    "verify_store",
+]
+
+FORMAT: Final = "orchestrator-ledger/1"
+"""What the first line of an export says it is."""
+
+_PAGE: Final = 500
+_TRIES: Final = 3
+
+
+def check_chain(records: Sequence[Record], row: RunRow) -> list[str]:
+    """What is wrong with a run's ledger, record by record; an empty list when nothing is.
+
+    `records` are in the order in which they are stored. Changed, missing, inserted, duplicated and moved records are
+    named by number; a run that has ended must end in its closing record.
+    """
+    by_seq = {record.seq: record for record in records}
+    return [
+        *_numbers(records, row),
+        *_contents(records, by_seq),
+        *_links(by_seq),
+        *_end(by_seq, row),
+    ]
+
+
+def verify_run(store: Store, run_id: str) -> list[str]:
+    """What is wrong with the ledger of one run in a store.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    row, records = _snapshot(store, run_id)
+    return check_chain(records, row)
+
+
+def verify_store(store: Store) -> list[str]:
+    """What is wrong with any run of a store, and with the chain over runs."""
+    problems: list[str] = []
+    ended: dict[str, str] = {}
+    for run_id in _all_runs(store):
+        row, records = _snapshot(store, run_id)
+        problems += [f"run {run_id!r}: {problem}" for problem in check_chain(records, row)]
+        if row.status.ended:
+            ended[row.run_id] = row.head
+    return problems + _check_seals(store, ended)
+
+
+def export(store: Store, run_id: str) -> Iterator[str]:
+    """A run's ledger as JSON Lines: the run, its records, and its seal if it has ended.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    row, records = _snapshot(store, run_id)
+    yield canonical_text({"format": FORMAT, "run": {**asdict(row), "status": str(row.status)}})
+    for record in records:
+        yield canonical_text({"record": asdict(record)})
+    for seal in store.seals(run_id=run_id):
+        yield canonical_text({"seal": asdict(seal)})
+
+
+def verify_export(lines: Iterable[str]) -> list[str]:
+    """What is wrong with an export, by itself: nobody needs the store, or this machine, to check it."""
+    problems: list[str] = []
+    row: RunRow | None = None
+    records: list[Record] = []
+    seals: list[Seal] = []
+    for number, line in enumerate(lines, start=1):
+        thing = decode(line.rstrip("\n"))
+        try:
+            if number == 1:
+                row = _read_row(thing)
+            elif "record" in thing:
+                records.append(Record(**thing["record"]))
+            else:
+                seals.append(Seal(**thing["seal"]))
+        except (KeyError, TypeError, ValueError):
+            problems.append(f"line {number} is not what an export holds there")
+    if row is None:
+        return problems or ["it is empty"]
+    return problems + check_chain(records, row) + _check_exported_seal(row, seals)
+
+
+def _numbers(records: Sequence[Record], row: RunRow) -> Iterator[str]:
+    """Missing, extra, repeated and misplaced numbers, and records of other runs."""
+    seen: set[int] = set()
+    highest = 0
+    for record in records:
+        if record.run_id != row.run_id:
+            yield f"record {record.seq} belongs to run {record.run_id!r}"
+        if record.seq in seen:
+            yield f"record {record.seq} is there twice"
+        elif record.seq < highest:
+            yield f"record {record.seq} is out of order: it comes after record {highest}"
+        elif not 1 <= record.seq <= row.count:
+            yield f"record {record.seq} was inserted: the run has {row.count} records"
+        seen.add(record.seq)
+        highest = max(highest, record.seq)
+    yield from (f"record {seq} is missing" for seq in range(1, row.count + 1) if seq not in seen)
+
+
+def _contents(records: Sequence[Record], by_seq: Mapping[int, Record]) -> Iterator[str]:
+    """Records whose hash is not that of what they say."""
+    homes = {record.prev: seq - 1 for seq, record in by_seq.items()}
+    for record in records:
+        if not _says_what_it_hashes(record):
+            home = homes.get(record.hash)
+            moved = home is not None and home != record.seq and home > 0
+            yield (
+                f"record {record.seq} was moved: it was record {home}" if moved else f"record {record.seq} was changed"
+            )
+
+
+def _says_what_it_hashes(record: Record) -> bool:
+    try:
+        return link(record.prev, record.run_id, record.seq, record.kind, record.at, record.body) == record.hash
+    except (TypeError, ValueError):
+        return False
+
+
+def _links(by_seq: Mapping[int, Record]) -> Iterator[str]:
+    """Records that do not follow the one before."""
+    for seq in sorted(by_seq):
+        before = by_seq.get(seq - 1)
+        prev = GENESIS if seq == 1 else None if before is None else before.hash
+        if prev is not None and by_seq[seq].prev != prev:
+            other = "the beginning" if seq == 1 else f"record {seq - 1}"
+            yield f"record {seq} does not follow {other}: one of them was replaced"
+
+
+def _end(by_seq: Mapping[int, Record], row: RunRow) -> Iterator[str]:
+    """The head, and the closing record of a run that has ended."""
+    last = by_seq.get(row.count)
+    if row.count == 0 and row.head != GENESIS:
+        yield "the run has no records, and its head says that it had"
+    if last is not None and last.hash != row.head:
+        yield f"the head of the run is not that of record {row.count}"
+    for seq in sorted(by_seq):
+        if by_seq[seq].kind == CLOSED and seq != row.count:
+            yield f"record {seq} closes the run, and record {row.count} comes after it"
+    if last is not None and last.kind == CLOSED:
+        yield from _closing(last, row)
+    elif row.status.ended:
+        yield f"the run is {row.status}, and no closing record says so"
+
+
+def _closing(record: Record, row: RunRow) -> Iterator[str]:
+    if record.body.get("count") != record.seq:
+        yield f"record {record.seq} closes a run of {record.body.get('count')} records"
+    if record.body.get("status") != str(row.status):
+        yield f"the run is {row.status}, and was closed as {record.body.get('status')}"
+    elif record.body.get("row") != row_digest(row):
+        yield "the run's row was changed after it was closed: goal, policy, times, parent, trace id or summary"
+
+
+def _all_runs(store: Store) -> Iterator[str]:
+    """The ids of all runs, each once: runs that begin meanwhile push others onto a later page, never off it."""
+    ids: set[str] = set()
+    offset = 0
+    while page := store.runs(limit=_PAGE, offset=offset):
+        offset += _PAGE
+        for row in page:
+            if row.run_id not in ids:
+                ids.add(row.run_id)
+                yield row.run_id
+
+
+def _snapshot(store: Store, run_id: str) -> tuple[RunRow, list[Record]]:
+    """A run and its records as they were at one moment, also while the run goes on."""
+    row, records = store.run(run_id), store.records(run_id)
+    for _ in range(_TRIES):
+        if row is None:
+            raise InputError(f"there is no run {run_id!r} in this store")
+        again = store.run(run_id)
+        if again is None or again == row:
+            return row, records
+        row, records = again, store.records(run_id)
+    assert row is not None
+    return row, [record for record in records if record.seq <= row.count]
+
+
+def _check_seals(store: Store, ended: Mapping[str, str]) -> list[str]:
+    """The chain over runs against itself and against the runs that have ended."""
+    problems: list[str] = []
+    prev, sealed = GENESIS, dict[str, str]()
+    for n, seal in enumerate(store.seals(), start=1):
+        if seal.n != n:
+            problems.append(f"seal {n} is missing")
+        if seal.prev != prev:
+            problems.append(f"seal {seal.n} does not follow the seal before")
+        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head):
+            problems.append(f"seal {seal.n} was changed")
+        prev = seal.hash
+        sealed[seal.run_id] = seal.head
+    for run_id in sorted(sealed):
+        row = store.run(run_id) if run_id not in ended else None
+        head = ended.get(run_id) or (row.head if row is not None else None)
+        if head is None:
+            problems.append(f"run {run_id!r} is sealed and is gone")
+        elif head != sealed[run_id]:
+            problems.append(f"run {run_id!r} is not as it was sealed")
+    problems += [
+        f"run {run_id!r} has ended and its seal is missing" for run_id in sorted(ended) if run_id not in sealed
+    ]
+    return problems
+
+
+def _read_row(thing: Mapping[str, Any]) -> RunRow:
+    if thing["format"] != FORMAT:
+        raise ValueError(thing["format"])
+    run = cast("dict[str, Any]", thing["run"])
+    return replace(RunRow(**run), status=Status(run["status"]))
+
+
+def _check_exported_seal(row: RunRow, seals: Sequence[Seal]) -> list[str]:
+    if len(seals) != int(row.status.ended):
+        return [f"it has {len(seals)} seals, and the run is {row.status}"]
+    for seal in seals:
+        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head):
+            return [f"seal {seal.n} was changed"]
+        if (seal.run_id, seal.head) != (row.run_id, row.head):
+            return [f"seal {seal.n} is not that of the run"]
+    return []

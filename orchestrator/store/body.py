@@ -1,0 +1,119 @@
+"""From what callers hand over to canonical JSON text, whatever it holds and however large it is; and back."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from orchestrator.errors import StoreError
+
+from .chain import canonical_text
+
+LIMIT: Final = 256 * 1024
+"""Bytes of a record's body, above which its strings are cut."""
+
+NOTE: Final = "_truncated"
+"""The key of the note in a body that was cut."""
+
+UNREADABLE: Final = "_unreadable"
+"""The key under which a stored text is shown that is no canonical JSON object."""
+
+_DEPTH: Final = 60
+
+
+def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
+    """Canonical JSON text of at most `limit` bytes, and what had to be left out (`None`: nothing)."""
+    try:
+        text, problem = canonical_text(body), None
+    except (TypeError, ValueError, RecursionError, AttributeError):
+        text, problem = _encode_plain(body)
+    if limit is not None and len(text) * 4 > limit and len(text.encode()) > limit:
+        return _cut(text, limit), f"a body of {len(text.encode())} bytes was cut to {limit}"
+    return text, problem
+
+
+def exact(what: str, data: Mapping[str, Any]) -> str:
+    """Canonical JSON text of data that must be kept as it is; `what` names it in the `StoreError` when it cannot be."""
+    try:
+        return normal(canonical_text(data))
+    except (TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise StoreError(f"{what} is not JSON and cannot be stored: {error}") from error
+
+
+def normal(text: str) -> str:
+    """The text that reading and writing again leaves as it is: keys that were numbers are in another order at first."""
+    for _ in range(3):
+        again = canonical_text(json.loads(text))
+        if again == text:
+            break
+        text = again
+    return text
+
+
+def decode(text: object) -> dict[str, Any]:
+    """The body of a stored text; a text that was not stored so (damaged, edited) comes back under `UNREADABLE`."""
+    try:
+        body = json.loads(cast("str", text))
+        if isinstance(body, dict) and canonical_text(cast("object", body)) == text:
+            return cast("dict[str, Any]", body)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return {UNREADABLE: str(text)}
+
+
+def _encode_plain(body: object) -> tuple[str, str | None]:
+    left_out: list[str] = []
+    plain = _plain(body, _DEPTH, left_out)
+    if not isinstance(plain, dict):
+        plain, left_out = {UNREADABLE: type(body).__name__}, [type(body).__name__]
+    problem = f"JSON cannot hold {', '.join(sorted(set(left_out)))}; the name was kept instead" if left_out else None
+    return canonical_text(cast("object", plain)), problem
+
+
+def _plain(thing: object, depth: int, left_out: list[str]) -> object:
+    """Plain JSON of anything; what has no JSON becomes the name of its type, never its text, which may be private."""
+    if thing is None or isinstance(thing, bool):
+        return thing
+    if isinstance(thing, str):
+        return str(thing)
+    if isinstance(thing, int):
+        return int(thing) if abs(thing) < 10**300 else "a very large number"
+    if isinstance(thing, float):
+        return float(thing) if math.isfinite(thing) else str(float(thing))
+    if depth and isinstance(thing, Mapping):
+        items = cast("Mapping[object, object]", thing).items()
+        return {_name(key): _plain(item, depth - 1, left_out) for key, item in items}
+    if depth and isinstance(thing, list | tuple):
+        return [_plain(item, depth - 1, left_out) for item in cast("list[object]", thing)]
+    if depth and isinstance(thing, set | frozenset):
+        items_of_set = [_plain(item, depth - 1, left_out) for item in cast("set[object]", thing)]
+        return sorted(items_of_set, key=canonical_text)
+    left_out.append(type(thing).__name__)
+    return f"<{type(thing).__name__}>"
+
+
+def _name(key: object) -> str:
+    return key if isinstance(key, str) else str(key) if isinstance(key, int | float) else f"<{type(key).__name__}>"
+
+
+def _cut(text: str, limit: int) -> str:
+    """Shorter and shorter strings and lists until it fits; in the end only the note."""
+    body = json.loads(text)
+    size = len(text.encode())
+    for longest, most in ((8192, 10_000), (1024, 2_000), (256, 500), (64, 100)):
+        note = f"{size} bytes; strings over {longest} characters and lists over {most} items were cut"
+        shorter = canonical_text({**_shorten(body, longest, most), NOTE: note})
+        if len(shorter.encode()) <= limit:
+            return shorter
+    return canonical_text({NOTE: f"{size} bytes; nothing of it was kept"})
+
+
+def _shorten(thing: object, longest: int, most: int) -> Any:
+    if isinstance(thing, str):
+        return thing if len(thing) <= longest else thing[:longest] + "…"
+    if isinstance(thing, list):
+        return [_shorten(item, longest, most) for item in cast("list[object]", thing)[:most]]
+    if isinstance(thing, dict):
+        items = sorted(cast("dict[str, object]", thing).items())[:most]
+        return {key[:longest]: _shorten(item, longest, most) for key, item in items}
+    return thing

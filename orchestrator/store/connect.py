@@ -1,0 +1,170 @@
+"""Opening a database: who may read its file, how durable a commit is, and whether its tables are ours."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, inspect, select, text
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from orchestrator.errors import StoreError
+
+from .tables import META, METADATA, SCHEMA_VERSION
+
+_BUSY_SECONDS = 1.0
+_OPEN_SECONDS = 10.0
+
+
+def database_url(where: str | Path) -> URL:
+    """The URL of a path or a URL, with the driver we use.
+
+    Raises:
+        StoreError: neither a path nor a database that we know.
+    """
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(Path(where).expanduser().absolute()))
+    try:
+        url = make_url(where)
+    except ArgumentError as error:
+        raise StoreError("the store's URL cannot be read: write postgresql://user@host/database or a path") from error
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.database:
+        return URL.create("sqlite", database=str(Path(url.database).expanduser().absolute()))
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise StoreError(f"a store cannot be kept in {kind!r}: give a path (SQLite) or a postgresql:// URL")
+
+
+def shown(url: URL) -> str:
+    """The store's name in messages, without a password."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def reason(error: BaseException, url: URL) -> str:
+    """What the driver said, on one line, without a password."""
+    cause = getattr(error, "orig", None) or error
+    said = " ".join(str(cause).split()) or type(cause).__name__
+    return said.replace(str(url.password), "***") if url.password else said
+
+
+def engines(url: URL) -> tuple[Engine, Engine]:
+    """The engine of the writer, one connection whose transactions are durable when committed; and that of readers.
+
+    Raises:
+        StoreError: the file cannot be made or the driver is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        _make_file(Path(str(url.database)))
+        return _sqlite(url, writes=True), _sqlite(url, writes=False)
+    settings: dict[str, Any] = {
+        "connect_args": {"connect_timeout": 5, "options": "-c synchronous_commit=on -c lock_timeout=5000"},
+        "pool_timeout": 5,
+    }
+    try:
+        writer = create_engine(url, pool_size=1, max_overflow=0, **settings)
+        reader = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, **settings)
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs psycopg: pip install 'orchestrator[postgres]'") from error
+    return writer, reader
+
+
+def prepare(engine: Engine, url: URL) -> None:
+    """Make the tables, or check that those there are of a version we know.
+
+    Raises:
+        StoreError: what is there is not ours to use, or cannot be reached.
+    """
+    deadline = time.monotonic() + _OPEN_SECONDS
+    while True:
+        try:
+            with engine.begin() as connection:
+                _prepare(connection, url)
+            return
+        except SQLAlchemyError as error:
+            # Many processes may open a new file at the same time; switching it to WAL does not wait for its lock.
+            locked = isinstance(error, OperationalError) and "locked" in str(error)
+            racing = isinstance(error, DBAPIError) and "already exists" in str(error)
+            if not (locked or racing) or time.monotonic() > deadline:
+                raise StoreError(f"the store {shown(url)} cannot be opened: {_advice(error, url)}") from error
+            time.sleep(0.02)
+
+
+def same_file(url: URL) -> Callable[[], bool]:
+    """A check that the database's file is still the one that is open now: else what is committed goes nowhere."""
+    if url.get_backend_name() != "sqlite":
+        return lambda: True
+    path = str(url.database)
+    opened = os.stat(path)
+
+    def check() -> bool:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return False
+        return (found.st_ino, found.st_dev) == (opened.st_ino, opened.st_dev)
+
+    return check
+
+
+def _prepare(connection: Connection, url: URL) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(7165428094412371)"))
+    if not inspect(connection).has_table(META.name):
+        METADATA.create_all(connection)
+        connection.execute(META.insert(), [{"name": "schema", "value": SCHEMA_VERSION}, {"name": "turn", "value": 0}])
+    version = connection.execute(select(META.c.value).where(META.c.name == "schema")).scalar()
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {shown(url)} has schema version {version}, and this orchestrator knows {SCHEMA_VERSION}: "
+            "use the newer orchestrator that made it, or another store"
+        )
+
+
+def _sqlite(url: URL, *, writes: bool) -> Engine:
+    settings = {"pool_size": 1, "max_overflow": 0} if writes else {"isolation_level": "AUTOCOMMIT"}
+    connect = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    engine = create_engine(url, connect_args=connect, pool_timeout=5, **settings)
+
+    def set_up(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.text_factory = _lenient_text
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",) and writes:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL" if writes else "PRAGMA query_only = ON")
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", set_up)
+    if writes:
+        event.listen(engine, "begin", begin)
+    return engine
+
+
+def _lenient_text(data: bytes) -> str:
+    """Damaged text is read as it is, so that verifying can say which record it is."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _make_file(path: Path) -> None:
+    """Make the file and the folders that are missing, for the owner alone (DESIGN promise 10)."""
+    try:
+        if path.is_dir():
+            raise StoreError(f"the store {path} is a folder: give a file in it, such as {path / 'runs.db'}")
+        missing = [folder for folder in path.parents if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error.strerror or error}") from error
+
+
+def _advice(error: SQLAlchemyError, url: URL) -> str:
+    said = reason(error, url)
+    if "not a database" in said:
+        return "it is not a database file; give another path"
+    return said

@@ -1,0 +1,247 @@
+"""The store of a single process: nothing outlives it, everything else is as in a database."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import RLock
+from types import EllipsisType
+from typing import Any
+
+from orchestrator.errors import StoreError
+from orchestrator.types import Status
+
+from .base import Problem, Record, RunRow, Seal
+from .body import decode, encode, exact
+from .chain import GENESIS, seal_link
+from .fold import Append, DropValues, PutValue, RunState, SetStatus, Write, apply
+from .owner import owner_died
+from .rows import fresh_row, needle, search_text
+
+_LOG = logging.getLogger("orchestrator.store")
+
+
+@dataclass
+class _Claim:
+    token: int = 0
+    owner: str = ""
+    expires: float = -math.inf
+
+
+class MemoryStore:
+    """A `Store` in memory."""
+
+    def __init__(self, on_problem: Problem = _LOG.warning) -> None:
+        self.on_problem = on_problem
+        self._lock = RLock()
+        self._runs: dict[str, RunState] = {}
+        self._lost: dict[tuple[str, int | None], str] = {}
+        self._seals: list[Seal] = []
+        self._claims: dict[str, _Claim] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._graphs: dict[str, str] = {}
+        self._health: dict[str, str] = {}
+        self._documents: dict[str, list[str]] = {}
+
+    def begin(self, row: RunRow) -> RunRow | None:
+        """Create the run, or return the row there is."""
+        with self._lock:
+            state = self._runs.get(row.run_id)
+            if state is None:
+                claim = self._claims.get(row.run_id, _Claim())
+                self._runs[row.run_id] = RunState.of(fresh_row(row), claim.token)
+            return None if state is None else state.now()
+
+    def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
+        """Add a record."""
+        text, problem = encode(body)
+        if problem:
+            self.on_problem(f"record {kind!r} of run {run_id!r}: {problem}")
+        self._write(Append(run_id, token, kind, float(at), text))
+
+    def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
+        """Keep a value."""
+        self._write(PutValue(run_id, token, name, text))
+
+    def drop_values(self, run_id: str, token: int | None = None) -> None:
+        """Delete the run's values."""
+        self._write(DropValues(run_id, token))
+
+    def set_status(
+        self,
+        run_id: str,
+        status: Status,
+        ended: float | None = None,
+        summary: Mapping[str, Any] | None = None,
+        token: int | None = None,
+    ) -> None:
+        """Move the run on."""
+        self._write(SetStatus(run_id, token, status, ended, None if summary is None else encode(summary)[0]))
+
+    def _write(self, write: Write) -> None:
+        with self._lock:
+            state = self._runs.get(write.run_id)
+            refusal = apply(state, write)
+            if refusal is not None and refusal.lost:
+                self._lost[refusal.run_id, refusal.token] = refusal.problem
+            if state is not None and state.sealed:
+                state.sealed = False
+                self._seal(state)
+        if refusal is not None:
+            self.on_problem(refusal.problem)
+
+    def _seal(self, state: RunState) -> None:
+        n, prev = len(self._seals) + 1, self._seals[-1].hash if self._seals else GENESIS
+        run_id = state.row.run_id
+        self._seals.append(Seal(n, run_id, state.head, prev, seal_link(prev, n, run_id, state.head)))
+
+    async def settled(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """Memory is as durable as it will ever be; raises only for what was refused."""
+        self.flush(timeout, run_id, token)
+
+    def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """The same."""
+        if run_id is not None and (run_id, token) in self._lost:
+            raise StoreError(self._lost[run_id, token])
+
+    def run(self, run_id: str) -> RunRow | None:
+        """The row of a run."""
+        with self._lock:
+            state = self._runs.get(run_id)
+            return None if state is None else state.now()
+
+    def runs(
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, newest first."""
+        found = sorted(self._found(status, search, parent), key=lambda run: (-run.row.started, run.row.run_id))
+        return [run.now() for run in found[offset : offset + limit]]
+
+    def count_runs(
+        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+    ) -> int:
+        """How many runs there are."""
+        return len(self._found(status, search, parent))
+
+    def _found(self, status: Status | None, search: str | None, parent: str | EllipsisType | None) -> list[RunState]:
+        with self._lock:
+            states = list(self._runs.values())
+        return [
+            state
+            for state in states
+            if (status is None or state.status is status)
+            and (parent is ... or state.row.parent == parent)
+            and (not search or needle(search) in search_text(state.row))
+        ]
+
+    def records(self, run_id: str, after: int = 0) -> list[Record]:
+        """The ledger of a run."""
+        with self._lock:
+            state = self._runs.get(run_id)
+            stored = [] if state is None else state.records[max(after, 0) :]
+        return [Record(run_id, r.seq, r.kind, r.at, decode(r.text), r.prev, r.hash) for r in stored]
+
+    def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
+        """The chain over runs."""
+        with self._lock:
+            return [seal for seal in self._seals[max(after, 0) :] if run_id in (None, seal.run_id)]
+
+    def values(self, run_id: str) -> dict[str, str]:
+        """The values of a run."""
+        with self._lock:
+            state = self._runs.get(run_id)
+            return {} if state is None else dict(sorted(state.values.items()))
+
+    def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
+        """Keep a graph."""
+        if digest not in self._graphs:
+            self._graphs.setdefault(digest, encode(data, limit=None)[0])
+
+    def graph(self, digest: str) -> dict[str, Any] | None:
+        """The graph of a digest."""
+        text = self._graphs.get(digest)
+        return None if text is None else json.loads(text)
+
+    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
+        """Keep the health of `name`."""
+        text = encode(data)[0]
+        with self._lock:
+            self._health[name] = text
+
+    def load_health(self) -> dict[str, dict[str, Any]]:
+        """What was saved, by name."""
+        with self._lock:
+            return {name: json.loads(text) for name, text in sorted(self._health.items())}
+
+    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
+        """Take the lease unless it lives."""
+        with self._lock:
+            if self._leases.get(name, ("", -math.inf))[1] > now:
+                return False
+            self._leases[name] = (owner, now + seconds)
+            return True
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give the lease back."""
+        with self._lock:
+            if self._leases.get(name, ("", 0.0))[0] == owner:
+                del self._leases[name]
+
+    def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
+        """Keep a version of a document."""
+        text = exact(f"document {kind!r}", data)
+        with self._lock:
+            versions = self._documents.setdefault(kind, [])
+            versions.append(text)
+            return len(versions)
+
+    def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
+        """A version of a document."""
+        with self._lock:
+            versions = self._documents.get(kind, [])
+            index = len(versions) if version is None else version
+            return json.loads(versions[index - 1]) if 1 <= index <= len(versions) else None
+
+    def document_versions(self, kind: str) -> list[int]:
+        """The versions there are."""
+        with self._lock:
+            return list(range(1, len(self._documents.get(kind, [])) + 1))
+
+    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
+        """Own the run."""
+        with self._lock:
+            claim = self._claims.setdefault(run_id, _Claim())
+            if claim.owner not in ("", owner) and claim.expires > now and not owner_died(claim.owner):
+                return None
+            self._claims[run_id] = claim = _Claim(claim.token + 1, owner, now + ttl)
+            self._set_token(run_id, claim.token)
+            return claim.token
+
+    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
+        """Own it longer."""
+        with self._lock:
+            claim = self._claims.get(run_id)
+            if claim is None or claim.token != token or not claim.owner:
+                return False
+            claim.expires = now + ttl
+            return True
+
+    def release(self, run_id: str, token: int) -> None:
+        """Give the run back."""
+        with self._lock:
+            claim = self._claims.get(run_id)
+            if claim is not None and claim.token == token:
+                claim.owner, claim.expires = "", -math.inf
+
+    def _set_token(self, run_id: str, token: int) -> None:
+        if run_id in self._runs:
+            self._runs[run_id].token = token
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,425 @@
+"""The store in a database: SQLite in a file, or PostgreSQL."""
+
+import asyncio
+import atexit
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from orchestrator.errors import StoreError
+from orchestrator.types import Status
+
+from . import statements
+from .base import Problem, Record, RunRow, Seal
+from .body import decode, encode, exact
+from .connect import database_url, engines, prepare, reason, same_file, shown
+from .fold import Append, DropValues, PutValue, Refusal, SetStatus, Write
+from .rows import fresh_row, needle
+from .tables import DOCUMENTS, GRAPHS, HEALTH, RECORDS, RUNS, SEALS, VALUES
+from .writer import Call, Outage, Writer
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("orchestrator.store")
+_ANSWER_SECONDS = 2.0
+_LEASE_SECONDS = 0.5
+_FRESH_SECONDS = 0.5
+_LOST_KEPT = 10_000
+
+
+class SqlStore:
+    """A `Store` in a database; several processes may share it.
+
+    Raises:
+        StoreError: the database cannot be opened, or is not ours to use.
+    """
+
+    def __init__(self, where: str | Path, on_problem: Problem = _LOG.warning) -> None:
+        self.on_problem = on_problem
+        self._url = database_url(where)
+        self._foreign: set[str] = set()
+        self._lost: dict[tuple[str, int | None], str] = {}
+        self._dropped: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._open()
+        _OPEN.add(self)
+
+    def __repr__(self) -> str:
+        return f"SqlStore({shown(self._url)!r})"
+
+    # ---------------------------------------------------------------- enqueued
+
+    def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
+        """Enqueue a record."""
+        text, problem = encode(body)
+        if problem:
+            self.on_problem(f"record {kind!r} of run {run_id!r}: {problem}")
+        self._enqueue(Append(run_id, token, kind, float(at), text), len(text))
+
+    def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
+        """Enqueue a value."""
+        self._enqueue(PutValue(run_id, token, name, text), len(text))
+
+    def drop_values(self, run_id: str, token: int | None = None) -> None:
+        """Enqueue the deletion of a run's values."""
+        self._enqueue(DropValues(run_id, token), 0)
+
+    def set_status(
+        self,
+        run_id: str,
+        status: Status,
+        ended: float | None = None,
+        summary: Mapping[str, Any] | None = None,
+        token: int | None = None,
+    ) -> None:
+        """Enqueue a move of the run."""
+        text = None if summary is None else encode(summary)[0]
+        self._enqueue(SetStatus(run_id, token, status, None if ended is None else float(ended), text), 0)
+
+    def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
+        """Enqueue a graph."""
+        if digest not in self._graphs:
+            self._graphs.add(digest)
+            text = encode(data, limit=None)[0]
+            self._enqueue_call(lambda connection, _: statements.add_graph(connection, digest, text))
+
+    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
+        """Enqueue the health of `name`."""
+        text = encode(data)[0]
+        self._enqueue_call(lambda connection, _: statements.set_health(connection, name, text))
+
+    def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
+        if not self._writer.put(Call(work, keep=True)):
+            self.on_problem("the store is closed; a graph or the health of a tool was not kept")
+
+    def _enqueue(self, write: Write, size: int) -> None:
+        if self._dropped and write.run_id in self._dropped:
+            self._tell_of_gap(write)
+        droppable = not isinstance(write, SetStatus)
+        if self._writer.put(write, size + 200, droppable=droppable):
+            return
+        if self._writer.closed:
+            problem = f"the store is closed; a write of run {write.run_id!r} was not kept"
+        else:
+            problem = f"too much is waiting for the store; a write of run {write.run_id!r} was not kept"
+            with self._lock:
+                self._dropped[write.run_id] = self._dropped.get(write.run_id, 0) + 1
+        self._lose(Refusal(write.run_id, write.token, problem, lost=True))
+
+    def _tell_of_gap(self, write: Write) -> None:
+        """The ledger itself says how many writes were lost before the next one it holds."""
+        with self._lock:
+            count = self._dropped.get(write.run_id, 0)
+            at = write.at if isinstance(write, Append) else (isinstance(write, SetStatus) and write.ended) or 0.0
+            gap = Append(write.run_id, write.token, "lost", at, json.dumps({"count": count}))
+            if count and self._writer.put(gap, 200, droppable=not isinstance(write, SetStatus)):
+                del self._dropped[write.run_id]
+
+    # ---------------------------------------------------------------- durability
+
+    async def settled(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """Return when all that was enqueued is committed."""
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[None] = loop.create_future()
+        if not self._writer.when_durable(partial(_wake, loop, durable)):
+            try:
+                async with asyncio.timeout(timeout):
+                    await durable
+            except TimeoutError as error:
+                raise self._not_durable(timeout) from error
+        self._check(run_id, token)
+
+    def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """The same, for threads."""
+        durable = threading.Event()
+        if not self._writer.when_durable(durable.set) and not durable.wait(timeout):
+            raise self._not_durable(timeout)
+        self._check(run_id, token)
+
+    def _not_durable(self, timeout: float) -> StoreError:
+        return StoreError(
+            f"what was written to {shown(self._url)} could not be made durable within {timeout:g} s: "
+            + (self._writer.trouble or "the store is busy")
+        )
+
+    def _check(self, run_id: str | None, token: int | None) -> None:
+        if run_id is not None and (problem := self._lost.get((run_id, token))):
+            raise StoreError(problem)
+
+    # ---------------------------------------------------------------- answered
+
+    def begin(self, row: RunRow) -> RunRow | None:
+        """Create the run, or return the row there is."""
+        wanted = fresh_row(row)
+
+        def create(connection: Connection, call: Call) -> RunRow | None:
+            existing = statements.create_run(connection, wanted)
+            if call.abandoned and existing is not None and existing.trace_id != wanted.trace_id:
+                self._foreign.add(wanted.run_id)
+            return existing
+
+        answer: RunRow | None = self._writer.call(Call(create, keep=True), _ANSWER_SECONDS)
+        return answer
+
+    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
+        """Own the run."""
+        return self._ask(lambda connection: statements.take_claim(connection, run_id, owner, now, ttl))
+
+    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
+        """Own it longer."""
+        return self._ask(lambda connection: statements.renew_claim(connection, run_id, token, now, ttl))
+
+    def release(self, run_id: str, token: int) -> None:
+        """Give the run back."""
+        self._ask(lambda connection: statements.drop_claim(connection, run_id, token))
+
+    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
+        """Take the lease unless it lives."""
+        return self._ask(
+            lambda connection: statements.take_lease(connection, name, owner, seconds, now), _LEASE_SECONDS
+        )
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give the lease back."""
+        self._ask(lambda connection: statements.drop_lease(connection, name, owner), _LEASE_SECONDS)
+
+    def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
+        """Keep a version of a document."""
+        text = exact(f"document {kind!r}", data)
+        return self._ask(lambda connection: statements.add_document(connection, kind, text))
+
+    def _ask(self, work: Callable[[Connection], T], timeout: float = _ANSWER_SECONDS) -> T:
+        answer: T = self._writer.call(Call(lambda connection, _: work(connection)), timeout)
+        return answer
+
+    # ---------------------------------------------------------------- reads
+
+    def run(self, run_id: str) -> RunRow | None:
+        """The row of a run."""
+        rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
+        return statements.run_row(rows[0]) if rows else None
+
+    def runs(
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, newest first."""
+        query = select(RUNS).where(*_conditions(status, search, parent))
+        query = query.order_by(RUNS.c.started.desc(), RUNS.c.run_id).limit(limit).offset(offset)
+        return [statements.run_row(row) for row in self._read(lambda connection: connection.execute(query).all())]
+
+    def count_runs(
+        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+    ) -> int:
+        """How many runs there are."""
+        query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent))
+        return self._read(lambda connection: connection.execute(query).scalar_one())
+
+    def records(self, run_id: str, after: int = 0) -> list[Record]:
+        """The ledger of a run."""
+        query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [Record(run_id, row.seq, row.kind, row.at, decode(row.body), row.prev, row.hash) for row in rows]
+
+    def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
+        """The chain over runs."""
+        query = select(SEALS).where(SEALS.c.n > after).order_by(SEALS.c.n)
+        if run_id is not None:
+            query = query.where(SEALS.c.run_id == run_id)
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [Seal(row.n, row.run_id, row.head, row.prev, row.hash) for row in rows]
+
+    def values(self, run_id: str) -> dict[str, str]:
+        """The values of a run."""
+        query = select(VALUES.c.name, VALUES.c.text).where(VALUES.c.run_id == run_id)
+        return self._pairs(query)
+
+    def graph(self, digest: str) -> dict[str, Any] | None:
+        """The graph of a digest."""
+        return self._document(select(GRAPHS.c.data).where(GRAPHS.c.digest == digest))
+
+    def load_health(self) -> dict[str, dict[str, Any]]:
+        """What was saved, by name."""
+        return {name: decode(text) for name, text in self._pairs(select(HEALTH.c.name, HEALTH.c.data)).items()}
+
+    def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
+        """A version of a document."""
+        query = select(DOCUMENTS.c.data).where(DOCUMENTS.c.kind == kind)
+        if version is not None:
+            query = query.where(DOCUMENTS.c.version == version)
+        return self._document(query.order_by(DOCUMENTS.c.version.desc()).limit(1))
+
+    def document_versions(self, kind: str) -> list[int]:
+        """The versions there are."""
+        query = select(DOCUMENTS.c.version).where(DOCUMENTS.c.kind == kind).order_by(DOCUMENTS.c.version)
+        return self._read(lambda connection: list(connection.execute(query).scalars()))
+
+    def _document(self, query: Select[str]) -> dict[str, Any] | None:
+        text = self._read(lambda connection: connection.execute(query).scalar())
+        return None if text is None else decode(text)
+
+    def _pairs(self, query: Select[str, str]) -> dict[str, str]:
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return dict(sorted((row[0], row[1]) for row in rows))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        """Read after what this store was given before has been written, as far as it can be."""
+        if self._writer.pending and self._writer.trouble is None:
+            durable = threading.Event()
+            if not self._writer.when_durable(durable.set):
+                durable.wait(_FRESH_SECONDS)
+        try:
+            with self._reader.connect() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error
+
+    # ---------------------------------------------------------------- the writer's side
+
+    def commit(self, items: Sequence[Any]) -> None:
+        """One durable transaction (called by the writer's thread)."""
+        try:
+            with self._engine.begin() as connection:
+                refusals = self._work(connection, items)
+            if not self._same_file():
+                self._reopen()
+        except (IntegrityError, DataError):
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            self._engine.dispose()
+            raise Outage(f"the store {shown(self._url)} cannot be written: {reason(error, self._url)}") from error
+        for refusal in refusals:
+            self._lose(refusal)
+
+    def _work(self, connection: Connection, items: Sequence[Any]) -> list[Refusal]:
+        refusals: list[Refusal] = []
+        writes: list[Write] = []
+        for item in items:
+            if not isinstance(item, Call):
+                writes.append(item)
+                continue
+            if writes:
+                refusals += statements.write(connection, writes, self._foreign)
+                writes = []
+            item.answer = item.work(connection, item)
+        if writes:
+            refusals += statements.write(connection, writes, self._foreign)
+        return refusals
+
+    def reject(self, item: Any, error: Exception) -> None:
+        """A write that no database takes (called by the writer's thread)."""
+        if isinstance(item, Call):
+            self.report(f"the store refused a call: {reason(error, self._url)}")
+        else:
+            problem = f"a write of run {item.run_id!r} was refused: {reason(error, self._url)}"
+            self._lose(Refusal(item.run_id, item.token, problem, lost=True))
+
+    def report(self, problem: str) -> None:
+        """Tell of a problem."""
+        try:
+            self.on_problem(problem)
+        except Exception:
+            _LOG.exception("the handler of store problems failed on: %s", problem)
+
+    def _lose(self, refusal: Refusal) -> None:
+        if refusal.lost:
+            with self._lock:
+                self._lost[refusal.run_id, refusal.token] = refusal.problem
+                while len(self._lost) > _LOST_KEPT:
+                    del self._lost[next(iter(self._lost))]
+        self.report(refusal.problem)
+
+    # ---------------------------------------------------------------- open and close
+
+    def _open(self) -> None:
+        self._engine, self._reader = engines(self._url)
+        try:
+            prepare(self._engine, self._url)
+        except StoreError:
+            self._engine.dispose()
+            raise
+        self._same_file = same_file(self._url)
+        self._graphs: set[str] = set()
+        self._writer = Writer(self)
+
+    def _reopen(self) -> None:
+        """The file was removed or replaced: what was just committed is gone, so make it anew and write again."""
+        self._engine.dispose()
+        self._reader.dispose()
+        try:
+            engines(self._url)
+            prepare(self._engine, self._url)
+        except StoreError as error:
+            raise Outage(str(error)) from error
+        self._same_file = same_file(self._url)
+        self._graphs.clear()
+        raise Outage(f"the file of the store {shown(self._url)} was removed or replaced")
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
+        self._engine.dispose(close=False)
+        self._reader.dispose(close=False)
+        self._lock = threading.Lock()
+        self._writer = Writer(self)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is enqueued and let go of the database."""
+        self._writer.close(timeout)
+        self._engine.dispose()
+        self._reader.dispose()
+        _OPEN.discard(self)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> None:
+    loop.call_soon_threadsafe(_resolve, durable)
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _conditions(
+    status: Status | None, search: str | None, parent: str | EllipsisType | None
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if status is not None:
+        conditions.append(RUNS.c.status == str(status))
+    if search:
+        conditions.append(RUNS.c.search.contains(needle(search), autoescape=True))
+    if not isinstance(parent, EllipsisType):
+        conditions.append(RUNS.c.parent.is_(None) if parent is None else RUNS.c.parent == parent)
+    return conditions
+
+
+_OPEN: "WeakSet[SqlStore]" = WeakSet()
+
+
+def _close_all() -> None:
+    for store in list(_OPEN):
+        store.close(timeout=2.0)
+
+
+def _after_fork() -> None:
+    for store in list(_OPEN):
+        store.after_fork()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

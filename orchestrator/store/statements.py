@@ -1,0 +1,234 @@
+"""What the writer does in its transactions: folding writes into runs, and the calls that have an answer."""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.sql.schema import Table
+
+from orchestrator.types import Status
+
+from .base import RunRow
+from .body import decode
+from .chain import GENESIS, canonical_text, seal_link
+from .fold import Refusal, RunState, Write, apply
+from .owner import owner_died
+from .rows import search_text
+from .tables import CLAIMS, DOCUMENTS, GRAPHS, HEALTH, LEASES, META, RECORDS, RUNS, SEALS, VALUES
+
+
+def write(connection: Connection, writes: Sequence[Write], foreign: Container[str]) -> list[Refusal]:
+    """Fold writes into their runs and store what is new; `foreign` runs take nothing. Returns what was refused."""
+    states = _load(connection, writes)
+    refusals: list[Refusal] = []
+    for item in writes:
+        if item.run_id in foreign:
+            problem = (
+                f"run {item.run_id!r} was there already; what ran under its id while the store was away is not kept"
+            )
+            refusals.append(Refusal(item.run_id, item.token, problem, lost=True))
+        elif refusal := apply(states.get(item.run_id), item):
+            refusals.append(refusal)
+    _store(connection, [states[run_id] for run_id in sorted(states)])
+    return refusals
+
+
+def create_run(connection: Connection, row: RunRow) -> RunRow | None:
+    """Insert the row; returns the one that exists."""
+    columns: dict[str, Any] = {
+        "run_id": row.run_id,
+        "parent": row.parent,
+        "status": str(row.status),
+        "policy": row.policy,
+        "started": row.started,
+        "ended": row.ended,
+        "head": row.head,
+        "length": row.count,
+        "trace_id": row.trace_id,
+        "search": search_text(row),
+        "goal": row.goal,
+        "summary": canonical_text(row.summary),
+    }
+    if connection.execute(_upsert(connection, RUNS).on_conflict_do_nothing(), columns).rowcount:
+        return None
+    return run_row(connection.execute(select(RUNS).where(RUNS.c.run_id == row.run_id)).one())
+
+
+def run_row(row: Row[Any]) -> RunRow:
+    """A row of the table of runs; what no store has written is shown as it is as far as that goes."""
+    known = row.status in Status.__members__.values()
+    return RunRow(
+        run_id=row.run_id,
+        parent=row.parent,
+        goal=row.goal,
+        status=Status(row.status) if known else Status.RUNNING,
+        policy=row.policy,
+        started=row.started,
+        ended=row.ended,
+        head=row.head,
+        count=row.length,
+        trace_id=row.trace_id,
+        summary=decode(row.summary),
+    )
+
+
+def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl: float) -> int | None:
+    """The next token of the run, unless another owner lives."""
+    empty = {"run_id": run_id, "token": 0, "owner": "", "expires": 0.0}
+    connection.execute(_upsert(connection, CLAIMS).on_conflict_do_nothing(), empty)
+    claim = connection.execute(select(CLAIMS).where(CLAIMS.c.run_id == run_id).with_for_update()).one()
+    if claim.owner not in ("", owner) and claim.expires > now and not owner_died(claim.owner):
+        return None
+    taken = update(CLAIMS).where(CLAIMS.c.run_id == run_id)
+    connection.execute(taken.values(token=claim.token + 1, owner=owner, expires=now + ttl))
+    return int(claim.token) + 1
+
+
+def renew_claim(connection: Connection, run_id: str, token: int, now: float, ttl: float) -> bool:
+    """Whether the token is the run's, which it then is for longer."""
+    mine = update(CLAIMS).where(CLAIMS.c.run_id == run_id, CLAIMS.c.token == token, CLAIMS.c.owner != "")
+    return connection.execute(mine.values(expires=now + ttl)).rowcount > 0
+
+
+def drop_claim(connection: Connection, run_id: str, token: int) -> None:
+    """Give the run back; the token stays, so that the next is greater."""
+    mine = update(CLAIMS).where(CLAIMS.c.run_id == run_id, CLAIMS.c.token == token)
+    connection.execute(mine.values(owner="", expires=0.0))
+
+
+def take_lease(connection: Connection, name: str, owner: str, seconds: float, now: float) -> bool:
+    """Whether the lease was free, or over, and is now the owner's."""
+    columns = {"owner": owner, "expires": now + seconds}
+    over = update(LEASES).where(LEASES.c.name == name, LEASES.c.expires <= now).values(columns)
+    if connection.execute(over).rowcount:
+        return True
+    free = _upsert(connection, LEASES).values(name=name, **columns).on_conflict_do_nothing()
+    return connection.execute(free).rowcount > 0
+
+
+def drop_lease(connection: Connection, name: str, owner: str) -> None:
+    """Delete the lease if it is the owner's."""
+    connection.execute(delete(LEASES).where(LEASES.c.name == name, LEASES.c.owner == owner))
+
+
+def add_document(connection: Connection, kind: str, text: str) -> int:
+    """Insert the next version."""
+    _take_turn(connection)
+    newest = connection.execute(select(func.max(DOCUMENTS.c.version)).where(DOCUMENTS.c.kind == kind)).scalar()
+    version = (newest or 0) + 1
+    connection.execute(insert(DOCUMENTS), {"kind": kind, "version": version, "data": text})
+    return version
+
+
+def add_graph(connection: Connection, digest: str, text: str) -> None:
+    """Insert the graph unless it is there."""
+    connection.execute(_upsert(connection, GRAPHS).on_conflict_do_nothing(), {"digest": digest, "data": text})
+
+
+def set_health(connection: Connection, name: str, text: str) -> None:
+    """Insert or replace."""
+    statement = _upsert(connection, HEALTH).values(name=name, data=text)
+    connection.execute(statement.on_conflict_do_update(index_elements=[HEALTH.c.name], set_={"data": text}))
+
+
+def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, RunState]:
+    ids = sorted({item.run_id for item in writes})
+    fenced = sorted({item.run_id for item in writes if item.token is not None})
+    states: dict[str, RunState] = {}
+    for some in _chunks(ids):
+        rows = select(RUNS).where(RUNS.c.run_id.in_(some)).order_by(RUNS.c.run_id).with_for_update()
+        states |= {row.run_id: RunState.of(run_row(row)) for row in connection.execute(rows)}
+    for some in _chunks(fenced):
+        claims = select(CLAIMS.c.run_id, CLAIMS.c.token).where(CLAIMS.c.run_id.in_(some))
+        for claim in connection.execute(claims.order_by(CLAIMS.c.run_id).with_for_update(read=True)):
+            if claim.run_id in states:
+                states[claim.run_id].token = claim.token
+    return states
+
+
+def _chunks(ids: list[str], size: int = 500) -> list[list[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def _store(connection: Connection, states: list[RunState]) -> None:
+    records: list[dict[str, Any]] = [
+        {
+            "run_id": state.row.run_id,
+            "seq": record.seq,
+            "kind": record.kind,
+            "at": record.at,
+            "body": record.text,
+            "prev": record.prev,
+            "hash": record.hash,
+        }
+        for state in states
+        for record in state.records
+    ]
+    if records:
+        connection.execute(insert(RECORDS), records)
+    _store_values(connection, states)
+    _store_runs(connection, states)
+    sealed = [state for state in states if state.sealed]
+    if sealed:
+        _seal(connection, sealed)
+
+
+def _store_values(connection: Connection, states: list[RunState]) -> None:
+    for state in states:
+        if state.dropped:
+            connection.execute(delete(VALUES).where(VALUES.c.run_id == state.row.run_id))
+    values = [
+        {"run_id": state.row.run_id, "name": name, "text": state.values[name]}
+        for state in states
+        for name in sorted(state.values)
+    ]
+    if values:
+        statement = _upsert(connection, VALUES)
+        key = [VALUES.c.run_id, VALUES.c.name]
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=key, set_={"text": statement.excluded.text}), values
+        )
+
+
+def _store_runs(connection: Connection, states: list[RunState]) -> None:
+    changed: list[dict[str, Any]] = [
+        {
+            "id": state.row.run_id,
+            "status": str(state.status),
+            "ended": state.ended,
+            "head": state.head,
+            "length": state.count,
+            "summary": state.summary,
+        }
+        for state in states
+        if (state.count, state.status) != (state.row.count, state.row.status) or state.summary_changed
+    ]
+    if changed:
+        connection.execute(update(RUNS).where(RUNS.c.run_id == bindparam("id")), changed)
+
+
+def _seal(connection: Connection, states: list[RunState]) -> None:
+    _take_turn(connection)
+    last = connection.execute(select(SEALS.c.n, SEALS.c.hash).order_by(SEALS.c.n.desc()).limit(1)).first()
+    n, prev = (0, GENESIS) if last is None else (last.n, last.hash)
+    rows: list[dict[str, Any]] = []
+    for state in states:
+        n, run_id = n + 1, state.row.run_id
+        digest = seal_link(prev, n, run_id, state.head)
+        rows.append({"n": n, "run_id": run_id, "head": state.head, "prev": prev, "hash": digest})
+        prev = digest
+    connection.execute(insert(SEALS), rows)
+
+
+def _take_turn(connection: Connection) -> None:
+    """One process at a time numbers what is numbered over all runs (in SQLite every transaction has the turn)."""
+    connection.execute(select(META.c.value).where(META.c.name == "turn").with_for_update())
+
+
+def _upsert(connection: Connection, table: Table) -> PostgresInsert | SqliteInsert:
+    return postgres_insert(table) if connection.dialect.name == "postgresql" else sqlite_insert(table)
