@@ -31,7 +31,7 @@ def langchain_worker(call: Any, options: AgentOptions) -> Any:
             raise DefinitionError(f"{option}= is for an agent made of a chat model, not of a {type(call).__name__}.")
     if hasattr(call, "compile") and not isinstance(call, Runnable):
         raise DefinitionError(f"An agent is made of a compiled graph: call .compile() on the {type(call).__name__}.")
-    return _runnable_worker(call, options) if isinstance(call, Runnable) else call
+    return _runnable_worker(call, options) if isinstance(call, Runnable) else call  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _runnable_worker(runnable: Work, options: AgentOptions) -> Any:

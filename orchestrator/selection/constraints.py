@@ -1,0 +1,63 @@
+"""What a choice must keep to whatever it costs, and the dial from cheapest to best."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.agent import Agent
+from orchestrator.errors import InputError
+from orchestrator.policy import Policy
+
+
+@dataclass(frozen=True, init=False)
+class Constraints:
+    """Limits on which agents may be chosen: `Constraints(trust={"eu"}, data_may_leave=False, max_cost=0.01)`."""
+
+    trust: frozenset[str] | None
+    """Trust domains that are allowed; `None` for any."""
+    data_may_leave: bool
+    """Whether inputs may leave this machine."""
+    max_cost: float | None
+    """US dollars per call; `None` for no limit."""
+    agents: frozenset[str] | None
+    """Names that are allowed; `None` for any."""
+
+    def __init__(
+        self,
+        *,
+        trust: str | Iterable[str] | None = None,
+        data_may_leave: bool = True,
+        max_cost: float | None = None,
+        agents: Iterable[str] | None = None,
+    ) -> None:
+        if max_cost is not None and not max_cost >= 0:
+            raise InputError(f"max_cost is a number of US dollars, at least 0, not {max_cost!r}.")
+        domains = (trust,) if isinstance(trust, str) else trust
+        object.__setattr__(self, "trust", None if domains is None else frozenset(domains))
+        object.__setattr__(self, "data_may_leave", data_may_leave)
+        object.__setattr__(self, "max_cost", max_cost)
+        object.__setattr__(self, "agents", None if agents is None else frozenset(agents))
+
+    def refuses(self, agent: Agent, cost: float) -> str:
+        """Why an agent whose call costs `cost` US dollars may not be chosen; empty when it may."""
+        if self.agents is not None and agent.name not in self.agents:
+            return "not among the agents asked for"
+        if self.trust is not None and agent.trust not in self.trust:
+            return f"its trust domain {agent.trust!r} is not allowed"
+        if not self.data_may_leave and agent.data_leaves:
+            return "data may not leave"
+        if self.max_cost is not None and cost > self.max_cost:
+            return f"costs {cost:g} US dollars, more than {self.max_cost:g}"
+        return ""
+
+
+def dialled(policy: Policy, dial: float | None) -> Policy:
+    """The policy with the preference dial set: 0 is cheapest, 0.5 the policy as it is, 1 the best whatever it costs.
+
+    In between quality is worth `quality_value * dial / (1 - dial)`. Raises `InputError` outside [0, 1].
+    """
+    if dial is None or dial == 0.5:
+        return policy
+    if not 0 <= dial <= 1:
+        raise InputError(f"The dial goes from 0 (cheapest) to 1 (best), not to {dial!r}.")
+    value = 1e6 if dial == 1 else min(1e6, policy.quality_value * dial / (1 - dial))
+    return policy.model_copy(update={"quality_value": value})

@@ -1,0 +1,126 @@
+"""What is known of one agent: decaying counts per skill, and running statistics of what it costs."""
+
+import math
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DECAY = 0.999
+"""What an observation leaves of those before it: about the last thousand count."""
+
+Count = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+
+
+class Evidence(BaseModel):
+    """Decaying counts of what went well and what did not; the Beta posterior adds a prior to them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    successes: Count = 0.0
+    failures: Count = 0.0
+
+    @property
+    def total(self) -> float:
+        """How much has been seen, in calls of late."""
+        return self.successes + self.failures
+
+    def observe(self, success: bool, weight: float = 1.0, decay: float = DECAY) -> "Evidence":
+        """With one more outcome of `weight` in (0, 1]."""
+        kept = decay**weight
+        won = weight if success else 0.0
+        return Evidence.model_construct(
+            successes=self.successes * kept + won, failures=self.failures * kept + (weight - won)
+        )
+
+    def scaled(self, factor: float) -> "Evidence":
+        """The same rate, believed less (or more)."""
+        return Evidence.model_construct(successes=self.successes * factor, failures=self.failures * factor)
+
+    def plus(self, other: "Evidence") -> "Evidence":
+        """Both together."""
+        return Evidence.model_construct(
+            successes=self.successes + other.successes, failures=self.failures + other.failures
+        )
+
+
+class Stats(BaseModel):
+    """Running mean and variance (Welford, Technometrics, 1962) of US dollars, seconds or tokens per call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Annotated[int, Field(ge=0)] = 0
+    mean: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    m2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Sum of squared differences from the mean."""
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation; 0 for fewer than two values."""
+        return math.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else 0.0
+
+    def observe(self, value: float) -> "Stats":
+        """With one more value."""
+        count = self.count + 1
+        delta = value - self.mean
+        mean = self.mean + delta / count
+        return Stats.model_construct(count=count, mean=mean, m2=self.m2 + delta * (value - mean))
+
+    def plus(self, other: "Stats") -> "Stats":
+        """Both together (Chan, Golub and LeVeque, 1979)."""
+        count = self.count + other.count
+        if not count:
+            return self
+        delta = other.mean - self.mean
+        return Stats.model_construct(
+            count=count,
+            mean=self.mean + delta * other.count / count,
+            m2=self.m2 + other.m2 + delta * delta * self.count * other.count / count,
+        )
+
+    def expected(self, stated: float, trust: float = 5.0) -> float:
+        """What the next call will cost: the stated value, worth `trust` observations, and what was seen."""
+        return (trust * stated + self.count * self.mean) / (trust + self.count)
+
+
+class Profile(BaseModel):
+    """What one agent has shown it can do, and at what cost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    skills: dict[str, Evidence] = {}
+    founding: bool = False
+    """Whether it was there when nothing was known of anyone: then it is no newcomer."""
+    general: Evidence = Evidence()
+    """All outcomes, whatever was demanded."""
+    usd: Stats = Stats()
+    seconds: Stats = Stats()
+    tokens: Stats = Stats()
+
+    def evidence(self, skill: str) -> Evidence:
+        """The counts of one skill; none when it has not been seen at work."""
+        return self.skills.get(skill) or NOTHING
+
+    @property
+    def strengths(self) -> tuple[str, ...]:
+        """Skills in which it has shown itself good: at least 5 calls of late, 80 % of them well done."""
+        return tuple(s for s, e in sorted(self.skills.items()) if e.total >= 5 and e.successes >= 0.8 * e.total)
+
+    @property
+    def weaknesses(self) -> tuple[str, ...]:
+        """Skills in which it has not: at least 5 calls of late, less than half of them well done."""
+        return tuple(s for s, e in sorted(self.skills.items()) if e.total >= 5 and e.successes < 0.5 * e.total)
+
+    def plus(self, other: "Profile") -> "Profile":
+        """The profile of both records together."""
+        names = sorted({*self.skills, *other.skills})
+        return Profile(
+            skills={name: self.evidence(name).plus(other.evidence(name)) for name in names},
+            founding=self.founding or other.founding,
+            general=self.general.plus(other.general),
+            usd=self.usd.plus(other.usd),
+            seconds=self.seconds.plus(other.seconds),
+            tokens=self.tokens.plus(other.tokens),
+        )
+
+
+NOTHING = Evidence()

@@ -1,0 +1,242 @@
+"""`Handbook`: the skills, what each agent has shown in them, and what was learned about the phases of work.
+
+One versioned JSON document. It is never changed in place: each operation returns the next version, which remembers how
+to get back.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from orchestrator.errors import DefinitionError, nearest
+from orchestrator.schema import explain
+
+from .evidence import Profile
+from .revision import Change, Revision, apply_changes, changes_between, undo
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+KEPT_REVISIONS = 20
+"""How many versions one can roll back."""
+
+
+class Skill(BaseModel):
+    """Something that work demands and agents can or cannot do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Id
+    name: str = ""
+    """Default: the id."""
+    description: str = ""
+    indicators: tuple[str, ...] = ()
+    """Words and phrases in a text that show this skill is demanded."""
+    examples: tuple[str, ...] = ()
+    """Texts that demand it."""
+    parent: str | None = None
+    """The broader skill that this is a part of."""
+    mode: str = ""
+    """The phase of work it belongs to; empty for any."""
+    provenance: str = "declared"
+    """Where it comes from: declared, discovered, split, merged, proposed by a model."""
+
+    @property
+    def title(self) -> str:
+        """What people read."""
+        return self.name or self.id
+
+
+class Insight(BaseModel):
+    """Something learned about a phase of work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: str
+    text: Annotated[str, StringConstraints(min_length=1)]
+    provenance: str = "declared"
+
+
+class Handbook(BaseModel):
+    """Skills, profiles and insights in one version. Raises `DefinitionError` for what makes no sense."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    version: Annotated[int, Field(ge=1)] = 1
+    skills: dict[str, Skill] = {}
+    profiles: dict[str, Profile] = {}
+    """By agent."""
+    insights: dict[str, Insight] = {}
+    """By id."""
+    revisions: tuple[Revision, ...] = ()
+    """How to get back to the versions before, newest last."""
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        for key, skill in self.skills.items():
+            if key != skill.id:
+                raise ValueError(f"skill {key!r} calls itself {skill.id!r}")
+            if skill.parent is not None and skill.parent not in self.skills:
+                raise ValueError(f"skill {key!r} has an unknown parent {skill.parent!r}")
+            if key in self.ancestors(key):
+                raise ValueError(f"skill {key!r} is its own ancestor")
+        for agent, profile in self.profiles.items():
+            unknown = sorted(set(profile.skills) - set(self.skills))
+            if unknown:
+                raise ValueError(f"profile {agent!r} has evidence for unknown skills: {', '.join(unknown)}")
+        return self
+
+    def ancestors(self, skill: str) -> tuple[str, ...]:
+        """The broader skills of a skill, nearest first."""
+        found: list[str] = []
+        current = self.skills.get(skill)
+        while current is not None and current.parent is not None and current.parent not in found:
+            found.append(current.parent)
+            current = self.skills.get(current.parent)
+        return tuple(found)
+
+    def skill(self, skill: str) -> Skill:
+        """A skill by id. Raises `DefinitionError` when there is none."""
+        if skill not in self.skills:
+            raise DefinitionError(f"The handbook has no skill {skill!r}.{nearest(skill, self.skills)}")
+        return self.skills[skill]
+
+    def profile(self, agent: str) -> Profile:
+        """What is known of an agent; an empty profile for one never seen."""
+        return self.profiles.get(agent) or Profile()
+
+    def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
+        """With these skills, each new or in place of the one with its id."""
+        added = {**self.skills, **{skill.id: skill for skill in skills}}
+        return self.next(note or f"skills {', '.join(s.id for s in skills)}", {"skills": added})
+
+    def without_skill(self, skill: str) -> "Handbook":
+        """Without a skill, its evidence included. Raises `DefinitionError` while another is part of it."""
+        self.skill(skill)
+        children = sorted(s.id for s in self.skills.values() if s.parent == skill)
+        if children:
+            raise DefinitionError(f"Skill {skill!r} is the parent of {', '.join(children)}; remove those first.")
+        profiles = {
+            agent: profile.model_copy(update={"skills": {s: e for s, e in profile.skills.items() if s != skill}})
+            if skill in profile.skills
+            else profile
+            for agent, profile in self.profiles.items()
+        }
+        skills = {key: value for key, value in self.skills.items() if key != skill}
+        return self.next(f"without skill {skill}", {"skills": skills, "profiles": profiles})
+
+    def with_profile(self, agent: str, profile: Profile) -> "Handbook":
+        """With this record of an agent in place of the one before."""
+        return self.next(f"profile {agent}", {"profiles": {**self.profiles, agent: profile}})
+
+    def without_profile(self, agent: str) -> "Handbook":
+        """Without the record of an agent. Raises `DefinitionError` when there is none."""
+        if agent not in self.profiles:
+            raise DefinitionError(f"The handbook has no profile of {agent!r}.{nearest(agent, self.profiles)}")
+        rest = {key: value for key, value in self.profiles.items() if key != agent}
+        return self.next(f"without profile {agent}", {"profiles": rest})
+
+    def with_insight(self, key: str, insight: Insight) -> "Handbook":
+        """With an insight, new or in place of the one with that id."""
+        return self.next(f"insight {key}", {"insights": {**self.insights, key: insight}})
+
+    def without_insight(self, key: str) -> "Handbook":
+        """Without an insight. Raises `DefinitionError` when there is none."""
+        if key not in self.insights:
+            raise DefinitionError(f"The handbook has no insight {key!r}.{nearest(key, self.insights)}")
+        rest = {k: v for k, v in self.insights.items() if k != key}
+        return self.next(f"without insight {key}", {"insights": rest})
+
+    def merge(self, other: "Handbook") -> "Handbook":
+        """This handbook with what another has seen.
+
+        The evidence is added, so the two should come from different runs. Raises `DefinitionError` when they describe a
+        skill or an insight differently.
+        """
+        for word, mine, theirs in (("skill", self.skills, other.skills), ("insight", self.insights, other.insights)):
+            differing = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
+            if differing:
+                raise DefinitionError(
+                    f"The handbooks describe {word} {differing[0]!r} differently; make them agree before the merge."
+                )
+        profiles = dict(self.profiles)
+        for agent, profile in other.profiles.items():
+            profiles[agent] = profiles[agent].plus(profile) if agent in profiles else profile
+        skills, insights = {**self.skills, **other.skills}, {**self.insights, **other.insights}
+        note = f"merged with version {other.version} of another"
+        return self.next(note, {"skills": skills, "profiles": profiles, "insights": insights})
+
+    def diff(self, other: "Handbook") -> tuple[Change, ...]:
+        """What one would change here to get `other`, sorted by place."""
+        return changes_between(self._sections(), other._sections())
+
+    def roll_back(self, version: int) -> "Handbook":
+        """The next version, with what an earlier one held. Raises `DefinitionError` when that is not kept any more."""
+        kept = [revision.version for revision in self.revisions]
+        if version not in kept:
+            known = ", ".join(map(str, kept)) or "none"
+            raise DefinitionError(f"Version {version} cannot be rolled back to. Kept: {known}.")
+        data = self.model_dump(mode="json", include={"skills", "profiles", "insights"})
+        for revision in reversed([r for r in self.revisions if r.version >= version]):
+            data = apply_changes(data, revision.undo)
+        earlier = Handbook.model_validate(data)
+        return self.next(f"rolled back to version {version}", earlier._sections())
+
+    def next(self, note: str, sections: Mapping[str, Mapping[str, Any]], *, check: bool = True) -> "Handbook":
+        """The next version with these sections in place of its own, and the way back.
+
+        Raises `DefinitionError` when it would make no sense; `check=False` leaves that out, for what cannot go wrong.
+        """
+        after = {**self._sections(), **sections}
+        revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
+        fields = {**after, "version": self.version + 1, "revisions": (*self.revisions, revision)[-KEPT_REVISIONS:]}
+        return _validated(fields) if check else self.model_copy(update=fields)
+
+    def _sections(self) -> dict[str, Mapping[str, Any]]:
+        return {"skills": self.skills, "profiles": self.profiles, "insights": self.insights}
+
+    @classmethod
+    def of(cls, skills: Iterable[Skill | str]) -> "Handbook":
+        """A first version with these skills."""
+        made = [Skill(id=skill) if isinstance(skill, str) else skill for skill in skills]
+        return _validated({"skills": {skill.id: skill for skill in made}})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Handbook":
+        """The handbook in a JSON text. Raises `DefinitionError` that says what is wrong with it, and where."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DefinitionError(f"This is no handbook: {explain(error)}") from None
+
+    def to_json(self) -> str:
+        """The JSON text, the same for the same handbook."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Handbook":
+        """The handbook in a file. Raises `DefinitionError` when it cannot be read or holds something else."""
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise DefinitionError(f"{path}: cannot be read ({type(error).__name__}).") from None
+        except DefinitionError as error:
+            raise DefinitionError(f"{path}: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write to a file that only its owner reads; a reader finds the old or the new version, never half of one."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.to_json())
+        draft.replace(target)
+
+
+def _validated(fields: Mapping[str, Any]) -> Handbook:
+    try:
+        return Handbook(**fields)
+    except ValidationError as error:
+        raise DefinitionError(f"The handbook would make no sense: {explain(error)}") from None

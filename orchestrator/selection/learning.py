@@ -1,0 +1,96 @@
+"""Learning from outcomes: pure functions from a handbook and what was observed to the next handbook."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from orchestrator.errors import InputError
+
+from .demand import Demand
+from .evidence import DECAY, Profile
+from .handbook import Handbook, Skill
+
+
+class Spent(TypedDict, total=False):
+    """What a call took, as far as it is known."""
+
+    seconds: float
+    usd: float
+    tokens: float
+    tool_calls: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How one piece of work by one agent turned out."""
+
+    agent: str
+    demand: Demand
+    success: bool
+    weight: float = 1.0
+    """In (0, 1]: how much the judgement is trusted."""
+    seconds: float | None = None
+    usd: float | None = None
+    tokens: float | None = None
+    tool_calls: float | None = None
+    text: str | None = None
+    """What the work was about; kept in memory only, for splits and discovery."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise InputError(f"The weight of an outcome is in (0, 1], not {self.weight!r}.")
+        for label in ("seconds", "usd", "tokens", "tool_calls"):
+            value = getattr(self, label)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{label} of an outcome is a finite number, not below zero; it was {value!r}.")
+
+
+def observed(profile: Profile, seen: Observation, decay: float = DECAY) -> Profile:
+    """A profile after one outcome, which counts in each demanded skill by that skill's share of the demand."""
+    skills = dict(profile.skills)
+    for skill, share in seen.demand.items:
+        skills[skill] = profile.evidence(skill).observe(seen.success, seen.weight * share, decay)
+    stats = {
+        name: getattr(profile, name).observe(value)
+        for name in ("usd", "seconds", "tokens")
+        if (value := getattr(seen, name)) is not None
+    }
+    general = profile.general.observe(seen.success, seen.weight, decay)
+    return profile.model_copy(update={"skills": skills, "general": general, **stats})
+
+
+def learn(handbook: Handbook, observations: Sequence[Observation], present: Iterable[str] = ()) -> Handbook:
+    """The next version of a handbook after a batch of outcomes, in order; the same one for none.
+
+    A demanded skill that the handbook does not know is entered. The agents `present` at the very first outcomes found
+    the handbook: they start on equal terms, and whoever comes later is a newcomer.
+    """
+    if not observations:
+        return handbook
+    profiles = dict(handbook.profiles) or {name: Profile(founding=True) for name in sorted(present)}
+    for seen in observations:
+        profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen)
+    skills = with_new_skills(handbook, (skill for seen in observations for skill in seen.demand.skills))
+    note = f"learned from {len(observations)} outcome{'s' if len(observations) > 1 else ''}"
+    return handbook.next(note, {"skills": skills, "profiles": profiles}, check=False)
+
+
+def with_new_skills(handbook: Handbook, names: Iterable[str]) -> dict[str, Skill]:
+    """The handbook's skills and an entry for each name that it lacks."""
+    missing = [name for name in dict.fromkeys(names) if name not in handbook.skills]
+    if not missing:
+        return handbook.skills
+    return {**handbook.skills, **{name: Skill(id=name, provenance="demanded") for name in missing}}
+
+
+def forget(handbook: Handbook, agent: str, keep: float = 0.2) -> Handbook:
+    """With an agent's record believed `keep` as much as before: its rates stay, new evidence soon outweighs them."""
+    profile = handbook.profile(agent)
+    faded = profile.model_copy(
+        update={
+            "skills": {skill: evidence.scaled(keep) for skill, evidence in profile.skills.items()},
+            "general": profile.general.scaled(keep),
+        }
+    )
+    return handbook.next(f"record of {agent} faded", {"profiles": {**handbook.profiles, agent: faded}}, check=False)

@@ -1,0 +1,295 @@
+"""`Selector`: who does a step, by what it demands, what each agent has shown it can do, and what that costs."""
+
+import dataclasses
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from typing_extensions import Unpack
+
+from orchestrator.agent import Agent
+from orchestrator.errors import DefinitionError, InputError, nearest
+from orchestrator.policy import Policy
+from orchestrator.pricing import PICO, PriceFacts, Pricing
+
+from .competence import Estimate, competence
+from .constraints import Constraints, dialled
+from .demand import Demand
+from .handbook import Handbook
+from .learning import Observation, Spent, learn
+from .pool import BaseFacts, Bools, Costs, Pool, parts_of
+from .result import Scored, Selection
+from .table import Floats
+from .turn import Exploration, Onboarding, Turn, Turns
+
+Demanded = Demand | str | Iterable[str] | Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class SelectorOptions:
+    """How a selector prices, explores, and takes in newcomers."""
+
+    policy: Policy = field(default_factory=Policy)
+    pricing: Pricing | None = None
+    """A formula in place of the policy's."""
+    constraints: Constraints = field(default_factory=Constraints)
+    """Limits on every choice; those of a single choice come on top."""
+    exploration: Exploration | None = None
+    """`None`: always the best estimate."""
+    onboarding: Onboarding = field(default_factory=Onboarding)
+    base: BaseFacts | None = None
+    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
+
+
+class Selector:
+    """Chooses agents by the one price, learns from outcomes, explains every choice.
+
+    `Selector([writer, summariser], policy=Policy.load("balanced")).select({"summarise": 1})`. Options are those of
+    `SelectorOptions`. The same agents, handbook and turn give the same choice, whatever the order they came in.
+    """
+
+    def __init__(self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Any) -> None:
+        try:
+            self.options = SelectorOptions(**options)
+        except TypeError:
+            known = [item.name for item in dataclasses.fields(SelectorOptions)]
+            wrong = sorted(set(options) - set(known))
+            raise DefinitionError(
+                f"A selector has no option {wrong[0]!r}.{nearest(wrong[0], known)} Known: {', '.join(known)}."
+            ) from None
+        self._handbook = handbook or Handbook()
+        self._agents: dict[str, Agent] = {}
+        self._pool: Pool | None = None
+        self._turns = Turns(self.options.onboarding.share)
+        self._pending: deque[Observation] = deque()
+        self._lock = threading.Lock()
+        for agent in agents:
+            self.add(agent)
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents to choose among, by name."""
+        return self._agents
+
+    @property
+    def handbook(self) -> Handbook:
+        """What is known, without what is still pending."""
+        return self._handbook
+
+    @handbook.setter
+    def handbook(self, handbook: Handbook) -> None:
+        self._handbook = handbook
+        self._pool = None
+
+    def add(self, agent: Agent) -> None:
+        """Let an agent be chosen. Raises `DefinitionError` for a name that is taken, or something that is no agent."""
+        if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"A selector chooses among agents, not {agent!r}.")
+        if agent.name in self._agents:
+            raise DefinitionError(f"There is an agent {agent.name!r} already.")
+        self._agents[agent.name] = agent
+        self._pool = None
+
+    def remove(self, name: str) -> None:
+        """Let an agent not be chosen any more; what is known of it stays. Raises `DefinitionError` for none."""
+        if name not in self._agents:
+            raise DefinitionError(f"There is no agent {name!r}.{nearest(name, self._agents)}")
+        del self._agents[name]
+        self._pool = None
+
+    def turn(self) -> Turn:
+        """The next turn, for a choice made elsewhere: record it, and give it to `facts`."""
+        return self._turns.next()
+
+    def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
+        """What to expect of an agent under a demand."""
+        return competence(agent.name, agent.skills, Demand.of(demand), self._handbook)
+
+    def select(
+        self,
+        demand: Demanded = None,
+        *,
+        agents: Iterable[str | Agent] | None = None,
+        constraints: Constraints | None = None,
+        dial: float | None = None,
+        turn: Turn | None = None,
+    ) -> Selection:
+        """Choose the agent with the least price; ties go to the first name, and are recorded.
+
+        `dial` from 0 (cheapest) to 1 (best) overrides the policy's `quality_value`. Raises `InputError` when no agent
+        is left to choose, and for a skill that neither an agent nor the handbook knows.
+        """
+        wanted = Demand.of(demand)
+        self._check_known(wanted)
+        policy = dialled(self.options.policy, dial)
+        turn = turn or self.turn()
+        pool = self._current_pool()
+        costs = pool.current_costs(self.options.base)
+        eligible, refusals = self._eligible(pool, costs, agents, constraints)
+        counted, bounded = self._counted(pool, wanted, turn, eligible & (costs.success > 0))
+        prices = np.where(eligible, pool.prices(costs, counted, policy, self.options.pricing), np.inf)
+        row = int(np.argmin(prices)) if len(prices) else -1
+        if row < 0 or not np.isfinite(prices[row]):
+            raise InputError(_nobody(pool, refusals))
+        ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
+        seen = _Seen(pool, costs, wanted, policy, counted, prices, bounded, refusals, self._handbook)
+        return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
+
+    def facts(self, agent: Agent, demand: Demanded, base: PriceFacts, turn: Turn | None = None) -> PriceFacts:
+        """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
+
+        Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.
+        """
+        wanted = Demand.of(demand)
+        money = base.money
+        profile = self._handbook.profile(agent.name)
+        if profile.usd.count:
+            planned = agent.planned_cost()
+            money = max(0.0, base.money - planned + profile.usd.expected(planned))
+        if turn is None or agent.name not in self._agents:
+            counted = self.estimate(agent, wanted).mean
+        else:
+            pool = self._current_pool()
+            rivals = np.array([bool(set(other.gives) & set(agent.gives)) for other in pool.agents])
+            counted = float(self._counted(pool, wanted, turn, rivals)[0][pool.table.rows[agent.name]])
+        return dataclasses.replace(base, money=money, competence=min(1.0, max(0.0, counted)))
+
+    def learn(
+        self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
+    ) -> None:
+        """Note how a piece of work turned out; it is learned from when `apply_pending` is called, off a call's path.
+
+        `weight` in (0, 1] says how much the judgement is trusted. Raises `InputError` for numbers out of range.
+        """
+        self.observe(
+            Observation(agent if isinstance(agent, str) else agent.name, Demand.of(demand), success, weight, **spent)
+        )
+
+    def observe(self, observation: Observation) -> None:
+        """Note an outcome, to be learned from by `apply_pending`."""
+        self._pending.append(observation)
+
+    def apply_pending(self) -> int:
+        """Learn from what was noted since the last time; returns how many outcomes that were."""
+        with self._lock:
+            batch: list[Observation] = []
+            while self._pending:
+                batch.append(self._pending.popleft())
+            if not batch:
+                return 0
+            self._handbook = learn(self._handbook, batch, self._agents)
+            if self._pool is not None:
+                if set(self._handbook.skills) - set(self._pool.table.skills):
+                    self._pool = None
+                else:
+                    seen = sorted({observation.agent for observation in batch} & set(self._agents))
+                    self._pool.refresh(seen, self._handbook)
+            return len(batch)
+
+    def _current_pool(self) -> Pool:
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = Pool(self._agents, self._handbook)
+        return pool
+
+    def _check_known(self, demand: Demand) -> None:
+        pool = self._current_pool()
+        if not pool.table.knows(demand):
+            missing = next(skill for skill in demand.skills if skill not in pool.table.skills)
+            raise InputError(
+                f"No agent declares the skill {missing!r}, and the handbook does not know it."
+                f"{nearest(missing, pool.table.skills)}"
+            )
+
+    def _eligible(
+        self, pool: Pool, costs: Costs, agents: Iterable[str | Agent] | None, constraints: Constraints | None
+    ) -> tuple[Bools, dict[int, str]]:
+        """Who may be chosen, and why the others may not."""
+        limits = [c for c in (self.options.constraints, constraints) if c is not None and c != Constraints()]
+        if agents is not None:
+            names = [agent if isinstance(agent, str) else agent.name for agent in agents]
+            unknown = [name for name in names if name not in self._agents]
+            if unknown:
+                raise InputError(f"There is no agent {unknown[0]!r}.{nearest(unknown[0], self._agents)}")
+            limits.append(Constraints(agents=names))
+        refusals: dict[int, str] = {}
+        if limits:
+            for row, agent in enumerate(pool.agents):
+                reason = next(filter(None, (limit.refuses(agent, float(costs.money[row])) for limit in limits)), "")
+                if reason:
+                    refusals[row] = reason
+        allowed: Bools = np.ones(len(pool.agents), dtype=np.bool_)
+        allowed[list(refusals)] = False
+        return allowed, refusals
+
+    def _counted(self, pool: Pool, demand: Demand, turn: Turn, rivals: Bools) -> tuple[Floats, Bools]:
+        """The competence that enters each price, and which agents are newcomers and so bounded."""
+        if not pool.table.knows(demand):
+            means = [self.estimate(agent, demand).mean for agent in pool.agents]
+            return np.array(means), np.zeros(len(means), dtype=np.bool_)
+        columns, weights = pool.table.columns(demand)
+        explore = self.options.exploration
+        if explore is None:
+            counted = pool.table.means(columns, weights)
+        elif explore.strategy == "thompson":
+            counted = pool.table.draw(columns, weights, np.random.default_rng([explore.seed, turn.number]))
+        else:
+            spread = np.sqrt(pool.table.variances(columns, weights))
+            counted = np.minimum(1.0, pool.table.means(columns, weights) + explore.width * spread)
+        unproven = pool.table.evidence(columns, weights) < self.options.onboarding.evidence
+        new: Bools = unproven & ~pool.founding
+        if not new.any() or not (rivals & ~unproven).any():
+            return counted, np.zeros_like(new)
+        return np.where(new, 1.0 if turn.probe else 0.0, counted), new
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a choice saw, kept to explain it."""
+
+    pool: Pool
+    costs: Costs
+    demand: Demand
+    policy: Policy
+    counted: Floats
+    prices: Floats
+    bounded: Bools
+    refusals: Mapping[int, str]
+    handbook: Handbook
+
+    def candidates(self) -> tuple[Scored, ...]:
+        """Every agent as it was seen, cheapest first, then those left out."""
+        scored = [self._scored(row) for row in range(len(self.prices))]
+        return tuple(sorted(scored, key=lambda s: (s.price is None, s.price or 0.0, s.name)))
+
+    def _scored(self, row: int) -> Scored:
+        agent = self.pool.agents[row]
+        facts = self.costs.facts(agent.name, row, float(self.counted[row]))
+        price = float(self.prices[row]) / PICO if np.isfinite(self.prices[row]) else None
+        reason = self.refusals.get(row, "" if price is not None else "cannot be used now")
+        if not reason and self.bounded[row]:
+            reason = f"a newcomer, counted at competence {facts.competence:g}"
+        estimate = competence(agent.name, agent.skills, self.demand, self.handbook)
+        return Scored(agent.name, price, estimate, facts, parts_of(facts, self.policy), reason)
+
+    def reason(self, row: int) -> str:
+        """Why this one, in a line."""
+        text = f"least price {self.prices[row] / PICO:.6g} USD for {self.demand}"
+        if self.bounded[row]:
+            text += "; a newcomer on trial"
+        others = self.prices.copy()
+        others[row] = np.inf
+        second = int(np.argmin(others))
+        if np.isfinite(others[second]):
+            text += f"; next {self.pool.names[second]} at {others[second] / PICO:.6g} USD"
+        return text
+
+
+def _nobody(pool: Pool, refusals: Mapping[int, str]) -> str:
+    if not pool.agents:
+        return "There is no agent to choose. Add one."
+    why = [f"{pool.names[row]} ({refusals.get(row, 'cannot be used now')})" for row in range(len(pool.agents))]
+    return f"No agent may be chosen: {', '.join(why[:10])}."

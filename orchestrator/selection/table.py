@@ -1,0 +1,86 @@
+"""Competence of many agents in many skills at once: the posteriors of the handbook as arrays."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .competence import neutral_posterior, posterior
+from .demand import Demand
+from .handbook import Handbook
+
+Floats = NDArray[np.float64]
+
+
+class CompetenceTable:
+    """Posterior parameters per agent and skill, the same numbers as `competence`; column 0 is for neutral demands.
+
+    Arrays have the shape (skills + 1, agents), so that the agents of one skill lie side by side.
+    """
+
+    def __init__(self, declared: Mapping[str, Mapping[str, float]], handbook: Handbook) -> None:
+        self.names: tuple[str, ...] = tuple(sorted(declared))
+        self.rows = {name: row for row, name in enumerate(self.names)}
+        self._declared = {name: dict(declared[name]) for name in self.names}
+        known = {*handbook.skills, *(skill for skills in declared.values() for skill in skills)}
+        self.skills: tuple[str, ...] = tuple(sorted(known))
+        self._columns = {skill: column for column, skill in enumerate(self.skills, 1)}
+        shape = (len(self.skills) + 1, len(self.names))
+        self.a: Floats = np.ones(shape)
+        self.b: Floats = np.ones(shape)
+        self.seen: Floats = np.zeros(shape)
+        self.mean: Floats = np.zeros(shape)
+        for name in self.names:
+            self.refresh(name, handbook)
+
+    def refresh(self, name: str, handbook: Handbook) -> None:
+        """Take in what the handbook now says of one agent."""
+        row, declared, profile = self.rows[name], self._declared[name], handbook.profile(name)
+        self.a[0, row], self.b[0, row] = neutral_posterior(declared, profile)
+        self.seen[0, row] = profile.general.total
+        for skill, column in self._columns.items():
+            self.a[column, row], self.b[column, row] = posterior(skill, declared, profile, handbook)
+            self.seen[column, row] = profile.evidence(skill).total
+        self.mean[:, row] = self.a[:, row] / (self.a[:, row] + self.b[:, row])
+
+    def knows(self, demand: Demand) -> bool:
+        """Whether every demanded skill has a column."""
+        return all(skill in self._columns for skill in demand.skills)
+
+    def columns(self, demand: Demand) -> tuple[list[int], Floats]:
+        """Columns and weights of a demand."""
+        if demand.neutral:
+            return [0], np.ones(1)
+        return [self._columns[skill] for skill in demand.skills], np.array([weight for _, weight in demand.items])
+
+    def means(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Expected competence of every agent."""
+        return weighed(self.mean, columns, weights)
+
+    def variances(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Variance of the competence of every agent."""
+        a, b = self.a[columns], self.b[columns]
+        total = a + b
+        variance: Floats = (weights * weights) @ (a * b / (total * total * (total + 1)))
+        return variance
+
+    def evidence(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Calls of late that each agent's estimate rests on."""
+        return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
+
+    def draw(self, columns: Sequence[int], weights: Floats, random: np.random.Generator) -> Floats:
+        """Competence of every agent drawn from its posterior."""
+        drawn: Floats = weights @ random.beta(self.a[columns], self.b[columns])
+        return drawn
+
+
+def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:
+    """The columns' weighed sum; of a few columns added one by one, which is faster and copies nothing."""
+    if len(columns) > 8:
+        spread = np.zeros(len(values))
+        spread[columns] = weights
+        return spread @ values
+    total: Floats = weights[0] * values[columns[0]]
+    for column, weight in zip(columns[1:], weights[1:].tolist(), strict=True):
+        total += weight * values[column]
+    return total

@@ -1,0 +1,64 @@
+"""When newcomers get their chance, and what is drawn at random: decided before a choice, so that it can be recorded."""
+
+import threading
+from dataclasses import dataclass
+
+from orchestrator.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one choice depends on besides its facts. The same turn and the same facts give the same choice."""
+
+    number: int = 0
+    """Which choice this is; with the seed it decides what is drawn."""
+    probe: bool = False
+    """Whether an agent that is not proven may be tried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarding:
+    """How a new agent is tried out while others are proven: with few steps, until there is evidence.
+
+    An agent that came after the first outcomes were learned from is a newcomer in a demand until `evidence` calls of
+    late tell of it. As long as a rival is proven, a newcomer counts at its worst (competence 0), except in a `share` of
+    the choices, where it counts at its best (competence 1).
+    """
+
+    share: float = 0.05
+    evidence: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or not self.evidence >= 0:
+            raise DefinitionError(f"Onboarding is a share in [0, 1] and a number of calls, not {self!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """How choices explore beyond the best estimate: `thompson` draws competence from its posterior, `ucb` adds
+    `width` standard deviations to its mean. Deterministic under its seed."""
+
+    strategy: str = "thompson"
+    seed: int = 0
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.strategy not in ("thompson", "ucb"):
+            raise DefinitionError(f"Exploration is by 'thompson' or 'ucb', not by {self.strategy!r}.")
+
+
+class Turns:
+    """Counts choices and spreads the probing ones evenly: their share never exceeds what onboarding allows."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> Turn:
+        """The next turn."""
+        with self._lock:
+            self._number += 1
+            number = self._number
+        probe = int(number * self._share + 1e-9) > int((number - 1) * self._share + 1e-9)
+        return Turn(number, probe)
