@@ -1,0 +1,5 @@
+"""Routing: from where a run stands to its goal by the cheapest feasible plan. Pure: no I/O, no clock, no await."""
+
+from .planner import Planner
+
+__all__ = ["Planner"]

@@ -1,0 +1,134 @@
+"""The cheapest plan for sure, where the instance is small enough: branch and bound over landmarks.
+
+A landmark of a partial plan is a set of actions of which every completion must hold at least one: the actions that add
+a proposition which is still open. Branching takes them one after another, each without those before it, so that no set
+of actions is looked at twice. The lower bound is the value of the goal under maxima with the chosen actions free.
+"""
+
+from dataclasses import dataclass
+
+from .hyperpath import Plan, Scored, better, extract, score
+from .instance import Instance
+
+
+@dataclass
+class Search:
+    """The state of one search: the best plan so far, and how many states are left to look at."""
+
+    instance: Instance
+    best: Scored | None
+    states: int
+    exhausted: bool = False
+
+
+def cheapest(instance: Instance, states: int, best: Scored | None = None) -> tuple[Scored | None, bool]:
+    """The best plan, and whether that is proven; `states` is how many partial plans may be looked at."""
+    search = Search(instance, best, states)
+    _branch(search, frozenset(), frozenset())
+    return search.best, not search.exhausted
+
+
+def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) -> None:
+    if search.states <= 0:
+        search.exhausted = True
+        return
+    search.states -= 1
+    instance = search.instance
+    bound, best = _bound(instance, chosen, excluded)
+    if bound is None or (search.best is not None and bound > search.best[0]):
+        return
+    if all(best.get(p) in chosen for p in instance.goal):
+        plan = extract(instance, best)
+        if all(a in chosen for a in plan):
+            _offer(search, plan)
+            return
+    landmark = _landmark(instance, chosen, excluded)
+    out = set(excluded)
+    for a in sorted(landmark, key=lambda a: (a != best.get(instance.adds[a][0] if instance.adds[a] else -1), a)):
+        _branch(search, chosen | {a}, frozenset(out))
+        out.add(a)
+
+
+def _offer(search: Search, plan: Plan) -> None:
+    cost = score(search.instance, plan)
+    if cost is not None and better(search.instance, (cost, plan), search.best):
+        search.best = (cost, plan)
+
+
+def _bound(instance: Instance, chosen: frozenset[int], excluded: frozenset[int]) -> tuple[int | None, dict[int, int]]:
+    """A lower bound on every completion (`None`: there is none), and what first adds each proposition."""
+    tools = {instance.tool[a] for a in chosen}
+    banned = {a for a, tool in enumerate(instance.tool) if a in excluded or (tool in tools and a not in chosen)}
+    derived = _reach(instance, chosen, banned)
+    if derived is None:
+        return None, {}
+    value, best = derived
+    mask = instance.goal_mask
+    for a, m in enumerate(instance.mask):
+        if a not in banned:
+            mask |= m
+    spent = sum(instance.cost[a] for a in chosen)
+    return instance.with_penalty(spent + max((value[p] for p in instance.goal), default=0), mask), best
+
+
+def _reach(
+    instance: Instance, chosen: frozenset[int], banned: set[int]
+) -> tuple[dict[int, int], dict[int, int]] | None:
+    from heapq import heappop, heappush
+
+    cost, pre, adds, needers = instance.cost, instance.pre, instance.adds, instance.needers
+    missing = [len(p) for p in pre]
+    heap = [
+        (0 if a in chosen else cost[a], a not in chosen, a) for a, n in enumerate(missing) if not n and a not in banned
+    ]
+    heap.sort()
+    value: dict[int, int] = {}
+    best: dict[int, int] = {}
+    left = set(instance.goal)
+    while heap and left:
+        v, _, a = heappop(heap)
+        for p in adds[a]:
+            if p not in value:
+                value[p] = v
+                best[p] = a
+                left.discard(p)
+                for b in needers.get(p, ()):
+                    missing[b] -= 1
+                    if not missing[b] and b not in banned:
+                        heappush(heap, (v + (0 if b in chosen else cost[b]), b not in chosen, b))
+    return None if left else (value, best)
+
+
+def _landmark(instance: Instance, chosen: frozenset[int], excluded: frozenset[int]) -> list[int]:
+    """Actions of which every completion holds one. The open proposition with the fewest of them is taken."""
+    tools = {instance.tool[a] for a in chosen}
+    had = {p for a in chosen for p in instance.adds[a]}
+    wanted = sorted({p for a in chosen for p in instance.pre[a]}.union(instance.goal))
+    choices = [
+        [a for a in instance.adders.get(p, ()) if a not in excluded and instance.tool[a] not in tools]
+        for p in wanted
+        if p not in had
+    ]
+    if choices:
+        return min(choices, key=len)
+    grounded = _grounded(instance, chosen)  # the chosen actions wait for each other: something outside must help
+    return sorted(
+        {
+            a
+            for p in wanted
+            if p not in grounded
+            for a in instance.adders.get(p, ())
+            if a not in excluded and instance.tool[a] not in tools
+        }
+    )
+
+
+def _grounded(instance: Instance, chosen: frozenset[int]) -> set[int]:
+    had: set[int] = set()
+    waiting = sorted(chosen)
+    while True:
+        ready = [a for a in waiting if all(p in had for p in instance.pre[a])]
+        if not ready:
+            return had
+        had.update(p for a in ready for p in instance.adds[a])
+        waiting = [a for a in waiting if a not in ready]

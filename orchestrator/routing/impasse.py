@@ -1,0 +1,123 @@
+"""Why there is no route: the keys out of reach, and a smallest set of unusable tools that would open one."""
+
+from collections.abc import Sequence
+
+from ..errors import nearest
+from ..pricing import transition_name
+from ..route import Blame, Impasse
+from ..types import START
+from .compiled import BEGIN
+from .exact import cheapest
+from .hyperpath import Plan, good_plan
+from .instance import Instance, build
+from .situation import SHIFT, Situation
+
+
+def explain(situation: Situation, planned: Instance, states: int) -> Impasse:
+    """The impasse of a situation for which planning found nothing; `planned` is what planning looked at."""
+    problem, c = situation.problem, situation.compiled
+    open_goal = [g for g in problem.goal if g not in problem.at_hand and c.key.get(g) not in situation.free]
+    missing = sorted(g for g in open_goal if g not in c.key or not c.producers[c.key[g]])
+    if missing:
+        known = [key for key in c.keys if c.producers[c.key[key]]]
+        said = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
+        return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {said}")
+    reachable = set(planned.adders)
+    unreachable = [g for g in open_goal if c.key[g] not in reachable]
+    wished, plan = _wish(situation, states)
+    if plan is None:
+        return _never(situation, unreachable)
+    for a in plan:
+        for p in wished.pre[a]:
+            if p < len(c.keys) and p not in reachable and c.keys[p] not in unreachable:
+                unreachable.append(c.keys[p])
+    blame = _blame(situation, wished, plan)
+    if not unreachable and planned.solvable:
+        return _standing(situation, planned, blame)
+    return Impasse(problem.goal, tuple(unreachable), tuple(blame))
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    found = nearest(key, known).strip()
+    return f" ({found[0].lower()}{found[1:]})" if found else ""
+
+
+def _wish(situation: Situation, states: int) -> tuple[Instance, Plan | None]:
+    """The plan that needs the fewest unusable parts to work again."""
+    wished = build(situation.restored(), lambda tool, source, _: (_broken(situation, tool, source) << SHIFT) + 1)
+    if not wished.solvable:
+        return wished, None
+    best, _ = cheapest(wished, states, good_plan(wished))
+    return wished, None if best is None else best[1]
+
+
+def _broken(situation: Situation, tool: int, source: int | None) -> int:
+    """How many unusable things stand in the way of this start."""
+    down = tool in situation.blocked or situation.price_alone(tool) is None
+    barred = source is not None and _barred(situation, tool, source)
+    return int(down) + int(barred)
+
+
+def _barred(situation: Situation, tool: int, source: int) -> bool:
+    return (source, tool) in situation.blocked_transitions or (
+        situation.price_alone(tool) is not None and situation.price_by(tool, source) is None
+    )
+
+
+def _blame(real: Situation, wished: Instance, plan: Plan) -> list[Blame]:
+    c, problem = real.compiled, real.problem
+    found: list[Blame] = []
+    for a in plan:
+        tool, via = wished.tool[a], wished.via[a]
+        name = c.names[tool]
+        if name in problem.unusable:
+            found.append(Blame(name, problem.unusable[name]))
+        elif real.price_alone(tool) is None:
+            found.append(Blame(name, "circuit open"))
+        if via is None:
+            continue
+        source = START if via == BEGIN else c.names[via]
+        if (source, name) in problem.unusable_transitions:
+            found.append(Blame(transition_name(source, name), problem.unusable_transitions[source, name]))
+        elif real.price_alone(tool) is not None and real.price_by(tool, via) is None:
+            found.append(Blame(transition_name(source, name), "circuit open"))
+    return sorted(found, key=lambda blame: blame.tool)
+
+
+def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
+    """Even with everything working there is no way: name the needs that nobody meets."""
+    c = situation.compiled
+    seen, stack, lacking = set(unreachable), list(unreachable), dict[str, str]()
+    while stack:
+        key = stack.pop()
+        for tool in c.view.producers(key):
+            for need in c.view.nodes[tool].needs:
+                if c.key[need] in situation.free or need in seen:
+                    continue
+                seen.add(need)
+                stack.append(need)
+                if not c.producers[c.key[need]]:
+                    lacking[need] = tool
+    keys = (*unreachable, *sorted(lacking))
+    if not lacking:
+        return Impasse(situation.problem.goal, keys, (), reason="The tools that could help wait for each other")
+    said = ", ".join(f"{key!r} (needed by {tool})" for key, tool in sorted(lacking.items()))
+    return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {said}, and it was not provided")
+
+
+def _standing(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:
+    """There are routes, but each leaves behind what cannot be undone."""
+    mask = planned.goal_mask
+    for m in planned.mask:
+        mask |= m
+    stakes = situation.stakes
+    stuck = [n for i, n in enumerate(stakes.names) if stakes.undo[i] is None and not mask >> i & 1]
+    stuck = stuck or [n for i, n in enumerate(stakes.names) if stakes.undo[i] is None]
+    return Impasse(
+        situation.problem.goal,
+        (),
+        tuple(blame),
+        reason=f"Every route left would abandon {' and '.join(stuck)}, which cannot be undone",
+        kind="approval",
+        subject=stuck[0] if stuck else None,
+    )

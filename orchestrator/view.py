@@ -1,0 +1,190 @@
+"""`GraphView`: one revision of the tool graph, immutable, and all that planning needs of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .picodollar import PICO
+from .types import Effect
+
+if TYPE_CHECKING:
+    from .tooling import Tool
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """What planning knows of a tool: plain data, no callable."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Keys in, sorted; the tool cannot start without them."""
+    optional: tuple[str, ...]
+    """Keys in, sorted, that are taken when they are at hand."""
+    gives: tuple[str, ...]
+    """Keys out, sorted."""
+    cost: float = 0.0
+    """US dollars per call, as declared."""
+    latency: float = 0.0
+    """Seconds, as declared."""
+    risk: float = 0.0
+    effect: str = "read"
+    undo_cost: int | None = None
+    """Picodollars that undoing costs; `None` for what cannot be undone (no `compensate`)."""
+    skills: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def final(self) -> bool:
+        """Whether its effect can only be left behind with a person's approval."""
+        return self.effect == Effect.IRREVERSIBLE or (self.effect == Effect.WRITE and self.undo_cost is None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {
+            "name": self.name,
+            "needs": list(self.needs),
+            "optional": list(self.optional),
+            "gives": list(self.gives),
+            "cost": self.cost,
+            "latency": self.latency,
+            "risk": self.risk,
+            "effect": str(self.effect),
+            "undo_cost": self.undo_cost,
+            "skills": dict(sorted(self.skills.items())),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Node":
+        """The node that `to_json` wrote."""
+        plain: dict[str, Any] = dict(data)
+        for field_name in ("needs", "optional", "gives"):
+            plain[field_name] = tuple(plain[field_name])
+        return cls(**plain)
+
+    @classmethod
+    def of(cls, tool: "Tool") -> "Node":
+        """What planning knows of `tool`. A cost that is a function counts as what it says of no usage at all."""
+        needs = sorted(set(tool.needs.values()))
+        return cls(
+            name=tool.name,
+            needs=tuple(needs),
+            optional=tuple(sorted(set(tool.optional.values()) - set(needs))),
+            gives=tuple(sorted(tool.gives)),
+            cost=tool.planned_cost(),
+            latency=float(tool.latency),
+            risk=float(tool.risk),
+            effect=str(tool.effect),
+            undo_cost=None if tool.compensate is None else round(tool.undo_cost * PICO),
+            skills=dict(tool.skills),
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Transition:
+    """An explicit edge: `target` may start once `source` is done."""
+
+    source: str
+    """A tool, or `START`."""
+    target: str
+    cost: float = 0.0
+    """US dollars, paid when it is taken."""
+
+
+class GraphView:
+    """One revision of the graph. Everything in it is sorted by name: no insertion order can be seen."""
+
+    def __init__(
+        self,
+        nodes: Iterable[Node],
+        transitions: Iterable[Transition] = (),
+        *,
+        tools: "Mapping[str, Tool] | None" = None,
+        key_types: Mapping[str, Any] | None = None,
+        revision: int = 0,
+    ) -> None:
+        self.revision = revision
+        self.nodes: Mapping[str, Node] = MappingProxyType({n.name: n for n in sorted(nodes, key=lambda n: n.name)})
+        self.tools: Mapping[str, Tool] = MappingProxyType(dict(sorted((tools or {}).items())))
+        self.transitions: tuple[Transition, ...] = tuple(sorted(transitions))
+        self._key_types = dict(key_types or {})
+
+    def __repr__(self) -> str:
+        return f"GraphView(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Every key that a tool takes or gives."""
+        return frozenset(k for n in self.nodes.values() for k in (*n.needs, *n.optional, *n.gives))
+
+    @cached_property
+    def _producers(self) -> dict[str, tuple[str, ...]]:
+        return _index((key, node.name) for node in self.nodes.values() for key in node.gives)
+
+    @cached_property
+    def _consumers(self) -> dict[str, tuple[str, ...]]:
+        return _index((key, node.name) for node in self.nodes.values() for key in (*node.needs, *node.optional))
+
+    @cached_property
+    def _incoming(self) -> dict[str, tuple[Transition, ...]]:
+        return _index((t.target, t) for t in self.transitions)
+
+    @cached_property
+    def _outgoing(self) -> dict[str, tuple[Transition, ...]]:
+        return _index((t.source, t) for t in self.transitions)
+
+    def producers(self, key: str) -> tuple[str, ...]:
+        """The tools that give `key`, sorted."""
+        return self._producers.get(key, ())
+
+    def consumers(self, key: str) -> tuple[str, ...]:
+        """The tools that take `key`, optionally or not, sorted."""
+        return self._consumers.get(key, ())
+
+    def incoming(self, tool: str) -> tuple[Transition, ...]:
+        """The transitions that lead to `tool`, sorted by source."""
+        return self._incoming.get(tool, ())
+
+    def outgoing(self, tool: str) -> tuple[Transition, ...]:
+        """The transitions that leave `tool` (or `START`), sorted by target."""
+        return self._outgoing.get(tool, ())
+
+    def key_type(self, key: str) -> Any:
+        """The annotation of `key`; `Any` where nobody annotates it."""
+        return self._key_types.get(key, Any)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the content: equal graphs have equal digests, whatever the order in which they were written."""
+        data = self.to_json()
+        del data["revision"]
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: enough to plan again without the callables."""
+        return {
+            "revision": self.revision,
+            "tools": [node.to_json() for node in self.nodes.values()],
+            "transitions": [[t.source, t.target, t.cost] for t in self.transitions],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "GraphView":
+        """The view that `to_json` wrote. It has nodes to plan with, and no tools to call."""
+        return cls(
+            [Node.from_json(item) for item in data["tools"]],
+            [Transition(source, target, cost) for source, target, cost in data["transitions"]],
+            revision=data["revision"],
+        )
+
+
+def _index(pairs: Iterable[tuple[str, V]]) -> dict[str, tuple[V, ...]]:
+    lists: dict[str, list[V]] = {}
+    for key, value in pairs:
+        lists.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in lists.items()}
