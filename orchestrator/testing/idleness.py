@@ -1,0 +1,86 @@
+"""Knows when an event loop has nothing to do: every task waits for something that only a clock can bring.
+
+What it can see decides how long it looks. With nothing but tasks, the loop is idle as soon as no callback is ready. A
+thread at work, an open socket or a timer of the real clock may bring something: then it is idle after a short real
+pause without activity. Reads private attributes of asyncio's own loop, and falls back to the pause on any other.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+_PAUSE: Final = 0.002
+"""Real seconds."""
+_PAUSES_FOR_THREADS: Final = 500
+"""How many pauses a thread at work is waited for."""
+_ROUNDS: Final = 2
+"""Looks at an empty queue before it counts as idle."""
+
+
+class Idleness:
+    """Calls `when_idle` each time its loop has nothing else to do, for as long as that returns True."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, when_idle: Callable[[asyncio.AbstractEventLoop], bool]) -> None:
+        self.loop = loop
+        self._when_idle = when_idle
+        self._watching = False
+        self._quiet = 0
+        self._pauses = 0
+
+    def watch(self) -> None:
+        """Begin to look, or begin anew: something has just happened."""
+        self._quiet = self._pauses = 0
+        if not self._watching:
+            self._watching = True
+            self.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        ready: Any = getattr(self.loop, "_ready", None)
+        if ready:
+            self._quiet = self._pauses = 0
+            self.loop.call_soon(self._look)
+            return
+        self._quiet += 1
+        if ready is not None and self._quiet < _ROUNDS:
+            self.loop.call_soon(self._look)
+            return
+        busy = threads_at_work(self.loop)
+        patience = _PAUSES_FOR_THREADS if busy else 1
+        if (busy or ready is None or _may_be_woken(self.loop)) and self._pauses < patience:
+            self._pauses += 1
+            self._quiet = 0
+            self.loop.call_later(_PAUSE, self._look)
+            return
+        self._quiet = self._pauses = 0
+        self._watching = self._when_idle(self.loop)
+        if self._watching:
+            self.loop.call_soon(self._look)
+
+
+def _may_be_woken(loop: Any) -> bool:
+    """Whether a socket, a child process or a timer of the real clock may wake the loop."""
+    selector = getattr(loop, "_selector", None)
+    sockets = len(selector.get_map()) if selector is not None else 2
+    timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
+    return sockets > 1 or bool(timers)  # one socket is the loop's own, by which other threads wake it
+
+
+def threads_at_work(loop: Any) -> bool:
+    """Whether a thread does something that a task waits for."""
+    executor = getattr(loop, "_default_executor", None)
+    queue, idle = getattr(executor, "_work_queue", None), getattr(executor, "_idle_semaphore", None)
+    if queue is not None and idle is not None:
+        running = len(getattr(executor, "_threads", ())) - getattr(idle, "_value", 0)
+        if queue.qsize() > 0 or running > 0:
+            return True
+    return any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop))
+
+
+def _waits_for_thread(future: Any, depth: int) -> bool:
+    """Whether a future is chained to one of another thread (`asyncio.wrap_future`, `run_in_executor`)."""
+    if future is None or depth > 4:
+        return False
+    for callback, _ in getattr(future, "_callbacks", None) or ():
+        if str(getattr(callback, "__qualname__", "")).startswith("_chain_future"):
+            return True
+    return any(_waits_for_thread(child, depth + 1) for child in getattr(future, "_children", ()))
