@@ -88,6 +88,8 @@ class Policy(BaseModel):
     max_calls: int | None = Field(default=None, ge=1)
     approve_above: float | None = Field(default=None, ge=0)
     """US dollars: a write that costs more asks a person first."""
+    keep_values: bool = False
+    """Whether the stored values of a run stay when it has ended."""
     circuit: Circuit = Circuit()
     retries: Retries = Retries()
 

@@ -95,6 +95,11 @@ class FailureKind(StrEnum):
     AMBIGUOUS = "ambiguous"
     BUG = "bug"
 
+    @property
+    def says_something_of_the_work(self) -> bool:
+        """Whether it tells how good a worker is, and not only whether it could be reached."""
+        return self in (FailureKind.INVALID_OUTPUT, FailureKind.BUG)
+
 
 class CircuitState(StrEnum):
     """State of a tool's circuit."""

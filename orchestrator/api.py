@@ -1,0 +1,371 @@
+"""`Orchestrator`: what users hold in their hands. It wires the parts together and decides nothing itself."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from opentelemetry.trace import TracerProvider
+from typing_extensions import Unpack
+
+from .clock import Clock, SystemClock
+from .errors import DefinitionError, InputError
+from .escalation import check_ladder, ladder_from
+from .events import Event, Sink
+from .execution import launch, machine, resuming
+from .execution.services import DemandSource, Services
+from .execution.values import checked_inputs
+from .goal import Budget, Goal
+from .graph import ToolGraph
+from .health import HealthRegistry
+from .health.budget import HealingBudget
+from .outcome import Outcome
+from .policy import Policy
+from .pricing import PriceTable, Pricing
+from .route import Route
+from .routing import Planner
+from .selection import Demand, Selector
+from .sinks.queue import QueueSink
+from .store import Store, open_store, owner_name
+from .tooling import Tool, ToolOptions
+from .tooling import tool as make_tool
+from .tracing import TracingSink
+from .types import START
+
+if TYPE_CHECKING:
+    from .ledger import Verification
+    from .replay import Replay
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Orchestrator:
+    """Tools, agents and what is known about them; plans, runs, and answers for what it decided.
+
+    `policy` is a `Policy` or the name of one; `pricing` replaces the price formula; `escalation` is the ladder of an
+    impasse; `store` is `None` (memory), a path (SQLite) or a database URL; `deps` is handed to tools and never stored.
+    Raises `DefinitionError` for what is wrong as written and `StoreError` for a store that cannot be opened.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool] = (),
+        agents: Iterable[Tool] = (),
+        *,
+        policy: Policy | str | None = None,
+        pricing: Pricing | None = None,
+        monitors: Iterable[Any] | None = None,
+        escalation: Iterable[Any] | None = None,
+        selector: Selector | None = None,
+        store: Store | str | Path | None = None,
+        deps: Any = None,
+        tracer_provider: TracerProvider | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.policy = Policy.load(policy) if isinstance(policy, str) else policy or Policy()
+        self.graph = ToolGraph()
+        self.store = open_store(store)
+        clock = clock or SystemClock()
+        owner = owner_name()
+        self.health = HealthRegistry(self.policy, clock, lease=self._lease)
+        prices = PriceTable(self.graph, self.policy, pricing, self.health)
+        self.health.subscribe(lambda targets: self._health_changed(targets))
+        self.graph.use_weights(prices)
+        self.selector = selector or Selector(policy=self.policy)
+        ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
+        self._services = Services(
+            graph=self.graph,
+            prices=prices,
+            planner=Planner(self.graph, prices, self.policy),
+            health=self.health,
+            healing=HealingBudget(self.policy.retries, clock),
+            policy=self.policy,
+            selector=self.selector,
+            store=self.store,
+            clock=clock,
+            ladder=ladder,
+            owner=owner,
+            deps=deps,
+        )
+        self._services.sinks.append(TracingSink(tracer_provider))
+        self._background = resuming.Background(self._services, monitors)
+        self._closed = False
+        for item in (*tools, *agents):
+            self.add(item)
+
+    # -- the graph ---------------------------------------------------------------------------------------------------
+
+    def add(self, item: Tool | Callable[..., Any]) -> Tool:
+        """Register a tool or an agent; a plain callable becomes a tool. Raises `DefinitionError`."""
+        added = self.graph.add(item if isinstance(item, Tool) else Tool(item))
+        if added.is_agent:
+            self.selector.add(added)
+        return added
+
+    def remove(self, name: str | Tool) -> Tool:
+        """Take a tool or an agent out; runs that are going on plan without it. Raises `DefinitionError`."""
+        removed = self.graph.remove(name)
+        if removed.is_agent:
+            self.selector.remove(removed.name)
+        return removed
+
+    @overload
+    def tool(self, call: Callable[..., Any], /) -> Tool: ...
+    @overload
+    def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
+    def tool(self, call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
+        """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`."""
+        if call is not None:
+            return self.add(make_tool(call))
+        return lambda function: self.add(Tool(function, **options))
+
+    @contextmanager
+    def override(self, tool: Tool) -> Iterator[Tool]:
+        """Put `tool` in the place of the one with its name, for the length of a `with`: made for tests."""
+        with self.graph.override(tool) as overriding:
+            yield overriding
+
+    def connect(self, a: str | Tool, b: str | Tool, cost: float = 0.0) -> None:
+        """Add a transition: `b` may start once any tool connected into it is done and all its needs are there.
+
+        `cost`, in US dollars, is paid for the transition that is taken; `connect(START, b)` is an entry.
+        Raises `DefinitionError` for unknown tools, self-loops, duplicates and impossible costs.
+        """
+        self.graph.connect(a, b, cost)
+
+    def require_skills(self, key: str, weights: DemandSource) -> None:
+        """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""
+        if not callable(weights):
+            Demand(weights)  # a wrong weight is an error here, not in a run
+        self._services.demands[key] = weights
+
+    # -- planning and running ----------------------------------------------------------------------------------------
+
+    def plan(self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None) -> Route:
+        """The route that a run would begin with; runs nothing. Raises `NoRoute` and `InputError`."""
+        return resuming.plan_only(self._services, Goal.of(goal), inputs or {})
+
+    @overload
+    async def run(
+        self,
+        goal: Goal[V],
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        budget: Budget | float | None = None,
+    ) -> Outcome[V]: ...
+    @overload
+    async def run(
+        self,
+        goal: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        budget: Budget | float | None = None,
+    ) -> Outcome[Any]: ...
+    async def run(
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        budget: Budget | float | None = None,
+    ) -> Outcome[Any]:
+        """Reach a goal from `inputs`; returns when the run has ended or waits for a person.
+
+        A `run_id` that was used before means that run: ended, its outcome; running, it is joined; waiting, its
+        question. Raises `InputError` for unknown keys, values of the wrong type, or other inputs under a known id.
+        """
+        self._background.start()
+        return await launch.launch(
+            self._services, Goal.of(goal), inputs or {}, run_id=run_id, budget=Budget.of(budget)
+        )
+
+    def run_sync(
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        budget: Budget | float | None = None,
+    ) -> Outcome[Any]:
+        """The same as `run`, for code that is not async; works inside a running event loop too (notebooks)."""
+        return _in_a_loop(self.run(goal, inputs, run_id=run_id, budget=budget))
+
+    async def stream(
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        budget: Budget | float | None = None,
+    ) -> AsyncIterator[Event]:
+        """The events of a run as they happen, its end included. Leaving the loop early cancels the run."""
+        run_id = run_id or launch.new_run_id()
+        sink = QueueSink(run_id)
+        self._services.sinks.append(sink)
+        task = asyncio.create_task(self.run(goal, inputs, run_id=run_id, budget=budget))
+        task.add_done_callback(lambda _: sink.close())
+        try:
+            async for event in sink:
+                yield event
+            await task
+        finally:
+            self._services.sinks.remove(sink)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def resume(self, run_id: str, answer: Any = None, *, by: str = "") -> Outcome[Any]:
+        """Go on with a run: give a waiting one its answer, or pick up one whose process died.
+
+        `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered. An ended
+        run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
+        """
+        self._background.start()
+        return await resuming.resume(self._services, run_id, answer, by)
+
+    async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
+        """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
+        return await resuming.cancel(self._services, run_id, reason)
+
+    def compile(self, goal: str | Goal[Any], checkpointer: Any = None) -> Any:
+        """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
+
+        Draw it, stream it, checkpoint it, or put it as a node into a graph of your own.
+        """
+        wanted = Goal.of(goal)
+        keys = dict.fromkeys(sorted(self.graph.view().keys), Any)
+        launch.check_goal(wanted, set(keys))
+        schema, taken, given = machine.schemas(keys, wanted.keys)
+        nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys))
+        return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+
+    # -- answering for it --------------------------------------------------------------------------------------------
+
+    def verify(self, run_id: str) -> "Verification":
+        """Whether the record of a run is whole and unchanged. Raises `InputError` for an unknown run."""
+        from .ledger import verify_run
+
+        self.store.flush()
+        return verify_run(self.store, run_id)
+
+    def replay(self, run_id: str, policy: Policy | str | None = None) -> "Replay":
+        """Make every decision of a run again from its record; calls no tool, no model, no code of yours.
+
+        With another policy it answers what would have been decided. Raises `InputError` for an unknown run.
+        """
+        from .replay import replay_run
+
+        self.store.flush()
+        return replay_run(self.store, run_id, Policy.load(policy) if isinstance(policy, str) else policy)
+
+    def feedback(self, run_id: str, key: str, success: bool) -> None:
+        """Tell the learner how good the work behind a key of a run was. Raises `InputError` for an unknown run or key."""
+        resuming.feedback(self._services, run_id, key, success)
+
+    def outcome(self, run_id: str) -> Outcome[Any]:
+        """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
+        return resuming.outcome(self._services, run_id)
+
+    def validate_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Inputs as the types of their keys. Raises `InputError` naming the key."""
+        try:
+            return checked_inputs(inputs, self.graph.view())
+        except Exception as error:
+            raise InputError(str(error)) from None
+
+    def add_sink(self, sink: Sink) -> None:
+        """Have something observe every event of every run."""
+        self._services.sinks.append(sink)
+
+    # -- projects and lifetime ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_project(cls, path: str | Path, **options: Any) -> Self:
+        """Load a project folder: `tools/*.py`, `agents/*.py`, `policies/*.toml`. This runs the code in it.
+
+        `options` are those of `Orchestrator`; a policy's name is looked up in the project first.
+        Raises `DefinitionError` naming the file that is wrong.
+        """
+        from .project import load_project
+
+        project = load_project(Path(path))
+        policy = options.pop("policy", None)
+        if isinstance(policy, str):
+            policy = project.policy(policy)
+        orchestrator = cls(project.tools, project.agents, policy=policy, **options)
+        for source, target, cost in project.transitions:
+            orchestrator.connect(source, target, cost)
+        for key, weights in project.demands.items():
+            orchestrator.require_skills(key, weights)
+        return orchestrator
+
+    async def __aenter__(self) -> Self:
+        self._background.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop monitors, write what is left to write, let go of the store. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._background.stop()
+            await self._services.threads.run(self._close_parts)
+
+    def close(self) -> None:
+        """The same as `aclose`, for code that is not async."""
+        _in_a_loop(self.aclose())
+
+    def _close_parts(self) -> None:
+        for sink in self._services.sinks:
+            closing = getattr(sink, "close", None)
+            if closing is not None:
+                closing()
+        self.store.close()
+
+    # -- wiring ------------------------------------------------------------------------------------------------------
+
+    def _lease(self, name: str, owner: str, seconds: float) -> bool:
+        return self.store.try_lease(name, owner, seconds, self._services.clock.time())
+
+    def _health_changed(self, targets: Iterable[Any]) -> None:
+        names = sorted({target if isinstance(target, str) else target[1] for target in targets})
+        self._services.prices.invalidate(names)
+        for run in list(self._services.live.values()):
+            run.nudge(names)
+
+
+def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine for a caller that is not async, whether or not an event loop runs around it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="orchestrator-run-sync")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    found: T = result[0]
+    return found
+
+
+__all__ = ["START", "DefinitionError", "Orchestrator"]

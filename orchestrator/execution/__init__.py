@@ -1,0 +1,1 @@
+"""Runs: what happens between a goal and its outcome."""

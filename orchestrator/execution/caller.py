@@ -1,0 +1,410 @@
+"""`Caller`: one step made to happen: attempts, time-outs, checks, retries, and what an uncertain effect needs."""
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
+
+from ..errors import InvalidOutput, StoreError
+from ..events import CallEnded, CallStarted
+from ..failures import Failure, classify, redact, retry_after_of, secret_strings
+from ..health.budget import backoff
+from ..route import Step
+from ..schema import validate
+from ..tooling import Tool
+from ..types import NOT_DONE, DecisionKind, Effect, FailureKind
+from .closing import DURABLE_WITHIN, undo
+from .contexts import Asked, CallContext, idempotency_key
+from .retrying import RetryFacts, decide_retry
+
+if TYPE_CHECKING:
+    from .run import Run
+
+PROVES_NOTHING_HAPPENED = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
+
+
+class Ending(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    """A write that may have happened, and nothing here can tell."""
+    INVALID_EFFECT = "invalid_effect"
+    """A write that happened with an output that is not valid."""
+    ASKED = "asked"
+    NEEDS_APPROVAL = "needs_approval"
+    NOT_ADMITTED = "not_admitted"
+    OVER_BUDGET = "over_budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What the run's driver gets back for a step."""
+
+    tool: str
+    ending: Ending
+    reason: str = ""
+    asked: Asked | None = None
+
+
+class AttemptFailed(Exception):
+    """An attempt failed and the failure is on record."""
+
+    def __init__(self, failure: Failure, *, repeatable: bool, answered: bool = False) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.repeatable = repeatable
+        self.answered = answered
+        """Whether a decision of kind reconcile answered it already."""
+
+
+class NotStarted(Exception):
+    """The attempt was not made: no admission, or no budget."""
+
+    def __init__(self, ending: Ending, reason: str) -> None:
+        super().__init__(reason)
+        self.ending = ending
+        self.reason = reason
+
+
+class Caller:
+    """Makes one step of one run happen."""
+
+    def __init__(self, run: "Run", step: Step, tool: Tool) -> None:
+        self.run = run
+        self.services = run.services
+        self.step = step
+        self.tool = tool
+        self.inputs = run.inputs_of(tool)
+        self.feedback: str | None = None
+        self.undone = False
+        """Whether an effect with an invalid output was undone at once."""
+
+    async def make(self) -> Finished:
+        """Make the step happen; never raises for what a tool does."""
+        if not self.run.is_approved(self.tool, self.inputs):
+            return Finished(self.tool.name, Ending.NEEDS_APPROVAL)
+        limit = self.services.limit(self.tool)
+        if limit is None:
+            return await self._made()
+        async with limit:
+            return await self._made()
+
+    async def _made(self) -> Finished:
+        name = self.tool.name
+        retrying = AsyncRetrying(
+            sleep=self.services.clock.sleep,
+            wait=self._pause,
+            stop=stop_never,
+            retry=retry_if_exception(self._again),
+            reraise=True,
+        )
+        try:
+            await retrying(self._attempt)
+        except AttemptFailed as failed:
+            return Finished(name, self._ending(failed), failed.failure.message)
+        except NotStarted as stopped:
+            return Finished(name, stopped.ending, stopped.reason)
+        except Settled:
+            return Finished(name, Ending.DONE)
+        except Asked as asked:
+            return Finished(name, Ending.ASKED, asked.question, asked)
+        return Finished(name, Ending.DONE)
+
+    def _ending(self, failed: AttemptFailed) -> Ending:
+        if failed.failure.kind is FailureKind.AMBIGUOUS and not failed.answered:
+            return Ending.UNCERTAIN
+        if failed.failure.kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
+            return Ending.FAILED if self.undone else Ending.INVALID_EFFECT
+        return Ending.FAILED
+
+    # -- one attempt -------------------------------------------------------------------------------------------------
+
+    async def _attempt(self) -> None:
+        context = await self._start()
+        clock = self.services.clock
+        started = clock.monotonic()
+        raw: Any = None
+        try:
+            raw = await self._invoke(context)
+            outputs = await self._checked(raw)
+        except Asked:
+            self._end(context, started, asked=True)
+            raise
+        except asyncio.CancelledError:
+            self._cancelled(context, started)
+            raise
+        except Exception as error:
+            raise await self._failed(error, context, started, raw) from None
+        self._succeed(outputs, context, started)
+
+    async def _start(self) -> CallContext:
+        """Budget, admission, and for writes the durable intent. Raises `NotStarted`."""
+        run, name = self.run, self.tool.name
+        over = run.over_budget(self.tool)
+        if over:
+            raise NotStarted(Ending.OVER_BUDGET, over)
+        admission = self.services.health.admit(name, run.state.run_id)
+        if not admission.ok and name not in run.state.allowed:
+            raise NotStarted(Ending.NOT_ADMITTED, admission.reason)
+        attempt = run.state.attempts[name] + 1
+        call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
+        run.emit(
+            CallStarted(
+                **run.stamp(),
+                call_id=call_id,
+                tool=name,
+                attempt=attempt,
+                effect=self.tool.effect,
+                keys=tuple(sorted(self.step.sources)),
+                via=self.step.via,
+                agent=self.tool.is_agent,
+                probe=admission.probe,
+            )
+        )
+        self.services.healing.note_call(name)
+        context = CallContext(run, name, attempt, call_id)
+        if self.tool.effect is not Effect.READ:
+            await self._make_intent_durable(context)
+        return context
+
+    async def _make_intent_durable(self, context: CallContext) -> None:
+        try:
+            await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+        except StoreError as error:
+            failure = self._failure(FailureKind.OUTAGE, context, f"its intent could not be made durable: {error}")
+            self._end(context, self.services.clock.monotonic(), failure=failure)
+            self.services.health.release(self.tool.name, self.run.state.run_id)
+            raise AttemptFailed(failure, repeatable=False) from None
+
+    async def _invoke(self, context: CallContext) -> Any:
+        tool = self.tool
+        args, kwargs = tool.bind(self.inputs)
+        if tool.signature and tool.signature.context:
+            kwargs[tool.signature.context] = context
+        if tool.idempotency_key:
+            kwargs[tool.idempotency_key] = idempotency_key(context.run_id, tool.name)
+        feedback = getattr(tool, "accepts_feedback", None)
+        if feedback and self.feedback is not None:
+            kwargs[feedback] = self.feedback
+        return await self.run.within_deadline(
+            self._call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.services.policy.timeout
+        )
+
+    async def _call(self, call: Any, args: list[Any], kwargs: dict[str, Any], *, is_async: bool) -> Any:
+        if is_async:
+            return await call(*args, **kwargs)
+        result = await self.services.threads.run(lambda: call(*args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
+
+    async def _checked(self, raw: Any) -> dict[str, Any]:
+        """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput`."""
+        tool = self.tool
+        if len(tool.gives) == 1:
+            outputs = dict(zip(tool.gives, [raw], strict=True))
+        elif isinstance(raw, Mapping) and set(tool.gives) <= set(raw):  # pyright: ignore[reportUnknownArgumentType]
+            outputs = {key: raw[key] for key in tool.gives}
+        else:
+            raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
+        view = self.run.view
+        outputs = {key: validate(key, view.key_type(key), value) for key, value in outputs.items()}
+        if tool.ensure is not None:
+            await self._ensure(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
+        return outputs
+
+    async def _ensure(self, ensure: Any, output: Any) -> None:
+        try:
+            verdict = ensure(output)
+            verdict = await verdict if inspect.isawaitable(verdict) else verdict
+        except Exception as error:
+            raise InvalidOutput(f"ensure rejected the output: {error}") from error
+        if verdict is False:
+            raise InvalidOutput("ensure rejected the output")
+
+    # -- how it ended ------------------------------------------------------------------------------------------------
+
+    def _end(self, context: CallContext, started: float, **what: Any) -> CallEnded:
+        event = CallEnded(
+            **self.run.stamp(),
+            call_id=context.call_id,
+            tool=self.tool.name,
+            attempt=context.attempt,
+            seconds=max(0.0, self.services.clock.monotonic() - started),
+            ok=what.pop("ok", False),
+            usage={name: float(amount) for name, amount in context.usage.items()},
+            llm_calls=context.llm_calls,
+            **what,
+        )
+        self.run.emit(event)
+        return event
+
+    def _succeed(self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False) -> None:
+        kept = self.run.values.put(self.tool.name, outputs, self.run.view)
+        event = self._end(
+            context,
+            started,
+            ok=True,
+            gives=tuple(self.tool.gives),
+            kept=kept,
+            cost=self._cost(context),
+            reconciled=later,
+        )
+        if not later:
+            self.services.health.record(
+                self.tool.name, True, None, event.seconds, event.cost, via=self.step.via, owner=self.run.state.run_id
+            )
+        self.run.learn(self.tool, True, event)
+
+    def _cost(self, context: CallContext) -> float:
+        cost = self.tool.cost
+        return (float(cost(context.usage)) if callable(cost) else cost) + context.charged
+
+    def _failure(self, kind: FailureKind, context: CallContext, message: str, error: Exception | None = None) -> Failure:
+        secrets = secret_strings(self.inputs) | secret_strings(self.services.deps)
+        trace = "".join(traceback.format_exception(error)) if error and kind is FailureKind.BUG else ""
+        return Failure(
+            id=self.run.state.next_failure_id(),
+            tool=self.tool.name,
+            kind=kind,
+            message=redact(message, secrets),
+            call_id=context.call_id,
+            attempt=context.attempt,
+            retry_after=retry_after_of(error) if error else None,
+            error_type=type(error).__name__ if error else "",
+            traceback=redact(trace, secrets),
+            at=self.services.clock.time(),
+        )
+
+    async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
+        kind = classify(error, self.tool, started=True)
+        failure = self._failure(kind, context, str(error) or type(error).__name__, error)
+        nothing = kind in PROVES_NOTHING_HAPPENED
+        event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
+        self.services.health.record(
+            self.tool.name,
+            False,
+            kind,
+            event.seconds,
+            event.cost,
+            retry_after=failure.retry_after,
+            via=self.step.via,
+            message=failure.message,
+            owner=self.run.state.run_id,
+        )
+        self.run.learn(self.tool, False, event)
+        self.feedback = failure.message
+        if kind is FailureKind.AMBIGUOUS:
+            return await self.settle(failure, context)
+        if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
+            self.undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
+            return AttemptFailed(failure, repeatable=False)
+        return AttemptFailed(failure, repeatable=True)
+
+    def _cancelled(self, context: CallContext, started: float) -> None:
+        """A read that is cancelled is over; a write's intent stays open, for it may have happened."""
+        self.services.health.release(self.tool.name, self.run.state.run_id)
+        if self.tool.effect is Effect.READ:
+            self._end(context, started, cancelled=True)
+
+    # -- uncertain effects -------------------------------------------------------------------------------------------
+
+    async def settle(self, failure: Failure, context: CallContext) -> AttemptFailed:
+        """Find out whether an uncertain effect took place, as far as the tool can tell.
+
+        Raises `Settled` (an ending, no error) when it did; the returned error says whether a repetition is safe.
+        """
+        repeatable = self.tool.idempotency_key is not None
+        if self.tool.reconcile is None:
+            return AttemptFailed(failure, repeatable=repeatable)
+        try:
+            found = await self.reconciled()
+            outputs = {} if found is NOT_DONE else await self._checked(found)
+        except Exception as error:
+            self.feedback = f"reconcile cannot tell: {type(error).__name__}"
+            return AttemptFailed(failure, repeatable=repeatable)
+        if found is NOT_DONE:
+            return self._did_not_happen(failure)
+        self._decide_reconcile(failure, "it took place", "reconcile found its result")
+        self._succeed(outputs, context, self.services.clock.monotonic(), later=True)
+        raise Settled
+
+    async def reconciled(self) -> Any:
+        """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
+        assert self.tool.reconcile is not None
+        given = self.run.accepted(self.tool.reconcile, self.inputs)
+        is_async = inspect.iscoroutinefunction(self.tool.reconcile)
+        return await self.run.within_deadline(
+            self._call(self.tool.reconcile, [], given, is_async=is_async),
+            self.tool.timeout or self.services.policy.timeout,
+        )
+
+    def _did_not_happen(self, failure: Failure) -> AttemptFailed:
+        again, reason = decide_retry(self._retry_facts(failure, repeatable=True))
+        self._decide_reconcile(failure, "retry" if again else "reroute", f"it did not take place; {reason}")
+        return AttemptFailed(failure, repeatable=again, answered=True)
+
+    def _decide_reconcile(self, failure: Failure, chosen: str, reason: str) -> None:
+        self.run.decide(
+            DecisionKind.RECONCILE, chosen, reason=reason, answers=(failure.id,), subject=self.tool.name
+        )
+
+    # -- retries -----------------------------------------------------------------------------------------------------
+
+    def _retry_facts(self, failure: Failure, *, repeatable: bool) -> RetryFacts:
+        retries = self.services.policy.retries
+        allowed = self.tool.retries if self.tool.retries is not None else retries.attempts
+        spent = self.run.state.tries[self.tool.name]
+        wanted = repeatable and spent <= allowed and failure.kind in _RETRIED
+        return RetryFacts(
+            kind=failure.kind,
+            attempt=spent,
+            retries=allowed,
+            in_budget=not wanted or self.services.healing.allow(self.tool.name),
+            retry_after=failure.retry_after,
+            max_retry_after=retries.max_retry_after,
+            seconds_left=self.run.seconds_left(),
+            is_agent=self.tool.is_agent,
+            repeatable=repeatable,
+            usable=self.services.health.usable(self.tool.name, last_resort=True),
+        )
+
+    def _again(self, error: BaseException) -> bool:
+        return isinstance(error, AttemptFailed) and self.may_repeat(error)
+
+    def may_repeat(self, error: AttemptFailed) -> bool:
+        """Whether the attempt is made again; if so, the decision is on record."""
+        if error.answered:
+            return error.repeatable
+        facts = self._retry_facts(error.failure, repeatable=error.repeatable)
+        again, reason = decide_retry(facts)
+        if again:
+            self.run.decide(
+                DecisionKind.RETRY,
+                "retry",
+                reason=reason,
+                answers=(error.failure.id,),
+                subject=self.tool.name,
+                facts=facts.to_json(),
+            )
+        else:
+            self.run.given_up[self.tool.name] = reason
+        return again
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        after = error.failure.retry_after if isinstance(error, AttemptFailed) else None
+        drawn = backoff(state.attempt_number, self.services.policy.retries, self.services.draws)
+        return max(drawn, after or 0.0)
+
+
+class Settled(Exception):
+    """An uncertain effect was found to have taken place: the step is done."""
+
+
+_RETRIED = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)

@@ -1,0 +1,99 @@
+"""The `RunContext` that a call gets."""
+
+import asyncio
+import contextvars
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables.config import var_child_runnable_config
+
+from ..context import RunContext
+from ..errors import Escalated, Refused
+from ..events import Progressed
+from ..goal import Goal
+from ..outcome import Outcome
+from ..types import Status
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Asked(BaseException):
+    """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
+
+    def __init__(self, question: str, type: Any, child: str | None = None) -> None:
+        super().__init__(question)
+        self.question = question
+        self.type = type
+        self.child = child
+        """The child run that waits, when it is not the call itself."""
+
+
+class CallContext(RunContext[Any]):
+    """One attempt's view of its run."""
+
+    def __init__(self, run: "Run", tool: str, attempt: int, call_id: str) -> None:
+        self._run = run
+        self._waits = 0
+        self.deps = run.services.deps
+        self.run_id = run.state.run_id
+        self.tool = tool
+        self.attempt = attempt
+        self.call_id = call_id
+        self.idempotency_key = idempotency_key(run.state.run_id, tool)
+        self.usage: Counter[str] = Counter()
+        self.charged = 0.0
+        self.llm_calls = 0
+
+    async def reach(
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> Outcome[Any]:
+        """Run a child goal in the same graph."""
+        wanted, given = Goal.of(goal), dict(inputs or {})
+        digest = self._run.digest(given)
+        if self._run.is_open(wanted.keys, digest):
+            raise Refused(f"the goal {wanted.name} with equal inputs is already being worked on above")
+        part = key if key is not None else f"{wanted.name}-{digest[:12]}"
+        child_id = f"{self.run_id}/{self.tool}/{part}"
+        context = contextvars.copy_context()
+        context.run(var_child_runnable_config.set, None)  # a child is a run of its own, no LangGraph subgraph
+        child = asyncio.create_task(self._run.child(child_id, wanted, given, self.call_id), context=context)
+        outcome = await child
+        self.charged += outcome.cost
+        self.llm_calls += outcome.llm_calls
+        self.usage.update(outcome.usage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if outcome.status is Status.WAITING:
+            raise Asked(outcome.questions[0].text if outcome.questions else "", Any, child=child_id)
+        if outcome.status is Status.ESCALATED:
+            message = outcome.impasse.message if outcome.impasse else "it was stopped"
+            raise Escalated(f"{wanted.name} was not reached: {message}", outcome)
+        return outcome
+
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person."""
+        self._waits += 1
+        found, answer = self._run.answer_for(self.tool, self._waits)
+        if found:
+            return answer
+        raise Asked(question, type)
+
+    def report(self, progress: Any) -> None:
+        """Stream progress."""
+        self._run.publish_from_anywhere(
+            Progressed(run_id=self.run_id, at=self._run.services.clock.time(), tool=self.tool, progress=progress)
+        )
+
+    def charge(self, usd: float) -> None:
+        """Add US dollars to what this call has cost."""
+        if not math.isfinite(usd) or usd < 0:
+            raise ValueError(f"charge() takes US dollars of at least 0, not {usd!r}")
+        self.charged += usd
+
+
+def idempotency_key(run_id: str, tool: str) -> str:
+    """The same for every retry of a step, and after a crash; different for every run and step."""
+    return hashlib.sha256(f"{run_id}\x1f{tool}".encode()).hexdigest()[:32]
+

@@ -1,0 +1,160 @@
+"""Driving a route: every step starts the moment its inputs are there. No supersteps, no barriers."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..events import ToolExcluded
+from ..route import Impasse, Step
+from ..types import DecisionKind, Effect
+from .caller import Caller, Ending, Finished
+from .contexts import Asked
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Driver:
+    """Executes the current route of a run until the goal is reached, or nothing can go on."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.tasks: dict[str, asyncio.Task[Finished]] = {}
+
+    async def drive(self) -> bool:
+        """True when every key of the goal has a value; False for an impasse."""
+        try:
+            return await self._drive()
+        except asyncio.CancelledError:
+            await self.settle_down()
+            raise
+
+    async def _drive(self) -> bool:
+        run = self.run
+        while True:
+            if run.cancelled is None and not run.state.reached:
+                self._start_ready()
+            if not self.tasks or run.cancelled is not None or run.state.reached:
+                await self.settle_down()
+                return run.state.reached and run.cancelled is None
+            for finished in await self._some():
+                self._take(finished)
+            self._heed_health()
+
+    async def _some(self) -> list[Finished]:
+        """Calls that ended; empty when something else woke the run (a cancellation, a signal)."""
+        await self.run.wake.wait()
+        self.run.wake.clear()
+        return self._collect()
+
+    def _collect(self) -> list[Finished]:
+        ended = [name for name, task in self.tasks.items() if task.done()]
+        return [self.tasks.pop(name).result() for name in ended]
+
+    async def settle_down(self) -> None:
+        """Cancel the reads in flight, which lose nothing, and let writes finish."""
+        for name, task in self.tasks.items():
+            if self.run.view.tools[name].effect is Effect.READ:
+                task.cancel()
+        while self.tasks:
+            await asyncio.shield(asyncio.wait(list(self.tasks.values())))
+            for name, task in list(self.tasks.items()):
+                del self.tasks[name]
+                if not task.cancelled():
+                    self._take(task.result(), replan=False)
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def _start_ready(self) -> None:
+        route = self.run.route
+        if route is None or self.run.open:
+            return
+        for step in route.steps:
+            name = step.tool
+            if name in self.tasks or name in self.run.state.done or not self._ready(step):
+                continue
+            tool = self.run.view.tools.get(name)
+            if tool is None:
+                continue
+            caller = Caller(self.run, step, tool)
+            task = asyncio.create_task(caller.make(), name=f"{self.run.state.run_id}:{name}")
+            task.add_done_callback(self._woken)
+            self.tasks[name] = task
+
+    def _woken(self, task: asyncio.Task[Finished]) -> None:
+        del task
+        self.run.wake.set()
+
+    def _ready(self, step: Step) -> bool:
+        state = self.run.state
+        return all(name in state.done for name in step.after) and all(key in state.at_hand for key in step.sources)
+
+    # -- what came of a step -----------------------------------------------------------------------------------------
+
+    def _take(self, finished: Finished, *, replan: bool = True) -> None:
+        name = finished.tool
+        if finished.ending is Ending.DONE:
+            if replan:
+                self._branch()
+        elif finished.ending is Ending.FAILED:
+            self._exclude(name, self.run.given_up.pop(name, "") or finished.reason)
+            if replan:
+                self._reroute(f"{name} failed: {finished.reason}")
+        elif finished.ending in (Ending.NOT_ADMITTED, Ending.OVER_BUDGET):
+            self._exclude(name, finished.reason)
+            if finished.ending is Ending.OVER_BUDGET:
+                self.run.over_budget_tools.add(name)
+            if replan:
+                self._reroute(f"{name} cannot be started: {finished.reason}")
+        else:
+            self.run.open.append(question_of(self.run, name, finished.ending, finished.reason, finished.asked))
+
+    def _exclude(self, tool: str, reason: str) -> None:
+        self.run.emit(ToolExcluded(**self.run.stamp(), tool=tool, reason=reason))
+
+    def _reroute(self, reason: str) -> None:
+        if not self.run.open and not self.run.state.reached:
+            self.run.replan(DecisionKind.REROUTE, reason)
+
+    def _branch(self) -> None:
+        """New values may settle conditions: a choice that is made now, and no failure."""
+        asked = self.run.check_conditions()
+        route = self.run.route
+        planned = set(route.tools) if route else set[str]()
+        settled = [name for name in asked if name in planned]
+        if settled and not self.run.state.reached and not self.run.open:
+            said = ", ".join(f"{name}: {'yes' if self.run.state.conditions[name] else 'no'}" for name in asked)
+            self.run.replan(DecisionKind.BRANCH, f"conditions now known ({said})", subject=settled[0])
+
+    def _heed_health(self) -> None:
+        """A tool that the rest of the route relies on went down beside the work: recompute at once."""
+        run = self.run
+        if run.route is None or run.open or run.state.reached or run.cancelled is not None:
+            return
+        ahead = [s.tool for s in run.route.steps if s.tool not in run.state.done and s.tool not in self.tasks]
+        planned_on = run.state.decisions[-1].facts.get("last_resort", False) if run.state.decisions else False
+        down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, planned_on)]
+        if down:
+            run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
+
+
+
+def question_of(run: "Run", name: str, ending: Ending, reason: str, asked: Asked | None = None) -> Impasse:
+    """The impasse of one step that only a person, or a rung of the ladder, can settle."""
+    kinds = {Ending.NEEDS_APPROVAL: "approval", Ending.ASKED: "question"}
+    tool = run.view.tools[name]
+    reasons = {
+        Ending.NEEDS_APPROVAL: f"{name} waits for approval: {run.why_approval(tool, run.inputs_of(tool))}",
+        Ending.ASKED: f"{name} asks a person",
+        Ending.UNCERTAIN: f"{name} may have happened: {reason}",
+        Ending.INVALID_EFFECT: f"{name} happened, but its output is not valid: {reason}",
+    }
+    return Impasse(
+        goal=run.state.goal,
+        unreachable=tuple(sorted(tool.gives)),
+        blame=(),
+        reason=reasons[ending],
+        kind=kinds.get(ending, "ambiguous"),
+        question=asked.question if asked else None,
+        run_id=asked.child if asked and asked.child else run.state.run_id,
+        subject=name,
+    )

@@ -1,0 +1,334 @@
+"""Escalating: an impasse climbs the ladder once, and what comes of it is one decision."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..escalation import (
+    Asked,
+    AskHuman,
+    Climb,
+    Question,
+    Refusal,
+    Resolution,
+    ResolutionKind,
+    answer,
+    climb,
+    unanswered,
+)
+from ..events import (
+    BudgetRaised,
+    GoalLowered,
+    RungAsked,
+    RunResumed,
+    RunWaiting,
+    ToolAllowed,
+    ToolExcluded,
+    ValueProvided,
+)
+from ..goal import Goal
+from ..route import Blame, Candidate, Impasse, Offer
+from ..schema import validate
+from ..types import DecisionKind, Effect
+from . import planning
+from .closing import can_be_undone
+from .values import describe
+
+if TYPE_CHECKING:
+    from .run import Run
+
+NEEDS_A_PERSON = frozenset({"approval", "question", "ambiguous"})
+"""Kinds of impasse that are about one step, not about a missing route."""
+
+
+class Escalator:
+    """Takes one impasse of a run to its ladder, and its answer back into the run."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.impasse: Impasse | None = None
+        self.question: Question | None = None
+        self.asked_on: int = 0
+
+    async def escalate(self) -> bool:
+        """Whether the run goes on; False when it ends, or waits (then `question` is set)."""
+        run = self.run
+        self.impasse = impasse = self._impasse()
+        if run.cancelled is not None or run.state.impasses >= run.services.policy.max_impasses:
+            return self._halt(impasse)
+        if impasse.kind == "question":
+            return self._wait(impasse, Climb(question=self._plain_question(impasse), by="call"))
+        climbed = await self._climb(impasse, 0)
+        if climbed.question is not None:
+            return self._wait(impasse, climbed)
+        if climbed.resolution is None and impasse.kind == "approval":
+            question = await AskHuman()(impasse)
+            return self._wait(impasse, Climb(question=question, by="approval"))
+        return await self._resolve(impasse, climbed)
+
+    async def answered(self, raw: Any, by: str = "") -> bool:
+        """Take a person's answer in; whether the run goes on. Raises `InputError` for what is no answer."""
+        run = self.run
+        assert self.impasse is not None and self.question is not None
+        impasse, question = self.impasse, self.question
+        if impasse.kind == "question" and not isinstance(raw, Resolution):
+            return self._answer_call(impasse, question, raw, by)
+        at = run.services.clock.time()
+        overdue = question.due is not None and at > question.due and raw is None
+        resolution = (
+            unanswered(question, impasse, validate=self.validate)
+            if overdue
+            else answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
+        )
+        run.emit(RunResumed(**run.stamp(), answer=resolution.text, by=by))
+        run.decide(
+            DecisionKind.RESUME,
+            resolution.text,
+            reason=f"answered by {by or 'a person'}",
+            subject=question.text,
+            candidates=tuple(Candidate(choice, None) for choice in question.choices),
+            facts={"resolution": resolution.to_json(content=False), "by": by},
+        )
+        self.question = None
+        return await self.apply(impasse, resolution, by_model=False)
+
+    def _answer_call(self, impasse: Impasse, question: Question, raw: Any, by: str) -> bool:
+        run, tool = self.run, impasse.subject
+        assert tool is not None
+        if impasse.run_id == run.state.run_id:
+            run.values.note_answer(tool, run.values.answers(tool) + 1, raw)
+        run.emit(RunResumed(**run.stamp(), answer="a value", by=by))
+        run.decide(
+            DecisionKind.RESUME, "a value", reason=f"answered by {by or 'a person'}", subject=question.text, facts={"by": by}
+        )
+        self.question = None
+        self._settled()
+        return True
+
+    # -- the impasse -------------------------------------------------------------------------------------------------
+
+    def _impasse(self) -> Impasse:
+        run, state = self.run, self.run.state
+        if run.cancelled is not None:
+            base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
+        elif run.open:
+            base = run.open[0]
+        else:
+            base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
+        errors = {failure.tool: failure.message for failure in state.failures.values()}
+        return replace(
+            base,
+            blame=tuple(Blame(b.tool, b.reason, errors.get(b.tool, b.last_error)) for b in base.blame),
+            at_hand=describe(run.values.values, state.at_hand, run.view),
+            offers=() if base.kind == "ambiguous" else self._offers(),
+            providable=state.wanted.providable,
+            effects=self._effects(),
+            budget_left=self._budget_left(),
+            run_id=base.run_id or state.run_id,
+        )
+
+    def _offers(self) -> tuple[Offer, ...]:
+        run, offers = self.run, list[Offer]()
+        for lesser in _lesser(run.state.wanted, run.state.goal):
+            state = run.state
+            before, state.goal = state.goal, lesser.keys
+            planned = planning.plan(run.services, state, run.view, run.values.values)
+            state.goal = before
+            route = planned.route
+            offers.append(Offer(lesser.keys, route.price if route else None, route.tools if route else ()))
+        return tuple(offers)
+
+    def _effects(self) -> Mapping[str, str]:
+        run = self.run
+        told = {
+            name: "undoable" if (tool := run.view.tools.get(name)) and can_be_undone(tool) else "standing"
+            for name in run.state.effects
+            if name not in run.state.compensated
+        }
+        return told | dict.fromkeys(run.state.uncertain, "uncertain")
+
+    def _budget_left(self) -> dict[str, float]:
+        budget, left = self.run.state.budget, dict[str, float]()
+        if budget.usd is not None:
+            left["usd"] = max(0.0, budget.usd - self.run.spent())
+        seconds = self.run.seconds_left()
+        if seconds is not None:
+            left["seconds"] = max(0.0, seconds)
+        if budget.calls is not None:
+            left["calls"] = max(0, budget.calls - self.run.calls())
+        return left
+
+    # -- the ladder --------------------------------------------------------------------------------------------------
+
+    async def _climb(self, impasse: Impasse, start_at: int) -> Climb:
+        return await climb(
+            self.run.services.ladder,
+            impasse,
+            validate=self.validate,
+            on_event=self._told,
+            start_at=start_at,
+            clock=self.run.services.clock,
+        )
+
+    def validate(self, key: str, value: Any) -> Any:
+        return validate(key, self.run.view.key_type(key), value)
+
+    def _told(self, event: Asked | Refusal) -> None:
+        run = self.run
+        if isinstance(event, Refusal):
+            run.emit(RungAsked(**run.stamp(), rung=event.rung, answer=f"refused: {event.reason}", admitted=False))
+            return
+        run.emit(
+            RungAsked(
+                **run.stamp(),
+                rung=event.rung,
+                answer=event.answered or "; ".join(event.problems) or "passed",
+                admitted=bool(event.answered),
+                model=event.model,
+                calls=event.calls,
+                repairs=event.repairs,
+                tokens=event.input_tokens + event.output_tokens,
+                cost=event.usd,
+                seconds=event.seconds,
+            )
+        )
+
+    def _plain_question(self, impasse: Impasse) -> Question:
+        return Question(text=impasse.question or impasse.message, key=impasse.subject)
+
+    def _wait(self, impasse: Impasse, climbed: Climb) -> bool:
+        run, question = self.run, climbed.question
+        assert question is not None
+        self.question = question = question.asked(run.services.clock.time())
+        run.decide(
+            DecisionKind.ESCALATE,
+            "wait for a person",
+            reason=impasse.message,
+            answers=tuple(run.state.unanswered),
+            candidates=tuple(Candidate(choice, None) for choice in question.choices),
+            subject=question.text,
+            facts={"impasse": impasse.kind, "by": climbed.by},
+        )
+        run.emit(RunWaiting(**run.stamp(), question=question.to_json(), impasse=impasse.to_json()))
+        return False
+
+    async def _resolve(self, impasse: Impasse, climbed: Climb) -> bool:
+        resolution = climbed.resolution or Resolution.stop("no rung of the ladder had an answer")
+        demoting = resolution.kind is ResolutionKind.DEMOTE
+        listed = [Candidate(" + ".join(offer.goal), offer.price, "a lesser goal") for offer in impasse.offers]
+        self.run.decide(
+            DecisionKind.DEMOTE if demoting else DecisionKind.ESCALATE,
+            " + ".join(resolution.goal) if demoting else resolution.text,
+            reason=impasse.message + (f" Answered by {climbed.by}." if climbed.by else ""),
+            answers=tuple(self.run.state.unanswered),
+            candidates=(*listed, Candidate("stop", None)),
+            price=next((o.price for o in impasse.offers if demoting and o.goal == resolution.goal), None),
+            facts={
+                "impasse": impasse.kind,
+                "by": climbed.by,
+                "resolution": resolution.to_json(content=False),
+                "refused": [refusal.to_json() for refusal in climbed.refused],
+            },
+        )
+        return await self.apply(impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by))
+
+    def _halt(self, impasse: Impasse) -> bool:
+        cancelled = self.run.cancelled is not None
+        if not cancelled:
+            limit = self.run.services.policy.max_impasses
+            impasse = replace(impasse, reason=f"{impasse.message} The run has met its {limit} impasses")
+        self.run.impasse = impasse
+        self.run.decide(
+            DecisionKind.HALT, "stop", reason=impasse.message, answers=tuple(self.run.state.unanswered), facts={"impasse": impasse.kind}
+        )
+        return False
+
+    # -- resolutions -------------------------------------------------------------------------------------------------
+
+    async def apply(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> bool:
+        """Put an admitted resolution into effect; whether the run goes on."""
+        run, stamp = self.run, self.run.stamp()
+        tool = resolution.tool or resolution.what or impasse.subject
+        match resolution.kind:
+            case ResolutionKind.DEMOTE:
+                run.emit(GoalLowered(**stamp, goal=resolution.goal))
+            case ResolutionKind.PROVIDE:
+                self._provide(impasse, resolution, by_model=by_model)
+            case ResolutionKind.WAIT:
+                await run.services.clock.sleep(resolution.seconds or 0.0)
+                self._allow(tool, forced=False)
+            case ResolutionKind.APPROVE:
+                self._approve(impasse, tool)
+            case ResolutionKind.ALLOW:
+                self._allow(tool, forced=True)
+            case ResolutionKind.RAISE_BUDGET:
+                self._raise_budget(resolution)
+            case ResolutionKind.STOP:
+                return self._stopped(impasse, resolution)
+        self._settled()
+        return True
+
+    def _settled(self) -> None:
+        self.run.impasse = None
+        if self.run.open:
+            self.run.open.pop(0)
+
+    def _stopped(self, impasse: Impasse, resolution: Resolution) -> bool:
+        """A step that was not approved is left out, and another way is looked for; anything else ends the run."""
+        run, tool = self.run, impasse.subject
+        if impasse.kind == "approval" and tool is not None:
+            run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
+            self._settled()
+            return True
+        run.impasse = replace(impasse, reason=f"{impasse.message} {resolution.message}".strip())
+        return False
+
+    def _provide(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> None:
+        run, key = self.run, resolution.key
+        assert key is not None
+        settles = impasse.subject if impasse.kind == "ambiguous" else None
+        value = self.validate(key, resolution.value)
+        run.values.put(settles or "", {key: value}, run.view)
+        by = "model" if by_model else resolution.by or "person"
+        run.emit(ValueProvided(**run.stamp(), key=key, by=by, tainted=by_model, settles=settles))
+
+    def _approve(self, impasse: Impasse, tool: str | None) -> None:
+        run = self.run
+        if tool is None:
+            return
+        known = run.view.tools.get(tool)
+        abandons = tool in run.state.done and known is not None and known.effect is not Effect.READ
+        run.emit(ToolAllowed(**run.stamp(), tool=tool, approved=not abandons, abandon=abandons))
+
+    def _allow(self, tool: str | None, *, forced: bool) -> None:
+        if tool is not None:
+            self.run.emit(ToolAllowed(**self.run.stamp(), tool=tool, forced=forced))
+
+    def _raise_budget(self, resolution: Resolution) -> None:
+        run, budget = self.run, self.run.state.budget
+        raised = {
+            name: None if getattr(budget, name) is None else getattr(budget, name) + (more or 0)
+            for name, more in (("usd", resolution.usd), ("seconds", resolution.seconds), ("calls", resolution.calls))
+        }
+        run.emit(BudgetRaised(**run.stamp(), budget=raised))
+        for tool in sorted(run.over_budget_tools):
+            self._allow(tool, forced=False)
+        run.over_budget_tools.clear()
+
+
+def _lesser(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
+    """The declared lesser goals that are left, best first: those after the one the run is at."""
+    flat = list[Goal[Any]]()
+
+    def walk(one: Goal[Any]) -> None:
+        for lesser in one.demotions:
+            flat.append(lesser)
+            walk(lesser)
+
+    walk(goal)
+    keys = [lesser.keys for lesser in flat]
+    return flat[keys.index(now) + 1 :] if now in keys else flat
+
+
+__all__ = ["NEEDS_A_PERSON", "Escalator", "InputError"]

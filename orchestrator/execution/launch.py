@@ -1,0 +1,313 @@
+"""Launching runs: begun, joined, resumed, cancelled. A run id means one run, whatever process asks."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+from opentelemetry import trace
+
+from ..errors import InputError, InvalidOutput, nearest
+from ..escalation import Question, answer
+from ..events import RunStarted
+from ..goal import Budget, Goal
+from ..outcome import Outcome
+from ..route import Impasse
+from ..store.base import RunRow
+from ..store.memory import MemoryStore
+from ..types import Status
+from . import machine
+from .closing import outcome_of
+from .run import Run
+from .state import RunState
+from .values import PROVIDED, can_be_stored, checked_inputs, digest
+
+if TYPE_CHECKING:
+    from .services import Services
+
+LEASE_SECONDS = 60.0
+"""How long a run is owned without a sign of life; an owner of this machine that died loses it at once."""
+POLL_SECONDS = 0.2
+
+
+async def launch(
+    services: "Services",
+    goal: Goal[Any],
+    inputs: Mapping[str, Any],
+    *,
+    run_id: str | None = None,
+    budget: Budget | None = None,
+) -> Outcome[Any]:
+    """Run a goal; a `run_id` that was used before gives that run's outcome, or joins it. Raises `InputError`."""
+    view = services.graph.view()
+    check_goal(goal, view.keys | set(inputs))
+    given = check_inputs(services, inputs)
+    if run_id is not None:
+        known = await _known(services, run_id, goal, digest(given, view))
+        if known is not None:
+            return known
+    run = await begin(services, goal, given, run_id=run_id or new_run_id(), budget=budget)
+    return await supervise(run, {"run_id": run.state.run_id, "phase": "plan"})
+
+
+async def launch_child(
+    parent: Run, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str
+) -> Outcome[Any]:
+    """Run a child goal, with what is left of the parent's budget; a finished child is not run again."""
+    services = parent.services
+    check_goal(goal, services.graph.view().keys | set(inputs))
+    given = check_inputs(services, inputs)
+    known = await _known(services, run_id, goal, digest(given, parent.view))
+    if known is not None:
+        return known
+    run = await begin(services, goal, given, run_id=run_id, parent=parent, parent_call=call_id)
+    parent.children[run_id] = run
+    try:
+        return await supervise(run, {"run_id": run_id, "phase": "plan"})
+    finally:
+        del parent.children[run_id]
+
+
+def new_run_id() -> str:
+    """An id that no run has. Ids decide nothing, so they may be random."""
+    return uuid.uuid4().hex[:16]
+
+
+def check_goal(goal: Goal[Any], known: "frozenset[str] | set[str]") -> None:
+    """Raises `InputError` for a key that nothing gives and nobody provides, with the nearest names."""
+    for key in (*goal.keys, *(key for lesser in goal.demotions for key in lesser.keys)):
+        if key not in known:
+            names = ", ".join(sorted(known)[:12])
+            raise InputError(f"No tool gives or needs {key!r}.{nearest(key, known)} Known keys: {names or 'none'}.")
+
+
+def check_inputs(services: "Services", inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs as the types of their keys. Raises `InputError`."""
+    try:
+        return checked_inputs(inputs, services.graph.view())
+    except InvalidOutput as error:
+        raise InputError(f"Input {error}") from None
+
+
+# -- beginning -------------------------------------------------------------------------------------------------------
+
+
+async def begin(
+    services: "Services",
+    goal: Goal[Any],
+    inputs: Mapping[str, Any],
+    *,
+    run_id: str,
+    budget: Budget | None = None,
+    parent: Run | None = None,
+    parent_call: str | None = None,
+) -> Run:
+    """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
+    view = services.graph.view()
+    durable = not isinstance(services.store, MemoryStore)
+    token = await _register(services, run_id, goal, parent) if durable else _register_in_memory(services, run_id, goal, parent)
+    run = Run(services, RunState(run_id), durable=durable, parent=parent, token=token)
+    services.live[run_id] = run
+    run.values.put(PROVIDED, inputs, view)
+    not_stored = sorted(key for key in view.keys if not can_be_stored(view.key_type(key))) if durable else []
+    policy = services.policy
+    limits = budget or Budget()
+    run.emit(
+        RunStarted(
+            **run.stamp(),
+            goal=goal.to_json(),
+            inputs=tuple(sorted(inputs)),
+            inputs_digest=digest(inputs, view),
+            policy=policy.model_dump(mode="json"),
+            graph=services.remember_graph(view),
+            revision=view.revision,
+            budget={
+                "usd": limits.usd if limits.usd is not None else policy.max_spend,
+                "seconds": limits.seconds if limits.seconds is not None else policy.max_seconds,
+                "calls": limits.calls if limits.calls is not None else policy.max_calls,
+            },
+            parent=parent.state.run_id if parent else None,
+            parent_call=parent_call,
+            depth=parent.state.depth + 1 if parent else 0,
+            resumable=not not_stored,
+            not_resumable=tuple(not_stored),
+        )
+    )
+    return run
+
+
+def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> RunRow:
+    return RunRow(
+        run_id=run_id,
+        parent=parent.state.run_id if parent else None,
+        goal=goal.name,
+        status=Status.RUNNING,
+        policy=services.policy.name,
+        started=services.clock.time(),
+        ended=None,
+        head="",
+        count=0,
+        trace_id="",
+        summary={},
+    )
+
+
+def _register_in_memory(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> int | None:
+    if services.store.begin(_row(services, run_id, goal, parent)) is not None:
+        raise InputError(f"There is a run {run_id!r} already.")
+    return None
+
+
+async def _register(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> int | None:
+    row, now = _row(services, run_id, goal, parent), services.clock.time()
+
+    def register() -> int | None:
+        if services.store.begin(row) is not None:
+            raise InputError(f"There is a run {run_id!r} already.")
+        return services.store.claim(run_id, services.owner, now, LEASE_SECONDS)
+
+    return await services.threads.run(register)
+
+
+# -- going on --------------------------------------------------------------------------------------------------------
+
+
+async def supervise(run: Run, entry: Any) -> Outcome[Any]:
+    """Drive a run's graph until it ends or waits, in a task of its own so that its trace context dies with it."""
+    run.task = asyncio.create_task(_drive(run, entry), name=f"run:{run.state.run_id}")
+    try:
+        return await asyncio.shield(run.task)
+    except asyncio.CancelledError:
+        if not run.task.done():  # the caller was cancelled: stop reads, let writes finish, keep the record
+            run.task.cancel()
+            with contextlib.suppress(BaseException):
+                await run.task
+        raise
+
+
+async def _drive(run: Run, entry: Any) -> Outcome[Any]:
+    services = run.services
+    span = trace.get_current_span().get_span_context()
+    run.trace_id = f"{span.trace_id:032x}" if span.is_valid else ""
+    config: Any = {"configurable": {"thread_id": run.state.run_id}, "recursion_limit": 100_000}
+    try:
+        await run_graph(services, run).ainvoke(entry, config)
+    except BaseException as error:
+        services.live.pop(run.state.run_id, None)
+        if not run.result.done():
+            run.result.set_exception(error if isinstance(error, Exception) else InputError("the run was interrupted"))
+            run.result.exception()
+        raise
+    outcome = run.final or outcome_of(run)
+    note_end(run, outcome)
+    run.result.set_result(outcome)
+    return outcome
+
+
+def run_graph(services: "Services", run: Run) -> Any:
+    """The compiled graph of one run; it keeps its checkpoints until the run has ended."""
+    if run.graph is None:
+
+        async def find(state: Mapping[str, Any]) -> Run:
+            return services.live[state["run_id"]]
+
+        run.graph = machine.build(machine.Nodes(find), checkpointer=InMemorySaver())
+    return run.graph
+
+
+def note_end(run: Run, outcome: Outcome[Any]) -> None:
+    """Tell the store and this process that a run has ended, or waits."""
+    services, state = run.services, run.state
+    if outcome.status is Status.WAITING:
+        services.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token)
+        return
+    services.store.set_status(
+        state.run_id, outcome.status, ended=services.clock.time(), summary=summary(outcome), token=run.token
+    )
+    services.live.pop(state.run_id, None)
+    services.remember_outcome(outcome, state.inputs_digest)
+    if run.parent is None and run.durable:
+        services.forget_values(run)
+    services.selector.apply_pending()
+
+
+def summary(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What lists of runs show."""
+    return {
+        "route": list(outcome.route.tools) if outcome.route else [],
+        "calls": len(outcome.calls),
+        "failures": len(outcome.failures),
+        "reroutes": sum(decision.kind == "reroute" for decision in outcome.decisions),
+        "cost": outcome.cost,
+        "seconds": outcome.seconds,
+        "llm_calls": outcome.llm_calls,
+        "question": outcome.questions[0].text if outcome.questions else None,
+        "impasse": outcome.impasse.message if outcome.impasse else None,
+    }
+
+
+# -- a run id that was used before -----------------------------------------------------------------------------------
+
+
+async def _known(services: "Services", run_id: str, goal: Goal[Any], inputs_digest: str) -> Outcome[Any] | None:
+    """The outcome of the run that has this id already: ended, waiting, or joined until it ends; `None` when new."""
+    ended = services.outcome(run_id)
+    if ended is not None:
+        _same(run_id, ended[1], inputs_digest)
+        return ended[0]
+    live = services.live.get(run_id)
+    if live is not None:
+        _same(run_id, live.state.inputs_digest, inputs_digest)
+        if live.state.status is Status.WAITING:
+            return outcome_of(live)
+        return await asyncio.wrap_future(live.result)
+    if isinstance(services.store, MemoryStore):
+        return None
+    return await _known_to_store(services, run_id, inputs_digest)
+
+
+async def _known_to_store(services: "Services", run_id: str, inputs_digest: str) -> Outcome[Any] | None:
+    from .recovery import recorded_outcome, recover
+
+    while True:
+        row = await services.threads.run(lambda: services.store.run(run_id))
+        if row is None:
+            return None
+        if row.status is not Status.RUNNING:
+            outcome, digest_then = await services.threads.run(lambda: recorded_outcome(services, run_id))
+            _same(run_id, digest_then, inputs_digest)
+            return outcome
+        run = await recover(services, run_id)
+        if run is not None:
+            _same(run_id, run.state.inputs_digest, inputs_digest)
+            return await supervise(run, {"run_id": run_id, "phase": "plan"})
+        await services.clock.sleep(POLL_SECONDS)
+
+
+def _same(run_id: str, then: str, now: str) -> None:
+    if then and then != now:
+        raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
+
+
+async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outcome[Any]:
+    """Give a waiting run its answer and go on. Raises `InputError` for what is no answer to its question."""
+    escalator = run.escalator
+    assert escalator is not None and escalator.impasse is not None and escalator.question is not None
+    check_answer(run, escalator.impasse, escalator.question, raw)
+    run.answer = (raw, by)
+    services.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
+    return await supervise(run, Command(resume=True))
+
+
+def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> None:
+    """Raises `InputError` when `raw` is no answer to the question."""
+    if impasse.kind == "question" or (raw is None and question.due is not None):
+        return
+    assert run.escalator is not None
+    answer(question, impasse, raw, validate=run.escalator.validate)
+
+
+__all__ = ["answer_run", "begin", "launch", "launch_child", "supervise"]

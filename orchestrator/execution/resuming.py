@@ -1,0 +1,214 @@
+"""What is asked about runs from outside: plan only, resume, cancel, feedback; and what goes on in the background."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, NoRoute
+from ..goal import Goal
+from ..outcome import Outcome
+from ..route import Route
+from ..store.memory import MemoryStore
+from ..types import DecisionKind, Status
+from . import launch, machine, planning
+from .closing import outcome_of
+from .recovery import fold, recorded_outcome, recover
+from .run import Run
+from .state import RunState
+
+if TYPE_CHECKING:
+    from .services import Services
+
+HEARTBEAT_SECONDS = 5.0
+
+
+def plan_only(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> Route:
+    """The route that a run would begin with. Raises `NoRoute`."""
+    view = services.graph.view()
+    launch.check_goal(goal, set(view.keys) | set(inputs))
+    given = launch.check_inputs(services, inputs)
+    state = RunState("plan")
+    state.wanted, state.goal = goal, goal.keys
+    state.at_hand = dict.fromkeys(given)
+    state.conditions = planning.known_conditions(view, goal.keys, given)
+    services.health.poll()
+    planned = planning.plan(services, state, view, given)
+    if planned.route is None:
+        assert planned.impasse is not None
+        raise NoRoute(planned.impasse)
+    return planned.route
+
+
+async def resume(services: "Services", run_id: str, answer: Any, by: str) -> Outcome[Any]:
+    """Go on with a waiting or crashed run."""
+    live = services.live.get(run_id)
+    if live is None:
+        return await _resume_recorded(services, run_id, answer, by)
+    if live.state.status is not Status.WAITING:
+        raise InputError(f"The run {run_id!r} is running in this process; nothing is to be resumed.")
+    live.rebind()
+    return await _give(services, live, answer, by)
+
+
+async def _resume_recorded(services: "Services", run_id: str, answer: Any, by: str) -> Outcome[Any]:
+    ended = services.outcome(run_id)
+    if ended is not None:
+        return ended[0]
+    row = await services.threads.run(lambda: services.store.run(run_id))
+    if row is None:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    if row.status.ended:
+        outcome, _ = await services.threads.run(lambda: recorded_outcome(services, run_id))
+        return outcome
+    run = await recover(services, run_id)
+    if run is None:
+        raise InputError(f"The run {run_id!r} is being driven by another process.")
+    if run.state.status is not Status.WAITING:
+        return await launch.supervise(run, {"run_id": run_id, "phase": "plan"})
+    await launch.run_graph(services, run).ainvoke(
+        {"run_id": run_id, "phase": "escalate"}, {"configurable": {"thread_id": run_id}}
+    )
+    return await _give(services, run, answer, by)
+
+
+async def _give(services: "Services", run: Run, answer: Any, by: str) -> Outcome[Any]:
+    """Give the answer to the run that asked, which may be a child of the one that waits."""
+    escalator = run.escalator
+    assert escalator is not None and escalator.impasse is not None
+    asking = escalator.impasse.run_id
+    if answer is None and escalator.question is not None and not _overdue(services, run):
+        return outcome_of(run)
+    if asking and asking != run.state.run_id:
+        child = await resume(services, asking, answer, by)
+        if child.status is Status.WAITING:
+            return outcome_of(run)
+    return await launch.answer_run(services, run, answer, by)
+
+
+def _overdue(services: "Services", run: Run) -> bool:
+    assert run.escalator is not None and run.escalator.question is not None
+    due = run.escalator.question.due
+    return due is not None and services.clock.time() > due
+
+
+async def cancel(services: "Services", run_id: str, reason: str) -> Outcome[Any]:
+    """Stop a run and give its outcome."""
+    run = services.live.get(run_id)
+    if run is None:
+        ended = services.outcome(run_id)
+        if ended is not None:
+            return ended[0]
+        run = await recover(services, run_id)
+        if run is None:
+            raise InputError(f"The run {run_id!r} is being driven by another process; cancel it there.")
+    run.cancelled = reason
+    for child in list(run.children.values()):
+        child.cancelled = reason
+        child.wake_up()
+    if run.state.status is Status.WAITING or run.task is None:
+        run.rebind()
+        run.escalator, run.state.status = None, Status.RUNNING
+        run.graph = None
+        services.store.set_status(run_id, Status.RUNNING, token=run.token)
+        return await launch.supervise(run, {"run_id": run_id, "phase": "escalate"})
+    run.wake_up()
+    return await asyncio.wrap_future(run.result)
+
+
+def feedback(services: "Services", run_id: str, key: str, success: bool) -> None:
+    """Tell the learner how good the work behind a key was."""
+    services.store.flush()
+    records = services.store.records(run_id)
+    if not records:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    state = fold(run_id, records)
+    tool = services.graph.view().tools.get(state.at_hand.get(key) or "")
+    if tool is None:
+        raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
+    if tool.is_agent:
+        selects = [d for d in state.decisions if d.kind is DecisionKind.SELECT and d.subject == key]
+        demand = services.demand((key,), {}) if not selects else services.as_demand(selects[-1].facts.get("demand", {}))
+        services.selector.learn(tool, demand, success)
+        services.selector.apply_pending()
+
+
+def outcome(services: "Services", run_id: str) -> Outcome[Any]:
+    """The outcome of a run as its record tells it."""
+    ended = services.outcome(run_id)
+    if ended is not None:
+        return ended[0]
+    live = services.live.get(run_id)
+    if live is not None:
+        return outcome_of(live)
+    services.store.flush()
+    return recorded_outcome(services, run_id)[0]
+
+
+def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...]) -> machine.Nodes:
+    """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state."""
+
+    async def find(state: Mapping[str, Any]) -> Run:
+        run_id = state.get("run_id")
+        if run_id and run_id in services.live:
+            return services.live[run_id]
+        if run_id and not isinstance(services.store, MemoryStore):
+            found = await recover(services, run_id)
+            if found is not None:
+                return found
+        given = {key: state[key] for key in keys if state.get(key) is not None}
+        run = await launch.begin(services, goal, launch.check_inputs(services, given), run_id=launch.new_run_id())
+        run.stream_to(machine.StreamSink())
+        return run
+
+    def tell(run: Run) -> Mapping[str, Any]:
+        if run.final is None:
+            return {}
+        launch.note_end(run, run.final)
+        told = {key: run.values.values.get(key) for key in goal.keys if key in run.values.values}
+        return {**told, "outcome": run.final}
+
+    return machine.Nodes(find, tell)
+
+
+class Background:
+    """What goes on beside the runs: monitors, signs of life for the store, saving of health."""
+
+    def __init__(self, services: "Services", monitors: Iterable[Any] | None) -> None:
+        self._services = services
+        self.monitors = monitors
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, once per event loop. Nothing beats for a store in memory."""
+        if isinstance(self._services.store, MemoryStore):
+            return
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
+            self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with contextlib.suppress(Exception):
+                await self._services.threads.run(self._renew)
+
+    def _renew(self) -> None:
+        services = self._services
+        for run_id, run in list(services.live.items()):
+            if run.token is not None:
+                services.store.renew(run_id, run.token, services.clock.time(), launch.LEASE_SECONDS)
+        self.save_health()
+
+    def save_health(self) -> None:
+        """Write down what is known of every tool's health."""
+        for name, data in self._services.health.snapshot().items():
+            self._services.store.save_health(name, data)
+
+    async def stop(self) -> None:
+        """End, and save what is known of health."""
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if not isinstance(self._services.store, MemoryStore):
+            self.save_health()

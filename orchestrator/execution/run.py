@@ -1,0 +1,367 @@
+"""`Run`: one run as it goes on. It tells its story as events, and its state is what they fold to."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..decision import Decision
+from ..errors import DefinitionError, Escalated
+from ..events import (
+    CallEnded,
+    ConditionChecked,
+    Decided,
+    Event,
+    GraphChanged,
+    ProblemReported,
+    Progressed,
+    Sink,
+    ToolExcluded,
+    to_body,
+)
+from ..goal import Goal
+from ..graph import GraphView
+from ..outcome import Outcome
+from ..route import Candidate, Impasse, Route
+from ..tooling import Tool
+from ..types import DecisionKind, Effect
+from . import planning
+from .planning import Planned
+from .state import RunState
+from .values import ValueTable, digest
+
+if TYPE_CHECKING:
+    from .escalating import Escalator
+    from .services import Services
+
+T = TypeVar("T")
+
+
+class Run:
+    """The live side of a run: values, the current route, and what a call may ask of it."""
+
+    def __init__(
+        self, services: "Services", state: RunState, *, durable: bool, parent: "Run | None" = None, token: int | None = None
+    ) -> None:
+        self.services = services
+        self.state = state
+        self.parent = parent
+        self.token = token
+        """Fencing token: a worker that lost the run can no longer write its records."""
+        self.view: GraphView = services.graph.view()
+        self.values = ValueTable(state.run_id, services.store, durable=durable, token=token)
+        self.route: Route | None = None
+        self.first_route: Route | None = None
+        self.impasse: Impasse | None = None
+        """Why there is no route."""
+        self.open: list[Impasse] = []
+        """Steps that only a person, or a rung of the ladder, can settle."""
+        self.given_up: dict[str, str] = {}
+        """Tool -> why its last failure was not tried again."""
+        self.over_budget_tools: set[str] = set()
+        self.began = services.clock.monotonic()
+        self.loop = asyncio.get_running_loop()
+        self.cancelled: str | None = None
+        """Why the run is to stop, once it is."""
+        self.wake = asyncio.Event()
+        self.result: Future[Outcome[Any]] = Future()
+        """The outcome, once the run has ended or waits; anybody may join it, from any thread."""
+        self.trace_id = ""
+        self.escalator: Escalator | None = None
+        self.answer: tuple[Any, str] | None = None
+        """A person's answer on its way in, and who gave it."""
+        self.final: Outcome[Any] | None = None
+        self.task: asyncio.Task[Outcome[Any]] | None = None
+        self.graph: Any = None
+        """The compiled LangGraph that carries this run."""
+        self.durable = durable
+        self.had_children = False
+        self._stream: Sink | None = None
+        self.children: dict[str, Run] = {}
+        """Child runs that have not ended."""
+
+    def rebind(self) -> None:
+        """Go on in the running event loop, which may be another one than before."""
+        self.loop = asyncio.get_running_loop()
+        self.wake = asyncio.Event()
+        self.result = Future()
+
+    def wake_up(self) -> None:
+        """Have the run look again, from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop is gone, and nobody sleeps any more
+            self.loop.call_soon_threadsafe(self.wake.set)
+
+    def nudge(self, names: Iterable[str]) -> None:
+        """The health of these tools changed: have the run look again if it still relies on one."""
+        route = self.route
+        if route is not None and any(name in route.tools and name not in self.state.done for name in names):
+            self.wake_up()
+
+    def stream_to(self, sink: Sink) -> None:
+        """Have one more sink hear this run's events, and no other's."""
+        self._stream = sink
+
+    # -- the story ---------------------------------------------------------------------------------------------------
+
+    def stamp(self) -> dict[str, Any]:
+        """What every event of this run carries."""
+        return {"run_id": self.state.run_id, "at": self.services.clock.time()}
+
+    def emit(self, event: Event) -> None:
+        """Tell an event: to the state, the ledger, and every sink. A sink that fails is reported; the run goes on."""
+        self.state.apply(event)
+        self.publish(event)
+
+    def publish(self, event: Event) -> None:
+        """Tell an event to the ledger and the sinks."""
+        if not isinstance(event, Progressed):
+            self.services.store.append(event.run_id, type(event).__name__, to_body(event), event.at, self.token)
+        for sink in (*self.services.sinks, *([self._stream] if self._stream else ())):
+            try:
+                sink.on_event(event)
+            except Exception as error:
+                self._report_sink(sink, event, error)
+
+    def _report_sink(self, sink: object, event: Event, error: Exception) -> None:
+        if not isinstance(event, ProblemReported):
+            message = f"{type(error).__name__}: {error}"
+            self.publish(ProblemReported(**self.stamp(), source=type(sink).__name__, message=message))
+
+    def publish_from_anywhere(self, event: Event) -> None:
+        """Tell an event from any thread."""
+        self.loop.call_soon_threadsafe(self.publish, event)
+
+    def decide(
+        self,
+        kind: DecisionKind,
+        chosen: str,
+        *,
+        reason: str = "",
+        answers: tuple[str, ...] = (),
+        candidates: tuple[Candidate, ...] = (),
+        subject: str | None = None,
+        price: float | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Decision:
+        """Put a decision on record."""
+        decision = Decision(
+            id=self.state.next_decision_id(),
+            kind=kind,
+            chosen=chosen,
+            candidates=candidates,
+            reason=reason,
+            answers=answers,
+            subject=subject,
+            price=price,
+            facts=facts or {},
+        )
+        self.emit(Decided(**self.stamp(), decision=decision))
+        return decision
+
+    # -- planning ----------------------------------------------------------------------------------------------------
+
+    def replan(self, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
+        """Plan from where the run stands and put the decision on record; False when there is no route.
+
+        The decision answers every failure that is still unanswered. Without a route nothing is decided yet: calls in
+        flight finish first, and then the impasse is escalated.
+        """
+        self._follow_graph()
+        self.services.health.poll()
+        self.check_conditions()
+        planned = planning.plan(self.services, self.state, self.view, self.values.values)
+        self.route, self.impasse = planned.route, planned.impasse
+        if planned.route is None:
+            return False
+        if self.first_route is None:
+            self.first_route = planned.route
+        problem = self.state.problem()
+        self.decide(
+            kind,
+            planning.describe_route(planned.route),
+            reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
+            answers=tuple(self.state.unanswered) if kind is DecisionKind.REROUTE else (),
+            candidates=planning.candidates(self.services, planned, self.view, problem),
+            price=planned.route.price,
+            subject=subject,
+            facts=planning.route_facts(planned),
+        )
+        self._decide_agents(planned)
+        return True
+
+    def _decide_agents(self, planned: Planned) -> None:
+        assert planned.route is not None
+        problem = self.state.problem()
+        chosen_before = {d.subject: d.chosen for d in self.state.decisions if d.kind is DecisionKind.SELECT}
+        for agent, key in planning.agent_steps(planned.route, self.view):
+            if chosen_before.get(key) == agent or agent in self.state.doing:
+                continue
+            rivals = [name for name in self.view.producers(key) if self.view.tools[name].is_agent]
+            listed = [
+                planning.candidate(self.services, name, self.view, problem, planned.facts) for name in rivals
+            ]
+            listed.sort(key=lambda c: (c.price is None, c.price or 0.0, c.name))
+            demand = self.services.demand((key,), self.values.values)
+            self.decide(
+                DecisionKind.SELECT,
+                agent,
+                candidates=tuple(listed),
+                subject=key,
+                reason=f"part of the cheapest route under the demand {demand}",
+                price=next((c.price for c in listed if c.name == agent), None),
+                facts={"demand": demand.weights, "prices": planning.route_facts(planned)["prices"]},
+            )
+
+    def _follow_graph(self) -> None:
+        """Plan on the newest revision; what is in flight goes on."""
+        view = self.services.graph.view()
+        if view.digest != self.state.graph:
+            self.view = view
+            self.emit(
+                GraphChanged(**self.stamp(), graph=self.services.remember_graph(view), revision=view.revision)
+            )
+
+    def check_conditions(self) -> list[str]:
+        """Ask every `when` whose inputs have come to hand; returns the tools that were asked."""
+        asked: list[str] = []
+        for name in planning.relevant_tools(self.view, self.state.goal):
+            tool = self.view.tools[name]
+            if tool.when is None or name in self.state.conditions or name in self.state.done:
+                continue
+            inputs = self.inputs_of(tool)
+            wanted = planning.parameters_of(tool.when)
+            required = [p for p in tool.needs if wanted is None or p in wanted]
+            if all(parameter in inputs for parameter in required):
+                self._check_condition(tool, inputs)
+                asked.append(name)
+        return asked
+
+    def _check_condition(self, tool: Tool, inputs: Mapping[str, Any]) -> None:
+        assert tool.when is not None
+        try:
+            holds = bool(tool.when(**self.accepted(tool.when, inputs)))
+        except Exception as error:
+            self.emit(
+                ToolExcluded(**self.stamp(), tool=tool.name, reason=f"its `when` raised {type(error).__name__}")
+            )
+            holds = False
+        self.emit(ConditionChecked(**self.stamp(), tool=tool.name, holds=holds))
+
+    # -- what a call may ask -----------------------------------------------------------------------------------------
+
+    def inputs_of(self, tool: Tool) -> dict[str, Any]:
+        """The values at hand for a tool's parameters."""
+        values = self.values.values
+        pairs = (*tool.needs.items(), *tool.optional.items())
+        return {parameter: values[key] for parameter, key in pairs if key in values}
+
+    def accepted(self, call: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the inputs that a user's function takes."""
+        wanted = planning.parameters_of(call)
+        return {name: value for name, value in inputs.items() if wanted is None or name in wanted}
+
+    def is_approved(self, tool: Tool, inputs: Mapping[str, Any]) -> bool:
+        """Whether a step may start without asking a person (first)."""
+        return tool.name in self.state.approved or not self.why_approval(tool, inputs)
+
+    def why_approval(self, tool: Tool, inputs: Mapping[str, Any]) -> str:
+        """Why a person must approve a step before it starts; empty when nobody must."""
+        approval = tool.approval
+        if callable(approval) and approval(**self.accepted(approval, inputs)):
+            return "its approval rule says so"
+        if approval is True:
+            return "it always needs approval"
+        if tool.effect is Effect.READ:
+            return ""
+        tainted = sorted(key for key in (*tool.needs.values(), *tool.optional.values()) if key in self.state.tainted)
+        if tainted:
+            return f"it would use {', '.join(tainted)}, which a model provided"
+        limit = self.services.policy.approve_above
+        cost = self.services.health.money(tool.name, tool.planned_cost())
+        if limit is not None and cost > limit:
+            return f"it costs ${cost:g}, above the ${limit:g} that the policy allows"
+        return self.services.approval_wanted.get(tool.name, "")
+
+    def over_budget(self, tool: Tool) -> str:
+        """Why the budget (this run's, or that of a run above) does not allow an attempt; empty when it does."""
+        budget = self.state.budget
+        if budget.calls is not None and self.calls() >= budget.calls:
+            return f"the budget of {budget.calls} calls is used up"
+        left = self.seconds_left()
+        if left is not None and left <= 0:
+            return "the deadline has passed"
+        if budget.usd is not None:
+            spent, cost = self.spent(), self._cost_of(tool.name)
+            if spent + cost > budget.usd + 1e-12:
+                return f"it costs ${cost:g}, and ${max(0.0, budget.usd - spent):g} of ${budget.usd:g} is left"
+        return self.parent.over_budget(tool) if self.parent else ""
+
+    def calls(self) -> int:
+        """Attempts so far, those of live children included."""
+        return self.state.started_calls + sum(child.calls() for child in self.children.values())
+
+    def spent(self) -> float:
+        """US dollars so far: what ended calls cost, what calls in flight are expected to, and live children."""
+        reserved = sum(self._cost_of(name) for name in self.state.doing)
+        return self.state.cost + reserved + sum(child.spent() for child in self.children.values())
+
+    def _cost_of(self, name: str) -> float:
+        return self.services.health.money(name, self.view.tools[name].planned_cost()) if name in self.view.tools else 0.0
+
+    def seconds_left(self) -> float | None:
+        """Until the deadline of this run or of one above it; `None` without one."""
+        limit = self.state.budget.seconds
+        own = None if limit is None else limit - (self.services.clock.time() - self.state.started_at)
+        above = self.parent.seconds_left() if self.parent else None
+        return min((left for left in (own, above) if left is not None), default=None)
+
+    async def within_deadline(self, work: Awaitable[T], timeout: float | None) -> T:
+        """The result of `work` within its time-out and the run's deadline. Raises `TimeoutError`."""
+        left = self.seconds_left()
+        limits = [limit for limit in (timeout, None if left is None else max(0.0, left)) if limit is not None]
+        limit = min(limits, default=None)
+        try:
+            return await self.services.clock.wait_for(work, limit)
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
+
+    def learn(self, tool: Tool, success: bool, event: CallEnded) -> None:
+        """Tell the selector how an agent did; it learns off the path of the call."""
+        from ..agent import Agent
+
+        if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
+            return
+        demand = self.services.demand(tuple(tool.gives), self.values.values)
+        tokens = sum(amount for name, amount in event.usage.items() if name.endswith("tokens"))
+        self.services.selector.learn(tool, demand, success, seconds=event.seconds, usd=event.cost, tokens=tokens)
+
+    def answer_for(self, tool: str, number: int) -> tuple[bool, Any]:
+        """A person's answer to the `number`th question of a tool."""
+        return self.values.answer(tool, number)
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    def digest(self, inputs: Mapping[str, Any]) -> str:
+        """SHA-256 of inputs."""
+        return digest(inputs, self.view)
+
+    def is_open(self, keys: tuple[str, ...], inputs_digest: str) -> bool:
+        """Whether this run or one above it works on the same goal with equal inputs."""
+        run: Run | None = self
+        while run is not None:
+            if run.state.wanted.keys == keys and run.state.inputs_digest == inputs_digest:
+                return True
+            run = run.parent
+        return False
+
+    async def child(self, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str) -> Outcome[Any]:
+        """Run a child goal, or give the outcome of the one that ran before a crash."""
+        from .launch import launch_child
+
+        self.had_children = True
+        try:
+            return await launch_child(self, run_id, goal, inputs, call_id)
+        except DefinitionError as error:
+            raise Escalated(str(error)) from error
+

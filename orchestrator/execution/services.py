@@ -1,0 +1,114 @@
+"""`Services`: what all runs of one orchestrator share."""
+
+import asyncio
+import random
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..clock import Clock
+from ..events import Sink
+from ..graph import GraphView, ToolGraph
+from ..health import HealthRegistry
+from ..health.budget import HealingBudget
+from ..outcome import Outcome
+from ..policy import Policy
+from ..pricing import PriceTable
+from ..routing import Planner
+from ..selection import Demand, Selector
+from ..store.base import Store
+from ..tooling import Tool
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from .run import Run
+
+KEPT_OUTCOMES = 1024
+"""Outcomes of ended runs that a process remembers."""
+
+DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
+
+
+@dataclass
+class Services:
+    """The shared parts. Decisions are made from `graph`, `prices`, `health`, `policy`; the rest is I/O."""
+
+    graph: ToolGraph
+    prices: PriceTable
+    planner: Planner
+    health: HealthRegistry
+    healing: HealingBudget
+    policy: Policy
+    selector: Selector
+    store: Store
+    clock: Clock
+    ladder: tuple[Any, ...]
+    owner: str = ""
+    """Who drives the runs of this process, for the store's claims."""
+    deps: Any = None
+    sinks: list[Sink] = field(default_factory=list[Sink])
+    demands: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
+    threads: Threads = field(default_factory=Threads)
+    draws: random.Random = field(default_factory=random.Random)
+    """Draws back-off delays only. A delay never decides anything."""
+    live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
+    """Runs of this process that have not ended, by id."""
+    approval_wanted: dict[str, str] = field(default_factory=dict[str, str])
+    """Tool -> why a monitor wants a person to approve its steps."""
+    _limits: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]]" = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
+    _ended: dict[str, tuple[Outcome[Any], str]] = field(default_factory=dict[str, tuple[Outcome[Any], str]])
+    _stored_graphs: set[str] = field(default_factory=set[str])
+
+    def remember_graph(self, view: GraphView) -> str:
+        """Store a revision of the graph once, under its digest."""
+        if view.digest not in self._stored_graphs:
+            self._stored_graphs.add(view.digest)
+            self.store.put_graph(view.digest, view.to_json())
+        return view.digest
+
+    @staticmethod
+    def as_demand(weights: Mapping[str, float]) -> Demand:
+        """A demand from its record."""
+        return Demand.of(weights or None)
+
+    def outcome(self, run_id: str) -> tuple[Outcome[Any], str] | None:
+        """The outcome of a run that ended in this process, and the digest of its inputs."""
+        return self._ended.get(run_id)
+
+    def remember_outcome(self, outcome: Outcome[Any], inputs_digest: str) -> None:
+        """Keep the outcome of a run, so that its id gives it again; the oldest are forgotten."""
+        self._ended[outcome.run_id] = (outcome, inputs_digest)
+        while len(self._ended) > KEPT_OUTCOMES:
+            del self._ended[next(iter(self._ended))]
+
+    def forget_values(self, run: "Run") -> None:
+        """Delete the stored values of an ended run and its children, unless they are to be kept."""
+        if self.policy.keep_values:
+            return
+        for row in self.store.runs(parent=run.state.run_id, limit=1_000_000) if run.had_children else ():
+            self.store.drop_values(row.run_id)
+        self.store.drop_values(run.state.run_id, run.token)
+
+    def limit(self, tool: Tool) -> asyncio.Semaphore | None:
+        """The tool's `max_concurrency` as a semaphore of the running event loop."""
+        if tool.max_concurrency is None:
+            return None
+        limits = self._limits.setdefault(asyncio.get_running_loop(), {})
+        return limits.setdefault(tool.name, asyncio.Semaphore(tool.max_concurrency))
+
+    def demand(self, keys: "tuple[str, ...] | Mapping[str, Any]", values: Mapping[str, Any]) -> Demand:
+        """Which skills a step that gives `keys` demands, as far as the values at hand tell."""
+        for key in keys:
+            source = self.demands.get(key)
+            if source is None:
+                continue
+            if not callable(source):
+                return Demand.of(source)
+            try:
+                return Demand.of(source(values))
+            except KeyError:
+                return Demand()  # it depends on values that are not there yet: neutral until they are
+        return Demand()

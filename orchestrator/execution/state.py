@@ -1,0 +1,315 @@
+"""`RunState`: where a run stands, as the fold of its events. No I/O, no clock: replay builds the same state."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from typing import Any
+
+from ..decision import Decision
+from ..events import (
+    BudgetRaised,
+    CallEnded,
+    CallStarted,
+    ConditionChecked,
+    Decided,
+    EffectUndone,
+    Event,
+    GoalLowered,
+    GraphChanged,
+    RunEnded,
+    RungAsked,
+    RunResumed,
+    RunStarted,
+    RunWaiting,
+    ToolAllowed,
+    ToolExcluded,
+    ValueProvided,
+    ValuesExpired,
+)
+from ..failures import Failure
+from ..goal import Budget, Goal
+from ..outcome import Call
+from ..route import Problem, Taken
+from ..types import ANSWERING, DecisionKind, Effect, FailureKind, Status
+
+
+@dataclass(slots=True)
+class Doing:
+    """A call that has begun and not ended."""
+
+    call_id: str
+    taken: Taken
+    effect: Effect
+    attempt: int
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything that decisions of a run are made from, and everything that its outcome tells."""
+
+    run_id: str
+    wanted: Goal[Any] = field(default_factory=lambda: Goal("?"))
+    """The goal that was asked for."""
+    goal: tuple[str, ...] = ()
+    """The keys that the run is after now."""
+    graph: str = ""
+    revision: int = 0
+    started_at: float = 0.0
+    parent: str | None = None
+    depth: int = 0
+    inputs_digest: str = ""
+    policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    budget: Budget = field(default_factory=Budget)
+    status: Status = Status.RUNNING
+    at_hand: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    done: dict[str, Taken] = field(default_factory=dict[str, Taken])
+    done_at: dict[str, float] = field(default_factory=dict[str, float])
+    effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
+    """Tools whose effects took place, in the order in which they did."""
+    doing: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    """Calls in flight, by tool."""
+    last: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    """The last call of a tool that ended uncertain: what it was made from, should it turn out to have happened."""
+    excluded: dict[str, str] = field(default_factory=dict[str, str])
+    conditions: dict[str, bool] = field(default_factory=dict[str, bool])
+    approved: set[str] = field(default_factory=set[str])
+    may_abandon: set[str] = field(default_factory=set[str])
+    tainted: set[str] = field(default_factory=set[str])
+    """Keys that a model provided, and all that derives from them."""
+    uncertain: dict[str, str] = field(default_factory=dict[str, str])
+    """Tools whose effect may have taken place -> the failure that says so."""
+    invalid: dict[str, str] = field(default_factory=dict[str, str])
+    """Tools whose effect took place with an output that is not valid -> the failure that says so."""
+    calls: list[Call] = field(default_factory=list[Call])
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    unanswered: list[str] = field(default_factory=list[str])
+    decisions: list[Decision] = field(default_factory=list[Decision])
+    compensated: list[str] = field(default_factory=list[str])
+    uncompensated: list[str] = field(default_factory=list[str])
+    undoing: set[str] = field(default_factory=set[str])
+    """Tools whose compensation has begun and not ended."""
+    attempts: Counter[str] = field(default_factory=Counter[str])
+    tries: Counter[str] = field(default_factory=Counter[str])
+    """Attempts since the tool was last allowed: what its retries are counted by."""
+    allowed: set[str] = field(default_factory=set[str])
+    """Tools that somebody with the right to do so allowed in spite of their health."""
+    started_calls: int = 0
+    cost: float = 0.0
+    usage: Counter[str] = field(default_factory=Counter[str])
+    llm_calls: int = 0
+    impasses: int = 0
+    question: Mapping[str, Any] | None = None
+    impasse: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+    lowered: bool = False
+
+    def problem(self) -> Problem:
+        """Where the run stands, for the planner."""
+        unusable = dict(self.excluded)
+        unusable.update({tool: "its condition does not hold" for tool, holds in self.conditions.items() if not holds})
+        unusable.update({tool: "its effect is uncertain" for tool in self.uncertain})
+        return Problem(
+            goal=self.goal,
+            at_hand=dict(self.at_hand),
+            done=dict(self.done),
+            running={tool: doing.taken for tool, doing in self.doing.items()},
+            unusable=unusable,
+            may_abandon=frozenset(self.may_abandon),
+        )
+
+    @property
+    def reached(self) -> bool:
+        """Whether every key of the goal has a value."""
+        return all(key in self.at_hand for key in self.goal)
+
+    def support(self, keys: Iterable[str]) -> set[str]:
+        """The finished tools that the values of `keys` were made with."""
+        used: set[str] = set()
+        open_keys = [key for key in keys if key in self.at_hand]
+        while open_keys:
+            tool = self.at_hand.get(open_keys.pop())
+            while tool is not None and tool not in used and tool in self.done:
+                used.add(tool)
+                open_keys += [key for key in self.done[tool].keys if key in self.at_hand]
+                tool = self.done[tool].via
+        return used
+
+    def standing(self, keys: Iterable[str]) -> list[str]:
+        """Tools whose effects stand and that the values of `keys` do not use, the latest first."""
+        used = self.support(keys)
+        return [tool for tool in reversed(self.effects) if tool not in used and tool not in self.compensated]
+
+    def next_failure_id(self) -> str:
+        """An id that no failure of this run has."""
+        return f"f{len(self.failures) + 1}"
+
+    def next_decision_id(self) -> str:
+        """An id that no decision of this run has."""
+        return f"d{len(self.decisions) + 1}"
+
+    def note_failure(self, failure: Failure) -> None:
+        """Take a failure in; it stays unanswered until a decision answers it."""
+        self.failures[failure.id] = failure
+        self.unanswered.append(failure.id)
+
+    @singledispatchmethod
+    def apply(self, event: Event) -> None:
+        """Take one event in. Events that change nothing here (signals, progress) fall through."""
+
+    @apply.register
+    def _(self, event: RunStarted) -> None:
+        self.wanted = Goal.from_json(event.goal)
+        self.goal = self.wanted.keys
+        self.graph, self.revision = event.graph, event.revision
+        self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
+        self.inputs_digest, self.policy = event.inputs_digest, event.policy
+        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self.at_hand.update(dict.fromkeys(event.inputs))
+
+    @apply.register
+    def _(self, event: GraphChanged) -> None:
+        self.graph, self.revision = event.graph, event.revision
+
+    @apply.register
+    def _(self, event: Decided) -> None:
+        self.decisions.append(event.decision)
+        if event.decision.kind in ANSWERING:
+            answered = set(event.decision.answers)
+            self.unanswered = [failure for failure in self.unanswered if failure not in answered]
+        if event.decision.kind in (DecisionKind.DEMOTE, DecisionKind.ESCALATE):
+            self.impasses += 1
+        if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
+            self.undoing.add(event.decision.subject)
+        if event.decision.kind in (DecisionKind.RETRY, DecisionKind.RECONCILE) and event.decision.subject:
+            self.uncertain.pop(event.decision.subject, None)
+
+    @apply.register
+    def _(self, event: ConditionChecked) -> None:
+        self.conditions[event.tool] = event.holds
+
+    @apply.register
+    def _(self, event: CallStarted) -> None:
+        self.started_calls += 1
+        self.attempts[event.tool] += 1
+        self.tries[event.tool] += 1
+        self.doing[event.tool] = Doing(event.call_id, Taken(event.keys, event.via), event.effect, event.attempt)
+
+    @apply.register
+    def _(self, event: CallEnded) -> None:
+        doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
+        self.cost += event.cost
+        self.llm_calls += event.llm_calls
+        self.usage.update(event.usage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if event.asked:
+            self.tries[event.tool] -= 1
+            return
+        if event.failure is not None:
+            self.note_failure(event.failure)
+            self._note_effect_of_failure(event, doing)
+        if event.failure is not None or event.ok:
+            error = event.failure.message if event.failure else None
+            self.calls.append(Call(event.tool, event.attempt, event.seconds, error, event.call_id, event.cost))
+        if event.ok and doing is not None:
+            self._finish(event, doing)
+
+    def _note_effect_of_failure(self, event: CallEnded, doing: Doing | None) -> None:
+        assert event.failure is not None
+        if event.failure.kind is FailureKind.AMBIGUOUS:
+            self.uncertain[event.tool] = event.failure.id
+            if doing is not None:
+                self.last[event.tool] = doing
+        elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
+            self.invalid[event.tool] = event.failure.id
+            self.effects[event.tool] = doing.effect
+
+    def _finish(self, event: CallEnded, doing: Doing) -> None:
+        self.done[event.tool] = doing.taken
+        self.done_at[event.tool] = event.at
+        self.uncertain.pop(event.tool, None)
+        for key in event.kept:
+            self.at_hand.setdefault(key, event.tool)
+        if self.tainted.intersection(doing.taken.keys):
+            self.tainted.update(event.gives)
+        if doing.effect is not Effect.READ:
+            self.effects[event.tool] = doing.effect
+
+    @apply.register
+    def _(self, event: ToolExcluded) -> None:
+        self.excluded[event.tool] = event.reason
+
+    @apply.register
+    def _(self, event: ToolAllowed) -> None:
+        self.excluded.pop(event.tool, None)
+        self.uncertain.pop(event.tool, None)
+        self.tries.pop(event.tool, None)
+        if event.approved:
+            self.approved.add(event.tool)
+        if event.abandon:
+            self.may_abandon.add(event.tool)
+        if event.forced:
+            self.allowed.add(event.tool)
+
+    @apply.register
+    def _(self, event: ValueProvided) -> None:
+        self.at_hand.setdefault(event.key, event.settles)
+        if event.tainted:
+            self.tainted.add(event.key)
+        if event.settles:
+            self.uncertain.pop(event.settles, None)
+            self.invalid.pop(event.settles, None)
+            self.done.setdefault(event.settles, Taken(()))
+            self.effects.setdefault(event.settles, Effect.WRITE)
+
+    @apply.register
+    def _(self, event: ValuesExpired) -> None:
+        for tool in event.tools:
+            self.done.pop(tool, None)
+            for key in [key for key, giver in self.at_hand.items() if giver == tool]:
+                del self.at_hand[key]
+
+    @apply.register
+    def _(self, event: RungAsked) -> None:
+        self.llm_calls += event.calls
+        self.cost += event.cost
+
+    @apply.register
+    def _(self, event: GoalLowered) -> None:
+        self.goal = event.goal
+        self.lowered = True
+
+    @apply.register
+    def _(self, event: BudgetRaised) -> None:
+        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    @apply.register
+    def _(self, event: RunWaiting) -> None:
+        self.status = Status.WAITING
+        self.question, self.impasse = event.question, event.impasse
+
+    @apply.register
+    def _(self, event: RunResumed) -> None:
+        self.status = Status.RUNNING
+        self.question = None
+
+    @apply.register
+    def _(self, event: EffectUndone) -> None:
+        self.undoing.discard(event.tool)
+        if event.ok:
+            self.compensated.append(event.tool)
+            self.invalid.pop(event.tool, None)
+        else:
+            self.uncompensated.append(event.tool)
+
+    @apply.register
+    def _(self, event: RunEnded) -> None:
+        self.status = event.status
+        self.seconds = event.seconds
+        self.goal = event.goal
+        self.uncompensated = list(event.uncompensated)
+        self.impasse = event.impasse
+
+    @property
+    def planned_price(self) -> float | None:
+        """Price of the first route, in US dollars."""
+        return next((d.price for d in self.decisions if d.kind is DecisionKind.ROUTE), None)

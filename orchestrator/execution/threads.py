@@ -1,0 +1,76 @@
+"""Daemon threads for sync tools: they never block the event loop, and a hung one never blocks the exit."""
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]
+
+
+class Threads:
+    """A pool that grows as needed and reuses idle threads. A call that is cancelled is left to finish unheard."""
+
+    def __init__(self, idle_seconds: float = 10.0) -> None:
+        self._idle_seconds = idle_seconds
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """The result of `call`, made in a thread with a copy of the caller's context variables."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        job = (loop, future, contextvars.copy_context(), call)
+        with self._lock:
+            fresh = self._idle == 0
+            if not fresh:
+                self._idle -= 1
+        if fresh:
+            threading.Thread(target=self._work, args=(job,), name="orchestrator-tool", daemon=True).start()
+        else:
+            self._jobs.put(job)
+        return await future
+
+    def _work(self, job: Job | None) -> None:
+        while job is not None:
+            self._do(job)
+            job = None
+            with self._lock:
+                self._idle += 1
+            job = self._next()
+
+    def _next(self) -> Job | None:
+        try:
+            return self._jobs.get(timeout=self._idle_seconds)
+        except queue.Empty:
+            with self._lock:
+                if self._idle > 0:
+                    self._idle -= 1
+                    return None
+            return self._jobs.get()  # a job was promised to this thread in the meantime
+
+    @staticmethod
+    def _do(job: Job) -> None:
+        loop, future, context, call = job
+        try:
+            result, error = context.run(call), None
+        except BaseException as raised:
+            result, error = None, raised
+
+        def deliver() -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            elif isinstance(error, StopIteration):
+                future.set_exception(RuntimeError("the tool raised StopIteration"))
+            else:
+                future.set_exception(error)
+
+        try:
+            loop.call_soon_threadsafe(deliver)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
