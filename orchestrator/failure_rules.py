@@ -369,7 +369,7 @@ _DATABASES: Final[Mapping[str, Row]] = {
     "psycopg.Error": _sqlstate,
     "psycopg.OperationalError": lambda error: _sqlstate(error) or TRANSIENT,
     "psycopg.IntegrityError": REFUSAL,
-    "psycopg.ProgrammingError": CALLER,
+    "psycopg.ProgrammingError": lambda error: _sqlstate(error) or CALLER,
     "psycopg.DataError": CALLER,
     "psycopg.NotSupportedError": CALLER,
     "psycopg_pool.PoolTimeout": TRANSIENT,

@@ -141,7 +141,7 @@ def traceback_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        frames = "".join(traceback.format_tb(link.__traceback__))
+        frames = redact("".join(traceback.format_tb(link.__traceback__)), known)
         blocks.append(f"Traceback (most recent call last):\n{frames}{type_name_of(link)}: {message_of(link, known)}\n")
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     text = "\nfollowed by\n\n".join(reversed(blocks))
