@@ -14,7 +14,7 @@ from .chat import Mode, ask, best_mode, raw_answer, retry_after, status_of, toke
 from .cleaning import clean
 from .ladder import Asked, Means, Refusal, Reply
 from .options import Option, options_for
-from .prompt import SYSTEM, answer_schema, describe, repair
+from .prompt import SYSTEM, answer_schema, describe, repair, shown_options
 from .reading import Malformed, RawAnswer, read
 from .resolution import Resolution
 
@@ -68,7 +68,7 @@ class AskModel:
 
     async def consult(self, impasse: Impasse, means: Means) -> Reply:
         """The model's choice, and what asking for it took."""
-        options = options_for(impasse, self.rights)
+        options = shown_options(options_for(impasse, self.rights))
         if not options:  # a person must look
             return Reply(None, Asked(self.name))
         talk = _Talk(means, impasse, options, _time(self.timeout, means))
@@ -211,7 +211,7 @@ def _time(timeout: float, means: Means) -> float:
 def _checked(models: Any) -> "tuple[BaseChatModel | str, ...]":
     from langchain_core.language_models import BaseChatModel
 
-    listed: tuple[Any, ...] = (models,) if isinstance(models, str | BaseChatModel) else tuple(models)
+    listed: tuple[Any, ...] = tuple(models) if isinstance(models, list | tuple) else (models,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if not listed:
         raise DefinitionError("AskModel: name at least one chat model, for instance AskModel('openai:gpt-5-mini').")
     for model in listed:

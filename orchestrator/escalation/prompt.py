@@ -12,6 +12,7 @@ from .options import Hole, Option
 MAX_ITEMS: Final = 40
 """Entries of any one list that are shown."""
 MAX_OPTIONS: Final = 60
+"""Options that a model chooses from at most."""
 MAX_DATA: Final = 12_000
 """Characters of data in all."""
 
@@ -47,6 +48,11 @@ def answer_schema(options: Sequence[Option]) -> dict[str, Any]:
     }
 
 
+def shown_options(options: Sequence[Option]) -> tuple[Option, ...]:
+    """The options that fit on the list: the first ones, and giving up, which is the last."""
+    return tuple(options) if len(options) <= MAX_OPTIONS else (*options[: MAX_OPTIONS - 1], options[-1])
+
+
 def describe(
     impasse: Impasse, options: Sequence[Option], instructions: str = "", contents: Mapping[str, Any] | None = None
 ) -> str:
@@ -61,7 +67,7 @@ def describe(
 def repair(described: str, answer: str, problem: str) -> str:
     """The user message that asks once more after an answer that could not be used."""
     return (
-        f"{described}\n\nYour previous answer could not be used: {clean(problem, 300)}.\n"
+        f"{described}\n\nYour previous answer could not be used: {_unmarked(clean(problem, 300))}.\n"
         f"<data>\n{_quoted(clean(answer, 600))}\n</data>\n"
         'Answer again, with nothing but {"choice": <number>, "value": ..., "message": "..."}.'
     )

@@ -52,8 +52,9 @@ def typed(key: str, value: Any) -> Any:
     return value
 
 
+_LIMIT_NAMES: st.SearchStrategy[str] = st.sampled_from(("usd", "seconds", "calls"))
 KINDS = ("no_route", "ambiguous", "approval", "budget", "question", "progress", "cancelled")
-NAMES = st.sampled_from(("a", "b", "c", "pay", "ship", "label"))
+NAMES: st.SearchStrategy[str] = st.sampled_from(("a", "b", "c", "pay", "ship", "label"))
 _NAME_LISTS = st.lists(NAMES, max_size=3, unique=True).map(tuple)
 
 
@@ -62,7 +63,6 @@ def impasses(draw: st.DrawFn) -> Impasse:
     """Any impasse over a handful of names."""
     prices = st.one_of(st.none(), st.floats(0, 100))
     offers = tuple(Offer((name,), draw(prices)) for name in draw(_NAME_LISTS))
-    limits = st.dictionaries(st.sampled_from(("usd", "seconds", "calls")), st.floats(0, 1000), max_size=3)
     return Impasse(
         goal=draw(st.lists(NAMES, min_size=1, max_size=2, unique=True).map(tuple)),
         unreachable=draw(_NAME_LISTS),
@@ -71,6 +71,6 @@ def impasses(draw: st.DrawFn) -> Impasse:
         offers=offers,
         at_hand=draw(st.dictionaries(NAMES, st.just("str"), max_size=2)),
         providable=draw(_NAME_LISTS),
-        budget_left=draw(limits),
+        budget_left=draw(st.dictionaries(_LIMIT_NAMES, st.floats(0, 1000), max_size=3)),
         subject=draw(st.one_of(st.none(), NAMES)),
     )
