@@ -9,6 +9,7 @@ from orchestrator.types import Status
 from .base import RunRow
 from .body import normal
 from .chain import canonical_text, link_text, row_digest
+from .rows import plain_text
 
 CLOSED: Final = "closed"
 """The kind of the closing record."""
@@ -124,12 +125,20 @@ def apply(state: RunState | None, write: Write) -> Refusal | None:
         case Append():
             return _append(state, write)
         case PutValue():
-            state.values[write.name] = write.text
+            return _put_value(state, write)
         case DropValues():
             state.values.clear()
             state.dropped = True
         case SetStatus():
             return _set_status(state, write)
+    return None
+
+
+def _put_value(state: RunState, write: PutValue) -> Refusal | None:
+    if plain_text(write.text) != write.text:
+        problem = f"run {write.run_id!r}: the value of {write.name!r} is no text that a database can hold"
+        return Refusal(write.run_id, write.token, problem, lost=True)
+    state.values[plain_text(write.name)] = write.text
     return None
 
 
@@ -140,7 +149,7 @@ def _append(state: RunState, write: Append) -> Refusal | None:
     if write.kind == CLOSED:
         problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
         return Refusal(write.run_id, write.token, problem, lost=False)
-    _add(state, write.kind, write.at, normal(write.text))
+    _add(state, plain_text(write.kind), write.at, normal(write.text))
     return None
 
 

@@ -1,7 +1,6 @@
 """The store of a single process: nothing outlives it, everything else is as in a database."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from .body import decode, encode, exact
 from .chain import GENESIS, seal_link
 from .fold import Append, DropValues, PutValue, RunState, SetStatus, Write, apply
 from .owner import owner_died
-from .rows import fresh_row, needle, search_text
-
-_LOG = logging.getLogger("orchestrator.store")
+from .rows import LOG, fresh_row, moment, needle, search_text, tell
 
 
 @dataclass
@@ -32,7 +29,7 @@ class _Claim:
 class MemoryStore:
     """A `Store` in memory."""
 
-    def __init__(self, on_problem: Problem = _LOG.warning) -> None:
+    def __init__(self, on_problem: Problem = LOG.warning) -> None:
         self.on_problem = on_problem
         self._lock = RLock()
         self._runs: dict[str, RunState] = {}
@@ -57,8 +54,8 @@ class MemoryStore:
         """Add a record."""
         text, problem = encode(body)
         if problem:
-            self.on_problem(f"record {kind!r} of run {run_id!r}: {problem}")
-        self._write(Append(run_id, token, kind, float(at), text))
+            tell(self.on_problem, f"record {kind!r} of run {run_id!r}: {problem}")
+        self._write(Append(run_id, token, kind, moment(at), text))
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Keep a value."""
@@ -77,7 +74,8 @@ class MemoryStore:
         token: int | None = None,
     ) -> None:
         """Move the run on."""
-        self._write(SetStatus(run_id, token, status, ended, None if summary is None else encode(summary)[0]))
+        text = None if summary is None else encode(summary)[0]
+        self._write(SetStatus(run_id, token, status, None if ended is None else moment(ended), text))
 
     def _write(self, write: Write) -> None:
         with self._lock:
@@ -89,7 +87,7 @@ class MemoryStore:
                 state.sealed = False
                 self._seal(state)
         if refusal is not None:
-            self.on_problem(refusal.problem)
+            tell(self.on_problem, refusal.problem)
 
     def _seal(self, state: RunState) -> None:
         n, prev = len(self._seals) + 1, self._seals[-1].hash if self._seals else GENESIS
@@ -120,7 +118,8 @@ class MemoryStore:
         offset: int = 0,
     ) -> list[RunRow]:
         """Runs, newest first."""
-        found = sorted(self._found(status, search, parent), key=lambda run: (-run.row.started, run.row.run_id))
+        found = self._found(status, search, parent)
+        found.sort(key=lambda run: (run.row.started, run.row.run_id), reverse=True)
         return [run.now() for run in found[offset : offset + limit]]
 
     def count_runs(

@@ -1,27 +1,54 @@
-"""What every store does alike with a run's row before it keeps it."""
+"""What every store does alike with what it is given."""
 
 import json
+import logging
+import math
 from dataclasses import replace
+from typing import Final
 
-from .base import RunRow
+from orchestrator.errors import StoreError
+
+from .base import Problem, RunRow
 from .body import encode, normal
 from .chain import GENESIS
 
+LOG: Final = logging.getLogger("orchestrator.store")
+_LONGEST_ID: Final = 200
+
 
 def fresh_row(row: RunRow) -> RunRow:
-    """The row of a run that begins: an empty ledger, and text that any database can hold."""
+    """The row of a run that begins: an empty ledger, and text that any database can hold.
+
+    Raises:
+        StoreError: the run's id cannot be used.
+    """
+    if not 0 < len(row.run_id) <= _LONGEST_ID or plain_text(row.run_id) != row.run_id:
+        raise StoreError(f"{row.run_id[:50]!r} cannot be a run's id: give 1 to {_LONGEST_ID} characters of plain text")
     return replace(
         row,
         parent=None if row.parent is None else plain_text(row.parent),
         goal=plain_text(row.goal),
         policy=plain_text(row.policy),
         trace_id=plain_text(row.trace_id),
-        started=float(row.started),
+        started=moment(row.started),
         summary=json.loads(normal(encode(row.summary)[0])),
         head=GENESIS,
         count=0,
         ended=None,
     )
+
+
+def tell(on_problem: Problem, problem: str) -> None:
+    """Tell of a problem; a handler that fails is logged and changes nothing."""
+    try:
+        on_problem(problem)
+    except Exception:
+        LOG.exception("the handler of store problems failed on: %s", problem)
+
+
+def moment(at: float) -> float:
+    """A time that JSON can hold."""
+    return float(at) if math.isfinite(at) else 0.0
 
 
 def plain_text(text: str) -> str:

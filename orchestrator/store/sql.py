@@ -3,17 +3,14 @@
 import asyncio
 import atexit
 import json
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import EllipsisType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -21,31 +18,30 @@ from orchestrator.errors import StoreError
 from orchestrator.types import Status
 
 from . import statements
-from .base import Problem, Record, RunRow, Seal
-from .body import decode, encode, exact
+from .base import Problem, RunRow
+from .body import encode, exact
 from .connect import database_url, engines, prepare, reason, same_file, shown
 from .fold import Append, DropValues, PutValue, Refusal, SetStatus, Write
-from .rows import fresh_row, needle
-from .tables import DOCUMENTS, GRAPHS, HEALTH, RECORDS, RUNS, SEALS, VALUES
+from .reads import SqlReads
+from .rows import LOG, fresh_row, moment, tell
 from .writer import Call, Outage, Writer
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("orchestrator.store")
 _ANSWER_SECONDS = 2.0
 _LEASE_SECONDS = 0.5
 _FRESH_SECONDS = 0.5
 _LOST_KEPT = 10_000
 
 
-class SqlStore:
+class SqlStore(SqlReads):
     """A `Store` in a database; several processes may share it.
 
     Raises:
         StoreError: the database cannot be opened, or is not ours to use.
     """
 
-    def __init__(self, where: str | Path, on_problem: Problem = _LOG.warning) -> None:
+    def __init__(self, where: str | Path, on_problem: Problem = LOG.warning) -> None:
         self.on_problem = on_problem
         self._url = database_url(where)
         self._foreign: set[str] = set()
@@ -64,8 +60,8 @@ class SqlStore:
         """Enqueue a record."""
         text, problem = encode(body)
         if problem:
-            self.on_problem(f"record {kind!r} of run {run_id!r}: {problem}")
-        self._enqueue(Append(run_id, token, kind, float(at), text), len(text))
+            self.report(f"record {kind!r} of run {run_id!r}: {problem}")
+        self._enqueue(Append(run_id, token, kind, moment(at), text), len(text))
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Enqueue a value."""
@@ -85,7 +81,7 @@ class SqlStore:
     ) -> None:
         """Enqueue a move of the run."""
         text = None if summary is None else encode(summary)[0]
-        self._enqueue(SetStatus(run_id, token, status, None if ended is None else float(ended), text), 0)
+        self._enqueue(SetStatus(run_id, token, status, None if ended is None else moment(ended), text), 0)
 
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
         """Enqueue a graph."""
@@ -101,7 +97,7 @@ class SqlStore:
 
     def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
         if not self._writer.put(Call(work, keep=True)):
-            self.on_problem("the store is closed; a graph or the health of a tool was not kept")
+            self.report("the store is closed; a graph or the health of a tool was not kept")
 
     def _enqueue(self, write: Write, size: int) -> None:
         if self._dropped and write.run_id in self._dropped:
@@ -203,93 +199,14 @@ class SqlStore:
         answer: T = self._writer.call(Call(lambda connection, _: work(connection)), timeout)
         return answer
 
-    # ---------------------------------------------------------------- reads
+    # ---------------------------------------------------------------- the writer's side
 
-    def run(self, run_id: str) -> RunRow | None:
-        """The row of a run."""
-        rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
-        return statements.run_row(rows[0]) if rows else None
-
-    def runs(
-        self,
-        status: Status | None = None,
-        search: str | None = None,
-        parent: str | EllipsisType | None = ...,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> list[RunRow]:
-        """Runs, newest first."""
-        query = select(RUNS).where(*_conditions(status, search, parent))
-        query = query.order_by(RUNS.c.started.desc(), RUNS.c.run_id).limit(limit).offset(offset)
-        return [statements.run_row(row) for row in self._read(lambda connection: connection.execute(query).all())]
-
-    def count_runs(
-        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
-    ) -> int:
-        """How many runs there are."""
-        query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent))
-        return self._read(lambda connection: connection.execute(query).scalar_one())
-
-    def records(self, run_id: str, after: int = 0) -> list[Record]:
-        """The ledger of a run."""
-        query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
-        rows = self._read(lambda connection: connection.execute(query).all())
-        return [Record(run_id, row.seq, row.kind, row.at, decode(row.body), row.prev, row.hash) for row in rows]
-
-    def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
-        """The chain over runs."""
-        query = select(SEALS).where(SEALS.c.n > after).order_by(SEALS.c.n)
-        if run_id is not None:
-            query = query.where(SEALS.c.run_id == run_id)
-        rows = self._read(lambda connection: connection.execute(query).all())
-        return [Seal(row.n, row.run_id, row.head, row.prev, row.hash) for row in rows]
-
-    def values(self, run_id: str) -> dict[str, str]:
-        """The values of a run."""
-        query = select(VALUES.c.name, VALUES.c.text).where(VALUES.c.run_id == run_id)
-        return self._pairs(query)
-
-    def graph(self, digest: str) -> dict[str, Any] | None:
-        """The graph of a digest."""
-        return self._document(select(GRAPHS.c.data).where(GRAPHS.c.digest == digest))
-
-    def load_health(self) -> dict[str, dict[str, Any]]:
-        """What was saved, by name."""
-        return {name: decode(text) for name, text in self._pairs(select(HEALTH.c.name, HEALTH.c.data)).items()}
-
-    def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
-        """A version of a document."""
-        query = select(DOCUMENTS.c.data).where(DOCUMENTS.c.kind == kind)
-        if version is not None:
-            query = query.where(DOCUMENTS.c.version == version)
-        return self._document(query.order_by(DOCUMENTS.c.version.desc()).limit(1))
-
-    def document_versions(self, kind: str) -> list[int]:
-        """The versions there are."""
-        query = select(DOCUMENTS.c.version).where(DOCUMENTS.c.kind == kind).order_by(DOCUMENTS.c.version)
-        return self._read(lambda connection: list(connection.execute(query).scalars()))
-
-    def _document(self, query: Select[str]) -> dict[str, Any] | None:
-        text = self._read(lambda connection: connection.execute(query).scalar())
-        return None if text is None else decode(text)
-
-    def _pairs(self, query: Select[str, str]) -> dict[str, str]:
-        rows = self._read(lambda connection: connection.execute(query).all())
-        return dict(sorted((row[0], row[1]) for row in rows))
-
-    def _read(self, query: Callable[[Connection], T]) -> T:
-        """Read after what this store was given before has been written, as far as it can be."""
+    def catch_up(self) -> None:
+        """Wait until what was enqueued is written, but not long, and not at all while the database is in trouble."""
         if self._writer.pending and self._writer.trouble is None:
             durable = threading.Event()
             if not self._writer.when_durable(durable.set):
                 durable.wait(_FRESH_SECONDS)
-        try:
-            with self._reader.connect() as connection:
-                return query(connection)
-        except SQLAlchemyError as error:
-            raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error
-
-    # ---------------------------------------------------------------- the writer's side
 
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction (called by the writer's thread)."""
@@ -331,10 +248,7 @@ class SqlStore:
 
     def report(self, problem: str) -> None:
         """Tell of a problem."""
-        try:
-            self.on_problem(problem)
-        except Exception:
-            _LOG.exception("the handler of store problems failed on: %s", problem)
+        tell(self.on_problem, problem)
 
     def _lose(self, refusal: Refusal) -> None:
         if refusal.lost:
@@ -392,19 +306,6 @@ def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> N
 def _resolve(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _conditions(
-    status: Status | None, search: str | None, parent: str | EllipsisType | None
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if status is not None:
-        conditions.append(RUNS.c.status == str(status))
-    if search:
-        conditions.append(RUNS.c.search.contains(needle(search), autoescape=True))
-    if not isinstance(parent, EllipsisType):
-        conditions.append(RUNS.c.parent.is_(None) if parent is None else RUNS.c.parent == parent)
-    return conditions
 
 
 _OPEN: "WeakSet[SqlStore]" = WeakSet()

@@ -54,7 +54,8 @@ def create_run(connection: Connection, row: RunRow) -> RunRow | None:
         "goal": row.goal,
         "summary": canonical_text(row.summary),
     }
-    if connection.execute(_upsert(connection, RUNS).on_conflict_do_nothing(), columns).rowcount:
+    created = _upsert(connection, RUNS).values(columns).on_conflict_do_nothing().returning(RUNS.c.run_id)
+    if connection.execute(created).first() is not None:
         return None
     return run_row(connection.execute(select(RUNS).where(RUNS.c.run_id == row.run_id)).one())
 
@@ -108,7 +109,7 @@ def take_lease(connection: Connection, name: str, owner: str, seconds: float, no
     if connection.execute(over).rowcount:
         return True
     free = _upsert(connection, LEASES).values(name=name, **columns).on_conflict_do_nothing()
-    return connection.execute(free).rowcount > 0
+    return connection.execute(free.returning(LEASES.c.name)).first() is not None
 
 
 def drop_lease(connection: Connection, name: str, owner: str) -> None:

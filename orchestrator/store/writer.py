@@ -162,6 +162,7 @@ class Writer:
 
     def _write(self, items: list[Any]) -> bool:
         """Write the items at the front of the queue, however long that takes; `False` when closing had to give up."""
+        failures = 0
         pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
         while True:
             wanted = [item for item in items if not (isinstance(item, Call) and item.abandoned and not item.keep)]
@@ -169,6 +170,9 @@ class Writer:
                 if wanted:
                     self._committer.commit(wanted)
             except Outage as outage:
+                failures += 1
+                if failures > 1 or self._closing.is_set():
+                    self._note(str(outage))
                 if not self._wait_out(str(outage), next(pauses)):
                     return False
             except Exception as error:
@@ -182,10 +186,13 @@ class Writer:
         self._finish(len(items))
         return True
 
-    def _wait_out(self, outage: str, pause: float) -> bool:
+    def _note(self, outage: str) -> None:
+        """Report an outage once. Losing one connection, or one turn among many processes, is none."""
         if self.trouble is None:
             self.trouble = outage
             self._committer.report(f"{outage}; what is written meanwhile is kept and tried again")
+
+    def _wait_out(self, outage: str, pause: float) -> bool:
         if self._closing.is_set():
             if time.monotonic() > self._give_up:
                 self._committer.report(f"{self.pending} writes were lost when the store was closed: {outage}")
