@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
 from orchestrator.errors import CallerError, DefinitionError, InputError, RateLimited, Refused, Unavailable
+from orchestrator.execution.threads import Threads
 from orchestrator.testing import (
     FakeClock,
     ScriptedChatModel,
@@ -40,6 +42,10 @@ def _plain_tool() -> Tool:
         return 2 * a
 
     return double
+
+
+def _negated(output: int) -> int:
+    return -output
 
 
 async def outcomes(broken: Tool, calls: int) -> list[Any]:
@@ -177,6 +183,22 @@ async def test_a_thread_at_work_is_waited_for() -> None:
     assert at == 0
 
 
+async def test_the_threads_of_sync_tools_are_waited_for() -> None:
+    clock, gate, threads = FakeClock(), threading.Event(), Threads()
+
+    def work() -> float:
+        gate.wait(5)
+        return clock.monotonic()
+
+    async def open_gate() -> None:
+        await asyncio.sleep(0.03)
+        gate.set()
+
+    at, _, _ = await asyncio.gather(threads.run(work), clock.sleep(1000), open_gate())
+    assert at == 0
+    assert clock.monotonic() == 1000
+
+
 def _program(seed: int) -> list[tuple[str, float]]:
     """A little system of sleepers, deadlines and a queue; what it did, and when."""
     clock, log = FakeClock(), list[tuple[str, float]]()
@@ -226,7 +248,7 @@ def test_one_clock_serves_several_loops() -> None:
 
 
 @pytest.mark.parametrize("make", [_tool, _plain_tool])
-async def test_fail_the_first_times(make: Any) -> None:
+async def test_fail_the_first_times(make: Callable[[], Tool]) -> None:
     assert await outcomes(fail(make(), times=2), 3) == [Unavailable, Unavailable, 4]
     assert await outcomes(fail(make()), 3) == [Unavailable] * 3
     assert await outcomes(fail(make(), error=TimeoutError), 1) == [TimeoutError]
@@ -235,12 +257,12 @@ async def test_fail_the_first_times(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [_tool, _plain_tool])
-async def test_the_other_faults(make: Any) -> None:
+async def test_the_other_faults(make: Callable[[], Tool]) -> None:
     assert await outcomes(refuse(make()), 1) == [Refused]
     assert await outcomes(rate_limit(make(), times=1, retry_after=3), 2) == [RateLimited, 4]
     assert await outcomes(flap(make(), pattern="110"), 6) == [Unavailable, Unavailable, 4] * 2
     assert await outcomes(corrupt(make(), "junk", times=1), 2) == ["junk", 4]
-    assert await outcomes(corrupt(make(), lambda output: -output), 1) == [-4]
+    assert await outcomes(corrupt(make(), _negated), 1) == [-4]
 
 
 async def test_a_lost_answer_is_an_effect_that_took_place() -> None:
@@ -256,7 +278,7 @@ async def test_a_lost_answer_is_an_effect_that_took_place() -> None:
 
 
 @pytest.mark.parametrize("make", [_tool, _plain_tool])
-async def test_slow_and_hang_follow_the_clock(make: Any) -> None:
+async def test_slow_and_hang_follow_the_clock(make: Callable[[], Tool]) -> None:
     clock = FakeClock()
     assert await outcomes(slow(make(), 1.5, clock=clock), 2) == [4, 4]
     assert clock.monotonic() == 3

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -360,22 +360,29 @@ class HealthRegistry:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def snapshot(self) -> dict[str, Any]:
-        """Everything, as plain data for a store: statistics, and circuits exactly."""
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Everything, as plain data by name for a store: statistics, and circuits exactly."""
         with self._lock:
-            now = self._now()
-            tools = {name: self._entries[name].to_json(now) for name in self.touched()}
-            pairs = [[*pair, self._entries[pair].to_json(now)] for pair in self.touched_transitions()]
-        return {"version": 1, "time": self._clock.time(), "tools": tools, "transitions": pairs}
+            now, time = self._now(), self._clock.time()
+            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
+            return {
+                _label(target): {
+                    "version": 1,
+                    "target": target if isinstance(target, str) else list(target),
+                    "time": time,
+                    **self._entries[target].to_json(now),
+                }
+                for target in targets
+            }
 
-    def restore_snapshot(self, data: dict[str, Any]) -> None:
+    def restore_snapshot(self, data: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over what `snapshot` wrote; the time in between passes for it. Raises `StoreError` when unreadable."""
         entries = self._read(data)
         with self._lock:
             self._entries.update(entries)
         self._notify(*entries)
 
-    def merge_statistics(self, data: dict[str, Any]) -> None:
+    def merge_statistics(self, data: Mapping[str, Mapping[str, Any]]) -> None:
         """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
         entries = self._read(data)
         half_life = self.policy.circuit.half_life
@@ -389,17 +396,18 @@ class HealthRegistry:
                 entry.failures += other.failures
         self._notify(*entries)
 
-    def _read(self, data: dict[str, Any]) -> dict[Target, Entry]:
-        now, half_life = self._now(), self.policy.circuit.half_life
-        try:
-            then = now - max(0.0, self._clock.time() - float(data["time"]))
-            found: dict[Target, Entry] = {
-                str(name): Entry.from_json(item, then, half_life) for name, item in data["tools"].items()
-            }
-            for a, b, item in data["transitions"]:
-                found[str(a), str(b)] = Entry.from_json(item, then, half_life)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreError(f"The stored health cannot be read ({type(error).__name__}: {error}).") from None
+    def _read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
+        found: dict[Target, Entry] = {}
+        now, time = self._now(), self._clock.time()
+        for name in sorted(data):
+            try:
+                item = dict(data[name])
+                target: Any = item["target"]
+                then = now - max(0.0, time - float(item["time"]))
+                entry = Entry.from_json(item, then, self.policy.circuit.half_life)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise StoreError(f"The stored health of {name!r} cannot be read ({type(error).__name__}).") from None
+            found[target if isinstance(target, str) else (str(target[0]), str(target[1]))] = entry
         return found
 
     # ------------------------------------------------------------------ inside

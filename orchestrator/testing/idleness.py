@@ -6,6 +6,8 @@ pause without activity. Reads private attributes of asyncio's own loop, and fall
 """
 
 import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ _PAUSE: Final = 0.002
 """Real seconds."""
 _PAUSES_FOR_THREADS: Final = 500
 """How many pauses a thread at work is waited for."""
+_AT_WORK: Final = {"orchestrator-tool": "_do", "orchestrator-store": "_write"}
+"""Names of the framework's threads -> the function in which they work."""
 _ROUNDS: Final = 2
 """Looks at an empty queue before it counts as idle."""
 
@@ -62,7 +66,9 @@ def _may_be_woken(loop: Any) -> bool:
     selector = getattr(loop, "_selector", None)
     sockets = len(selector.get_map()) if selector is not None else 2
     timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
-    return sockets > 1 or bool(timers)  # one socket is the loop's own, by which other threads wake it
+    return (
+        sockets > 1 or bool(timers) or bool(_own_threads())
+    )  # one socket is the loop's own, by which other threads wake it
 
 
 def threads_at_work(loop: Any) -> bool:
@@ -73,7 +79,24 @@ def threads_at_work(loop: Any) -> bool:
         running = len(getattr(executor, "_threads", ())) - getattr(idle, "_value", 0)
         if queue.qsize() > 0 or running > 0:
             return True
+    if any(_at_work(thread) for thread in _own_threads()):
+        return True
     return any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop))
+
+
+def _own_threads() -> list[threading.Thread]:
+    """The framework's own threads: for sync tools, and for what writes the store."""
+    return [thread for thread in threading.enumerate() if thread.name in _AT_WORK]
+
+
+def _at_work(thread: threading.Thread) -> bool:
+    """Whether one of those threads is inside the function that does its work."""
+    frame = sys._current_frames().get(thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        if frame.f_code.co_name == _AT_WORK[thread.name]:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _waits_for_thread(future: Any, depth: int) -> bool:
@@ -83,4 +106,6 @@ def _waits_for_thread(future: Any, depth: int) -> bool:
     for callback, _ in getattr(future, "_callbacks", None) or ():
         if str(getattr(callback, "__qualname__", "")).startswith("_chain_future"):
             return True
+    if any(_at_work(thread) for thread in _own_threads()):
+        return True
     return any(_waits_for_thread(child, depth + 1) for child in getattr(future, "_children", ()))
