@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from opentelemetry.trace import TracerProvider
 from typing_extensions import Unpack
 
+from .agent import Agent
 from .clock import Clock, SystemClock
 from .errors import DefinitionError, InputError
 from .escalation import check_ladder, ladder_from
@@ -102,7 +103,7 @@ class Orchestrator:
     def add(self, item: Tool | Callable[..., Any]) -> Tool:
         """Register a tool or an agent; a plain callable becomes a tool. Raises `DefinitionError`."""
         added = self.graph.add(item if isinstance(item, Tool) else Tool(item))
-        if added.is_agent:
+        if isinstance(added, Agent):
             self.selector.add(added)
         return added
 
@@ -117,7 +118,7 @@ class Orchestrator:
     def tool(self, call: Callable[..., Any], /) -> Tool: ...
     @overload
     def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
-    def tool(self, call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
+    def tool(self, call: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`."""
         if call is not None:
             return self.add(make_tool(call))
@@ -181,9 +182,7 @@ class Orchestrator:
         question. Raises `InputError` for unknown keys, values of the wrong type, or other inputs under a known id.
         """
         self._background.start()
-        return await launch.launch(
-            self._services, Goal.of(goal), inputs or {}, run_id=run_id, budget=Budget.of(budget)
-        )
+        return await launch.launch(self._services, Goal.of(goal), inputs or {}, run_id=run_id, budget=Budget.of(budget))
 
     def run_sync(
         self,
@@ -265,7 +264,7 @@ class Orchestrator:
         return replay_run(self.store, run_id, Policy.load(policy) if isinstance(policy, str) else policy)
 
     def feedback(self, run_id: str, key: str, success: bool) -> None:
-        """Tell the learner how good the work behind a key of a run was. Raises `InputError` for an unknown run or key."""
+        """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
         resuming.feedback(self._services, run_id, key, success)
 
     def outcome(self, run_id: str) -> Outcome[Any]:

@@ -189,8 +189,8 @@ class Impasse:
     @property
     def message(self) -> str:
         """The impasse in one line that a person understands."""
-        text = self.reason or f"No route to {' + '.join(self.goal)}"
-        if self.unreachable:
+        text = self.reason.rstrip(".") or f"No route to {' + '.join(self.goal)}"
+        if self.unreachable and self.kind == "no_route":
             text += f": {', '.join(self.unreachable)} cannot be had"
         if self.blame:
             text += "; " + ", ".join(f"{blame.tool} ({blame.reason})" for blame in self.blame)

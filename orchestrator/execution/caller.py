@@ -6,18 +6,19 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
 
-from ..errors import InvalidOutput, StoreError
-from ..events import CallEnded, CallStarted
-from ..failures import Failure, classify, redact, retry_after_of, secret_strings
-from ..health.budget import backoff
-from ..route import Step
-from ..schema import validate
-from ..tooling import Tool
-from ..types import NOT_DONE, DecisionKind, Effect, FailureKind
+from orchestrator.errors import InvalidOutput, StoreError
+from orchestrator.events import CallEnded, CallStarted
+from orchestrator.failures import Failure, classify, redact, retry_after_of, secret_strings
+from orchestrator.health.budget import backoff
+from orchestrator.route import Step
+from orchestrator.schema import validate
+from orchestrator.tooling import Tool
+from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind
+
 from .closing import DURABLE_WITHIN, undo
 from .contexts import Asked, CallContext, idempotency_key
 from .retrying import RetryFacts, decide_retry
@@ -108,7 +109,7 @@ class Caller:
         try:
             await retrying(self._attempt)
         except AttemptFailed as failed:
-            return Finished(name, self._ending(failed), failed.failure.message)
+            return Finished(name, self._ending(failed), self._why(failed))
         except NotStarted as stopped:
             return Finished(name, stopped.ending, stopped.reason)
         except Settled:
@@ -116,6 +117,12 @@ class Caller:
         except Asked as asked:
             return Finished(name, Ending.ASKED, asked.question, asked)
         return Finished(name, Ending.DONE)
+
+    def _why(self, failed: AttemptFailed) -> str:
+        """What happened, in a few words: the class of the failure, its message, and why it is not tried again."""
+        failure = failed.failure
+        tried = f" (attempt {failure.attempt})" if failure.attempt > 1 else ""
+        return f"{failure.kind.replace('_', ' ')}: {failure.message}{tried}"
 
     def _ending(self, failed: AttemptFailed) -> Ending:
         if failed.failure.kind is FailureKind.AMBIGUOUS and not failed.answered:
@@ -208,8 +215,8 @@ class Caller:
         tool = self.tool
         if len(tool.gives) == 1:
             outputs = dict(zip(tool.gives, [raw], strict=True))
-        elif isinstance(raw, Mapping) and set(tool.gives) <= set(raw):  # pyright: ignore[reportUnknownArgumentType]
-            outputs = {key: raw[key] for key in tool.gives}
+        elif isinstance(raw, Mapping) and set(tool.gives) <= set(cast("Mapping[str, Any]", raw)):
+            outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
         else:
             raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
         view = self.run.view
@@ -244,7 +251,9 @@ class Caller:
         self.run.emit(event)
         return event
 
-    def _succeed(self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False) -> None:
+    def _succeed(
+        self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False
+    ) -> None:
         kept = self.run.values.put(self.tool.name, outputs, self.run.view)
         event = self._end(
             context,
@@ -265,7 +274,9 @@ class Caller:
         cost = self.tool.cost
         return (float(cost(context.usage)) if callable(cost) else cost) + context.charged
 
-    def _failure(self, kind: FailureKind, context: CallContext, message: str, error: Exception | None = None) -> Failure:
+    def _failure(
+        self, kind: FailureKind, context: CallContext, message: str, error: Exception | None = None
+    ) -> Failure:
         secrets = secret_strings(self.inputs) | secret_strings(self.services.deps)
         trace = "".join(traceback.format_exception(error)) if error and kind is FailureKind.BUG else ""
         return Failure(
@@ -350,9 +361,7 @@ class Caller:
         return AttemptFailed(failure, repeatable=again, answered=True)
 
     def _decide_reconcile(self, failure: Failure, chosen: str, reason: str) -> None:
-        self.run.decide(
-            DecisionKind.RECONCILE, chosen, reason=reason, answers=(failure.id,), subject=self.tool.name
-        )
+        self.run.decide(DecisionKind.RECONCILE, chosen, reason=reason, answers=(failure.id,), subject=self.tool.name)
 
     # -- retries -----------------------------------------------------------------------------------------------------
 
@@ -392,8 +401,6 @@ class Caller:
                 subject=self.tool.name,
                 facts=facts.to_json(),
             )
-        else:
-            self.run.given_up[self.tool.name] = reason
         return again
 
     def _pause(self, state: RetryCallState) -> float:

@@ -4,13 +4,13 @@ import inspect
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StoreError
-from ..events import EffectUndone, RunEnded
-from ..goal import Goal
-from ..outcome import Outcome
-from ..route import Impasse
-from ..tooling import Tool
-from ..types import DecisionKind, Effect, Status
+from orchestrator.errors import StoreError
+from orchestrator.events import EffectUndone, RunEnded
+from orchestrator.goal import Goal
+from orchestrator.outcome import Outcome
+from orchestrator.route import Impasse
+from orchestrator.tooling import Tool
+from orchestrator.types import DecisionKind, Effect, Status
 
 if TYPE_CHECKING:
     from .run import Run
@@ -94,11 +94,7 @@ async def undo(run: "Run", tool: Tool, output: Any, reason: str) -> bool:
         else:
             run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=True, seconds=clock.monotonic() - started))
             return True
-    run.emit(
-        EffectUndone(
-            **run.stamp(), tool=tool.name, ok=False, reason=problem, seconds=clock.monotonic() - started
-        )
-    )
+    run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=False, reason=problem, seconds=clock.monotonic() - started))
     return False
 
 
@@ -120,7 +116,7 @@ def outcome_of(run: "Run") -> Outcome[Any]:
     impasse = Impasse.from_json(state.impasse) if state.impasse else None
     questions: tuple[Any, ...] = ()
     if state.status is Status.WAITING and state.question is not None:
-        from ..escalation import Question
+        from orchestrator.escalation import Question
 
         questions = (Question.from_json(state.question),)
     return Outcome(

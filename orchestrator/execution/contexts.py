@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-from ..context import RunContext
-from ..errors import Escalated, Refused
-from ..events import Progressed
-from ..goal import Goal
-from ..outcome import Outcome
-from ..types import Status
+from orchestrator.context import RunContext
+from orchestrator.errors import Escalated, Refused
+from orchestrator.events import Progressed
+from orchestrator.goal import Goal
+from orchestrator.outcome import Outcome
+from orchestrator.types import Status
 
 if TYPE_CHECKING:
     from .run import Run
@@ -64,7 +64,7 @@ class CallContext(RunContext[Any]):
         outcome = await child
         self.charged += outcome.cost
         self.llm_calls += outcome.llm_calls
-        self.usage.update(outcome.usage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if outcome.status is Status.WAITING:
             raise Asked(outcome.questions[0].text if outcome.questions else "", Any, child=child_id)
         if outcome.status is Status.ESCALATED:
@@ -96,4 +96,3 @@ class CallContext(RunContext[Any]):
 def idempotency_key(run_id: str, tool: str) -> str:
     """The same for every retry of a step, and after a crash; different for every run and step."""
     return hashlib.sha256(f"{run_id}\x1f{tool}".encode()).hexdigest()[:32]
-

@@ -3,9 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..events import ToolExcluded
-from ..route import Impasse, Step
-from ..types import DecisionKind, Effect
+from orchestrator.events import ToolExcluded
+from orchestrator.route import Impasse, Step
+from orchestrator.types import DecisionKind, Effect
+
 from .caller import Caller, Ending, Finished
 from .contexts import Asked
 
@@ -96,7 +97,7 @@ class Driver:
             if replan:
                 self._branch()
         elif finished.ending is Ending.FAILED:
-            self._exclude(name, self.run.given_up.pop(name, "") or finished.reason)
+            self._exclude(name, finished.reason)
             if replan:
                 self._reroute(f"{name} failed: {finished.reason}")
         elif finished.ending in (Ending.NOT_ADMITTED, Ending.OVER_BUDGET):
@@ -135,7 +136,6 @@ class Driver:
         down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, planned_on)]
         if down:
             run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
-
 
 
 def question_of(run: "Run", name: str, ending: Ending, reason: str, asked: Asked | None = None) -> Impasse:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from ..escalation import (
+from orchestrator.errors import InputError
+from orchestrator.escalation import (
     Asked,
     AskHuman,
     Climb,
+    Means,
     Question,
     Refusal,
     Resolution,
@@ -17,7 +18,7 @@ from ..escalation import (
     climb,
     unanswered,
 )
-from ..events import (
+from orchestrator.events import (
     BudgetRaised,
     GoalLowered,
     RungAsked,
@@ -27,10 +28,11 @@ from ..events import (
     ToolExcluded,
     ValueProvided,
 )
-from ..goal import Goal
-from ..route import Blame, Candidate, Impasse, Offer
-from ..schema import validate
-from ..types import DecisionKind, Effect
+from orchestrator.goal import Goal
+from orchestrator.route import Blame, Candidate, Impasse, Offer
+from orchestrator.schema import validate
+from orchestrator.types import DecisionKind, Effect
+
 from . import planning
 from .closing import can_be_undone
 from .values import describe
@@ -100,7 +102,11 @@ class Escalator:
             run.values.note_answer(tool, run.values.answers(tool) + 1, raw)
         run.emit(RunResumed(**run.stamp(), answer="a value", by=by))
         run.decide(
-            DecisionKind.RESUME, "a value", reason=f"answered by {by or 'a person'}", subject=question.text, facts={"by": by}
+            DecisionKind.RESUME,
+            "a value",
+            reason=f"answered by {by or 'a person'}",
+            subject=question.text,
+            facts={"by": by},
         )
         self.question = None
         self._settled()
@@ -168,7 +174,7 @@ class Escalator:
             validate=self.validate,
             on_event=self._told,
             start_at=start_at,
-            clock=self.run.services.clock,
+            means=Means(clock=self.run.services.clock, contents=dict(self.run.values.values)),
         )
 
     def validate(self, key: str, value: Any) -> Any:
@@ -214,13 +220,13 @@ class Escalator:
         return False
 
     async def _resolve(self, impasse: Impasse, climbed: Climb) -> bool:
-        resolution = climbed.resolution or Resolution.stop("no rung of the ladder had an answer")
+        resolution = climbed.resolution or Resolution.stop()
         demoting = resolution.kind is ResolutionKind.DEMOTE
         listed = [Candidate(" + ".join(offer.goal), offer.price, "a lesser goal") for offer in impasse.offers]
         self.run.decide(
             DecisionKind.DEMOTE if demoting else DecisionKind.ESCALATE,
             " + ".join(resolution.goal) if demoting else resolution.text,
-            reason=impasse.message + (f" Answered by {climbed.by}." if climbed.by else ""),
+            reason=f"{impasse.message} {'Answered by ' + climbed.by if climbed.by else 'No rung of the ladder could help'}.",
             answers=tuple(self.run.state.unanswered),
             candidates=(*listed, Candidate("stop", None)),
             price=next((o.price for o in impasse.offers if demoting and o.goal == resolution.goal), None),
@@ -231,16 +237,22 @@ class Escalator:
                 "refused": [refusal.to_json() for refusal in climbed.refused],
             },
         )
-        return await self.apply(impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by))
+        return await self.apply(
+            impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by)
+        )
 
     def _halt(self, impasse: Impasse) -> bool:
         cancelled = self.run.cancelled is not None
         if not cancelled:
             limit = self.run.services.policy.max_impasses
-            impasse = replace(impasse, reason=f"{impasse.message} The run has met its {limit} impasses")
+            impasse = replace(impasse, reason=f"The run has met as many impasses as its policy allows ({limit})")
         self.run.impasse = impasse
         self.run.decide(
-            DecisionKind.HALT, "stop", reason=impasse.message, answers=tuple(self.run.state.unanswered), facts={"impasse": impasse.kind}
+            DecisionKind.HALT,
+            "stop",
+            reason=impasse.message,
+            answers=tuple(self.run.state.unanswered),
+            facts={"impasse": impasse.kind},
         )
         return False
 
@@ -281,7 +293,8 @@ class Escalator:
             run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
             self._settled()
             return True
-        run.impasse = replace(impasse, reason=f"{impasse.message} {resolution.message}".strip())
+        said = f"Stopped: {resolution.message}" if resolution.message else ""
+        run.impasse = replace(impasse, reason=". ".join(part for part in (impasse.reason.rstrip("."), said) if part))
         return False
 
     def _provide(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> None:

@@ -10,15 +10,16 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from opentelemetry import trace
 
-from ..errors import InputError, InvalidOutput, nearest
-from ..escalation import Question, answer
-from ..events import RunStarted
-from ..goal import Budget, Goal
-from ..outcome import Outcome
-from ..route import Impasse
-from ..store.base import RunRow
-from ..store.memory import MemoryStore
-from ..types import Status
+from orchestrator.errors import InputError, InvalidOutput, nearest
+from orchestrator.escalation import Question, answer
+from orchestrator.events import RunStarted
+from orchestrator.goal import Budget, Goal
+from orchestrator.outcome import Outcome
+from orchestrator.route import Impasse
+from orchestrator.store.base import RunRow
+from orchestrator.store.memory import MemoryStore
+from orchestrator.types import Status
+
 from . import machine
 from .closing import outcome_of
 from .run import Run
@@ -108,7 +109,11 @@ async def begin(
     """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
     view = services.graph.view()
     durable = not isinstance(services.store, MemoryStore)
-    token = await _register(services, run_id, goal, parent) if durable else _register_in_memory(services, run_id, goal, parent)
+    token = (
+        await _register(services, run_id, goal, parent)
+        if durable
+        else _register_in_memory(services, run_id, goal, parent)
+    )
     run = Run(services, RunState(run_id), durable=durable, parent=parent, token=token)
     services.live[run_id] = run
     run.values.put(PROVIDED, inputs, view)

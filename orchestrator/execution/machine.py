@@ -14,8 +14,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
 
-from ..events import Event
-from ..types import DecisionKind
+from orchestrator.events import Event
+from orchestrator.types import DecisionKind
+
 from .closing import close
 from .driving import Driver
 from .escalating import Escalator
@@ -105,13 +106,14 @@ def build(
     graph.add_conditional_edges("execute", _phase, ["finish", "escalate"])
     graph.add_conditional_edges("escalate", _phase, ["plan", "finish"])
     graph.add_edge("finish", END)
-    return graph.compile(checkpointer=checkpointer)
+    compiled: CompiledStateGraph[Any, Any, Any, Any] = graph.compile(checkpointer=checkpointer)
+    return compiled
 
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:
     """State, input and output of `orc.compile(goal)`: every key of the graph in, the goal's keys and `outcome` out."""
-    fields: dict[str, Any] = {key: Any for key in keys} | dict.fromkeys(goal, Any)
-    outcome = Annotated[Any, UntrackedValue(Any)]
+    fields: dict[str, Any] = dict.fromkeys(keys, Any) | dict.fromkeys(goal, Any)
+    outcome = Annotated[Any, UntrackedValue]
     state: Any = TypedDict("state", {**fields, "run_id": str, "phase": str, "outcome": outcome}, total=False)  # type: ignore[misc]  # pyright: ignore
     taken: Any = TypedDict("taken", {**fields, "run_id": str}, total=False)  # type: ignore[misc]  # pyright: ignore
     given: Any = TypedDict("given", {**dict.fromkeys(goal, Any), "outcome": outcome}, total=False)  # type: ignore[misc]  # pyright: ignore

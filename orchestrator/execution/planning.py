@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NoRoute
-from ..graph import GraphView
-from ..pricing import PICO, PriceFacts
-from ..route import Candidate, Impasse, Problem, Route
-from ..tooling import Tool
-from ..types import DecisionKind
+from orchestrator.agent import Agent
+from orchestrator.errors import NoRoute
+from orchestrator.graph import GraphView
+from orchestrator.pricing import PICO, PriceFacts
+from orchestrator.route import Candidate, Impasse, Problem, Route
+from orchestrator.tooling import Tool
+from orchestrator.types import DecisionKind
 
 if TYPE_CHECKING:
     from .services import Services
@@ -81,7 +82,7 @@ def special_facts(
     facts: dict[str, PriceFacts] = {}
     for name in relevant:
         tool = view.tools[name]
-        if tool.is_agent:
+        if isinstance(tool, Agent):
             demand = services.demand(tool.gives, values)
             facts[name] = services.selector.facts(tool, demand, services.prices.facts(name))
         if name in state.allowed:

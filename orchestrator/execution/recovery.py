@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from ..escalation import Question
-from ..events import CallEnded, EffectUndone, Event, RunResumed, ValuesExpired, from_body
-from ..failures import Failure
-from ..outcome import Outcome
-from ..route import Impasse, Step
-from ..store.base import Record
-from ..types import NOT_DONE, DecisionKind, Effect, FailureKind, Status
+from orchestrator.errors import InputError
+from orchestrator.escalation import Question
+from orchestrator.events import CallEnded, EffectUndone, Event, RunResumed, ValuesExpired, from_body
+from orchestrator.failures import Failure
+from orchestrator.outcome import Outcome
+from orchestrator.route import Impasse, Step
+from orchestrator.store.base import Record
+from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind, Status
+
 from .caller import Caller, Ending, Settled
 from .closing import outcome_of
 from .contexts import CallContext
@@ -132,7 +133,12 @@ async def _settle_call(run: Run, name: str) -> None:
     doing = run.state.doing[name]
     tool = run.view.tools.get(name)
     ended: dict[str, Any] = {
-        **run.stamp(), "call_id": doing.call_id, "tool": name, "attempt": doing.attempt, "seconds": 0.0, "ok": False
+        **run.stamp(),
+        "call_id": doing.call_id,
+        "tool": name,
+        "attempt": doing.attempt,
+        "seconds": 0.0,
+        "ok": False,
     }
     if doing.effect is Effect.READ or tool is None:
         run.emit(CallEnded(**ended, cancelled=True))

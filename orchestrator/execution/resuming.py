@@ -5,12 +5,14 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, NoRoute
-from ..goal import Goal
-from ..outcome import Outcome
-from ..route import Route
-from ..store.memory import MemoryStore
-from ..types import DecisionKind, Status
+from orchestrator.agent import Agent
+from orchestrator.errors import InputError, NoRoute
+from orchestrator.goal import Goal
+from orchestrator.outcome import Outcome
+from orchestrator.route import Route
+from orchestrator.store.memory import MemoryStore
+from orchestrator.types import DecisionKind, Status
+
 from . import launch, machine, planning
 from .closing import outcome_of
 from .recovery import fold, recorded_outcome, recover
@@ -126,7 +128,7 @@ def feedback(services: "Services", run_id: str, key: str, success: bool) -> None
     tool = services.graph.view().tools.get(state.at_hand.get(key) or "")
     if tool is None:
         raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
-    if tool.is_agent:
+    if isinstance(tool, Agent):
         selects = [d for d in state.decisions if d.kind is DecisionKind.SELECT and d.subject == key]
         demand = services.demand((key,), {}) if not selects else services.as_demand(selects[-1].facts.get("demand", {}))
         services.selector.learn(tool, demand, success)

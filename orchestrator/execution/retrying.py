@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..types import FailureKind
+from orchestrator.types import FailureKind
 
 
 @dataclass(frozen=True, slots=True)

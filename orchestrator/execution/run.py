@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..decision import Decision
-from ..errors import DefinitionError, Escalated
-from ..events import (
+from orchestrator.decision import Decision
+from orchestrator.errors import DefinitionError, Escalated
+from orchestrator.events import (
     CallEnded,
     ConditionChecked,
     Decided,
@@ -20,12 +20,13 @@ from ..events import (
     ToolExcluded,
     to_body,
 )
-from ..goal import Goal
-from ..graph import GraphView
-from ..outcome import Outcome
-from ..route import Candidate, Impasse, Route
-from ..tooling import Tool
-from ..types import DecisionKind, Effect
+from orchestrator.goal import Goal
+from orchestrator.graph import GraphView
+from orchestrator.outcome import Outcome
+from orchestrator.route import Candidate, Impasse, Route
+from orchestrator.tooling import Tool
+from orchestrator.types import DecisionKind, Effect
+
 from . import planning
 from .planning import Planned
 from .state import RunState
@@ -42,7 +43,13 @@ class Run:
     """The live side of a run: values, the current route, and what a call may ask of it."""
 
     def __init__(
-        self, services: "Services", state: RunState, *, durable: bool, parent: "Run | None" = None, token: int | None = None
+        self,
+        services: "Services",
+        state: RunState,
+        *,
+        durable: bool,
+        parent: "Run | None" = None,
+        token: int | None = None,
     ) -> None:
         self.services = services
         self.state = state
@@ -57,8 +64,6 @@ class Run:
         """Why there is no route."""
         self.open: list[Impasse] = []
         """Steps that only a person, or a rung of the ladder, can settle."""
-        self.given_up: dict[str, str] = {}
-        """Tool -> why its last failure was not tried again."""
         self.over_budget_tools: set[str] = set()
         self.began = services.clock.monotonic()
         self.loop = asyncio.get_running_loop()
@@ -198,9 +203,7 @@ class Run:
             if chosen_before.get(key) == agent or agent in self.state.doing:
                 continue
             rivals = [name for name in self.view.producers(key) if self.view.tools[name].is_agent]
-            listed = [
-                planning.candidate(self.services, name, self.view, problem, planned.facts) for name in rivals
-            ]
+            listed = [planning.candidate(self.services, name, self.view, problem, planned.facts) for name in rivals]
             listed.sort(key=lambda c: (c.price is None, c.price or 0.0, c.name))
             demand = self.services.demand((key,), self.values.values)
             self.decide(
@@ -218,9 +221,7 @@ class Run:
         view = self.services.graph.view()
         if view.digest != self.state.graph:
             self.view = view
-            self.emit(
-                GraphChanged(**self.stamp(), graph=self.services.remember_graph(view), revision=view.revision)
-            )
+            self.emit(GraphChanged(**self.stamp(), graph=self.services.remember_graph(view), revision=view.revision))
 
     def check_conditions(self) -> list[str]:
         """Ask every `when` whose inputs have come to hand; returns the tools that were asked."""
@@ -242,9 +243,7 @@ class Run:
         try:
             holds = bool(tool.when(**self.accepted(tool.when, inputs)))
         except Exception as error:
-            self.emit(
-                ToolExcluded(**self.stamp(), tool=tool.name, reason=f"its `when` raised {type(error).__name__}")
-            )
+            self.emit(ToolExcluded(**self.stamp(), tool=tool.name, reason=f"its `when` raised {type(error).__name__}"))
             holds = False
         self.emit(ConditionChecked(**self.stamp(), tool=tool.name, holds=holds))
 
@@ -307,7 +306,9 @@ class Run:
         return self.state.cost + reserved + sum(child.spent() for child in self.children.values())
 
     def _cost_of(self, name: str) -> float:
-        return self.services.health.money(name, self.view.tools[name].planned_cost()) if name in self.view.tools else 0.0
+        return (
+            self.services.health.money(name, self.view.tools[name].planned_cost()) if name in self.view.tools else 0.0
+        )
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""
@@ -328,7 +329,7 @@ class Run:
 
     def learn(self, tool: Tool, success: bool, event: CallEnded) -> None:
         """Tell the selector how an agent did; it learns off the path of the call."""
-        from ..agent import Agent
+        from orchestrator.agent import Agent
 
         if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
             return
@@ -364,4 +365,3 @@ class Run:
             return await launch_child(self, run_id, goal, inputs, call_id)
         except DefinitionError as error:
             raise Escalated(str(error)) from error
-

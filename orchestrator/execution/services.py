@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..clock import Clock
-from ..events import Sink
-from ..graph import GraphView, ToolGraph
-from ..health import HealthRegistry
-from ..health.budget import HealingBudget
-from ..outcome import Outcome
-from ..policy import Policy
-from ..pricing import PriceTable
-from ..routing import Planner
-from ..selection import Demand, Selector
-from ..store.base import Store
-from ..tooling import Tool
+from orchestrator.clock import Clock
+from orchestrator.events import Sink
+from orchestrator.graph import GraphView, ToolGraph
+from orchestrator.health import HealthRegistry
+from orchestrator.health.budget import HealingBudget
+from orchestrator.outcome import Outcome
+from orchestrator.policy import Policy
+from orchestrator.pricing import PriceTable
+from orchestrator.routing import Planner
+from orchestrator.selection import Demand, Selector
+from orchestrator.store.base import Store
+from orchestrator.tooling import Tool
+
 from .threads import Threads
 
 if TYPE_CHECKING:

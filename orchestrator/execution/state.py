@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any
 
-from ..decision import Decision
-from ..events import (
+from orchestrator.decision import Decision
+from orchestrator.events import (
     BudgetRaised,
     CallEnded,
     CallStarted,
@@ -27,11 +27,11 @@ from ..events import (
     ValueProvided,
     ValuesExpired,
 )
-from ..failures import Failure
-from ..goal import Budget, Goal
-from ..outcome import Call
-from ..route import Problem, Taken
-from ..types import ANSWERING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.failures import Failure
+from orchestrator.goal import Budget, Goal
+from orchestrator.outcome import Call
+from orchestrator.route import Problem, Taken
+from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class RunState:
         """Where the run stands, for the planner."""
         unusable = dict(self.excluded)
         unusable.update({tool: "its condition does not hold" for tool, holds in self.conditions.items() if not holds})
-        unusable.update({tool: "its effect is uncertain" for tool in self.uncertain})
+        unusable.update(dict.fromkeys(self.uncertain, "its effect is uncertain"))
         return Problem(
             goal=self.goal,
             at_hand=dict(self.at_hand),
@@ -200,7 +200,7 @@ class RunState:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
         self.cost += event.cost
         self.llm_calls += event.llm_calls
-        self.usage.update(event.usage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if event.asked:
             self.tries[event.tool] -= 1
             return

@@ -5,8 +5,9 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]
 
 
@@ -19,11 +20,11 @@ class Threads:
         self._idle = 0
         self._lock = threading.Lock()
 
-    async def run(self, call: Callable[[], Any]) -> Any:
+    async def run(self, call: Callable[[], T]) -> T:
         """The result of `call`, made in a thread with a copy of the caller's context variables."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        job = (loop, future, contextvars.copy_context(), call)
+        future: asyncio.Future[T] = loop.create_future()
+        job: Job = (loop, future, contextvars.copy_context(), call)
         with self._lock:
             fresh = self._idle == 0
             if not fresh:

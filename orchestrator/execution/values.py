@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
-from ..graph import GraphView
-from ..schema import adapter, validate
-from ..store.base import Store
+from orchestrator.graph import GraphView
+from orchestrator.schema import adapter, validate
+from orchestrator.store.base import Store
 
 PROVIDED = ""
 """Stands for the giver of a value that was provided."""
@@ -150,7 +150,7 @@ def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphView) ->
     told: dict[str, str] = {}
     for key in sorted(keys):
         value = values.get(key)
-        size = f" of {len(value)}" if isinstance(value, str | bytes | list | dict | tuple) else ""  # pyright: ignore[reportUnknownArgumentType]
+        size = f" of {len(value)}" if isinstance(value, Sized) else ""
         told[key] = f"{type(value).__name__}{size}"
     return told
 
