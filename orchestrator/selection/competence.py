@@ -48,8 +48,8 @@ def prior(declared: float | None, elsewhere: Evidence = NOTHING) -> tuple[float,
 
 
 def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) -> float | None:
-    """What an agent declares for a skill: its own number, or that of the nearest broader skill; `None` for nothing."""
-    for name in (skill, *handbook.ancestors(skill)):
+    """What an agent declares for a skill, one merged into it, or the nearest broader skill; `None` for nothing."""
+    for name in (skill, *handbook.members.get(skill, ()), *handbook.ancestors(skill)):
         if name in declared:
             return declared[name]
     return None
@@ -83,6 +83,7 @@ def competence(agent: str, declared: Mapping[str, float], demand: Demand, handbo
     A neutral demand does not tell skills apart and takes the agent's whole record.
     """
     profile = handbook.profile(agent)
+    demand = handbook.resolved(demand)
     if demand.neutral:
         a, b = neutral_posterior(declared, profile)
         return Estimate.of(a / (a + b), beta_variance(a, b), profile.general.total)

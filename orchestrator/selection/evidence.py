@@ -124,3 +124,4 @@ class Profile(BaseModel):
 
 
 NOTHING = Evidence()
+UNSEEN = Profile()

@@ -6,6 +6,7 @@ to get back.
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from orchestrator.errors import DefinitionError, nearest
 from orchestrator.schema import explain
 
-from .evidence import Profile
+from .demand import Demand
+from .evidence import UNSEEN, Profile
 from .revision import Change, Revision, apply_changes, changes_between, undo
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
@@ -40,7 +42,11 @@ class Skill(BaseModel):
     mode: str = ""
     """The phase of work it belongs to; empty for any."""
     provenance: str = "declared"
-    """Where it comes from: declared, discovered, split, merged, proposed by a model."""
+    """Where it comes from: declared, demanded, discovered, split, proposed by a model."""
+    merged_into: str | None = None
+    """The skill that took this one in, because nobody tells them apart."""
+    prototype: tuple[tuple[Annotated[int, Field(ge=0)], float], ...] = ()
+    """Where its texts lie: the largest coordinates of their middle, under the handbook's embedding."""
 
     @property
     def title(self) -> str:
@@ -65,6 +71,8 @@ class Handbook(BaseModel):
 
     format: Literal[1] = 1
     version: Annotated[int, Field(ge=1)] = 1
+    embedding: str = ""
+    """Name of the embedding that prototypes are written in."""
     skills: dict[str, Skill] = {}
     profiles: dict[str, Profile] = {}
     """By agent."""
@@ -82,6 +90,10 @@ class Handbook(BaseModel):
                 raise ValueError(f"skill {key!r} has an unknown parent {skill.parent!r}")
             if key in self.ancestors(key):
                 raise ValueError(f"skill {key!r} is its own ancestor")
+            if skill.merged_into is not None and (
+                skill.merged_into not in self.skills or self.skills[skill.merged_into].merged_into is not None
+            ):
+                raise ValueError(f"skill {key!r} is merged into {skill.merged_into!r}, which is no skill in use")
         for agent, profile in self.profiles.items():
             unknown = sorted(set(profile.skills) - set(self.skills))
             if unknown:
@@ -97,6 +109,43 @@ class Handbook(BaseModel):
             current = self.skills.get(current.parent)
         return tuple(found)
 
+    @cached_property
+    def members(self) -> Mapping[str, tuple[str, ...]]:
+        """Skill -> the skills that were merged into it."""
+        found: dict[str, list[str]] = {}
+        for skill in self.skills.values():
+            if skill.merged_into is not None:
+                found.setdefault(skill.merged_into, []).append(skill.id)
+        return {key: tuple(sorted(names)) for key, names in found.items()}
+
+    @cached_property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Skill -> the narrower skills whose parent it is."""
+        found: dict[str, list[str]] = {}
+        for skill in self.skills.values():
+            if skill.parent is not None:
+                found.setdefault(skill.parent, []).append(skill.id)
+        return {key: tuple(sorted(names)) for key, names in found.items()}
+
+    def resolved(self, demand: Demand) -> Demand:
+        """The demand with merged skills under the names of those that took them in."""
+        if not any(skill in self.skills and self.skills[skill].merged_into for skill in demand.skills):
+            return demand
+        weights: dict[str, float] = {}
+        for name, weight in demand.items:
+            skill = self.skills.get(name)
+            target = (skill.merged_into if skill else None) or name
+            weights[target] = weights.get(target, 0.0) + weight
+        return Demand(weights, source=demand.source)
+
+    def under(self, embedding: str) -> "Handbook":
+        """The handbook with prototypes in this embedding. Raises `DefinitionError` when it has some in another."""
+        if self.embedding == embedding:
+            return self
+        if self.embedding and any(skill.prototype for skill in self.skills.values()):
+            raise DefinitionError(f"The handbook's prototypes are in {self.embedding!r}, not in {embedding!r}.")
+        return self.model_copy(update={"embedding": embedding})
+
     def skill(self, skill: str) -> Skill:
         """A skill by id. Raises `DefinitionError` when there is none."""
         if skill not in self.skills:
@@ -105,7 +154,7 @@ class Handbook(BaseModel):
 
     def profile(self, agent: str) -> Profile:
         """What is known of an agent; an empty profile for one never seen."""
-        return self.profiles.get(agent) or Profile()
+        return self.profiles.get(agent) or UNSEEN
 
     def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
         """With these skills, each new or in place of the one with its id."""

@@ -1,7 +1,7 @@
 """Learning from outcomes: pure functions from a handbook and what was observed to the next handbook."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -46,10 +46,20 @@ class Observation:
                 raise InputError(f"{label} of an outcome is a finite number, not below zero; it was {value!r}.")
 
 
-def observed(profile: Profile, seen: Observation, decay: float = DECAY) -> Profile:
-    """A profile after one outcome, which counts in each demanded skill by that skill's share of the demand."""
+def credited(demand: Demand, handbook: Handbook) -> dict[str, float]:
+    """Skill -> share of an outcome: each demanded skill by its weight, and as much for the broader skills it is in."""
+    demand = handbook.resolved(demand)
+    shares = demand.weights
+    for skill, share in demand.items:
+        for broader in handbook.ancestors(skill):
+            shares[broader] = min(1.0, shares.get(broader, 0.0) + share)
+    return shares
+
+
+def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], decay: float = DECAY) -> Profile:
+    """A profile after one outcome, which counts in each skill by its share."""
     skills = dict(profile.skills)
-    for skill, share in seen.demand.items:
+    for skill, share in shares.items():
         skills[skill] = profile.evidence(skill).observe(seen.success, seen.weight * share, decay)
     stats = {
         name: getattr(profile, name).observe(value)
@@ -70,7 +80,8 @@ def learn(handbook: Handbook, observations: Sequence[Observation], present: Iter
         return handbook
     profiles = dict(handbook.profiles) or {name: Profile(founding=True) for name in sorted(present)}
     for seen in observations:
-        profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen)
+        shares = credited(seen.demand, handbook)
+        profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen, shares)
     skills = with_new_skills(handbook, (skill for seen in observations for skill in seen.demand.skills))
     note = f"learned from {len(observations)} outcome{'s' if len(observations) > 1 else ''}"
     return handbook.next(note, {"skills": skills, "profiles": profiles}, check=False)

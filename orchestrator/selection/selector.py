@@ -122,7 +122,7 @@ class Selector:
         `dial` from 0 (cheapest) to 1 (best) overrides the policy's `quality_value`. Raises `InputError` when no agent
         is left to choose, and for a skill that neither an agent nor the handbook knows.
         """
-        wanted = Demand.of(demand)
+        wanted = self._handbook.resolved(Demand.of(demand))
         self._check_known(wanted)
         policy = dialled(self.options.policy, dial)
         turn = turn or self.turn()
@@ -143,7 +143,7 @@ class Selector:
 
         Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.
         """
-        wanted = Demand.of(demand)
+        wanted = self._handbook.resolved(Demand.of(demand))
         money = base.money
         profile = self._handbook.profile(agent.name)
         if profile.usd.count:

@@ -1,0 +1,183 @@
+"""Skills found in what was observed: discovered in texts, split where agents differ within one, merged where nobody
+tells two apart. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the other.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from .bayes import STRONG, separation
+from .clustering import spherical_kmeans, telling_words, typical_texts
+from .demand import Demand
+from .embedding import Embedding, HashedEmbedding, unit_rows
+from .evidence import Evidence, Profile
+from .handbook import Handbook, Insight, Skill
+from .inference import SkillIndex, embedding_name
+from .learning import Observation, learn
+from .partition import LEAST, Cut, best_cut
+from .pool import Bools
+from .table import Floats
+
+KEPT_COORDINATES = 256
+
+
+def discover(
+    texts: Sequence[str], *, skills: int | None = None, embedding: Embedding | None = None, keep_texts: bool = True
+) -> Handbook:
+    """A handbook of the skills that texts fall into: offline, without a model, the same for the same texts.
+
+    `skills` is how many at most; default: one for every 50 texts, from 2 to 48. Without `keep_texts` the handbook holds
+    no words of the texts, only where they lie.
+    """
+    embed = embedding or HashedEmbedding()
+    distinct = list(dict.fromkeys(texts))
+    vectors = embed(distinct)
+    wanted = skills or max(2, min(48, len(distinct) // 50))
+    _, labels = spherical_kmeans(vectors, wanted)
+    found: list[Skill] = []
+    for group in np.unique(labels):
+        inside: Bools = labels == group
+        skill_id = f"skill-{len(found) + 1:02d}"
+        found.append(_made(Skill(id=skill_id, provenance="discovered"), distinct, vectors, inside, keep_texts))
+    return Handbook(skills={skill.id: skill for skill in found}, embedding=embedding_name(embed))
+
+
+def split(
+    handbook: Handbook,
+    skill: str,
+    observations: Sequence[Observation],
+    *,
+    embedding: Embedding | None = None,
+    keep_texts: bool = False,
+    extra: Sequence[Cut] = (),
+) -> Handbook:
+    """The handbook with a skill split in two, if the agents differ within it; else the same handbook.
+
+    Only observations with a text count. The skill becomes the parent of its parts, whose evidence is counted anew; an
+    insight keeps the statistics.
+    """
+    embed = embedding or HashedEmbedding()
+    seen = [o for o in observations if o.text and skill in o.demand.skills]
+    if len(seen) < 4 * LEAST or any(s.parent == skill for s in handbook.skills.values()):
+        return handbook
+    texts = [o.text or "" for o in seen]
+    vectors = embed(texts)
+    found = best_cut(seen, vectors, extra)
+    if found is None:
+        return handbook
+    cut, gain = found
+    parts: list[Skill] = []
+    recounted: list[Observation] = []
+    for number, side in enumerate((cut.first(vectors), ~cut.first(vectors)), 1):
+        part = Skill(id=f"{skill}/{number}", parent=skill, mode=handbook.skills[skill].mode, provenance="split")
+        parts.append(_made(part, texts, vectors, side, keep_texts))
+        mine = [o for o, here in zip(seen, side.tolist(), strict=True) if here]
+        recounted += [Observation(o.agent, Demand(part.id), o.success, o.weight) for o in mine]
+    text = f"{skill} split by {cut.proposed_by}: log Bayes factor {gain:.1f} over {len(seen)} outcomes"
+    insight = Insight(mode=parts[0].mode, text=text, provenance="split")
+    return handbook.next(
+        text,
+        {
+            "skills": {**handbook.skills, **{part.id: part for part in parts}},
+            "profiles": _with_parts(handbook, parts, recounted),
+            "insights": {**handbook.insights, f"split {skill}": insight},
+        },
+    ).under(embedding_name(embed))
+
+
+def merge_alike(handbook: Handbook) -> Handbook:
+    """The handbook with skills merged that nobody tells apart: of one parent and mode, without parts of their own.
+
+    The skill that goes stays as a pointer, so what names it still works; its evidence is added to the other's.
+    """
+    parents = {s.parent for s in handbook.skills.values()}
+    while True:
+        live = [s for s in handbook.skills.values() if s.merged_into is None and s.id not in parents]
+        pairs = [
+            (separation(_counts(handbook, one.id), _counts(handbook, other.id)), one.id, other.id)
+            for one, other in combinations(sorted(live, key=lambda s: s.id), 2)
+            if one.parent == other.parent and one.mode == other.mode
+        ]
+        alike = min(pairs, default=None)
+        if alike is None or alike[0] >= -STRONG:
+            return handbook
+        handbook = _merged(handbook, alike[1], alike[2], alike[0])
+
+
+def restructure(
+    handbook: Handbook,
+    observations: Sequence[Observation],
+    *,
+    embedding: Embedding | None = None,
+    keep_texts: bool = False,
+) -> Handbook:
+    """Merge what nobody tells apart, then split where agents differ: for times when nothing runs."""
+    handbook = merge_alike(handbook)
+    for skill in sorted(handbook.skills):
+        if handbook.skills[skill].merged_into is None:
+            handbook = split(handbook, skill, observations, embedding=embedding, keep_texts=keep_texts)
+    return handbook
+
+
+def reassigned(handbook: Handbook, observations: Sequence[Observation], index: SkillIndex) -> list[Observation]:
+    """The observations with the demand that their texts have in a handbook; those without a text as they are."""
+    return [
+        Observation(o.agent, index.demand(o.text), o.success, o.weight, o.seconds, o.usd, o.tokens) if o.text else o
+        for o in observations
+    ]
+
+
+def learned_from(
+    handbook: Handbook, observations: Sequence[Observation], embedding: Embedding | None = None
+) -> Handbook:
+    """The handbook after recorded runs: each text's demand is inferred, then its outcome learned from."""
+    return learn(handbook, reassigned(handbook, observations, SkillIndex(handbook, embedding)))
+
+
+def _made(skill: Skill, texts: Sequence[str], vectors: Floats, inside: Bools, keep_texts: bool) -> Skill:
+    """A skill with the body that its texts give it."""
+    middle = unit_rows(vectors[inside].mean(axis=0, keepdims=True))[0]
+    largest = sorted(np.argsort(-np.abs(middle), kind="stable")[:KEPT_COORDINATES].tolist())
+    prototype = tuple((int(place), round(float(middle[place]), 6)) for place in largest if middle[place] != 0)
+    if not keep_texts:
+        return skill.model_copy(update={"prototype": prototype})
+    mine = [text for text, here in zip(texts, inside.tolist(), strict=True) if here]
+    rest = [text for text, here in zip(texts, inside.tolist(), strict=True) if not here]
+    words = telling_words(mine, rest)
+    body = {"indicators": words, "examples": typical_texts(mine, vectors[inside]), "name": " ".join(words[:3])}
+    return skill.model_copy(update={"prototype": prototype, **body})
+
+
+def _with_parts(handbook: Handbook, parts: Sequence[Skill], recounted: Sequence[Observation]) -> dict[str, Profile]:
+    scratch = learn(Handbook.of(part.model_copy(update={"parent": None}) for part in parts), recounted)
+    profiles = dict(handbook.profiles)
+    for agent, profile in scratch.profiles.items():
+        before = handbook.profile(agent)
+        profiles[agent] = before.model_copy(update={"skills": {**before.skills, **profile.skills}})
+    return profiles
+
+
+def _counts(handbook: Handbook, skill: str) -> dict[str, Evidence]:
+    return {agent: profile.skills[skill] for agent, profile in handbook.profiles.items() if skill in profile.skills}
+
+
+def _merged(handbook: Handbook, kept: str, gone: str, factor: float) -> Handbook:
+    profiles: dict[str, Profile] = {}
+    for agent, profile in handbook.profiles.items():
+        both = profile.evidence(kept).plus(profile.evidence(gone))
+        rest = {name: seen for name, seen in profile.skills.items() if name != gone}
+        profiles[agent] = profile.model_copy(update={"skills": {**rest, kept: both}}) if both.total else profile
+    one, other = handbook.skills[kept], handbook.skills[gone]
+    body = {
+        "indicators": tuple(dict.fromkeys((*one.indicators, *other.indicators))),
+        "examples": tuple(dict.fromkeys((*one.examples, *other.examples))),
+    }
+    skills = {
+        **handbook.skills,
+        kept: one.model_copy(update=body),
+        gone: other.model_copy(update={"merged_into": kept}),
+    }
+    text = f"{gone} merged into {kept}: log Bayes factor {-factor:.1f} for one skill"
+    insights = {**handbook.insights, f"merge {gone}": Insight(mode=one.mode, text=text, provenance="merged")}
+    return handbook.next(text, {"skills": skills, "profiles": profiles, "insights": insights})
