@@ -15,6 +15,7 @@ from orchestrator.policy import Retries
 
 _WINDOW: Final = 60.0
 """Seconds over which an earned share fades (by e), and the floor refills."""
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Bucket:
     def spent(self) -> Self:
         """With one token less: earned ones first."""
         earned = min(1.0, self.earned)
-        return replace(self, earned=self.earned - earned, floor=self.floor - (1.0 - earned))
+        return replace(self, earned=self.earned - earned, floor=max(0.0, self.floor - (1.0 - earned)))
 
 
 class HealingBudget:
@@ -69,7 +70,7 @@ class HealingBudget:
             now, floor = self._clock.monotonic(), float(self._retries.floor)
             self._overall = self._overall.refilled(now, floor)
             tool = self._tools[name] = self._tool(name).refilled(now, floor)
-            if self._overall.tokens < 1 or tool.tokens < 1:
+            if min(self._overall.tokens, tool.tokens) < 1 - _ROUNDING:
                 return False
             self._overall, self._tools[name] = self._overall.spent(), tool.spent()
             return True
