@@ -288,8 +288,8 @@ class Orchestrator:
     def from_project(cls, path: str | Path, **options: Any) -> Self:
         """Load a project folder: `tools/*.py`, `agents/*.py`, `policies/*.toml`. This runs the code in it.
 
-        `options` are those of `Orchestrator`; a policy's name is looked up in the project first.
-        Raises `DefinitionError` naming the file that is wrong.
+        `options` are those of `Orchestrator`; a policy's name is looked up in the project first. A function
+        `setup(orc)` in one of the files is called with the orchestrator. Raises `DefinitionError` naming file and line.
         """
         from .project import load_project
 
@@ -298,10 +298,7 @@ class Orchestrator:
         if isinstance(policy, str):
             policy = project.policy(policy)
         orchestrator = cls(project.tools, project.agents, policy=policy, **options)
-        for source, target, cost in project.transitions:
-            orchestrator.connect(source, target, cost)
-        for key, weights in project.demands.items():
-            orchestrator.require_skills(key, weights)
+        project.set_up(orchestrator)
         return orchestrator
 
     async def __aenter__(self) -> Self:

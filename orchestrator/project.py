@@ -1,0 +1,199 @@
+"""Project folders: `tools/*.py`, `agents/*.py` and `policies/*.toml`, loaded by path.
+
+A file is plain Python that imports `orchestrator` and installed packages. Every `Tool` and `Agent` at its top level is
+taken; a function `setup(orc)` in it is called with the orchestrator, for what is not a tool: `orc.connect(...)`,
+`orc.require_skills(...)`. Files whose names begin with `_` are left alone, and files cannot import each other: a
+project folder is no package, so it can never shadow one.
+
+Loading a project runs its code. Only a folder that the caller names is ever loaded.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from .agent import Agent
+from .errors import DefinitionError, nearest
+from .graph import ToolGraph
+from .policy import Policy
+from .tooling import Tool
+
+if TYPE_CHECKING:
+    from .api import Orchestrator
+
+FOLDERS: Final = ("tools", "agents")
+"""Where the Python files of a project lie."""
+
+Setup = Callable[["Orchestrator"], object]
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project folder holds."""
+
+    root: Path
+    tools: tuple[Tool, ...]
+    agents: tuple[Agent, ...]
+    sources: Mapping[str, Path]
+    """The file that each tool and agent is written in, by name."""
+    setups: tuple[tuple[Path, Setup], ...] = ()
+    """The `setup` functions, with their files."""
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of the project's own policies, sorted."""
+        return tuple(sorted(path.stem for path in (self.root / "policies").glob("*.toml")))
+
+    def policy(self, name: str | Path) -> Policy:
+        """The project's policy of that name, else the shipped one; a name ending in `.toml` is a path.
+
+        Raises `DefinitionError` naming file, line and field.
+        """
+        if Path(name).suffix == ".toml":
+            return Policy.read(Path(name))
+        own = self.root / "policies" / f"{name}.toml"
+        if own.parent.name == "policies" and own.is_file():
+            return Policy.read(own)
+        try:
+            return Policy.load(name)
+        except DefinitionError as error:
+            if str(name) in self.policies or not self.policies:
+                raise
+            hint = nearest(str(name), self.policies)
+            raise DefinitionError(f"{error} In {self.root}: {', '.join(self.policies)}.{hint}") from None
+
+    def set_up(self, orc: "Orchestrator") -> None:
+        """Call the project's `setup` functions. Raises `DefinitionError` naming file and line."""
+        for path, setup in self.setups:
+            try:
+                setup(orc)
+            except Exception as error:
+                raise _explained(path, error) from error
+
+
+def load_project(path: Path) -> Project:
+    """Load a project folder; this runs the code in it.
+
+    Raises:
+        DefinitionError: it is no project folder, or a file in it is wrong; the message names file and line.
+    """
+    if not path.is_dir():
+        raise DefinitionError(f"There is no folder {str(path)!r}. `orchestrator init {path}` makes a project there.")
+    if not any((path / folder).is_dir() for folder in FOLDERS):
+        raise DefinitionError(f"{str(path)!r} is no project: it has neither a folder tools/ nor a folder agents/.")
+    graph, found, sources = ToolGraph(), list[Tool](), dict[str, Path]()
+    setups: list[tuple[Path, Setup]] = []
+    seen: set[int] = set()
+    for file in _files(path):
+        module = _load(path, file)
+        for tool in _tools_of(module):
+            if id(tool) in seen:
+                continue
+            seen.add(id(tool))
+            _check(graph, tool, file, sources)
+            found.append(tool)
+        setup = vars(module).get("setup")
+        if callable(setup) and getattr(setup, "__module__", None) == module.__name__:
+            setups.append((file, setup))
+    return Project(
+        root=path,
+        tools=tuple(tool for tool in found if not isinstance(tool, Agent)),
+        agents=tuple(tool for tool in found if isinstance(tool, Agent)),
+        sources=sources,
+        setups=tuple(setups),
+    )
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder in FOLDERS:
+        for file in sorted((root / folder).glob("*.py")):
+            if file.is_file() and not file.name.startswith(("_", ".")):
+                yield file
+
+
+def module_name(root: Path, file: Path) -> str:
+    """The name under which a project's file is loaded: the same for the same path, and no import name of anybody."""
+    digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    stem = re.sub(r"\W", "_", file.stem)
+    return f"orchestrator_project_{digest}_{file.parent.name}_{stem}"
+
+
+def _load(root: Path, file: Path) -> ModuleType:
+    """Run one file as a module of its own. It is in `sys.modules` while it runs: forward references need that."""
+    name = module_name(root, file)
+    module = ModuleType(name)
+    module.__file__ = str(file.resolve())
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(file.read_bytes(), module.__file__, "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name)
+        if before is not None:
+            sys.modules[name] = before
+        raise _explained(file, error) from error
+    return module
+
+
+def _tools_of(module: ModuleType) -> Iterator[Tool]:
+    for value in list(vars(module).values()):
+        if isinstance(value, Tool):
+            yield value
+
+
+def _check(graph: ToolGraph, tool: Tool, file: Path, sources: dict[str, Path]) -> None:
+    """Put the tool into a graph of the project so far. Raises `DefinitionError` naming all files to blame."""
+    known = sources.get(tool.name)
+    if known is not None:
+        where = f"{known} and {file}" if known != file else f"{file}, twice"
+        raise DefinitionError(f"There are two tools of the name {tool.name!r}: in {where}. Rename one of them.")
+    try:
+        graph.add(tool)
+    except Exception as error:
+        named = re.findall(r"tool '([^']+)'", str(error)) if isinstance(error, DefinitionError) else []
+        others = [f"{name!r} is in {sources[name]}" for name in dict.fromkeys(named) if name in sources]
+        here = f"{tool.name!r} is in {file}"
+        raise DefinitionError(f"{_message(error)} ({'; '.join([*others, here])}.)") from error
+    sources[tool.name] = file
+
+
+def _explained(file: Path, error: BaseException) -> DefinitionError:
+    """What went wrong in a file, with the line."""
+    line = _line(file, error)
+    place = f"{file}:{line}" if line else str(file)
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        beside = (file.parent / f"{error.name.partition('.')[0]}.py").is_file()
+        hint = (
+            " Files of a project cannot import each other: put what they share into an installed package."
+            if beside
+            else " Is the package installed?"
+        )
+    return DefinitionError(f"{place}: {_message(error)}{hint}")
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.msg}."
+    text = " ".join(str(error).split())
+    if isinstance(error, DefinitionError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _line(file: Path, error: BaseException) -> int | None:
+    """The line of the file that the error came from."""
+    if isinstance(error, SyntaxError) and error.filename == str(file.resolve()):
+        return error.lineno
+    found: int | None = None
+    trace: Any = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file.resolve()):
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
