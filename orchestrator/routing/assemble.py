@@ -3,10 +3,9 @@
 from ..route import Route, Step
 from ..types import START
 from .commit import Task, order, waits
-from .compiled import BEGIN
 from .hyperpath import Plan, score
 from .instance import Instance
-from .situation import pico_of
+from .weights import pico_of
 
 
 def to_route(instance: Instance, plan: Plan, bound: int) -> Route:
@@ -44,10 +43,9 @@ def _steps(instance: Instance, plan: Plan) -> tuple[Step, ...]:
             for key in taken
         }
         sources[name] = {key: origin if free else step for key, (free, origin, step) in found.items() if free or step}
-        via = instance.via[a]
-        vias[name] = None if via is None else START if via == BEGIN else c.names[via]
-        if via is not None and via != BEGIN and via not in situation.passed:
-            led[name] = c.names[via]
+        vias[name] = via = c.source_of(instance.start[a])
+        if via is not None and via != START and c.tool[via] not in situation.passed:
+            led[name] = via
         picos[name] = pico_of(instance.cost[a])
         for k in c.gives[instance.tool[a]]:
             gives.setdefault(k, name)

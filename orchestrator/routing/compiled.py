@@ -7,7 +7,10 @@ BEGIN = -1
 
 
 class Compiled:
-    """Arrays over tools and keys, both numbered in the order of their names."""
+    """Arrays over tools and keys, both numbered in the order of their names.
+
+    A *start* is a way to start a tool: number `t` for tool `t` without transition, `len(nodes) + e` for transition `e`.
+    """
 
     def __init__(self, view: GraphView) -> None:
         self.view = view
@@ -26,10 +29,37 @@ class Compiled:
         for i, needed in enumerate(self.needs):
             for k in needed:
                 self.consumers[k].append(i)
-        self.into: list[list[tuple[int, float]]] = [[] for _ in self.nodes]
-        self.out: list[list[tuple[int, float]]] = [[] for _ in self.nodes]
-        self.entries: list[tuple[int, float]] = []
-        for t in view.transitions:
+        self._connect(view)
+        self.rootless = [i for i, needed in enumerate(self.needs) if not needed and not self.into[i]]
+        """Tools that nothing must precede."""
+        self.simple = not any(node.optional for node in self.nodes) and all(
+            len(needed) + bool(into) < 2 for needed, into in zip(self.needs, self.into, strict=True)
+        )
+        """Whether no tool waits for two things: then every plan is a path."""
+
+    def _connect(self, view: GraphView) -> None:
+        tools = len(self.nodes)
+        self.into: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        """For each tool (source, start)."""
+        self.out: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        """For each tool (target, start)."""
+        self.entries: list[tuple[int, int]] = []
+        """The same for `START`."""
+        self.transition_cost: list[float] = []
+        self.transition_source: list[str] = []
+        self.transition_target: list[int] = []
+        for e, t in enumerate(view.transitions, tools):
             target, source = self.tool[t.target], self.tool.get(t.source, BEGIN)
-            self.into[target].append((source, t.cost))
-            (self.entries if source == BEGIN else self.out[source]).append((target, t.cost))
+            self.into[target].append((source, e))
+            (self.entries if source == BEGIN else self.out[source]).append((target, e))
+            self.transition_cost.append(t.cost)
+            self.transition_source.append(t.source)
+            self.transition_target.append(target)
+
+    def source_of(self, start: int) -> str | None:
+        """The name of the tool (or `START`) that a start leads from; `None` for a start without transition."""
+        return None if start < len(self.nodes) else self.transition_source[start - len(self.nodes)]
+
+    def tool_of(self, start: int) -> int:
+        """The tool that a start starts."""
+        return start if start < len(self.nodes) else self.transition_target[start - len(self.nodes)]

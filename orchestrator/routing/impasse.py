@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from ..errors import nearest
 from ..pricing import transition_name
 from ..route import Blame, Impasse
-from ..types import START
-from .compiled import BEGIN
 from .exact import cheapest
 from .hyperpath import Plan, good_plan
 from .instance import Instance, build
-from .situation import SHIFT, Situation
+from .situation import Situation
+from .weights import NEVER, SHIFT
 
 
 def explain(situation: Situation, planned: Instance, states: int) -> Impasse:
@@ -44,43 +43,34 @@ def _hint(key: str, known: Sequence[str]) -> str:
 
 def _wish(situation: Situation, states: int) -> tuple[Instance, Plan | None]:
     """The plan that needs the fewest unusable parts to work again."""
-    wished = build(situation.restored(), lambda tool, source, _: (_broken(situation, tool, source) << SHIFT) + 1)
+    wished = build(situation.restored(), lambda start: (len(_broken(situation, start)) << SHIFT) + 1)
     if not wished.solvable:
         return wished, None
     best, _ = cheapest(wished, states, good_plan(wished))
     return wished, None if best is None else best[1]
 
 
-def _broken(situation: Situation, tool: int, source: int | None) -> int:
-    """How many unusable things stand in the way of this start."""
-    down = tool in situation.blocked or situation.price_alone(tool) is None
-    barred = source is not None and _barred(situation, tool, source)
-    return int(down) + int(barred)
-
-
-def _barred(situation: Situation, tool: int, source: int) -> bool:
-    return (source, tool) in situation.blocked_transitions or (
-        situation.price_alone(tool) is not None and situation.price_by(tool, source) is None
-    )
-
-
-def _blame(real: Situation, wished: Instance, plan: Plan) -> list[Blame]:
-    c, problem = real.compiled, real.problem
+def _broken(situation: Situation, start: int) -> list[Blame]:
+    """The unusable things that stand in the way of this start."""
+    c, problem = situation.compiled, situation.problem
+    source = c.source_of(start)
+    name = c.names[c.tool_of(start)]
+    transition = (source or "", name)
+    down = situation.weights.cost(c.tool_of(start), problem.facts) >= NEVER
     found: list[Blame] = []
-    for a in plan:
-        tool, via = wished.tool[a], wished.via[a]
-        name = c.names[tool]
-        if name in problem.unusable:
-            found.append(Blame(name, problem.unusable[name]))
-        elif real.price_alone(tool) is None:
-            found.append(Blame(name, "circuit open"))
-        if via is None:
-            continue
-        source = START if via == BEGIN else c.names[via]
-        if (source, name) in problem.unusable_transitions:
-            found.append(Blame(transition_name(source, name), problem.unusable_transitions[source, name]))
-        elif real.price_alone(tool) is not None and real.price_by(tool, via) is None:
-            found.append(Blame(transition_name(source, name), "circuit open"))
+    if name in problem.unusable:
+        found.append(Blame(name, problem.unusable[name]))
+    elif down:
+        found.append(Blame(name, "circuit open"))
+    if transition in problem.unusable_transitions:
+        found.append(Blame(transition_name(*transition), problem.unusable_transitions[transition]))
+    elif not down and situation.weights.cost(start, problem.facts) >= NEVER:
+        found.append(Blame(transition_name(*transition), "circuit open"))
+    return found
+
+
+def _blame(situation: Situation, wished: Instance, plan: Plan) -> list[Blame]:
+    found = [blame for a in plan for blame in _broken(situation, wished.start[a])]
     return sorted(found, key=lambda blame: blame.tool)
 
 

@@ -5,13 +5,15 @@ needs all of its propositions (AND); a proposition is had by any action that add
 that, in some order, derives the goal: a hyperpath.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .compiled import BEGIN
-from .situation import SHIFT, Situation
+from .situation import Situation
+from .weights import NEVER, SHIFT
 
-CostOf = Callable[[int, int | None, float], int | None]
+CostOf = Callable[[int], int]
+"""Start -> cost, `NEVER` for what cannot be."""
 
 
 @dataclass
@@ -24,7 +26,7 @@ class Instance:
     goal_mask: int
     """Completed effects that the free part of the goal rests on."""
     tool: list[int] = field(default_factory=list[int])
-    via: list[int | None] = field(default_factory=list[int | None])
+    start: list[int] = field(default_factory=list[int])
     cost: list[int] = field(default_factory=list[int])
     pre: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     adds: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
@@ -50,21 +52,29 @@ class Instance:
         return None if penalty is None else cost + (penalty << SHIFT)
 
 
-def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
-    """The actions that the goal may rest on and that can be reached from where the run stands."""
+def open_goal(situation: Situation) -> tuple[tuple[int, ...], int]:
+    """The goal's propositions that are not free, and the completed effects that the free ones rest on.
+
+    A key that no tool knows is -1.
+    """
     c, stakes = situation.compiled, situation.stakes
-    keys = len(c.keys)
     wanted: list[int] = []
     mask = 0
     for name in situation.problem.goal:
-        k = c.key.get(name)
+        k = c.key.get(name, -1)
         if name in situation.problem.at_hand:
             mask |= stakes.of_tool(situation.problem.at_hand[name])
-        elif k is not None and k in situation.free:
+        elif k in situation.free:
             mask |= stakes.of_tool(situation.origin[k])
         else:
-            wanted.append(-1 if k is None else k)
-    raw = Instance(situation, tuple(dict.fromkeys(wanted)), mask)
+            wanted.append(k)
+    return tuple(dict.fromkeys(wanted)), mask
+
+
+def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
+    """The actions that the goal may rest on and that can be reached from where the run stands."""
+    c, keys = situation.compiled, len(situation.compiled.keys)
+    raw = Instance(situation, *open_goal(situation))
     seen = set(raw.goal)
     stack = [p for p in raw.goal if p >= 0]
     done: set[int] = set()
@@ -74,46 +84,57 @@ def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
             if tool in done:
                 continue
             done.add(tool)
-            for action in _actions(situation, tool, cost_of or situation.cost):
-                _append(raw, action)
-                for need in action[3]:
+            for made in _actions(situation, tool, cost_of or situation.cost):
+                _append(raw, made)
+                for need in made[3]:
                     if need not in seen:
                         seen.add(need)
                         stack.append(need)
     return _reachable(raw)
 
 
-_Action = tuple[int, int | None, int, tuple[int, ...], tuple[int, ...], int]
+_Action = tuple[int, int, int, tuple[int, ...], tuple[int, ...], int]
+
+
+def action(situation: Situation, tool: int, source: int | None, start: int, cost: int) -> _Action:
+    """(tool, start, cost, needs that are not free, adds, completed effects that the free needs rest on)."""
+    c, stakes, keys = situation.compiled, situation.stakes, len(situation.compiled.keys)
+    pre = tuple([k for k in c.needs[tool] if k not in situation.free])
+    mask = 0
+    if stakes.names:
+        node = c.nodes[tool]
+        taken = [c.key[k] for k in (*node.needs, *node.optional)]
+        mask = stakes.of_tools(situation.origin[k] for k in taken if k in situation.free)
+        if source is not None and source in situation.passed:
+            mask |= stakes.of_tool(c.names[source])
+    if source is not None and source != BEGIN and source not in situation.passed:
+        pre += (keys + source,)
+    adds = (*[k for k in c.gives[tool] if k not in situation.free], keys + tool)
+    return tool, start, cost, pre, adds, mask
+
+
+def of_path(situation: Situation, starts: Sequence[tuple[int, int]]) -> tuple["Instance", tuple[int, ...]]:
+    """An instance that holds nothing but these (tool, start), and the plan that takes them all."""
+    c = situation.compiled
+    instance = Instance(situation, *open_goal(situation))
+    for tool, start in starts:
+        source = next((s for s, e in c.into[tool] if e == start), None)
+        _append(instance, action(situation, tool, source, start, situation.cost(start)))
+    return instance, tuple(range(len(starts)))
 
 
 def _actions(situation: Situation, tool: int, cost_of: CostOf) -> list[_Action]:
-    if tool in situation.started:
+    if tool in situation.shut:
         return []
-    c, stakes, keys = situation.compiled, situation.stakes, len(situation.compiled.keys)
-    needs = tuple(k for k in c.needs[tool] if k not in situation.free)
-    node = c.nodes[tool]
-    mask = stakes.of_tools(
-        situation.origin[c.key[k]] for k in (*node.needs, *node.optional) if c.key[k] in situation.free
-    )
-    adds = (*(k for k in c.gives[tool] if k not in situation.free), keys + tool)
-    found: list[_Action] = []
-    for source, transition_cost in c.into[tool] or ((None, 0.0),):
-        cost = cost_of(tool, source, transition_cost)
-        if cost is None:
-            continue
-        if source is None or source == BEGIN:
-            found.append((tool, source, cost, needs, adds, mask))
-        elif source in situation.passed:
-            found.append((tool, source, cost, needs, adds, mask | stakes.of_tool(c.names[source])))
-        else:
-            found.append((tool, source, cost, (*needs, keys + source), adds, mask))
-    return found
+    sources: Iterable[tuple[int | None, int]] = situation.compiled.into[tool] or ((None, tool),)
+    costs = [(source, start, cost_of(start)) for source, start in sources]
+    return [action(situation, tool, source, start, cost) for source, start, cost in costs if cost < NEVER]
 
 
-def _append(instance: Instance, action: _Action) -> None:
-    tool, via, cost, pre, adds, mask = action
+def _append(instance: Instance, made: _Action) -> None:
+    tool, start, cost, pre, adds, mask = made
     instance.tool.append(tool)
-    instance.via.append(via)
+    instance.start.append(start)
     instance.cost.append(cost)
     instance.pre.append(pre)
     instance.adds.append(adds)
@@ -140,12 +161,12 @@ def _reachable(raw: Instance) -> Instance:
                     missing[b] -= 1
                     if missing[b] == 0:
                         ready.append(b)
-    startable.sort(key=lambda a: (raw.tool[a], BEGIN if raw.via[a] is None else raw.via[a]))
+    startable.sort(key=lambda a: (raw.tool[a], raw.start[a]))
     instance = Instance(raw.situation, raw.goal, raw.goal_mask)
     needed = {p for a in startable for p in raw.pre[a]}.union(raw.goal)
     for a in startable:
         adds = tuple(p for p in raw.adds[a] if p in needed)
-        _append(instance, (raw.tool[a], raw.via[a], raw.cost[a], raw.pre[a], adds, raw.mask[a]))
+        _append(instance, (raw.tool[a], raw.start[a], raw.cost[a], raw.pre[a], adds, raw.mask[a]))
         number = len(instance.tool) - 1
         for p in adds:
             instance.adders.setdefault(p, []).append(number)

@@ -15,8 +15,14 @@ from .compiled import Compiled
 from .exact import cheapest
 from .hyperpath import derive, good_plan
 from .impasse import explain
-from .instance import Instance, build
+from .instance import Instance, build, of_path, open_goal
+from .paths import Path, shortest
+from .rooted import Rooted
 from .situation import Situation
+from .weights import NEVER, Prices, Weights
+
+KEEP_REVISIONS = 4
+KEEP_GOALS = 32
 
 
 class Planner:
@@ -30,12 +36,12 @@ class Planner:
         self._prices = prices
         self._policy = policy
         self._lock = Lock()
-        self._compiled: dict[int, Compiled] = {}
+        self._grounds: dict[int, _Ground] = {}
 
     def plan(self, problem: Problem, view: GraphView | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
         with self._lock:
-            return _plan(Situation(self._compile(view or self._graph.view()), self._prices, problem), self._policy)
+            return self._ground(view or self._graph.view()).plan(problem, self._policy)
 
     def plan_recorded(
         self,
@@ -48,19 +54,43 @@ class Planner:
         """Plan again from records: a view's JSON, and the facts that prices were made of (`PriceTable.record`)."""
         revision = GraphView.from_json(view)
         prices = PriceTable(revision, policy, pricing, Recorded(facts))
-        return _plan(Situation(Compiled(revision), prices, problem), policy)
+        return _Ground(revision, prices).plan(problem, policy)
 
-    def _compile(self, view: GraphView) -> Compiled:
-        known = self._compiled.get(id(view))
-        if known is None:
-            known = Compiled(view)
-            while len(self._compiled) >= 4:
-                del self._compiled[next(iter(self._compiled))]
-            self._compiled[id(view)] = known
+    def _ground(self, view: GraphView) -> "_Ground":
+        known = self._grounds.pop(id(view), None) or _Ground(view, self._prices)
+        while len(self._grounds) >= KEEP_REVISIONS:
+            del self._grounds[next(iter(self._grounds))]
+        self._grounds[id(view)] = known
         return known
 
 
-def _plan(situation: Situation, policy: Policy) -> Route:
+class _Ground:
+    """One revision made ready for planning, with what was learned about the goals asked for."""
+
+    def __init__(self, view: GraphView, prices: Prices) -> None:
+        self.weights = Weights(Compiled(view), prices)
+        self.roots: dict[int, Rooted] = {}
+
+    def plan(self, problem: Problem, policy: Policy) -> Route:
+        self.weights.sync()
+        situation = Situation(self.weights, problem)
+        goal, mask = open_goal(situation)
+        path = Path()
+        if len(goal) == 1 and goal[0] >= 0 and (situation.compiled.simple or not situation.stakes.names):
+            path = shortest(self._root(goal[0]), situation, mask)
+            if path.cost < min(path.joined, NEVER):
+                return to_route(*of_path(situation, path.starts), path.cost)
+        return _plan_joins(situation, policy, path)
+
+    def _root(self, goal: int) -> Rooted:
+        known = self.roots.pop(goal, None) or Rooted(self.weights, goal)
+        while len(self.roots) >= KEEP_GOALS:
+            del self.roots[next(iter(self.roots))]
+        self.roots[goal] = known
+        return known
+
+
+def _plan_joins(situation: Situation, policy: Policy, path: Path) -> Route:
     instance = build(situation)
     best = good_plan(instance) if instance.solvable else None
     proven = False
