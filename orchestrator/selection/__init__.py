@@ -1,28 +1,42 @@
 """Choosing agents by skill: demand, competence, the handbook, the selector, and how they learn."""
 
 from .competence import Estimate, competence
+from .consensus import Consensus, Verdict
 from .constraints import Constraints, dialled
 from .demand import NEUTRAL, Demand
+from .drift import DriftSignal
+from .embedding import Embedding, HashedEmbedding
 from .evidence import Evidence, Profile, Stats
 from .handbook import Handbook, Insight, Skill
+from .inference import SkillIndex
 from .learning import Observation
+from .panel import Panel
 from .result import Scored, Selection
 from .revision import Change, Revision
 from .selector import Selector, SelectorOptions
+from .sigma import Agreement, Mode, agreement
+from .structure import discover, learned_from, merge_alike, restructure, split
 from .turn import Exploration, Onboarding, Turn
 
 __all__ = [
     "NEUTRAL",
+    "Agreement",
     "Change",
+    "Consensus",
     "Constraints",
     "Demand",
+    "DriftSignal",
+    "Embedding",
     "Estimate",
     "Evidence",
     "Exploration",
     "Handbook",
+    "HashedEmbedding",
     "Insight",
+    "Mode",
     "Observation",
     "Onboarding",
+    "Panel",
     "Profile",
     "Revision",
     "Scored",
@@ -30,8 +44,16 @@ __all__ = [
     "Selector",
     "SelectorOptions",
     "Skill",
+    "SkillIndex",
     "Stats",
     "Turn",
+    "Verdict",
+    "agreement",
     "competence",
     "dialled",
+    "discover",
+    "learned_from",
+    "merge_alike",
+    "restructure",
+    "split",
 ]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +12,20 @@ from typing_extensions import Unpack
 from orchestrator.agent import Agent
 from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.policy import Policy
-from orchestrator.pricing import PICO, PriceFacts, Pricing
+from orchestrator.pricing import PriceFacts, Pricing
 
 from .competence import Estimate, competence
 from .constraints import Constraints, dialled
 from .demand import Demand
+from .drift import DriftSignal
+from .embedding import Embedding
 from .handbook import Handbook
-from .learning import Observation, Spent, learn
-from .pool import BaseFacts, Bools, Costs, Pool, parts_of
-from .result import Scored, Selection
+from .inference import SkillIndex
+from .learner import Learner
+from .learning import Observation, Spent
+from .pool import BaseFacts, Bools, Costs, Pool
+from .result import Selection
+from .seen import Seen, nobody
 from .table import Floats
 from .turn import Exploration, Onboarding, Turn, Turns
 
@@ -40,6 +44,8 @@ class SelectorOptions:
     exploration: Exploration | None = None
     """`None`: always the best estimate."""
     onboarding: Onboarding = field(default_factory=Onboarding)
+    embedding: Embedding | None = None
+    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
     base: BaseFacts | None = None
     """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
 
@@ -64,7 +70,8 @@ class Selector:
         self._agents: dict[str, Agent] = {}
         self._pool: Pool | None = None
         self._turns = Turns(self.options.onboarding.share)
-        self._pending: deque[Observation] = deque()
+        self._index: SkillIndex | None = None
+        self._learner = Learner()
         self._lock = threading.Lock()
         for agent in agents:
             self.add(agent)
@@ -133,9 +140,9 @@ class Selector:
         prices = np.where(eligible, pool.prices(costs, counted, policy, self.options.pricing), np.inf)
         row = int(np.argmin(prices)) if len(prices) else -1
         if row < 0 or not np.isfinite(prices[row]):
-            raise InputError(_nobody(pool, refusals))
+            raise InputError(nobody(pool, refusals))
         ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
-        seen = _Seen(pool, costs, wanted, policy, counted, prices, bounded, refusals, self._handbook)
+        seen = Seen(pool, costs, wanted, policy, counted, prices, bounded, refusals, self._handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
 
     def facts(self, agent: Agent, demand: Demanded, base: PriceFacts, turn: Turn | None = None) -> PriceFacts:
@@ -157,6 +164,15 @@ class Selector:
             counted = float(self._counted(pool, wanted, turn, rivals)[0][pool.table.rows[agent.name]])
         return dataclasses.replace(base, money=money, competence=min(1.0, max(0.0, counted)))
 
+    def demand(self, text: str | None, declared: Demanded = None) -> Demand:
+        """What a step demands: what it declares, with skills that were split told apart by its text; where it declares
+        nothing, what its text is about; neutral where nothing is known."""
+        wanted = self._handbook.resolved(Demand.of(declared))
+        if text is None or not self._handbook.skills:
+            return wanted
+        index = self._current_index()
+        return index.demand(text) if wanted.neutral else index.refined(wanted, text)
+
     def learn(
         self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
     ) -> None:
@@ -170,24 +186,37 @@ class Selector:
 
     def observe(self, observation: Observation) -> None:
         """Note an outcome, to be learned from by `apply_pending`."""
-        self._pending.append(observation)
+        self._learner.note(observation)
 
     def apply_pending(self) -> int:
-        """Learn from what was noted since the last time; returns how many outcomes that were."""
+        """Learn from what was noted since the last time; returns how many outcomes that were.
+
+        An agent that has drifted is believed less from then on; `signals` tells of it.
+        """
         with self._lock:
-            batch: list[Observation] = []
-            while self._pending:
-                batch.append(self._pending.popleft())
-            if not batch:
-                return 0
-            self._handbook = learn(self._handbook, batch, self._agents)
-            if self._pool is not None:
-                if set(self._handbook.skills) - set(self._pool.table.skills):
-                    self._pool = None
-                else:
-                    seen = sorted({observation.agent for observation in batch} & set(self._agents))
-                    self._pool.refresh(seen, self._handbook)
-            return len(batch)
+            learned = self._learner.learn(self._handbook, self._agents, self.options.onboarding.evidence)
+            if learned.outcomes:
+                self._handbook = learned.handbook
+                self._refresh(learned.agents)
+            return learned.outcomes
+
+    def signals(self) -> tuple[DriftSignal, ...]:
+        """Drift found since the last time this was asked."""
+        return self._learner.signals()
+
+    def _refresh(self, agents: frozenset[str]) -> None:
+        """Take in what the handbook now says of some agents."""
+        if self._pool is None:
+            return
+        if set(self._handbook.skills) - set(self._pool.table.skills):
+            self._pool = None
+        else:
+            self._pool.refresh(sorted(agents & set(self._agents)), self._handbook)
+
+    def _current_index(self) -> SkillIndex:
+        if self._index is None or self._index.handbook.skills is not self._handbook.skills:
+            self._index = SkillIndex(self._handbook, self.options.embedding)
+        return self._index
 
     def _current_pool(self) -> Pool:
         pool = self._pool
@@ -244,52 +273,3 @@ class Selector:
         if not new.any() or not (rivals & ~unproven).any():
             return counted, np.zeros_like(new)
         return np.where(new, 1.0 if turn.probe else 0.0, counted), new
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a choice saw, kept to explain it."""
-
-    pool: Pool
-    costs: Costs
-    demand: Demand
-    policy: Policy
-    counted: Floats
-    prices: Floats
-    bounded: Bools
-    refusals: Mapping[int, str]
-    handbook: Handbook
-
-    def candidates(self) -> tuple[Scored, ...]:
-        """Every agent as it was seen, cheapest first, then those left out."""
-        scored = [self._scored(row) for row in range(len(self.prices))]
-        return tuple(sorted(scored, key=lambda s: (s.price is None, s.price or 0.0, s.name)))
-
-    def _scored(self, row: int) -> Scored:
-        agent = self.pool.agents[row]
-        facts = self.costs.facts(agent.name, row, float(self.counted[row]))
-        price = float(self.prices[row]) / PICO if np.isfinite(self.prices[row]) else None
-        reason = self.refusals.get(row, "" if price is not None else "cannot be used now")
-        if not reason and self.bounded[row]:
-            reason = f"a newcomer, counted at competence {facts.competence:g}"
-        estimate = competence(agent.name, agent.skills, self.demand, self.handbook)
-        return Scored(agent.name, price, estimate, facts, parts_of(facts, self.policy), reason)
-
-    def reason(self, row: int) -> str:
-        """Why this one, in a line."""
-        text = f"least price {self.prices[row] / PICO:.6g} USD for {self.demand}"
-        if self.bounded[row]:
-            text += "; a newcomer on trial"
-        others = self.prices.copy()
-        others[row] = np.inf
-        second = int(np.argmin(others))
-        if np.isfinite(others[second]):
-            text += f"; next {self.pool.names[second]} at {others[second] / PICO:.6g} USD"
-        return text
-
-
-def _nobody(pool: Pool, refusals: Mapping[int, str]) -> str:
-    if not pool.agents:
-        return "There is no agent to choose. Add one."
-    why = [f"{pool.names[row]} ({refusals.get(row, 'cannot be used now')})" for row in range(len(pool.agents))]
-    return f"No agent may be chosen: {', '.join(why[:10])}."

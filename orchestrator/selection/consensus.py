@@ -1,0 +1,171 @@
+"""`Consensus`: as many agents as the disagreement of a few cheap probes says a step is worth."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.agent import Agent, AgentOptions
+from orchestrator.context import RunContext
+from orchestrator.errors import DefinitionError, InvalidOutput
+
+from .sigma import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
+from .subcall import Answer, answer_of
+
+Judge = Callable[..., Any]
+"""`judge(answers, inputs)`: the output that it holds to be best of a list; may be async. Or an `Agent` that needs the
+key `answers`, and may need any of the inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a consensus was found: what ACAR calls a decision record."""
+
+    mode: Mode
+    sigma: float
+    probes: tuple[Answer, ...]
+    answers: tuple[Answer, ...]
+    """Of the agents that were asked after the probes."""
+    winner: str
+    """Whose output it is; `agreement` for one that several gave."""
+    decided_by: str
+    """`agreement`, `majority`, `judge` or `order`."""
+    usd: float
+    output: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data without the answers themselves, for records."""
+        return {
+            "mode": str(self.mode),
+            "sigma": self.sigma,
+            "agents": [a.agent for a in (*self.probes, *self.answers)],
+            "errors": [a.error for a in (*self.probes, *self.answers) if a.error],
+            "winner": self.winner,
+            "decided_by": self.decided_by,
+            "usd": self.usd,
+        }
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What makes an agent of several: `Agent(Consensus(cheap, [a, b, c]), name="panel")`.
+
+    The `probe` answers `n` times. With σ = (distinct - 1) / (n - 1): at σ = 0 their common answer stands, at σ = 1 all
+    `agents` are asked, in between the first two. The majority of their answers wins; where there is none, the `judge`
+    decides; without a judge the probes tip the scales, or the order of the agents. What each call costs is charged.
+    Answers that agree may still be wrong: give the agent an `ensure`; asked again with its error, all agents work.
+    """
+
+    probe: Agent
+    agents: Sequence[Agent]
+    n: int = 3
+    extract: Extract = plain_answer
+    equivalent: Equivalent = same
+    judge: Judge | None = None
+    on_verdict: Callable[[Verdict], None] | None = field(default=None, compare=False)
+    """Told of each verdict, for records."""
+
+    def __post_init__(self) -> None:
+        if self.n < 2:
+            raise DefinitionError(f"A consensus takes at least two probes to tell agreement, not {self.n}.")
+        if len(self.agents) < 2:
+            raise DefinitionError("A consensus has at least two agents besides its probe.")
+        for agent in self.agents:
+            if tuple(agent.gives) != tuple(self.probe.gives):
+                raise DefinitionError(f"Agent {agent.name!r} gives {list(agent.gives)!r}, the probe does not.")
+        if isinstance(self.judge, Agent) and "answers" not in self.judge.needs.values():
+            raise DefinitionError(f"The judge {self.judge.name!r} must need the key 'answers'.")
+
+    def as_agent(self, options: AgentOptions) -> "tuple[Consensus, AgentOptions]":
+        """The agent's options, with the needs and gives of its members and what it is expected to cost."""
+        return self, {**member_options((self.probe, *self.agents), self._cost), **options}
+
+    async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
+        """Find the output; `inputs` are by key. Raises `InvalidOutput` when nobody gave one."""
+        verdict = await self.verdict(ctx, inputs, feedback)
+        ctx.usage[f"mode_{verdict.mode}"] += 1
+        if self.on_verdict is not None:
+            self.on_verdict(verdict)
+        return verdict.output
+
+    async def verdict(self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None) -> Verdict:
+        """Probe, see how much the answers differ, ask as many agents as that is worth."""
+        probes = await self._ask([self.probe] * self.n, ctx, inputs, "probe", feedback)
+        ctx.usage["probes"] += self.n
+        found = [probe for probe in probes if probe.error is None]
+        agreed = self._agreement(found)
+        mode = Mode.ALL if feedback is not None or len(found) < 2 else agreed.mode
+        if mode is Mode.ONE:
+            spent = sum(probe.usd for probe in probes)
+            output = found[0].output
+            return Verdict(mode, 0.0, tuple(probes), (), "agreement", "agreement", spent, output)
+        asked = list(self.agents[:2]) if mode is Mode.TWO else list(self.agents)
+        answers = await self._ask(asked, ctx, inputs, "agent", feedback)
+        winner, decided_by = self._elect([a for a in answers if a.error is None], found)
+        if decided_by == "order" and self.judge is not None and len(answers) > 1:
+            winner, decided_by = await self._judged(ctx, answers, inputs), "judge"
+        spent = sum(answer.usd for answer in (*probes, *answers)) + (winner.usd if decided_by == "judge" else 0.0)
+        return Verdict(
+            mode, agreed.sigma, tuple(probes), tuple(answers), winner.agent, decided_by, spent, winner.output
+        )
+
+    async def _ask(
+        self, agents: Sequence[Agent], ctx: RunContext[Any], inputs: Mapping[str, Any], part: str, feedback: str | None
+    ) -> list[Answer]:
+        calls = [answer_of(agent, ctx, inputs, f"{part}{n}", feedback) for n, agent in enumerate(agents)]
+        return list(await asyncio.gather(*calls))
+
+    def _agreement(self, answers: Sequence[Answer]) -> Agreement:
+        return agreement([self.extract(answer.output) for answer in answers], self.equivalent)
+
+    def _elect(self, answers: Sequence[Answer], probes: Sequence[Answer]) -> tuple[Answer, str]:
+        """The majority of the agents; where there is none, with the probes; else the first in order."""
+        if not answers:
+            if not probes:
+                raise InvalidOutput("No agent of the consensus gave an answer.")
+            return probes[self._agreement(probes).groups[0][0]], "order"
+        majority = self._agreement(answers).majority
+        if majority is not None:
+            return answers[majority], "majority"
+        with_probes = None if self.judge is not None else self._agreement([*answers, *probes]).majority
+        if with_probes is not None and with_probes < len(answers):
+            return answers[with_probes], "majority"
+        return answers[0], "order"
+
+    async def _judged(self, ctx: RunContext[Any], answers: Sequence[Answer], inputs: Mapping[str, Any]) -> Answer:
+        """What the judge holds to be best. Raises `InvalidOutput` when it fails."""
+        outputs = [answer.output for answer in answers if answer.error is None]
+        if isinstance(self.judge, Agent):
+            answer = await answer_of(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
+            if answer.error is not None:
+                raise InvalidOutput(f"The judge failed: {answer.error}")
+            return answer
+        verdict = self.judge(outputs, inputs) if self.judge is not None else None
+        return Answer("judge", await verdict if inspect.isawaitable(verdict) else verdict)
+
+    def _cost(self, usage: Mapping[str, float]) -> float:
+        """Before a call: the probes and half of the agents. After it: nothing, since every call was charged."""
+        if usage.get("probes"):
+            return 0.0
+        return self.n * self.probe.planned_cost() + 0.5 * sum(agent.planned_cost() for agent in self.agents)
+
+
+def member_options(members: Sequence[Agent], cost: Callable[[Mapping[str, float]], float]) -> AgentOptions:
+    """The options of an agent that is made of others: their needs and gives, the strictest of where data goes."""
+    first = members[0]
+    needs = {key: key for member in members for key in member.needs.values()}
+    skills: dict[str, float] = {}
+    for member in members:
+        for skill, declared in member.skills.items():
+            skills[skill] = max(declared, skills.get(skill, 0.0))
+    return {
+        "needs": needs,
+        "gives": dict(first.gives),
+        "cost": cost,
+        "latency": max(member.latency for member in members),
+        "skills": skills,
+        "data_leaves": any(member.data_leaves for member in members),
+        "trust": first.trust if len({member.trust for member in members}) == 1 else "mixed",
+        "description": f"A consensus of {', '.join(dict.fromkeys(member.name for member in members))}.",
+    }

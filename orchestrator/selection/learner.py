@@ -1,0 +1,62 @@
+"""What waits to be learned from, and what learning finds out on the way."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.agent import Agent
+
+from .competence import competence
+from .drift import DriftMonitor, DriftSignal
+from .handbook import Handbook
+from .learning import Observation, forget, learn
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a batch of outcomes led to."""
+
+    handbook: Handbook
+    agents: frozenset[str]
+    """Those whose record changed."""
+    outcomes: int
+
+
+class Learner:
+    """Takes outcomes in at once, and learns from them when asked to."""
+
+    def __init__(self) -> None:
+        self._pending: deque[Observation] = deque()
+        self._signals: deque[DriftSignal] = deque(maxlen=1000)
+        self._drift = DriftMonitor()
+
+    def note(self, observation: Observation) -> None:
+        """Keep an outcome until it is learned from; from any thread."""
+        self._pending.append(observation)
+
+    def learn(self, handbook: Handbook, agents: Mapping[str, Agent], evidence: float) -> Learned:
+        """The handbook after everything that waits; the record of an agent that has drifted is believed less."""
+        batch: list[Observation] = []
+        while self._pending:
+            batch.append(self._pending.popleft())
+        drifted: set[str] = set()
+        for seen in batch:
+            drifted |= self._watch(seen, handbook, agents.get(seen.agent), evidence)
+        handbook = learn(handbook, batch, agents)
+        for agent in sorted(drifted):
+            handbook = forget(handbook, agent)
+        return Learned(handbook, frozenset(seen.agent for seen in batch), len(batch))
+
+    def signals(self) -> tuple[DriftSignal, ...]:
+        """Drift found since the last time this was asked."""
+        found: list[DriftSignal] = []
+        while self._signals:
+            found.append(self._signals.popleft())
+        return tuple(found)
+
+    def _watch(self, seen: Observation, handbook: Handbook, agent: Agent | None, evidence: float) -> set[str]:
+        """The agent of an outcome, when its outcomes have drifted; every signal is kept for `signals`."""
+        known = competence(seen.agent, agent.skills if agent else {}, seen.demand, handbook)
+        found = self._drift.observe(seen, known.mean if known.evidence >= evidence else None)
+        self._signals.extend(found)
+        return {signal.agent for signal in found if signal.metric == "outcome"}

@@ -1,0 +1,107 @@
+"""Calling an agent from within another: usage of its own, costs charged to the outer call, output checked."""
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.agent import Agent
+from orchestrator.context import RunContext
+from orchestrator.errors import InvalidOutput
+from orchestrator.schema import validate
+
+if TYPE_CHECKING:
+    from orchestrator.goal import Goal
+    from orchestrator.outcome import Outcome
+
+
+class SubContext(RunContext[Any]):
+    """The context of a call within a call: usage is counted apart, everything else is the outer call's."""
+
+    def __init__(self, outer: RunContext[Any], agent: str, part: str) -> None:
+        self._outer = outer
+        self._part = part
+        self.deps = outer.deps
+        self.run_id = outer.run_id
+        self.tool = agent
+        self.attempt = outer.attempt
+        self.idempotency_key = f"{outer.idempotency_key}-{part}"
+        self.usage: Counter[str] = Counter()
+        self.charged = 0.0
+
+    async def reach(
+        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> "Outcome[Any]":
+        """Run a child goal of the outer call, under a key of its own."""
+        return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}")
+
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person, as the outer call."""
+        return await self._outer.wait(question, type)
+
+    def report(self, progress: Any) -> None:
+        """Stream progress, as the outer call."""
+        self._outer.report(progress)
+
+    def charge(self, usd: float) -> None:
+        """Charge the outer call."""
+        self._outer.charge(usd)
+        self.charged += usd
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one agent answered within a call."""
+
+    agent: str
+    output: Any = None
+    error: str | None = None
+    """Why there is no output; `None` when there is."""
+    usd: float = 0.0
+
+
+async def answer_of(
+    agent: Agent, ctx: RunContext[Any], inputs: Mapping[str, Any], part: str, feedback: str | None = None
+) -> Answer:
+    """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
+
+    `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage.
+    """
+    inner = SubContext(ctx, agent.name, part)
+    output, error = None, None
+    try:
+        output = await _checked(agent, inner, inputs, feedback)
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    usd = agent.cost(inner.usage) if callable(agent.cost) else agent.cost
+    ctx.charge(usd)
+    ctx.usage.update(inner.usage)
+    return Answer(agent.name, output, error, usd + inner.charged)
+
+
+async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], feedback: str | None) -> Any:
+    """The output, validated by the agent's types and its `ensure`."""
+    slots = {**agent.needs, **agent.optional}
+    args, kwargs = agent.bind({parameter: inputs[key] for parameter, key in slots.items() if key in inputs})
+    if agent.signature and agent.signature.context:
+        kwargs[agent.signature.context] = inner
+    if agent.accepts_feedback and feedback is not None:
+        kwargs[agent.accepts_feedback] = feedback
+    result: Any = (
+        agent.call(*args, **kwargs) if agent.is_async else await asyncio.to_thread(agent.call, *args, **kwargs)
+    )
+    if inspect.isawaitable(result):
+        result = await (asyncio.wait_for(result, agent.timeout) if agent.timeout else result)
+    output = _typed(agent, result)
+    if agent.ensure is not None and agent.ensure(output) is False:
+        raise InvalidOutput(f"the check of {agent.name} rejected its output")
+    return output
+
+
+def _typed(agent: Agent, result: Any) -> Any:
+    if len(agent.gives) == 1:
+        key, annotation = next(iter(agent.gives.items()))
+        return validate(key, annotation, result)
+    return {key: validate(key, annotation, result[key]) for key, annotation in agent.gives.items()}
