@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.failure_rules import status_of
+
 from .prompt import TOOL_DESCRIPTION, TOOL_NAME
 from .reading import RawAnswer
 
@@ -66,24 +68,6 @@ def tokens(message: "AIMessage") -> tuple[int, int]:
     """Input and output tokens; 0 where the server did not say."""
     usage: Mapping[str, Any] = message.usage_metadata or {}
     return int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
-
-
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status in an error of a model's client."""
-    for holder in (error, getattr(error, "response", None)):
-        status = getattr(holder, "status_code", None)
-        if isinstance(status, int):
-            return status
-    return None
-
-
-def retry_after(error: BaseException) -> float | None:
-    """Seconds that a server asked to wait (RFC 9110, section 10.2.3); dates are not read."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def turned_down(error: BaseException, mode: Mode) -> bool:

@@ -1,19 +1,24 @@
 """`AskModel`: the rung that asks a chat model to choose from a numbered list."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.chat_agent import load_model, model_name
+from orchestrator.chat_agent import load_model
+from orchestrator.clock import Clock
 from orchestrator.errors import DefinitionError
+from orchestrator.failure_rules import status_of
+from orchestrator.failures import retry_after_of
+from orchestrator.redaction import message_of
 from orchestrator.route import Impasse
 
 from .admissibility import MODEL_RIGHTS, check, longest_wait
-from .chat import Mode, ask, best_mode, raw_answer, retry_after, status_of, tokens, turned_down
+from .chat import Mode, ask, best_mode, raw_answer, tokens, turned_down
 from .cleaning import clean
 from .ladder import Asked, Means, Refusal, Reply
 from .options import Option, options_for
+from .pool import ModelPool
 from .prompt import SYSTEM, answer_schema, describe, repair, shown_options
 from .reading import Malformed, RawAnswer, read
 from .resolution import Resolution
@@ -31,10 +36,11 @@ class AskModel:
     """Asks a chat model to choose one of the admissible resolutions: closed by construction.
 
     `models` is a LangChain chat model, a string for `init_chat_model` such as `"openai:gpt-5-mini"`, or several, best
-    first: the next is asked when one fails. One call per impasse; a second one only repairs an answer that could not
-    be used. `timeout` is in seconds for all of it; `max_wait` is the longest wait that the model may choose, in
-    seconds; `contents` are the keys whose values it may see (`True` for all), by default none; `instructions` guide
-    its choice; `usd_per_million` says what a million input and output tokens cost, by the model's name.
+    first: the next is asked when one fails, and first of all where it is much cheaper or the other is ill. One
+    call per impasse; a second one only repairs an answer that could not be used. `timeout` is in seconds for all of
+    it; `max_wait` is the longest wait that the model may choose, in seconds; `contents` are the keys whose values it
+    may see (`True` for all), by default none; `instructions` guide its choice; `usd_per_million` says what a million
+    input and output tokens cost, by the model's name.
 
     Raises `DefinitionError` for what is no chat model.
     """
@@ -60,6 +66,7 @@ class AskModel:
         self.usd_per_million = dict(usd_per_million or {})
         self.name = name
         self._modes: dict[int, Mode] = {}
+        self._pool: ModelPool | None = None
 
     async def __call__(self, impasse: Impasse) -> Resolution | None:
         """The model's choice; `None` when it gave none that can be used."""
@@ -71,7 +78,9 @@ class AskModel:
         options = shown_options(options_for(impasse, self.rights))
         if not options:  # a person must look
             return Reply(None, Asked(self.name))
-        talk = _Talk(means, impasse, options, _time(self.timeout, means))
+        if self.usd_per_million and impasse.budget_left.get("usd", 1.0) <= 0:
+            return Reply(None, Asked(self.name, problems=("no money is left to ask a model with",)))
+        talk = _Talk(means, impasse, options, self._pooled(means.clock), _time(self.timeout, means))
         user = describe(impasse, options, self.instructions, self._shown(means.contents))
         place, message = await self._first(talk, user)
         made: Resolution | None = None
@@ -85,7 +94,7 @@ class AskModel:
         """The first model that answers; when all fail, the one that failed for a moment is asked once more."""
         talk.calls = 1
         later: list[tuple[float, int]] = []
-        for place in range(len(self.models)):
+        for place in talk.pool.order():
             message, again = await self._request(talk, place, user)
             if message is not None:
                 return place, message
@@ -104,42 +113,51 @@ class AskModel:
 
     async def _request(self, talk: "_Talk", place: int, user: str) -> "tuple[AIMessage | None, float | None]":
         """One model's answer; or `None`, and in how many seconds it is worth asking again, if it is."""
-        named = self.models[place]
-        talk.model = named if isinstance(named, str) else model_name(named)
-        error: Exception | None = None
+        talk.model = talk.pool.name(place)
         try:
-            model = load_model(named)
-            mode = self._modes.get(place) or best_mode(model)
-            while True:
-                try:
-                    message = await self._send(talk, model, user, mode)
-                    self._modes[place] = mode
-                    return message, None
-                except Exception as problem:
-                    if not turned_down(problem, mode):
-                        raise
-                    talk.problem(f"{mode} is not supported ({type(problem).__name__})")
-                    mode = Mode.JSON
-        except TimeoutError as problem:
+            return await self._answer(talk, place, user), None
+        except TimeoutError as error:
             talk.problem("the answer took too long")
-            error = problem
-        except Exception as problem:
-            talk.problem(f"{type(problem).__name__}: {problem}")
-            error = problem
-        if status_of(error) in MOMENTARY:
-            return None, retry_after(error) or AGAIN_AFTER
+            talk.pool.failed(place, error)
+        except Exception as error:
+            talk.problem(f"{type(error).__name__}: {message_of(error)}")
+            talk.pool.failed(place, error)
+            if status_of(error) in MOMENTARY:
+                return None, retry_after_of(error, talk.means.clock.time()) or AGAIN_AFTER
         return None, None
 
-    async def _send(self, talk: "_Talk", model: "BaseChatModel", user: str, mode: Mode) -> "AIMessage":
+    async def _answer(self, talk: "_Talk", place: int, user: str) -> "AIMessage":
+        """One model's answer in the best way that it can. Raises what its client raises, and `TimeoutError`."""
+        model = load_model(self.models[place])
+        mode = self._modes.get(place) or best_mode(model)
+        try:
+            message = await self._send(talk, place, ask(model, SYSTEM, user, answer_schema(talk.options), mode))
+        except Exception as error:
+            if not turned_down(error, mode):
+                raise
+            talk.problem(f"{mode} is not supported ({type(error).__name__})")
+            mode = Mode.JSON
+            message = await self._send(talk, place, ask(model, SYSTEM, user, {}, mode))
+        self._modes[place] = mode
+        return message
+
+    async def _send(self, talk: "_Talk", place: int, request: "Awaitable[AIMessage]") -> "AIMessage":
         talk.attempts += 1
-        request = ask(model, SYSTEM, user, answer_schema(talk.options), mode)
-        message = await talk.means.clock.wait_for(request, talk.left())
+        clock = talk.means.clock
+        began = clock.monotonic()
+        message = await clock.wait_for(request, talk.left())
         used = tokens(message)
+        usd = talk.pool.usd(place, used)
+        talk.pool.answered(place, clock.monotonic() - began, usd)
         talk.input_tokens += used[0]
         talk.output_tokens += used[1]
-        price = self.usd_per_million.get(talk.model, (0.0, 0.0))
-        talk.usd += (used[0] * price[0] + used[1] * price[1]) / 1e6
+        talk.usd += usd
         return message
+
+    def _pooled(self, clock: Clock) -> ModelPool:
+        if self._pool is None or self._pool.clock is not clock:
+            self._pool = ModelPool(self.models, self.usd_per_million, clock)
+        return self._pool
 
     def _take(self, talk: "_Talk", answer: RawAnswer) -> Resolution | None:
         """The admissible resolution that an answer chose; `None`, and a refusal on record, when it chose none."""
@@ -169,6 +187,7 @@ class _Talk:
     means: Means
     impasse: Impasse
     options: Sequence[Option]
+    pool: ModelPool
     deadline: float
     model: str = ""
     calls: int = 0

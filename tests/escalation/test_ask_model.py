@@ -259,3 +259,12 @@ async def test_the_operators_guidance_is_in_the_prompt() -> None:
     with serving(chooses(STOP)) as server:
         await ask(server, instructions="Prefer a quote over nothing.")
     assert "Prefer a quote over nothing." in server.prompts[0]
+
+
+async def test_a_model_that_costs_money_is_not_asked_when_none_is_left() -> None:
+    broke = no_route(budget_left={"usd": 0.0})
+    with serving(chooses(STOP)) as server:
+        done = await ask(server, broke, usd_per_million={"scripted": (2.0, 10.0)})
+        assert (done.resolution, done.calls, server.requests) == (None, 0, [])
+        assert done.asked[0].problems == ("no money is left to ask a model with",)
+        assert (await ask(server, broke)).resolution == Resolution.stop("because")  # a model of one's own
