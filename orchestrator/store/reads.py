@@ -25,7 +25,7 @@ class SqlReads:
     """The reading half of a `SqlStore`."""
 
     _url: URL
-    _reader: Engine
+    reader: Engine
 
     def catch_up(self) -> None:
         """Wait, as far as it makes sense, until what this object was given before is written."""
@@ -59,7 +59,7 @@ class SqlReads:
         """The ledger of a run."""
         query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
         rows = self._read(lambda connection: connection.execute(query).all())
-        return [Record(run_id, row.seq, row.kind, row.at, decode(row.body), row.prev, row.hash) for row in rows]
+        return [statements.record_row(row) for row in rows]
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs."""
@@ -105,7 +105,7 @@ class SqlReads:
     def _read(self, query: Callable[[Connection], T]) -> T:
         self.catch_up()
         try:
-            with self._reader.connect() as connection:
+            with self.reader.connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
             raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error

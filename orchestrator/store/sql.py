@@ -97,7 +97,7 @@ class SqlStore(SqlReads):
 
     def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
         if not self._writer.put(Call(work, keep=True)):
-            self.report("the store is closed; a graph or the health of a tool was not kept")
+            self.report("the store is closed: a graph or the health of a tool was not kept")
 
     def _enqueue(self, write: Write, size: int) -> None:
         if self._dropped and write.run_id in self._dropped:
@@ -106,7 +106,7 @@ class SqlStore(SqlReads):
         if self._writer.put(write, size + 200, droppable=droppable):
             return
         if self._writer.closed:
-            problem = f"the store is closed; a write of run {write.run_id!r} was not kept"
+            problem = f"the store is closed: a write of run {write.run_id!r} was not kept"
         else:
             problem = f"too much is waiting for the store; a write of run {write.run_id!r} was not kept"
             with self._lock:
@@ -142,6 +142,13 @@ class SqlStore(SqlReads):
         if not self._writer.when_durable(durable.set) and not durable.wait(timeout):
             raise self._not_durable(timeout)
         self._check(run_id, token)
+
+    def durability(self) -> str:
+        """What the database itself says of its commits: FULL (SQLite) or on (PostgreSQL) is what promise 4 needs."""
+        postgres = self._url.get_backend_name() == "postgresql"
+        question = "SHOW synchronous_commit" if postgres else "PRAGMA synchronous"
+        answer = str(self._ask(lambda connection: connection.exec_driver_sql(question).scalar()))
+        return answer if postgres else {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}.get(answer, answer)
 
     def _not_durable(self, timeout: float) -> StoreError:
         return StoreError(
@@ -211,14 +218,14 @@ class SqlStore(SqlReads):
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction (called by the writer's thread)."""
         try:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 refusals = self._work(connection, items)
             if not self._same_file():
                 self._reopen()
         except (IntegrityError, DataError):
             raise
         except (SQLAlchemyError, OSError) as error:
-            self._engine.dispose()
+            self.engine.dispose()
             raise Outage(f"the store {shown(self._url)} cannot be written: {reason(error, self._url)}") from error
         for refusal in refusals:
             self._lose(refusal)
@@ -261,11 +268,11 @@ class SqlStore(SqlReads):
     # ---------------------------------------------------------------- open and close
 
     def _open(self) -> None:
-        self._engine, self._reader = engines(self._url)
+        self.engine, self.reader = engines(self._url)
         try:
-            prepare(self._engine, self._url)
+            prepare(self.engine, self._url)
         except StoreError:
-            self._engine.dispose()
+            self.engine.dispose()
             raise
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
@@ -273,11 +280,11 @@ class SqlStore(SqlReads):
 
     def _reopen(self) -> None:
         """The file was removed or replaced: what was just committed is gone, so make it anew and write again."""
-        self._engine.dispose()
-        self._reader.dispose()
+        self.engine.dispose()
+        self.reader.dispose()
         try:
             engines(self._url)
-            prepare(self._engine, self._url)
+            prepare(self.engine, self._url)
         except StoreError as error:
             raise Outage(str(error)) from error
         self._same_file = same_file(self._url)
@@ -286,16 +293,16 @@ class SqlStore(SqlReads):
 
     def after_fork(self) -> None:
         """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
-        self._engine.dispose(close=False)
-        self._reader.dispose(close=False)
+        self.engine.dispose(close=False)
+        self.reader.dispose(close=False)
         self._lock = threading.Lock()
         self._writer = Writer(self)
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is enqueued and let go of the database."""
         self._writer.close(timeout)
-        self._engine.dispose()
-        self._reader.dispose()
+        self.engine.dispose()
+        self.reader.dispose()
         _OPEN.discard(self)
 
 

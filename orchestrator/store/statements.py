@@ -1,5 +1,6 @@
 """What the writer does in its transactions: folding writes into runs, and the calls that have an answer."""
 
+import math
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.sql.schema import Table
 
 from orchestrator.types import Status
 
-from .base import RunRow
+from .base import Record, RunRow
 from .body import decode
 from .chain import GENESIS, canonical_text, seal_link
 from .fold import Refusal, RunState, Write, apply
@@ -61,21 +62,31 @@ def create_run(connection: Connection, row: RunRow) -> RunRow | None:
 
 
 def run_row(row: Row[Any]) -> RunRow:
-    """A row of the table of runs; what no store has written is shown as it is as far as that goes."""
+    """A row of the table of runs, readable also when somebody has put into it what no store writes."""
     known = row.status in Status.__members__.values()
     return RunRow(
         run_id=row.run_id,
-        parent=row.parent,
-        goal=row.goal,
+        parent=None if row.parent is None else str(row.parent),
+        goal=str(row.goal),
         status=Status(row.status) if known else Status.RUNNING,
-        policy=row.policy,
-        started=row.started,
-        ended=row.ended,
-        head=row.head,
-        count=row.length,
-        trace_id=row.trace_id,
+        policy=str(row.policy),
+        started=_number(row.started),
+        ended=None if row.ended is None else _number(row.ended),
+        head=str(row.head),
+        count=row.length if isinstance(row.length, int) else -1,
+        trace_id=str(row.trace_id),
         summary=decode(row.summary),
     )
+
+
+def record_row(row: Row[Any]) -> Record:
+    """A row of the table of records; what no store writes (SQLite takes text for a number) fails its hash."""
+    seq = row.seq if isinstance(row.seq, int) else -1
+    return Record(row.run_id, seq, str(row.kind), _number(row.at), decode(row.body), str(row.prev), str(row.hash))
+
+
+def _number(found: object) -> float:
+    return found if isinstance(found, float) else math.nan
 
 
 def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl: float) -> int | None:

@@ -1,0 +1,83 @@
+"""What tests let other processes do with one store."""
+
+import multiprocessing
+import time
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from orchestrator.store import SqlStore, owner_name
+from orchestrator.types import Status
+from tests.store.rows import run_row
+
+
+def context() -> ForkServerContext:
+    """Processes that start quickly: a server that has imported everything forks them."""
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(["tests.store.processes"])
+    return forkserver
+
+
+def start(target: Any, *args: Any) -> BaseProcess:
+    """Start a process."""
+    process = context().Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def join(processes: list[BaseProcess]) -> None:
+    """Wait for processes, all of which must succeed."""
+    for process in processes:
+        process.join(90)
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
+def append_for_ever(where: str, said: Any) -> None:
+    """Append, settle, and say what is durable, until killed."""
+    store = SqlStore(where)
+    store.begin(run_row())
+    number = 0
+    while True:
+        for _ in range(1 + number % 7):
+            number += 1
+            store.append("run-1", "x", {"n": number}, 1.0)
+            store.put_value("run-1", "latest", str(number))
+        store.flush(run_id="run-1")
+        said.send(number)
+        store.append("run-1", "unsettled", {"n": number}, 1.0)
+
+
+def hold_claim(where: str, said: Any) -> None:
+    """Claim a run for a long time, say the token, and stay."""
+    store = SqlStore(where)
+    said.send(store.claim("run-1", owner_name(), now=100.0, ttl=1e6))
+    time.sleep(60)
+
+
+def run_and_end(where: str, name: str, records: int) -> None:
+    """A run of one's own among many processes."""
+    store = SqlStore(where)
+    store.begin(run_row(name))
+    for number in range(records):
+        store.append(name, "x", {"n": number}, 1.0)
+        if number % 10 == 0:
+            store.flush(timeout=60, run_id=name)
+    store.set_status(name, Status.REACHED, 2.0)
+    store.put_document("policy", {"by": name})
+    store.close(timeout=60)
+
+
+def ask_for_leases(where: str, name: str, windows: int, said: Any) -> None:
+    """Ask for the lease of one probe in each window; say which were won."""
+    store = SqlStore(where)
+    won: list[int] = []
+    for window in range(windows):
+        while True:
+            try:
+                if store.try_lease("dead-tool", name, seconds=10.0, now=1000.0 + 10.0 * window):
+                    won.append(window)
+                break
+            except Exception:
+                time.sleep(0.01)
+    said.put((name, won))
+    store.close(timeout=60)

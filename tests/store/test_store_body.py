@@ -1,0 +1,82 @@
+"""Bodies: whatever is given becomes canonical JSON that reads back as itself."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.store.body import LIMIT, NOTE, UNREADABLE, decode, encode, normal
+from orchestrator.store.chain import canonical_text
+
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary()
+    | st.complex_numbers(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(st.characters()) | st.integers() | st.floats() | st.booleans(), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(st.text(st.characters()) | st.integers() | st.none(), ODD, max_size=5))
+def test_any_body_becomes_text_that_reads_back_as_itself(body: Any) -> None:
+    text = normal(encode(body)[0])
+    assert UNREADABLE not in decode(text)
+    assert canonical_text(decode(text)) == text
+
+
+def test_a_body_that_contains_itself_is_cut_where_it_does() -> None:
+    body: dict[str, Any] = {"name": "loop"}
+    body["self"] = body
+    text, problem = encode(body)
+    assert problem is not None
+    assert json.loads(text)["self"]["self"]["name"] == "loop"
+
+
+def test_a_body_nested_too_deep_is_cut() -> None:
+    body: dict[str, Any] = {}
+    for _ in range(100_000):
+        body = {"in": body}
+    text, problem = encode(body)
+    assert problem is not None
+    assert len(text) < 1000
+
+
+def test_a_body_that_is_none_says_what_it_was() -> None:
+    text, problem = encode(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert json.loads(text) == {UNREADABLE: "object"}
+    assert problem is not None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(["a", "é", "😀", '"', "\n"]), st.integers(1, 30), st.integers(1, 3))
+def test_whatever_is_too_large_fits_after_cutting(letter: str, copies: int, depth: int) -> None:
+    body: dict[str, Any] = {f"k{index}": letter * LIMIT for index in range(copies)}
+    for _ in range(depth):
+        body = {"in": body, "list": [letter * 500] * 2000}
+    text, problem = encode(body)
+    assert len(text.encode()) <= LIMIT
+    assert NOTE in json.loads(text)
+    assert problem is not None
+    assert normal(text) == text
+
+
+def test_keys_alone_can_be_too_large() -> None:
+    text, _ = encode({f"{index}" * 100: index for index in range(100_000)})
+    assert len(text.encode()) <= LIMIT
+    assert NOTE in json.loads(text)
+
+
+def test_a_body_at_the_limit_is_left_alone() -> None:
+    body = {"a": "x" * (LIMIT - 8)}
+    assert encode(body) == (canonical_text(body), None)
+    assert encode({"a": "x" * (LIMIT - 7)})[1] is not None

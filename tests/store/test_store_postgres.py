@@ -1,0 +1,92 @@
+"""What only a server does: it drops connections."""
+
+import threading
+
+import psycopg
+import pytest
+
+from orchestrator.ledger import verify_store
+from orchestrator.store import SqlStore
+from orchestrator.types import Status
+from tests.store.rows import run_row
+
+
+def cut_connections(url: str) -> None:
+    """End every other connection to the database, as a restart or a failover does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+def test_cut_connections_lose_nothing_and_are_no_problem(postgres: str) -> None:
+    problems: list[str] = []
+    store = SqlStore(postgres, on_problem=problems.append)
+    store.begin(run_row())
+    for number in range(100):
+        store.append("run-1", "x", {"n": number}, 1.0)
+        if number % 25 == 0:
+            store.flush()
+            cut_connections(postgres)
+    store.flush(timeout=30)
+    assert [record.body["n"] for record in store.records("run-1")] == list(range(100))
+    assert verify_store(store) == []
+    assert problems == []
+    store.close()
+
+
+def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(postgres: str) -> None:
+    told = threading.Event()
+    store = SqlStore(postgres, on_problem=lambda _problem: told.set())
+    store.begin(run_row())
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("ALTER TABLE orchestrator_records RENAME TO away")
+        store.append("run-1", "x", {}, 1.0)
+        assert told.wait(30)
+        connection.execute("ALTER TABLE away RENAME TO orchestrator_records")
+    store.flush(timeout=30, run_id="run-1")
+    assert len(store.records("run-1")) == 1
+    store.close()
+
+
+def test_runs_that_end_at_once_in_two_workers_are_sealed_in_one_chain(postgres: str) -> None:
+    stores = [SqlStore(postgres) for _ in range(4)]
+
+    def work(store: SqlStore, worker: int) -> None:
+        for number in range(20):
+            name = f"{worker}-{number}"
+            store.begin(run_row(name))
+            store.append(name, "x", {}, 1.0)
+            store.set_status(name, Status.REACHED, 2.0)
+            store.flush(timeout=60, run_id=name)
+
+    threads = [threading.Thread(target=work, args=(store, index)) for index, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [seal.n for seal in stores[0].seals()] == list(range(1, 81))
+    assert verify_store(stores[0]) == []
+    for store in stores:
+        store.close()
+
+
+def test_a_newer_driver_name_may_be_written_out(postgres: str) -> None:
+    store = SqlStore(postgres.replace("postgresql://", "postgresql+psycopg://"))
+    assert store.count_runs() == 0
+    store.close()
+
+
+def test_a_commit_waits_for_the_servers_disk(postgres: str) -> None:
+    store = SqlStore(postgres)
+    assert store.durability() == "on"
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["NUL \0 in it", "half \ud83d of it"])
+def test_a_problem_handler_hears_of_text_that_the_server_refuses(postgres: str, text: str) -> None:
+    problems: list[str] = []
+    store = SqlStore(postgres, on_problem=problems.append)
+    store.save_health(text, {"p": 1})
+    store.save_health("fine", {"p": 1})
+    assert store.load_health() == {"fine": {"p": 1}}
+    assert len(problems) == 1
+    store.close()

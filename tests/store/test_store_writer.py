@@ -1,0 +1,138 @@
+"""The writer's thread: order, bad items, and those who wait."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import StoreError
+from orchestrator.store.writer import Call, Outage, Writer
+
+
+class Sink:
+    """A database that does as it is told."""
+
+    def __init__(self) -> None:
+        self.committed: list[Any] = []
+        self.rejected: list[Any] = []
+        self.problems: list[str] = []
+        self.told = threading.Event()
+        self.fail: list[Exception] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def commit(self, items: Sequence[Any]) -> None:
+        self.gate.wait(30)
+        if self.fail:
+            raise self.fail.pop(0)
+        if "bad" in items:
+            raise ValueError("bad")
+        for item in items:
+            if isinstance(item, Call):
+                item.answer = item.work(None, item)
+        self.committed += [item for item in items if not isinstance(item, Call)]
+
+    def reject(self, item: Any, error: Exception) -> None:
+        self.rejected.append(item)
+
+    def report(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.told.set()
+
+
+def flush(writer: Writer) -> bool:
+    """Wait until all is committed."""
+    durable = threading.Event()
+    return writer.when_durable(durable.set) or durable.wait(30)
+
+
+def test_items_are_committed_in_order_and_bad_ones_left_out() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+    sink.gate.clear()
+    for item in ("a", "b", "bad", "c", "bad", "d"):
+        assert writer.put(item)
+    sink.gate.set()
+    assert flush(writer)
+    assert sink.committed == ["a", "b", "c", "d"]
+    assert sink.rejected == ["bad", "bad"]
+    assert writer.pending == 0
+    writer.close(5)
+
+
+def test_a_short_outage_is_no_problem_and_a_longer_one_is_told_once() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+    sink.fail = [Outage("away")]
+    writer.put("a")
+    assert flush(writer)
+    assert sink.problems == []
+    sink.fail = [Outage("away")] * 4
+    writer.put("b")
+    assert flush(writer)
+    assert len(sink.problems) == 1
+    assert writer.trouble is None
+    assert sink.committed == ["a", "b"]
+    writer.close(5)
+
+
+def test_a_call_nobody_waits_for_any_more_is_not_done_unless_it_is_to_be_kept() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+    sink.gate.clear()
+    done: list[str] = []
+    for name, keep in (("dropped", False), ("kept", True)):
+
+        def work(_connection: Any, _call: Call, name: str = name) -> None:
+            done.append(name)
+
+        call = Call(work, keep=keep)
+        with pytest.raises(StoreError, match=r"did not answer within 0.05 s"):
+            writer.call(call, 0.05)
+    # The first was in the batch at hand already; a writer that is stuck in one can take nothing back.
+    sink.gate.set()
+    assert flush(writer)
+    assert done[-1] == "kept"
+    sink.gate.clear()
+    writer.put("busy")
+    while writer.pending and not sink.gate.is_set():
+        with pytest.raises(StoreError):
+            writer.call(Call(lambda _connection, _call: done.append("never")), 0.05)
+        sink.fail = [Outage("away")]
+        sink.gate.set()
+    assert flush(writer)
+    assert sink.committed[-1] == "busy"
+    writer.close(5)
+
+
+def test_an_error_in_a_call_is_its_callers() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+
+    def work(_connection: Any, _call: Call) -> None:
+        raise KeyError("no")
+
+    with pytest.raises(StoreError, match="refused what it was given"):
+        writer.call(Call(work), 30)
+    assert len(sink.rejected) == 1
+    assert writer.call(Call(lambda _connection, _call: 42), 30) == 42
+    writer.close(5)
+
+
+def test_one_who_waits_and_fails_harms_nobody() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+    sink.gate.clear()
+    writer.put("a")
+
+    def closed_loop() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    assert not writer.when_durable(closed_loop)
+    sink.gate.set()
+    assert flush(writer)
+    assert writer.when_durable(closed_loop)
+    writer.close(5)
+    assert not writer.put("b")
+    assert writer.closed
