@@ -79,6 +79,8 @@ def duration(seconds: float | None) -> str:
     """Seconds as people say them: `12 ms`, `0.42 s`, `3.1 s`, `2 min 5 s`, `3 h 10 min`."""
     if seconds is None:
         return "-"
+    if 0 < seconds < 0.0005:
+        return "<1 ms"
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.995:

@@ -1,0 +1,77 @@
+"""The next best route: what a recorded decision would have chosen, had it been forced to choose otherwise.
+
+Planned again from the record alone (the graph, the state and the price facts of that moment), so it can be told years
+later and calls nobody's code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from .decision import Decision
+from .errors import NoRoute, OrchestratorError
+from .execution.planning import fact_from_row
+from .graph import ToolGraph
+from .policy import Policy
+from .pricing import PICO, PriceFacts, PriceTable
+from .route import Problem, Route
+from .routing import Planner
+
+MOST_STEPS: Final = 12
+"""Steps of a route that are left out in turn; a longer route has no rival worth the wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The next best route."""
+
+    tools: tuple[str, ...]
+    price: float
+    """US dollars."""
+    more: float
+    """By how much it is dearer than the chosen route, in US dollars."""
+    without: str
+    """The step of the chosen route that it does without."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"tools": list(self.tools), "price": self.price, "more": self.more, "without": self.without}
+
+
+def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, policy: Mapping[str, Any]) -> Rival | None:
+    """The cheapest route other than the one that `decision` chose; `None` when there is none, or none can be told.
+
+    `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
+    the recorded price does not come out again: under a pricing function of the user's own.
+    """
+    rows: Mapping[str, list[float]] = decision.facts.get("prices", {})
+    steps = decision.chosen_tools
+    if not rows or not steps or len(steps) > MOST_STEPS:
+        return None
+    facts = {name: fact_from_row(name, row) for name, row in rows.items()}
+    try:
+        weights = Policy.model_validate(policy)
+        chosen = _plan(view, problem, facts, weights)
+        if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
+            return None
+        found = [(_plan(view, _without(problem, step), facts, weights), step) for step in steps]
+    except (OrchestratorError, ValueError, KeyError, TypeError):
+        return None
+    routes = [(route, step) for route, step in found if route is not None and route.tools != steps]
+    if not routes:
+        return None
+    best, step = min(routes, key=lambda pair: (pair[0].pico, len(pair[0].steps), pair[0].tools, pair[1]))
+    return Rival(best.tools, best.price, (best.pico - chosen.pico) / PICO, step)
+
+
+def _without(problem: Problem, step: str) -> Problem:
+    return replace(problem, unusable={**problem.unusable, step: "left out"})
+
+
+def _plan(view: Mapping[str, Any], problem: Problem, facts: Mapping[str, PriceFacts], policy: Policy) -> Route | None:
+    graph = ToolGraph()
+    planner = Planner(graph, PriceTable(graph, policy), policy)
+    try:
+        return planner.plan_recorded(view, problem, facts, policy)
+    except NoRoute:
+        return None
