@@ -64,7 +64,7 @@ class Escalator:
         climbed = await self._climb(impasse, 0)
         if climbed.question is not None:
             return self._wait(impasse, climbed)
-        if climbed.resolution is None and impasse.kind == "approval":
+        if climbed.resolution is None and impasse.kind == "approval" and run.open:
             question = await AskHuman()(impasse)
             return self._wait(impasse, Climb(question=question, by="approval"))
         return await self._resolve(impasse, climbed)
@@ -135,12 +135,9 @@ class Escalator:
         )
 
     def _offers(self) -> tuple[Offer, ...]:
-        run, offers = self.run, list[Offer]()
+        run, state, offers = self.run, self.run.state, list[Offer]()
         for lesser in _lesser(run.state.wanted, run.state.goal):
-            state = run.state
-            before, state.goal = state.goal, lesser.keys
-            planned = planning.plan(run.services, state, run.view, run.values.values)
-            state.goal = before
+            planned = planning.plan(run.services, state.lowered_to(lesser.keys), run.view, run.values.values)
             route = planned.route
             offers.append(Offer(lesser.keys, route.price if route else None, route.tools if route else ()))
         return tuple(offers)

@@ -51,6 +51,7 @@ async def launch(
         if known is not None:
             return known
     run = await begin(services, goal, given, run_id=run_id or new_run_id(), budget=budget)
+    run.named = run_id is not None
     return await supervise(run, {"run_id": run.state.run_id, "phase": "plan"})
 
 
@@ -208,8 +209,38 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
         raise
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
+    if outcome.status is Status.WAITING:
+        await let_go(run)
     run.result.set_result(outcome)
     return outcome
+
+
+async def let_go(run: Run) -> None:
+    """Give up owning a run that waits, so that any process may take its answer."""
+    store, token = run.services.store, run.token
+    if token is not None:
+
+        def release() -> None:
+            store.flush()
+            store.release(run.state.run_id, token)
+
+        await run.services.threads.run(release)
+        run.let_go = True
+
+
+async def own_again(run: Run) -> None:
+    """Own a run that waited in this process. Raises `InputError` when another process has taken it on."""
+    services, run_id = run.services, run.state.run_id
+    if not run.let_go:
+        return
+    now = services.clock.time()
+    token = await services.threads.run(lambda: services.store.claim(run_id, services.owner, now, LEASE_SECONDS))
+    row = await services.threads.run(lambda: services.store.run(run_id))
+    if token is None or row is None or row.status is not Status.WAITING:
+        services.live.pop(run_id, None)
+        raise InputError(f"The run {run_id!r} has been answered by another process.")
+    run.token = run.values.token = token
+    run.let_go = False
 
 
 def run_graph(services: "Services", run: Run) -> Any:
@@ -302,6 +333,7 @@ async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outco
     escalator = run.escalator
     assert escalator is not None and escalator.impasse is not None and escalator.question is not None
     check_answer(run, escalator.impasse, escalator.question, raw)
+    await own_again(run)
     run.answer = (raw, by)
     services.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
     return await supervise(run, Command(resume=True))

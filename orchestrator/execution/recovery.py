@@ -82,6 +82,7 @@ async def recover(services: "Services", run_id: str) -> Run | None:
         raise InputError(f"There is no run {run_id!r} in this store.")
     run = Run(services, fold(run_id, records), durable=True, token=token)
     run.values.restore(rows, run.state.at_hand, run.view)
+    run.named = True  # somebody knows its id: it was resumed by it
     _check_values(run)
     services.live[run_id] = run
     if run.state.status is Status.WAITING:

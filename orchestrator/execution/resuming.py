@@ -60,7 +60,7 @@ async def _resume_recorded(services: "Services", run_id: str, answer: Any, by: s
     row = await services.threads.run(lambda: services.store.run(run_id))
     if row is None:
         raise InputError(f"There is no run {run_id!r} in this store.")
-    if row.status.ended:
+    if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(services, run_id)):
         outcome, _ = await services.threads.run(lambda: recorded_outcome(services, run_id))
         return outcome
     run = await recover(services, run_id)
@@ -86,6 +86,13 @@ async def _give(services: "Services", run: Run, answer: Any, by: str) -> Outcome
         if child.status is Status.WAITING:
             return outcome_of(run)
     return await launch.answer_run(services, run, answer, by)
+
+
+async def _due(services: "Services", run_id: str) -> bool:
+    """Whether the deadline of a recorded question has passed."""
+    outcome, _ = await services.threads.run(lambda: recorded_outcome(services, run_id))
+    due = outcome.questions[0].due if outcome.questions else None
+    return due is not None and services.clock.time() > due
 
 
 def _overdue(services: "Services", run: Run) -> bool:

@@ -82,6 +82,10 @@ class Run:
         """The compiled LangGraph that carries this run."""
         self.durable = durable
         self.had_children = False
+        self.let_go = False
+        """Whether the run, which waits, is no longer owned by this process."""
+        self.named = False
+        """Whether the caller chose the run's id."""
         self._stream: Sink | None = None
         self.children: dict[str, Run] = {}
         """Child runs that have not ended."""

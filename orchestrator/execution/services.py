@@ -86,12 +86,17 @@ class Services:
             del self._ended[next(iter(self._ended))]
 
     def forget_values(self, run: "Run") -> None:
-        """Delete the stored values of an ended run and its children, unless they are to be kept."""
+        """Delete the stored values of an ended run and its children, unless they are to be kept.
+
+        A run whose id its caller chose keeps the values of its goal: that id is to give the same outcome again.
+        """
         if self.policy.keep_values:
             return
         for row in self.store.runs(parent=run.state.run_id, limit=1_000_000) if run.had_children else ():
             self.store.drop_values(row.run_id)
         self.store.drop_values(run.state.run_id, run.token)
+        if run.named:
+            run.values.store_again(run.state.goal, run.state.at_hand, run.view)
 
     def limit(self, tool: Tool) -> asyncio.Semaphore | None:
         """The tool's `max_concurrency` as a semaphore of the running event loop."""

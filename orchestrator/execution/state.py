@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any
 
@@ -115,8 +115,15 @@ class RunState:
             done=dict(self.done),
             running={tool: doing.taken for tool, doing in self.doing.items()},
             unusable=unusable,
-            may_abandon=frozenset(self.may_abandon),
+            may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
         )
+
+    def lowered_to(self, goal: tuple[str, ...]) -> "RunState":
+        """A copy that is after a lesser goal, for planning what that would take.
+
+        A demotion may leave behind what cannot be undone: it is listed when the run ends.
+        """
+        return replace(self, goal=goal, lowered=True)
 
     @property
     def reached(self) -> bool:

@@ -60,7 +60,7 @@ class ValueTable:
 
     def __init__(self, run_id: str, store: Store, *, durable: bool, token: int | None = None) -> None:
         self._run_id = run_id
-        self._token = token
+        self.token = token
         self._store = store
         self._durable = durable
         self._outputs: dict[str, dict[str, Any]] = {}
@@ -109,9 +109,15 @@ class ValueTable:
         """How many questions of a tool have been answered."""
         return len(self._outputs.get(f"?{tool}", {}))
 
+    def store_again(self, keys: Iterable[str], at_hand: Mapping[str, str | None], view: GraphView) -> None:
+        """Write down the values of these keys, after all were dropped."""
+        for key in keys:
+            if key in self.values:
+                self._write(f"{at_hand.get(key) or PROVIDED}\x1f{key}", view.key_type(key), key, self.values[key])
+
     def _write(self, name: str, annotation: Any, key: str, value: Any) -> None:
         try:
-            self._store.put_value(self._run_id, name, dump(annotation, value), self._token)
+            self._store.put_value(self._run_id, name, dump(annotation, value), self.token)
         except Unserialisable:
             self.unstored.add(key)
 

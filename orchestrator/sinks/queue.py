@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from ..events import Event
+from orchestrator.events import Event
 
 
 class QueueSink:
