@@ -16,8 +16,12 @@ _THINKING: Final = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL |
 _NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
-class Malformed(Exception):
-    """The answer cannot be read. The message says why, for the model's second try and the record."""
+class Unusable(Exception):
+    """An answer cannot be used. The message says why, for the model's second try and the record."""
+
+
+class Malformed(Unusable):
+    """The answer cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class RawAnswer:
 
 def read(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> Resolution:
     """The option that was chosen, filled. Raises `Malformed`."""
-    data = _parse(answer)
-    option = options[_choice(data.get("choice"), len(options)) - 1]
+    data = parse(answer)
+    option = options[whole_number(data.get("choice"), 1, len(options)) - 1]
     message = data.get("message")
     value = data.get("value")
     if option.hole is Hole.VALUE and value is None:
@@ -47,7 +51,8 @@ def read(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> R
     return option.fill(value, clean(message, 500) if isinstance(message, str) else "")
 
 
-def _parse(answer: RawAnswer) -> dict[str, Any]:
+def parse(answer: RawAnswer) -> dict[str, Any]:
+    """The one JSON object with a choice that an answer holds. Raises `Malformed`."""
     if answer.calls:
         found = [_called(call) for call in answer.calls]
     elif not answer.text.strip():
@@ -108,13 +113,14 @@ def _no_constant(name: str) -> Any:
     raise Malformed(f"{name} is no JSON")
 
 
-def _choice(choice: Any, count: int) -> int:
+def whole_number(choice: Any, least: int, most: int) -> int:
+    """A choice in [least, most]. Raises `Malformed`."""
     if isinstance(choice, str) and _NUMBER.fullmatch(choice.strip()):
         choice = int(choice)
     if isinstance(choice, bool) or not isinstance(choice, int):
-        raise Malformed(f"choice is a whole number from 1 to {count}")
-    if not 1 <= choice <= count:
-        raise Malformed(f"there is no such option: choose from 1 to {count}")
+        raise Malformed(f"choice is a whole number from {least} to {most}")
+    if not least <= choice <= most:
+        raise Malformed(f"there is no such option: choose from {least} to {most}")
     return choice
 
 

@@ -9,6 +9,7 @@ from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
     Asked,
     AskHuman,
+    AskModel,
     Demote,
     Means,
     Question,
@@ -197,4 +198,5 @@ def test_rungs_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ladder_from(["ask_model"])
     monkeypatch.setenv("ORCHESTRATOR_MODEL", "openai:one, openai:two")
     (model,) = ladder_from(["ask_model"])
-    assert getattr(model, "models", None) == ("openai:one", "openai:two")
+    assert isinstance(model, AskModel)
+    assert model.consultant.models == ("openai:one", "openai:two")
