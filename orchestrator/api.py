@@ -1,6 +1,7 @@
 """`Orchestrator`: what users hold in their hands. It wires the parts together and decides nothing itself."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from .errors import DefinitionError, InputError
 from .escalation import check_ladder, ladder_from
 from .events import Event, Sink
 from .execution import launch, machine, resuming
+from .execution.run import Run
 from .execution.services import DemandSource, Services
 from .execution.values import checked_inputs
 from .goal import Budget, Goal
@@ -25,7 +27,7 @@ from .health import HealthRegistry
 from .health.budget import HealingBudget
 from .outcome import Outcome
 from .policy import Policy
-from .pricing import PriceTable, Pricing
+from .pricing import PriceFacts, PriceTable, Pricing
 from .route import Route
 from .routing import Planner
 from .selection import Demand, Selector
@@ -78,6 +80,8 @@ class Orchestrator:
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
+        live: dict[str, Run] = {}
+        tracing = TracingSink(tracer_provider, live=live, circuits=self.health)
         self._services = Services(
             graph=self.graph,
             prices=prices,
@@ -89,10 +93,12 @@ class Orchestrator:
             store=self.store,
             clock=clock,
             ladder=ladder,
+            tracing=tracing,
+            live=live,
             owner=owner,
             deps=deps,
         )
-        self._services.sinks.append(TracingSink(tracer_provider))
+        self._services.sinks.append(tracing)
         self._background = resuming.Background(self._services, monitors)
         self._closed = False
         for item in (*tools, *agents):
@@ -143,6 +149,13 @@ class Orchestrator:
         if not callable(weights):
             Demand(weights)  # a wrong weight is an error here, not in a run
         self._services.demands[key] = weights
+
+    def price_facts(self, tool: str) -> PriceFacts:
+        """What the price of a tool or an agent is made of now. Raises `DefinitionError` when there is none of the name."""
+        base, known = self._services.prices.facts(self.graph[tool].name), self.graph[tool]
+        if not isinstance(known, Agent):
+            return base
+        return self.selector.facts(known, self._services.demand(tuple(known.gives), {}), base)
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
@@ -355,7 +368,8 @@ def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, name="orchestrator-run-sync")
+    context = contextvars.copy_context()  # so that the caller's span is the parent of the run's
+    thread = threading.Thread(target=lambda: context.run(run), name="orchestrator-run-sync")
     thread.start()
     thread.join()
     if failed:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from opentelemetry import trace
 
 from orchestrator.errors import InputError, InvalidOutput, nearest
 from orchestrator.escalation import Question, answer
@@ -110,12 +109,16 @@ async def begin(
     """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
     view = services.graph.view()
     durable = not isinstance(services.store, MemoryStore)
-    token = (
-        await _register(services, run_id, goal, parent)
-        if durable
-        else _register_in_memory(services, run_id, goal, parent)
-    )
+    opened = services.tracing.open(run_id, goal.name)
+    row = _row(services, run_id, goal, parent, opened.trace_id)
+    try:
+        token = await _register(services, row) if durable else _register_in_memory(services, row)
+    except BaseException:
+        opened.span.end()
+        raise
     run = Run(services, RunState(run_id), durable=durable, parent=parent, token=token)
+    run.trace_id = opened.trace_id
+    services.tracing.adopt(run_id, goal.name, opened)
     services.live[run_id] = run
     run.values.put(PROVIDED, inputs, view)
     not_stored = sorted(key for key in view.keys if not can_be_stored(view.key_type(key))) if durable else []
@@ -135,6 +138,7 @@ async def begin(
                 "seconds": limits.seconds if limits.seconds is not None else policy.max_seconds,
                 "calls": limits.calls if limits.calls is not None else policy.max_calls,
             },
+            traceparent=opened.traceparent,
             parent=parent.state.run_id if parent else None,
             parent_call=parent_call,
             depth=parent.state.depth + 1 if parent else 0,
@@ -145,7 +149,7 @@ async def begin(
     return run
 
 
-def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> RunRow:
+def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str) -> RunRow:
     return RunRow(
         run_id=run_id,
         parent=parent.state.run_id if parent else None,
@@ -156,24 +160,22 @@ def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None)
         ended=None,
         head="",
         count=0,
-        trace_id="",
+        trace_id=trace_id,
         summary={},
     )
 
 
-def _register_in_memory(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> int | None:
-    if services.store.begin(_row(services, run_id, goal, parent)) is not None:
-        raise InputError(f"There is a run {run_id!r} already.")
+def _register_in_memory(services: "Services", row: RunRow) -> int | None:
+    if services.store.begin(row) is not None:
+        raise InputError(f"There is a run {row.run_id!r} already.")
     return None
 
 
-async def _register(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None) -> int | None:
-    row, now = _row(services, run_id, goal, parent), services.clock.time()
-
+async def _register(services: "Services", row: RunRow) -> int | None:
     def register() -> int | None:
         if services.store.begin(row) is not None:
-            raise InputError(f"There is a run {run_id!r} already.")
-        return services.store.claim(run_id, services.owner, now, LEASE_SECONDS)
+            raise InputError(f"There is a run {row.run_id!r} already.")
+        return services.store.claim(row.run_id, services.owner, row.started, LEASE_SECONDS)
 
     return await services.threads.run(register)
 
@@ -196,13 +198,12 @@ async def supervise(run: Run, entry: Any) -> Outcome[Any]:
 
 async def _drive(run: Run, entry: Any) -> Outcome[Any]:
     services = run.services
-    span = trace.get_current_span().get_span_context()
-    run.trace_id = f"{span.trace_id:032x}" if span.is_valid else ""
     config: Any = {"configurable": {"thread_id": run.state.run_id}, "recursion_limit": 100_000}
     try:
         await run_graph(services, run).ainvoke(entry, config)
     except BaseException as error:
         services.live.pop(run.state.run_id, None)
+        services.tracing.abandon(run.state.run_id, error)
         if not run.result.done():
             run.result.set_exception(error if isinstance(error, Exception) else InputError("the run was interrupted"))
             run.result.exception()
@@ -263,6 +264,7 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     services.store.set_status(
         state.run_id, outcome.status, ended=services.clock.time(), summary=summary(outcome), token=run.token
     )
+    services.tracing.ended(state.run_id, services.store)
     services.live.pop(state.run_id, None)
     services.remember_outcome(outcome, state.inputs_digest)
     if run.parent is None and run.durable:

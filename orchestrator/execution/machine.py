@@ -51,17 +51,24 @@ class Nodes:
             return self._to(run, "escalate")
         again = bool(run.state.unanswered) or run.first_route is not None
         kind = DecisionKind.REROUTE if run.state.unanswered else DecisionKind.ROUTE
-        found = run.replan(kind, "from where the run stands" if again else "the cheapest feasible route")
+        with run.traced():
+            found = run.replan(kind, "from where the run stands" if again else "the cheapest feasible route")
         return self._to(run, "execute" if found else "escalate")
 
     async def execute(self, state: Any) -> dict[str, Any]:
         """Run the route; steps start the moment their inputs are there."""
         run = await self._find(state)
-        return self._to(run, "finish" if await Driver(run).drive() else "escalate")
+        with run.traced():
+            reached = await Driver(run).drive()
+        return self._to(run, "finish" if reached else "escalate")
 
     async def escalate(self, state: Any) -> dict[str, Any]:
         """Take the impasse to the ladder; wait for a person where one is asked."""
         run = await self._find(state)
+        with run.traced():
+            return self._to(run, await self._escalated(run))
+
+    async def _escalated(self, run: Run) -> str:
         if run.escalator is None:
             run.escalator = Escalator(run)
         escalator = run.escalator
@@ -72,12 +79,13 @@ class Nodes:
             answer, by = run.answer if run.answer is not None else (given, "")
             run.answer = None
             goes_on = await escalator.answered(answer, by)
-        return self._to(run, "plan" if goes_on else "finish")  # pyright: ignore[reportPossiblyUnboundVariable]
+        return "plan" if goes_on else "finish"  # pyright: ignore[reportPossiblyUnboundVariable]
 
     async def finish(self, state: Any) -> dict[str, Any]:
         """Undo what is not used, and tell the outcome."""
         run = await self._find(state)
-        run.final = await close(run)
+        with run.traced():
+            run.final = await close(run)
         return self._to(run, "finish")
 
     def _to(self, run: Run, phase: str) -> dict[str, Any]:

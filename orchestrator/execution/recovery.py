@@ -9,6 +9,7 @@ from orchestrator.failures import Failure
 from orchestrator.outcome import Outcome
 from orchestrator.route import Impasse, Step
 from orchestrator.store.base import Record
+from orchestrator.tracing import trace_id_of
 from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind, Status
 
 from .caller import Caller, Ending, Settled
@@ -83,12 +84,16 @@ async def recover(services: "Services", run_id: str) -> Run | None:
     run = Run(services, fold(run_id, records), durable=True, token=token)
     run.values.restore(rows, run.state.at_hand, run.view)
     run.named = True  # somebody knows its id: it was resumed by it
+    run.trace_id = trace_id_of(run.state.traceparent)
+    services.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
     _check_values(run)
     services.live[run_id] = run
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:
-        await _after_crash(run)
+        run.emit(RunResumed(**run.stamp(), after_crash=True))
+        with run.traced():
+            await _after_crash(run)
     return run
 
 
@@ -116,7 +121,6 @@ def _ask_again(run: Run) -> None:
 
 async def _after_crash(run: Run) -> None:
     """Reads in flight are simply lost; a write in flight may have happened (promise 4)."""
-    run.emit(RunResumed(**run.stamp(), after_crash=True))
     lost = sorted(run.state.doing)
     run.decide(
         DecisionKind.RESUME,

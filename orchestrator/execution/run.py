@@ -73,6 +73,7 @@ class Run:
         self.result: Future[Outcome[Any]] = Future()
         """The outcome, once the run has ended or waits; anybody may join it, from any thread."""
         self.trace_id = ""
+        """Of the trace that the run began in; the same for all who ask for this run."""
         self.escalator: Escalator | None = None
         self.answer: tuple[Any, str] | None = None
         """A person's answer on its way in, and who gave it."""
@@ -110,6 +111,10 @@ class Run:
     def stream_to(self, sink: Sink) -> None:
         """Have one more sink hear this run's events, and no other's."""
         self._stream = sink
+
+    def traced(self) -> "contextlib.AbstractContextManager[None]":
+        """Make the run's span the current one: what is started meanwhile is its child."""
+        return self.services.tracing.within(self.state.run_id)
 
     # -- the story ---------------------------------------------------------------------------------------------------
 

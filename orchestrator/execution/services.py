@@ -23,6 +23,8 @@ from orchestrator.tooling import Tool
 from .threads import Threads
 
 if TYPE_CHECKING:
+    from orchestrator.tracing import TracingSink
+
     from .run import Run
 
 KEPT_OUTCOMES = 1024
@@ -45,6 +47,8 @@ class Services:
     store: Store
     clock: Clock
     ladder: tuple[Any, ...]
+    tracing: "TracingSink"
+    """Knows the span of each run; also one of the sinks."""
     owner: str = ""
     """Who drives the runs of this process, for the store's claims."""
     deps: Any = None

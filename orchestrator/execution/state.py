@@ -59,6 +59,8 @@ class RunState:
     parent: str | None = None
     depth: int = 0
     inputs_digest: str = ""
+    traceparent: str = ""
+    """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
     budget: Budget = field(default_factory=Budget)
     status: Status = Status.RUNNING
@@ -171,6 +173,7 @@ class RunState:
         self.graph, self.revision = event.graph, event.revision
         self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
         self.inputs_digest, self.policy = event.inputs_digest, event.policy
+        self.traceparent = event.traceparent
         self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         self.at_hand.update(dict.fromkeys(event.inputs))
 
