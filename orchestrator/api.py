@@ -27,7 +27,7 @@ from .health import HealthRegistry
 from .health.budget import HealingBudget
 from .outcome import Outcome
 from .policy import Policy
-from .pricing import PriceFacts, PriceTable, Pricing
+from .pricing import PICO, PriceFacts, PriceTable, Pricing
 from .route import Route
 from .routing import Planner
 from .selection import Demand, Selector
@@ -151,11 +151,20 @@ class Orchestrator:
         self._services.demands[key] = weights
 
     def price_facts(self, tool: str) -> PriceFacts:
-        """What the price of a tool or an agent is made of now. Raises `DefinitionError` when there is none of the name."""
-        base, known = self._services.prices.facts(self.graph[tool].name), self.graph[tool]
+        """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
+        known = self.graph[tool]
+        base = self._services.prices.facts(known.name)
         if not isinstance(known, Agent):
             return base
         return self.selector.facts(known, self._services.demand(tuple(known.gives), {}), base)
+
+    def price(self, tool: str) -> float | None:
+        """The price of a tool or an agent now, in US dollars and without transitions; `None` for one that is down.
+
+        Raises `DefinitionError` for an unknown name.
+        """
+        pico = self._services.prices.price(tool, overrides=self.price_facts(tool))
+        return None if pico is None else pico / PICO
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
