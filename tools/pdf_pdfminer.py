@@ -1,0 +1,20 @@
+"""Text of a PDF by pdfminer.six: slower than pypdf, and more forgiving."""
+
+from pathlib import Path
+
+from orchestrator import Refused, Unavailable, tool
+from orchestrator.checks import has_words
+
+
+@tool(name="pdfminer", gives="text", when=lambda kind: kind == "pdf", ensure=has_words, latency=0.4, retries=0)
+def pdfminer(document: Path, kind: str) -> str:
+    """The text of every page."""
+    try:
+        from pdfminer.high_level import extract_text
+        from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
+    except ImportError:
+        raise Unavailable("pdfminer.six is not installed: pip install 'orchestrator[documents]'") from None
+    try:
+        return str(extract_text(str(document)))
+    except (PDFPasswordIncorrect, PDFEncryptionError):
+        raise Refused(f"{document.name} is encrypted and needs a password") from None

@@ -1,0 +1,66 @@
+"""A brief as an HTML page: written whole or not at all, and taken away again when it is not wanted."""
+
+import os
+import re
+import tempfile
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from orchestrator import NOT_DONE, tool
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }}
+small {{ color: #666 }}
+</style>
+<h1>{title}</h1>
+<p><small>{source}, {kind}, {words} words</small></p>
+<p>{summary}</p>
+<p><small>{keywords}</small></p>
+</html>
+"""
+
+
+def render(brief: Any) -> str:
+    """The brief as a page; what comes from the document is escaped."""
+    return PAGE.format(
+        title=escape(brief.title),
+        source=escape(brief.source),
+        kind=escape(brief.kind),
+        words=brief.words,
+        summary=escape(brief.summary),
+        keywords=escape(", ".join(brief.keywords)),
+    )
+
+
+def path_of(brief: Any, out_dir: Path) -> Path:
+    """Where the page of a source lies."""
+    return out_dir / (re.sub(r"[^\w.-]", "_", brief.source) + ".html")
+
+
+def find(brief: Any, out_dir: Path) -> Any:
+    """The path, when a page with just this content lies there."""
+    path = path_of(brief, out_dir)
+    there = path.is_file() and path.read_text(encoding="utf-8") == render(brief)
+    return path if there else NOT_DONE
+
+
+def remove(path: Path) -> None:
+    """Take the page away again."""
+    path.unlink(missing_ok=True)
+
+
+@tool(gives="brief_html", effect="write", reconcile=find, compensate=remove, latency=0.01)
+def write_html(brief: Any, out_dir: Path) -> Path:
+    """Write the page into `out_dir`."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = path_of(brief, out_dir)
+    with tempfile.NamedTemporaryFile("w", dir=out_dir, delete=False, encoding="utf-8") as draft:
+        draft.write(render(brief))
+    os.replace(draft.name, path)
+    return path
