@@ -9,9 +9,14 @@ from pydantic import BaseModel
 from orchestrator import tool
 
 WORD = re.compile(r"[^\W\d_]{4,}")
-COMMON = frozenset(
-    ["about", "above", "after", "again", "against", "also", "although", "among", "another", "because", "been", "before", "being", "below", "between", "both", "came", "cannot", "come", "could", "does", "done", "down", "each", "even", "every", "first", "from", "further", "have", "having", "here", "into", "itself", "just", "last", "least", "less", "like", "made", "make", "many", "more", "most", "much", "must", "near", "never", "next", "none", "once", "only", "onto", "other", "over", "rather", "same", "shall", "should", "since", "some", "still", "such", "than", "that", "their", "them", "then", "there", "these", "they", "this", "those", "though", "through", "together", "under", "until", "upon", "very", "well", "were", "what", "when", "where", "which", "while", "whole", "will", "with", "within", "without", "would", "year", "years", "your"]
-)
+COMMON_WORDS = """
+about above after again against also although among another because been before being below between both came cannot
+come could does done down each even every first from further have having here into itself just last least less like
+made make many more most much must near never next none once only onto other over rather same shall should since some
+still such than that their them then there these they this those though through together under until upon very well
+were what when where which while whole will with within without would year years your
+"""
+COMMON = frozenset(COMMON_WORDS.split())
 
 
 class Brief(BaseModel):

@@ -6,7 +6,12 @@ from orchestrator import Unavailable, tool
 from orchestrator.checks import has_words
 
 
-@tool(name="docx", gives="text", when=lambda kind: kind == "docx", ensure=has_words, latency=0.05, retries=0)
+def is_docx(kind: str) -> bool:
+    """Whether the document is a Word document."""
+    return kind == "docx"
+
+
+@tool(name="docx", gives="text", when=is_docx, ensure=has_words, latency=0.05, retries=0)
 def docx_text(document: Path, kind: str) -> str:
     """The text of the document."""
     try:

@@ -8,10 +8,15 @@ from orchestrator.checks import has_words
 HIDDEN = ("script", "style", "noscript", "template", "nav", "footer", "svg")
 
 
+def is_html(kind: str) -> bool:
+    """Whether the document is an HTML page."""
+    return kind == "html"
+
+
 @tool(
     name="beautifulsoup",
     gives="text",
-    when=lambda kind: kind == "html",
+    when=is_html,
     ensure=has_words,
     latency=0.2,
     risk=0.01,

@@ -6,7 +6,12 @@ from typing import Any
 from orchestrator import InvalidOutput, Unavailable, tool
 
 
-@tool(name="trafilatura", gives="text", when=lambda kind: kind == "html", latency=0.1, retries=0)
+def is_html(kind: str) -> bool:
+    """Whether the document is an HTML page."""
+    return kind == "html"
+
+
+@tool(name="trafilatura", gives="text", when=is_html, latency=0.1, retries=0)
 def trafilatura(document: Path, kind: str) -> str:
     """The main text of the page."""
     try:

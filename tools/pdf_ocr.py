@@ -14,10 +14,15 @@ DOTS_PER_INCH = 200
 MOST_PAGES = 50
 
 
+def is_pdf(kind: str) -> bool:
+    """Whether the document is a PDF."""
+    return kind == "pdf"
+
+
 @tool(
     name="ocr",
     gives="text",
-    when=lambda kind: kind == "pdf",
+    when=is_pdf,
     ensure=has_words,
     latency=15,
     risk=0.05,

@@ -8,10 +8,15 @@ from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
 
 
+def is_pdf(kind: str) -> bool:
+    """Whether the document is a PDF."""
+    return kind == "pdf"
+
+
 @tool(
     name="pdftotext",
     gives="text",
-    when=lambda kind: kind == "pdf",
+    when=is_pdf,
     ensure=has_words,
     latency=0.6,
     timeout=60,

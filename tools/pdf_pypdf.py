@@ -6,7 +6,12 @@ from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
 
 
-@tool(name="pypdf", gives="text", when=lambda kind: kind == "pdf", ensure=has_words, latency=0.05, retries=0)
+def is_pdf(kind: str) -> bool:
+    """Whether the document is a PDF."""
+    return kind == "pdf"
+
+
+@tool(name="pypdf", gives="text", when=is_pdf, ensure=has_words, latency=0.05, retries=0)
 def pypdf(document: Path, kind: str) -> str:
     """The text of every page."""
     try:

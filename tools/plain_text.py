@@ -20,13 +20,23 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-@tool(gives="text", when=lambda kind: kind == "text", ensure=has_words, latency=0.01, retries=0)
+def is_markdown(kind: str) -> bool:
+    """Whether the document is Markdown."""
+    return kind == "markdown"
+
+
+def is_text(kind: str) -> bool:
+    """Whether the document is a plain text."""
+    return kind == "text"
+
+
+@tool(gives="text", when=is_text, ensure=has_words, latency=0.01, retries=0)
 def plain_text(document: Path, kind: str) -> str:
     """The file as it is."""
     return decode(document.read_bytes())
 
 
-@tool(gives="text", when=lambda kind: kind == "markdown", ensure=has_words, latency=0.01, retries=0)
+@tool(gives="text", when=is_markdown, ensure=has_words, latency=0.01, retries=0)
 def markdown(document: Path, kind: str) -> str:
     """The words of a Markdown file."""
     return MARKS.sub("", LINK.sub(r"\1", decode(document.read_bytes())))

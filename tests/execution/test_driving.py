@@ -35,7 +35,8 @@ def kinds(outcome: Any) -> list[DecisionKind]:
 
 def given(name: str, value: Any, **options: Any) -> Tool:
     """A tool that gives a value."""
-    return Tool(lambda: value, name=name, **{"gives": name, **options})
+    merged: Any = {"gives": name, **options}
+    return Tool(lambda: value, name=name, **merged)
 
 
 def raising(name: str, error: Exception, **options: Any) -> Tool:

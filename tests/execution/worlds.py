@@ -21,7 +21,7 @@ from orchestrator import (
 from orchestrator.policy import Retries
 from orchestrator.types import ANSWERING, DecisionKind, FailureKind
 
-FAULTS = ("down", "refuses", "caller", "times_out", "limited", "bug", "invalid", "flaky", "ensure")
+FAULTS = ("down", "refuses", "caller", "times_out", "limited", "bug", "flaky", "ensure")
 LASTING = frozenset(FAULTS) - {"flaky"}
 """Faults that no retry heals."""
 QUICK = Policy(
@@ -77,16 +77,17 @@ class World:
             del output
             self.standing[spec.name] -= 1
 
-        return Tool(
-            call,
-            name=spec.name,
-            needs=spec.needs,
-            gives=dict.fromkeys(spec.gives, int) if spec.fault != "invalid" else dict.fromkeys(spec.gives, str),
-            cost=spec.cost,
-            effect="write" if spec.write else "read",
-            **({"compensate": undo, "undo_cost": spec.cost / 2} if spec.write else {}),
-            **({"ensure": lambda output: False} if spec.fault == "ensure" else {}),
-        )
+        options: Any = {
+            "name": spec.name,
+            "needs": spec.needs,
+            "gives": dict.fromkeys(spec.gives, int),
+            "cost": spec.cost,
+        }
+        if spec.write:
+            options |= {"effect": "write", "compensate": undo, "undo_cost": spec.cost / 2}
+        if spec.fault == "ensure":
+            options["ensure"] = lambda output: False
+        return Tool(call, **options)
 
     def _fail(self, spec: Spec) -> None:
         match spec.fault:
@@ -155,10 +156,8 @@ def make_world(seed: int, *, writes: bool = True, faults: float = 0.35) -> World
         needs = tuple(rng.sample(others, min(len(others), rng.choice((0, 0, 1, 1, 1, 2, 3)))))
         fault = rng.choice(FAULTS) if rng.random() < faults else None
         write = writes and rng.random() < 0.25
-        if write and fault in ("invalid", "ensure", "times_out", "bug", "flaky"):
+        if write and fault in ("ensure", "times_out", "bug", "flaky"):
             fault = "down"
-        if fault == "invalid":
-            fault = "ensure"  # one key has one type: an invalid output is made by `ensure`
         specs.append(Spec(f"t{n}", needs, gives, rng.randint(0, 9) / 100, fault, write))
     edges = list[tuple[str, str, float]]()
     if rng.random() < 0.3:
@@ -171,7 +170,9 @@ def make_world(seed: int, *, writes: bool = True, faults: float = 0.35) -> World
     lesser = [key for key in rng.sample(keys, min(2, len(keys))) if key != wanted] if rng.random() < 0.5 else []
     known = {key for spec in specs for key in (*spec.gives, *spec.needs)} | set(provided)
     wanted = wanted if wanted in known else sorted(known)[0]
-    return World(seed, specs, edges, provided, Goal(wanted, demotions=[k for k in lesser if k in known and k != wanted]))
+    return World(
+        seed, specs, edges, provided, Goal(wanted, demotions=[k for k in lesser if k in known and k != wanted])
+    )
 
 
 async def run(world: World, orc: Orchestrator) -> Outcome[Any]:
