@@ -5,8 +5,8 @@ there are and what its row says, and every ended run is sealed in a chain over r
 cannot prove without the head of the chain kept elsewhere, is in docs/explanation/ledger.md.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, cast
 
 from .errors import InputError
@@ -15,10 +15,12 @@ from .store.body import decode
 from .store.chain import GENESIS, canonical, canonical_text, link, row_digest, seal_link
 from .store.fold import CLOSED
 from .types import Status
+from .view import GraphView
 
 __all__ = [
     "CLOSED",
     "GENESIS",
+    "Verification",
     "canonical",
     "check_chain",
     "export",
@@ -51,36 +53,60 @@ def check_chain(records: Sequence[Record], row: RunRow) -> list[str]:
     ]
 
 
-def verify_run(store: Store, run_id: str) -> list[str]:
-    """What is wrong with the ledger of one run in a store.
+@dataclass(frozen=True)
+class Verification:
+    """Whether the ledger of a run is whole and unchanged.
+
+    `head` (the hash of its last record) and `count` anchor it: a run that still has this head, printed or sent
+    elsewhere at the time, is the run it was then.
+    """
+
+    run_id: str
+    problems: tuple[str, ...]
+    head: str
+    count: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify_run(store: Store, run_id: str) -> Verification:
+    """Check the ledger of one run in a store, and the graphs on which it says that decisions were made.
 
     Raises:
         InputError: there is no such run.
     """
     row, records = _snapshot(store, run_id)
-    return check_chain(records, row)
+    problems = [*check_chain(records, row), *_check_graphs(records, _Graphs(store.graph))]
+    return Verification(run_id, tuple(problems), row.head, row.count)
 
 
 def verify_store(store: Store) -> list[str]:
     """What is wrong with any run of a store, and with the chain over runs."""
     problems: list[str] = []
     ended: dict[str, str] = {}
+    graphs = _Graphs(store.graph)
     for run_id in _all_runs(store):
         row, records = _snapshot(store, run_id)
-        problems += [f"run {run_id!r}: {problem}" for problem in check_chain(records, row)]
+        found = [*check_chain(records, row), *_check_graphs(records, graphs)]
+        problems += [f"run {run_id!r}: {problem}" for problem in found]
         if row.status.ended:
             ended[row.run_id] = row.head
     return problems + _check_seals(store, ended)
 
 
 def export(store: Store, run_id: str) -> Iterator[str]:
-    """A run's ledger as JSON Lines: the run, its records, and its seal if it has ended.
+    """A run's ledger as JSON Lines: the run, its graphs, its records, and its seal if it has ended.
 
     Raises:
         InputError: there is no such run.
     """
     row, records = _snapshot(store, run_id)
     yield canonical_text({"format": FORMAT, "run": {**asdict(row), "status": str(row.status)}})
+    for digest in _graphs_of(records):
+        yield canonical_text({"digest": digest, "graph": store.graph(digest)})
     for record in records:
         yield canonical_text({"record": asdict(record)})
     for seal in store.seals(run_id=run_id):
@@ -93,11 +119,14 @@ def verify_export(lines: Iterable[str]) -> list[str]:
     row: RunRow | None = None
     records: list[Record] = []
     seals: list[Seal] = []
+    graphs: dict[str, Any] = {}
     for number, line in enumerate(lines, start=1):
         thing = decode(line.rstrip("\n"))
         try:
             if number == 1:
                 row = _read_row(thing)
+            elif "graph" in thing:
+                graphs[thing["digest"]] = thing["graph"]
             elif "record" in thing:
                 records.append(Record(**thing["record"]))
             else:
@@ -106,7 +135,10 @@ def verify_export(lines: Iterable[str]) -> list[str]:
             problems.append(f"line {number} is not what an export holds there")
     if row is None:
         return problems or ["it is empty"]
-    return problems + check_chain(records, row) + _check_exported_seal(row, seals)
+    problems += [*check_chain(records, row), *_check_graphs(records, _Graphs(graphs.get))]
+    unused = sorted(set(graphs) - set(_graphs_of(records)))
+    problems += [f"no record names the graph {digest[:12]!r}" for digest in unused]
+    return problems + _check_exported_seal(row, seals)
 
 
 def _numbers(records: Sequence[Record], row: RunRow) -> Iterator[str]:
@@ -180,6 +212,43 @@ def _closing(record: Record, row: RunRow) -> Iterator[str]:
         yield f"the run is {row.status}, and was closed as {record.body.get('status')}"
     elif record.body.get("row") != _digest(row):
         yield "the run's row was changed after it was closed: goal, policy, times, parent, trace id or summary"
+
+
+class _Graphs:
+    """Graphs by digest, each read and hashed once."""
+
+    def __init__(self, find: Callable[[str], dict[str, Any] | None]) -> None:
+        self._find = find
+        self._known: dict[str, str | None] = {}
+
+    def problem(self, digest: str) -> str | None:
+        """What is wrong with the graph of this digest."""
+        if digest not in self._known:
+            self._known[digest] = self._check(digest)
+        return self._known[digest]
+
+    def _check(self, digest: str) -> str | None:
+        data = self._find(digest)
+        if data is None:
+            return "is missing"
+        try:
+            return None if GraphView.from_json(data).digest == digest else "was changed"
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return "was changed"
+
+
+def _graphs_of(records: Sequence[Record]) -> list[str]:
+    """The digests of the graphs that records name, sorted."""
+    named = {record.body.get("graph") for record in records}
+    return sorted(digest for digest in named if isinstance(digest, str) and digest)
+
+
+def _check_graphs(records: Sequence[Record], graphs: _Graphs) -> Iterator[str]:
+    """Graphs that are not those on which the decisions were made: their digests are in the chain."""
+    for digest in _graphs_of(records):
+        problem = graphs.problem(digest)
+        if problem is not None:
+            yield f"the graph {digest[:12]!r} that was decided on {problem}"
 
 
 def _digest(row: RunRow) -> str | None:

@@ -28,7 +28,9 @@ from orchestrator.ledger import (
 from orchestrator.store import MemoryStore, Record, RunRow, SqlStore
 from orchestrator.store.body import decode
 from orchestrator.store.chain import canonical_text
+from orchestrator.tooling import Tool
 from orchestrator.types import Status
+from orchestrator.view import GraphView, Node
 from tests.store.rows import body, ended_run, run_row
 
 JSON = st.recursive(
@@ -88,9 +90,9 @@ def test_a_sound_ledger_has_no_problems() -> None:
 def test_an_open_run_needs_no_closing_record() -> None:
     store = MemoryStore()
     store.begin(run_row())
-    assert verify_run(store, "run-1") == []
+    assert verify_run(store, "run-1").ok
     store.append("run-1", "x", {}, 1.0)
-    assert verify_run(store, "run-1") == []
+    assert verify_run(store, "run-1").ok
 
 
 def test_an_unknown_run_is_one_clear_error() -> None:
@@ -303,7 +305,7 @@ def test_what_sql_does_to_a_ledger_is_found(tmp_path: Path, statement: str, prob
     connection.execute(statement)
     connection.commit()
     connection.close()
-    assert problem in "\n".join(verify_run(store, "a"))
+    assert problem in "\n".join(verify_run(store, "a").problems)
     assert problem in "\n".join(verify_store(store))
     store.close()
 
@@ -318,7 +320,7 @@ def test_a_byte_flipped_in_the_file_is_found(tmp_path: Path) -> None:
     data[position + 11] ^= 0x80
     path.write_bytes(data)
     store = SqlStore(path)
-    assert verify_run(store, "a") == ["record 5 was changed"]
+    assert verify_run(store, "a").problems == ("record 5 was changed",)
     store.close()
 
 
@@ -362,6 +364,73 @@ def test_a_store_is_verified_while_its_runs_go_on() -> None:
     store.begin(run_row())
     assert verify_store(store) == []
     assert verify_export(export(store, "run-1")) == []
+
+
+# -------------------------------------------------------------------- graphs
+
+
+def quote(parcel: str) -> str:
+    """A tool."""
+    return parcel
+
+
+def decided_on_a_graph(store: MemoryStore) -> str:
+    """A run whose record names a graph; returns the graph's digest."""
+    view = GraphView([Node.of(Tool(quote, gives="quote"))])
+    store.begin(run_row())
+    store.put_graph(view.digest, view.to_json())
+    store.append("run-1", "RunStarted", {"graph": view.digest}, 1.0)
+    return view.digest
+
+
+class Tampered(MemoryStore):
+    """A store whose graphs were edited."""
+
+    edit: dict[str, Any] | None = None
+    gone = False
+
+    def graph(self, digest: str) -> dict[str, Any] | None:
+        data = super().graph(digest)
+        return None if data is None or self.gone else {**data, **(self.edit or {})}
+
+
+@pytest.mark.parametrize(
+    ("edit", "gone", "problem"),
+    [
+        (None, False, None),
+        (None, True, "is missing"),
+        ({"tools": []}, False, "was changed"),
+        ({"tools": 5}, False, "was changed"),
+    ],
+)
+def test_a_graph_that_was_decided_on_must_be_the_one_there(
+    edit: dict[str, Any] | None, gone: bool, problem: str | None
+) -> None:
+    store = Tampered()
+    digest = decided_on_a_graph(store)[:12]
+    store.edit, store.gone = edit, gone
+    expected = () if problem is None else (f"the graph {digest!r} that was decided on {problem}",)
+    assert verify_run(store, "run-1").problems == expected
+    assert len(verify_store(store)) == len(expected)
+    assert verify_export(export(store, "run-1")) == list(expected)
+
+
+def test_an_export_holds_the_graphs_and_no_others() -> None:
+    store = MemoryStore()
+    decided_on_a_graph(store)
+    lines = list(export(store, "run-1"))
+    assert len(lines) == 3
+    assert verify_export([lines[0], canonical_text({"digest": "d", "graph": {}}), *lines[1:]]) == [
+        "no record names the graph 'd'"
+    ]
+
+
+def test_a_verification_carries_what_anchors_the_run() -> None:
+    store = MemoryStore()
+    ended_run(store, records=3)
+    verification = verify_run(store, "run-1")
+    assert verification.ok
+    assert (verification.head, verification.count) == (store.records("run-1")[-1].hash, 4)
 
 
 # -------------------------------------------------------------------- exports

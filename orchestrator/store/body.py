@@ -19,14 +19,22 @@ UNREADABLE: Final = "_unreadable"
 """The key under which a stored text is shown that is no canonical JSON object."""
 
 _DEPTH: Final = 60
+_CONTAINERS: Final = (dict, list, tuple)
 
 
 def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
-    """Canonical JSON text of at most `limit` bytes, and what had to be left out (`None`: nothing)."""
+    """Canonical JSON text of at most `limit` bytes, and what had to be left out (`None`: nothing).
+
+    The text reads back as itself: `canonical_text(json.loads(text)) == text`, which is what the hashes rely on.
+    """
     try:
+        if not _text_keys(body):
+            raise TypeError("a key is no text")
         text, problem = canonical_text(body), None
     except (TypeError, ValueError, RecursionError, AttributeError):
         text, problem = _encode_plain(body)
+    if "\\ud" in text:
+        text = normal(text)
     if limit is not None and len(text) * 4 > limit and len(text.encode()) > limit:
         return _cut(text, limit), f"a body of {len(text.encode())} bytes was cut to {limit}"
     return text, problem
@@ -41,7 +49,7 @@ def exact(what: str, data: Mapping[str, Any]) -> str:
 
 
 def normal(text: str) -> str:
-    """The text that reading and writing again leaves as it is: keys that were numbers are in another order at first."""
+    """The text that reading and writing again leaves as it is: halves of a character become one when they are read."""
     for _ in range(3):
         again = canonical_text(json.loads(text))
         if again == text:
@@ -59,6 +67,17 @@ def decode(text: object) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         pass
     return {UNREADABLE: str(text)}
+
+
+def _text_keys(thing: object) -> bool:
+    """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
+    if isinstance(thing, dict):
+        items = cast("dict[object, object]", thing)
+        return all(isinstance(key, str) for key in items) and _text_keys(list(items.values()))
+    for item in cast("list[object]", thing):
+        if isinstance(item, _CONTAINERS) and not _text_keys(cast("object", item)):
+            return False
+    return True
 
 
 def _encode_plain(body: object) -> tuple[str, str | None]:

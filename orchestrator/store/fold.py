@@ -7,7 +7,6 @@ from typing import Final
 from orchestrator.types import Status
 
 from .base import RunRow
-from .body import normal
 from .chain import canonical_text, link_text, row_digest
 from .rows import plain_text
 
@@ -17,7 +16,7 @@ CLOSED: Final = "closed"
 
 @dataclass(slots=True)
 class Append:
-    """A record to be added; `text` is its body."""
+    """A record to be added; `text` is its body, as `body.encode` gives it."""
 
     run_id: str
     token: int | None
@@ -46,7 +45,7 @@ class DropValues:
 
 @dataclass(slots=True)
 class SetStatus:
-    """A run's next state; `summary` is JSON text, `None` leaves the one there is."""
+    """A run's next state; `summary` is text of `body.encode`, `None` leaves the one there is."""
 
     run_id: str
     token: int | None
@@ -149,7 +148,7 @@ def _append(state: RunState, write: Append) -> Refusal | None:
     if write.kind == CLOSED:
         problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
         return Refusal(write.run_id, write.token, problem, lost=False)
-    _add(state, plain_text(write.kind), write.at, normal(write.text))
+    _add(state, plain_text(write.kind), write.at, write.text)
     return None
 
 
@@ -161,7 +160,7 @@ def _set_status(state: RunState, write: SetStatus) -> Refusal | None:
         return Refusal(write.run_id, write.token, problem, lost=False)
     state.status = write.status
     if write.summary is not None:
-        state.summary, state.summary_changed = normal(write.summary), True
+        state.summary, state.summary_changed = write.summary, True
     if write.status.ended:
         _close(state, state.row.started if write.ended is None else write.ended)
     return None

@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.errors import StoreError
 
 from .base import Problem, RunRow
-from .body import encode, normal
+from .body import encode
 from .chain import GENESIS
 
 LOG: Final = logging.getLogger("orchestrator.store")
@@ -31,11 +31,17 @@ def fresh_row(row: RunRow) -> RunRow:
         policy=plain_text(row.policy),
         trace_id=plain_text(row.trace_id),
         started=moment(row.started),
-        summary=json.loads(normal(encode(row.summary)[0])),
+        summary=json.loads(encode(row.summary)[0]),
         head=GENESIS,
         count=0,
         ended=None,
     )
+
+
+def same_run(one: RunRow, other: RunRow) -> bool:
+    """Whether both were begun by the same call, which may have been tried twice."""
+    facts = [(row.started, row.parent, row.goal, row.policy, row.trace_id) for row in (one, other)]
+    return facts[0] == facts[1]
 
 
 def tell(on_problem: Problem, problem: str) -> None:

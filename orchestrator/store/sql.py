@@ -2,7 +2,6 @@
 
 import asyncio
 import atexit
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from .body import encode, exact
 from .connect import database_url, engines, prepare, reason, same_file, shown
 from .fold import Append, DropValues, PutValue, Refusal, SetStatus, Write
 from .reads import SqlReads
-from .rows import LOG, fresh_row, moment, tell
+from .rows import LOG, fresh_row, moment, same_run, tell
 from .writer import Call, Outage, Writer
 
 T = TypeVar("T")
@@ -118,7 +117,7 @@ class SqlStore(SqlReads):
         with self._lock:
             count = self._dropped.get(write.run_id, 0)
             at = write.at if isinstance(write, Append) else (isinstance(write, SetStatus) and write.ended) or 0.0
-            gap = Append(write.run_id, write.token, "lost", at, json.dumps({"count": count}))
+            gap = Append(write.run_id, write.token, "lost", at, encode({"count": count})[0])
             if count and self._writer.put(gap, 200, droppable=not isinstance(write, SetStatus)):
                 del self._dropped[write.run_id]
 
@@ -168,7 +167,7 @@ class SqlStore(SqlReads):
 
         def create(connection: Connection, call: Call) -> RunRow | None:
             existing = statements.create_run(connection, wanted)
-            if call.abandoned and existing is not None and existing.trace_id != wanted.trace_id:
+            if call.abandoned and existing is not None and not same_run(existing, wanted):
                 self._foreign.add(wanted.run_id)
             return existing
 

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import BindParameter, String, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
@@ -21,6 +21,18 @@ from .fold import Refusal, RunState, Write, apply
 from .owner import owner_died
 from .rows import search_text
 from .tables import CLAIMS, DOCUMENTS, GRAPHS, HEALTH, LEASES, META, RECORDS, RUNS, SEALS, VALUES
+
+# Built once: putting a statement together costs as much as running it.
+_IDS: Final[BindParameter[str]] = bindparam("ids", type_=String(), expanding=True)
+_RUNS_LOCKED: Final = select(RUNS).where(RUNS.c.run_id.in_(_IDS)).order_by(RUNS.c.run_id).with_for_update()
+_CLAIMS_LOCKED: Final = (
+    select(CLAIMS.c.run_id, CLAIMS.c.token)
+    .where(CLAIMS.c.run_id.in_(_IDS))
+    .order_by(CLAIMS.c.run_id)
+    .with_for_update(read=True)
+)
+_NEW_RECORDS: Final = insert(RECORDS)
+_MOVED_RUNS: Final = update(RUNS).where(RUNS.c.run_id == bindparam("id"))
 
 
 def write(connection: Connection, writes: Sequence[Write], foreign: Container[str]) -> list[Refusal]:
@@ -153,11 +165,10 @@ def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, RunState
     fenced = sorted({item.run_id for item in writes if item.token is not None})
     states: dict[str, RunState] = {}
     for some in _chunks(ids):
-        rows = select(RUNS).where(RUNS.c.run_id.in_(some)).order_by(RUNS.c.run_id).with_for_update()
-        states |= {row.run_id: RunState.of(run_row(row)) for row in connection.execute(rows)}
+        rows = connection.execute(_RUNS_LOCKED, {"ids": some})
+        states |= {row.run_id: RunState.of(run_row(row)) for row in rows}
     for some in _chunks(fenced):
-        claims = select(CLAIMS.c.run_id, CLAIMS.c.token).where(CLAIMS.c.run_id.in_(some))
-        for claim in connection.execute(claims.order_by(CLAIMS.c.run_id).with_for_update(read=True)):
+        for claim in connection.execute(_CLAIMS_LOCKED, {"ids": some}):
             if claim.run_id in states:
                 states[claim.run_id].token = claim.token
     return states
@@ -182,7 +193,7 @@ def _store(connection: Connection, states: list[RunState]) -> None:
         for record in state.records
     ]
     if records:
-        connection.execute(insert(RECORDS), records)
+        connection.execute(_NEW_RECORDS, records)
     _store_values(connection, states)
     _store_runs(connection, states)
     sealed = [state for state in states if state.sealed]
@@ -221,7 +232,7 @@ def _store_runs(connection: Connection, states: list[RunState]) -> None:
         if (state.count, state.status) != (state.row.count, state.row.status) or state.summary_changed
     ]
     if changed:
-        connection.execute(update(RUNS).where(RUNS.c.run_id == bindparam("id")), changed)
+        connection.execute(_MOVED_RUNS, changed)
 
 
 def _seal(connection: Connection, states: list[RunState]) -> None:
