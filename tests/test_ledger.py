@@ -483,3 +483,10 @@ def test_any_flipped_byte_of_an_export_is_found(data: st.DataObject) -> None:
 def test_bodies_differ() -> None:
     """The tampering above would prove little on equal records."""
     assert len({canonical(body(number)) for number in range(199)}) == 199
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parent.parent / "docs" / "explanation" / "ledger.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    exec(compile(code, str(page), "exec"), {})
+    assert len(capsys.readouterr().out.strip()) == 64
