@@ -67,7 +67,7 @@ def describe(
 def repair(described: str, answer: str, problem: str) -> str:
     """The user message that asks once more after an answer that could not be used."""
     return (
-        f"{described}\n\nYour previous answer could not be used: {_unmarked(clean(problem, 300))}.\n"
+        f"{described}\n\nYour previous answer could not be used: {unmarked(clean(problem, 300))}.\n"
         f"<data>\n{_quoted(clean(answer, 600))}\n</data>\n"
         'Answer again, with nothing but {"choice": <number>, "value": ..., "message": "..."}.'
     )
@@ -101,15 +101,16 @@ def _line(number: int, option: Option) -> str:
         Hole.SECONDS: " [value: a number of seconds]",
         Hole.AMOUNT: " [value: a number]",
     }
-    return f"{number}. {_unmarked(clean(option.text, 200))}{needs[option.hole]}"
+    return f"{number}. {unmarked(clean(option.text, 200))}{needs[option.hole]}"
 
 
 def _quoted(value: Any) -> str:
     """As JSON that cannot close the delimiter around it."""
-    return _unmarked(json.dumps(value, ensure_ascii=False, default=str))
+    return unmarked(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
+    """`text` without the characters that could close a delimiter."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -1,0 +1,8 @@
+"""Intent: from a text to a goal and inputs, or to a question back. Runs nothing."""
+
+from .extraction import extract
+from .interpreter import Interpreter
+from .needs import Needs, needs_of
+from .request import Guess, Request
+
+__all__ = ["Guess", "Interpreter", "Needs", "Request", "extract", "needs_of"]
