@@ -1,0 +1,17 @@
+"""The command line: `orchestrator run`, `plan`, `why` and the rest. `main` is the entry point of the program."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line on the arguments of this process, and exit with its status."""
+    try:
+        from .app import invoke
+
+        status = invoke(sys.argv[1:])
+    except KeyboardInterrupt:  # while the program was still being loaded
+        status = 130
+    sys.exit(status)
+
+
+__all__ = ["main"]

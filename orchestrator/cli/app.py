@@ -1,0 +1,122 @@
+"""The program: its commands, and what becomes of what goes wrong in them."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.errors import Escalated, NoRoute, OrchestratorError, StoreError
+from orchestrator.text import plain
+
+from . import catalog, health, init, plan, records, resume, run, serve, skills
+from .exits import Exit
+from .screen import complain
+
+LOG: Final = Path(".orchestrator") / "errors.log"
+"""Where the traceback of an unexpected error goes, if it can."""
+
+_EVERYWHERE: Final = ("--debug", "--no-color")
+"""Options that may stand anywhere."""
+
+app = typer.Typer(
+    name="orchestrator",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 reached, 3 demoted, 4 escalated, 5 waiting, 2 bad usage or input, 1 unexpected, 130 Ctrl-C.",
+)
+
+
+@app.callback()
+def _program(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Agent orchestration as routing: tools chosen by price, failures healed, every decision explained."""
+    del version, no_color, debug  # read before the commands are
+
+
+for module in (run, plan, catalog, skills, health, records, resume, serve, init):
+    module.register(app)
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run the program on these arguments; returns its exit status. Never raises, and shows no traceback unasked."""
+    arguments, debug = _globals(list(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"orchestrator {__version__}\n")
+        return Exit.REACHED
+    try:
+        app(args=arguments, prog_name="orchestrator")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Exit.REACHED if end.code is None else Exit.UNEXPECTED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _close_pipe()
+        return Exit.REACHED
+    except (OrchestratorError, OSError) as error:
+        return _expected(error, debug=debug)
+    except Exception as error:
+        return _unexpected(error, debug=debug)
+    return Exit.REACHED
+
+
+def _globals(arguments: list[str]) -> tuple[list[str], bool]:
+    """The arguments without the options that may stand anywhere before `--`, and whether tracebacks are wanted."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    mine, rest = arguments[:end], arguments[end:]
+    if "--no-color" in mine:
+        os.environ["NO_COLOR"] = "1"
+    return [word for word in mine if word not in _EVERYWHERE] + rest, "--debug" in mine
+
+
+def _expected(error: OrchestratorError | OSError, *, debug: bool) -> Exit:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        complain(f"{place}{error.strerror or error}")
+        return Exit.BAD_INPUT
+    complain(str(error) or type(error).__name__)
+    if isinstance(error, NoRoute | Escalated):
+        return Exit.ESCALATED
+    return Exit.UNEXPECTED if isinstance(error, StoreError) else Exit.BAD_INPUT
+
+
+def _unexpected(error: Exception, *, debug: bool) -> Exit:
+    if debug:
+        traceback.print_exception(error)
+        return Exit.UNEXPECTED
+    where = _log("".join(traceback.format_exception(error)))
+    told = plain(f"{type(error).__name__}: {error}", 300)
+    complain(f"unexpected: {told} (traceback in {where}; --debug shows it)")
+    return Exit.UNEXPECTED
+
+
+def _log(text: str) -> str:
+    """Keep a traceback in a file that only its owner reads; says where it is."""
+    for path in (LOG, Path(tempfile.gettempdir()) / f"orchestrator-errors-{os.getuid()}.log"):
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as file:
+                file.write(text + "\n")
+            return str(path)
+    return "no file: none could be written"
+
+
+def _close_pipe() -> None:
+    """The reader of our output has gone: nothing more is written, and the interpreter must not complain at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,172 @@
+"""One goal over many values: a bounded number of runs at a time, a line for each as it ends, a bar for all."""
+
+import asyncio
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from orchestrator.api import Orchestrator
+from orchestrator.errors import OrchestratorError
+from orchestrator.goal import Budget, Goal
+from orchestrator.outcome import Outcome
+from orchestrator.text import counted, duration, plain, shortened, usd
+from orchestrator.trail import healed, trail
+from orchestrator.types import Status
+
+from .exits import Exit, exit_of, worst
+from .result import MARKS, run_json, trail_text
+from .screen import screen, write_json
+from .values import Given
+
+_WIDEST = 36
+"""Columns for a name, at most."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of one value."""
+
+    name: str
+    exit: Exit
+    outcome: Outcome[Any] | None = None
+    error: str = ""
+
+
+class Batch:
+    """Shows many runs as they end. Use it as a context: the bar is gone when it is left."""
+
+    def __init__(self, given: Given, *, as_json: bool = False) -> None:
+        self.given = given
+        self.names = short_names([str(value) for value in given.over])
+        self.ended: list[Ended | None] = [None] * len(given.over)
+        self._as_json = as_json
+        self._written = 0
+        self._console = screen()
+        self._width = min(_WIDEST, max(map(len, self.names), default=0))
+        self._bar = Progress(
+            TextColumn("  "),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=as_json or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("runs", total=len(given.over))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if not self._as_json and error is None:
+            self._print(self._summary())
+
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return sum(ended is not None for ended in self.ended)
+
+    @property
+    def exit(self) -> Exit:
+        """The worst exit status of all."""
+        return worst(ended.exit for ended in self.ended if ended is not None)
+
+    def end(self, index: int, ended: Ended) -> None:
+        """One more has ended: its line on a terminal or in a pipe; for programs its object, in the order of inputs."""
+        self.ended[index] = ended
+        self._bar.advance(self._task)
+        if not self._as_json:
+            self._print(self.line(ended))
+            return
+        while self._written < len(self.ended) and (ready := self.ended[self._written]) is not None:
+            write_json(ended_json(ready, str(self.given.over[self._written])), lines=True)
+            self._written += 1
+
+    def line(self, ended: Ended) -> Text:
+        """`✓ scan.pdf   pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`."""
+        outcome = ended.outcome
+        mark, style = MARKS[outcome.status] if outcome else ("✗", "bold red")
+        name = shortened(ended.name, self._width).ljust(self._width)
+        text = Text.assemble((f"{mark} ", style), (name, "bold"), "  ")
+        if outcome is None:
+            return text.append(f"error: {plain(ended.error, 200)}", "red")
+        tried = trail(outcome.calls)
+        text.append_text(trail_text(tried))
+        if outcome.status is Status.DEMOTED:
+            text.append(f"  demoted to {plain(outcome.goal.name)}", "yellow")
+        elif outcome.status is Status.ESCALATED:
+            why = plain(outcome.impasse.message if outcome.impasse else "stopped", 200)
+            text.append(f"\n  {' ' * self._width}  escalated: {why}", "red")
+        elif outcome.status is Status.WAITING and outcome.questions:
+            text.append(f"\n  {' ' * self._width}  waits: {plain(outcome.questions[0].text, 200)}", "cyan")
+        return text
+
+    def _summary(self) -> Text:
+        outcomes = [ended.outcome for ended in self.ended if ended is not None and ended.outcome is not None]
+        count = {status: sum(outcome.status is status for outcome in outcomes) for status in Status}
+        parts = [f"{count[status]} {status}" for status in Status if count[status]]
+        broken = sum(ended is not None and ended.outcome is None for ended in self.ended)
+        parts += [counted(broken, "error")] if broken else []
+        healings = sum(outcome.ok and healed(trail(outcome.calls)) for outcome in outcomes)
+        parts += [f"{healings} healed on the way"] if healings else []
+        parts.append(f"{usd(sum(outcome.cost for outcome in outcomes))} spent")
+        parts.append(f"{duration(sum(outcome.seconds for outcome in outcomes))} of work")
+        return Text("  " + " · ".join(parts), "dim")
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+async def run_batch(
+    orc: Orchestrator, goal: Goal[Any], batch: Batch, *, budget: Budget | None = None, jobs: int = 4
+) -> Exit:
+    """Run the goal for every value, `jobs` at a time; one that breaks does not stop the others."""
+    turns = asyncio.Semaphore(jobs)
+    given = batch.given
+
+    async def one(index: int, value: Any) -> None:
+        async with turns:
+            try:
+                outcome = await orc.run(goal, {**given.values, str(given.each): value}, budget=budget)
+            except OrchestratorError as error:
+                batch.end(index, Ended(batch.names[index], Exit.BAD_INPUT, error=str(error)))
+            except Exception as error:
+                if os.environ.get("ORCHESTRATOR_DEBUG"):
+                    traceback.print_exception(error)
+                told = f"{type(error).__name__}: {error}"
+                batch.end(index, Ended(batch.names[index], Exit.UNEXPECTED, error=told))
+            else:
+                batch.end(index, Ended(batch.names[index], exit_of(outcome.status), outcome))
+
+    await asyncio.gather(*(one(index, value) for index, value in enumerate(given.over)))
+    return batch.exit
+
+
+def ended_json(ended: Ended, given: str) -> dict[str, Any]:
+    """One of many for programs: as a single run, with the value of its key; an error where there was no run."""
+    if ended.outcome is not None:
+        return run_json(ended.outcome, given)
+    return {
+        "schema": "orchestrator.run/1",
+        "run_id": None,
+        "status": "error",
+        "exit_status": int(ended.exit),
+        "each": given,
+        "error": ended.error,
+    }
+
+
+def short_names(values: list[str]) -> list[str]:
+    """The values as people tell them apart: file names where these differ, else as they were given."""
+    names = [plain(Path(value).name or value) for value in values]
+    return names if len(set(names)) == len(names) else [plain(value) for value in values]

@@ -1,0 +1,130 @@
+"""`orchestrator tools` and `orchestrator agents`: what a project holds, and what it costs now."""
+
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from orchestrator.agent import Agent
+from orchestrator.api import Orchestrator
+from orchestrator.project import Project
+from orchestrator.schema import type_name
+from orchestrator.text import duration, usd
+from orchestrator.tooling import Tool
+from orchestrator.types import CircuitState, Effect
+
+from . import options
+from .plan import facts_json
+from .screen import say, table, write_json
+from .session import assemble, existing, load, take_over_health
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("tools")(_tools)
+    app.command("agents")(_agents)
+
+
+def _tools(
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the tools: what each needs and gives, its price now, its health."""
+    loaded, orc = _opened(project, policy, store)
+    if as_json:
+        write_json({"schema": "orchestrator.tools/1", "tools": [_as_json(orc, loaded, t) for t in loaded.tools]})
+        return
+    if not loaded.tools:
+        say("No tools.")
+        return
+    rows: list[list[str | Text]] = [
+        [
+            tool.name,
+            _keys(tool),
+            _price(orc, tool),
+            duration(float(tool.latency)),
+            _effect(tool),
+            _health(orc, tool.name),
+        ]
+        for tool in loaded.tools
+    ]
+    table(["tool", "needs → gives", "price", "latency", "effect", "health"], rows, right=[2, 3])
+
+
+def _agents(
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the agents: skills with declared competence, price now, health, where the work is done."""
+    loaded, orc = _opened(project, policy, store)
+    if as_json:
+        write_json({"schema": "orchestrator.agents/1", "agents": [_as_json(orc, loaded, a) for a in loaded.agents]})
+        return
+    if not loaded.agents:
+        say("No agents.")
+        return
+    rows: list[list[str | Text]] = [
+        [agent.name, _keys(agent), _skills(agent), _price(orc, agent), _place(agent), _health(orc, agent.name)]
+        for agent in loaded.agents
+    ]
+    table(["agent", "needs → gives", "skills", "price", "where", "health"], rows, right=[3])
+
+
+def _opened(project: Any, policy: str, store: str) -> tuple[Project, Orchestrator]:
+    loaded = load(project)
+    orc = assemble(loaded, policy, store if existing(store) else None)
+    take_over_health(orc)
+    return loaded, orc
+
+
+def _keys(tool: Tool) -> str:
+    optional = [f"[{key}]" for key in tool.optional.values()]
+    return f"{', '.join([*tool.needs.values(), *optional]) or 'nothing'} → {', '.join(tool.gives)}"
+
+
+def _price(orc: Orchestrator, tool: Tool) -> str:
+    weight = orc.price(tool.name)
+    return "down" if weight is None else usd(weight)
+
+
+def _effect(tool: Tool) -> Text:
+    return Text(str(tool.effect), "yellow" if tool.effect is not Effect.READ else "")
+
+
+def _skills(agent: Tool) -> str:
+    return ", ".join(f"{skill} {value:g}" for skill, value in agent.skills.items()) or "-"
+
+
+def _place(agent: Tool) -> str:
+    if not isinstance(agent, Agent):
+        return "-"
+    return agent.trust + (", data leaves" if agent.data_leaves else "")
+
+
+def _health(orc: Orchestrator, name: str) -> Text:
+    status = orc.health.status(name)
+    if status.circuit is CircuitState.CLOSED:
+        return Text(f"works {status.success:.0%}", "" if status.success >= 0.5 else "yellow")
+    return Text(f"{str(status.circuit).replace('_', ' ')}" + (f": {status.reason}" if status.reason else ""), "red")
+
+
+def _as_json(orc: Orchestrator, project: Project, tool: Tool) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": tool.name,
+        "description": tool.description,
+        "needs": {key: type_name(orc.graph.view().key_type(key)) for key in tool.needs.values()},
+        "optional": list(tool.optional.values()),
+        "gives": {key: type_name(annotation) for key, annotation in tool.gives.items()},
+        "effect": str(tool.effect),
+        "price": orc.price(tool.name),
+        "facts": facts_json(orc.price_facts(tool.name)),
+        "health": orc.health.status(tool.name).to_json(),
+        "file": str(project.sources[tool.name]),
+    }
+    if isinstance(tool, Agent):
+        data |= {"skills": dict(tool.skills), "trust": tool.trust, "data_leaves": tool.data_leaves}
+    return data

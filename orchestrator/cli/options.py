@@ -1,0 +1,43 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+DEFAULT_STORE: Final = ".orchestrator/runs.db"
+DEFAULT_POLICY: Final = "balanced"
+
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        envvar="ORCHESTRATOR_PROJECT",
+        help="A project folder; loading it runs its code. Default: the shipped catalogue.",
+    ),
+]
+Policy = Annotated[
+    str,
+    typer.Option(
+        "--policy", metavar="NAME", envvar="ORCHESTRATOR_POLICY", help="A policy by name, or a path ending in .toml."
+    ),
+]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="PATH", envvar="ORCHESTRATOR_STORE", help="Where runs are kept: a file or a database URL."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text for people.")]
+Goal = Annotated[
+    str, typer.Argument(metavar="GOAL", help="The key that is wanted; several are joined by `+`.", show_default=False)
+]
+Inputs = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="What is given.", show_default=False)]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run by id, by the beginning of its id, or `last`.", show_default=False)
+]
+Demote = Annotated[
+    list[str] | None,
+    typer.Option("--demote", metavar="GOAL", help="A lesser goal that would do; best first.", show_default=False),
+]

@@ -1,0 +1,174 @@
+"""`orchestrator plan` and `orchestrator graph`: what would be done, at what price, before anything is."""
+
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from orchestrator.api import Orchestrator
+from orchestrator.errors import InputError, NoRoute
+from orchestrator.execution.launch import check_goal
+from orchestrator.pricing import PriceFacts
+from orchestrator.route import Impasse, Route
+from orchestrator.text import duration, listed, plain, usd
+
+from . import options
+from .exits import Exit
+from .screen import say, table, write_json
+from .session import assemble, existing, load, take_over_health
+from .values import goal_of, read_inputs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("plan")(_plan)
+    app.command("graph")(_graph)
+
+
+def _plan(
+    goal: options.Goal,
+    inputs: options.Inputs = None,
+    explain: Annotated[bool, typer.Option("--explain", help="What every price is made of.")] = False,
+    demote: options.Demote = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the route that a run would begin with, and what it beat. Nothing is run."""
+    orc = _planning(project, policy, store)
+    wanted = goal_of(goal, demote or ())
+    view = orc.graph.view()
+    check_goal(wanted, set(view.keys))
+    values = read_inputs(view, inputs or ()).values
+    try:
+        route = orc.plan(wanted, values)
+    except NoRoute as stuck:
+        _show_impasse(stuck.impasse, as_json=as_json)
+        raise typer.Exit(int(Exit.ESCALATED)) from None
+    if as_json:
+        write_json(_route_json(orc, route))
+    else:
+        _show_route(orc, route, explain=explain)
+
+
+def _planning(project: Any, policy: str, store: str) -> Orchestrator:
+    """An orchestrator that knows the health in the store, where there is one, and makes none."""
+    orc = assemble(load(project), policy, store if existing(store) else None)
+    take_over_health(orc)
+    return orc
+
+
+def _route_json(orc: Orchestrator, route: Route) -> dict[str, Any]:
+    return {
+        "schema": "orchestrator.plan/1",
+        "goal": list(route.goal),
+        "tools": list(route.tools),
+        "price": route.price,
+        "bound": route.bound,
+        "steps": [
+            {
+                "tool": step.tool,
+                "price": step.price,
+                "takes": dict(step.sources),
+                "via": step.via,
+                "after": list(step.after),
+                "effect": str(step.effect),
+                "facts": facts_json(_facts(orc, step.tool)),
+            }
+            for step in route.steps
+        ],
+        "alternatives": [
+            {"instead_of": a.instead_of, "tools": list(a.tools), "price": a.price, "more": a.more}
+            for a in route.alternatives
+        ],
+    }
+
+
+def facts_json(facts: PriceFacts) -> dict[str, float]:
+    """What a price is made of, for programs."""
+    return {
+        "money": facts.money,
+        "latency": facts.latency,
+        "risk": facts.risk,
+        "competence": facts.competence,
+        "pressure": facts.pressure,
+        "success": facts.success,
+    }
+
+
+def facts_text(facts: PriceFacts) -> str:
+    """What a price is made of, in a few words."""
+    parts = [usd(facts.money), duration(facts.latency)]
+    if facts.risk:
+        parts.append(f"risk {facts.risk:g}")
+    if facts.competence < 1:
+        parts.append(f"competence {facts.competence:.2f}")
+    if facts.pressure > 1:
+        parts.append(f"pressure {facts.pressure:.2f}")
+    return ", ".join([*parts, f"works {facts.success:.0%}"])
+
+
+def _facts(orc: Orchestrator, tool: str) -> PriceFacts:
+    return orc.price_facts(tool)
+
+
+def _show_route(orc: Orchestrator, route: Route, *, explain: bool) -> None:
+    path = " → ".join(plain(tool) for tool in route.tools) or "nothing more to do"
+    say(Text.assemble((path, "bold"), f"  {usd(route.price)}"))
+    if route.bound < route.price:
+        say(Text(f"no plan can be cheaper than {usd(route.bound)}", "dim"))
+    say()
+    headers = ["step", "price", "takes", "effect", *(["made of"] if explain else [])]
+    rows: list[list[str | Text]] = []
+    for step in route.steps:
+        takes = listed([f"{key} of {source}" if source else key for key, source in step.sources.items()])
+        made_of = [facts_text(_facts(orc, step.tool))] if explain else []
+        rows.append([step.tool, usd(step.price), takes, str(step.effect), *made_of])
+    table(headers, rows, right=[1])
+    if route.alternatives:
+        say()
+        say(Text("What it beat", "bold"))
+        beaten = [[_instead(a), " → ".join(a.tools), usd(a.price), f"+{usd(a.more)}"] for a in route.alternatives]
+        table(["", "route", "price", "more"], beaten, right=[2, 3])
+
+
+def _instead(alternative: Any) -> str:
+    return f"instead of {alternative.instead_of}" if alternative.instead_of else "the next best"
+
+
+def _show_impasse(impasse: Impasse, *, as_json: bool) -> None:
+    if as_json:
+        write_json({"schema": "orchestrator.plan/1", "goal": list(impasse.goal), "impasse": impasse.to_json()})
+        return
+    say(Text.assemble(("✗ ", "red"), ("No route", "bold red"), f" to {plain(' + '.join(impasse.goal))}"))
+    if impasse.unreachable:
+        say(f"  cannot be had: {plain(listed(impasse.unreachable))}")
+    for blame in impasse.blame:
+        say(
+            f"  {plain(blame.tool)}: {plain(blame.reason)}"
+            + (f" ({plain(blame.last_error)})" if blame.last_error else "")
+        )
+
+
+def _graph(
+    goal: Annotated[str | None, typer.Argument(metavar="[GOAL]", help="Mark the route to this goal.")] = None,
+    inputs: options.Inputs = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="mermaid.")] = "mermaid",
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+) -> None:
+    """Draw the tool graph, with prices on the edges; with a goal, the route to it stands out."""
+    if form != "mermaid":
+        raise InputError(f"There is no format {plain(form, 40)!r}. Known: mermaid.")
+    orc = _planning(project, policy, store)
+    route: Route | None = None
+    if goal is not None:
+        wanted = goal_of(goal)
+        view = orc.graph.view()
+        check_goal(wanted, set(view.keys))
+        route = orc.plan(wanted, read_inputs(view, inputs or ()).values)
+    drawing = import_module("orchestrator.drawing")
+    say(Text(drawing.mermaid(orc.graph, route)))

@@ -1,0 +1,148 @@
+"""How the outcome of a run is shown to people and to programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from orchestrator.outcome import Outcome
+from orchestrator.text import counted, duration, plain, plain_lines, shortened, usd
+from orchestrator.trail import Tried, healed, trail
+from orchestrator.types import Status
+
+from .exits import exit_of
+from .screen import plain_json, say
+
+ARROW = " → "
+MARKS = {
+    Status.REACHED: ("✓", "green"),
+    Status.DEMOTED: ("◐", "yellow"),
+    Status.ESCALATED: ("✗", "red"),
+    Status.WAITING: ("?", "cyan"),
+    Status.RUNNING: ("…", "dim"),
+}
+
+
+def run_json(outcome: Outcome[Any], given: str | None = None) -> dict[str, Any]:
+    """An outcome for programs, as documented in docs/reference/cli.md. `given` is the value of the key of --each."""
+    ok = outcome.ok
+    return {
+        "schema": "orchestrator.run/1",
+        "run_id": outcome.run_id,
+        "status": str(outcome.status),
+        "exit_status": int(exit_of(outcome.status)),
+        **({} if given is None else {"each": given}),
+        "goal": list(outcome.goal.keys),
+        "value": plain_json(outcome.value) if ok and _has_value(outcome) else None,
+        "route": list(outcome.route.tools) if outcome.route else [],
+        "tried": [each.to_json() for each in trail(outcome.calls)],
+        "failures": [
+            {"id": f.id, "tool": f.tool, "kind": str(f.kind), "message": f.message, "attempt": f.attempt}
+            for f in outcome.failures
+        ],
+        "decisions": [
+            {
+                "id": d.id,
+                "kind": str(d.kind),
+                "chosen": d.chosen,
+                "price": d.price,
+                "reason": d.reason,
+                "answers": list(d.answers),
+            }
+            for d in outcome.decisions
+        ],
+        "compensated": list(outcome.compensated),
+        "uncompensated": list(outcome.uncompensated),
+        "impasse": outcome.impasse.message if outcome.impasse else None,
+        "questions": [{"text": q.text, "choices": list(q.choices)} for q in outcome.questions],
+        "price": outcome.price,
+        "cost": outcome.cost,
+        "seconds": outcome.seconds,
+        "llm_calls": outcome.llm_calls,
+        "trace_id": outcome.trace_id,
+    }
+
+
+def _has_value(outcome: Outcome[Any]) -> bool:
+    """An ended run that is asked for again may have no values left."""
+    return all(key in outcome.values for key in outcome.goal.keys)
+
+
+def value_text(value: Any) -> str:
+    """A value as people read it: text as it is, paths as they are written, everything else as JSON."""
+    if isinstance(value, str):
+        return plain_lines(value)
+    if isinstance(value, Path):
+        return plain(value)
+    return plain_lines(json.dumps(plain_json(value), ensure_ascii=False, indent=2))
+
+
+def trail_text(tried: tuple[Tried, ...], limit: int = 60) -> Text:
+    """`pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`; without a failure only the names."""
+    text, told = Text(), set[str]()
+    marked = healed(tried)
+    for index, each in enumerate(tried):
+        text.append(ARROW if index else "", "dim")
+        text.append(plain(each.tool))
+        if each.error:
+            _append_error(text, each, told, limit)
+        if each.ok and marked:
+            text.append(" ✓" if each.attempts == 1 else f" ✓ at attempt {each.attempts}", "green")
+    return text
+
+
+def _append_error(text: Text, each: Tried, told: set[str], limit: int) -> None:
+    text.append(" ✗", "red" if not each.ok else "yellow")
+    if each.error not in told:
+        text.append(f" {plain(each.error, limit)}", "dim")
+        told.add(each.error)
+
+
+def status_line(outcome: Outcome[Any]) -> Text:
+    """How a run ended, in one line."""
+    mark, style = MARKS[outcome.status]
+    goal = plain(outcome.goal.name)
+    said = {
+        Status.REACHED: f"{goal} reached",
+        Status.DEMOTED: f"demoted: {goal} reached instead",
+        Status.ESCALATED: f"{goal} was not reached",
+        Status.WAITING: f"{goal} waits for a person",
+        Status.RUNNING: f"{goal} has not ended",
+    }[outcome.status]
+    text = Text.assemble((f"{mark} ", style), (said, f"bold {style}"))
+    planned = f" (planned price {usd(outcome.price)})" if outcome.price is not None else ""
+    parts = [duration(outcome.seconds), f"{usd(outcome.cost)} spent{planned}", counted(len(outcome.calls), "call")]
+    if outcome.failures:
+        parts.append(counted(len(outcome.failures), "failure"))
+    return text.append("  " + " · ".join(parts), "dim")
+
+
+def show_outcome(outcome: Outcome[Any]) -> None:
+    """The end of a run for people: how it ended, why when it did not, what it gave."""
+    say(status_line(outcome))
+    if outcome.impasse is not None and not outcome.ok:
+        say(Text(f"  {plain(outcome.impasse.message)}"))
+    for tool in outcome.compensated:
+        say(Text(f"  undone: {plain(tool)}", "dim"))
+    for tool in outcome.uncompensated:
+        say(Text(f"  not undone, or uncertain: {plain(tool)}", "yellow"))
+    show_questions(outcome)
+    say(Text(f"  why: orchestrator why {plain(outcome.run_id)}", "dim"))
+    if outcome.ok and _has_value(outcome):
+        say()
+        say(Text(value_text(outcome.value)))
+
+
+def show_questions(outcome: Outcome[Any]) -> None:
+    """What a waiting run asks, and how it is answered."""
+    for question in outcome.questions:
+        say(Text(f"  {plain(question.text)}", "bold"))
+        for number, choice in enumerate(question.choices, 1):
+            say(Text(f"    {number}  {plain(choice)}"))
+        say(Text(f"  answer: orchestrator resume {plain(outcome.run_id)} ANSWER", "dim"))
+
+
+def one_line(text: str, limit: int = 120) -> str:
+    """Foreign text as one harmless line."""
+    return shortened(plain(text), limit)

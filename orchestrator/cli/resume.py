@@ -1,0 +1,106 @@
+"""`orchestrator resume`: answer a run that waits, or pick up one whose process stopped."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.api import Orchestrator
+from orchestrator.escalation.console import ask_on_terminal
+from orchestrator.outcome import Outcome
+from orchestrator.sinks.progress import ProgressSink
+from orchestrator.text import plain
+from orchestrator.types import Status
+
+from . import options
+from .exits import Exit, exit_of
+from .result import run_json, show_outcome
+from .screen import complain, screen, write_json
+from .session import assemble, find_run, load, reading, take_over_health
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("resume")(_resume)
+
+
+def _resume(
+    run: options.Run,
+    answer: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ANSWER]", help="The number of a choice, yes or no, a value, or JSON.", show_default=False
+        ),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who answers. Default: who is logged in.")] = "",
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Go on with a run: give a waiting one its answer, or pick up one that was interrupted.
+
+    Without ANSWER a waiting run asks on a terminal, and shows its question in a pipe.
+    """
+    with reading(store) as opened:
+        row = find_run(opened, run)
+    orc = assemble(load(project), policy, store)
+    take_over_health(orc)
+    sink = None if as_json else ProgressSink(screen())
+    if sink is not None and not row.status.ended:
+        orc.add_sink(sink)
+
+    async def work() -> Outcome[Any]:
+        async with orc:
+            given: Any = answer
+            if given is None and row.status is Status.WAITING and _person_is_there(as_json):
+                given = _ask(orc, row.run_id)
+            return await orc.resume(row.run_id, given, by=by or _user())
+
+    try:
+        outcome = asyncio.run(work())
+    except KeyboardInterrupt:
+        complain(f"`orchestrator why {plain(row.run_id)}` tells what was done.", status="interrupted")
+        raise typer.Exit(int(Exit.INTERRUPTED)) from None
+    finally:
+        if sink is not None:
+            sink.close()
+    if as_json:
+        write_json(run_json(outcome))
+    else:
+        show_outcome(outcome)
+    raise typer.Exit(int(exit_of(outcome.status)))
+
+
+def _person_is_there(as_json: bool) -> bool:
+    return not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask(orc: Orchestrator, run_id: str) -> Any:
+    """The answer of whoever sits at the terminal; `None` when there is none."""
+    waiting = orc.outcome(run_id)
+    if not waiting.questions or waiting.impasse is None:
+        return None
+    if waiting.impasse.kind == "question":
+        return _typed(f"{plain(waiting.questions[0].text)}\n> ", input)
+    return ask_on_terminal(waiting.questions[0], waiting.impasse)
+
+
+def _typed(prompt: str, read: Callable[[str], str]) -> str | None:
+    try:
+        return read(prompt)
+    except EOFError:
+        return None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+__all__ = ["register"]

@@ -1,0 +1,205 @@
+"""`orchestrator run`: reach a goal from what is given, once or over many values of one key."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.api import Orchestrator
+from orchestrator.errors import InputError
+from orchestrator.execution.launch import check_goal
+from orchestrator.goal import Budget, Goal
+from orchestrator.project import Project
+from orchestrator.sinks.progress import ProgressSink
+from orchestrator.testing import parse_fault
+from orchestrator.text import plain
+from orchestrator.tooling import Tool
+
+from . import options
+from .batch import Batch, run_batch
+from .exits import Exit, exit_of
+from .result import run_json, show_outcome
+from .screen import complain, screen, write_json
+from .session import assemble, load, take_over_health
+from .values import Given, goal_of, read_inputs
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run as it was asked for, checked as a whole before anything is started or written."""
+
+    project: Project
+    policy: str
+    store: str
+    goal: Goal[Any]
+    given: Given
+    broken: tuple[Tool, ...]
+    """Tools with the faults that were asked for."""
+    budget: Budget
+    run_id: str | None
+    as_json: bool
+    jobs: int
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(_run)
+
+
+def _run(
+    goal: options.Goal,
+    inputs: options.Inputs = None,
+    each: Annotated[
+        str | None,
+        typer.Option("--each", metavar="KEY", help="Run once for every file or value that follows: --each KEY PATH..."),
+    ] = None,
+    demote: options.Demote = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="USD", help="Spend at most this.")] = None,
+    deadline: Annotated[float | None, typer.Option("--deadline", metavar="SECONDS", help="Take at most this.")] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", metavar="ID", help="The run's id; one used before means that run.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Runs at one time, with --each.")] = 4,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault", metavar="TOOL=FAULT", help="Break a tool on purpose: pypdf=outage, ocr=fail:2, a=slow:3."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Reach GOAL from what is given, by the cheapest route; heal what fails; say what happened.
+
+    orchestrator run brief document=report.pdf
+
+    orchestrator run brief --each document *.pdf
+    """
+    loaded = load(project)
+    checker = assemble(loaded, policy)  # in memory: a mistake must leave nothing behind
+    wanted = goal_of(goal, demote or ())
+    view = checker.graph.view()
+    check_goal(wanted, set(view.keys))
+    given = read_inputs(view, inputs or (), each)
+    if given.each is not None and run_id is not None:
+        raise InputError("--run-id names one run, and --each makes many. Leave one of them out.")
+    order = Order(
+        project=loaded,
+        policy=policy,
+        store=store,
+        goal=wanted,
+        given=given,
+        broken=_broken(checker, fault or ()),
+        budget=Budget.of(Budget(usd=budget, seconds=deadline)),
+        run_id=run_id,
+        as_json=as_json,
+        jobs=jobs,
+    )
+    raise typer.Exit(int(_many(order) if given.each is not None else _one(order)))
+
+
+def _broken(checker: Orchestrator, faults: Sequence[str]) -> tuple[Tool, ...]:
+    """The tools with their faults. Raises `InputError` for nonsense, `DefinitionError` for an unknown tool."""
+    found: dict[str, Tool] = {}
+    for text in faults:
+        name, broken = parse_fault(text)
+        found[name] = broken(found.get(name) or checker.graph[name])
+    return tuple(found.values())
+
+
+def _one(order: Order) -> Exit:
+    """One run, told while it happens."""
+    sink = None if order.as_json else ProgressSink(screen())
+    begun = _Begun()
+
+    async def work() -> Exit:
+        async with _open(order, sink, begun) as orc:
+            with _faults(orc, order):
+                outcome = await orc.run(order.goal, order.given.values, run_id=order.run_id, budget=order.budget)
+        if sink is not None:
+            sink.close()
+            show_outcome(outcome)
+        else:
+            write_json(run_json(outcome))
+        return exit_of(outcome.status)
+
+    try:
+        return asyncio.run(work())
+    except KeyboardInterrupt:
+        _interrupted(begun.ids)
+        return Exit.INTERRUPTED
+    finally:
+        if sink is not None:
+            sink.close()
+
+
+def _many(order: Order) -> Exit:
+    """Many runs at once, a bounded number at a time, a line for each as it ends."""
+    batch, begun = Batch(order.given, as_json=order.as_json), _Begun()
+
+    async def work() -> Exit:
+        async with _open(order, None, begun) as orc:
+            with _faults(orc, order), batch:
+                return await run_batch(orc, order.goal, batch, budget=order.budget, jobs=order.jobs)
+
+    try:
+        return asyncio.run(work())
+    except KeyboardInterrupt:
+        _interrupted(begun.ids, done=batch.done, of=len(order.given.over))
+        return Exit.INTERRUPTED
+
+
+def _open(order: Order, sink: ProgressSink | None, begun: "_Begun") -> Orchestrator:
+    orc = assemble(order.project, order.policy, order.store)
+    take_over_health(orc)
+    orc.add_sink(begun)
+    if sink is not None:
+        orc.add_sink(sink)
+    return orc
+
+
+def _faults(orc: Orchestrator, order: Order) -> ExitStack:
+    stack = ExitStack()
+    for tool in order.broken:
+        stack.enter_context(orc.override(tool))
+    return stack
+
+
+class _Begun:
+    """Notes which runs have begun and not ended, for who interrupts them."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, None] = {}
+
+    def on_event(self, event: Any) -> None:
+        """Take one event."""
+        from orchestrator.events import RunEnded, RunStarted
+
+        if isinstance(event, RunStarted) and event.parent is None:
+            self.ids[event.run_id] = None
+        elif isinstance(event, RunEnded):
+            self.ids.pop(event.run_id, None)
+
+
+def _interrupted(ids: Sequence[str] | dict[str, None], done: int | None = None, of: int = 0) -> None:
+    """What is left of interrupted runs: a record to read, and a run to go on with."""
+    so_far = "" if done is None else f" {done} of {of} had ended."
+    names = [plain(run_id) for run_id in ids]
+    if not names:
+        complain(f"Nothing was lost.{so_far}", status="interrupted")
+        return
+    more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+    complain(
+        f"What was done is on record.{so_far}\n"
+        f"orchestrator why {names[0]}     tells what was done{more}\n"
+        f"orchestrator resume {names[0]}  goes on from there",
+        status="interrupted",
+    )
+
+
+__all__ = ["register"]

@@ -1,0 +1,88 @@
+"""What commands write to: one console for results and one for errors, tables for people, JSON for programs."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.text import plain
+
+WIDE = 10_000
+"""Columns of a line in a pipe, where nothing is wrapped."""
+
+
+def screen() -> Console:
+    """Where results go: standard output. No colours and no wrapping in a pipe; `NO_COLOR` is honoured."""
+    return _console(sys.stdout)
+
+
+def errors() -> Console:
+    """Where errors go: standard error."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return Console(
+        file=stream,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        force_terminal=terminal,
+        width=None if terminal else WIDE,
+    )
+
+
+def complain(message: str, *, status: str = "error") -> None:
+    """One clear error on standard error; a message of several lines keeps them."""
+    lines = [plain(line) for line in message.splitlines() if line.strip()] or ["unknown"]
+    console = errors()
+    console.print(Text.assemble((f"{status}: ", "bold red"), lines[0]), soft_wrap=True)
+    for line in lines[1:]:
+        console.print(Text(f"       {line}"), soft_wrap=True)
+
+
+def say(text: str | Text = "", *, style: str = "") -> None:
+    """A line on standard output, never wrapped by us. A plain string must be harmless already."""
+    screen().print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
+
+
+def write_json(data: Any, *, lines: bool = False) -> None:
+    """JSON on standard output: indented, or on one line for a stream of objects."""
+    ready = plain_json(data)
+    text = json.dumps(ready, ensure_ascii=False, allow_nan=False, indent=None if lines else 2)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def plain_json(data: Any) -> Any:
+    """Anything as what JSON can hold; what has no JSON becomes the name of its type."""
+    return to_jsonable_python(
+        data, inf_nan_mode="strings", bytes_mode="base64", fallback=lambda thing: f"<{type(thing).__name__}>"
+    )
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Iterable[int] = ()) -> None:
+    """Rows under headers: a table that fits the terminal, whole columns in a pipe. `right` columns hold numbers."""
+    console, numbers = screen(), set(right)
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for index, header in enumerate(headers):
+        made.add_column(
+            header,
+            justify="right" if index in numbers else "left",
+            overflow="ellipsis" if console.is_terminal else "fold",
+            no_wrap=index in numbers or index == 0,
+        )
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+    if console.is_terminal:
+        console.print(made)
+        return
+    for line in console.render_lines(made, pad=False):
+        say("".join(segment.text for segment in line).rstrip())

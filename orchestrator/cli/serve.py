@@ -1,0 +1,52 @@
+"""`orchestrator ui` and `orchestrator mcp`: the viewer and the MCP server, where their extras are installed."""
+
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.errors import DefinitionError
+
+from . import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("ui")(_ui)
+    app.command("mcp")(_mcp)
+
+
+def _part(name: str, extra: str) -> Any:
+    """A part of the framework that needs an extra. Raises `DefinitionError` that says what to install."""
+    try:
+        return import_module(f"orchestrator.{name}")
+    except ModuleNotFoundError as error:
+        raise DefinitionError(
+            f"`orchestrator {name}` needs {error.name}, which is not installed: pip install 'orchestrator[{extra}]'"
+        ) from None
+
+
+def _ui(
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes any that is free.")] = 0,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+) -> None:
+    """Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer."""
+    _part("ui", "ui").serve(store=store, project=project, policy=policy, host=host, port=port)
+
+
+def _mcp(
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    goals: Annotated[
+        list[str] | None, typer.Option("--goal", metavar="GOAL", help="Offer this goal; default: all that tools give.")
+    ] = None,
+) -> None:
+    """Serve goals as MCP tools on standard input and output."""
+    _part("mcp", "mcp").serve(store=store, project=project, policy=policy, goals=goals)
+
+
+__all__ = ["register"]

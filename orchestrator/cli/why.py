@@ -1,0 +1,142 @@
+"""How a story is shown on a terminal."""
+
+from rich.text import Text
+
+from orchestrator.story import Entry, EntryKind, Story
+from orchestrator.text import counted, duration, listed, plain, usd
+from orchestrator.types import DecisionKind, Status
+
+from .plan import facts_text
+from .result import MARKS
+from .screen import say
+
+_MARKS = {
+    EntryKind.DECISION: ("→", "bold"),
+    EntryKind.CALL: ("✓", "green"),
+    EntryKind.FAILURE: ("✗", "red"),
+    EntryKind.ESCALATION: ("!", "bold yellow"),
+    EntryKind.PERSON: ("?", "cyan"),
+    EntryKind.UNDOING: ("↩", "yellow"),
+    EntryKind.SIGNAL: ("~", "yellow"),
+    EntryKind.CHANGE: ("·", ""),
+    EntryKind.PROBLEM: ("!", "yellow"),
+}
+_HEALING = (DecisionKind.RETRY, DecisionKind.REROUTE, DecisionKind.RECONCILE)
+
+
+def show_story(story: Story, *, full: bool = False) -> None:
+    """A story, for people: what was wanted, the route, what happened, what it cost."""
+    _show_head(story)
+    if story.route is not None:
+        say()
+        _show_route(story)
+    if story.entries:
+        say()
+        say(Text("What happened", "bold"))
+        width = max(len(duration(entry.at)) for entry in story.entries)
+        for entry in story.entries:
+            say(_entry_line(entry, width))
+            if full:
+                _show_candidates(entry, width)
+    _show_escalations(story)
+    say()
+    _show_end(story)
+
+
+def _field(name: str, text: str | Text) -> None:
+    say(Text.assemble((f"{name:<11}", "dim"), text if isinstance(text, Text) else plain(text, 500)))
+
+
+def _show_head(story: Story) -> None:
+    mark, style = MARKS[story.status]
+    wanted = " + ".join(story.wanted)
+    lesser = [" + ".join(keys) for keys in story.lesser]
+    said = {
+        Status.REACHED: "reached",
+        Status.DEMOTED: f"demoted: {' + '.join(story.goal)} was reached instead",
+        Status.ESCALATED: "not reached",
+        Status.WAITING: "waits for a person",
+        Status.RUNNING: "has not ended: it is going on somewhere, or was interrupted",
+    }[story.status]
+    say(Text.assemble((f"{mark} ", style), (plain(wanted), "bold"), f"  {plain(said)}"))
+    _field("run", story.run_id + (f", reached for by {story.parent}" if story.parent else ""))
+    _field("wanted", wanted + (f", or at least {listed(lesser, 'or')}" if lesser else ""))
+    _field("from", listed(story.inputs) or "nothing")
+    _field("policy", story.policy)
+    if story.children:
+        _field("children", f"{len(story.children)}: {', '.join(story.children[:5])}")
+
+
+def _show_route(story: Story) -> None:
+    route = story.route
+    assert route is not None
+    path = " → ".join(route.tools) or "nothing more to do"
+    _field("route", Text.assemble((plain(path), "bold"), f"  {usd(route.price)}"))
+    if route.rival is not None:
+        rival = " → ".join(route.rival.tools)
+        _field(
+            "next best", f"{rival}  {usd(route.rival.price)} (+{usd(route.rival.more)}, without {route.rival.without})"
+        )
+    else:
+        _field("next best", "no other route was open")
+
+
+def _entry_line(entry: Entry, width: int) -> Text:
+    mark, style = _MARKS[entry.kind]
+    if entry.decided in _HEALING:
+        mark, style = "↻", "bold yellow"
+    elif entry.kind is EntryKind.CALL and " gave " not in entry.text:
+        mark, style = "·", "dim"
+    text = Text.assemble((f"{duration(entry.at):>{width}}  ", "dim"), (f"{mark} ", style), plain(entry.text, 600))
+    if entry.decision:
+        text.append(f"  [{plain(entry.decision)}]", "dim")
+    elif entry.failure:
+        text.append(f"  [{plain(entry.failure)}]", "dim")
+    return text
+
+
+def _show_candidates(entry: Entry, width: int) -> None:
+    for candidate in entry.candidates:
+        price = "not usable" if candidate.price is None and candidate.reason else usd(candidate.price)
+        parts = [plain(candidate.reason, 200)] if candidate.reason else []
+        if candidate.facts is not None and candidate.price is not None:
+            parts.append(facts_text(candidate.facts))
+        told = f"  ({'; '.join(parts)})" if parts else ""
+        say(Text(f"{' ' * (width + 4)}{plain(candidate.name, 200)}  {price}{told}", "dim"))
+
+
+def _show_escalations(story: Story) -> None:
+    for told in story.escalations:
+        say()
+        say(Text("Escalation", "bold"))
+        _field("why", told.why)
+        for rung in told.rungs:
+            model = f" ({rung.model}, {counted(rung.calls, 'call')})" if rung.model else ""
+            _field("asked", f"{rung.rung}{model}: {rung.answer}")
+        if told.question:
+            _field("question", told.question)
+            for number, choice in enumerate(told.choices, 1):
+                _field("", f"{number}  {choice}")
+            _field("reply", f"{told.reply}, by {told.by or 'a person'}" if told.reply else "none yet")
+        else:
+            _field("outcome", told.resolution)
+
+
+def _show_end(story: Story) -> None:
+    for name, tools in (("undone", story.compensated), ("not undone", story.uncompensated)):
+        if tools:
+            _field(name, listed(tools))
+    if story.impasse:
+        _field("impasse" if story.status is not Status.WAITING else "waits", story.impasse)
+    healed = sum(failure.answer is not None for failure in story.failures)
+    failures = f", {counted(len(story.failures), 'failure')}, {healed} answered" if story.failures else ""
+    planned = f", planned price {usd(story.price)}" if story.price is not None else ""
+    _field(
+        "cost",
+        f"{usd(story.cost)} spent{planned}; {duration(story.seconds)}; {counted(len(story.calls), 'call')}{failures}",
+    )
+    _field("model", f"{counted(story.llm_calls, 'model call')} to decide")
+    if story.status is Status.WAITING:
+        say(Text(f"answer: orchestrator resume {plain(story.run_id)} ANSWER", "dim"))
+    elif story.status is Status.RUNNING:
+        say(Text(f"if nobody runs it any more: orchestrator resume {plain(story.run_id)}", "dim"))
