@@ -356,12 +356,25 @@ class Caller:
         )
 
     def _did_not_happen(self, failure: Failure) -> AttemptFailed:
-        again, reason = decide_retry(self._retry_facts(failure, repeatable=True))
-        self._decide_reconcile(failure, "retry" if again else "reroute", f"it did not take place; {reason}")
+        facts = self._retry_facts(failure, repeatable=True)
+        again, reason = decide_retry(facts)
+        self._decide_reconcile(
+            failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json()
+        )
         return AttemptFailed(failure, repeatable=again, answered=True)
 
-    def _decide_reconcile(self, failure: Failure, chosen: str, reason: str) -> None:
-        self.run.decide(DecisionKind.RECONCILE, chosen, reason=reason, answers=(failure.id,), subject=self.tool.name)
+    def _decide_reconcile(
+        self, failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None
+    ) -> None:
+        """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
+        self.run.decide(
+            DecisionKind.RECONCILE,
+            chosen,
+            reason=reason,
+            answers=(failure.id,),
+            subject=self.tool.name,
+            facts={"done": retry is None, **({"retry": retry} if retry else {})},
+        )
 
     # -- retries -----------------------------------------------------------------------------------------------------
 
@@ -381,6 +394,7 @@ class Caller:
             is_agent=self.tool.is_agent,
             repeatable=repeatable,
             usable=self.services.health.usable(self.tool.name, last_resort=True),
+            own=self.tool.retries is not None,
         )
 
     def _again(self, error: BaseException) -> bool:
@@ -401,6 +415,8 @@ class Caller:
                 subject=self.tool.name,
                 facts=facts.to_json(),
             )
+        else:
+            self.run.not_retried[error.failure.id] = facts.to_json()
         return again
 
     def _pause(self, state: RetryCallState) -> float:

@@ -26,7 +26,7 @@ async def close(run: "Run") -> Outcome[Any]:
     reached = state.reached and run.cancelled is None and run.impasse is None
     status = (Status.DEMOTED if state.lowered else Status.REACHED) if reached else Status.ESCALATED
     _answer_what_is_left(run, reached=reached)
-    await _compensate(run, state.standing(state.goal if reached else ()))
+    await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
     standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
     left = dict.fromkeys([*standing, *state.uncertain, *state.invalid, *state.uncompensated])
     run.emit(
@@ -59,12 +59,12 @@ def _answer_what_is_left(run: "Run", *, reached: bool) -> None:
     )
 
 
-async def _compensate(run: "Run", standing: list[str]) -> None:
+async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None:
     for name in standing:
         tool = run.view.tools.get(name) or run.services.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
-        await undo(run, tool, run.values.output(name), "the outcome does not use it")
+        await undo(run, tool, run.values.output(name), "the outcome does not use it", reached=reached)
 
 
 def can_be_undone(tool: Tool) -> bool:
@@ -72,13 +72,15 @@ def can_be_undone(tool: Tool) -> bool:
     return tool.effect is Effect.WRITE and tool.compensate is not None
 
 
-async def undo(run: "Run", tool: Tool, output: Any, reason: str) -> bool:
-    """Compensate one effect; a compensation that fails is tried again, then reported, never swallowed."""
+async def undo(run: "Run", tool: Tool, output: Any, reason: str, *, reached: bool | None = None) -> bool:
+    """Compensate one effect; a compensation that fails is tried again, then reported, never swallowed.
+
+    `reached` says whether the run's goal was, where the run is at its end (`None`: it goes on).
+    """
     if not can_be_undone(tool) or tool.compensate is None:
         return False
-    run.decide(
-        DecisionKind.COMPENSATE, tool.name, reason=reason, subject=tool.name, price=tool.undo_cost, facts={"undo": True}
-    )
+    facts: dict[str, Any] = {"undo": True} if reached is None else {"undo": True, "reached": reached}
+    run.decide(DecisionKind.COMPENSATE, tool.name, reason=reason, subject=tool.name, price=tool.undo_cost, facts=facts)
     with suppress(StoreError):  # an effect that stands is worse than one whose undoing is not yet on disk
         await run.services.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
     clock = run.services.clock

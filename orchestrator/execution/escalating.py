@@ -35,6 +35,7 @@ from orchestrator.types import DecisionKind, Effect
 
 from . import planning
 from .closing import can_be_undone
+from .planning import Planned
 from .values import describe
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Escalator:
         self.impasse: Impasse | None = None
         self.question: Question | None = None
         self.asked_on: int = 0
+        self._offered: tuple[Planned, ...] = ()
+        """What the lesser goals were planned on."""
 
     async def escalate(self) -> bool:
         """Whether the run goes on; False when it ends, or waits (then `question` is set)."""
@@ -116,6 +119,7 @@ class Escalator:
 
     def _impasse(self) -> Impasse:
         run, state = self.run, self.run.state
+        run.follow_graph()
         if run.cancelled is not None:
             base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
         elif run.open:
@@ -135,12 +139,22 @@ class Escalator:
         )
 
     def _offers(self) -> tuple[Offer, ...]:
-        run, state, offers = self.run, self.run.state, list[Offer]()
-        for lesser in _lesser(run.state.wanted, run.state.goal):
-            planned = planning.plan(run.services, state.lowered_to(lesser.keys), run.view, run.values.values)
-            route = planned.route
-            offers.append(Offer(lesser.keys, route.price if route else None, route.tools if route else ()))
-        return tuple(offers)
+        run, state = self.run, self.run.state
+        goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
+        self._offered = tuple(
+            planning.plan(run.services, state.lowered_to(keys), run.view, run.values.values) for keys in goals
+        )
+        return tuple(offer_of(keys, planned) for keys, planned in zip(goals, self._offered, strict=True))
+
+    def _facts(self, impasse: Impasse, by: str, **more: Any) -> dict[str, Any]:
+        """What the decision that answers an impasse is made from."""
+        run = self.run
+        facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
+        if impasse.offers:
+            facts |= planning.record_of(run.services, run.view, *self._offered)
+        if impasse.kind == "no_route" and run.dead_end is not None:
+            facts["no_route"] = planning.record_of(run.services, run.view, run.dead_end)
+        return facts
 
     def _effects(self) -> Mapping[str, str]:
         run = self.run
@@ -211,7 +225,7 @@ class Escalator:
             answers=tuple(run.state.unanswered),
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             subject=question.text,
-            facts={"impasse": impasse.kind, "by": climbed.by},
+            facts=self._facts(impasse, climbed.by),
         )
         run.emit(RunWaiting(**run.stamp(), question=question.to_json(), impasse=impasse.to_json()))
         return False
@@ -223,16 +237,16 @@ class Escalator:
         self.run.decide(
             DecisionKind.DEMOTE if demoting else DecisionKind.ESCALATE,
             " + ".join(resolution.goal) if demoting else resolution.text,
-            reason=f"{impasse.message} {'Answered by ' + climbed.by if climbed.by else 'No rung of the ladder could help'}.",
+            reason=f"{impasse.message} {f'Answered by {climbed.by}' if climbed.by else 'No rung could help'}.",
             answers=tuple(self.run.state.unanswered),
             candidates=(*listed, Candidate("stop", None)),
             price=next((o.price for o in impasse.offers if demoting and o.goal == resolution.goal), None),
-            facts={
-                "impasse": impasse.kind,
-                "by": climbed.by,
-                "resolution": resolution.to_json(content=False),
-                "refused": [refusal.to_json() for refusal in climbed.refused],
-            },
+            facts=self._facts(
+                impasse,
+                climbed.by,
+                resolution=resolution.to_json(content=False),
+                refused=[refusal.to_json() for refusal in climbed.refused],
+            ),
         )
         return await self.apply(
             impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by)
@@ -249,7 +263,7 @@ class Escalator:
             "stop",
             reason=impasse.message,
             answers=tuple(self.run.state.unanswered),
-            facts={"impasse": impasse.kind},
+            facts={"impasse": "cancelled" if cancelled else impasse.kind, "limit": not cancelled},
         )
         return False
 
@@ -327,7 +341,13 @@ class Escalator:
         run.over_budget_tools.clear()
 
 
-def _lesser(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
+def offer_of(goal: tuple[str, ...], planned: Planned) -> Offer:
+    """A lesser goal as it is offered: what it would cost, where it can be reached at all."""
+    route = planned.route
+    return Offer(goal, route.price if route else None, route.tools if route else ())
+
+
+def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
     """The declared lesser goals that are left, best first: those after the one the run is at."""
     flat = list[Goal[Any]]()
 

@@ -1,14 +1,16 @@
 """Planning for a run: the problem and the facts that it is decided on, the route, and the decisions that say so."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import Agent
 from orchestrator.errors import NoRoute
 from orchestrator.graph import GraphView
-from orchestrator.pricing import PICO, PriceFacts
+from orchestrator.picodollar import PICO, picodollars
+from orchestrator.pricing import PriceFacts, PriceTable, transition_name
 from orchestrator.route import Candidate, Impasse, Problem, Route
 from orchestrator.tooling import Tool
 from orchestrator.types import DecisionKind
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from .state import RunState
 
 
+ALL_FACTS = 256
+"""Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
+PATIENCE = 4
+"""How often a plan is made again because a price changed under it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A route or an impasse, with the facts that it was planned on."""
@@ -25,9 +33,13 @@ class Planned:
     route: Route | None
     impasse: Impasse | None
     facts: Mapping[str, PriceFacts]
-    """The price facts of every tool that could matter, as they were."""
+    """The price facts of the tools that could matter (and of transitions whose health is not perfect), as they were."""
+    otherwise: float = 0.0
+    """The success of a tool that is not among them: nothing was ever heard of it, and it is as it was declared."""
     last_resort: bool = False
     """Whether tools with an open circuit were admitted, because no route was left without them."""
+    revived: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Tools with an open circuit that could be admitted as a last resort -> the success that they then have."""
 
 
 def plan(services: "Services", state: "RunState", view: GraphView, values: Mapping[str, Any]) -> Planned:
@@ -39,22 +51,70 @@ def plan(services: "Services", state: "RunState", view: GraphView, values: Mappi
     problem = state.problem()
     relevant = relevant_tools(view, state.goal)
     special = special_facts(services, state, view, relevant, values)
-    planned = _attempt(services, view, replace(problem, facts=special), relevant)
-    if planned.route is not None or services.policy.fail_fast:
+    return in_two_stages(
+        lambda more: _attempt(services, view, replace(problem, facts={**special, **more}), relevant),
+        lambda: _last_resort(services, relevant, problem, special),
+        fail_fast=services.policy.fail_fast,
+    )
+
+
+def in_two_stages(
+    attempt: Callable[[Mapping[str, PriceFacts]], Planned],
+    revive: Callable[[], Mapping[str, PriceFacts]],
+    *,
+    fail_fast: bool,
+) -> Planned:
+    """Plan without what is down; and where that finds no route, with what may be admitted as a last resort."""
+    planned = attempt({})
+    if planned.route is not None or fail_fast:
         return planned
-    revived = _last_resort(services, relevant, problem, special)
+    revived = revive()
     if not revived:
         return planned
-    second = _attempt(services, view, replace(problem, facts={**special, **revived}), relevant)
-    return replace(second, last_resort=True) if second.route is not None else planned
+    known = {name: fact.success for name, fact in revived.items()}
+    second = attempt(revived)
+    if second.route is None:
+        return replace(planned, revived=known)
+    return replace(second, last_resort=True, revived=known)
 
 
 def _attempt(services: "Services", view: GraphView, problem: Problem, relevant: tuple[str, ...]) -> Planned:
-    facts = {name: problem.facts.get(name) or services.prices.facts(name) for name in relevant if name in view.tools}
+    """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
+    for _ in range(PATIENCE):
+        now = services.prices.changes_since(sys.maxsize)[0]
+        planned = _planned(services, view, problem, relevant)
+        if services.prices.changes_since(sys.maxsize)[0] == now:
+            break
+    return planned  # pyright: ignore[reportPossiblyUnboundVariable]
+
+
+def _planned(services: "Services", view: GraphView, problem: Problem, relevant: tuple[str, ...]) -> Planned:
+    facts = price_facts(services, view, problem.facts, relevant)
+    otherwise = services.health.success("")
     try:
-        return Planned(services.planner.plan(problem, view), None, facts)
+        return Planned(services.planner.plan(problem, view), None, facts, otherwise)
     except NoRoute as no_route:
-        return Planned(None, no_route.impasse, facts)
+        return Planned(None, no_route.impasse, facts, otherwise)
+
+
+def price_facts(
+    services: "Services", view: GraphView, special: Mapping[str, PriceFacts], relevant: Iterable[str]
+) -> dict[str, PriceFacts]:
+    """What the prices of these tools are made of now, and of the transitions to them whose health is not perfect.
+
+    In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
+    """
+    names = [name for name in relevant if name in view.tools]
+    if len(names) > ALL_FACTS:
+        heard = {*services.health.touched(), *(b for _, b in services.health.touched_transitions()), *special}
+        names = [name for name in names if name in heard]
+    facts = {name: special.get(name) or services.prices.facts(name) for name in names}
+    for source, target in services.health.touched_transitions():
+        success = services.health.transition_success(source, target) if target in facts else 1.0
+        if success != 1:
+            label = transition_name(source, target)
+            facts[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
+    return facts
 
 
 def relevant_tools(view: GraphView, goal: Iterable[str]) -> tuple[str, ...]:
@@ -108,9 +168,51 @@ def describe_route(route: Route) -> str:
     return " > ".join(route.tools) or "nothing more to do"
 
 
-def route_facts(planned: Planned) -> dict[str, Any]:
-    """What a planning decision was made from, beside the records before it: enough to make it again."""
-    facts: dict[str, Any] = {"prices": {name: fact_row(fact) for name, fact in planned.facts.items()}}
+def record_of(services: "Services", view: GraphView, *planned: Planned) -> dict[str, Any]:
+    """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
+    facts = {name: fact for each in planned for name, fact in each.facts.items()}
+    record: dict[str, Any] = {
+        "prices": {name: fact_row(fact) for name, fact in facts.items()},
+        "otherwise": max((each.otherwise for each in planned), default=0.0),
+    }
+    revived = {name: success for each in planned for name, success in each.revived.items()}
+    if revived:
+        record["revived"] = revived
+    if services.own_pricing:
+        record["priced"] = own_prices(services.prices, view, facts, revived)
+    return record
+
+
+def own_prices(
+    prices: PriceTable, view: GraphView, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
+) -> list[list[Any]]:
+    """What the user's own pricing says of these tools by each of their transitions: replay calls no user code.
+
+    Rows of tool, facts as a row, and the price in picodollars (`None` for infinite).
+    """
+    rows: list[list[Any]] = []
+    for name in sorted(name for name in facts if name in view.nodes):
+        told = facts[name]
+        for fact in (told, replace(told, success=revived[name])) if name in revived else (told,):
+            for each in priced_facts(view, facts, fact):
+                pico = None if each.success <= 0 else picodollars(prices.pricing(each), name)
+                rows.append([name, fact_row(each), pico])
+    return rows
+
+
+def priced_facts(view: GraphView, facts: Mapping[str, PriceFacts], fact: PriceFacts) -> list[PriceFacts]:
+    """The facts that a tool may be priced by: its own, and those by each of its transitions."""
+    found = [fact]
+    for t in view.incoming(fact.tool):
+        passes = facts.get(transition_name(t.source, t.target))
+        success = fact.success * passes.success if passes else fact.success
+        found.append(replace(fact, money=fact.money + t.cost, success=success))
+    return found
+
+
+def route_facts(services: "Services", view: GraphView, planned: Planned) -> dict[str, Any]:
+    """What a planning decision was made from, and what came out."""
+    facts = record_of(services, view, planned)
     if planned.last_resort:
         facts["last_resort"] = True
     if planned.route is not None:
@@ -135,38 +237,53 @@ def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
     return PriceFacts(tool, *row)
 
 
-def candidates(services: "Services", planned: Planned, view: GraphView, problem: Problem) -> tuple[Candidate, ...]:
-    """The route that was chosen, then for each of its steps the other tools that give the same key."""
-    route = planned.route
-    assert route is not None
-    listed = [Candidate(describe_route(route), route.price, "the chosen route")]
-    told = set(route.tools)
-    for step in route.steps:
-        for key in view.tools[step.tool].gives:
-            for name in view.producers(key):
-                if name not in told:
-                    told.add(name)
-                    listed.append(candidate(services, name, view, problem, planned.facts, f"instead of {step.tool}"))
-    return tuple(listed)
+@dataclass(frozen=True, slots=True)
+class Pricer:
+    """Prices single tools as candidates. Pure but for `why`, which says why a circuit is open."""
+
+    prices: PriceTable
+    view: GraphView
+    unusable: Mapping[str, str]
+    facts: Mapping[str, PriceFacts]
+    why: Callable[[str], str] = lambda name: ""
+
+    def candidate(self, name: str, reason: str = "") -> Candidate:
+        """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
+        node = self.view.nodes[name]
+        fact = self.facts.get(name) or self.prices.node_facts(node)
+        if name in self.unusable:
+            return Candidate(name, None, self.unusable[name], fact)
+        ways: list[tuple[str | None, float]] = [(t.source, t.cost) for t in self.view.incoming(name)]
+        ways = ways or [(None, 0.0)]
+        picos = [self.prices.pico(node, source, cost, fact) for source, cost in ways]
+        pico = min((pico for pico in picos if pico is not None), default=None)
+        if pico is None:
+            return Candidate(name, None, self.why(name) or "its circuit is open", fact)
+        return Candidate(name, pico / PICO, reason, fact)
+
+    def route(self, route: Route) -> tuple[Candidate, ...]:
+        """The route that was chosen, then for each of its steps the other tools that give the same key."""
+        listed = [Candidate(describe_route(route), route.price, "the chosen route")]
+        told = set(route.tools)
+        for step in route.steps:
+            for key in self.view.nodes[step.tool].gives:
+                for name in self.view.producers(key):
+                    if name not in told:
+                        told.add(name)
+                        listed.append(self.candidate(name, f"instead of {step.tool}"))
+        return tuple(listed)
+
+    def agents(self, names: Iterable[str]) -> tuple[Candidate, ...]:
+        """Agents that could do the same work, the cheapest first."""
+        listed = [self.candidate(name) for name in names]
+        return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
 
 
-def candidate(
-    services: "Services",
-    name: str,
-    view: GraphView,
-    problem: Problem,
-    facts: Mapping[str, PriceFacts],
-    reason: str = "",
-) -> Candidate:
-    """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
-    fact = facts.get(name) or services.prices.facts(name)
-    if name in problem.unusable:
-        return Candidate(name, None, problem.unusable[name], fact)
-    entry = min((transition.cost for transition in view.incoming(name)), default=0.0)
-    pico = services.prices.price(name, entry, replace(fact, money=fact.money + entry))
-    if pico is None:
-        return Candidate(name, None, services.health.status(name).reason or "its circuit is open", fact)
-    return Candidate(name, pico / PICO, reason, fact)
+def pricer(services: "Services", view: GraphView, unusable: Mapping[str, str], planned: Planned) -> Pricer:
+    """Prices candidates as a plan saw them."""
+    return Pricer(
+        services.prices, view, unusable, planned.facts, lambda name: services.health.status(name).reason or ""
+    )
 
 
 def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:

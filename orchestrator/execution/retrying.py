@@ -1,5 +1,6 @@
 """Whether a failed attempt is tried again: pure, so that replay can decide it anew."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,19 @@ class RetryFacts:
     """Whether calling again cannot do the effect twice: a read, a proof that nothing happened, an idempotency key."""
     usable: bool = True
     """Whether the tool's circuit is still closed."""
+    own: bool = False
+    """Whether the tool itself says how many retries it gets, and not the policy."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RetryFacts":
+        """The facts that `to_json` wrote."""
+        plain: dict[str, Any] = {name: data[name] for name in cls.__slots__ if name in data}
+        plain["kind"] = FailureKind(plain["kind"])
+        return cls(**plain)
 
 
 def decide_retry(facts: RetryFacts) -> tuple[bool, str]:

@@ -22,6 +22,7 @@ from orchestrator.events import (
 )
 from orchestrator.goal import Goal
 from orchestrator.graph import GraphView
+from orchestrator.monitors.signal import WHOLE_RUN
 from orchestrator.outcome import Outcome
 from orchestrator.route import Candidate, Impasse, Route
 from orchestrator.tooling import Tool
@@ -62,8 +63,14 @@ class Run:
         self.first_route: Route | None = None
         self.impasse: Impasse | None = None
         """Why there is no route."""
+        self.dead_end: Planned | None = None
+        """What it was planned on that there is no route."""
+        self.not_retried: dict[str, dict[str, Any]] = {}
+        """Failure -> the facts that it was not tried again on, until a decision answers it."""
         self.open: list[Impasse] = []
         """Steps that only a person, or a rung of the ladder, can settle."""
+        self.approval_wanted: dict[str, str] = {}
+        """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
         self.over_budget_tools: set[str] = set()
         self.began = services.clock.monotonic()
         self.loop = asyncio.get_running_loop()
@@ -159,6 +166,9 @@ class Run:
         facts: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Put a decision on record."""
+        given_up = {failure: self.not_retried.pop(failure) for failure in answers if failure in self.not_retried}
+        if given_up:
+            facts = {**(facts or {}), "not_retried": given_up}
         decision = Decision(
             id=self.state.next_decision_id(),
             kind=kind,
@@ -181,51 +191,53 @@ class Run:
         The decision answers every failure that is still unanswered. Without a route nothing is decided yet: calls in
         flight finish first, and then the impasse is escalated.
         """
-        self._follow_graph()
+        self.follow_graph()
         self.services.health.poll()
         self.check_conditions()
         planned = planning.plan(self.services, self.state, self.view, self.values.values)
         self.route, self.impasse = planned.route, planned.impasse
+        self.dead_end = planned if planned.route is None else None
         if planned.route is None:
             return False
         if self.first_route is None:
             self.first_route = planned.route
-        problem = self.state.problem()
         self.decide(
             kind,
             planning.describe_route(planned.route),
             reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
             answers=tuple(self.state.unanswered) if kind is DecisionKind.REROUTE else (),
-            candidates=planning.candidates(self.services, planned, self.view, problem),
+            candidates=planning.pricer(self.services, self.view, self.state.problem().unusable, planned).route(
+                planned.route
+            ),
             price=planned.route.price,
             subject=subject,
-            facts=planning.route_facts(planned),
+            facts=planning.route_facts(self.services, self.view, planned),
         )
         self._decide_agents(planned)
         return True
 
     def _decide_agents(self, planned: Planned) -> None:
         assert planned.route is not None
-        problem = self.state.problem()
+        pricer = planning.pricer(self.services, self.view, self.state.problem().unusable, planned)
+        plan = self.state.decisions[-1].id
         chosen_before = {d.subject: d.chosen for d in self.state.decisions if d.kind is DecisionKind.SELECT}
         for agent, key in planning.agent_steps(planned.route, self.view):
             if chosen_before.get(key) == agent or agent in self.state.doing:
                 continue
             rivals = [name for name in self.view.producers(key) if self.view.tools[name].is_agent]
-            listed = [planning.candidate(self.services, name, self.view, problem, planned.facts) for name in rivals]
-            listed.sort(key=lambda c: (c.price is None, c.price or 0.0, c.name))
+            listed = pricer.agents(rivals)
             demand = self.services.demand((key,), self.values.values)
             self.decide(
                 DecisionKind.SELECT,
                 agent,
-                candidates=tuple(listed),
+                candidates=listed,
                 subject=key,
                 reason=f"part of the cheapest route under the demand {demand}",
                 price=next((c.price for c in listed if c.name == agent), None),
-                facts={"demand": demand.weights, "prices": planning.route_facts(planned)["prices"]},
+                facts={"demand": demand.weights, "plan": plan},
             )
 
-    def _follow_graph(self) -> None:
+    def follow_graph(self) -> None:
         """Plan on the newest revision; what is in flight goes on."""
         view = self.services.graph.view()
         if view.digest != self.state.graph:
@@ -289,7 +301,15 @@ class Run:
         cost = self.services.health.money(tool.name, tool.planned_cost())
         if limit is not None and cost > limit:
             return f"it costs ${cost:g}, above the ${limit:g} that the policy allows"
-        return self.services.approval_wanted.get(tool.name, "")
+        return self._monitors_want(tool, inputs)
+
+    def _monitors_want(self, tool: Tool, inputs: Mapping[str, Any]) -> str:
+        """Why a monitor wants a person to approve a write; empty when none does."""
+        for name in (tool.name, WHOLE_RUN):
+            if name in self.approval_wanted:
+                return self.approval_wanted[name]
+        said = self.services.gate(tool, self.state.run_id, inputs)
+        return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in said)
 
     def over_budget(self, tool: Tool) -> str:
         """Why the budget (this run's, or that of a run above) does not allow an attempt; empty when it does."""

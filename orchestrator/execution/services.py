@@ -12,6 +12,7 @@ from orchestrator.events import Sink
 from orchestrator.graph import GraphView, ToolGraph
 from orchestrator.health import HealthRegistry
 from orchestrator.health.budget import HealingBudget
+from orchestrator.monitors.signal import Signal
 from orchestrator.outcome import Outcome
 from orchestrator.policy import Policy
 from orchestrator.pricing import PriceTable
@@ -49,6 +50,8 @@ class Services:
     ladder: tuple[Any, ...]
     tracing: "TracingSink"
     """Knows the span of each run; also one of the sinks."""
+    own_pricing: bool = False
+    """Whether the user's own pricing is in force, and not a policy's formula."""
     owner: str = ""
     """Who drives the runs of this process, for the store's claims."""
     deps: Any = None
@@ -59,8 +62,8 @@ class Services:
     """Draws back-off delays only. A delay never decides anything."""
     live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
     """Runs of this process that have not ended, by id."""
-    approval_wanted: dict[str, str] = field(default_factory=dict[str, str])
-    """Tool -> why a monitor wants a person to approve its steps."""
+    gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()
+    """What monitors say before a write begins."""
     _limits: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]]" = field(
         default_factory=weakref.WeakKeyDictionary
     )
