@@ -1,13 +1,16 @@
 """Agents made of what LangChain and LangGraph have: any `Runnable`, and a compiled graph."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import BaseModel
 
 from .agent import AgentOptions
@@ -109,15 +112,33 @@ class GraphWorker:
 
 
 async def _invoke(ctx: RunContext, runnable: Work, given: Any) -> Any:
-    """Invoke, and add the tokens that every model in it reports to the call's usage."""
-    usage = UsageMetadataCallbackHandler()
-    config: RunnableConfig = {"callbacks": [usage]}
+    """Invoke, and add the tokens that every model in it reports to the call's usage.
+
+    The run may itself be inside a LangGraph; what is invoked here is a run of its own, no subgraph of that one.
+    """
+    config: RunnableConfig = {"callbacks": [_UsageCounter(ctx.usage)]}
+    outer = var_child_runnable_config.set(None)
     try:
         return await runnable.ainvoke(given, config)
     finally:
-        for used in usage.usage_metadata.values():
-            ctx.usage["input_tokens"] += used["input_tokens"]
-            ctx.usage["output_tokens"] += used["output_tokens"]
+        var_child_runnable_config.reset(outer)
+
+
+class _UsageCounter(AsyncCallbackHandler):
+    """Adds up what models report, also those that do not say their name."""
+
+    def __init__(self, usage: Counter[str]) -> None:
+        self._usage = usage
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """A model has answered."""
+        del kwargs
+        self._usage["model_calls"] += 1
+        for generation in response.generations[0] if response.generations else ():
+            used: Any = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            if used:
+                self._usage["input_tokens"] += used["input_tokens"]
+                self._usage["output_tokens"] += used["output_tokens"]
 
 
 def _read(output: Any, gives: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .demand import Demand
-from .evidence import NOTHING, Evidence, Profile
+from .evidence import NOTHING, Evidence
 from .handbook import Handbook
 
 STRENGTH = 5.0
@@ -55,26 +55,24 @@ def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) 
     return None
 
 
-def posterior(skill: str, declared: Mapping[str, float], profile: Profile, handbook: Handbook) -> tuple[float, float]:
-    """The Beta posterior (a, b) of an agent in one skill."""
-    seen = profile.evidence(skill)
+def prior_of(agent: str, skill: str, declared: Mapping[str, float], handbook: Handbook) -> tuple[float, float]:
+    """The Beta prior (a, b) of an agent in one skill, from what it declares or has shown elsewhere."""
+    stated = declared_for(skill, declared, handbook)
+    if stated is not None:
+        return prior(stated)
+    record, seen = handbook.record(agent), handbook.evidence(agent, skill)
     elsewhere = Evidence.model_construct(
-        successes=max(0.0, profile.general.successes - seen.successes),
-        failures=max(0.0, profile.general.failures - seen.failures),
+        successes=max(0.0, record.successes - seen.successes), failures=max(0.0, record.failures - seen.failures)
     )
-    a, b = prior(declared_for(skill, declared, handbook), elsewhere)
-    return a + seen.successes, b + seen.failures
+    return prior(None, elsewhere)
 
 
-def neutral_posterior(declared: Mapping[str, float], profile: Profile) -> tuple[float, float]:
-    """The Beta posterior (a, b) of an agent when nothing is known of the demand.
+def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
+    """The Beta prior (a, b) of an agent when nothing is known of the demand: the mean of what it declares.
 
-    Its whole record, from the mean of what it declares; an agent that declares nothing was still put forward for the
-    work and is trusted like one that declares it.
+    An agent that declares nothing was still put forward for the work and is trusted like one that declares it.
     """
-    stated = math.fsum(declared.values()) / len(declared) if declared else 1.0
-    a, b = prior(stated)
-    return a + profile.general.successes, b + profile.general.failures
+    return prior(math.fsum(declared.values()) / len(declared) if declared else 1.0)
 
 
 def competence(agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook) -> Estimate:
@@ -82,17 +80,20 @@ def competence(agent: str, declared: Mapping[str, float], demand: Demand, handbo
 
     A neutral demand does not tell skills apart and takes the agent's whole record.
     """
-    profile = handbook.profile(agent)
     demand = handbook.resolved(demand)
     if demand.neutral:
-        a, b = neutral_posterior(declared, profile)
-        return Estimate.of(a / (a + b), beta_variance(a, b), profile.general.total)
+        a, b = neutral_prior(declared)
+        seen = handbook.record(agent)
+        a, b = a + seen.successes, b + seen.failures
+        return Estimate.of(a / (a + b), beta_variance(a, b), seen.total)
     mean = variance = evidence = concentration = 0.0
     for skill, weight in demand.items:
-        a, b = posterior(skill, declared, profile, handbook)
+        a, b = prior_of(agent, skill, declared, handbook)
+        seen = handbook.evidence(agent, skill)
+        a, b = a + seen.successes, b + seen.failures
         mean += weight * (a / (a + b))
         variance += weight * weight * beta_variance(a, b)
-        evidence += weight * profile.evidence(skill).total
+        evidence += weight * seen.total
         concentration += weight * weight
     return Estimate.of(mean, variance, evidence / concentration)
 

@@ -12,9 +12,9 @@ LEAST: Final = 20
 """Observations that make a history."""
 SLACK: Final = 0.5
 """Standard deviations that are no drift yet."""
-LIMIT: Final = 8.0
-"""Summed standard deviations beyond the slack that are one. A steady metric reaches it by chance about once in 20,000
-observations; one that shifts by two standard deviations, after about six."""
+LIMIT: Final = 12.0
+"""Summed standard deviations beyond the slack that are one. A steady metric reaches it by chance less than once in
+20,000 observations; one that shifts by two standard deviations, after about eight."""
 NONE: Final = Stats()
 
 
@@ -52,8 +52,9 @@ class Cusum:
     history: Stats = NONE
     high: float = 0.0
     low: float = 0.0
-    recent: Stats = NONE
-    """Since the larger of the sums was last zero."""
+    since_high: Stats = NONE
+    """The values since the sum of what was higher was last zero."""
+    since_low: Stats = NONE
 
     def observe(self, value: float, expected: float | None = None, spread: float | None = None) -> "Cusum":
         """With one more value, told from the history, or from what was expected where that is known better."""
@@ -63,10 +64,14 @@ class Cusum:
         scale = spread if spread is not None else max(self.history.deviation, 0.05 * abs(middle), 1e-9)
         step = max(-4.0, min(4.0, (value - middle) / scale))
         high, low = max(0.0, self.high + step - SLACK), max(0.0, self.low - step - SLACK)
-        quiet = high == 0 and low == 0
-        recent = NONE if quiet else self.recent.observe(value)
-        history = self.history.observe(value) if quiet else self.history
-        return Cusum(history, high, low, recent)
+        above = self.since_high.observe(value) if high else NONE
+        below = self.since_low.observe(value) if low else NONE
+        return Cusum(self.history.observe(value), high, low, above, below)
+
+    @property
+    def recent(self) -> Stats:
+        """The values that made the larger sum."""
+        return self.since_high if self.high > self.low else self.since_low
 
     @property
     def drifted(self) -> bool:

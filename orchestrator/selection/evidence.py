@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DECAY = 0.999
 """What an observation leaves of those before it: about the last thousand count."""
+IDLE_HALF_LIFE = 1000
+"""Outcomes of others in a skill after which what is known of an agent that was not asked counts half."""
 
 Count = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
@@ -18,6 +20,8 @@ class Evidence(BaseModel):
 
     successes: Count = 0.0
     failures: Count = 0.0
+    at: Annotated[int, Field(ge=0)] = 0
+    """How many outcomes the skill had seen, of any agent, when this was last brought up to date."""
 
     @property
     def total(self) -> float:
@@ -29,18 +33,31 @@ class Evidence(BaseModel):
         kept = decay**weight
         won = weight if success else 0.0
         return Evidence.model_construct(
-            successes=self.successes * kept + won, failures=self.failures * kept + (weight - won)
+            successes=self.successes * kept + won, failures=self.failures * kept + (weight - won), at=self.at
         )
+
+    def aged(self, now: int) -> "Evidence":
+        """As it counts when the skill has seen `now` outcomes: what others did meanwhile makes it old."""
+        if now <= self.at:
+            return self
+        return self.scaled(fading(now - self.at)).model_copy(update={"at": now})
 
     def scaled(self, factor: float) -> "Evidence":
         """The same rate, believed less (or more)."""
-        return Evidence.model_construct(successes=self.successes * factor, failures=self.failures * factor)
+        return Evidence.model_construct(successes=self.successes * factor, failures=self.failures * factor, at=self.at)
 
     def plus(self, other: "Evidence") -> "Evidence":
         """Both together."""
         return Evidence.model_construct(
-            successes=self.successes + other.successes, failures=self.failures + other.failures
+            successes=self.successes + other.successes,
+            failures=self.failures + other.failures,
+            at=max(self.at, other.at),
         )
+
+
+def fading(outcomes: int) -> float:
+    """What is left of evidence after this many outcomes of others."""
+    return float(0.5 ** (outcomes / IDLE_HALF_LIFE))
 
 
 class Stats(BaseModel):

@@ -16,7 +16,7 @@ from orchestrator.errors import DefinitionError, nearest
 from orchestrator.schema import explain
 
 from .demand import Demand
-from .evidence import UNSEEN, Profile
+from .evidence import UNSEEN, Evidence, Profile
 from .revision import Change, Revision, apply_changes, changes_between, undo
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
@@ -76,6 +76,8 @@ class Handbook(BaseModel):
     skills: dict[str, Skill] = {}
     profiles: dict[str, Profile] = {}
     """By agent."""
+    ticks: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Skill -> outcomes seen in it, of any agent; the empty name for all together."""
     insights: dict[str, Insight] = {}
     """By id."""
     revisions: tuple[Revision, ...] = ()
@@ -156,6 +158,14 @@ class Handbook(BaseModel):
         """What is known of an agent; an empty profile for one never seen."""
         return self.profiles.get(agent) or UNSEEN
 
+    def evidence(self, agent: str, skill: str) -> Evidence:
+        """The counts of an agent in a skill, as they count now."""
+        return self.profile(agent).evidence(skill).aged(self.ticks.get(skill, 0))
+
+    def record(self, agent: str) -> Evidence:
+        """The counts of an agent whatever was demanded, as they count now."""
+        return self.profile(agent).general.aged(self.ticks.get("", 0))
+
     def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
         """With these skills, each new or in place of the one with its id."""
         added = {**self.skills, **{skill.id: skill for skill in skills}}
@@ -215,7 +225,9 @@ class Handbook(BaseModel):
             profiles[agent] = profiles[agent].plus(profile) if agent in profiles else profile
         skills, insights = {**self.skills, **other.skills}, {**self.insights, **other.insights}
         note = f"merged with version {other.version} of another"
-        return self.next(note, {"skills": skills, "profiles": profiles, "insights": insights})
+        ticks = {name: self.ticks.get(name, 0) + other.ticks.get(name, 0) for name in {*self.ticks, *other.ticks}}
+        ticks = dict(sorted(ticks.items()))
+        return self.next(note, {"skills": skills, "profiles": profiles, "insights": insights, "ticks": ticks})
 
     def diff(self, other: "Handbook") -> tuple[Change, ...]:
         """What one would change here to get `other`, sorted by place."""
@@ -227,7 +239,7 @@ class Handbook(BaseModel):
         if version not in kept:
             known = ", ".join(map(str, kept)) or "none"
             raise DefinitionError(f"Version {version} cannot be rolled back to. Kept: {known}.")
-        data = self.model_dump(mode="json", include={"skills", "profiles", "insights"})
+        data = self.model_dump(mode="json", include={"skills", "profiles", "insights", "ticks"})
         for revision in reversed([r for r in self.revisions if r.version >= version]):
             data = apply_changes(data, revision.undo)
         earlier = Handbook.model_validate(data)
@@ -244,7 +256,7 @@ class Handbook(BaseModel):
         return _validated(fields) if check else self.model_copy(update=fields)
 
     def _sections(self) -> dict[str, Mapping[str, Any]]:
-        return {"skills": self.skills, "profiles": self.profiles, "insights": self.insights}
+        return {"skills": self.skills, "profiles": self.profiles, "insights": self.insights, "ticks": self.ticks}
 
     @classmethod
     def of(cls, skills: Iterable[Skill | str]) -> "Handbook":

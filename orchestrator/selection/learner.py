@@ -9,7 +9,7 @@ from orchestrator.agent import Agent
 from .competence import competence
 from .drift import DriftMonitor, DriftSignal
 from .handbook import Handbook
-from .learning import Observation, forget, learn
+from .learning import Observation, credited, forget, learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Learned:
     handbook: Handbook
     agents: frozenset[str]
     """Those whose record changed."""
+    skills: frozenset[str]
+    """Those in which the record of others grew older."""
     outcomes: int
 
 
@@ -45,7 +47,8 @@ class Learner:
         handbook = learn(handbook, batch, agents)
         for agent in sorted(drifted):
             handbook = forget(handbook, agent)
-        return Learned(handbook, frozenset(seen.agent for seen in batch), len(batch))
+        skills = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
+        return Learned(handbook, frozenset(seen.agent for seen in batch), skills, len(batch))
 
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""

@@ -8,7 +8,7 @@ from typing import TypedDict
 from orchestrator.errors import InputError
 
 from .demand import Demand
-from .evidence import DECAY, Profile
+from .evidence import Evidence, Profile
 from .handbook import Handbook, Skill
 
 
@@ -56,17 +56,19 @@ def credited(demand: Demand, handbook: Handbook) -> dict[str, float]:
     return shares
 
 
-def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], decay: float = DECAY) -> Profile:
-    """A profile after one outcome, which counts in each skill by its share."""
+def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], ticks: Mapping[str, int]) -> Profile:
+    """A profile after one outcome, which counts in each skill by its share; `ticks` are after it."""
     skills = dict(profile.skills)
     for skill, share in shares.items():
-        skills[skill] = profile.evidence(skill).observe(seen.success, seen.weight * share, decay)
+        before = profile.evidence(skill).aged(ticks[skill] - 1).model_copy(update={"at": ticks[skill]})
+        skills[skill] = before.observe(seen.success, seen.weight * share)
     stats = {
         name: getattr(profile, name).observe(value)
         for name in ("usd", "seconds", "tokens")
         if (value := getattr(seen, name)) is not None
     }
-    general = profile.general.observe(seen.success, seen.weight, decay)
+    general = profile.general.aged(ticks[""] - 1).model_copy(update={"at": ticks[""]})
+    general = general.observe(seen.success, seen.weight)
     return profile.model_copy(update={"skills": skills, "general": general, **stats})
 
 
@@ -79,12 +81,15 @@ def learn(handbook: Handbook, observations: Sequence[Observation], present: Iter
     if not observations:
         return handbook
     profiles = dict(handbook.profiles) or {name: Profile(founding=True) for name in sorted(present)}
+    ticks = dict(handbook.ticks)
     for seen in observations:
         shares = credited(seen.demand, handbook)
-        profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen, shares)
+        for name in ("", *shares):
+            ticks[name] = ticks.get(name, 0) + 1
+        profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen, shares, ticks)
     skills = with_new_skills(handbook, (skill for seen in observations for skill in seen.demand.skills))
     note = f"learned from {len(observations)} outcome{'s' if len(observations) > 1 else ''}"
-    return handbook.next(note, {"skills": skills, "profiles": profiles}, check=False)
+    return handbook.next(note, {"skills": skills, "profiles": profiles, "ticks": ticks}, check=False)
 
 
 def with_new_skills(handbook: Handbook, names: Iterable[str]) -> dict[str, Skill]:
@@ -95,13 +100,17 @@ def with_new_skills(handbook: Handbook, names: Iterable[str]) -> dict[str, Skill
     return {**handbook.skills, **{name: Skill(id=name, provenance="demanded") for name in missing}}
 
 
-def forget(handbook: Handbook, agent: str, keep: float = 0.2) -> Handbook:
-    """With an agent's record believed `keep` as much as before: its rates stay, new evidence soon outweighs them."""
+def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
+    """With an agent's record worth at most so many calls: its rates stay, and new evidence soon outweighs them."""
     profile = handbook.profile(agent)
     faded = profile.model_copy(
         update={
-            "skills": {skill: evidence.scaled(keep) for skill, evidence in profile.skills.items()},
-            "general": profile.general.scaled(keep),
+            "skills": {skill: _at_most(seen, calls) for skill, seen in profile.skills.items()},
+            "general": _at_most(profile.general, calls),
         }
     )
     return handbook.next(f"record of {agent} faded", {"profiles": {**handbook.profiles, agent: faded}}, check=False)
+
+
+def _at_most(seen: Evidence, calls: float) -> Evidence:
+    return seen.scaled(calls / seen.total) if seen.total > calls else seen

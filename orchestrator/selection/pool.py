@@ -68,10 +68,9 @@ class Pool:
         """Names of the agents, sorted."""
         return self.table.names
 
-    def refresh(self, names: Iterable[str], handbook: Handbook) -> None:
-        """Take in what the handbook now says of some agents."""
-        for name in names:
-            self.table.refresh(name, handbook)
+    def refresh(self, names: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
+        """Take in what the handbook now says of some agents, and of all agents in some skills."""
+        self.table.refresh(names, skills, handbook)
         self.costs = _declared(self.agents, handbook)
         self.founding = self._founding(handbook)
 

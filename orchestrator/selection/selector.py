@@ -4,7 +4,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from typing_extensions import Unpack
@@ -21,7 +21,7 @@ from .drift import DriftSignal
 from .embedding import Embedding
 from .handbook import Handbook
 from .inference import SkillIndex
-from .learner import Learner
+from .learner import Learned, Learner
 from .learning import Observation, Spent
 from .pool import BaseFacts, Bools, Costs, Pool
 from .result import Selection
@@ -32,22 +32,34 @@ from .turn import Exploration, Onboarding, Turn, Turns
 Demanded = Demand | str | Iterable[str] | Mapping[str, float] | None
 
 
+class SelectorOptions(TypedDict, total=False):
+    """How a selector prices, explores, and takes in newcomers; every one may be left out."""
+
+    policy: Policy
+    pricing: Pricing | None
+    """A formula in place of the policy's."""
+    constraints: Constraints
+    """Limits on every choice; those of a single choice come on top."""
+    exploration: Exploration | None
+    """Default: none, always the best estimate."""
+    onboarding: Onboarding
+    embedding: Embedding | None
+    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
+    base: BaseFacts | None
+    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
+
+
 @dataclass(frozen=True)
-class SelectorOptions:
-    """How a selector prices, explores, and takes in newcomers."""
+class _Settings:
+    """The options, all of them."""
 
     policy: Policy = field(default_factory=Policy)
     pricing: Pricing | None = None
-    """A formula in place of the policy's."""
     constraints: Constraints = field(default_factory=Constraints)
-    """Limits on every choice; those of a single choice come on top."""
     exploration: Exploration | None = None
-    """`None`: always the best estimate."""
     onboarding: Onboarding = field(default_factory=Onboarding)
     embedding: Embedding | None = None
-    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
     base: BaseFacts | None = None
-    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
 
 
 class Selector:
@@ -57,15 +69,16 @@ class Selector:
     `SelectorOptions`. The same agents, handbook and turn give the same choice, whatever the order they came in.
     """
 
-    def __init__(self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Any) -> None:
-        try:
-            self.options = SelectorOptions(**options)
-        except TypeError:
-            known = [item.name for item in dataclasses.fields(SelectorOptions)]
-            wrong = sorted(set(options) - set(known))
+    def __init__(
+        self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Unpack[SelectorOptions]
+    ) -> None:
+        known = list(SelectorOptions.__annotations__)
+        wrong = sorted(set(options) - set(known))
+        if wrong:
             raise DefinitionError(
                 f"A selector has no option {wrong[0]!r}.{nearest(wrong[0], known)} Known: {', '.join(known)}."
-            ) from None
+            )
+        self.options = _Settings(**options)
         self._handbook = handbook or Handbook()
         self._agents: dict[str, Agent] = {}
         self._pool: Pool | None = None
@@ -197,21 +210,21 @@ class Selector:
             learned = self._learner.learn(self._handbook, self._agents, self.options.onboarding.evidence)
             if learned.outcomes:
                 self._handbook = learned.handbook
-                self._refresh(learned.agents)
+                self._refresh(learned)
             return learned.outcomes
 
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
         return self._learner.signals()
 
-    def _refresh(self, agents: frozenset[str]) -> None:
-        """Take in what the handbook now says of some agents."""
+    def _refresh(self, learned: Learned) -> None:
+        """Bring the pool up to date."""
         if self._pool is None:
             return
         if set(self._handbook.skills) - set(self._pool.table.skills):
             self._pool = None
         else:
-            self._pool.refresh(sorted(agents & set(self._agents)), self._handbook)
+            self._pool.refresh(learned.agents & set(self._agents), learned.skills, self._handbook)
 
     def _current_index(self) -> SkillIndex:
         if self._index is None or self._index.handbook.skills is not self._handbook.skills:

@@ -1,11 +1,11 @@
 """Competence of many agents in many skills at once: the posteriors of the handbook as arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .competence import neutral_posterior, posterior
+from .competence import neutral_prior, prior_of
 from .demand import Demand
 from .handbook import Handbook
 
@@ -24,24 +24,34 @@ class CompetenceTable:
         self._declared = {name: dict(declared[name]) for name in self.names}
         known = {*handbook.skills, *(skill for skills in declared.values() for skill in skills)}
         self.skills: tuple[str, ...] = tuple(sorted(known))
-        self._columns = {skill: column for column, skill in enumerate(self.skills, 1)}
+        self._columns = {"": 0, **{skill: column for column, skill in enumerate(self.skills, 1)}}
         shape = (len(self.skills) + 1, len(self.names))
         self.a: Floats = np.ones(shape)
         self.b: Floats = np.ones(shape)
         self.seen: Floats = np.zeros(shape)
         self.mean: Floats = np.zeros(shape)
-        for name in self.names:
-            self.refresh(name, handbook)
+        for skill in self._columns:
+            self._fill(skill, self.names, handbook)
 
-    def refresh(self, name: str, handbook: Handbook) -> None:
-        """Take in what the handbook now says of one agent."""
-        row, declared, profile = self.rows[name], self._declared[name], handbook.profile(name)
-        self.a[0, row], self.b[0, row] = neutral_posterior(declared, profile)
-        self.seen[0, row] = profile.general.total
-        for skill, column in self._columns.items():
-            self.a[column, row], self.b[column, row] = posterior(skill, declared, profile, handbook)
-            self.seen[column, row] = profile.evidence(skill).total
-        self.mean[:, row] = self.a[:, row] / (self.a[:, row] + self.b[:, row])
+    def refresh(self, agents: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
+        """Take in what the handbook now says of some agents in all skills, and of all agents in some skills."""
+        names = sorted(agents)
+        for skill in self._columns:
+            self._fill(skill, names, handbook)
+        for skill in sorted({"", *skills} & set(self._columns)):
+            self._fill(skill, self.names, handbook)
+
+    def _fill(self, skill: str, agents: Iterable[str], handbook: Handbook) -> None:
+        column = self._columns[skill]
+        for name in agents:
+            declared, row = self._declared[name], self.rows[name]
+            if skill:
+                (a, b), seen = prior_of(name, skill, declared, handbook), handbook.evidence(name, skill)
+            else:
+                (a, b), seen = neutral_prior(declared), handbook.record(name)
+            a, b = a + seen.successes, b + seen.failures
+            self.a[column, row], self.b[column, row] = a, b
+            self.seen[column, row], self.mean[column, row] = seen.total, a / (a + b)
 
     def knows(self, demand: Demand) -> bool:
         """Whether every demanded skill has a column."""
