@@ -66,7 +66,7 @@ class AskModel:
 
     async def consult(self, impasse: Impasse, means: Means) -> Reply:
         """The model's choice, and what asking for it took."""
-        options = shown_options(options_for(impasse, self.rights))
+        options = shown_options(options_for(impasse, self.rights, self.max_wait))
         if not options:  # a person must look
             return Reply(None, Asked(self.name))
         if self.consultant.usd_per_million and impasse.budget_left.get("usd", 1.0) <= 0:

@@ -1,5 +1,6 @@
 """The numbered list of admissible resolutions: what a model or a person chooses from."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -7,7 +8,7 @@ from typing import Any
 
 from orchestrator.route import Impasse
 
-from .admissibility import ANSWER, is_person, keys_to_provide, longest_wait, open_kinds, tools_to_allow
+from .admissibility import ANSWER, MAX_SECONDS, is_person, keys_to_provide, longest_wait, open_kinds, tools_to_allow
 from .cleaning import clean
 from .resolution import Resolution, ResolutionKind
 
@@ -54,25 +55,33 @@ class Option:
                 return replace(made, **{self.unit: value})
 
 
-def options_for(impasse: Impasse, rights: frozenset[ResolutionKind]) -> tuple[Option, ...]:
-    """Every admissible resolution for somebody with these rights, in a fixed order; giving up is the last."""
+def options_for(impasse: Impasse, rights: frozenset[ResolutionKind], max_wait: float = math.inf) -> tuple[Option, ...]:
+    """Every admissible resolution for somebody with these rights, in a fixed order; giving up is the last.
+
+    `max_wait`, in seconds, is a limit on waits of whoever chooses, beside that of the run.
+    """
     open_to = open_kinds(impasse, rights)
-    return tuple(option for option in _all(impasse, rights) if option.kind in open_to)
+    return tuple(option for option in _all(impasse, rights, max_wait) if option.kind in open_to)
 
 
-def _all(impasse: Impasse, rights: frozenset[ResolutionKind]) -> Iterator[Option]:
+def _all(impasse: Impasse, rights: frozenset[ResolutionKind], max_wait: float) -> Iterator[Option]:
     for offer in impasse.offers:
         if offer.price is not None:
-            name = " + ".join(offer.goal)
+            name = clean(" + ".join(offer.goal), 120)
             yield Option(Resolution.demote(offer.goal), f"take the lesser goal {name} (price {offer.price:.6g} USD)")
     yield from _approvals(impasse)
     for key in keys_to_provide(impasse, rights):
-        text = "give the answer" if key == ANSWER and impasse.kind == "question" else f"provide a value for {key}"
+        text = (
+            "give the answer"
+            if key == ANSWER and impasse.kind == "question"
+            else f"provide a value for {clean(key, 80)}"
+        )
         yield Option(Resolution.provide(key, None), text, Hole.VALUE)
-    longest = longest_wait(impasse)
+    longest = min(max_wait, longest_wait(impasse))
+    limit = f" (at most {longest:g} seconds)" if longest < MAX_SECONDS else ""
     if longest > 0:
         for blame in impasse.blame:
-            text = f"wait for {blame.tool}, then try again (at most {longest:g} seconds)"
+            text = f"wait for {clean(blame.tool, 80)}, then try again{limit}"
             yield Option(Resolution.wait(blame.tool, 0), text, Hole.SECONDS)
     if is_person(rights):
         for limit in ("usd", "seconds", "calls"):

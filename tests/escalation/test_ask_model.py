@@ -268,3 +268,10 @@ async def test_a_model_that_costs_money_is_not_asked_when_none_is_left() -> None
         assert (done.resolution, done.calls, server.requests) == (None, 0, [])
         assert done.asked[0].problems == ("no money is left to ask a model with",)
         assert (await ask(server, broke)).resolution == Resolution.stop("because")  # a model of one's own
+
+
+async def test_the_longest_wait_is_told() -> None:
+    with serving(chooses(3, value=20)) as server:
+        done = await ask(server, max_wait=20)
+        assert "wait for buy_label, then try again (at most 20 seconds)" in server.prompts[0]
+        assert done.resolution == Resolution.wait("buy_label", 20.0, "because")
