@@ -1,85 +1,15 @@
-"""The one price: facts about a tool in, US dollars out, whole picodollars inside."""
+"""The one price of every tool by every transition, kept up to date: `PriceTable`."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final, Protocol, runtime_checkable
 
 from .errors import DefinitionError, nearest
+from .formula import PRICINGS, Formula, PriceFacts, Pricing, self_healing_router, standard
 from .picodollar import PICO, picodollars
 from .policy import Policy
-from .view import GraphView, Node
-
-
-@dataclass(frozen=True, slots=True)
-class PriceFacts:
-    """Everything a price is made of, for one tool by one transition."""
-
-    tool: str
-    money: float
-    """US dollars: the tool's cost plus the cost of the transition that leads to it."""
-    latency: float
-    """Seconds."""
-    risk: float
-    """In [0, 1]."""
-    competence: float
-    """In [0, 1]; 1 for plain tools."""
-    pressure: float
-    """At least 1; grows as a quota or rate limit comes near."""
-    success: float
-    """Posterior mean probability of success in [0, 1]; 0 for an open circuit."""
-
-
-Pricing = Callable[[PriceFacts], float]
-"""A pure function of the facts: US dollars, `inf` for unusable."""
-
-
-def standard(policy: Policy) -> Pricing:
-    """The formula of the framework under a policy's weights.
-
-    price = (step_cost + money + time_value * latency + risk_value * risk + quality_value * (1 - competence))
-            * pressure / success
-
-    Dividing by the probability of success is no heuristic: for independent alternatives tried one after another until
-    one succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960).
-    """
-
-    def price(facts: PriceFacts) -> float:
-        if facts.success <= 0:
-            return math.inf
-        spent = (
-            policy.step_cost
-            + facts.money
-            + policy.time_value * facts.latency
-            + policy.risk_value * facts.risk
-            + policy.quality_value * (1 - facts.competence)
-        )
-        return spent * facts.pressure / facts.success
-
-    return price
-
-
-def self_healing_router(policy: Policy) -> Pricing:
-    """The formula of the published Self-Healing Router (arXiv 2603.01548).
-
-    base * max(.5, latency_ms / 100) / max(.01, reliability) * (1 + 5 * rate_limit_proximity), where the base is the
-    cost of the edge and the last factor is our pressure.
-    """
-    del policy
-
-    def price(facts: PriceFacts) -> float:
-        if facts.success <= 0:
-            return math.inf
-        return facts.money * max(0.5, facts.latency * 10) / max(0.01, facts.success) * facts.pressure
-
-    return price
-
-
-PRICINGS: Final[dict[str, Callable[[Policy], Pricing]]] = {
-    "standard": standard,
-    "self_healing_router": self_healing_router,
-}
-"""The pricings that a policy may name."""
+from .view import GraphView, Node, Transition
 
 
 class HealthFacts(Protocol):
@@ -138,6 +68,19 @@ class Healthy:
         return 1.0
 
 
+@runtime_checkable
+class Touched(HealthFacts, Protocol):
+    """`HealthFacts` that know which tools and transitions anything was ever heard of; all others are as declared."""
+
+    def touched(self) -> Iterable[str]:
+        """The tools that something is known about."""
+        ...
+
+    def touched_transitions(self) -> Iterable[tuple[str, str]]:
+        """The transitions that something is known about."""
+        ...
+
+
 class HasView(Protocol):
     """A live graph."""
 
@@ -149,12 +92,17 @@ class HasView(Protocol):
 KEEP_CHANGES: Final = 100_000
 """Changes that are remembered; who is further behind takes everything for changed."""
 
+_Entry = tuple[Node, float, float, float, float, float, int | None]
+"""Node, money, latency, competence, pressure, success, picodollars without transition."""
+
 
 class PriceTable:
     """The current price of every tool by every transition. A price is computed once and again after `invalidate`.
 
     `pricing` replaces the policy's formula. What is down (success 0, an open transition) stays infinite whatever it
-    says. Raises `DefinitionError` where the policy names no known pricing, or a price is negative or NaN.
+    says. Where the facts say what they were `touched` by, everything else is taken to be as it was in the beginning,
+    and they are not asked again. Raises `DefinitionError` where the policy names no known pricing, or a price is
+    negative or NaN.
     """
 
     def __init__(
@@ -170,12 +118,17 @@ class PriceTable:
                 raise DefinitionError(f"Policy {policy.name!r}: there is no pricing {policy.pricing!r}.{hint}")
             pricing = PRICINGS[policy.pricing](policy)
         self.pricing = pricing
+        self._usd = pricing.usd if isinstance(pricing, Formula) else None
         self._graph = graph
         self._health = facts or Healthy()
-        self._priced: dict[str, tuple[Node, PriceFacts, int | None]] = {}
-        self._by_transition: dict[str, dict[tuple[str, float], int | None]] = {}
-        self._changes: list[str] = []
+        self._entries: dict[str, _Entry] = {}
+        self._changes: list[tuple[str, _Entry | None]] = []
         self._forgotten = 0
+        self._touched: set[str] | None = None
+        self._untouched_success = 1.0
+        if isinstance(self._health, Touched):
+            self._touched = {*self._health.touched(), *(b for _, b in self._health.touched_transitions())}
+            self._untouched_success = self._health.success("")
 
     def invalidate(self, names: Iterable[str]) -> None:
         """Forget the prices of these tools: something that they are made of has changed.
@@ -183,24 +136,30 @@ class PriceTable:
         What changes a transition's health changes the price of the tool that it leads to: name that one.
         """
         names = list(names)
-        for name in names:
-            self._priced.pop(name, None)
-            self._by_transition.pop(name, None)
-        self._changes.extend(names)
+        if self._touched is not None:
+            self._touched.update(names)
+        self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
         if len(self._changes) > KEEP_CHANGES:
             self._forgotten += len(self._changes)
             self._changes.clear()
 
+    @property
+    def now(self) -> int:
+        """A cursor for `changes_since`: everything up to here is known."""
+        return self._forgotten + len(self._changes)
+
     def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
         """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
-        now = self._forgotten + len(self._changes)
+        now = self.now
+        if cursor == now:
+            return now, ()
         if cursor < self._forgotten:
             return now, None
-        return now, dict.fromkeys(self._changes[cursor - self._forgotten :])
+        return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
 
     def facts(self, tool: str, transition_cost: float = 0.0, source: str | None = None) -> PriceFacts:
         """What the price of `tool` is made of now, by the transition from `source` where there is one."""
-        return self._by(self._base(self._node(tool))[1], source, transition_cost)
+        return self._by(self.node_facts(self._node(tool)), source, transition_cost)
 
     def price(
         self,
@@ -226,31 +185,42 @@ class PriceTable:
     ) -> int | None:
         """The price of a node of any revision in picodollars; `None` for infinite."""
         if overrides is not None:
-            return self._compute(self._by(overrides, source, transition_cost))
-        _, facts, plain = self._base(node)
+            facts = self._by(overrides, source, transition_cost)
+            return None if facts.success <= 0 else picodollars(self.pricing(facts), node.name)
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
         if source is None and not transition_cost:
-            return plain
-        known = self._by_transition.setdefault(node.name, {})
-        entry = (source or "", transition_cost)
-        if entry not in known:
-            known[entry] = self._compute(self._by(facts, source, transition_cost))
-        return known[entry]
+            return entry[6]
+        return self._price(entry, transition_cost, 1.0 if source is None else self._passes(source, node.name))
+
+    def picos(self, node: Node, transitions: Iterable[Transition]) -> list[int | None]:
+        """The prices of a node by each of these transitions that lead to it."""
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        return [self._price(entry, t.cost, self._passes(t.source, node.name)) for t in transitions]
 
     def node_facts(self, node: Node) -> PriceFacts:
         """What the price of a node of any revision is made of now, without transition."""
-        return self._base(node)[1]
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        return _facts(entry)
 
-    def record(self, view: GraphView) -> dict[str, PriceFacts]:
-        """All that `Planner.plan_recorded` needs to come to the same prices later: the facts of every tool.
+    def record(self, view: GraphView, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
+        """What `Planner.plan_recorded` needs to come to the same prices later: the facts of these tools, or of all.
 
         A transition whose health is not perfect is recorded under `transition_name(source, target)`.
         """
-        found = {name: self._base(node)[1] for name, node in view.nodes.items()}
-        for t in view.transitions:
-            success = self._health.transition_success(t.source, t.target)
-            if success != 1:
-                name = transition_name(t.source, t.target)
-                found[name] = PriceFacts(name, 0.0, 0.0, 0.0, 1.0, 1.0, success)
+        found: dict[str, PriceFacts] = {}
+        for name in view.nodes if names is None else names:
+            found[name] = self.node_facts(view.nodes[name])
+            for t in view.incoming(name):
+                success = self._passes(t.source, name)
+                if success != 1:
+                    label = transition_name(t.source, name)
+                    found[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
         return found
 
     def _node(self, tool: str) -> Node:
@@ -259,45 +229,62 @@ class PriceTable:
             raise DefinitionError(f"There is no tool {tool!r}.{nearest(tool, view.nodes)}")
         return view.nodes[tool]
 
-    def _base(self, node: Node) -> tuple[Node, PriceFacts, int | None]:
-        entry = self._priced.get(node.name)
-        if entry is None or entry[0] is not node:
-            name, health = node.name, self._health
-            facts = PriceFacts(
-                tool=name,
-                money=health.money(name, node.cost),
-                latency=health.latency(name, node.latency),
-                risk=node.risk,
-                competence=health.competence(name),
-                pressure=health.pressure(name),
-                success=health.success(name),
+    def _entry(self, node: Node) -> _Entry:
+        name, health = node.name, self._health
+        if self._touched is not None and name not in self._touched:
+            facts = (node.cost, node.latency, 1.0, 1.0, self._untouched_success)
+        else:
+            facts = (
+                health.money(name, node.cost),
+                health.latency(name, node.latency),
+                health.competence(name),
+                health.pressure(name),
+                health.success(name),
             )
-            entry = (node, facts, self._compute(facts))
-            self._priced[name] = entry
-            self._by_transition.pop(name, None)
+        entry = (node, *facts, self._price((node, *facts, None), 0.0, 1.0))
+        self._entries[name] = entry
         return entry
 
-    def _by(self, facts: PriceFacts, source: str | None, transition_cost: float) -> PriceFacts:
-        success = 1.0 if source is None else self._health.transition_success(source, facts.tool)
-        if not transition_cost and success == 1:
-            return facts
-        return replace(facts, money=facts.money + transition_cost, success=facts.success * success)
-
-    def _compute(self, facts: PriceFacts) -> int | None:
-        if facts.success <= 0:
+    def _price(self, entry: _Entry, transition_cost: float, passes: float) -> int | None:
+        node, money, latency, competence, pressure, success, _ = entry
+        success *= passes
+        if success <= 0:
             return None
-        return picodollars(self.pricing(facts), facts.tool)
+        if self._usd is None:
+            return picodollars(self.pricing(_facts(entry, transition_cost, passes)), node.name)
+        usd = self._usd(money + transition_cost, latency, node.risk, competence, pressure, success)
+        return round(usd * PICO) if 0 <= usd < _LARGE else picodollars(usd, node.name)
+
+    def _passes(self, source: str, target: str) -> float:
+        if self._touched is not None and target not in self._touched:
+            return 1.0
+        return self._health.transition_success(source, target)
+
+    def _by(self, facts: PriceFacts, source: str | None, transition_cost: float) -> PriceFacts:
+        passes = 1.0 if source is None else self._passes(source, facts.tool)
+        if not transition_cost and passes == 1:
+            return facts
+        return replace(facts, money=facts.money + transition_cost, success=facts.success * passes)
+
+
+_LARGE = 1e100
+
+
+def _facts(entry: _Entry, transition_cost: float = 0.0, passes: float = 1.0) -> PriceFacts:
+    node, money, latency, competence, pressure, success, _ = entry
+    return PriceFacts(node.name, money + transition_cost, latency, node.risk, competence, pressure, success * passes)
 
 
 class Recorded(Healthy):
     """`HealthFacts` out of a record: replay prices with it, and asks nobody."""
 
-    def __init__(self, facts: Mapping[str, PriceFacts]) -> None:
+    def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:
         self._facts = facts
+        self._otherwise = otherwise
 
     def success(self, name: str) -> float:
-        """As recorded; 0 for a tool that was not."""
-        return self._facts[name].success if name in self._facts else 0.0
+        """As recorded; 0 for a tool that was not, or what was said of those."""
+        return self._facts[name].success if name in self._facts else self._otherwise
 
     def latency(self, name: str, declared: float) -> float:
         """As recorded."""

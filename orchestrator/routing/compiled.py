@@ -1,24 +1,28 @@
-"""`Compiled`: a graph view with small numbers in place of names. Numbers follow the names' order, so ties do too."""
+"""`Compiled`: a graph view with small numbers in place of names. Numbers follow the names' order, so ties do too.
 
+Places, tools and starts are numbered. A *place* is where a run can be: a key is its own number, "tool `t` is done" is
+`tools + t`, and `begin` is `START`. A *start* is a way to start a tool: `t` itself for tool `t` without transition, and
+a number from `len(nodes)` on for each transition; those that lead to one tool follow each other.
+"""
+
+from ..types import START, Effect
 from ..view import GraphView
-
-BEGIN = -1
-"""The number of `START`."""
 
 
 class Compiled:
-    """Arrays over tools and keys, both numbered in the order of their names.
-
-    A *start* is a way to start a tool: number `t` for tool `t` without transition, `len(nodes) + e` for transition `e`.
-    """
+    """Arrays over tools, keys and starts."""
 
     def __init__(self, view: GraphView) -> None:
         self.view = view
         self.nodes = list(view.nodes.values())
         self.names = list(view.nodes)
-        self.tool = {name: i for i, name in enumerate(self.names)}
+        self.tool = dict(zip(self.names, range(len(self.names)), strict=True))
         self.keys = sorted(view.keys)
-        self.key = key = {name: k for k, name in enumerate(self.keys)}
+        self.key = key = dict(zip(self.keys, range(len(self.keys)), strict=True))
+        self.tools = len(self.keys)
+        """The place of tool 0."""
+        self.begin = self.tools + len(self.nodes)
+        """The place of `START`."""
         self.needs = [tuple([key[k] for k in node.needs]) for node in self.nodes]
         self.gives = [tuple([key[k] for k in node.gives]) for node in self.nodes]
         self.producers: list[list[int]] = [[] for _ in self.keys]
@@ -32,34 +36,88 @@ class Compiled:
         self._connect(view)
         self.rootless = [i for i, needed in enumerate(self.needs) if not needed and not self.into[i]]
         """Tools that nothing must precede."""
+        self.alone = [len(needed) == 1 and not into for needed, into in zip(self.needs, self.into, strict=True)]
+        """Whether a tool waits for one key and nothing else."""
+        self.plain = all(alone or not needed for alone, needed in zip(self.alone, self.needs, strict=True))
+        """Whether no tool waits for two things, keys at hand included."""
+        self._onward: dict[int, list[tuple[int, int]]] = {}
+        self._odd: dict[int, list[tuple[int, int]]] = {}
         self.simple = not any(node.optional for node in self.nodes) and all(
             len(needed) + bool(into) < 2 for needed, into in zip(self.needs, self.into, strict=True)
         )
         """Whether no tool waits for two things: then every plan is a path."""
+        self.effects = {i for i, node in enumerate(self.nodes) if node.effect != Effect.READ}
+        """Tools that do something to the world."""
 
     def _connect(self, view: GraphView) -> None:
-        tools = len(self.nodes)
-        self.into: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
-        """For each tool (source, start)."""
+        self.into: list[tuple[int, ...]] = [()] * len(self.nodes)
+        """For each tool the places before it, one for each transition that leads to it."""
+        self.first = list(range(len(self.nodes)))
+        """For each tool its first start."""
         self.out: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         """For each tool (target, start)."""
         self.entries: list[tuple[int, int]] = []
         """The same for `START`."""
-        self.transition_cost: list[float] = []
-        self.transition_source: list[str] = []
+        self.transition_source: list[int] = []
+        """The place before each transition."""
         self.transition_target: list[int] = []
-        for e, t in enumerate(view.transitions, tools):
-            target, source = self.tool[t.target], self.tool.get(t.source, BEGIN)
-            self.into[target].append((source, e))
-            (self.entries if source == BEGIN else self.out[source]).append((target, e))
-            self.transition_cost.append(t.cost)
-            self.transition_source.append(t.source)
-            self.transition_target.append(target)
+        start, tool, tools, begin = len(self.nodes), self.tool, self.tools, self.begin
+        for target, name in enumerate(self.names) if view.transitions else ():
+            incoming = view.incoming(name)
+            if not incoming:
+                continue
+            places = [tools + tool[t.source] if t.source in tool else begin for t in incoming]
+            self.into[target] = tuple(places)
+            self.first[target] = start
+            for place in places:
+                (self.entries if place == begin else self.out[place - tools]).append((target, start))
+                start += 1
+            self.transition_source += places
+            self.transition_target += [target] * len(places)
 
-    def source_of(self, start: int) -> str | None:
-        """The name of the tool (or `START`) that a start leads from; `None` for a start without transition."""
-        return None if start < len(self.nodes) else self.transition_source[start - len(self.nodes)]
+    def onward(self, place: int) -> list[tuple[int, int]]:
+        """(tool, start) for the tools that wait for this place and for nothing else."""
+        if place not in self._onward:
+            self._split(place)
+        return self._onward[place]
+
+    def odd(self, place: int) -> list[tuple[int, int]]:
+        """(tool, start) for the tools that wait for this place and for more; -1 for any start of the tool."""
+        if place not in self._odd:
+            self._split(place)
+        return self._odd[place]
+
+    def _split(self, place: int) -> None:
+        if place < self.tools:
+            self._onward[place] = [(t, t) for t in self.consumers[place] if self.alone[t]]
+            self._odd[place] = [(t, -1) for t in self.consumers[place] if not self.alone[t]]
+            return
+        ways = self.entries if place == self.begin else self.out[place - self.tools]
+        self._onward[place] = [way for way in ways if not self.needs[way[0]]]
+        self._odd[place] = [way for way in ways if self.needs[way[0]]]
+        if place == self.begin:
+            self._onward[place] += [(t, t) for t in self.rootless]
+
+    def starts(self, tool: int) -> range:
+        """The ways to start a tool."""
+        first = self.first[tool]
+        return range(first, first + (len(self.into[tool]) or 1))
 
     def tool_of(self, start: int) -> int:
         """The tool that a start starts."""
         return start if start < len(self.nodes) else self.transition_target[start - len(self.nodes)]
+
+    def before(self, start: int) -> int | None:
+        """The place that a start leads from; `None` for a start without transition."""
+        return None if start < len(self.nodes) else self.transition_source[start - len(self.nodes)]
+
+    def place_name(self, place: int) -> str:
+        """The name of the key or the tool, or `START`."""
+        if place < self.tools:
+            return self.keys[place]
+        return START if place == self.begin else self.names[place - self.tools]
+
+    def via(self, start: int) -> str | None:
+        """The name of the tool (or `START`) that a start leads from; `None` for a start without transition."""
+        place = self.before(start)
+        return None if place is None else self.place_name(place)

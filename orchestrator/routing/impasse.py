@@ -53,10 +53,10 @@ def _wish(situation: Situation, states: int) -> tuple[Instance, Plan | None]:
 def _broken(situation: Situation, start: int) -> list[Blame]:
     """The unusable things that stand in the way of this start."""
     c, problem = situation.compiled, situation.problem
-    source = c.source_of(start)
+    source = c.via(start)
     name = c.names[c.tool_of(start)]
     transition = (source or "", name)
-    down = situation.weights.cost(c.tool_of(start), problem.facts) >= NEVER
+    down = situation.weights.alone(c.tool_of(start), problem.facts) is None
     found: list[Blame] = []
     if name in problem.unusable:
         found.append(Blame(name, problem.unusable[name]))

@@ -5,10 +5,9 @@ needs all of its propositions (AND); a proposition is had by any action that add
 that, in some order, derives the goal: a hyperpath.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .compiled import BEGIN
 from .situation import Situation
 from .weights import NEVER, SHIFT
 
@@ -65,7 +64,7 @@ def open_goal(situation: Situation) -> tuple[tuple[int, ...], int]:
         if name in situation.problem.at_hand:
             mask |= stakes.of_tool(situation.problem.at_hand[name])
         elif k in situation.free:
-            mask |= stakes.of_tool(situation.origin[k])
+            mask |= stakes.of_tool(situation.free[k])
         else:
             wanted.append(k)
     return tuple(dict.fromkeys(wanted)), mask
@@ -96,39 +95,36 @@ def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
 _Action = tuple[int, int, int, tuple[int, ...], tuple[int, ...], int]
 
 
-def action(situation: Situation, tool: int, source: int | None, start: int, cost: int) -> _Action:
+def action(situation: Situation, tool: int, start: int, cost: int) -> _Action:
     """(tool, start, cost, needs that are not free, adds, completed effects that the free needs rest on)."""
-    c, stakes, keys = situation.compiled, situation.stakes, len(situation.compiled.keys)
-    pre = tuple([k for k in c.needs[tool] if k not in situation.free])
+    c, stakes, free = situation.compiled, situation.stakes, situation.free
+    place = c.before(start)
+    pre = tuple([k for k in c.needs[tool] if k not in free])
+    if place is not None and place not in situation.passed:
+        pre += (place,)
     mask = 0
     if stakes.names:
         node = c.nodes[tool]
-        taken = [c.key[k] for k in (*node.needs, *node.optional)]
-        mask = stakes.of_tools(situation.origin[k] for k in taken if k in situation.free)
-        if source is not None and source in situation.passed:
-            mask |= stakes.of_tool(c.names[source])
-    if source is not None and source != BEGIN and source not in situation.passed:
-        pre += (keys + source,)
-    adds = (*[k for k in c.gives[tool] if k not in situation.free], keys + tool)
+        mask = stakes.of_tools(free.get(c.key[k]) for k in (*node.needs, *node.optional))
+        if place is not None and place in situation.passed:
+            mask |= stakes.of_tool(c.place_name(place))
+    adds = (*[k for k in c.gives[tool] if k not in free], c.tools + tool)
     return tool, start, cost, pre, adds, mask
 
 
 def of_path(situation: Situation, starts: Sequence[tuple[int, int]]) -> tuple["Instance", tuple[int, ...]]:
     """An instance that holds nothing but these (tool, start), and the plan that takes them all."""
-    c = situation.compiled
     instance = Instance(situation, *open_goal(situation))
     for tool, start in starts:
-        source = next((s for s, e in c.into[tool] if e == start), None)
-        _append(instance, action(situation, tool, source, start, situation.cost(start)))
+        _append(instance, action(situation, tool, start, situation.cost(start)))
     return instance, tuple(range(len(starts)))
 
 
 def _actions(situation: Situation, tool: int, cost_of: CostOf) -> list[_Action]:
     if tool in situation.shut:
         return []
-    sources: Iterable[tuple[int | None, int]] = situation.compiled.into[tool] or ((None, tool),)
-    costs = [(source, start, cost_of(start)) for source, start in sources]
-    return [action(situation, tool, source, start, cost) for source, start, cost in costs if cost < NEVER]
+    costs = [(start, cost_of(start)) for start in situation.compiled.starts(tool)]
+    return [action(situation, tool, start, cost) for start, cost in costs if cost < NEVER]
 
 
 def _append(instance: Instance, made: _Action) -> None:

@@ -6,11 +6,10 @@ plans.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush, heapreplace
 
-from .compiled import BEGIN
-from .rooted import Rooted
+from .rooted import Ahead, Rooted
 from .situation import Situation
 from .weights import NEVER, SHIFT
 
@@ -29,202 +28,252 @@ class Path:
     """Places that were looked at."""
 
 
-@dataclass(slots=True)
 class _Search:
-    situation: Situation
-    distance: list[int]
-    goal: int
-    tools: int
-    begin: int
-    heap: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    before: dict[int, int] = field(default_factory=dict[int, int])
-    """Place -> cost of the best way to it."""
-    parent: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
-    """Place -> the place before it, and the start taken (-1 for none)."""
-    opened: set[int] = field(default_factory=set[int])
-    joined: int = NEVER
-    tied: bool = False
-    rerun: set[int] = field(default_factory=set[int])
-    """Tools that count as done because their value was provided, and may run all the same for another key."""
+    """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
+
+    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
+    below that, a tool to close, which was started by start -2 - n.
+    """
+
+    def __init__(self, rooted: Rooted, situation: Situation) -> None:
+        self.situation = situation
+        self.distance = rooted.prepare(situation)
+        self.rooted = rooted
+        self.goal = rooted.goal
+        self.heap: list[tuple[int, int, int, int]] = []
+        self.before: dict[int, int] = {}
+        """Closed place -> cost of the best way to it."""
+        self.parent: dict[int, tuple[int, int]] = {}
+        """Closed place -> the place before it, and the start taken (-1 for none)."""
+        self.expected: dict[tuple[int, int], int] = {}
+        """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
+        self.joined = NEVER
+        self.tied = False
+        c = situation.compiled
+        self.special = {place for start in situation.over for place in self._places_before(start)}
+        """Places from which some way on has another cost in this run."""
+        self.odd = bool(situation.rerun) or not c.plain
+        self.known = {} if self.special else rooted.known
+        """The ways on from a place, cheapest first, where that was asked for."""
+
+    def _places_before(self, start: int) -> tuple[int, ...]:
+        c = self.situation.compiled
+        tool = c.tool_of(start)
+        return (*(c.needs[tool] or (c.begin,)), *c.into[tool])
+
+    def ways(self, place: int) -> Ahead:
+        """The ways on from a place, cheapest first."""
+        if not self.special:
+            return self.rooted.ahead(place)
+        special = place in self.special
+        found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
+        self.known[place] = found
+        return found
 
     def place_of(self, tool: int) -> int:
         """Where a run is when it has started `tool`: apart from having it for done without."""
-        return self.begin + 1 + tool if tool in self.rerun else self.tools + tool
+        c = self.situation.compiled
+        return c.begin + 1 + tool if tool in self.situation.rerun else c.tools + tool
 
     def tool_at(self, place: int) -> int:
         """The tool of a place."""
-        return place - self.begin - 1 if place > self.begin else place - self.tools
+        c = self.situation.compiled
+        return place - c.begin - 1 if place > c.begin else place - c.tools
 
 
 def shortest(rooted: Rooted, situation: Situation, goal_mask: int) -> Path:
     """The best path from where the run stands to the root's goal."""
-    distance = rooted.prepare(situation)
-    search = _Search(situation, distance, rooted.goal, rooted.tools, rooted.begin)
-    search.rerun = situation.passed - situation.started
+    search = _Search(rooted, situation)
     _begin(search, goal_mask)
     found = _run(search)
-    rooted.work += len(search.opened)
+    rooted.work += len(search.before)
     if _teaches(situation):
-        before = search.before
-        known = [p for p in search.opened if p <= search.begin and p - search.tools not in search.rerun]
-        rooted.learn([(place, before[place]) for place in known], min(found, search.joined))
-    path = Path(found, joined=search.joined, looked_at=len(search.opened))
+        rooted.learn(_held(search), min(found, search.joined))
+    starts: tuple[tuple[int, int], ...] = ()
     if found < NEVER:
-        path.starts = tuple(_trace_tied(search) if search.tied else _trace(search))
-    return path
+        starts = tuple(_trace_tied(search) if search.tied else _trace(search))
+    return Path(found, starts, search.joined, len(search.before))
 
 
 def _begin(search: _Search, goal_mask: int) -> None:
     """Put in every place from which the run can go on."""
-    situation, stakes, distance = search.situation, search.situation.stakes, search.distance
-    c = situation.compiled
-    names = c.names
-    places = [(k, origin) for k, origin in situation.origin.items()]
-    places += [(search.tools + t, names[t]) for t in situation.passed if c.out[t]]
-    places.append((search.begin, None))
-    for place, origin in places:
-        if distance[place] < NEVER:
-            penalty = stakes.penalty(goal_mask | stakes.of_tool(origin)) if stakes.names else 0
-            if penalty is not None:
-                search.before[place] = penalty << SHIFT
-                heappush(search.heap, (distance[place] + (penalty << SHIFT), place))
+    situation, distance, heap = search.situation, search.distance, search.heap
+    c, stakes = situation.compiled, situation.stakes
+    begin = situation.passed or (c.begin,)
+    if not stakes.names:
+        heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
+        heap += [(distance[place], 0, place, -1) for place in begin if distance[place] < NEVER]
+    else:
+        for place, origin in (*situation.free.items(), *((p, c.place_name(p)) for p in begin)):
+            penalty = stakes.penalty(goal_mask | stakes.of_tool(origin))
+            if penalty is not None and distance[place] < NEVER:
+                heap.append((distance[place] + (penalty << SHIFT), penalty << SHIFT, place, -1))
+    heapify(heap)
 
 
 def _run(search: _Search) -> int:
-    """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path."""
-    heap, before, distance, tools = search.heap, search.before, search.distance, search.tools
-    begin, opened, gives = search.begin, search.opened, search.situation.compiled.gives
-    free, parent = search.situation.free, search.parent
-    best = NEVER
+    """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
+
+    Written as one loop: it is what a reroute consists of.
+    """
+    heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
+    situation, odd, goal, known = search.situation, search.odd, search.goal, search.known
+    c, shut, free = situation.compiled, situation.shut, situation.free
+    tools, gives, out, best = c.tools, c.gives, c.out, NEVER
     while heap:
-        f, place = heappop(heap)
+        f, g, place, n = heap[0]
         if f > best:
             break
-        if place in opened:
+        if n == -1:
+            heappop(heap)
+            best = _close(search, place, g, best)
             continue
-        opened.add(place)
-        g = before[place]
-        if place < tools:
-            best = _from_key(search, place, g, best)
-        elif place == begin:
-            for t in search.situation.compiled.rootless:
-                _reach(search, t, t, place, g)
-            for t, start in search.situation.compiled.entries:
-                _by_transition(search, t, start, place, g)
+        if n >= 0:
+            here = known.get(place) or search.ways(place)
+            e, tool, start = here[n]
+            n += 1
+            if n < len(here):
+                heapreplace(heap, (g + here[n][0], g, place, n))
+            else:
+                heappop(heap)
+            if tool in shut:
+                continue
+            source, place = place, tools + tool
+            g += e - distance[place]
+            if odd:
+                place = search.place_of(tool)
         else:
+            heappop(heap)
+            start = -2 - n
+            source = search.expected[place, start]
             tool = search.tool_at(place)
-            for k in gives[tool] if place > begin or tool not in search.situation.passed else ():
-                if k in free:
-                    continue
-                known = before.get(k)
-                if known is None or g < known:
-                    before[k] = g
-                    parent[k] = (place, -1)
-                    if g + distance[k] <= f:
-                        opened.add(k)
-                        best = _from_key(search, k, g, best)
-                    else:
-                        heappush(heap, (g + distance[k], k))
-                elif g == known:
+        if place in before:
+            if g == before[place]:
+                search.tied = True
+            continue
+        before[place] = g
+        parent[place] = (source, start)
+        for k in gives[tool]:
+            if k in free:
+                continue
+            if k in before:
+                if before[k] == g:
                     search.tied = True
-            for t, start in search.situation.compiled.out[tool] if place < begin else ():
-                _by_transition(search, t, start, place, g)
+            elif k == goal:
+                before[k] = best = g
+                parent[k] = (place, -1)
+            elif g + distance[k] <= f:
+                before[k] = g
+                parent[k] = (place, -1)
+                here = known.get(k) or search.ways(k)
+                if here:
+                    heappush(heap, (g + here[0][0], g, k, 0))
+                if odd:
+                    _open_odd(search, k, g)
+            elif distance[k] < NEVER:
+                search.expected.setdefault((k, g), place)
+                heappush(heap, (g + distance[k], g, k, -1))
+        if out[tool] and place < c.begin:
+            _open(search, place, g)
     return best
 
 
-def _from_key(search: _Search, key: int, g: int, best: int) -> int:
-    """Go on from a key to the tools that take it; the cost of the best path so far."""
-    if key == search.goal:
-        return min(best, g)
-    situation = search.situation
-    c, free, shut, over = situation.compiled, situation.free, situation.shut, situation.over
-    needs, into, values = c.needs, c.into, situation.weights.values
-    before, parent, heap, distance, tools = search.before, search.parent, search.heap, search.distance, search.tools
-    rerun = search.rerun
-    for tool in c.consumers[key]:
-        if tool in shut:
-            continue
-        if into[tool]:
-            _gated_by_key(search, tool, key, g)
-            continue
-        if len(needs[tool]) > 1 and not all(k == key or k in free for k in needs[tool]):
-            if key not in free:
-                _note_join(search, tool, g + situation.cost(tool))
-            continue
-        w = values[tool]
-        if w < 0 or over:
-            w = situation.cost(tool)
-        h = distance[tools + tool]
-        place = tools + tool if tool not in rerun else search.place_of(tool)
-        if h >= NEVER or w >= NEVER:
-            continue
-        w += g
-        known = before.get(place)
-        if known is None or w < known:
-            before[place] = w
-            parent[place] = (key, tool)
-            heappush(heap, (w + h, place))
-        elif w == known:
+def _close(search: _Search, place: int, g: int, best: int) -> int:
+    """Close a place from which the run goes on, or a key that a tool had better ways on than; the best path so far."""
+    if place in search.before:
+        if g == search.before[place] and place in search.parent:
             search.tied = True
+        return best
+    search.before[place] = g
+    if (place, g) in search.expected:
+        search.parent[place] = (search.expected[place, g], -1)
+    if place == search.goal:
+        return g
+    _open(search, place, g)
     return best
+
+
+def _open(search: _Search, place: int, g: int) -> None:
+    """Put in the ways on from a place that is closed."""
+    ways = search.ways(place)
+    if ways:
+        heappush(search.heap, (g + ways[0][0], g, place, 0))
+    if search.odd:
+        _open_odd(search, place, g)
+
+
+def _open_odd(search: _Search, place: int, g: int) -> None:
+    """Put in the ways on to tools that wait for more than this place."""
+    for tool, start in search.situation.compiled.odd(place):
+        if tool in search.situation.shut:
+            continue
+        if start >= 0:
+            _by_transition(search, tool, start, place, g)
+        else:
+            _from_one_of(search, tool, place, g)
 
 
 def _reach(search: _Search, tool: int, start: int, place: int, g: int) -> None:
-    """Note a way to a tool, if it is the best so far."""
-    situation = search.situation
-    if tool in situation.shut:
-        return
-    w = g + situation.cost(start)
-    here = search.place_of(tool)
-    h = search.distance[search.tools + tool]
-    if w >= NEVER or h >= NEVER:
-        return
-    known = search.before.get(here)
-    if known is None or w < known:
-        search.before[here] = w
-        search.parent[here] = (place, start)
-        heappush(search.heap, (w + h, here))
-    elif w == known:
-        search.tied = True
+    """Put in a tool to be closed."""
+    g += search.situation.cost(start)
+    f = g + search.distance[search.situation.compiled.tools + tool]
+    if f < NEVER:
+        here = search.place_of(tool)
+        search.expected[here, start] = place
+        heappush(search.heap, (f, g, here, -2 - start))
 
 
 def _by_transition(search: _Search, tool: int, start: int, place: int, g: int) -> None:
-    """Go on by a transition; what else the tool needs must be free."""
+    """Go on by a transition to a tool that needs keys too."""
     situation = search.situation
     if all(k in situation.free for k in situation.compiled.needs[tool]):
         _reach(search, tool, start, place, g)
-    elif tool not in situation.shut and not _starts_free(search, place):
+    elif place not in situation.passed:
         _note_join(search, tool, g + situation.cost(start))
 
 
-def _gated_by_key(search: _Search, tool: int, key: int, g: int) -> None:
-    """Go on from a key to a tool with transitions: a path where one of them leaves a place that is passed."""
+def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
+    """Go on from a key to a tool that waits for more.
+
+    What waits for this key only, and for a transition that leaves a place passed, is a path. From a free key the
+    tools with transitions are left to the places that these leave.
+    """
     situation = search.situation
     c, free = situation.compiled, situation.free
+    alone = all(k == key or k in free for k in c.needs[tool])
+    if not c.into[tool]:
+        if alone:
+            _reach(search, tool, tool, key, g)
+        elif key not in free:
+            _note_join(search, tool, g + situation.cost(tool))
+        return
     if key in free:
         return
-    alone = all(k == key or k in free for k in c.needs[tool])
-    for source, start in c.into[tool]:
-        if alone and (source == BEGIN or source in situation.passed):
+    for place, start in zip(c.into[tool], c.starts(tool), strict=True):
+        if alone and place in situation.passed:
             _reach(search, tool, start, key, g)
         else:
             _note_join(search, tool, g + situation.cost(start))
 
 
 def _note_join(search: _Search, tool: int, g: int) -> None:
-    search.joined = min(search.joined, g + search.distance[search.tools + tool])
-
-
-def _starts_free(search: _Search, place: int) -> bool:
-    return place == search.begin or place - search.tools in search.situation.passed
+    search.joined = min(search.joined, g + search.distance[search.situation.compiled.tools + tool])
 
 
 def _teaches(situation: Situation) -> bool:
     """Whether what a search found holds for every run: nothing was out for this run alone."""
     if situation.problem.unusable or situation.over or situation.stakes.names:
         return False
-    c = situation.compiled
-    return all(k in situation.free for t in situation.started for k in c.gives[t])
+    gives, free = situation.compiled.gives, situation.free
+    return all(k in free for t in situation.started for k in gives[t])
+
+
+def _held(search: _Search) -> dict[int, int]:
+    """The places whose cost from the start says how far they are from the goal."""
+    before, rerun, c = search.before, search.situation.rerun, search.situation.compiled
+    if not rerun:
+        return before
+    return {place: g for place, g in before.items() if place <= c.begin and place - c.tools not in rerun}
 
 
 def _trace(search: _Search) -> Iterator[tuple[int, int]]:
@@ -236,6 +285,10 @@ def _trace(search: _Search) -> Iterator[tuple[int, int]]:
             found.append((search.tool_at(place), start))
         place = before
     return reversed(found)
+
+
+_OUTSIDE = -1
+"""Stands for every place that the run is at already."""
 
 
 def _trace_tied(search: _Search) -> Iterator[tuple[int, int]]:
@@ -250,10 +303,6 @@ def _trace_tied(search: _Search) -> Iterator[tuple[int, int]]:
         places = [here, *(k for k in search.situation.compiled.gives[tool] if search.before.get(k) == g)]
 
 
-_OUTSIDE = -1
-"""Stands for every place that the run is at already."""
-
-
 def _onward(search: _Search) -> dict[int, list[tuple[int, int]]]:
     """For every place on a best path the (tool, start) that go on from it along one."""
     c, before = search.situation.compiled, search.before
@@ -262,11 +311,10 @@ def _onward(search: _Search) -> dict[int, list[tuple[int, int]]]:
     stack = [search.goal]
     while stack:
         place = stack.pop()
-        if place < search.tools:
+        here = [place]
+        if place < c.tools:
             givers = [search.place_of(t) for t in c.producers[place]]
-            here = [p for p in givers if before.get(p) == before[place] and p in search.opened]
-        else:
-            here = [place]
+            here = [p for p in givers if before.get(p) == before[place]]
         for p in here:
             tool = search.tool_at(p)
             for previous, start in _tight(search, p, tool):
@@ -282,19 +330,18 @@ def _onward(search: _Search) -> dict[int, list[tuple[int, int]]]:
 def _tight(search: _Search, place: int, tool: int) -> Iterator[tuple[int, int]]:
     """The places from which `tool` is started on a best path, with the start."""
     situation, before = search.situation, search.before
-    c = situation.compiled
+    c, passed, g = situation.compiled, situation.passed, before[place]
     lacking = [k for k in c.needs[tool] if k not in situation.free]
-    for source, start in c.into[tool] or ((None, tool),):
+    if not c.into[tool]:
+        cost = situation.cost(tool)
+        places = lacking or c.needs[tool] or (c.begin,)
+        if len(lacking) < 2 and any(before.get(p, NEVER) + cost == g for p in places):
+            yield lacking[0] if lacking else _OUTSIDE, tool
+        return
+    for source, start in zip(c.into[tool], c.starts(tool), strict=True):
         cost = situation.cost(start)
-        passed = source is None or source == BEGIN or source in situation.passed
-        if len(lacking) == 1 and passed:
-            if before.get(lacking[0], NEVER) + cost == before[place]:
+        if len(lacking) == 1 and source in passed:
+            if before.get(lacking[0], NEVER) + cost == g:
                 yield lacking[0], start
-        elif not lacking and source is not None:
-            origin = search.begin if source == BEGIN else search.tools + source
-            if before.get(origin, NEVER) + cost == before[place]:
-                yield (_OUTSIDE if passed else origin), start
-        elif not lacking:
-            origins = list(c.needs[tool]) or [search.begin]
-            if any(before.get(k, NEVER) + cost == before[place] for k in origins):
-                yield _OUTSIDE, start
+        elif not lacking and before.get(source, NEVER) + cost == g:
+            yield (_OUTSIDE if source in passed else source), start

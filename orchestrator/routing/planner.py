@@ -10,7 +10,7 @@ from ..policy import Policy
 from ..pricing import PriceFacts, PriceTable, Pricing, Recorded
 from ..route import Problem, Route
 from ..view import GraphView
-from .assemble import to_route
+from .assemble import chain, to_route
 from .compiled import Compiled
 from .exact import cheapest
 from .hyperpath import derive, good_plan
@@ -79,7 +79,7 @@ class _Ground:
         if len(goal) == 1 and goal[0] >= 0 and (situation.compiled.simple or not situation.stakes.names):
             path = shortest(self._root(goal[0]), situation, mask)
             if path.cost < min(path.joined, NEVER):
-                return to_route(*of_path(situation, path.starts), path.cost)
+                return chain(situation, path) or to_route(*of_path(situation, path.starts), path.cost)
         return _plan_joins(situation, policy, path)
 
     def _root(self, goal: int) -> Rooted:

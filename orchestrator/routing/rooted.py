@@ -9,10 +9,8 @@ A tool that needs several keys is nearer to the goal by any of them: distances a
 any plan through that place still has to pay.
 """
 
-from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
-from .compiled import BEGIN
 from .situation import Situation
 from .weights import NEVER, Weights
 
@@ -20,20 +18,23 @@ REBUILD = 4
 """A root is made anew when searches have looked at this many times the places that making it took."""
 
 
+Ahead = list[tuple[int, int, int]]
+"""(what it costs to go on to the goal by it, tool, start): the ways on from a place, cheapest first."""
+
+
 class Rooted:
-    """Distances to `goal` (a key's number). Places: keys, then tools, then `START`."""
+    """Distances to `goal` (a key's number) from all places."""
 
     def __init__(self, weights: Weights, goal: int) -> None:
         self.weights = weights
         self.goal = goal
-        c = weights.compiled
-        self.tools = len(c.keys)
-        """The place of tool 0."""
-        self.begin = len(c.keys) + len(c.nodes)
-        """The place of `START`."""
         self.distance: list[int] = []
+        self.known: dict[int, Ahead] = {}
+        """What `ahead` has said since it last changed."""
         self.radius = 0
         """Places farther than this are known to be at least this far."""
+        self._edge = -1
+        """The place at which the last building stopped."""
         self.work = 0
         self._built = 0
         self._cursor = 0
@@ -42,134 +43,161 @@ class Rooted:
         """Bring the distances up to date for a search from `situation`; the distances of all places."""
         if self.work > REBUILD * self._built or not self._reaches(situation):
             self._build(situation)
-        self._repair(situation)
+        self._cursor, changed = self.weights.prices.changes_since(self._cursor)
+        if changed is None:
+            self._build(situation)
+            changed = ()
+        if changed or situation.problem.facts:
+            self._repair(situation, {*changed, *situation.problem.facts})
         return self.distance
 
-    def learn(self, places: Iterable[tuple[int, int]], found: int) -> None:
-        """Raise the distances of places at (place, cost from the start): the goal is `found` from the start."""
-        distance = self.distance
-        if found >= NEVER:
-            for place, _ in places:
-                distance[place] = NEVER
-            return
-        for place, before in places:
-            if found - before > distance[place]:
-                distance[place] = found - before
+    def ahead(self, place: int) -> Ahead:
+        """The ways on from a place to tools that wait for nothing else, cheapest first, at the shared prices."""
+        found = self.known.get(place)
+        if found is None:
+            found = self.known[place] = self.ways(place, {})
+        return found
+
+    def ways(self, place: int, over: dict[int, int]) -> Ahead:
+        """The same where the starts in `over` cost something else."""
+        c, weights, distance, tools = self.weights.compiled, self.weights, self.distance, self.weights.compiled.tools
+        onward = c.onward(place)
+        known, learn, values = weights.known, weights.learn, weights.values
+        for tool, _ in onward:
+            if not known[tool]:
+                learn(tool)
+        ways = [(over.get(start, values[start]) + distance[tools + tool], tool, start) for tool, start in onward]
+        ways = [way for way in ways if way[0] < NEVER]
+        ways.sort()
+        return ways
+
+    def learn(self, places: dict[int, int], found: int) -> None:
+        """Raise the distances of places (place -> cost from the start): the goal is `found` from the start."""
+        distance, tools, begin = self.distance, self.weights.compiled.tools, self.weights.compiled.begin
+        for place, before in places.items():
+            d = NEVER if found >= NEVER else found - before
+            if d > distance[place]:
+                distance[place] = d
+                if tools <= place < begin:
+                    self._forget(place - tools)
+
+    def _forget(self, tool: int) -> None:
+        """What goes on by this tool has changed."""
+        c, ahead = self.weights.compiled, self.known
+        for place in c.needs[tool] or (() if c.into[tool] else (c.begin,)):
+            ahead.pop(place, None)
+        for place in c.into[tool]:
+            ahead.pop(place, None)
 
     def _reaches(self, situation: Situation) -> bool:
-        if not self.distance:
-            return False
         if self.radius >= NEVER:
             return True
+        if not self.distance:
+            return False
         distance, radius = self.distance, self.radius
-        return (
-            distance[self.begin] < radius
-            or any(distance[k] < radius for k in situation.free)
-            or any(distance[self.tools + t] < radius for t in situation.passed)
-        )
+        places = (self.weights.compiled.begin, *situation.free, *situation.passed)
+        return any(distance[place] < radius for place in places) or self._edge in places
 
     def _build(self, situation: Situation) -> None:
         """Dijkstra backwards from the goal until a place is met from which a run in `situation` could go on."""
-        c, values, learn = self.weights.compiled, self.weights.values, self.weights.learn
-        needs, into, producers = c.needs, c.into, c.producers
-        self._cursor, _ = self.weights.prices.changes_since(self._cursor)
-        tools, begin = self.tools, self.begin
-        distance = [NEVER] * (begin + 1)
-        stops = situation.free | {tools + t for t in situation.passed if c.out[t]} | {begin}
+        c, learn, known = self.weights.compiled, self.weights.learn, self.weights.known
+        needs, into, producers, first, values = c.needs, c.into, c.producers, c.first, self.weights.values
+        self._cursor = self.weights.prices.now
+        tools = c.tools
+        begin = (c.begin,)
+        distance = [NEVER] * (c.begin + 1)
+        stops = {c.begin, *situation.free, *situation.passed}
         distance[self.goal] = 0
         heap = [(0, self.goal)]
-        radius = NEVER
-        settled = 0
+        radius, edge = NEVER, -1
+        settled = 1
         while heap:
             d, place = heappop(heap)
             if d > distance[place]:
                 continue
             if place in stops:
-                radius = d
+                radius, edge = d, place
                 break
-            near = [place - tools] if place >= tools else [t for t in producers[place] if d < distance[tools + t]]
-            for tool in near:
-                distance[tools + tool] = d
+            for tool in producers[place] if place < tools else (place - tools,):
+                if place < tools:
+                    if d >= distance[tools + tool]:
+                        continue
+                    distance[tools + tool] = d
                 settled += 1
-                if not into[tool]:
-                    w = values[tool]
-                    e = d + (w if w >= 0 else learn(tool))
-                    if e < NEVER:
-                        for k in needs[tool] or (begin,):
-                            if e < distance[k]:
-                                distance[k] = e
-                                heappush(heap, (e, k))
+                if not known[tool]:
+                    learn(tool)
+                places = into[tool]
+                if not places:
+                    e = d + values[tool]
+                    for k in needs[tool] or begin:
+                        if e < distance[k]:
+                            distance[k] = e
+                            heappush(heap, (e, k))
                     continue
-                least = NEVER
-                for source, start in into[tool]:
-                    w = values[start]
-                    e = d + (w if w >= 0 else learn(start))
-                    if e < NEVER:
-                        least = min(least, e)
-                        before = begin if source == BEGIN else tools + source
-                        if e < distance[before]:
-                            distance[before] = e
-                            heappush(heap, (e, before))
-                for k in needs[tool]:
-                    if least < distance[k]:
-                        distance[k] = least
-                        heappush(heap, (least, k))
-        self.radius = radius
+                costs = values[first[tool] : first[tool] + len(places)]
+                for before, w in zip(places, costs, strict=True):
+                    e = d + w
+                    if e < distance[before]:
+                        distance[before] = e
+                        heappush(heap, (e, before))
+                if needs[tool]:
+                    e = d + min(costs)
+                    for k in needs[tool]:
+                        if e < distance[k]:
+                            distance[k] = e
+                            heappush(heap, (e, k))
+        self.radius, self._edge = radius, edge
         self.distance = distance if radius >= NEVER else [d if d < radius else radius for d in distance]
+        self.known = {}
         self.work = 0
-        self._built = settled + 1
+        self._built = settled
 
-    def _repair(self, situation: Situation) -> None:
+    def _repair(self, situation: Situation, names: set[str]) -> None:
         """Lower what has come nearer since the last search, here or for this run only."""
-        self._cursor, changed = self.weights.prices.changes_since(self._cursor)
-        if changed is None:
-            self._build(situation)
-            changed = ()
         tool = self.weights.compiled.tool
-        touched = {tool[name] for name in changed if name in tool}
-        touched.update(tool[name] for name in situation.problem.facts if name in tool)
         lowered: list[tuple[int, int]] = []
-        for t in touched:
-            self._lower(t, lowered, situation)
+        for name in names:
+            if name in tool:
+                self._forget(tool[name])
+                self._lower(tool[name], lowered, situation)
         heapify(lowered)
-        distance, tools, producers = self.distance, self.tools, self.weights.compiled.producers
+        distance, c = self.distance, self.weights.compiled
         while lowered:
             d, place = heappop(lowered)
-            if d > distance[place] or place == self.begin:
+            if d > distance[place] or place == c.begin:
                 continue
             self.work += 1
-            if place >= tools:
-                self._lower(place - tools, lowered, situation)
+            if place >= c.tools:
+                self._forget(place - c.tools)
+                self._lower(place - c.tools, lowered, situation)
                 continue
-            for t in producers[place]:
-                if d < distance[tools + t]:
-                    distance[tools + t] = d
+            for t in c.producers[place]:
+                if d < distance[c.tools + t]:
+                    distance[c.tools + t] = d
+                    self._forget(t)
                     self._lower(t, lowered, situation)
 
     def _lower(self, tool: int, lowered: list[tuple[int, int]], situation: Situation) -> None:
-        """Lower the places before a tool where going on by it has become the nearer way."""
-        c, distance, tools = self.weights.compiled, self.distance, self.tools
-        d = distance[tools + tool]
+        """Lower the places before a tool where going on by it has become the nearer way.
+
+        Of the shared cost and this run's the lower one counts: a distance must hold for both.
+        """
+        c, distance, weights, over = self.weights.compiled, self.distance, self.weights, situation.over
+        d = distance[c.tools + tool]
         if d >= NEVER:
             return
-        least = NEVER
-        for source, start in c.into[tool]:
-            e = d + self._cost(start, situation)
-            least = min(least, e)
-            before = self.begin if source == BEGIN else tools + source
-            if e < distance[before]:
-                distance[before] = e
-                heappush(lowered, (e, before))
-        if not c.into[tool]:
-            least = d + self._cost(tool, situation)
-        for k in c.needs[tool] or (() if c.into[tool] else (self.begin,)):
+        if not weights.known[tool]:
+            weights.learn(tool)
+        starts = c.starts(tool)
+        costs = weights.values[starts.start : starts.stop]
+        if over:
+            costs = [min(cost, over.get(start, cost)) for cost, start in zip(costs, starts, strict=True)]
+        for before, cost in zip(c.into[tool], costs, strict=False):
+            if d + cost < distance[before]:
+                distance[before] = d + cost
+                heappush(lowered, (d + cost, before))
+        least = d + min(costs)
+        for k in c.needs[tool] or (() if c.into[tool] else (c.begin,)):
             if least < distance[k]:
                 distance[k] = least
                 heappush(lowered, (least, k))
-
-    def _cost(self, start: int, situation: Situation) -> int:
-        """The lower of the shared cost and this run's: a distance must hold for both."""
-        shared = self.weights.values[start]
-        if shared < 0:
-            shared = self.weights.learn(start)
-        return min(shared, situation.over.get(start, shared)) if situation.over else shared

@@ -6,7 +6,6 @@ from functools import cached_property
 from ..pricing import PriceFacts
 from ..route import Problem
 from ..types import START
-from .compiled import BEGIN
 from .stakes import Stakes
 from .weights import NEVER, Weights
 
@@ -14,7 +13,7 @@ from .weights import NEVER, Weights
 class Situation:
     """A problem on a compiled graph.
 
-    `free` keys (at hand, or coming from a call in flight) cost nothing; `passed` tools count as done for the
+    `free` keys (at hand, or coming from a call in flight) cost nothing; `passed` places count as done for the
     transitions that leave them; `shut` tools do not start (again); `over` holds the costs that differ from the shared.
     """
 
@@ -23,45 +22,60 @@ class Situation:
         self.compiled = c = weights.compiled
         self.problem = problem
         tool, key = c.tool, c.key
-        self.origin: dict[int, str | None] = {key[k]: origin for k, origin in problem.at_hand.items() if k in key}
-        started = [t for t in (*problem.done, *problem.running) if t in tool]
-        self.started = {tool[t] for t in started}
-        for name in sorted(problem.running):
-            for k in c.gives[tool[name]] if name in tool else ():
-                self.origin.setdefault(k, name)
-        self.free = set(self.origin)
-        self.passed = set(self.started)
-        if c.transition_cost:
-            for k, origin in self.origin.items():
-                if origin is None:
-                    self.passed.update(c.producers[k])
-        self.shut = self.started.union(tool[t] for t in problem.unusable if t in tool)
+        self.free: dict[int, str | None] = {key[k]: origin for k, origin in problem.at_hand.items() if k in key}
+        """Free key -> the tool that gave it or is about to; `None` when it was provided."""
+        self.started = {tool[t] for t in problem.done if t in tool}
+        if problem.running:
+            self._join_running()
+        self.shut = self.started
+        if problem.unusable:
+            self.shut = self.started.union([tool[t] for t in problem.unusable if t in tool])
+        self.passed: set[int] = set()
+        self.rerun: set[int] = set()
+        """Tools that count as done because their value was provided, and may run all the same for another key."""
+        if c.transition_source:
+            self._pass()
         self.over: dict[int, int] = {}
         if problem.facts or problem.unusable_transitions:
             self._differ()
+
+    def _join_running(self) -> None:
+        c = self.compiled
+        for name in sorted(self.problem.running):
+            if name in c.tool:
+                self.started.add(c.tool[name])
+                for k in c.gives[c.tool[name]]:
+                    self.free.setdefault(k, name)
+
+    def _pass(self) -> None:
+        c = self.compiled
+        for k, origin in self.free.items():
+            if origin is None:
+                self.rerun.update(c.producers[k])
+        self.rerun -= self.started
+        self.passed = {c.tools + t for t in (*self.started, *self.rerun)}
+        self.passed.add(c.begin)
 
     def _differ(self) -> None:
         c, problem = self.compiled, self.problem
         for name in problem.facts:
             if name in c.tool:
-                for start in self.starts(c.tool[name]):
+                for start in c.starts(c.tool[name]):
                     self.over[start] = self.weights.cost(start, problem.facts)
         for a, b in problem.unusable_transitions:
-            source = BEGIN if a == START else c.tool.get(a)
-            for s, start in c.into[c.tool[b]] if b in c.tool else ():
-                if s == source:
-                    self.over[start] = NEVER
-
-    def starts(self, tool: int) -> list[int]:
-        """The ways in which a tool can be started."""
-        return [start for _, start in self.compiled.into[tool]] or [tool]
+            source = c.begin if a == START else c.tools + c.tool.get(a, -1)
+            tool = c.tool.get(b, -1)
+            if tool >= 0 and source >= c.tools and source in c.into[tool]:
+                self.over[c.first[tool] + c.into[tool].index(source)] = NEVER
 
     def cost(self, start: int) -> int:
         """What a start costs in this run, `NEVER` when it cannot be; whether the tool is shut is another matter."""
-        if start in self.over:
+        if self.over and start in self.over:
             return self.over[start]
-        cost = self.weights.values[start]
-        return cost if cost >= 0 else self.weights.learn(start)
+        tool = self.compiled.tool_of(start)
+        if not self.weights.known[tool]:
+            self.weights.learn(tool)
+        return self.weights.values[start]
 
     def facts(self, tool: int) -> PriceFacts:
         """What the price of `tool` is made of in this run."""
@@ -75,4 +89,4 @@ class Situation:
     @cached_property
     def stakes(self) -> Stakes:
         """The completed effects that a route may leave behind, and what that costs."""
-        return Stakes(self.compiled.view, self.problem)
+        return Stakes(self.compiled.view, self.problem, bool(self.started & self.compiled.effects))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from ..pricing import PriceFacts
-from ..view import Node
+from ..view import Node, Transition
 from .compiled import Compiled
 
 SHIFT: Final = 20
@@ -12,7 +12,6 @@ SHIFT: Final = 20
 STEP: Final = 1
 NEVER: Final = 1 << 200
 """The cost of what cannot be."""
-UNKNOWN: Final = -1
 
 
 def pico_of(cost: int) -> int:
@@ -29,8 +28,17 @@ class Prices(Protocol):
         """The price of a start in picodollars; `None` for infinite."""
         ...
 
+    def picos(self, node: Node, transitions: Iterable[Transition]) -> list[int | None]:
+        """The prices of a node by each of these transitions that lead to it."""
+        ...
+
     def node_facts(self, node: Node) -> PriceFacts:
         """What the price of a node is made of."""
+        ...
+
+    @property
+    def now(self) -> int:
+        """A cursor for `changes_since`."""
         ...
 
     def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
@@ -39,42 +47,57 @@ class Prices(Protocol):
 
 
 class Weights:
-    """Costs by start; `UNKNOWN` where nobody has asked yet. Call `sync` before a search, then read `values`."""
+    """Costs by start. Call `sync` before a search; then `values` holds the starts of every tool in `known`."""
 
     def __init__(self, compiled: Compiled, prices: Prices) -> None:
         self.compiled = compiled
         self.prices = prices
-        self.values = [UNKNOWN] * (len(compiled.nodes) + len(compiled.transition_cost))
-        self._cursor, _ = prices.changes_since(0)
+        self.values = [NEVER] * (len(compiled.nodes) + len(compiled.transition_source))
+        self.known = bytearray(len(compiled.nodes))
+        self._cursor = prices.now
 
     def sync(self) -> None:
         """Forget the costs of what was re-priced."""
         self._cursor, changed = self.prices.changes_since(self._cursor)
         if changed is None:
-            self.values = [UNKNOWN] * len(self.values)
+            self.known = bytearray(len(self.known))
             return
+        tools = self.compiled.tool
         for name in changed:
-            tool = self.compiled.tool.get(name)
+            tool = tools.get(name)
             if tool is not None:
-                self.values[tool] = UNKNOWN
-                for _, start in self.compiled.into[tool]:
-                    self.values[start] = UNKNOWN
+                self.known[tool] = 0
 
-    def learn(self, start: int) -> int:
-        """Work out the cost of a start."""
-        cost = self.cost(start, {})
-        self.values[start] = cost
-        return cost
+    def learn(self, tool: int) -> None:
+        """Work out the costs of all starts of a tool."""
+        c = self.compiled
+        node = c.nodes[tool]
+        first = c.first[tool]
+        if c.into[tool]:
+            picos = self.prices.picos(node, c.view.incoming(node.name))
+            self.values[first : first + len(picos)] = [
+                NEVER if pico is None else (pico << SHIFT) + STEP for pico in picos
+            ]
+        else:
+            pico = self.prices.pico(node)
+            self.values[first] = NEVER if pico is None else (pico << SHIFT) + STEP
+        self.known[tool] = 1
 
     def cost(self, start: int, facts: Mapping[str, PriceFacts]) -> int:
         """The cost of a start with `facts` in place of those of the tools that they name; `NEVER` for infinite."""
         c = self.compiled
-        tools = len(c.nodes)
-        if start < tools:
-            node = c.nodes[start]
-            pico = self.prices.pico(node, None, 0.0, facts.get(node.name))
-        else:
-            e = start - tools
-            node = c.nodes[c.transition_target[e]]
-            pico = self.prices.pico(node, c.transition_source[e], c.transition_cost[e], facts.get(node.name))
+        tool = c.tool_of(start)
+        node = c.nodes[tool]
+        if node.name not in facts:
+            if not self.known[tool]:
+                self.learn(tool)
+            return self.values[start]
+        via = c.via(start)
+        money = c.view.incoming(node.name)[start - c.first[tool]].cost if via is not None else 0.0
+        pico = self.prices.pico(node, via, money, facts[node.name])
         return NEVER if pico is None else (pico << SHIFT) + STEP
+
+    def alone(self, tool: int, facts: Mapping[str, PriceFacts]) -> int | None:
+        """The picodollars of a tool apart from any transition; `None` when it is down."""
+        node = self.compiled.nodes[tool]
+        return self.prices.pico(node, None, 0.0, facts.get(node.name))
