@@ -116,7 +116,7 @@ class Gate(Protocol):
     name: str
 
     def gate(self, tool: Tool, values: Mapping[str, Any], run: RunFacts, policy: Policy) -> Signal | None:
-        """A signal that keeps the write from beginning as it is, or `None`."""
+        """`values` by parameter. A signal that keeps the write from beginning as it is, or `None`."""
         ...
 
 

@@ -10,14 +10,15 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.clock import Clock
 from orchestrator.errors import DefinitionError
-from orchestrator.events import Event, RunEnded
+from orchestrator.events import Event, ProblemReported, Progressed, RunEnded, SignalRaised
 from orchestrator.health import HealthRegistry
 from orchestrator.policy import Policy
 from orchestrator.tooling import Tool
+from orchestrator.types import SignalAction
 
 from .board import Board
 from .facts import Fold, Monitor, MonitorFacts, Today
-from .signal import Signal, Verdict
+from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
 
 T = TypeVar("T")
 MAX_BACKLOG: Final = 1024
@@ -81,13 +82,28 @@ class MonitorHub:
         self._fold.apply(event, now)
         if isinstance(event, RunEnded):
             self.board.forget_run(event.run_id)
-        for watcher in self._watchers:
-            watcher.wake(event)
+        if not isinstance(event, Progressed):  # tokens: too many, and no news of health
+            for watcher in self._watchers:
+                watcher.wake(event)
+
+    def standing(self, run_id: str) -> tuple[Signal, ...]:
+        """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
+        holding = [signal for signal in self.board.holding(self._clock.monotonic()) if signal.run_id in ("", run_id)]
+        return tuple(
+            verdict.winner
+            for verdict in arbitrate(holding)
+            if verdict.winner.run_id or verdict.winner.action in (SignalAction.HALT, SignalAction.APPROVE)
+        )
 
     def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
-        """What the monitors that are gates say before a write begins, by name; one that breaks says nothing."""
+        """What keeps a write from beginning: signals that stand, and what monitors with a `gate` say of its values.
+
+        A monitor that breaks says nothing.
+        """
         run = self._fold.runs.get(run_id)
-        found: list[Signal] = []
+        keeping = (SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE)
+        about = (tool.name, WHOLE_RUN)
+        found = [s for s in self.standing(run_id) if s.target in about and s.action in keeping]
         for monitor in self.monitors:
             ask: Any = getattr(monitor, "gate", None)
             if run is None or ask is None:
@@ -192,6 +208,8 @@ class _Watcher:
             loop.call_soon_threadsafe(wake.set)
 
     def _wakes(self, event: Event) -> bool:
+        if isinstance(event, SignalRaised | ProblemReported):  # or monitors would wake each other for ever
+            return False
         ask: Any = getattr(self._monitor, "wakes", None)
         try:
             return True if ask is None else bool(ask(event))

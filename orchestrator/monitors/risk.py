@@ -15,7 +15,7 @@ from .signal import Signal
 class Risk:
     """Demands approval of a write whose price or amount is above `limit`, or whose risk is at least `risk`.
 
-    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that hold an amount.
+    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that hold one.
     A tool with `approval=True` of its own asks anyway and is left alone. It is asked before each write begins (`gate`),
     so no write can slip through before the signal.
     """
@@ -50,7 +50,7 @@ class Risk:
         return signals
 
     def gate(self, tool: Tool, values: Mapping[str, Any], run: RunFacts, policy: Policy) -> Signal | None:
-        """A demand for approval of this write with these values (by key), or `None`."""
+        """A demand for approval of this write with these values (by parameter), or `None`."""
         del run
         reason = self._of_tool(tool, policy) or self._of_values(tool, values, policy)
         if not reason:
@@ -70,15 +70,15 @@ class Risk:
         limit = policy.approve_above if self._limit is None else self._limit
         if limit is None or tool.effect is Effect.READ or tool.approval is True:
             return ""
-        for key in sorted({*tool.needs.values(), *tool.optional.values()}):
-            amount = self._amount(key, values.get(key))
+        for parameter, key in sorted({**tool.needs, **tool.optional}.items()):
+            amount = self._amount((parameter, key), values.get(parameter))
             if amount is not None and amount > limit:
                 return f"{key} is above {limit:g}"
         return ""
 
-    def _amount(self, key: str, value: Any) -> float | None:
-        """The amount that a key holds: itself a number, or an object or mapping with one under such a name."""
-        if key in self._amounts and isinstance(value, int | float) and not isinstance(value, bool):
+    def _amount(self, names: tuple[str, str], value: Any) -> float | None:
+        """The amount that an input holds: itself a number, or an object or mapping with one under such a name."""
+        if set(names) & set(self._amounts) and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         held: list[Any] = [
             value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)  # pyright: ignore[reportUnknownMemberType]

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import DefinitionError
-from orchestrator.monitors import MonitorFacts, Risk, RunFacts, Signal, SignalAction, default_monitors
+from orchestrator.events import Progressed, SignalRaised
+from orchestrator.monitors import WHOLE_RUN, MonitorFacts, Risk, RunFacts, Signal, SignalAction, default_monitors
 from orchestrator.monitors.hub import MAX_BACKLOG, check_monitors
 from orchestrator.policy import Policy
 from orchestrator.testing import FakeClock
@@ -266,12 +267,42 @@ def test_gates_are_asked_in_time_and_may_break() -> None:
     company = Company([BrokenGate("broken"), Risk(limit=100.0)])
     company.hub.on_event(run_started())
     write = tool("u", effect="write", needs={"a": "amount"})
-    (signal,) = company.hub.gate(write, "run-1", {"amount": 250})
+    (signal,) = company.hub.gate(write, "run-1", {"a": 250})
     assert (signal.monitor, signal.run_id, signal.action) == ("risk", "run-1", SignalAction.APPROVE)
     assert "250" not in signal.reason
-    assert company.hub.gate(write, "run-1", {"amount": 50}) == ()
-    assert company.hub.gate(write, "no such run", {"amount": 250}) == ()
+    assert company.hub.gate(write, "run-1", {"a": 50}) == ()
+    assert company.hub.gate(write, "no such run", {"a": 250}) == ()
     assert company.problems == [("broken", "RuntimeError")] * 2
+
+
+def test_signals_that_stand_hold_for_runs_that_begin_later() -> None:
+    company = Company([])
+    halt = Signal(WHOLE_RUN, "budget", 1.0, SignalAction.HALT, monitor="m")
+    approve = Signal("u", "risk", 0.9, SignalAction.APPROVE, monitor="m")
+    other = Signal(WHOLE_RUN, "loop", 1.0, SignalAction.HALT, monitor="m", run_id="run-7")
+    dear = Signal("t", "slow", 0.5, SignalAction.REWEIGHT, 2.0, monitor="m")
+    company.hub.post([halt, approve, other, dear])
+    assert company.hub.standing("run-1") == (halt, approve)
+    assert company.hub.standing("run-7") == (halt, approve, other)
+    company.hub.on_event(run_started())
+    assert company.hub.gate(tool("u", effect="write"), "run-1", {}) == (halt, approve)
+    assert company.hub.gate(tool("v", effect="write"), "run-1", {}) == (halt,)
+
+
+async def test_monitors_do_not_wake_each_other() -> None:
+    recorder = Recorder()
+    company = Company([recorder])
+    company.hub.start()
+    await settle()
+    said = SignalRaised(run_id="run-1", at=0.0, target="t", kind="k", action="none", priority=0.1, reason="")
+    company.hub.on_event(said)
+    company.hub.on_event(Progressed(run_id="run-1", at=0.0, tool="t", progress="token"))
+    await settle()
+    assert len(recorder.seen) == 1
+    company.hub.on_event(ended())
+    await settle()
+    assert [type(event).__name__ for event in recorder.seen[-1].events] == ["SignalRaised", "CallEnded"]
+    await company.hub.stop()
 
 
 class Nameless:

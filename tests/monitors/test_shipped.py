@@ -208,10 +208,11 @@ def test_amounts_are_looked_for_in_the_inputs(key: str, value: Any, demanded: bo
     write = tool("pay", effect="write", needs={"a": key})
     read = tool("look", needs={"a": key})
     policy = Policy(approve_above=100)
-    assert (Risk().gate(write, {key: value}, stage.run(), policy) is not None) is demanded
-    assert Risk().gate(read, {key: value}, stage.run(), policy) is None
+    assert (Risk().gate(write, {"a": value}, stage.run(), policy) is not None) is demanded
+    assert Risk().gate(read, {"a": value}, stage.run(), policy) is None
     assert Risk().gate(write, {"other": value}, stage.run(), policy) is None
-    assert Risk().gate(write, {key: value}, stage.run(), Policy()) is None
+    assert Risk().gate(write, {"a": value}, stage.run(), Policy()) is None
+    assert (Risk(amounts=["a"]).gate(write, {"a": value}, stage.run(), policy) is not None) is (value == 250)
 
 
 # ------------------------------------------------------------------ progress
