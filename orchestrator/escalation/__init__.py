@@ -1,6 +1,7 @@
 """Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
+from .announcer import Announcer
 from .console import ask_on_terminal
 from .demote import Demote
 from .human import AskHuman
@@ -17,6 +18,7 @@ __all__ = [
     "MODEL_RIGHTS",
     "PERSON_RIGHTS",
     "RUNGS",
+    "Announcer",
     "AskHuman",
     "AskModel",
     "Asked",

@@ -106,12 +106,12 @@ async def announce(
 ) -> tuple[str, ...]:
     """Tell people in every way of the rung that asks, and return what went wrong; nothing is raised.
 
-    Call it once the question is on record: who is told must be able to answer.
+    A question that no rung asked (a tool's own, say) is told in the ways of all. Call it once the question is on
+    record: who is told must be able to answer.
     """
-    ways: list[Notify] = []
-    for rung in rungs:
-        if getattr(rung, "name", None) == question.rung:
-            ways += getattr(rung, "notify", ())
+    every = tuple(rungs)
+    asking = tuple(rung for rung in every if getattr(rung, "name", None) == question.rung)
+    ways: list[Notify] = [way for rung in asking or every for way in getattr(rung, "notify", ())]
     told = await asyncio.gather(*(_tell(way, question, impasse, clock or SystemClock()) for way in ways))
     return tuple(problem for problem in told if problem)
 

@@ -4,13 +4,24 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import DefinitionError
-from orchestrator.escalation import AskHuman, Question, Resolution, ResolutionKind, Terminal, Webhook, announce
+from orchestrator.escalation import (
+    Announcer,
+    AskHuman,
+    Question,
+    Resolution,
+    ResolutionKind,
+    Terminal,
+    Webhook,
+    announce,
+)
+from orchestrator.events import ProblemReported, RunWaiting
 from orchestrator.route import Impasse
 from tests.escalation.impasses import approval, asked_by_tool, no_route
 
@@ -167,3 +178,28 @@ async def test_every_way_is_tried_and_only_those_of_the_rung_that_asks() -> None
         "broken: RuntimeError: no paper",
     )
     assert told == ["Approve the refund of 900 USD?"]
+
+
+async def test_people_are_told_when_a_run_begins_to_wait() -> None:
+    told: list[str] = []
+    problems: list[str] = []
+
+    async def works(question: Question, impasse: Impasse) -> None:
+        told.append(f"{impasse.run_id}: {question.text}")
+
+    def broken(question: Question, impasse: Impasse) -> None:
+        raise RuntimeError("no paper")
+
+    rung = AskHuman(notify=(works, broken))
+    announcer = Announcer([rung], problems.append)
+    for impasse in (approval(), asked_by_tool()):
+        question = await question_of(rung, impasse)
+        announcer.on_event(waiting(replace(question, rung="" if impasse.kind == "question" else rung.name), impasse))
+    announcer.on_event(ProblemReported(run_id="run-2", at=0.0, source="x", message="y"))
+    await announcer.close()
+    assert told == ["run-2: Approve the refund of 900 USD?", ": Which year?"]
+    assert problems == ["broken: RuntimeError: no paper"] * 2
+
+
+def waiting(question: Question, impasse: Impasse) -> RunWaiting:
+    return RunWaiting(run_id="run-2", at=0.0, question=question.to_json(), impasse=impasse.to_json())

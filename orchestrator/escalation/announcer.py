@@ -1,0 +1,43 @@
+"""`Announcer`: the sink that tells people when a run begins to wait."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from orchestrator.clock import Clock
+from orchestrator.events import Event, RunWaiting
+from orchestrator.route import Impasse
+
+from .notify import announce
+from .question import Question
+
+
+class Announcer:
+    """Tells people, in the ways of the rung that asks, of every `RunWaiting` event: by then the question is on record.
+
+    It never holds a run up. `report` is told of what went wrong, in a line; `close` waits for what is under way.
+    """
+
+    def __init__(
+        self, rungs: Iterable[object], report: Callable[[str], object] | None = None, clock: Clock | None = None
+    ) -> None:
+        self._rungs = tuple(rungs)
+        self._report = report
+        self._clock = clock
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def on_event(self, event: Event) -> None:
+        """Take one event; called on the event loop of the run."""
+        if isinstance(event, RunWaiting) and any(getattr(rung, "notify", ()) for rung in self._rungs):
+            task = asyncio.get_running_loop().create_task(self._tell(event))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def close(self) -> None:
+        """Wait until everybody has been told."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _tell(self, event: RunWaiting) -> None:
+        question, impasse = Question.from_json(event.question), Impasse.from_json(event.impasse)
+        for problem in await announce(self._rungs, question, impasse, self._clock):
+            if self._report is not None:
+                self._report(problem)
