@@ -13,12 +13,13 @@ from .signal import Signal
 class Outage:
     """Makes a tool dearer after a few outages in a row, and tells people of every circuit that is open.
 
-    A failure that only configuration can end (401, 403) is told too. The factor keeps the tool as a last resort.
+    A failure that only configuration can end (401, 403) is told too. The factor is small: it turns the choice between
+    near equals, while a tool that is worth the risk is used until its circuit opens.
     """
 
     interval = 5.0
 
-    def __init__(self, in_a_row: int = 2, factor: float = 100.0, ttl: float = 30.0, name: str = "outage") -> None:
+    def __init__(self, in_a_row: int = 2, factor: float = 2.0, ttl: float = 30.0, name: str = "outage") -> None:
         self.name = name
         self._in_a_row = in_a_row
         self._factor = factor

@@ -346,5 +346,5 @@ async def test_the_shipped_ones_work_together() -> None:
     await settle()
     assert company.problems == []
     assert {signal.kind for signal in company.signals} == {"outage"}
-    assert company.health.pressure("t") == 100
+    assert company.health.pressure("t") == 2
     await company.hub.stop()
