@@ -220,6 +220,8 @@ class RunResumed(Event):
     by: str = ""
     after_crash: bool = False
     question_id: str = ""
+    policy: Mapping[str, Any] | None = None
+    """The policy that it goes on under, where that is not the one it began under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

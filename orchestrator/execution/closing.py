@@ -1,6 +1,7 @@
 """Closing a run: what was done and is not used is undone or reported, and the outcome is told."""
 
 import inspect
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,13 @@ def _answer_what_is_left(run: "Run", *, reached: bool) -> None:
 
 
 async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None:
+    lost = [name for name in standing if not run.values.has_output(name)]
+    facts: dict[str, Any] = {"reached": reached, **({"without_output": lost} if lost else {})}
     for name in standing:
         tool = run.view.tools.get(name) or run.services.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
-        await undo(run, tool, run.values.output(name), "the outcome does not use it", reached=reached)
+        await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 
 def can_be_undone(tool: Tool) -> bool:
@@ -72,15 +75,21 @@ def can_be_undone(tool: Tool) -> bool:
     return tool.effect is Effect.WRITE and tool.compensate is not None
 
 
-async def undo(run: "Run", tool: Tool, output: Any, reason: str, *, reached: bool | None = None) -> bool:
+async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
     """Compensate one effect; a compensation that fails is tried again, then reported, never swallowed.
 
-    `reached` says whether the run's goal was, where the run is at its end (`None`: it goes on).
+    `facts` are what it was decided on at the end of a run; `None` while it goes on.
     """
     if not can_be_undone(tool) or tool.compensate is None:
         return False
-    facts: dict[str, Any] = {"undo": True} if reached is None else {"undo": True, "reached": reached}
-    run.decide(DecisionKind.COMPENSATE, tool.name, reason=reason, subject=tool.name, price=tool.undo_cost, facts=facts)
+    run.decide(
+        DecisionKind.COMPENSATE,
+        tool.name,
+        reason=reason,
+        subject=tool.name,
+        price=tool.undo_cost,
+        facts={"undo": True, **(facts or {})},
+    )
     with suppress(StoreError):  # an effect that stands is worse than one whose undoing is not yet on disk
         await run.services.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
     clock = run.services.clock

@@ -86,7 +86,7 @@ class Escalator:
             if overdue
             else answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
         )
-        run.emit(RunResumed(**run.stamp(), answer=resolution.text, by=by))
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=resolution.text, by=by))
         run.decide(
             DecisionKind.RESUME,
             resolution.text,
@@ -103,7 +103,7 @@ class Escalator:
         assert tool is not None
         if impasse.run_id == run.state.run_id:
             run.values.note_answer(tool, run.values.answers(tool) + 1, raw)
-        run.emit(RunResumed(**run.stamp(), answer="a value", by=by))
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer="a value", by=by))
         run.decide(
             DecisionKind.RESUME,
             "a value",

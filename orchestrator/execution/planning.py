@@ -105,7 +105,7 @@ def price_facts(
     In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
     """
     names = [name for name in relevant if name in view.tools]
-    if len(names) > ALL_FACTS:
+    if len(names) > ALL_FACTS and not services.own_pricing:
         heard = {*services.health.touched(), *(b for _, b in services.health.touched_transitions()), *special}
         names = [name for name in names if name in heard]
     facts = {name: special.get(name) or services.prices.facts(name) for name in names}

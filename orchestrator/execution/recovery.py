@@ -91,7 +91,7 @@ async def recover(services: "Services", run_id: str) -> Run | None:
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:
-        run.emit(RunResumed(**run.stamp(), after_crash=True))
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True))
         with run.traced():
             await _after_crash(run)
     return run

@@ -129,6 +129,11 @@ class Run:
         """What every event of this run carries."""
         return {"run_id": self.state.run_id, "at": self.services.clock.time()}
 
+    def other_policy(self) -> dict[str, Any] | None:
+        """The policy now in force, where the run was under another so far: it was resumed by somebody else."""
+        policy = self.services.policy.model_dump(mode="json")
+        return None if policy == self.state.policy else policy
+
     def emit(self, event: Event) -> None:
         """Tell an event: to the state, the ledger, and every sink. A sink that fails is reported; the run goes on."""
         self.state.apply(event)

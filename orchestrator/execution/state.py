@@ -301,6 +301,8 @@ class RunState:
     def _(self, event: RunResumed) -> None:
         self.status = Status.RUNNING
         self.question = None
+        if event.policy is not None:
+            self.policy = event.policy
 
     @apply.register
     def _(self, event: EffectUndone) -> None:
