@@ -71,7 +71,11 @@ async def _resume_recorded(services: "Services", run_id: str, answer: Any, by: s
     await launch.run_graph(services, run).ainvoke(
         {"run_id": run_id, "phase": "escalate"}, {"configurable": {"thread_id": run_id}}
     )
-    return await _give(services, run, answer, by)
+    try:
+        return await _give(services, run, answer, by)
+    except InputError:  # no answer to its question: whoever has a better one may take the run
+        await launch.let_go(run)
+        raise
 
 
 async def _give(services: "Services", run: Run, answer: Any, by: str) -> Outcome[Any]:
