@@ -1,38 +1,34 @@
 """Every set of failures of three published graphs, run: when is a model asked, and how often?"""
 
 from collections import Counter
-from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, BaseMessage
 
 from orchestrator import AskModel, Demote, Status
-from orchestrator.testing import FakeClock, ScriptedChatModel
+from orchestrator.testing import FakeClock
+from tests.escalation.adversary import Obeys
 from tests.escalation.three_graphs import CASES, Case
 
-STOP = '{"choice": %d, "message": "nothing helps"}'
 
-
-class Stops(ScriptedChatModel):
-    """Chooses the last option of the list, which is to stop."""
-
-    def _message(self, response: Any) -> Any:
-        prompt = str(self.received[-1][-1].content)
-        last = prompt.rstrip().splitlines()[-1].partition(".")[0]
-        return super()._message(response % int(last))
+def stop(messages: list[BaseMessage]) -> AIMessage:
+    """The last option of the list, which is to stop."""
+    number = str(messages[-1].content).rstrip().splitlines()[-1].partition(".")[0]
+    return AIMessage(f'{{"choice": {number}, "message": "nothing helps"}}')
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_no_model_while_a_route_exists_and_one_call_where_none_does(case: Case) -> None:
     counted: Counter[bool] = Counter()
     for down in case.failure_sets():
-        model = Stops(STOP, repeat=True)
+        model = Obeys(reply=stop)
         ran: list[str] = []
         async with case.orchestrator(down, ran, escalation=[Demote(), AskModel(model)], clock=FakeClock()) as orc:
             outcome = await orc.run(case.goal)
         feasible = case.goal in case.reachable(down)
         counted[feasible] += 1
         assert outcome.status is (Status.REACHED if feasible else Status.ESCALATED), down
-        assert (outcome.llm_calls, model.calls) == ((0, 0) if feasible else (1, 1)), down
+        assert (outcome.llm_calls, model.asked) == ((0, 0) if feasible else (1, 1)), down
         assert max(Counter(ran).values(), default=1) == 1  # no tool ran twice
     assert (counted[True], counted[False]) == EXPECTED[case.name]
 
@@ -44,11 +40,11 @@ async def test_lesser_goals_at_each_stage_leave_the_model_only_what_cannot_begin
         reachable = case.reachable(down)
         if case.goal in reachable:
             continue
-        model = Stops(STOP, repeat=True)
+        model = Obeys(reply=stop)
         async with case.orchestrator(down, [], escalation=[Demote(), AskModel(model)], clock=FakeClock()) as orc:
             outcome = await orc.run(case.with_lesser_goals())
         assert outcome.status is (Status.DEMOTED if reachable else Status.ESCALATED), down
-        assert (outcome.llm_calls, model.calls) == ((0, 0) if reachable else (1, 1)), down
+        assert (outcome.llm_calls, model.asked) == ((0, 0) if reachable else (1, 1)), down
         if reachable:
             demoted += 1
             best = next(name for name in reversed(case.tools) if name in reachable)
