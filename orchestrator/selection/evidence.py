@@ -28,31 +28,33 @@ class Evidence(BaseModel):
         """How much has been seen, in calls of late."""
         return self.successes + self.failures
 
-    def observe(self, success: bool, weight: float = 1.0, decay: float = DECAY) -> "Evidence":
-        """With one more outcome of `weight` in (0, 1]."""
+    def observe(self, success: bool, weight: float = 1.0, *, decay: float = DECAY, at: int | None = None) -> "Evidence":
+        """With one more outcome of `weight` in (0, 1], the skill's outcome number `at`."""
         kept = decay**weight
         won = weight if success else 0.0
-        return Evidence.model_construct(
-            successes=self.successes * kept + won, failures=self.failures * kept + (weight - won), at=self.at
+        return _evidence(
+            self.successes * kept + won, self.failures * kept + (weight - won), self.at if at is None else at
         )
 
     def aged(self, now: int) -> "Evidence":
         """As it counts when the skill has seen `now` outcomes: what others did meanwhile makes it old."""
         if now <= self.at:
             return self
-        return self.scaled(fading(now - self.at)).model_copy(update={"at": now})
+        kept = fading(now - self.at)
+        return _evidence(self.successes * kept, self.failures * kept, now)
 
     def scaled(self, factor: float) -> "Evidence":
         """The same rate, believed less (or more)."""
-        return Evidence.model_construct(successes=self.successes * factor, failures=self.failures * factor, at=self.at)
+        return _evidence(self.successes * factor, self.failures * factor, self.at)
 
     def plus(self, other: "Evidence") -> "Evidence":
         """Both together."""
-        return Evidence.model_construct(
-            successes=self.successes + other.successes,
-            failures=self.failures + other.failures,
-            at=max(self.at, other.at),
-        )
+        return _evidence(self.successes + other.successes, self.failures + other.failures, max(self.at, other.at))
+
+
+def _evidence(successes: float, failures: float, at: int) -> Evidence:
+    """Counts that are known to be sound, made without checking them again."""
+    return Evidence.model_construct({"successes", "failures", "at"}, successes=successes, failures=failures, at=at)
 
 
 def fading(outcomes: int) -> float:

@@ -60,15 +60,14 @@ def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], t
     """A profile after one outcome, which counts in each skill by its share; `ticks` are after it."""
     skills = dict(profile.skills)
     for skill, share in shares.items():
-        before = profile.evidence(skill).aged(ticks[skill] - 1).model_copy(update={"at": ticks[skill]})
-        skills[skill] = before.observe(seen.success, seen.weight * share)
+        before = profile.evidence(skill).aged(ticks[skill] - 1)
+        skills[skill] = before.observe(seen.success, seen.weight * share, at=ticks[skill])
     stats = {
         name: getattr(profile, name).observe(value)
         for name in ("usd", "seconds", "tokens")
         if (value := getattr(seen, name)) is not None
     }
-    general = profile.general.aged(ticks[""] - 1).model_copy(update={"at": ticks[""]})
-    general = general.observe(seen.success, seen.weight)
+    general = profile.general.aged(ticks[""] - 1).observe(seen.success, seen.weight, at=ticks[""])
     return profile.model_copy(update={"skills": skills, "general": general, **stats})
 
 
