@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     missing = [str(path) for path in (airline, paladin) if not path.is_file()]
     if missing:
         print(f"Missing: {', '.join(missing)}.\n{__doc__}", file=sys.stderr)
-        return 2
+        return 2 if arguments else 0  # without the data there is nothing to measure, which is no failure
     show_airline(play(list(messages_of(airline))))
     show_classes(json.loads(paladin.read_text(encoding="utf-8")))
     return 0
@@ -188,6 +188,7 @@ def show_classes(listed: dict[str, Any]) -> None:
     print(f"\nPALADIN: {len(names)} failure classes")
     print(f"  {'class':<28}{'out of a read':<18}out of a write that had begun")
     kinds: Counter[str] = Counter()
+    uncertain = 0
     for name in names:
         error = errors[name]
         if error is None:
@@ -196,8 +197,10 @@ def show_classes(listed: dict[str, Any]) -> None:
             continue
         of_read, of_write = classify(error, read, started=True), classify(error, write, started=True)
         kinds[str(of_read)] += 1
+        uncertain += of_write is FailureKind.AMBIGUOUS
         print(f"  {name:<28}{of_read!s:<18}{of_write}")
-    print("  " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
+    counted = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    print(f"  {counted}; out of a write that had begun, ambiguous {uncertain}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import ast
 import asyncio
+import gzip
 import json
+import re
 import socket
 import sqlite3
 import ssl
@@ -29,6 +31,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
 from pydantic import BaseModel, SecretStr
 
+from benchmarks import failures as benchmark
 from orchestrator import failure_rules, failures, redaction
 from orchestrator.errors import (
     CallerError,
@@ -528,6 +531,33 @@ def test_tracebacks_hold_places_and_causes_but_no_values() -> None:
     assert "4111" not in text
     assert "in inner" in text
     assert text.index("ValueError") < text.index("RuntimeError: payment with [redacted] failed")
+
+
+# ------------------------------------------------------------------ the benchmark
+
+
+def test_the_benchmark_tells_refusals_from_outages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["[]", "Error: no seats", "Error: no seats", "Error: 503 service unavailable"]
+    run = {
+        "traj": [{"role": "user", "content": "hi"}, *({"role": "tool", "name": "book", "content": t} for t in texts)]
+    }
+    (tmp_path / "tau_airline").mkdir()
+    (tmp_path / "paladin").mkdir()
+    with gzip.open(tmp_path / "tau_airline" / "gpt-4o-airline.json.gz", "wt") as stream:
+        json.dump([run] * 3, stream)
+    listed = {"_legend": {}, "503": {}, "KeyError": {}, "Gremlins": {}}
+    (tmp_path / "paladin" / "recovery_dictionary.json").write_text(json.dumps(listed))
+    assert benchmark.main([str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "12 tool messages of 1 tools, 9 of them errors" in shown
+    assert re.search(r"refusal\s+6\n", shown)
+    assert re.search(r"outage\s+3\n", shown)
+    assert "bug 1, no counterpart 1, transient 1; out of a write that had begun, ambiguous 2" in shown
+
+
+def test_the_benchmark_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main([str(tmp_path)]) == 2
+    assert "tau-bench" in capsys.readouterr().err
 
 
 def test_a_failure_survives_its_record() -> None:
