@@ -262,11 +262,12 @@ class Pricer:
         return Candidate(name, pico / PICO, reason, fact)
 
     def route(self, route: Route) -> tuple[Candidate, ...]:
-        """The route that was chosen, then for each of its steps the other tools that give the same key."""
+        """The route that was chosen, then for each of its steps the other tools that give the key it is there for."""
         listed = [Candidate(describe_route(route), route.price, "the chosen route")]
         told = set(route.tools)
+        wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
         for step in route.steps:
-            for key in self.view.nodes[step.tool].gives:
+            for key in sorted(wanted.intersection(self.view.nodes[step.tool].gives)):
                 for name in self.view.producers(key):
                     if name not in told:
                         told.add(name)

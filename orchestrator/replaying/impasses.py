@@ -18,13 +18,13 @@ from .ground import Ground
 def check_impasse(stand: Stand, decision: Decision) -> list[Finding]:
     """That there was no way on, what lesser goals were within reach, and what the best of them was."""
     found = compared("answers", decision.answers, tuple(stand.state.unanswered))
-    if "met" not in decision.facts:
+    if "impasse" not in decision.facts:
         return found if decision.answers else [*found, Finding("failures", "unanswered", "none was")]
-    impasse = Impasse.from_json(decision.facts["met"])
     found += _limit(stand, decision)
-    found += _no_route(stand, decision)
     if decision.kind is DecisionKind.HALT:
         return found
+    impasse = Impasse.from_json(decision.facts["met"])
+    found += _no_route(stand, decision)
     found += _subject(stand, impasse)
     offers = _offers(stand, decision, impasse)
     if not stand.other:
