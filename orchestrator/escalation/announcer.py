@@ -1,7 +1,9 @@
 """`Announcer`: the sink that tells people when a run begins to wait."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.events import Event, RunWaiting
@@ -10,18 +12,21 @@ from orchestrator.route import Impasse
 from .notify import announce
 from .question import Question
 
+LOG: Final = logging.getLogger("orchestrator.escalation")
+
 
 class Announcer:
     """Tells people, in the ways of the rung that asks, of every `RunWaiting` event: by then the question is on record.
 
-    It never holds a run up. `report` is told of what went wrong, in a line; `close` waits for what is under way.
+    It never holds a run up. `report` is told of what went wrong, with the run's id and in a line (default: a warning
+    in the log); `drain` waits for what is under way.
     """
 
     def __init__(
-        self, rungs: Iterable[object], report: Callable[[str], object] | None = None, clock: Clock | None = None
+        self, rungs: Iterable[object], report: Callable[[str, str], object] | None = None, clock: Clock | None = None
     ) -> None:
         self._rungs = tuple(rungs)
-        self._report = report
+        self._report = report or _warn
         self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -32,12 +37,15 @@ class Announcer:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def close(self) -> None:
+    async def drain(self) -> None:
         """Wait until everybody has been told."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _tell(self, event: RunWaiting) -> None:
         question, impasse = Question.from_json(event.question), Impasse.from_json(event.impasse)
         for problem in await announce(self._rungs, question, impasse, self._clock):
-            if self._report is not None:
-                self._report(problem)
+            self._report(event.run_id, problem)
+
+
+def _warn(run_id: str, problem: str) -> None:
+    LOG.warning("run %s waits, and somebody could not be told: %s", run_id, problem)

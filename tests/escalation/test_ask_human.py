@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import Orchestrator, Status, Unavailable, tool
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
     Announcer,
@@ -191,14 +192,34 @@ async def test_people_are_told_when_a_run_begins_to_wait() -> None:
         raise RuntimeError("no paper")
 
     rung = AskHuman(notify=(works, broken))
-    announcer = Announcer([rung], problems.append)
+    announcer = Announcer([rung], lambda run_id, problem: problems.append(f"{run_id}: {problem}"))
     for impasse in (approval(), asked_by_tool()):
         question = await question_of(rung, impasse)
         announcer.on_event(waiting(replace(question, rung="" if impasse.kind == "question" else rung.name), impasse))
     announcer.on_event(ProblemReported(run_id="run-2", at=0.0, source="x", message="y"))
-    await announcer.close()
+    await announcer.drain()
     assert told == ["run-2: Approve the refund of 900 USD?", ": Which year?"]
-    assert problems == ["broken: RuntimeError: no paper"] * 2
+    assert problems == ["run-2: broken: RuntimeError: no paper"] * 2
+
+
+async def test_a_run_that_waits_tells_and_what_fails_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[tuple[str, str]] = []
+
+    def works(question: Question, impasse: Impasse) -> None:
+        told.append((impasse.run_id, question.text))
+
+    def broken(question: Question, impasse: Impasse) -> None:
+        raise RuntimeError("no paper")
+
+    @tool(gives="quote")
+    def carrier(parcel: str) -> float:
+        raise Unavailable("closed")
+
+    async with Orchestrator([carrier], escalation=[AskHuman("What now?", notify=[broken, works])]) as orc:
+        outcome = await orc.run("quote", {"parcel": "3 kg"})
+    assert outcome.status is Status.WAITING
+    assert told == [(outcome.run_id, "What now?")]
+    assert f"run {outcome.run_id} waits, and somebody could not be told: broken: RuntimeError: no paper" in caplog.text
 
 
 def waiting(question: Question, impasse: Impasse) -> RunWaiting:
