@@ -48,6 +48,7 @@ from .failures import Failure
 from .goal import Budget, Goal
 from .graph import ToolGraph
 from .health import HealthRegistry, ToolHealth
+from .monitors import Monitor, Signal
 from .outcome import Call, Outcome
 from .policy import Policy
 from .pricing import PriceFacts
@@ -105,6 +106,7 @@ __all__ = [
     "Impasse",
     "InputError",
     "InvalidOutput",
+    "Monitor",
     "NoRoute",
     "Orchestrator",
     "OrchestratorError",
@@ -127,6 +129,7 @@ __all__ = [
     "RungAsked",
     "Selection",
     "Selector",
+    "Signal",
     "SignalAction",
     "SignalRaised",
     "Sink",

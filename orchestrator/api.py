@@ -15,9 +15,10 @@ from typing_extensions import Unpack
 from .agent import Agent
 from .clock import Clock, SystemClock
 from .errors import DefinitionError, InputError
-from .escalation import check_ladder, ladder_from
+from .escalation import Announcer, check_ladder, ladder_from
 from .events import Event, Sink
 from .execution import launch, machine, resuming
+from .execution.background import Background
 from .execution.run import Run
 from .execution.services import DemandSource, Services
 from .execution.values import checked_inputs
@@ -95,11 +96,14 @@ class Orchestrator:
             ladder=ladder,
             tracing=tracing,
             live=live,
+            own_pricing=pricing is not None,
             owner=owner,
             deps=deps,
         )
         self._services.sinks.append(tracing)
-        self._background = resuming.Background(self._services, monitors)
+        self._announcer = Announcer(ladder, clock=clock)
+        self._services.sinks.append(self._announcer)
+        self._background = Background(self._services, monitors)
         self._closed = False
         for item in (*tools, *agents):
             self.add(item)
@@ -336,6 +340,7 @@ class Orchestrator:
         """Stop monitors, write what is left to write, let go of the store. A second call does nothing."""
         if not self._closed:
             self._closed = True
+            await self._announcer.drain()
             await self._background.stop()
             await self._services.threads.run(self._close_parts)
 

@@ -1,8 +1,7 @@
-"""What is asked about runs from outside: plan only, resume, cancel, feedback; and what goes on in the background."""
+"""What is asked about runs from outside: plan only, resume, cancel, feedback."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import Agent
@@ -21,8 +20,6 @@ from .state import RunState
 
 if TYPE_CHECKING:
     from .services import Services
-
-HEARTBEAT_SECONDS = 5.0
 
 
 def plan_only(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> Route:
@@ -182,46 +179,3 @@ def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...])
         return {**told, "outcome": run.final}
 
     return machine.Nodes(find, tell)
-
-
-class Background:
-    """What goes on beside the runs: monitors, signs of life for the store, saving of health."""
-
-    def __init__(self, services: "Services", monitors: Iterable[Any] | None) -> None:
-        self._services = services
-        self.monitors = monitors
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, once per event loop. Nothing beats for a store in memory."""
-        if isinstance(self._services.store, MemoryStore):
-            return
-        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
-            self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            with contextlib.suppress(Exception):
-                await self._services.threads.run(self._renew)
-
-    def _renew(self) -> None:
-        services = self._services
-        for run_id, run in list(services.live.items()):
-            if run.token is not None:
-                services.store.renew(run_id, run.token, services.clock.time(), launch.LEASE_SECONDS)
-        self.save_health()
-
-    def save_health(self) -> None:
-        """Write down what is known of every tool's health."""
-        for name, data in self._services.health.snapshot().items():
-            self._services.store.save_health(name, data)
-
-    async def stop(self) -> None:
-        """End, and save what is known of health."""
-        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if not isinstance(self._services.store, MemoryStore):
-            self.save_health()

@@ -120,12 +120,14 @@ async def test_a_run_id_means_one_run() -> None:
 
 async def test_cancel_stops_reads_at_once_and_lets_a_write_finish() -> None:
     ended: list[str] = []
+    begun = asyncio.Event()
 
     async def read() -> str:
         await asyncio.sleep(30)
         return "read"
 
     async def write() -> str:
+        begun.set()
         await asyncio.sleep(0.05)
         ended.append("write")
         return "written"
@@ -138,7 +140,7 @@ async def test_cancel_stops_reads_at_once_and_lets_a_write_finish() -> None:
     orc = Orchestrator(tools)
     orc.connect("write", "read")  # the write comes first, so that it is in flight
     running = asyncio.create_task(orc.run("c", run_id="r"))
-    await asyncio.sleep(0.02)
+    await begun.wait()
     cancelled = await orc.cancel("r", "changed my mind")
     assert cancelled.status is Status.ESCALATED
     assert cancelled.impasse is not None

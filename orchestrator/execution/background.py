@@ -1,0 +1,128 @@
+"""What goes on beside the runs: monitors and what their signals do, signs of life for the store, health kept."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.events import ProblemReported, SignalRaised
+from orchestrator.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
+from orchestrator.store.memory import MemoryStore
+from orchestrator.types import SignalAction
+
+from . import launch
+
+if TYPE_CHECKING:
+    from .run import Run
+    from .services import Services
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class Background:
+    """Begins with the first run in an event loop, ends with the orchestrator."""
+
+    def __init__(self, services: "Services", monitors: Iterable[Any] | None) -> None:
+        self._services = services
+        self.hub = MonitorHub(
+            default_monitors() if monitors is None else monitors,
+            services.clock,
+            services.health,
+            services.policy,
+            tools=lambda: services.graph.view().tools,
+            on_verdict=self._on_verdict,
+            on_problem=self._on_problem,
+            in_thread=services.threads.run,
+        )
+        services.sinks.append(self.hub)
+        services.gate = self.hub.gate
+        self._durable = not isinstance(services.store, MemoryStore)
+        self._task: asyncio.Task[None] | None = None
+        self._told: set[str] = set()
+        if self._durable:
+            services.health.restore_snapshot(services.store.load_health())
+
+    def start(self) -> None:
+        """Begin, once per event loop."""
+        self.hub.start()
+        if not self._durable:
+            return
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
+            self._task = asyncio.create_task(self._beat(), name="orchestrator:heartbeat")
+
+    async def stop(self) -> None:
+        """End, and save what is known of health."""
+        await self.hub.stop()
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._durable:
+            self._save_health()
+
+    # -- the store ---------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await self._services.threads.run(self._renew)
+            except Exception as error:
+                self._on_problem("store", error)
+
+    def _renew(self) -> None:
+        services = self._services
+        self._save_health()
+        for run_id, run in list(services.live.items()):
+            if run.token is not None and not run.let_go:
+                services.store.renew(run_id, run.token, services.clock.time(), launch.LEASE_SECONDS)
+
+    def _save_health(self) -> None:
+        for name, data in self._services.health.snapshot().items():
+            self._services.store.save_health(name, data)
+
+    # -- signals -----------------------------------------------------------------------------------------------------
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        """Put a winning signal on the record of every run that it is about, and into effect there."""
+        signal = verdict.winner
+        for run in list(self._services.live.values()):
+            if _concerns(signal, run):
+                run.publish_from_anywhere(
+                    SignalRaised(
+                        **run.stamp(),
+                        target=signal.label,
+                        kind=signal.kind,
+                        action=str(signal.action),
+                        priority=signal.priority,
+                        reason=signal.reason,
+                        monitor=signal.monitor,
+                        factor=signal.factor,
+                    )
+                )
+                _act(signal, run)
+
+    def _on_problem(self, source: str, error: BaseException) -> None:
+        """Report what broke beside the work, to every run that goes on; the runs go on."""
+        for run in list(self._services.live.values()):
+            run.publish_from_anywhere(
+                ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
+            )
+
+
+def _concerns(signal: Signal, run: "Run") -> bool:
+    if signal.run_id:
+        return signal.run_id == run.state.run_id
+    if signal.target == WHOLE_RUN:
+        return True
+    targets = {signal.target} if isinstance(signal.target, str) else set(signal.target)
+    return bool(targets & set(run.route.tools if run.route else ()))
+
+
+def _act(signal: Signal, run: "Run") -> None:
+    """Reweighting and forbidding are done to health already; approval and halting are the run's."""
+    if signal.action is SignalAction.HALT:
+        run.cancelled = run.cancelled or f"{signal.monitor} halted the run: {signal.reason or signal.kind}"
+        run.wake_up()
+    elif signal.action is SignalAction.APPROVE and isinstance(signal.target, str):
+        run.approval_wanted[signal.target] = f"{signal.monitor}: {signal.reason or signal.kind}"
