@@ -8,6 +8,7 @@ from .decision import Decision
 from .events import (
     BudgetRaised,
     CallEnded,
+    ConditionChecked,
     Decided,
     EffectUndone,
     Event,
@@ -34,6 +35,8 @@ class Teller:
         self.entries: list[Entry] = []
         self.escalations: list[EscalationTold] = []
         self._rungs: list[RungTold] = []
+        self._conditions: dict[str, bool] = {}
+        """What each `when` said since the last decision that chose a route."""
         self._record = 0
         self._state = RunState("")
 
@@ -61,16 +64,32 @@ class Teller:
             self._escalated(decision)
         elif decision.kind is DecisionKind.RESUME and self.escalations and "in_flight" not in decision.facts:
             self._replied(decision)
+        text = self._branched(decision) if decision.kind is DecisionKind.BRANCH else sentence(decision)
         self._say(
             event,
             kind,
-            sentence(decision),
+            text,
             decision.subject if decision.subject in self._state.attempts else None,
             decision=decision.id,
             decided=decision.kind,
             candidates=decision.candidates,
             chosen=decision.chosen,
         )
+
+    @_tell.register
+    def _(self, event: ConditionChecked) -> None:
+        self._conditions[event.tool] = event.holds
+
+    def _branched(self, decision: Decision) -> str:
+        """A branch: which conditions came out how, and where that leads."""
+        hold = [tool for tool, holds in self._conditions.items() if holds]
+        rest = [tool for tool, holds in self._conditions.items() if not holds]
+        self._conditions.clear()
+        if not hold and not rest:
+            return sentence(decision)
+        parts = [f"{listed(hold)} may be used" if hold else "", f"{listed(rest)} may not" if rest else ""]
+        said = ", ".join(part for part in parts if part)
+        return _full_stop(f"Branch: by their conditions {said}; on to {path(decision)}{_at(decision)}")
 
     def _escalated(self, decision: Decision) -> None:
         told = EscalationTold(decision.id, decision.reason, decision.chosen, tuple(self._rungs))

@@ -1,6 +1,7 @@
 """The program: its commands, and what becomes of what goes wrong in them."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -51,6 +52,7 @@ for module in (run, plan, catalog, skills, health, records, resume, serve, init)
 def invoke(arguments: Sequence[str]) -> int:
     """Run the program on these arguments; returns its exit status. Never raises, and shows no traceback unasked."""
     arguments, debug = _globals(list(arguments))
+    _quiet_logging(debug=debug)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
@@ -80,6 +82,19 @@ def _globals(arguments: list[str]) -> tuple[list[str], bool]:
     if "--no-color" in mine:
         os.environ["NO_COLOR"] = "1"
     return [word for word in mine if word not in _EVERYWHERE] + rest, "--debug" in mine
+
+
+def _quiet_logging(*, debug: bool) -> None:
+    """Libraries log what a tool already turned into a failure; only a store with a problem may warn."""
+    root, ours = logging.getLogger(), logging.getLogger("orchestrator.store")
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+    elif not root.handlers:
+        root.addHandler(logging.NullHandler())
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("warning: %(message)s"))
+        ours.addHandler(shown)
+        ours.setLevel(logging.WARNING)
 
 
 def _expected(error: OrchestratorError | OSError, *, debug: bool) -> Exit:

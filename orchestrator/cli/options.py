@@ -33,7 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead 
 Goal = Annotated[
     str, typer.Argument(metavar="GOAL", help="The key that is wanted; several are joined by `+`.", show_default=False)
 ]
-Inputs = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="What is given.", show_default=False)]
+Inputs = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="What is given.", show_default=False)]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run by id, by the beginning of its id, or `last`.", show_default=False)
 ]

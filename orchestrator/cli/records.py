@@ -1,7 +1,6 @@
 """`orchestrator runs`, `why`, `verify` and `replay`: what the record of runs says."""
 
 import datetime as dt
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.ledger import export, verify_store
 from orchestrator.policy import Policy
 from orchestrator.project import Project
+from orchestrator.replay import replay_run
 from orchestrator.store import Store
 from orchestrator.store.base import RunRow
 from orchestrator.story import tell
@@ -197,23 +197,28 @@ def _replay(
     other = _policy(project, policy) if policy is not None else None
     with reading(store) as opened:
         row = find_run(opened, run)
-        replay: Any = import_module("orchestrator.replay").replay_run(opened, row.run_id, other)
-    differences = [str(difference) for difference in replay.differences]
+        replay = replay_run(opened, row.run_id, other)
     if as_json:
         write_json(
             {
                 "schema": "orchestrator.replay/1",
                 "run_id": row.run_id,
+                "policy": replay.policy,
                 "agrees": replay.agrees,
-                "differences": differences,
+                "decisions": len(replay.decisions),
+                "differences": [difference.to_json() for difference in replay.differences],
             }
         )
     elif replay.agrees:
-        say(Text.assemble(("✓ ", "green"), f"run {plain(row.run_id)}: every decision comes out again"))
+        say(
+            Text.assemble(
+                ("✓ ", "green"), f"run {plain(row.run_id)}: all {len(replay.decisions)} decisions come out again"
+            )
+        )
     else:
         question = "would have been decided otherwise" if other else "does not come out again"
         say(Text.assemble(("✗ ", "red"), f"run {plain(row.run_id)} {question}"))
-        for difference in differences:
+        for difference in replay.differences:
             say(f"  {plain(difference)}")
     if not replay.agrees and other is None:
         raise typer.Exit(int(Exit.UNEXPECTED))

@@ -15,6 +15,8 @@ from .exits import exit_of
 from .screen import plain_json, say
 
 ARROW = " → "
+REJECTED = "ensure rejected the output: "
+"""What a trail leaves out of an error, for the cross says it."""
 MARKS = {
     Status.REACHED: ("✓", "green"),
     Status.DEMOTED: ("◐", "yellow"),
@@ -78,7 +80,7 @@ def value_text(value: Any) -> str:
     return plain_lines(json.dumps(plain_json(value), ensure_ascii=False, indent=2))
 
 
-def trail_text(tried: tuple[Tried, ...], limit: int = 60) -> Text:
+def trail_text(tried: tuple[Tried, ...], limit: int = 56) -> Text:
     """`pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`; without a failure only the names."""
     text, told = Text(), set[str]()
     marked = healed(tried)
@@ -95,7 +97,7 @@ def trail_text(tried: tuple[Tried, ...], limit: int = 60) -> Text:
 def _append_error(text: Text, each: Tried, told: set[str], limit: int) -> None:
     text.append(" ✗", "red" if not each.ok else "yellow")
     if each.error not in told:
-        text.append(f" {plain(each.error, limit)}", "dim")
+        text.append(f" {plain(each.error.removeprefix(REJECTED), limit)}", "dim")
         told.add(each.error)
 
 

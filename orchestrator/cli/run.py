@@ -16,7 +16,7 @@ from orchestrator.project import Project
 from orchestrator.sinks.progress import ProgressSink
 from orchestrator.testing import parse_fault
 from orchestrator.text import plain
-from orchestrator.tooling import Tool
+from orchestrator.tooling import Tool, check_number
 
 from . import options
 from .batch import Batch, run_batch
@@ -95,12 +95,16 @@ def _run(
         goal=wanted,
         given=given,
         broken=_broken(checker, fault or ()),
-        budget=Budget.of(Budget(usd=budget, seconds=deadline)),
+        budget=Budget(usd=_limit("--budget", budget), seconds=_limit("--deadline", deadline)),
         run_id=run_id,
         as_json=as_json,
         jobs=jobs,
     )
     raise typer.Exit(int(_many(order) if given.each is not None else _one(order)))
+
+
+def _limit(option: str, value: float | None) -> float | None:
+    return None if value is None else check_number(option, value)
 
 
 def _broken(checker: Orchestrator, faults: Sequence[str]) -> tuple[Tool, ...]:

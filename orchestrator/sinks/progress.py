@@ -25,7 +25,7 @@ from orchestrator.telling import path, words
 from orchestrator.text import duration, plain, shortened, usd
 from orchestrator.types import DecisionKind
 
-_NAME = 20
+_NAME = 22
 """Columns for a tool's name."""
 
 

@@ -1,0 +1,150 @@
+"""`orchestrator runs`, `why`, `verify`, `replay`: reading the record, and finding a run in it."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.tables import RECORDS, RUNS
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def ran(cli: Cli) -> Cli:
+    """The command line after three runs: reached, healed, escalated."""
+    cli("run", "title", "document=quick.txt", "--run-id", "aaa1")
+    cli("run", "title", "document=slow.txt", "--run-id", "aab2")
+    cli("run", "never", "document=quick.txt", "--run-id", "ccc3")
+    return cli
+
+
+def test_runs_are_listed_newest_first(ran: Cli) -> None:
+    said = ran("runs")
+    assert said.exit == 0
+    assert [line.split()[0] for line in said.out.splitlines()] == ["run", "ccc3", "aab2", "aaa1"]
+    assert "thorough → headline" in said.out
+
+
+def test_runs_are_filtered(ran: Cli) -> None:
+    def ids(*words: str) -> list[str]:
+        return [run["run_id"] for run in ran("runs", "--json", *words).json["runs"]]
+
+    assert ids("--status", "escalated") == ["ccc3"]
+    assert ids("--search", "aa") == ["aab2", "aaa1"]
+    assert ids("--limit", "1") == ["ccc3"]
+    assert ids("--waiting") == []
+    assert ran("runs", "--status", "reachd").exit == 2
+    assert "1 of 3" in ran("runs", "--limit", "1").out
+
+
+def test_why_tells_the_story(ran: Cli) -> None:
+    said = ran("why", "aab2")
+    assert said.exit == 0
+    assert "wanted     title" in said.out
+    assert "from       document" in said.out
+    assert "route      quick → headline" in said.out
+    assert "next best  thorough → headline" in said.out
+    assert "quick failed (outage" in said.out
+    assert "Rerouted to thorough → headline" in said.out
+    assert "0 model calls to decide" in said.out
+
+
+def test_why_full_shows_the_candidates(ran: Cli) -> None:
+    assert "thorough  $0.00" in ran("why", "aab2", "--full").out
+    assert "thorough  $0.00" not in ran("why", "aab2").out.split("What happened")[1]
+
+
+def test_why_json(ran: Cli) -> None:
+    told = ran("why", "aab2", "--json").json
+    assert told["schema"] == "orchestrator.story/1"
+    assert told["status"] == "reached"
+    assert told["route"]["tools"] == ["quick", "headline"]
+    assert told["route"]["rival"]["tools"] == ["thorough", "headline"]
+    assert told["failures"][0]["kind"] == "outage"
+    assert told["failures"][0]["answer"]["kind"] == "reroute"
+    assert [entry["record"] for entry in told["entries"]] == sorted(entry["record"] for entry in told["entries"])
+
+
+def test_why_tells_an_escalation(ran: Cli) -> None:
+    said = ran("why", "ccc3")
+    assert "Escalation" in said.out
+    assert "we never do that" in said.out
+    assert ran("why", "ccc3", "--json").json["escalations"][0]["resolution"] == "stop"
+
+
+def test_a_run_is_found_by_last_and_by_a_unique_beginning(ran: Cli) -> None:
+    assert ran("why", "last", "--json").json["run_id"] == "ccc3"
+    assert ran("why", "aab", "--json").json["run_id"] == "aab2"
+    ambiguous = ran("why", "aa")
+    assert ambiguous.exit == 2
+    assert "aab2, aaa1" in ambiguous.err
+    assert ran("why", "ab2").exit == 2
+    assert ran("why", "").exit == 2
+    assert ran("why", "%").exit == 2
+
+
+def test_reading_makes_no_store(cli: Cli) -> None:
+    for words in (("runs",), ("why", "last"), ("verify", "--all"), ("replay", "last"), ("resume", "last")):
+        said = cli(*words)
+        assert said.exit == 2
+        assert "nothing has been run here" in said.err
+    assert not Path(".orchestrator").exists()
+
+
+def test_verify_finds_what_was_changed(ran: Cli) -> None:
+    assert ran("verify", "aab2").exit == 0
+    everything = ran("verify", "--all", "--json")
+    assert everything.json["ok"]
+    assert everything.json["runs"] == 3
+    with sqlite3.connect(".orchestrator/runs.db") as database:
+        of_run = "run_id = 'aab2' AND kind = 'CallEnded'"
+        row = database.execute(f"SELECT seq, body FROM {RECORDS.name} WHERE {of_run}").fetchone()
+        changed = (row[1].replace("quick", "quack"), row[0])
+        database.execute(f"UPDATE {RECORDS.name} SET body = ? WHERE run_id = 'aab2' AND seq = ?", changed)
+    said = ran("verify", "aab2")
+    assert said.exit == 1
+    assert f"record {row[0]} was changed" in said.err
+    assert ran("verify", "aaa1").exit == 0
+    assert not ran("verify", "--all", "--json").json["ok"]
+
+
+def test_verify_needs_one_run_or_all(ran: Cli) -> None:
+    assert ran("verify").exit == 2
+    assert ran("verify", "aaa1", "--all").exit == 2
+    assert ran("verify", "--all", "--export", "all.jsonl").exit == 2
+
+
+def test_the_ledger_is_exported_once(ran: Cli) -> None:
+    assert ran("verify", "aab2", "--export", "run.jsonl").exit == 0
+    lines = [json.loads(line) for line in Path("run.jsonl").read_text().splitlines()]
+    assert lines[0]["run"]["run_id"] == "aab2"
+    again = ran("verify", "aab2", "--export", "run.jsonl")
+    assert again.exit == 2
+    assert "nothing is overwritten" in again.err
+
+
+def test_replay_agrees(ran: Cli) -> None:
+    said = ran("replay", "aab2")
+    assert said.exit == 0
+    assert "decisions come out again" in said.out
+    told = ran("replay", "aab2", "--json").json
+    assert told["agrees"]
+    assert told["differences"] == []
+
+
+def test_replay_under_another_policy(ran: Cli, project: Path) -> None:
+    (project / "policies" / "dear.toml").write_text("step_cost = 0.5\n")
+    said = ran("replay", "aab2", "--policy", "dear", "--json")
+    assert said.exit == 0
+    assert said.json["policy"] == "dear"
+    assert ran("replay", "aab2", "--policy", "broken").exit == 2
+
+
+def test_why_of_a_run_that_goes_on_says_so(ran: Cli) -> None:
+    with sqlite3.connect(".orchestrator/runs.db") as database:
+        database.execute(f"DELETE FROM {RECORDS.name} WHERE run_id = 'aab2' AND kind IN ('RunEnded', 'closed')")
+        database.execute(f"UPDATE {RUNS.name} SET status = 'running', ended = NULL WHERE run_id = 'aab2'")
+    said = ran("why", "aab2")
+    assert "has not ended" in said.out
+    assert "orchestrator resume aab2" in said.out
