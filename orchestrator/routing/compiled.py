@@ -5,6 +5,8 @@ Places, tools and starts are numbered. A *place* is where a run can be: a key is
 a number from `len(nodes)` on for each transition; those that lead to one tool follow each other.
 """
 
+from functools import cached_property
+
 from ..types import START, Effect
 from ..view import GraphView
 
@@ -74,6 +76,52 @@ class Compiled:
                 start += 1
             self.transition_source += places
             self.transition_target += [target] * len(places)
+
+    @cached_property
+    def backwards(self) -> list[int] | None:
+        """The places, each after those that it leads to; `None` where some lead to each other in a circle.
+
+        Left out: keys that nobody takes, and tools in `folded`.
+        """
+        tools, begin = self.tools, self.begin
+        onward = [len(takers) for takers in self.consumers]
+        onward += [len(given) + len(out) for given, out in zip(self.gives, self.out, strict=True)]
+        onward.append(len(self.entries) + len(self.rootless))
+        ready = [place for place, count in enumerate(onward) if not count]
+        order: list[int] = []
+        while ready:
+            place = ready.pop()
+            order.append(place)
+            if place < tools:
+                before = [tools + t for t in self.producers[place]]
+            elif place < begin:
+                tool = place - tools
+                before = [*self.needs[tool], *self.into[tool]] or [begin]
+            else:
+                continue
+            for p in before:
+                onward[p] -= 1
+                if not onward[p]:
+                    ready.append(p)
+        if len(order) <= begin:
+            return None
+        folded = {here for group in self.folded for _, here, _ in group}
+        return [p for p in order if p not in folded and (p >= tools or self.consumers[p])]
+
+    @cached_property
+    def folded(self) -> list[list[tuple[int, int, int]]]:
+        """For each key (tool, its place, the key it needs) of those that take one key and give this one, no more."""
+        return [
+            [(t, self.tools + t, self.needs[t][0]) for t in producers if self._folds(t)] for producers in self.producers
+        ]
+
+    @cached_property
+    def unfolded(self) -> list[list[int]]:
+        """For each key the places of the other tools that give it."""
+        return [[self.tools + t for t in producers if not self._folds(t)] for producers in self.producers]
+
+    def _folds(self, tool: int) -> bool:
+        return self.alone[tool] and len(self.gives[tool]) == 1 and not self.out[tool]
 
     def onward(self, place: int) -> list[tuple[int, int]]:
         """(tool, start) for the tools that wait for this place and for nothing else."""

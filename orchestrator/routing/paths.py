@@ -84,6 +84,10 @@ class _Search:
 def shortest(rooted: Rooted, situation: Situation, goal_mask: int) -> Path:
     """The best path from where the run stands to the root's goal."""
     search = _Search(rooted, situation)
+    if rooted.fresh and not (situation.stakes.names or situation.over or search.odd):
+        walked = _walk(search)
+        if walked is not None:
+            return walked
     _begin(search, goal_mask)
     found = _run(search)
     rooted.work += len(search.before)
@@ -93,6 +97,31 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int) -> Path:
     if found < NEVER:
         starts = tuple(_trace_tied(search) if search.tied else _trace(search))
     return Path(found, starts, search.joined, len(search.before))
+
+
+def _walk(search: _Search) -> Path | None:
+    """The best path where all distances are exact: downhill. `None` when this run may not start one of its tools."""
+    situation, distance, goal = search.situation, search.distance, search.goal
+    c, values = situation.compiled, situation.weights.values
+    places = [*situation.free, *(situation.passed or (c.begin,))]
+    left = found = min([distance[place] for place in places])
+    starts: list[tuple[int, int]] = []
+    while left and left < NEVER:
+        tool, start = min(
+            step
+            for place in places
+            if distance[place] == left
+            for step in c.onward(place)
+            if values[step[1]] + distance[c.tools + step[0]] == left
+        )
+        if tool in situation.shut:
+            return None
+        starts.append((tool, start))
+        left -= values[start]
+        places = [c.tools + tool, *c.gives[tool]]
+        if goal in places:
+            left = 0
+    return Path(found, tuple(starts), NEVER, len(starts))
 
 
 def _begin(search: _Search, goal_mask: int) -> None:

@@ -10,12 +10,17 @@ any plan through that place still has to pay.
 """
 
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 from .situation import Situation
 from .weights import NEVER, Weights
 
 REBUILD = 4
 """A root is made anew when searches have looked at this many times the places that making it took."""
+SMALL = 400
+"""Where a sweep looks at no more starts than this, it is as quick as a repair, and exact."""
+SWEPT = 8
+"""So many places are swept in the time in which a search looks at one."""
 
 
 Ahead = list[tuple[int, int, int]]
@@ -36,6 +41,8 @@ class Rooted:
         self._edge = -1
         """The place at which the last building stopped."""
         self.work = 0
+        self.fresh = False
+        """Whether the distances are exact: nothing was re-priced since they were worked out."""
         self._built = 0
         self._cursor = 0
 
@@ -47,7 +54,11 @@ class Rooted:
         if changed is None:
             self._build(situation)
             changed = ()
+        if changed and self.weights.compiled.backwards is not None and len(self.weights.values) <= SMALL:
+            self._build(situation)
+            changed = ()
         if changed or situation.problem.facts:
+            self.fresh = False
             self._repair(situation, {*changed, *situation.problem.facts})
         return self.distance
 
@@ -60,15 +71,15 @@ class Rooted:
 
     def ways(self, place: int, over: dict[int, int]) -> Ahead:
         """The same where the starts in `over` cost something else."""
-        c, weights, distance, tools = self.weights.compiled, self.weights, self.distance, self.weights.compiled.tools
-        onward = c.onward(place)
-        known, learn, values = weights.known, weights.learn, weights.values
-        for tool, _ in onward:
-            if not known[tool]:
-                learn(tool)
-        ways = [(over.get(start, values[start]) + distance[tools + tool], tool, start) for tool, start in onward]
-        ways = [way for way in ways if way[0] < NEVER]
+        values, distance, tools = self.weights.values, self.distance, self.weights.compiled.tools
+        onward = self.weights.compiled.onward(place)
+        if over:
+            ways = [(over.get(s, values[s]) + distance[tools + tool], tool, s) for tool, s in onward]
+        else:
+            ways = [(values[s] + distance[tools + tool], tool, s) for tool, s in onward]
         ways.sort()
+        while ways and ways[-1][0] >= NEVER:
+            ways.pop()
         return ways
 
     def learn(self, places: dict[int, int], found: int) -> None:
@@ -99,34 +110,80 @@ class Rooted:
         return any(distance[place] < radius for place in places) or self._edge in places
 
     def _build(self, situation: Situation) -> None:
-        """Dijkstra backwards from the goal until a place is met from which a run in `situation` could go on."""
-        c, learn, known = self.weights.compiled, self.weights.learn, self.weights.known
-        needs, into, producers, first, values = c.needs, c.into, c.producers, c.first, self.weights.values
+        """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
         self._cursor = self.weights.prices.now
-        tools = c.tools
+        self.known = {}
+        self.work = 0
+        order = self.weights.compiled.backwards
+        if order is None:
+            self._spread({self.weights.compiled.begin, *situation.free, *situation.passed})
+        else:
+            self._sweep(order)
+        self.fresh = self.radius >= NEVER
+
+    def _sweep(self, order: list[int]) -> None:
+        """Distances in the order given: of each place after those that it leads to."""
+        c, values = self.weights.compiled, self.weights.values
+        needs, into, first, tools, folded, unfolded = c.needs, c.into, c.first, c.tools, c.folded, c.unfolded
         begin = (c.begin,)
         distance = [NEVER] * (c.begin + 1)
-        stops = {c.begin, *situation.free, *situation.passed}
+        distance[self.goal] = 0
+        for place in chain((self.goal,), order):
+            d = distance[place]
+            if d >= NEVER:
+                continue
+            if place < tools:
+                for tool, here, k in folded[place]:
+                    distance[here] = d
+                    e = d + values[tool]
+                    if e < distance[k]:
+                        distance[k] = e
+                for here in unfolded[place]:
+                    if d < distance[here]:
+                        distance[here] = d
+                continue
+            tool = place - tools
+            if place == c.begin:
+                continue
+            if into[tool]:
+                start = first[tool]
+                costs = values[start : start + len(into[tool])]
+                for before, w in zip(into[tool], costs, strict=True):
+                    e = d + w
+                    if e < distance[before]:
+                        distance[before] = e
+                e = d + min(costs) if needs[tool] else NEVER
+            else:
+                e = d + values[tool]
+            for k in needs[tool] or (() if into[tool] else begin):
+                if e < distance[k]:
+                    distance[k] = e
+        self.distance = distance
+        self.radius = NEVER
+        self._built = len(order) // SWEPT + 1
+
+    def _spread(self, stops: set[int]) -> None:
+        """Dijkstra backwards from the goal until one of `stops` is met, from which a run could go on."""
+        c, values = self.weights.compiled, self.weights.values
+        needs, into, producers, first, tools = c.needs, c.into, c.producers, c.first, c.tools
+        begin = (c.begin,)
+        distance = [NEVER] * (c.begin + 1)
         distance[self.goal] = 0
         heap = [(0, self.goal)]
-        radius, edge = NEVER, -1
-        settled = 1
+        self.radius, self._edge = NEVER, -1
+        self._built = 1
         while heap:
             d, place = heappop(heap)
             if d > distance[place]:
                 continue
             if place in stops:
-                radius, edge = d, place
+                self.radius, self._edge = d, place
                 break
-            for tool in producers[place] if place < tools else (place - tools,):
-                if place < tools:
-                    if d >= distance[tools + tool]:
-                        continue
-                    distance[tools + tool] = d
-                settled += 1
-                if not known[tool]:
-                    learn(tool)
-                places = into[tool]
+            near = [place - tools] if place >= tools else [t for t in producers[place] if d < distance[tools + t]]
+            self._built += len(near) + 1
+            for tool in near:
+                distance[tools + tool] = d
+                start, places = first[tool], into[tool]
                 if not places:
                     e = d + values[tool]
                     for k in needs[tool] or begin:
@@ -134,23 +191,19 @@ class Rooted:
                             distance[k] = e
                             heappush(heap, (e, k))
                     continue
-                costs = values[first[tool] : first[tool] + len(places)]
+                costs = values[start : start + len(places)]
                 for before, w in zip(places, costs, strict=True):
                     e = d + w
                     if e < distance[before]:
                         distance[before] = e
                         heappush(heap, (e, before))
-                if needs[tool]:
-                    e = d + min(costs)
-                    for k in needs[tool]:
-                        if e < distance[k]:
-                            distance[k] = e
-                            heappush(heap, (e, k))
-        self.radius, self._edge = radius, edge
+                e = d + min(costs)
+                for k in needs[tool]:
+                    if e < distance[k]:
+                        distance[k] = e
+                        heappush(heap, (e, k))
+        radius = self.radius
         self.distance = distance if radius >= NEVER else [d if d < radius else radius for d in distance]
-        self.known = {}
-        self.work = 0
-        self._built = settled
 
     def _repair(self, situation: Situation, names: set[str]) -> None:
         """Lower what has come nearer since the last search, here or for this run only."""
@@ -186,8 +239,6 @@ class Rooted:
         d = distance[c.tools + tool]
         if d >= NEVER:
             return
-        if not weights.known[tool]:
-            weights.learn(tool)
         starts = c.starts(tool)
         costs = weights.values[starts.start : starts.stop]
         if over:

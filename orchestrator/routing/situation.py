@@ -72,9 +72,6 @@ class Situation:
         """What a start costs in this run, `NEVER` when it cannot be; whether the tool is shut is another matter."""
         if self.over and start in self.over:
             return self.over[start]
-        tool = self.compiled.tool_of(start)
-        if not self.weights.known[tool]:
-            self.weights.learn(tool)
         return self.weights.values[start]
 
     def facts(self, tool: int) -> PriceFacts:

@@ -47,41 +47,41 @@ class Prices(Protocol):
 
 
 class Weights:
-    """Costs by start. Call `sync` before a search; then `values` holds the starts of every tool in `known`."""
+    """The shared costs by start. Call `sync` before a search."""
 
     def __init__(self, compiled: Compiled, prices: Prices) -> None:
         self.compiled = compiled
         self.prices = prices
         self.values = [NEVER] * (len(compiled.nodes) + len(compiled.transition_source))
-        self.known = bytearray(len(compiled.nodes))
-        self._cursor = prices.now
+        self._cursor = -1
 
     def sync(self) -> None:
-        """Forget the costs of what was re-priced."""
-        self._cursor, changed = self.prices.changes_since(self._cursor)
+        """Take in what was re-priced; at first, everything."""
+        if self._cursor < 0:
+            changed = None
+            self._cursor = self.prices.now
+        else:
+            self._cursor, changed = self.prices.changes_since(self._cursor)
         if changed is None:
-            self.known = bytearray(len(self.known))
+            for tool in range(len(self.compiled.nodes)):
+                self._learn(tool)
             return
         tools = self.compiled.tool
         for name in changed:
-            tool = tools.get(name)
-            if tool is not None:
-                self.known[tool] = 0
+            if name in tools:
+                self._learn(tools[name])
 
-    def learn(self, tool: int) -> None:
+    def _learn(self, tool: int) -> None:
         """Work out the costs of all starts of a tool."""
-        c = self.compiled
+        c, values = self.compiled, self.values
         node = c.nodes[tool]
-        first = c.first[tool]
         if c.into[tool]:
+            first = c.first[tool]
             picos = self.prices.picos(node, c.view.incoming(node.name))
-            self.values[first : first + len(picos)] = [
-                NEVER if pico is None else (pico << SHIFT) + STEP for pico in picos
-            ]
+            values[first : first + len(picos)] = [NEVER if pico is None else (pico << SHIFT) + STEP for pico in picos]
         else:
             pico = self.prices.pico(node)
-            self.values[first] = NEVER if pico is None else (pico << SHIFT) + STEP
-        self.known[tool] = 1
+            values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
 
     def cost(self, start: int, facts: Mapping[str, PriceFacts]) -> int:
         """The cost of a start with `facts` in place of those of the tools that they name; `NEVER` for infinite."""
@@ -89,8 +89,6 @@ class Weights:
         tool = c.tool_of(start)
         node = c.nodes[tool]
         if node.name not in facts:
-            if not self.known[tool]:
-                self.learn(tool)
             return self.values[start]
         via = c.via(start)
         money = c.view.incoming(node.name)[start - c.first[tool]].cost if via is not None else 0.0
