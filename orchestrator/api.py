@@ -128,11 +128,17 @@ class Orchestrator:
     def tool(self, call: Callable[..., Any], /) -> Tool: ...
     @overload
     def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
-    def tool(self, call: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def tool(
+        self, call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
+    ) -> Tool | Callable[[Callable[..., Any]], Tool]:
         """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`."""
         if call is not None:
             return self.add(make_tool(call))
-        return lambda function: self.add(Tool(function, **options))
+
+        def register(function: Callable[..., Any]) -> Tool:
+            return self.add(Tool(function, **options))
+
+        return register
 
     @contextmanager
     def override(self, tool: Tool) -> Iterator[Tool]:

@@ -7,7 +7,6 @@ data, and replay folds the records and makes the decisions again. No event holds
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter
@@ -303,16 +302,23 @@ EVENTS: Final[dict[str, type[Event]]] = {
 """Every event by its name, which is its records' kind."""
 
 
-@cache
-def _adapter(cls: type[Event]) -> TypeAdapter[Event]:
-    return TypeAdapter(cls)
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {}
+
+
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(EVENTS[kind])
+    return _ADAPTERS[kind]
 
 
 def to_body(event: Event) -> dict[str, Any]:
     """Plain data of an event, without run and time."""
-    return _adapter(type(event)).dump_python(event, mode="json", exclude={"run_id", "at"}, exclude_defaults=True)
+    return _adapter(type(event).__name__).dump_python(
+        event, mode="json", exclude={"run_id", "at"}, exclude_defaults=True
+    )
 
 
 def from_body(kind: str, run_id: str, at: float, body: Mapping[str, Any]) -> Event:
     """The event that `to_body` wrote. Raises `KeyError` for a kind that is not known."""
-    return _adapter(EVENTS[kind]).validate_python({**body, "run_id": run_id, "at": at})
+    event: Event = _adapter(kind).validate_python({**body, "run_id": run_id, "at": at})
+    return event

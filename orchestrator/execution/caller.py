@@ -99,15 +99,11 @@ class Caller:
 
     async def _made(self) -> Finished:
         name = self.tool.name
-        retrying = AsyncRetrying(
-            sleep=self.services.clock.sleep,
-            wait=self._pause,
-            stop=stop_never,
-            retry=retry_if_exception(self._again),
-            reraise=True,
-        )
         try:
-            await retrying(self._attempt)
+            try:
+                await self._attempt()
+            except AttemptFailed as failed:
+                await self._go_on_after(failed)
         except AttemptFailed as failed:
             return Finished(name, self._ending(failed), self._why(failed))
         except NotStarted as stopped:
@@ -117,6 +113,23 @@ class Caller:
         except Asked as asked:
             return Finished(name, Ending.ASKED, asked.question, asked)
         return Finished(name, Ending.DONE)
+
+    async def _go_on_after(self, failed: AttemptFailed) -> None:
+        """Further attempts by tenacity, to which the failed one is the first: most calls never need it."""
+        past: list[AttemptFailed] = [failed]
+
+        async def attempt() -> None:
+            if past:
+                raise past.pop()
+            await self._attempt()
+
+        await AsyncRetrying(
+            sleep=self.services.clock.sleep,
+            wait=self._pause,
+            stop=stop_never,
+            retry=retry_if_exception(self._again),
+            reraise=True,
+        )(attempt)
 
     def _why(self, failed: AttemptFailed) -> str:
         """What happened, in a few words: the class of the failure, its message, and why it is not tried again."""

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orchestrator.events import ToolExcluded
-from orchestrator.route import Impasse, Step
+from orchestrator.route import Impasse, Route, Step
 from orchestrator.types import DecisionKind, Effect
 
 from .caller import Caller, Ending, Finished
@@ -20,6 +20,10 @@ class Driver:
     def __init__(self, run: "Run") -> None:
         self.run = run
         self.tasks: dict[str, asyncio.Task[Finished]] = {}
+        self._route: Route | None = None
+        self._after: dict[str, list[Step]] = {}
+        """Tool -> the steps of the route that wait for it."""
+        self._ended: list[str] = []
 
     async def drive(self) -> bool:
         """True when every key of the goal has a value; False for an impasse."""
@@ -66,10 +70,9 @@ class Driver:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def _start_ready(self) -> None:
-        route = self.run.route
-        if route is None or self.run.open:
+        if self.run.route is None or self.run.open:
             return
-        for step in route.steps:
+        for step in self._candidates():
             name = step.tool
             if name in self.tasks or name in self.run.state.done or not self._ready(step):
                 continue
@@ -80,6 +83,20 @@ class Driver:
             task = asyncio.create_task(caller.make(), name=f"{self.run.state.run_id}:{name}")
             task.add_done_callback(self._woken)
             self.tasks[name] = task
+
+    def _candidates(self) -> list[Step]:
+        """The steps that may have become ready: all of a new route, else those that waited for what has just ended."""
+        route = self.run.route
+        assert route is not None
+        if route is not self._route:
+            self._route, self._ended = route, []
+            self._after = {}
+            for step in route.steps:
+                for name in step.after:
+                    self._after.setdefault(name, []).append(step)
+            return list(route.steps)
+        ended, self._ended = self._ended, []
+        return [step for name in ended for step in self._after.get(name, ())]
 
     def _woken(self, task: asyncio.Task[Finished]) -> None:
         del task
@@ -94,6 +111,7 @@ class Driver:
     def _take(self, finished: Finished, *, replan: bool = True) -> None:
         name = finished.tool
         if finished.ending is Ending.DONE:
+            self._ended.append(name)
             if replan:
                 self._branch()
         elif finished.ending is Ending.FAILED:
@@ -119,8 +137,9 @@ class Driver:
     def _branch(self) -> None:
         """New values may settle conditions: a choice that is made now, and no failure."""
         asked = self.run.check_conditions()
-        route = self.run.route
-        planned = set(route.tools) if route else set[str]()
+        if not asked:
+            return
+        planned = set(self.run.route.tools) if self.run.route else set[str]()
         settled = [name for name in asked if name in planned]
         if settled and not self.run.state.reached and not self.run.open:
             said = ", ".join(f"{name}: {'yes' if self.run.state.conditions[name] else 'no'}" for name in asked)
@@ -131,7 +150,11 @@ class Driver:
         run = self.run
         if run.route is None or run.open or run.state.reached or run.cancelled is not None:
             return
-        ahead = [s.tool for s in run.route.steps if s.tool not in run.state.done and s.tool not in self.tasks]
+        changed, run.repriced = run.repriced, set()
+        changed -= run.state.done.keys() | self.tasks.keys()
+        if not changed:
+            return
+        ahead = [step.tool for step in run.route.steps if step.tool in changed]
         planned_on = run.state.decisions[-1].facts.get("last_resort", False) if run.state.decisions else False
         down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, planned_on)]
         if down:

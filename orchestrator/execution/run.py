@@ -95,6 +95,10 @@ class Run:
         self.named = False
         """Whether the caller chose the run's id."""
         self._stream: Sink | None = None
+        self._conditional_at: tuple[GraphView, tuple[str, ...]] | None = None
+        self._conditional_tools: tuple[str, ...] = ()
+        self.repriced: set[str] = set()
+        """Tools whose health changed since the run last looked."""
         self.children: dict[str, Run] = {}
         """Child runs that have not ended."""
 
@@ -111,8 +115,8 @@ class Run:
 
     def nudge(self, names: Iterable[str]) -> None:
         """The health of these tools changed: have the run look again if it still relies on one."""
-        route = self.route
-        if route is not None and any(name in route.tools and name not in self.state.done for name in names):
+        self.repriced.update(names)
+        if self.route is not None and not self.state.done.keys() >= self.repriced:
             self.wake_up()
 
     def stream_to(self, sink: Sink) -> None:
@@ -252,7 +256,7 @@ class Run:
     def check_conditions(self) -> list[str]:
         """Ask every `when` whose inputs have come to hand; returns the tools that were asked."""
         asked: list[str] = []
-        for name in planning.relevant_tools(self.view, self.state.goal):
+        for name in self._conditional():
             tool = self.view.tools[name]
             if tool.when is None or name in self.state.conditions or name in self.state.done:
                 continue
@@ -263,6 +267,16 @@ class Run:
                 self._check_condition(tool, inputs)
                 asked.append(name)
         return asked
+
+    def _conditional(self) -> tuple[str, ...]:
+        """The tools with a `when` that could take part in a route to the goal."""
+        place = (self.view, self.state.goal)
+        if self._conditional_at != place:
+            tools = self.view.tools
+            relevant = planning.relevant_tools(self.view, self.state.goal)
+            self._conditional_tools = tuple(name for name in relevant if tools[name].when is not None)
+            self._conditional_at = place
+        return self._conditional_tools
 
     def _check_condition(self, tool: Tool, inputs: Mapping[str, Any]) -> None:
         assert tool.when is not None
