@@ -14,8 +14,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self
 
 from .errors import (
@@ -30,10 +28,10 @@ from .errors import (
     ToolError,
     Unavailable,
 )
-from .failure_rules import (
-    ROWS,
+from .failure_rules import ROWS, Verdict
+from .failure_signs import (
     UNCERTAIN_STATUS,
-    Verdict,
+    from_library,
     names_of,
     of_status,
     of_text,
@@ -42,6 +40,7 @@ from .failure_rules import (
     status_of,
 )
 from .redaction import message_of, redact, secret_strings, traceback_of, type_name_of
+from .retry_after import is_rate_limit, retry_after_of
 from .tooling import Tool
 from .types import Effect, FailureKind
 
@@ -151,7 +150,7 @@ def nothing_happened(error: BaseException) -> bool:
         return True
     if isinstance(error, ToolError | OSError) and not hasattr(error, "response"):
         return False
-    status = status_of(error) if _from_library(error) else None
+    status = status_of(error) if from_library(error) else None
     return status is not None and 400 <= status < 500 and status not in UNCERTAIN_STATUS
 
 
@@ -179,7 +178,7 @@ def _shipped(error: BaseException, depth: int) -> FailureKind:
             return verdict
         if verdict is not None and depth < _MAX_LINKS:
             return _shipped(verdict, depth + 1)
-    status = status_of(error) if _from_library(error) else None
+    status = status_of(error) if from_library(error) else None
     return (of_status(status) if status is not None else None) or FailureKind.BUG
 
 
@@ -193,10 +192,6 @@ def _verdict(name: str, error: BaseException) -> Verdict:
         return None
 
 
-def _from_library(error: BaseException) -> bool:
-    return type(error).__module__.split(".")[0] not in ("builtins", "asyncio", "orchestrator")
-
-
 def retryable(kind: FailureKind) -> bool:
     """Whether the same call may be tried again as it is."""
     return kind is FailureKind.TRANSIENT
@@ -205,51 +200,6 @@ def retryable(kind: FailureKind) -> bool:
 def counts(kind: FailureKind) -> bool:
     """Whether a failure of this kind says something about the tool's health."""
     return kind not in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
-
-
-def is_rate_limit(error: BaseException) -> bool:
-    """Whether an error says that there were too many calls: `RateLimited`, or status 429."""
-    return isinstance(error, RateLimited) or (_from_library(error) and status_of(error) == 429)
-
-
-def retry_after_of(error: BaseException, now: float | None = None) -> float | None:
-    """Seconds that the other side asked to wait, from `RateLimited` or a `Retry-After` header; `None` without one.
-
-    The header holds seconds or an HTTP date (RFC 9110, 10.2.3), which is read against the response's own `Date`, or
-    `now` (seconds since the epoch) without one. Never negative.
-    """
-    if isinstance(error, RateLimited):
-        return _seconds(error.retry_after)
-    response: Any = getattr(error, "response", None)
-    headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None)
-    if headers is None or not hasattr(headers, "get"):
-        return None
-    milliseconds = _seconds(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after") or headers.get("Retry-After")
-    seconds = _seconds(value)
-    if seconds is not None or value is None:
-        return seconds
-    until, since = _date(value), _date(headers.get("date") or headers.get("Date"))
-    start = since.timestamp() if since else now
-    return None if until is None or start is None else max(0.0, until.timestamp() - start)
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
-
-
-def _date(value: Any) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def no_error_text(output: Any) -> bool:
@@ -302,7 +252,7 @@ class Failure:
             retry_after=retry_after_of(error, place.get("at")),
             rate_limited=is_rate_limit(error),
             error_type=type_name_of(error),
-            status=status_of(error) if _from_library(error) else None,
+            status=status_of(error) if from_library(error) else None,
             traceback=traceback_of(error, known),
             **place,
         )

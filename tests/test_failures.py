@@ -32,7 +32,7 @@ from langchain_core.tools import ToolException
 from pydantic import BaseModel, SecretStr
 
 from benchmarks import failures as benchmark
-from orchestrator import failure_rules, failures, redaction
+from orchestrator import failure_rules, failure_signs, failures, redaction, retry_after
 from orchestrator.errors import (
     CallerError,
     DefinitionError,
@@ -60,6 +60,7 @@ from orchestrator.failures import (
 from orchestrator.tooling import Tool
 from orchestrator.types import FailureKind
 
+MODULES = [failures, failure_rules, failure_signs, redaction, retry_after]
 TRANSIENT, OUTAGE, INVALID = FailureKind.TRANSIENT, FailureKind.OUTAGE, FailureKind.INVALID_OUTPUT
 REFUSAL, CALLER = FailureKind.REFUSAL, FailureKind.CALLER_ERROR
 AMBIGUOUS, BUG = FailureKind.AMBIGUOUS, FailureKind.BUG
@@ -302,7 +303,7 @@ async def test_a_name_that_does_not_resolve_is_an_outage() -> None:
     assert of_write(caught.value) is AMBIGUOUS
 
 
-@pytest.mark.parametrize("module", [failures, failure_rules, redaction], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_kinds_do_not_import_the_libraries_they_know(module: ModuleType) -> None:
     nodes = list(ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
@@ -545,7 +546,7 @@ def test_the_benchmark_tells_refusals_from_outages(tmp_path: Path, capsys: pytes
     (tmp_path / "paladin").mkdir()
     with gzip.open(tmp_path / "tau_airline" / "gpt-4o-airline.json.gz", "wt") as stream:
         json.dump([run] * 3, stream)
-    listed = {"_legend": {}, "503": {}, "KeyError": {}, "Gremlins": {}}
+    listed: dict[str, Any] = {"_legend": {}, "503": {}, "KeyError": {}, "Gremlins": {}}
     (tmp_path / "paladin" / "recovery_dictionary.json").write_text(json.dumps(listed))
     assert benchmark.main([str(tmp_path)]) == 0
     shown = capsys.readouterr().out

@@ -2,28 +2,27 @@
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from threading import RLock
-from typing import Any
 
 from orchestrator.clock import Clock
-from orchestrator.errors import InputError, StoreError, nearest
+from orchestrator.errors import InputError
 from orchestrator.failures import counts
 from orchestrator.policy import Policy
 from orchestrator.types import CircuitState, FailureKind
 
+from .book import label_of
 from .circuit import Circuit
-from .entry import GRAINS, Entry, Override
-from .latency import LatencyBuckets
-from .status import Admission, Target, ToolHealth
+from .entry import Entry, Override
+from .readings import HealthReadings
+from .status import Admission, Target
 
 Lease = Callable[[str, str, float], bool]
 """(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
 FOREVER = math.inf
 
 
-class HealthRegistry:
+class HealthRegistry(HealthReadings):
     """Health of tools and transitions, in memory; safe to use from several threads.
 
     Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
@@ -32,96 +31,10 @@ class HealthRegistry:
     """
 
     def __init__(self, policy: Policy, clock: Clock, seed: int = 0, lease: Lease | None = None) -> None:
-        self.policy = policy
-        self.version = 0
-        self.known: Callable[[], Iterable[str]] | None = None
-        """The names of all tools, when somebody knows them: then a wrong name is an error."""
-        self._clock = clock
+        super().__init__(policy, clock)
         self._seed = seed
         self._lease = lease
-        self._entries: dict[Target, Entry] = {}
-        self._listeners: list[Callable[[frozenset[Target]], None]] = []
-        self._lock = RLock()
         self._grain = self._current_grain()
-
-    # ------------------------------------------------------------------ facts for prices
-
-    def success(self, name: str) -> float:
-        """Posterior mean probability of success; 0 when open, forbidden, or half open with its probe taken."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return Entry(self._buckets()).mean(self.policy, self._now())
-        now = self._now()
-        circuit = entry.circuit.ticked(now)
-        closed_now = circuit.state is CircuitState.OPEN or circuit.owner is not None
-        return 0.0 if closed_now or entry.forbidden(now) else entry.mean(self.policy, now)
-
-    def last_resort_success(self, name: str) -> float:
-        """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
-
-        What was tripped by hand, or is forbidden, stays unusable.
-        """
-        entry = self._entries.get(name)
-        if entry is None or self.policy.fail_fast:
-            return self.success(name)
-        now = self._now()
-        return 0.0 if entry.circuit.manual or entry.forbidden(now) else entry.mean(self.policy, now)
-
-    def usable(self, name: str, last_resort: bool = False) -> bool:
-        """Whether a plan may use it now."""
-        return (self.last_resort_success(name) if last_resort else self.success(name)) > 0
-
-    def transition_success(self, a: str, b: str) -> float:
-        """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
-
-        Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
-        """
-        entry = self._entries.get((a, b))
-        if entry is None:
-            return 1.0
-        now = self._now()
-        return 0.0 if entry.circuit.manual or entry.forbidden(now) else 1.0 / entry.factor(self.policy, now)
-
-    def latency(self, name: str, declared: float) -> float:
-        """Expected seconds: learned, blended with the declared ones; differences that are noise are ignored."""
-        entry = self._entries.get(name)
-        return declared if entry is None else entry.latency.expected(declared)
-
-    def pressure(self, name: str) -> float:
-        """At least 1: grows near a quota or rate limit, while recovering, and by signals."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return 1.0
-        now = self._now()
-        return 1.0 if entry.forbidden(now) else entry.factor(self.policy, now)
-
-    def money(self, name: str, declared: float) -> float:
-        """US dollars per call: the mean of what calls really cost, where that is known."""
-        entry = self._entries.get(name)
-        learned = entry.cost.value if entry is not None else None
-        if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
-            return declared
-        return learned
-
-    def competence(self, name: str) -> float:
-        """1: agents bring their own."""
-        del name
-        return 1.0
-
-    def ramp_limit(self, name: str) -> int | None:
-        """Calls at one time that a recovering tool should get: twice its successes since; `None` for no limit."""
-        entry = self._entries.get(name)
-        if entry is None or not entry.ramping(self.policy, self._now()):
-            return None
-        return max(1, int(2 * entry.circuit.window.successes))
-
-    # ------------------------------------------------------------------ for people and monitors
-
-    def status(self, name: str, to: str | None = None) -> ToolHealth:
-        """The health of a tool, or with two names of a transition. Raises `InputError` for an unknown tool."""
-        target = self._target(name, to)
-        entry = self._entries.get(target) or Entry(self._buckets())
-        return entry.status(_label(target), self.policy, self._now(), self._clock.time())
 
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
         """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition."""
@@ -145,16 +58,6 @@ class HealthRegistry:
             entry.circuit = Circuit()
             entry.overrides.clear()
         self._notify(target)
-
-    def touched(self) -> tuple[str, ...]:
-        """Names of the tools that something is known about, sorted."""
-        with self._lock:
-            return tuple(sorted(target for target in self._entries if isinstance(target, str)))
-
-    def touched_transitions(self) -> tuple[tuple[str, str], ...]:
-        """The transitions that something is known about, sorted."""
-        with self._lock:
-            return tuple(sorted(target for target in self._entries if isinstance(target, tuple)))
 
     # ------------------------------------------------------------------ the gate
 
@@ -300,7 +203,7 @@ class HealthRegistry:
     ) -> None:
         """Multiply the price of a tool or transition for a while. Raises `InputError` for a factor below 1."""
         if not factor >= 1:
-            raise InputError(f"A factor of at least 1 makes {_label(target)} dearer; it was {factor!r}.")
+            raise InputError(f"A factor of at least 1 makes {label_of(target)} dearer; it was {factor!r}.")
         with self._lock:
             self._entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
         self._notify(target)
@@ -341,108 +244,3 @@ class HealthRegistry:
         if changed:
             self._notify(*changed)
         return frozenset(changed)
-
-    def next_change_in(self) -> float | None:
-        """Seconds until the earliest probe of an open circuit; `None` when none waits."""
-        with self._lock:
-            now = self._now()
-            due = [
-                entry.circuit.probe_at - now
-                for entry in self._entries.values()
-                if entry.circuit.state is CircuitState.OPEN
-                and not entry.circuit.manual
-                and entry.circuit.probe_at is not None
-            ]
-        return max(0.0, min(due)) if due else None
-
-    def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
-        """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
-
-    def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Everything, as plain data by name for a store: statistics, and circuits exactly."""
-        with self._lock:
-            now, time = self._now(), self._clock.time()
-            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
-            return {
-                _label(target): {
-                    "version": 1,
-                    "target": target if isinstance(target, str) else list(target),
-                    "time": time,
-                    **self._entries[target].to_json(now),
-                }
-                for target in targets
-            }
-
-    def restore_snapshot(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over what `snapshot` wrote; the time in between passes for it. Raises `StoreError` when unreadable."""
-        entries = self._read(data)
-        with self._lock:
-            self._entries.update(entries)
-        self._notify(*entries)
-
-    def merge_statistics(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
-        entries = self._read(data)
-        half_life = self.policy.circuit.half_life
-        with self._lock:
-            for target, other in entries.items():
-                entry = self._entry(target)
-                entry.evidence = entry.evidence.merged(other.evidence, half_life)
-                entry.cost = entry.cost.merged(other.cost, half_life)
-                entry.latency.merge(other.latency)
-                entry.calls += other.calls
-                entry.failures += other.failures
-        self._notify(*entries)
-
-    def _read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
-        found: dict[Target, Entry] = {}
-        now, time = self._now(), self._clock.time()
-        for name in sorted(data):
-            try:
-                item = dict(data[name])
-                target: Any = item["target"]
-                then = now - max(0.0, time - float(item["time"]))
-                entry = Entry.from_json(item, then, self.policy.circuit.half_life)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise StoreError(f"The stored health of {name!r} cannot be read ({type(error).__name__}).") from None
-            found[target if isinstance(target, str) else (str(target[0]), str(target[1]))] = entry
-        return found
-
-    # ------------------------------------------------------------------ inside
-
-    def _now(self) -> float:
-        return self._clock.monotonic()
-
-    def _current_grain(self) -> int:
-        return math.floor(self._now() / (self.policy.circuit.half_life / GRAINS))
-
-    def _buckets(self) -> LatencyBuckets:
-        return LatencyBuckets(self.policy.circuit.half_life)
-
-    def _entry(self, target: Target) -> Entry:
-        entry = self._entries.get(target)
-        if entry is None:
-            entry = self._entries[target] = Entry(self._buckets())
-        return entry
-
-    def _target(self, name: str, to: str | None) -> Target:
-        if self.known is not None:
-            names = sorted(self.known())
-            for each in (name, to):
-                if each is not None and each not in names:
-                    raise InputError(f"There is no tool {each!r}.{nearest(each, names)}")
-        return name if to is None else (name, to)
-
-    def _notify(self, *targets: Target) -> None:
-        changed = frozenset(targets)
-        with self._lock:
-            self.version += 1
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            listener(changed)
-
-
-def _label(target: Target) -> str:
-    return target if isinstance(target, str) else " -> ".join(target)

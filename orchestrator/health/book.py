@@ -1,0 +1,130 @@
+"""`HealthBook`: the entries of all tools and transitions, who is told of changes, and how they are stored."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
+from typing import Any
+
+from orchestrator.clock import Clock
+from orchestrator.errors import InputError, StoreError, nearest
+from orchestrator.policy import Policy
+
+from .entry import GRAINS, Entry
+from .latency import LatencyBuckets
+from .status import Target
+
+
+class HealthBook:
+    """In memory; safe to use from several threads. Everything else about health is built on it."""
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        self.policy = policy
+        self.version = 0
+        """Grows with each change."""
+        self.known: Callable[[], Iterable[str]] | None = None
+        """The names of all tools, when somebody knows them: then a wrong name is an error."""
+        self._clock = clock
+        self._entries: dict[Target, Entry] = {}
+        self._listeners: list[Callable[[frozenset[Target]], None]] = []
+        self._lock = RLock()
+
+    def touched(self) -> tuple[str, ...]:
+        """Names of the tools that something is known about, sorted."""
+        with self._lock:
+            return tuple(sorted(target for target in self._entries if isinstance(target, str)))
+
+    def touched_transitions(self) -> tuple[tuple[str, str], ...]:
+        """The transitions that something is known about, sorted."""
+        with self._lock:
+            return tuple(sorted(target for target in self._entries if isinstance(target, tuple)))
+
+    def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
+        """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Everything, as plain data by name for a store: statistics, and circuits exactly."""
+        with self._lock:
+            now, time = self._now(), self._clock.time()
+            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
+            return {
+                label_of(target): {
+                    "version": 1,
+                    "target": target if isinstance(target, str) else list(target),
+                    "time": time,
+                    **self._entries[target].to_json(now),
+                }
+                for target in targets
+            }
+
+    def restore_snapshot(self, data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over what `snapshot` wrote; the time in between passes for it. Raises `StoreError` when unreadable."""
+        entries = self._read(data)
+        with self._lock:
+            self._entries.update(entries)
+        self._notify(*entries)
+
+    def merge_statistics(self, data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
+        entries = self._read(data)
+        half_life = self.policy.circuit.half_life
+        with self._lock:
+            for target, other in entries.items():
+                entry = self._entry(target)
+                entry.evidence = entry.evidence.merged(other.evidence, half_life)
+                entry.cost = entry.cost.merged(other.cost, half_life)
+                entry.latency.merge(other.latency)
+                entry.calls += other.calls
+                entry.failures += other.failures
+        self._notify(*entries)
+
+    def _read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
+        found: dict[Target, Entry] = {}
+        now, time = self._now(), self._clock.time()
+        for name in sorted(data):
+            try:
+                item = dict(data[name])
+                target: Any = item["target"]
+                then = now - max(0.0, time - float(item["time"]))
+                entry = Entry.from_json(item, then, self.policy.circuit.half_life)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise StoreError(f"The stored health of {name!r} cannot be read ({type(error).__name__}).") from None
+            found[target if isinstance(target, str) else (str(target[0]), str(target[1]))] = entry
+        return found
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _current_grain(self) -> int:
+        return math.floor(self._now() / (self.policy.circuit.half_life / GRAINS))
+
+    def _buckets(self) -> LatencyBuckets:
+        return LatencyBuckets(self.policy.circuit.half_life)
+
+    def _entry(self, target: Target) -> Entry:
+        entry = self._entries.get(target)
+        if entry is None:
+            entry = self._entries[target] = Entry(self._buckets())
+        return entry
+
+    def _target(self, name: str, to: str | None) -> Target:
+        if self.known is not None:
+            names = sorted(self.known())
+            for each in (name, to):
+                if each is not None and each not in names:
+                    raise InputError(f"There is no tool {each!r}.{nearest(each, names)}")
+        return name if to is None else (name, to)
+
+    def _notify(self, *targets: Target) -> None:
+        changed = frozenset(targets)
+        with self._lock:
+            self.version += 1
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(changed)
+
+
+def label_of(target: Target) -> str:
+    """A target for people."""
+    return target if isinstance(target, str) else " -> ".join(target)
