@@ -1,0 +1,429 @@
+"""Replay: agreement on random runs, and each planted fault named by its decision."""
+
+import asyncio
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator import (
+    NOT_DONE,
+    AskHuman,
+    Decision,
+    DecisionKind,
+    Demote,
+    Goal,
+    InputError,
+    Orchestrator,
+    Policy,
+    PriceFacts,
+    Refused,
+    Resolution,
+    Status,
+    Tool,
+    Unavailable,
+    tool,
+)
+from orchestrator.execution import retrying
+from orchestrator.policy import Retries
+from orchestrator.replay import Replay, replay_run
+from orchestrator.replaying import answers
+from orchestrator.store.base import Record
+from orchestrator.store.memory import MemoryStore
+from orchestrator.testing import FakeClock, fail
+from orchestrator.view import GraphView
+from tests.random_runs import random_orchestrator, random_policy, random_run
+
+
+class Altered(MemoryStore):
+    """A store that shows one decision otherwise than it was recorded."""
+
+    def __init__(self, store: Any, decision: str, change: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._store = store
+        self._decision = decision
+        self._change = change
+
+    def records(self, run_id: str, after: int = 0) -> list[Record]:
+        """The records, one of them changed."""
+        found: list[Record] = self._store.records(run_id, after)
+        for record in found:
+            if record.kind == "Decided" and record.body["decision"]["id"] == self._decision:
+                body = copy.deepcopy(record.body)
+                self._change(body["decision"])
+                object.__setattr__(record, "body", body)
+        return found
+
+    def graph(self, digest: str) -> dict[str, Any] | None:
+        """The graph as it is."""
+        data: dict[str, Any] | None = self._store.graph(digest)
+        return data
+
+
+@tool(gives="quote", cost=0.002)
+def carrier(parcel: str) -> float:
+    return float(len(parcel))
+
+
+@tool(gives="quote", cost=0.02)
+def table(parcel: str) -> float:
+    return float(len(parcel)) + 1
+
+
+def no_void(label: str) -> None:
+    del label
+
+
+@tool(gives="label", effect="write", compensate=no_void, undo_cost=0.1)
+def buy(quote: float) -> str:
+    return f"label for {quote}"
+
+
+@tool(gives="shipped")
+def ship(label: str) -> bool:
+    raise Refused(f"no lorry for {label}")
+
+
+def shop(**options: Any) -> Orchestrator:
+    """A healing, retrying, demoting, compensating little workflow."""
+    flaky = fail(carrier, times=4, error=ConnectionResetError("reset"))
+    return Orchestrator([flaky, table, buy, ship], clock=FakeClock(), **options)
+
+
+async def shipped(orchestrator: Orchestrator) -> str:
+    """The id of a run that heals, is demoted and compensates."""
+    outcome = await orchestrator.run(Goal("shipped", demotions=["quote"]), {"parcel": "p"})
+    kinds = [decision.kind for decision in outcome.decisions]
+    assert outcome.status is Status.DEMOTED
+    assert {"route", "retry", "reroute", "demote", "compensate"} <= set(kinds)
+    return outcome.run_id
+
+
+def find(replay: Replay, kind: str) -> Decision:
+    """The first decision of a kind."""
+    return next(each.decision for each in replay.decisions if each.decision.kind == kind)
+
+
+# -- agreement -------------------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=200, deadline=None)
+def test_random_runs_come_out_again(seed: int) -> None:
+    async def run() -> None:
+        random = Random(seed)
+        async with random_orchestrator(random) as orchestrator:
+            outcome = await random_run(random, orchestrator)
+            if outcome is None:
+                return
+            replay = orchestrator.replay(outcome.run_id)
+            assert [str(difference) for difference in replay.differences] == []
+            assert [each.decision for each in replay.decisions] == list(outcome.decisions)
+            assert orchestrator.verify(outcome.run_id).ok
+            other = orchestrator.replay(outcome.run_id, random_policy(random))
+            assert other.other
+            assert len(other.decisions) == len(replay.decisions)
+
+    asyncio.run(run())
+
+
+async def test_a_run_comes_out_again_in_a_later_process(tmp_path: Path) -> None:
+    async with shop(store=tmp_path / "runs.db") as orchestrator:
+        run_id = await shipped(orchestrator)
+    async with Orchestrator(store=tmp_path / "runs.db") as later:
+        replay = later.replay(run_id)
+        assert replay.agrees
+        assert replay.policy == "balanced"
+        assert not replay.other
+
+
+async def test_replay_calls_nothing_of_the_users(tmp_path: Path) -> None:
+    async with shop(store=tmp_path / "runs.db") as orchestrator:
+        run_id = await shipped(orchestrator)
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("replay called a tool")
+
+    broken = [
+        Tool(forbidden, name="carrier", needs=["parcel"], gives="quote", when=forbidden, ensure=forbidden),
+        Tool(forbidden, name="buy", needs=["quote"], gives="label"),
+    ]
+    async with Orchestrator(broken, store=tmp_path / "runs.db", pricing=forbidden) as later:
+        assert later.replay(run_id).agrees
+
+
+async def test_own_pricing_is_recorded_not_called() -> None:
+    calls: list[str] = []
+
+    def dear_when_long(facts: PriceFacts) -> float:
+        calls.append(facts.tool)
+        return 0.0001 * len(facts.tool) + facts.money / facts.success
+
+    async with shop(pricing=dear_when_long) as orchestrator:
+        orchestrator.connect("table", "buy", cost=0.01)
+        orchestrator.connect("carrier", "buy", cost=0.001)
+        run_id = await shipped(orchestrator)
+        before = len(calls)
+        assert orchestrator.replay(run_id).agrees
+        assert len(calls) == before
+
+
+async def test_an_answered_run_comes_out_again() -> None:
+    async with Orchestrator([fail(buy, times=1, error=TimeoutError("?"))], escalation=[AskHuman()]) as orchestrator:
+        waiting = await orchestrator.run("label", {"quote": 1.0})
+        assert waiting.status is Status.WAITING
+        assert orchestrator.replay(waiting.run_id).agrees
+        outcome = await orchestrator.resume(waiting.run_id, Resolution.provide("label", "bought"), by="ann")
+        assert outcome.status is Status.REACHED
+        replay = orchestrator.replay(waiting.run_id)
+        assert replay.agrees
+        assert find(replay, "resume").chosen
+
+
+async def test_a_tool_with_an_open_circuit_is_planned_again_as_a_last_resort() -> None:
+    policy = Policy.model_validate({"circuit": {"consecutive": 1}, "retries": {"attempts": 0}})
+    async with Orchestrator([fail(carrier, times=1, error=Unavailable("x"))], policy=policy) as orchestrator:
+        await orchestrator.run("quote", {"parcel": "p"})
+        outcome = await orchestrator.run("quote", {"parcel": "p"})
+        assert "revived" in outcome.decisions[0].facts
+        assert orchestrator.replay(outcome.run_id).agrees
+        strict = Policy.model_validate({"fail_fast": True})
+        differences = orchestrator.replay(outcome.run_id, strict).differences
+        assert [(each.decision, each.recomputed) for each in differences] == [("d1", "no route")]
+
+
+async def test_transitions_with_health_are_part_of_the_record() -> None:
+    async with shop() as orchestrator:
+        orchestrator.connect("carrier", "buy")
+        orchestrator.connect("table", "buy")
+        orchestrator.health.reweight(("carrier", "buy"), 500.0)
+        outcome = await orchestrator.run("label", {"parcel": "p"})
+        assert outcome.decisions[0].chosen == "table > buy"
+        assert orchestrator.replay(outcome.run_id).agrees
+
+
+async def test_a_large_graph_records_what_is_not_as_declared() -> None:
+    async with Orchestrator() as orchestrator:
+        for number in range(300):
+            orchestrator.add(Tool(lambda p: p, name=f"t{number:03}", needs={"p": "a"}, gives="b", cost=number / 1e4))
+        orchestrator.health.reweight("t000", 1000.0)
+        outcome = await orchestrator.run("b", {"a": 1})
+        assert outcome.decisions[0].chosen == "t001"
+        assert len(outcome.decisions[0].facts["prices"]) < 10
+        assert orchestrator.replay(outcome.run_id).agrees
+
+
+# -- planted faults --------------------------------------------------------------------------------------------------
+
+
+def _dearer(decision: dict[str, Any]) -> None:
+    decision["facts"]["prices"]["carrier"][0] = 1.0
+
+
+def _other_price(decision: dict[str, Any]) -> None:
+    decision["price"] += 0.001
+
+
+def _other_pico(decision: dict[str, Any]) -> None:
+    decision["facts"]["price"] += 1
+
+
+def _other_candidate(decision: dict[str, Any]) -> None:
+    decision["candidates"][1]["price"] += 0.5
+
+
+def _other_route(decision: dict[str, Any]) -> None:
+    decision["chosen"], decision["facts"]["tools"] = "table > buy > ship", ["table", "buy", "ship"]
+
+
+def _other_answer(decision: dict[str, Any]) -> None:
+    decision["answers"] = []
+
+
+def _no_retries(decision: dict[str, Any]) -> None:
+    decision["facts"]["retries"] = 0
+
+
+def _other_reason(decision: dict[str, Any]) -> None:
+    decision["reason"] = "because"
+
+
+def _retry_it(decision: dict[str, Any]) -> None:
+    for facts in decision["facts"]["not_retried"].values():
+        facts["retries"] = 10
+
+
+def _cheaper_offer(decision: dict[str, Any]) -> None:
+    decision["facts"]["met"]["offers"][0]["price"] = 5.0
+
+
+def _another_goal(decision: dict[str, Any]) -> None:
+    decision["chosen"] = "parcel"
+
+
+def _undo_another(decision: dict[str, Any]) -> None:
+    decision["subject"] = "carrier"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("route", _dearer),
+        ("route", _other_price),
+        ("route", _other_pico),
+        ("route", _other_candidate),
+        ("route", _other_route),
+        ("reroute", _other_answer),
+        ("reroute", _retry_it),
+        ("retry", _no_retries),
+        ("retry", _other_reason),
+        ("demote", _cheaper_offer),
+        ("demote", _another_goal),
+        ("demote", _other_answer),
+        ("compensate", _undo_another),
+        ("compensate", _other_price),
+    ],
+)
+async def test_a_changed_record_is_named(kind: str, change: Callable[[dict[str, Any]], None]) -> None:
+    async with shop() as orchestrator:
+        run_id = await shipped(orchestrator)
+        replay = orchestrator.replay(run_id)
+        assert replay.agrees
+        changed = find(replay, kind).id
+        again = replay_run(Altered(orchestrator.store, changed, change), run_id)
+    assert not again.agrees
+    difference = again.differences[0]
+    assert difference.decision == changed
+    assert difference.recorded != difference.recomputed
+    assert changed in str(difference)
+    assert difference.to_json()["decision"] == changed
+
+
+async def test_a_broken_tie_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = [Tool(lambda p: p, name=name, needs={"p": "a"}, gives="b", cost=0.01) for name in ("x", "y")]
+    async with Orchestrator(twins) as orchestrator:
+        outcome = await orchestrator.run("b", {"a": 1})
+        assert outcome.decisions[0].chosen == "x"
+        assert orchestrator.replay(outcome.run_id).agrees
+        read = GraphView.from_json
+
+        def backwards(data: Any) -> GraphView:
+            view = read(data)
+            view.nodes = MappingProxyType(dict(reversed([*view.nodes.items()])))
+            return view
+
+        monkeypatch.setattr(GraphView, "from_json", staticmethod(backwards))
+        difference = orchestrator.replay(outcome.run_id).differences[0]
+    assert (difference.decision, difference.recorded, difference.recomputed) == ("d1", "x", "y")
+    assert "ties break" in difference.why
+
+
+async def test_a_changed_retry_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shop() as orchestrator:
+        run_id = await shipped(orchestrator)
+
+        def never(facts: retrying.RetryFacts) -> tuple[bool, str]:
+            return False, f"attempt {facts.attempt} was the last"
+
+        monkeypatch.setattr(answers, "decide_retry", never)
+        replay = orchestrator.replay(run_id)
+    assert {difference.kind for difference in replay.differences} == {DecisionKind.RETRY}
+
+
+async def test_a_lost_rung_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shop() as orchestrator:
+        run_id = await shipped(orchestrator)
+
+        async def passes(self: Demote, impasse: Any) -> None:
+            del self, impasse
+
+        monkeypatch.setattr(Demote, "__call__", passes)
+        replay = orchestrator.replay(run_id)
+    assert [(each.decision, each.what) for each in replay.differences] == [
+        (find(replay, "demote").id, "best lesser goal")
+    ]
+
+
+# -- other policies --------------------------------------------------------------------------------------------------
+
+
+async def test_another_policy_says_what_would_have_been_decided() -> None:
+    fast = Tool(lambda p: p, name="fast", needs={"p": "a"}, gives="b", cost=0.01, latency=0.1)
+    slow = Tool(lambda p: p, name="slow", needs={"p": "a"}, gives="b", cost=0.001, latency=5.0)
+    async with Orchestrator([fast, slow], policy=Policy(time_value=0.0001)) as orchestrator:
+        outcome = await orchestrator.run("b", {"a": 1})
+        assert outcome.decisions[0].chosen == "slow"
+        assert orchestrator.replay(outcome.run_id, Policy(time_value=0.0002)).agrees
+        hurried = orchestrator.replay(outcome.run_id, Policy(name="hurried", time_value=0.1))
+    assert (hurried.policy, hurried.other, hurried.agrees) == ("hurried", True, False)
+    assert [(each.decision, each.recorded, each.recomputed) for each in hurried.differences] == [("d1", "slow", "fast")]
+
+
+async def test_another_policy_may_retry_where_this_one_gave_up() -> None:
+    async with shop(policy=Policy(retries=Retries(attempts=1))) as orchestrator:
+        run_id = await shipped(orchestrator)
+        assert orchestrator.replay(run_id).agrees
+        patient = orchestrator.replay(run_id, Policy(retries=Retries(attempts=9)))
+        hasty = orchestrator.replay(run_id, Policy(retries=Retries(attempts=0)))
+    assert {(each.what, each.recomputed) for each in patient.differences} == {("retry after f2", "retry")}
+    assert {(each.kind, each.recomputed) for each in hasty.differences} == {(DecisionKind.RETRY, "no retry")}
+
+
+async def test_a_reconciled_effect_is_decided_again() -> None:
+    lost = Tool(
+        lambda quote: f"label for {quote}",
+        name="buy",
+        needs={"quote": "quote"},
+        gives="label",
+        effect="write",
+        reconcile=lambda quote: NOT_DONE,
+    )
+    async with Orchestrator([fail(lost, times=1, error=TimeoutError("?"))], clock=FakeClock()) as orchestrator:
+        outcome = await orchestrator.run("label", {"quote": 1.0})
+        replay = orchestrator.replay(outcome.run_id)
+        assert replay.agrees
+        decision = find(replay, "reconcile")
+        assert decision.chosen == "retry"
+
+        def exhausted(decision: dict[str, Any]) -> None:
+            decision["facts"]["retry"]["retries"] = 0
+
+        again = replay_run(Altered(orchestrator.store, decision.id, exhausted), outcome.run_id)
+    assert [each.decision for each in again.differences if each.what == "answer"] == [decision.id]
+
+
+# -- what cannot be replayed -----------------------------------------------------------------------------------------
+
+
+async def test_an_unknown_run_is_an_error() -> None:
+    async with Orchestrator([carrier]) as orchestrator:
+        with pytest.raises(InputError, match="no run 'nope'"):
+            orchestrator.replay("nope")
+
+
+async def test_a_record_that_cannot_be_read_is_an_error() -> None:
+    async with shop() as orchestrator:
+        run_id = await shipped(orchestrator)
+
+        def nonsense(decision: dict[str, Any]) -> None:
+            decision["kind"] = "guess"
+
+        with pytest.raises(InputError, match=r"Record \d+ of run .* cannot be read .*verify"):
+            replay_run(Altered(orchestrator.store, "d1", nonsense), run_id)
+
+
+async def test_missing_facts_are_a_difference_not_a_crash() -> None:
+    async with shop() as orchestrator:
+        run_id = await shipped(orchestrator)
+
+        def forgotten(decision: dict[str, Any]) -> None:
+            del decision["facts"]["attempt"]
+
+        replay = replay_run(Altered(orchestrator.store, "d2", forgotten), run_id)
+    assert [(each.decision, each.what) for each in replay.differences] == [("d2", "facts")]
