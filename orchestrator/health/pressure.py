@@ -63,4 +63,7 @@ class Pressure:
     @classmethod
     def from_json(cls, data: dict[str, Any], now: float) -> Self:
         """What `to_json` wrote."""
-        return cls(float(data["limited"]), now, now + data["wait"], float(data["used"]), now + data["reset"])
+        wait, reset = float(data["wait"]), float(data["reset"])  # 0: nothing is waited for, at whatever second
+        return cls(
+            float(data["limited"]), now, now + wait if wait else 0.0, float(data["used"]), now + reset if reset else 0.0
+        )
