@@ -26,6 +26,7 @@ from .goal import Budget, Goal
 from .graph import ToolGraph
 from .health import HealthRegistry
 from .health.budget import HealingBudget
+from .intent import Interpreter, Request, examples_of
 from .outcome import Outcome
 from .policy import Policy
 from .pricing import PICO, PriceFacts, PriceTable, Pricing
@@ -275,6 +276,24 @@ class Orchestrator:
         schema, taken, given = machine.schemas(keys, wanted.keys)
         nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys))
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+
+    async def interpret(
+        self,
+        text: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        examples: Mapping[Any, Any] | None = None,
+        model: Any = None,
+    ) -> Request:
+        """Turn a request in words into a goal and inputs; runs nothing.
+
+        `examples` are texts for each goal (default: what the tools say of themselves); `model` is asked only where
+        they leave it unsure. Unsure without one means a question back with the candidates, and what is missing is
+        asked for all at once. Raises `InputError` for an empty text.
+        """
+        view = self.graph.view()
+        interpreter = Interpreter(examples or examples_of(view), model, clock=self._services.clock)
+        return await interpreter.interpret(text, view, inputs)
 
     # -- answering for it --------------------------------------------------------------------------------------------
 

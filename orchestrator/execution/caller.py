@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_nev
 
 from orchestrator.errors import InvalidOutput, StoreError
 from orchestrator.events import CallEnded, CallStarted
-from orchestrator.failures import Failure, classify, redact, retry_after_of, secret_strings
+from orchestrator.failures import Failure, classify, message_of, secret_strings
 from orchestrator.health.budget import backoff
 from orchestrator.route import Step
 from orchestrator.schema import validate
@@ -198,7 +197,8 @@ class Caller:
         try:
             await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
         except StoreError as error:
-            failure = self._failure(FailureKind.OUTAGE, context, f"its intent could not be made durable: {error}")
+            failed = StoreError(f"its intent could not be made durable: {error}")
+            failure = self._failure(FailureKind.OUTAGE, context, failed)
             self._end(context, self.services.clock.monotonic(), failure=failure)
             self.services.health.release(self.tool.name, self.run.state.run_id)
             raise AttemptFailed(failure, repeatable=False) from None
@@ -287,27 +287,24 @@ class Caller:
         cost = self.tool.cost
         return (float(cost(context.usage)) if callable(cost) else cost) + context.charged
 
-    def _failure(
-        self, kind: FailureKind, context: CallContext, message: str, error: Exception | None = None
-    ) -> Failure:
-        secrets = secret_strings(self.inputs) | secret_strings(self.services.deps)
-        trace = "".join(traceback.format_exception(error)) if error and kind is FailureKind.BUG else ""
-        return Failure(
+    def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
+        """The failure that an error is; its texts hold neither what the call was given nor what it gave."""
+        secrets = secret_strings(self.inputs) | secret_strings(self.services.deps) | secret_strings(raw)
+        failure = Failure.of(
+            error,
+            kind,
+            self.tool.name,
+            secrets=secrets,
             id=self.run.state.next_failure_id(),
-            tool=self.tool.name,
-            kind=kind,
-            message=redact(message, secrets),
             call_id=context.call_id,
             attempt=context.attempt,
-            retry_after=retry_after_of(error) if error else None,
-            error_type=type(error).__name__ if error else "",
-            traceback=redact(trace, secrets),
             at=self.services.clock.time(),
         )
+        return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
         kind = classify(error, self.tool, started=True)
-        failure = self._failure(kind, context, str(error) or type(error).__name__, error)
+        failure = self._failure(kind, context, error, raw)
         nothing = kind in PROVES_NOTHING_HAPPENED
         event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
         self.services.health.record(
@@ -322,7 +319,7 @@ class Caller:
             owner=self.run.state.run_id,
         )
         self.run.learn(self.tool, False, event)
-        self.feedback = failure.message
+        self.feedback = message_of(error)  # for the agent alone, which knows what it was given
         if kind is FailureKind.AMBIGUOUS:
             return await self.settle(failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:

@@ -30,7 +30,7 @@ from orchestrator.events import (
 )
 from orchestrator.goal import Goal
 from orchestrator.route import Blame, Candidate, Impasse, Offer
-from orchestrator.schema import validate
+from orchestrator.schema import type_name, validate
 from orchestrator.types import DecisionKind, Effect
 
 from . import planning
@@ -80,7 +80,7 @@ class Escalator:
         if impasse.kind == "question" and not isinstance(raw, Resolution):
             return self._answer_call(impasse, question, raw, by)
         at = run.services.clock.time()
-        overdue = question.due is not None and at > question.due and raw is None
+        overdue = question.due is not None and at >= question.due and raw is None
         resolution = (
             unanswered(question, impasse, validate=self.validate)
             if overdue
@@ -217,7 +217,10 @@ class Escalator:
     def _wait(self, impasse: Impasse, climbed: Climb) -> bool:
         run, question = self.run, climbed.question
         assert question is not None
-        self.question = question = question.asked(run.services.clock.time())
+        if question.key is not None and question.answer_type is None and question.key in run.view.keys:
+            question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
+        question = question.asked(run.services.clock.time(), f"q{len(run.state.decisions) + 1}")
+        self.question = question
         run.decide(
             DecisionKind.ESCALATE,
             "wait for a person",

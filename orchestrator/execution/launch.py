@@ -212,6 +212,7 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
     note_end(run, outcome)
     if outcome.status is Status.WAITING:
         await let_go(run)
+        heed_deadline(run)
     run.result.set_result(outcome)
     return outcome
 
@@ -227,6 +228,27 @@ async def let_go(run: Run) -> None:
 
         await run.services.threads.run(release)
         run.let_go = True
+
+
+def heed_deadline(run: Run) -> None:
+    """Have the question's default take effect when nobody has answered in time."""
+    question = run.escalator.question if run.escalator else None
+    if question is not None and question.due is not None:
+        work = _take_default(run, question.id, max(0.0, question.due - run.services.clock.time()))
+        task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
+        run.services.deadlines.add(task)
+        task.add_done_callback(run.services.deadlines.discard)
+
+
+async def _take_default(run: Run, question_id: str, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await run.services.clock.wait_for(asyncio.Event().wait(), seconds)
+    escalator = run.escalator
+    still_asked = escalator is not None and escalator.question is not None and escalator.question.id == question_id
+    if still_asked and run.state.status is Status.WAITING and run.services.live.get(run.state.run_id) is run:
+        with contextlib.suppress(InputError):  # another process took the run on
+            run.rebind()
+            await answer_run(run.services, run, None, "")
 
 
 async def own_again(run: Run) -> None:

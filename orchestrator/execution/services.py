@@ -60,6 +60,8 @@ class Services:
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""
+    deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
+    """Questions whose default takes effect when nobody answers."""
     live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
     """Runs of this process that have not ended, by id."""
     gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()

@@ -2,7 +2,6 @@
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from random import Random
@@ -13,10 +12,10 @@ from tests.execution.crashing import WINDOWS, World, crash_and_resume
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
+def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["orchestrator", "tests.execution.crashing"])
-    yield context
+    return context
 
 
 def check(world: World, outcome: dict[str, object], *, fails: bool) -> None:

@@ -244,3 +244,43 @@ async def test_a_typed_goal_and_a_demoted_one() -> None:
     outcome = await orc.run(Goal("x", type=int))
     value: int = outcome.value
     assert value == 1
+
+
+async def test_a_question_that_nobody_answers_takes_its_default_at_its_deadline() -> None:
+    from orchestrator import Resolution
+    from orchestrator.testing import FakeClock
+
+    @tool(gives="label")
+    def buy() -> str:
+        raise Unavailable("down")
+
+    clock = FakeClock()
+    tools = [buy, Tool(lambda: "note", name="note")]
+    ladder = [AskHuman(deadline=60, default=Resolution.demote("note"))]
+    orc = Orchestrator(tools, escalation=ladder, clock=clock)
+    waiting = await orc.run(Goal("label", demotions=["note"]))
+    assert waiting.status is Status.WAITING
+    clock.advance(61)
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if orc.outcome(waiting.run_id).status.ended:
+            break
+    assert orc.outcome(waiting.run_id).value == "note"
+
+
+async def test_interpret_turns_words_into_a_goal_and_runs_nothing() -> None:
+    @tool(gives="brief")
+    def summarise(document: str) -> str:
+        """Summarise a document in three sentences."""
+        raise AssertionError
+
+    @tool(gives="invoice_total")
+    def add_up(invoice: str) -> float:
+        """Add up the amounts of an invoice."""
+        raise AssertionError
+
+    orc = Orchestrator([summarise, add_up])
+    request = await orc.interpret("please summarise this document for me")
+    assert request.goal is not None
+    assert request.goal.keys == ("brief",)
+    assert request.missing == ("document",)

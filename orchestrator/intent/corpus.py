@@ -1,0 +1,18 @@
+"""Examples for those who gave none: what the graph itself says about its goals."""
+
+from orchestrator.view import GraphView
+
+
+def examples_of(view: GraphView) -> dict[str, list[str]]:
+    """For each key that a tool gives: its name in words, and what the tools that give it say they do."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(view.keys):
+        producers = view.producers(key)
+        if producers:
+            said = [view.tools[name].description.split("\n\n")[0] for name in producers]
+            found[key] = [_words(key), *(text for text in said if text), *(_words(name) for name in producers)]
+    return found
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", " ")
