@@ -8,7 +8,9 @@ import dataclasses
 import json
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -23,39 +25,50 @@ LONGEST_MESSAGE: Final = 1000
 LONGEST_TRACEBACK: Final = 20_000
 MARK: Final = "[redacted]"
 
+_BLOCK: Final = 8
+_SHORT: Final = 2000
+"""Characters; pieces of more are found by blocks, so those under fifteen characters may be missed."""
+_LOOKS: Final = 2000
+"""Searches that one text may take; then what looks like a piece of a secret counts as one."""
+_BETWEEN: Final = "\x00"
+_PLAIN: Final = re.compile(r"[ !#-&(-\[\]-~]*")
+"""Text that is the same in a `repr` and in JSON."""
+_MAX_DEPTH: Final = 12
+_MAX_PARTS: Final = 20_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_TELLING_WORD = re.compile(r"[^\s,;\"'()\[\]{}<>]*[\d@][^\s,;\"'()\[\]{}<>]*")
-_MAX_DEPTH = 12
+_WORD = re.compile(r"[^\s,;:=|\"'()\[\]{}<>]{6,}")
+_TELLING = re.compile(r"[\d@]")
 
 
 def secret_strings(value: Any) -> set[str]:
     """The strings in `value` that must not be shown: its leaves of at least four characters, and whole numbers of six.
 
-    Looks into mappings (values and keys), sequences, sets, dataclasses, pydantic models and secrets
-    (`get_secret_value`), and into the attributes of other plain objects, such as `deps`.
+    Looks into mappings, sequences, sets, dataclasses, pydantic models and secrets (`get_secret_value`); of other
+    objects, such as clients in `deps`, at their own strings only.
     """
-    return set(_leaves(value, 0, set()))
+    found: set[str] = set()
+    seen: set[int] = set()
+    waiting: deque[tuple[Any, int]] = deque([(value, 0)])
+    while waiting and len(seen) < _MAX_PARTS:
+        part, depth = waiting.popleft()
+        leaf = _leaf(part)
+        if leaf is not None:
+            found.add(leaf)
+        elif not isinstance(part, str | bytes | bytearray | int | float | None) and id(part) not in seen:
+            seen.add(id(part))
+            if depth < _MAX_DEPTH:
+                waiting.extend((inner, depth + 1) for inner in _parts(part))
+    return found
 
 
-def _leaves(value: Any, depth: int, seen: set[int]) -> Iterator[str]:
-    if value is None or isinstance(value, bool | float) or depth > _MAX_DEPTH:
-        return
-    if isinstance(value, str):
-        if len(value) >= SHORTEST:
-            yield value
-        return
-    if isinstance(value, int):
-        if abs(value) >= 10**5:
-            yield str(abs(value))
-        return
+def _leaf(value: Any) -> str | None:
     if isinstance(value, bytes | bytearray):
-        yield from _leaves(bytes(value).decode("utf-8", "replace"), depth, seen)
-        return
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    for part in _parts(value):
-        yield from _leaves(part, depth + 1, seen)
+        value = bytes(value).decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value if len(value) >= SHORTEST else None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**5:
+        return str(abs(value))
+    return None
 
 
 def _parts(value: Any) -> list[Any]:
@@ -63,45 +76,56 @@ def _parts(value: Any) -> list[Any]:
         return [value.get_secret_value()]
     if isinstance(value, Mapping):
         found: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [*found.values(), *found.keys()]
+        data = [key for key in found if not isinstance(key, str) or len(key) > 20 or _TELLING.search(key)]
+        return [*found.values(), *data]
     if isinstance(value, list | tuple | set | frozenset):
         return [*value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, BaseModel):
-        return [getattr(value, name, None) for name in type(value).model_fields] + list(
-            (value.model_extra or {}).values()
-        )
+        extra = list((value.model_extra or {}).values())
+        return [getattr(value, name, None) for name in type(value).model_fields] + extra
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-    if isinstance(value, type) or callable(value) or type(value).__module__ in ("builtins", "threading", "asyncio"):
+    if isinstance(value, type | ModuleType) or callable(value):
         return []
-    try:
-        return [*dict[str, Any](vars(value)).values()]  # pyright: ignore[reportUnknownArgumentType]
-    except TypeError:
-        return []
+    own: dict[str, Any] = getattr(value, "__dict__", {})
+    return [part for part in own.values() if isinstance(part, str) or hasattr(part, "get_secret_value")]
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without the secrets: as they are, escaped (as in a `repr` or JSON), or quoted in part.
 
-    A part counts when it has at least twelve characters, or is one word of the secret with a digit or an `@` in it.
-    Longest first, so that a secret inside another leaves nothing behind.
+    A part counts when it has at least twelve characters (fifteen, where there are many secrets), or is one word of a
+    secret with a digit or an `@` in it. Longest first, so that a secret inside another leaves nothing behind.
     """
-    found: set[str] = set()
-    for secret in secrets:
-        if len(secret) < SHORTEST:
-            continue
-        found |= {form for form in _forms(secret) if form in text}
-        if len(secret) > EXCERPT:
-            found |= {word for word in _TELLING_WORD.findall(secret) if len(word) >= 6 and word in text}
-            found |= _excerpts(text, secret)
+    text = text.replace(_BETWEEN, " ")
+    known = sorted({secret for secret in secrets if len(secret) >= SHORTEST})
+    found = {form for secret in known for form in _whole(text, secret)}
+    joined = _BETWEEN.join(secret for secret in known if len(secret) > EXCERPT)
+    words = {word.rstrip(".!?") for word in _WORD.findall(text) if _TELLING.search(word)}
+    found |= {word for word in words if word in joined}
+    found |= _excerpts(text, joined) if len(joined) <= _SHORT else _excerpts_by_blocks(text, joined)
+    return _without(text, found)
+
+
+def _redact_whole(text: str, secrets: Iterable[str]) -> str:
+    """As `redact`, whole secrets only: for long texts that quote nothing in part."""
+    return _without(text, {form for secret in secrets if len(secret) >= SHORTEST for form in _whole(text, secret)})
+
+
+def _without(text: str, found: set[str]) -> str:
     for form in sorted(found, key=lambda form: (-len(form), form)):
         text = text.replace(form, MARK)
     return text
 
 
-def _forms(secret: str) -> set[str]:
-    forms = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], secret.strip()}
-    return {form for form in forms if len(form) >= SHORTEST}
+def _whole(text: str, secret: str) -> set[str]:
+    """The forms of a whole secret that occur in a text."""
+    if len(secret) > 8 * len(text):
+        return set()
+    forms = {secret, secret.strip()}
+    if not _PLAIN.fullmatch(secret):
+        forms |= {repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+    return {form for form in forms if len(form) >= SHORTEST and form in text}
 
 
 def _excerpts(text: str, secret: str) -> set[str]:
@@ -117,6 +141,28 @@ def _excerpts(text: str, secret: str) -> set[str]:
             end += 1
         found.add(text[start:end])
         start = end
+    return found
+
+
+def _excerpts_by_blocks(text: str, secret: str) -> set[str]:
+    """As `_excerpts`, for long secrets: where a block of the secret occurs, its surroundings are compared."""
+    blocks = {secret[at : at + _BLOCK] for at in range(0, len(secret) - _BLOCK + 1, _BLOCK)}
+    found: set[str] = set()
+    start, looks = 0, 0
+    while start + _BLOCK <= len(text):
+        if text[start : start + _BLOCK] not in blocks:
+            start += 1
+            continue
+        left, right = start, start + _BLOCK
+        while left > 0 and looks < _LOOKS and text[left - 1 : right] in secret:
+            left, looks = left - 1, looks + 1
+        while right < len(text) and looks < _LOOKS and text[left : right + 1] in secret:
+            right, looks = right + 1, looks + 1
+        if right - left >= EXCERPT or looks >= _LOOKS:
+            found.add(text[left:right])
+            start = right
+        else:
+            start, looks = start + 1, looks + 1
     return found
 
 
@@ -141,7 +187,7 @@ def traceback_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        frames = redact("".join(traceback.format_tb(link.__traceback__)), known)
+        frames = _redact_whole("".join(traceback.format_tb(link.__traceback__)), known)
         blocks.append(f"Traceback (most recent call last):\n{frames}{type_name_of(link)}: {message_of(link, known)}\n")
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     text = "\nfollowed by\n\n".join(reversed(blocks))

@@ -25,7 +25,7 @@ import openai
 import psycopg.errors
 import pytest
 import sqlalchemy.exc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
@@ -471,8 +471,20 @@ class Person(BaseModel):
 def test_secrets_are_the_leaves_of_inputs_and_deps() -> None:
     person = Person(name="Ada Lovelace", cards={"visa": ["4111 1111"]}, pin=123456)
     found = secret_strings({"person": person, "deps": Deps(SecretStr("sk-12345"), "http://x.test"), "n": (1, "abc")})
-    assert {"Ada Lovelace", "4111 1111", "123456", "sk-12345", "http://x.test", "visa"} <= found
-    assert not {"abc", "1"} & found
+    assert {"Ada Lovelace", "4111 1111", "123456", "sk-12345", "http://x.test"} <= found
+    assert not {"abc", "1", "visa"} & found
+    assert secret_strings({"ada@example.org": 1, b"bytes": True}) == {"ada@example.org", "bytes"}
+
+
+def test_of_other_objects_only_their_own_strings_count() -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.api_key = "sk-client-1"
+            self.token = SecretStr("tok-9")
+            self.headers = {"connection": "keep-alive"}
+
+    assert secret_strings(Client()) == {"sk-client-1", "tok-9"}
+    assert secret_strings([Client, len, json]) == set()
 
 
 def test_secrets_of_what_refers_to_itself_end() -> None:
@@ -505,6 +517,18 @@ def test_redacted(text: str, secrets: set[str]) -> None:
 def test_a_secret_never_survives(secret: str, before: str, after: str) -> None:
     shown = redact(before + secret + after, {secret})
     assert secret not in shown.replace("[redacted]", "\0")
+
+
+LONG = " ".join(f"paragraph {number} of a long document about nothing much" for number in range(3_000))
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(LONG) - 200), st.integers(15, 150))
+def test_an_excerpt_of_a_long_document_never_survives(start: int, length: int) -> None:
+    excerpt = LONG[start : start + length]
+    shown = redact(f"could not parse '{excerpt}...'", {LONG})
+    assert excerpt not in shown
+    assert shown.startswith("could not parse '")
 
 
 def test_common_words_survive() -> None:
