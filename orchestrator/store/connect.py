@@ -135,6 +135,8 @@ def _sqlite(url: URL, *, writes: bool) -> Engine:
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",) and writes:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL" if writes else "PRAGMA query_only = ON")
+        if writes:
+            connection.execute("PRAGMA secure_delete = ON")  # values that were deleted are not in the file any more
 
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
