@@ -21,14 +21,16 @@ from .base import Problem, RunRow
 from .body import encode, exact
 from .connect import database_url, engines, prepare, reason, same_file, shown
 from .fold import Append, DropValues, PutValue, Refusal, SetStatus, Write
+from .once import Transactions
 from .reads import SqlReads
 from .rows import LOG, fresh_row, moment, same_run, tell
 from .writer import Call, Outage, Writer
 
 T = TypeVar("T")
 
-_ANSWER_SECONDS = 2.0
-_LEASE_SECONDS = 0.5
+_ANSWER_SECONDS = 10.0
+LEASE_SECONDS = 0.5
+"""Seconds that asking for a lease may take."""
 _FRESH_SECONDS = 0.5
 _LOST_KEPT = 10_000
 
@@ -107,9 +109,11 @@ class SqlStore(SqlReads):
         if self._writer.closed:
             problem = f"the store is closed: a write of run {write.run_id!r} was not kept"
         else:
-            problem = f"too much is waiting for the store; a write of run {write.run_id!r} was not kept"
+            problem = f"too much is waiting for the store: writes of run {write.run_id!r} are not kept"
             with self._lock:
-                self._dropped[write.run_id] = self._dropped.get(write.run_id, 0) + 1
+                count = self._dropped[write.run_id] = self._dropped.get(write.run_id, 0) + 1
+            if count > 1:
+                return
         self._lose(Refusal(write.run_id, write.token, problem, lost=True))
 
     def _tell_of_gap(self, write: Write) -> None:
@@ -188,13 +192,15 @@ class SqlStore(SqlReads):
 
     def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
         """Take the lease unless it lives."""
-        return self._ask(
-            lambda connection: statements.take_lease(connection, name, owner, seconds, now), _LEASE_SECONDS
+        call = Call(
+            lambda connection, _: statements.take_lease(connection, name, owner, seconds, now),
+            undo=lambda connection, _: statements.drop_lease(connection, name, owner),
         )
+        return bool(self._writer.call(call, LEASE_SECONDS))
 
     def release_lease(self, name: str, owner: str) -> None:
         """Give the lease back."""
-        self._ask(lambda connection: statements.drop_lease(connection, name, owner), _LEASE_SECONDS)
+        self._ask(lambda connection: statements.drop_lease(connection, name, owner), LEASE_SECONDS)
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
         """Keep a version of a document."""
@@ -217,11 +223,11 @@ class SqlStore(SqlReads):
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction (called by the writer's thread)."""
         try:
-            with self.engine.begin() as connection:
-                refusals = self._work(connection, items)
+            refusals = self._transactions.run(lambda connection: self._work(connection, items))
             if not self._same_file():
                 self._reopen()
         except (IntegrityError, DataError):
+            self._transactions.forget()
             raise
         except (SQLAlchemyError, OSError) as error:
             self.engine.dispose()
@@ -273,6 +279,7 @@ class SqlStore(SqlReads):
         except StoreError:
             self.engine.dispose()
             raise
+        self._transactions = Transactions(self.engine)
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
         self._writer = Writer(self)
@@ -295,6 +302,7 @@ class SqlStore(SqlReads):
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
         self._lock = threading.Lock()
+        self._transactions = Transactions(self.engine)
         self._writer = Writer(self)
 
     def close(self, timeout: float = 10.0) -> None:

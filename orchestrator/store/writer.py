@@ -17,6 +17,10 @@ LINGER: Final = 0.01
 CAPACITY: Final = 64 * 1024 * 1024
 """Characters of text that are kept while the database cannot be written."""
 
+PATIENCE: Final = 5.0
+"""Seconds that an outage lasts before it is told, and before those who wait are turned away: many processes that share
+one SQLite file keep each other waiting, and a connection may be lost."""
+
 _BATCH: Final = 2000
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _IN_TROUBLE: Final = 0.05
@@ -29,8 +33,16 @@ class Outage(Exception):
 class Call:
     """Something that is done in order with the writes, in a transaction of theirs, and has an answer."""
 
-    def __init__(self, work: Callable[[Any, "Call"], Any], *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        work: Callable[[Any, "Call"], Any],
+        *,
+        keep: bool = False,
+        undo: Callable[[Any, "Call"], Any] | None = None,
+    ) -> None:
         self.work = work
+        self.undo = undo
+        """Done afterwards when the answer came too late for the one who waited, so that nobody holds what it took."""
         self.keep = keep
         """Whether it is done even when nobody waits any more."""
         self.abandoned = False
@@ -106,12 +118,20 @@ class Writer:
         if not self.put(call):
             raise StoreError("the store is closed")
         self._urgent.set()
-        if not call.done.wait(timeout if self.trouble is None else min(timeout, _IN_TROUBLE)):
+        if not self._wait_for(call.done, timeout):
             call.abandoned = True
             raise StoreError(f"the store did not answer within {timeout:g} s: {self.trouble or 'it is busy'}")
         if call.error is not None:
             raise call.error
         return call.answer
+
+    def _wait_for(self, done: threading.Event, timeout: float) -> bool:
+        """Wait, but not on once the database is known to be in trouble."""
+        deadline = time.monotonic() + timeout
+        while not done.wait(min(_IN_TROUBLE, max(deadline - time.monotonic(), 0.0))):
+            if self.trouble is not None or time.monotonic() >= deadline:
+                return False
+        return True
 
     def when_durable(self, wake: Callable[[], None]) -> bool:
         """Whether all that is enqueued is durable; if not, `wake` is called, by the writer's thread, when it is."""
@@ -162,7 +182,7 @@ class Writer:
 
     def _write(self, items: list[Any]) -> bool:
         """Write the items at the front of the queue, however long that takes; `False` when closing had to give up."""
-        failures = 0
+        since = time.monotonic()
         pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
         while True:
             wanted = [item for item in items if not (isinstance(item, Call) and item.abandoned and not item.keep)]
@@ -170,8 +190,7 @@ class Writer:
                 if wanted:
                     self._committer.commit(wanted)
             except Outage as outage:
-                failures += 1
-                if failures > 1 or self._closing.is_set():
+                if time.monotonic() - since >= PATIENCE or self._closing.is_set():
                     self._note(str(outage))
                 if not self._wait_out(str(outage), next(pauses)):
                     return False
@@ -187,7 +206,7 @@ class Writer:
         return True
 
     def _note(self, outage: str) -> None:
-        """Report an outage once. Losing one connection, or one turn among many processes, is none."""
+        """Report an outage, once."""
         if self.trouble is None:
             self.trouble = outage
             self._committer.report(f"{outage}; what is written meanwhile is kept and tried again")
@@ -210,15 +229,20 @@ class Writer:
     def _finish(self, count: int) -> None:
         """The items at the front are durable (or were rejected): tell those who wait."""
         ready: list[Callable[[], None]] = []
+        undo: list[Call] = []
         with self._lock:
             for _ in range(count):
                 item, size = self._queue.popleft()
                 self._size -= size
                 if isinstance(item, Call):
                     ready.append(item.done.set)
+                    if item.abandoned and item.undo is not None and item.answer:
+                        undo.append(Call(item.undo, keep=True))
             self._done += count
             while self._waiters and self._waiters[0].ticket <= self._done:
                 ready.append(self._waiters.popleft().wake)
+        for call in undo:
+            self.put(call)
         for wake in ready:
             with contextlib.suppress(RuntimeError):  # the event loop of the one who waited is closed
                 wake()

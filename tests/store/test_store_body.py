@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ ODD = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.text(st.characters()) | st.integers() | st.none(), ODD, max_size=5))
 def test_any_body_becomes_text_that_reads_back_as_itself(body: Any) -> None:
     text = normal(encode(body)[0])
@@ -57,12 +58,12 @@ def test_a_body_that_is_none_says_what_it_was() -> None:
     assert problem is not None
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.sampled_from(["a", "é", "😀", '"', "\n"]), st.integers(1, 30), st.integers(1, 3))
+@pytest.mark.parametrize("letter", ["a", "😀", '"'])
+@pytest.mark.parametrize(("copies", "depth"), [(1, 1), (12, 3)])
 def test_whatever_is_too_large_fits_after_cutting(letter: str, copies: int, depth: int) -> None:
     body: dict[str, Any] = {f"k{index}": letter * LIMIT for index in range(copies)}
     for _ in range(depth):
-        body = {"in": body, "list": [letter * 500] * 2000}
+        body = {"in": body, "list": [letter * 500] * 1000}
     text, problem = encode(body)
     assert len(text.encode()) <= LIMIT
     assert NOTE in json.loads(text)

@@ -15,6 +15,12 @@ from orchestrator.types import Status
 from tests.store.rows import run_row
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage is told soon."""
+    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Generator[None]:
     """Another process, as it were, holds the write lock."""

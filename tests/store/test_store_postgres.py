@@ -1,12 +1,14 @@
 """What only a server does: it drops connections."""
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
 
 from orchestrator.ledger import verify_store
-from orchestrator.store import SqlStore
+from orchestrator.store import SqlStore, writer
 from orchestrator.types import Status
 from tests.store.rows import run_row
 
@@ -33,7 +35,35 @@ def test_cut_connections_lose_nothing_and_are_no_problem(postgres: str) -> None:
     store.close()
 
 
-def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(postgres: str) -> None:
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqlStore(postgres)
+    store.begin(run_row())
+    commit = store.engine.dialect.do_commit
+    lose: list[bool] = []
+
+    def lossy(connection: Any) -> None:
+        commit(connection)
+        if lose and lose.pop():
+            raise psycopg.OperationalError("the connection was lost after the commit")
+
+    for number in range(3):
+        lose.append(True)
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine.dialect, "do_commit", lossy)
+            store.append("run-1", "x", {"n": number}, 1.0)
+            assert store.put_document("policy", {"n": number}) == number + 1
+            assert lose == []
+            store.flush(timeout=30, run_id="run-1")
+    assert [record.body["n"] for record in store.records("run-1")] == [0, 1, 2]
+    assert store.document_versions("policy") == [1, 2, 3]
+    assert verify_store(store) == []
+    store.close()
+
+
+def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE", 0.1)
     told = threading.Event()
     store = SqlStore(postgres, on_problem=lambda _problem: told.set())
     store.begin(run_row())
@@ -47,9 +77,31 @@ def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(postg
     store.close()
 
 
-def test_runs_that_end_at_once_in_two_workers_are_sealed_in_one_chain(postgres: str) -> None:
+def in_workers(postgres: str, work: Callable[[SqlStore, int], None]) -> SqlStore:
+    """Let four workers, each with a store of its own, work at once; returns one of the stores."""
     stores = [SqlStore(postgres) for _ in range(4)]
+    together = threading.Barrier(4)
+    failures: list[Exception] = []
 
+    def run(store: SqlStore, worker: int) -> None:
+        together.wait(30)
+        try:
+            work(store, worker)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(store, index)) for index, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in stores[1:]:
+        store.close()
+    assert failures == []
+    return stores[0]
+
+
+def test_runs_that_end_at_once_in_many_workers_are_sealed_in_one_chain(postgres: str) -> None:
     def work(store: SqlStore, worker: int) -> None:
         for number in range(20):
             name = f"{worker}-{number}"
@@ -58,15 +110,48 @@ def test_runs_that_end_at_once_in_two_workers_are_sealed_in_one_chain(postgres: 
             store.set_status(name, Status.REACHED, 2.0)
             store.flush(timeout=60, run_id=name)
 
-    threads = [threading.Thread(target=work, args=(store, index)) for index, store in enumerate(stores)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [seal.n for seal in stores[0].seals()] == list(range(1, 81))
-    assert verify_store(stores[0]) == []
-    for store in stores:
-        store.close()
+    store = in_workers(postgres, work)
+    assert [seal.n for seal in store.seals()] == list(range(1, 81))
+    assert verify_store(store) == []
+    store.close()
+
+
+def test_many_workers_append_to_one_run_without_breaking_its_chain(postgres: str) -> None:
+    def work(store: SqlStore, worker: int) -> None:
+        store.begin(run_row())
+        for number in range(25):
+            store.append("run-1", f"worker-{worker}", {"n": number}, 1.0)
+            store.flush(timeout=60, run_id="run-1")
+
+    store = in_workers(postgres, work)
+    assert len(store.records("run-1")) == 100
+    assert verify_store(store) == []
+    store.close()
+
+
+def test_many_workers_claim_and_one_wins(postgres: str) -> None:
+    won: list[int] = []
+
+    def work(store: SqlStore, worker: int) -> None:
+        for number in range(50):
+            if store.claim(f"run-{number}", f"worker-{worker}", now=100.0, ttl=10.0) is not None:
+                won.append(number)
+
+    store = in_workers(postgres, work)
+    assert sorted(won) == list(range(50))
+    store.close()
+
+
+def test_many_workers_number_their_documents_in_one_row(postgres: str) -> None:
+    numbers: list[int] = []
+
+    def work(store: SqlStore, worker: int) -> None:
+        for _ in range(25):
+            numbers.append(store.put_document("policy", {"by": worker}))
+
+    store = in_workers(postgres, work)
+    assert sorted(numbers) == list(range(1, 101))
+    store.close()
 
 
 def test_a_newer_driver_name_may_be_written_out(postgres: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StoreError
+from orchestrator.store import writer as writer_module
 from orchestrator.store.writer import Call, Outage, Writer
 
 
@@ -61,14 +62,15 @@ def test_items_are_committed_in_order_and_bad_ones_left_out() -> None:
     writer.close(5)
 
 
-def test_a_short_outage_is_no_problem_and_a_longer_one_is_told_once() -> None:
+def test_a_short_outage_is_no_problem_and_a_longer_one_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink()
     writer = Writer(sink)
-    sink.fail = [Outage("away")]
+    sink.fail = [Outage("away")] * 3
     writer.put("a")
     assert flush(writer)
     assert sink.problems == []
-    sink.fail = [Outage("away")] * 4
+    monkeypatch.setattr(writer_module, "PATIENCE", 0.1)
+    sink.fail = [Outage("away")] * 6
     writer.put("b")
     assert flush(writer)
     assert len(sink.problems) == 1
@@ -103,6 +105,27 @@ def test_a_call_nobody_waits_for_any_more_is_not_done_unless_it_is_to_be_kept() 
         sink.gate.set()
     assert flush(writer)
     assert sink.committed[-1] == "busy"
+    writer.close(5)
+
+
+def test_what_a_late_answer_took_is_given_back() -> None:
+    sink = Sink()
+    writer = Writer(sink)
+    done: list[str] = []
+    sink.gate.clear()
+
+    def take(_connection: Any, call: Call) -> bool:
+        done.append("take")
+        call.abandoned = True  # the one who waited gives up while it is being done
+        return True
+
+    def undo(_connection: Any, _call: Call) -> None:
+        done.append("undo")
+
+    sink.gate.set()
+    assert writer.call(Call(take, undo=undo), 30)
+    assert flush(writer)
+    assert done == ["take", "undo"]
     writer.close(5)
 
 
