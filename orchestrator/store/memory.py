@@ -27,7 +27,7 @@ class _Claim:
 
 
 class MemoryStore:
-    """A `Store` in memory."""
+    """A `Store` in memory. It keeps every run until it goes itself: a service that runs for months wants a file."""
 
     def __init__(self, on_problem: Problem = LOG.warning) -> None:
         self.on_problem = on_problem

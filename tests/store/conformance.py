@@ -328,6 +328,13 @@ class StoreConformance:
         assert store.values("run-1") == {}
         assert len(problems) == 4
 
+    def test_a_token_that_was_never_given_is_refused(self, store: Store) -> None:
+        store.begin(run_row())
+        store.append("run-1", "x", {}, 1.0, 99)
+        with pytest.raises(StoreError, match="owned by another worker"):
+            store.flush(run_id="run-1", token=99)
+        assert store.records("run-1") == []
+
     def test_a_released_run_is_free_and_its_token_grows_on(self, store: Store) -> None:
         first = store.claim("run-1", "a", now=100.0, ttl=10.0)
         assert first is not None

@@ -60,6 +60,36 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(postgres: str, monkeypa
     store.close()
 
 
+def test_a_claim_waits_for_the_write_that_its_token_will_fence_off(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = SqlStore(postgres), SqlStore(postgres)
+    first.begin(run_row())
+    token = first.claim("run-1", "a", now=100.0, ttl=1.0)
+    committing, go_on = threading.Event(), threading.Event()
+    commit = first.engine.dialect.do_commit
+
+    def slow(connection: Any) -> None:
+        committing.set()
+        go_on.wait(30)
+        commit(connection)
+
+    monkeypatch.setattr(first.engine.dialect, "do_commit", slow)
+    first.append("run-1", "x", {}, 1.0, token)
+    assert committing.wait(30)
+    claimed: list[int | None] = []
+    claim = threading.Thread(target=lambda: claimed.append(second.claim("run-1", "b", now=200.0, ttl=1.0)))
+    claim.start()
+    claim.join(0.5)
+    assert claimed == []
+    go_on.set()
+    claim.join(30)
+    assert claimed == [2]
+    assert [record.kind for record in second.records("run-1")] == ["x"]
+    first.close()
+    second.close()
+
+
 def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
