@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 
+from benchmarks.published_graphs import CASES, Case
 from orchestrator import AskModel, Demote, Status
 from orchestrator.testing import FakeClock
 from tests.escalation.adversary import Obeys
-from tests.escalation.three_graphs import CASES, Case
 
 
 def stop(messages: list[BaseMessage]) -> AIMessage:
