@@ -75,6 +75,12 @@ class Circuit:
             return replace(self, window=window, consecutive=0)
         return type(self)(window=Evidence(1.0, 0.0, now), ramp_from=now)
 
+    def window_seconds(self, policy: CircuitPolicy) -> float:
+        """How long it was open before it may be probed: the time in which all processes together probe once."""
+        if self.probe_at is None or self.opened_at is None:
+            return policy.open_seconds
+        return max(0.001, self.probe_at - self.opened_at)
+
     def tripped(self, now: float, reason: str) -> Self:
         """Open by hand."""
         return replace(

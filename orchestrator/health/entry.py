@@ -44,6 +44,8 @@ class Entry:
     """By who asked for it."""
     verdicts: dict[str, bool] = field(default_factory=dict[str, bool])
     """Owners of admitted calls in flight -> whether the call decides about an open circuit."""
+    lease: str | None = None
+    """The owner for whom this process holds the probe among all processes."""
 
     def mean(self, policy: Policy, now: float) -> float:
         """Posterior mean probability of success, standing still within a grain of time."""

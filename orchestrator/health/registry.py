@@ -19,6 +19,10 @@ from .status import Admission, Target
 
 Lease = Callable[[str, str, float], bool]
 """(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
+Unlease = Callable[[str, str], None]
+"""(tool, owner): gives that probe back."""
+_ASK_AGAIN = 2.0
+"""Seconds after which a process that did not get the probe asks for it again."""
 FOREVER = math.inf
 
 
@@ -27,13 +31,17 @@ class HealthRegistry(HealthReadings):
 
     Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
     `poll` what time alone changes; both call the subscribers with the names whose prices changed. `lease` lets
-    processes share the probe; when it raises, this process decides alone.
+    processes share the probe, once per window, and `unlease` gives it back when a probe did not fail; when they raise,
+    this process decides alone.
     """
 
-    def __init__(self, policy: Policy, clock: Clock, seed: int = 0, lease: Lease | None = None) -> None:
+    def __init__(
+        self, policy: Policy, clock: Clock, seed: int = 0, lease: Lease | None = None, unlease: Unlease | None = None
+    ) -> None:
         super().__init__(policy, clock)
         self._seed = seed
         self._lease = lease
+        self._unlease = unlease
         self._grain = self._current_grain()
 
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
@@ -91,11 +99,12 @@ class HealthRegistry(HealthReadings):
             return Admission(anyway, reason=circuit.reason)
         if circuit.owner is not None and circuit.owner != owner:
             return Admission(anyway, reason="another call is probing it")
-        seconds = max(2 * self.policy.timeout, self.policy.circuit.open_seconds)
-        if not self._leases(name, owner, seconds):
-            entry.circuit = circuit.leased("another process", now + self.policy.circuit.open_seconds)
+        window = circuit.window_seconds(self.policy.circuit)
+        if not self._leases(name, owner, window):
+            entry.circuit = circuit.leased("another process", now + min(window, _ASK_AGAIN))
             return Admission(anyway, reason="another process is probing it")
-        entry.circuit = circuit.leased(owner, now + seconds)
+        entry.lease = owner
+        entry.circuit = circuit.leased(owner, now + max(2 * self.policy.timeout, window))
         return Admission(True, probe=True)
 
     def _leases(self, name: str, owner: str, seconds: float) -> bool:
@@ -105,6 +114,14 @@ class HealthRegistry(HealthReadings):
             return self._lease(name, owner, seconds)
         except Exception:  # a store that is down closes nothing: this process decides alone
             return True
+
+    def _give_back(self, name: str, owner: str) -> None:
+        if self._unlease is None:
+            return
+        try:
+            self._unlease(name, owner)
+        except Exception:  # it ends by itself
+            return
 
     def release(self, name: str, owner: str) -> None:
         """Give back an admission without a verdict (a cancelled call). Safe to repeat."""
@@ -116,6 +133,9 @@ class HealthRegistry(HealthReadings):
             before = entry.circuit
             entry.circuit = before.released(owner)
             changed = entry.circuit != before
+            lease, entry.lease = entry.lease == owner, None if entry.lease == owner else entry.lease
+        if lease:
+            self._give_back(name, owner)
         if changed:
             self._notify(name)
 
@@ -151,6 +171,9 @@ class HealthRegistry(HealthReadings):
                 entry.cost = entry.cost.observed(cost, now, self.policy.circuit.half_life)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, retry_after)
+            lease, entry.lease = entry.lease == owner, None if entry.lease == owner else entry.lease
+        if lease and entry.circuit.state is not CircuitState.OPEN:  # a probe that failed keeps others from trying too
+            self._give_back(name, owner)
         self._notify(*targets)
 
     def _observe(

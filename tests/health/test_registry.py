@@ -1,5 +1,6 @@
 """The registry: facts for prices, one probe for everybody, people's word, signals, restarts."""
 
+import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -194,36 +195,92 @@ def test_sixteen_owners_one_probe() -> None:
             assert sum(pool.map(ask, range(16))) == 1
 
 
-def test_processes_share_the_probe_through_a_lease() -> None:
-    clock, holder = StillClock(), list[str]()
+class Leases:
+    """What processes share: who holds a probe, until when, and how often it was given."""
 
-    def lease(name: str, owner: str, seconds: float) -> bool:
-        assert (name, seconds) == ("a", 120.0)
-        holder.append(owner)
-        return len(holder) == 1
+    def __init__(self, clock: StillClock) -> None:
+        self.clock = clock
+        self.held: dict[str, tuple[str, float]] = {}
+        self.given = 0
 
-    registries = [HealthRegistry(Policy(), clock, seed, lease) for seed in range(16)]
-    for health in registries:
+    def take(self, name: str, owner: str, seconds: float) -> bool:
+        """As a store does it: refused to everybody while it lives."""
+        if self.held.get(name, ("", -1.0))[1] > self.clock.now:
+            return False
+        self.held[name] = (owner, self.clock.now + seconds)
+        self.given += 1
+        return True
+
+    def give_back(self, name: str, owner: str) -> None:
+        """Before its time."""
+        if self.held.get(name, ("", 0.0))[0] == owner:
+            del self.held[name]
+
+
+def processes(count: int) -> tuple[StillClock, Leases, list[HealthRegistry]]:
+    """Registries of as many processes, in each of which the circuit of `a` is open."""
+    clock = StillClock()
+    leases = Leases(clock)
+    found = [HealthRegistry(Policy(), clock, seed, leases.take, leases.give_back) for seed in range(count)]
+    for health in found:
         for _ in range(5):
             health.record("a", False, TRANSIENT)
+    return clock, leases, found
+
+
+def test_sixteen_processes_probe_a_dead_tool_once_per_window() -> None:
+    clock, leases, registries = processes(16)
     clock.now += 10
-    admitted = [health.admit("a", f"run {number}").ok for number, health in enumerate(registries)]
-    assert sum(admitted) == 1
-    again = [health.admit("a", "again").ok for health in registries]
-    assert again == [False] * 16
-    assert len(holder) == 16
+    probes: list[float] = []
+    for _ in range(60):
+        for number, health in enumerate(registries):
+            if health.admit("a", f"run {number}").ok:
+                probes.append(clock.now)
+                health.record("a", False, TRANSIENT, owner=f"run {number}")
+        clock.now += 0.5
+    assert len(probes) >= 3
+    assert leases.given == len(probes)
+    assert min(later - first for first, later in itertools.pairwise(probes)) >= 8
+
+
+def test_processes_recover_soon_after_the_first_probe_succeeds() -> None:
+    clock, _, registries = processes(16)
+    clock.now += 10
+    assert [health.admit("a", str(number)).ok for number, health in enumerate(registries)] == [True] + [False] * 15
+    registries[0].record("a", True, owner="0")
+    clock.now += 2
+    for number, health in enumerate(registries[1:], 1):
+        assert health.admit("a", str(number)).probe
+        health.record("a", True, owner=str(number))
+    assert {health.status("a").circuit for health in registries} == {CircuitState.CLOSED}
+
+
+def test_a_cancelled_probe_is_given_back_to_all_processes() -> None:
+    clock, leases, registries = processes(2)
+    clock.now += 10
+    assert registries[0].admit("a", "x").probe
+    assert not registries[1].admit("a", "y").ok
+    registries[0].release("a", "x")
+    assert leases.held == {}
+    clock.now += 2
+    assert registries[1].admit("a", "y").probe
 
 
 def test_a_lease_that_breaks_leaves_the_decision_here() -> None:
     def lease(name: str, owner: str, seconds: float) -> bool:
         raise OSError("the store is down")
 
+    def unlease(name: str, owner: str) -> None:
+        raise OSError("the store is down")
+
     clock = StillClock()
-    health = HealthRegistry(Policy(), clock, lease=lease)
+    health = HealthRegistry(Policy(), clock, lease=lease, unlease=unlease)
     for _ in range(5):
         health.record("a", False, TRANSIENT)
     clock.now += 10
     assert [health.admit("a", owner).ok for owner in "xyz"] == [True, False, False]
+    health.record("a", True, owner="x")
+    assert health.status("a").circuit is CircuitState.CLOSED
 
 
 def test_what_a_person_trips_stays_open(world: World) -> None:
@@ -336,7 +393,6 @@ def test_subscribers_hear_what_changed_and_nothing_else(world: World) -> None:
     world.fail()
     assert world.told == [frozenset({"a"})] * 5
     world.told.clear()
-    world.clock.now = 1009.0 if world.clock.now < 1005 else world.clock.now
     version = world.health.version
     world.clock.now += 10
     assert "a" in world.health.poll()
