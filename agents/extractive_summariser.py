@@ -11,6 +11,7 @@ from orchestrator import Agent
 from orchestrator.checks import has_words
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n{2,}")
+ENDS = (".", "!", "?", "…", '"', "'", ")", "”", "’", "»")
 WORD = re.compile(r"[^\W\d_]{3,}")
 MOST_SENTENCES = 400
 """Of a longer text, the first ones: the work grows with their square."""
@@ -19,7 +20,7 @@ MOST_SENTENCES = 400
 def sentences_of(text: str) -> list[str]:
     """The sentences of a text; headings and scraps are no sentences."""
     found = (" ".join(part.split()) for part in SENTENCE.split(text))
-    return [part for part in found if len(part.split()) >= 5][:MOST_SENTENCES]
+    return [part for part in found if len(part.split()) >= 5 and part.endswith(ENDS)][:MOST_SENTENCES]
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:

@@ -6,12 +6,13 @@ from orchestrator import Agent
 from orchestrator.checks import has_words
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n{2,}")
+ENDS = (".", "!", "?", "…", '"', "'", ")", "”", "’", "»")
 
 
 def lead(text: str) -> str:
     """The first three sentences; headings and scraps are no sentences."""
     parts = (" ".join(part.split()) for part in SENTENCE.split(text))
-    sentences = [part for part in parts if len(part.split()) >= 5]
+    sentences = [part for part in parts if len(part.split()) >= 5 and part.endswith(ENDS)]
     return " ".join(sentences[:3]) or " ".join(text.split())[:300]
 
 

@@ -1,4 +1,4 @@
-"""Remake the sample documents: `python examples/make_documents.py [FOLDER]` (default: the folder `documents` beside this file).
+"""Remake the sample documents: `python examples/make_documents.py [FOLDER]`; without a folder, those beside this file.
 
 Most are healthy; five are broken in ways that real documents are broken, so that a run has something to route around:
 
@@ -11,6 +11,8 @@ Most are healthy; five are broken in ways that real documents are broken, so tha
 
 The output does not depend on the clock or on chance: the same library versions write the same bytes.
 """
+
+# ruff: noqa: E501  # a paragraph of a document is one line here, as it is there
 
 import io
 import re
@@ -26,6 +28,8 @@ from fpdf.enums import EncryptionMethod
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 WRITTEN = datetime(2024, 3, 1, 9, 0, tzinfo=UTC)
+A5 = (148, 210)
+"""Millimetres. By its name fpdf2 warns that the size was once another."""
 USER_PASSWORD = "marren-1887"
 
 TIDE_GAUGE = (
@@ -107,7 +111,12 @@ BEE_WALK = (
     """In all 611 bumblebees of seven species were seen. The red-tailed bumblebee made up almost half of them. The shrill carder bee, last found on the wall in 2009, was seen on three walks in August, each time on red bartsia.""",
     """Numbers fell by a third in the fortnight after the wall was mown on 3 July and took five weeks to recover. If the council mows one side of the wall at a time, the bees will always have flowers within reach.""",
 )
-BEE_COUNTS = [("Species", "Seen"), ("Red-tailed bumblebee", "297"), ("Common carder bee", "151"), ("Shrill carder bee", "5")]
+BEE_COUNTS = [
+    ("Species", "Seen"),
+    ("Red-tailed bumblebee", "297"),
+    ("Common carder bee", "151"),
+    ("Shrill carder bee", "5"),
+]
 
 SOURDOUGH_MD = """# Keeping a sourdough starter
 
@@ -143,7 +152,7 @@ The café on the observatory terrace opens until midnight on clear evenings. Vis
 
 def new_pdf(paragraphs: tuple[str, ...]) -> FPDF:
     """A titled document of A5 pages. Page streams stay readable: compression would hide what the samples are about."""
-    pdf = FPDF(format="A5")
+    pdf = FPDF(format=A5)
     pdf.set_creation_date(WRITTEN)
     pdf.set_title(paragraphs[0])
     pdf.set_margin(18)
@@ -189,7 +198,7 @@ def mariners_scanned() -> bytes:
     font = ImageFont.load_default(size=30)
     ImageDraw.Draw(page).multiline_text((90, 120), MARINERS, font=font, fill=25, spacing=16)
     picture = page.filter(ImageFilter.GaussianBlur(0.6)).quantize(8).convert("L")
-    pdf = FPDF(format="A5")
+    pdf = FPDF(format=A5)
     pdf.set_creation_date(WRITTEN)
     pdf.add_page()
     pdf.image(picture, x=0, y=0, w=148)

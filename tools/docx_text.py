@@ -1,8 +1,9 @@
 """Text of a Word document by python-docx: paragraphs, then the cells of its tables."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
-from orchestrator import Unavailable, tool
+from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
 
 
@@ -16,9 +17,13 @@ def docx_text(document: Path, kind: str) -> str:
     """The text of the document."""
     try:
         import docx
+        from docx.opc.exceptions import PackageNotFoundError
     except ImportError:
         raise Unavailable("python-docx is not installed: pip install 'orchestrator[documents]'") from None
-    opened = docx.Document(str(document))
+    try:
+        opened = docx.Document(str(document))
+    except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
+        raise Refused(f"{document.name} is no sound Word document: {error}") from None
     paragraphs = [paragraph.text for paragraph in opened.paragraphs]
     rows = [" | ".join(cell.text for cell in row.cells) for table in opened.tables for row in table.rows]
     return "\n\n".join(part for part in (*paragraphs, *rows) if part.strip())

@@ -50,7 +50,7 @@ def draw_pages(document: Path, folder: Path) -> list[Path]:
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise Refused(f"{document.name} is encrypted and needs a password") from None
-        raise
+        raise Refused(f"{document.name} is no sound PDF: {error}") from None
     try:
         drawn: list[Path] = []
         for number in range(min(len(pdf), MOST_PAGES)):

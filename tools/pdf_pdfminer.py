@@ -1,9 +1,12 @@
 """Text of a PDF by pdfminer.six: slower than pypdf, and more forgiving."""
 
+import logging
 from pathlib import Path
 
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
+
+logging.getLogger("pdfminer").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 
 
 def is_pdf(kind: str) -> bool:
@@ -17,9 +20,12 @@ def pdfminer(document: Path, kind: str) -> str:
     try:
         from pdfminer.high_level import extract_text
         from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
+        from pdfminer.psparser import PSException
     except ImportError:
         raise Unavailable("pdfminer.six is not installed: pip install 'orchestrator[documents]'") from None
     try:
         return str(extract_text(str(document)))
     except (PDFPasswordIncorrect, PDFEncryptionError):
         raise Refused(f"{document.name} is encrypted and needs a password") from None
+    except PSException as error:
+        raise Refused(f"{document.name} is no sound PDF: {error}") from None

@@ -7,6 +7,9 @@ from pathlib import Path
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
 
+CANNOT_OPEN = 1
+"""The exit status for a file that Poppler cannot open (man pdftotext)."""
+
 
 def is_pdf(kind: str) -> bool:
     """Whether the document is a PDF."""
@@ -34,4 +37,7 @@ def pdftotext(document: Path, kind: str) -> str:
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if any("Incorrect password" in line for line in said):
         raise Refused(f"{document.name} is encrypted and needs a password")
-    raise ValueError(f"pdftotext ended with status {done.returncode}: {said[-1] if said else 'no message'}")
+    last = said[-1] if said else "no message"
+    if done.returncode == CANNOT_OPEN:
+        raise Refused(f"{document.name} is no sound PDF: {last}")
+    raise ValueError(f"pdftotext ended with status {done.returncode}: {last}")

@@ -1,9 +1,12 @@
 """Text of a PDF by pypdf: the quickest of its readers, and the strictest about broken files."""
 
+import logging
 from pathlib import Path
 
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.checks import has_words
+
+logging.getLogger("pypdf").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 
 
 def is_pdf(kind: str) -> bool:
@@ -16,10 +19,12 @@ def pypdf(document: Path, kind: str) -> str:
     """The text of every page."""
     try:
         from pypdf import PdfReader
-        from pypdf.errors import FileNotDecryptedError
+        from pypdf.errors import FileNotDecryptedError, PyPdfError
     except ImportError:
         raise Unavailable("pypdf is not installed: pip install 'orchestrator[documents]'") from None
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(document).pages)
     except FileNotDecryptedError:
         raise Refused(f"{document.name} is encrypted and needs a password") from None
+    except PyPdfError as error:
+        raise Refused(f"{document.name} is no sound PDF: {error}") from None

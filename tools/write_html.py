@@ -29,13 +29,19 @@ small {{ color: #666 }}
 def render(brief: Any) -> str:
     """The brief as a page; what comes from the document is escaped."""
     return PAGE.format(
-        title=escape(brief.title),
-        source=escape(brief.source),
-        kind=escape(brief.kind),
-        words=brief.words,
-        summary=escape(brief.summary),
-        keywords=escape(", ".join(brief.keywords)),
+        title=harmless(brief.title),
+        source=harmless(brief.source),
+        kind=harmless(brief.kind),
+        words=int(brief.words),
+        summary=harmless(brief.summary),
+        keywords=harmless(", ".join(brief.keywords)),
     )
+
+
+def harmless(text: str) -> str:
+    """Text in one line, without control characters and with HTML's own characters as entities."""
+    flat = " ".join(text.split())
+    return escape("".join(character for character in flat if character.isprintable()))
 
 
 def path_of(brief: Any, out_dir: Path) -> Path:
@@ -60,7 +66,12 @@ def write_html(brief: Any, out_dir: Path) -> Path:
     """Write the page into `out_dir`."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(brief, out_dir)
-    with tempfile.NamedTemporaryFile("w", dir=out_dir, delete=False, encoding="utf-8") as draft:
-        draft.write(render(brief))
-    os.replace(draft.name, path)
+    with tempfile.NamedTemporaryFile("w", dir=out_dir, prefix=".draft-", delete=False, encoding="utf-8") as draft:
+        try:
+            draft.write(render(brief))
+            draft.close()
+            os.replace(draft.name, path)
+        except BaseException:
+            Path(draft.name).unlink(missing_ok=True)
+            raise
     return path

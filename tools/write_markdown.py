@@ -17,9 +17,10 @@ def render(brief: Any) -> str:
 
 
 def escape(text: str) -> str:
-    """Text in one line, with Markdown's and HTML's own characters made harmless."""
-    flat = " ".join(text.split())
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", flat)
+    """Text in one line, without control characters and with Markdown's and HTML's own characters made harmless."""
+    flat = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    inline = re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", flat)
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", inline)
 
 
 def path_of(brief: Any, out_dir: Path) -> Path:
@@ -44,7 +45,12 @@ def write_markdown(brief: Any, out_dir: Path) -> Path:
     """Write the brief into `out_dir`."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(brief, out_dir)
-    with tempfile.NamedTemporaryFile("w", dir=out_dir, delete=False, encoding="utf-8") as draft:
-        draft.write(render(brief))
-    os.replace(draft.name, path)
+    with tempfile.NamedTemporaryFile("w", dir=out_dir, prefix=".draft-", delete=False, encoding="utf-8") as draft:
+        try:
+            draft.write(render(brief))
+            draft.close()
+            os.replace(draft.name, path)
+        except BaseException:
+            Path(draft.name).unlink(missing_ok=True)
+            raise
     return path

@@ -1,0 +1,46 @@
+"""The catalogue as a whole: it loads, keys agree, and its reference says what is there."""
+
+import re
+from collections.abc import Mapping
+
+from orchestrator import Effect, Orchestrator, Tool
+from orchestrator.catalog_path import catalog_root
+
+ROW = re.compile(r"^\| `(\w+)`([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
+
+
+def rows() -> dict[str, tuple[str, str, str, str]]:
+    """Name -> (remarks, needs, gives, price), as the reference tells."""
+    text = (catalog_root() / "docs" / "catalog.md").read_text(encoding="utf-8")
+    return {name: (remark, needs, gives, price) for name, remark, needs, gives, price in ROW.findall(text)}
+
+
+def test_the_reference_lists_every_tool_with_its_keys_and_its_price(catalog: Mapping[str, Tool]) -> None:
+    told = rows()
+    assert set(catalog) <= set(told)
+    for name, tool in catalog.items():
+        remark, needs, gives, price = told[name]
+        assert needs.split(", ") == list(tool.needs.values()), name
+        assert gives.split(", ") == list(tool.gives), name
+        assert (f"{tool.latency:g} s" in price) and (f"risk {tool.risk:g}" in price) == bool(tool.risk), name
+        assert (f"${tool.planned_cost():g}" in price) == bool(tool.planned_cost()), name
+        assert ("agent" in remark) == tool.is_agent, name
+        assert (str(tool.effect) in remark) == (tool.effect is not Effect.READ), name
+
+
+def test_what_only_a_model_makes_is_told_as_such(catalog: Mapping[str, Tool]) -> None:
+    assert all("model" in name for name in set(rows()) - set(catalog))
+
+
+def test_every_tool_says_what_it_is_for(catalog: Mapping[str, Tool]) -> None:
+    assert [name for name, tool in catalog.items() if not tool.description] == []
+
+
+def test_writes_can_be_found_again_or_repeated_safely(catalog: Mapping[str, Tool]) -> None:
+    for name, tool in catalog.items():
+        if tool.effect is not Effect.READ:
+            assert tool.reconcile or tool.idempotency_key, name
+
+
+def test_it_loads_twice(orc: Orchestrator) -> None:
+    assert list(Orchestrator.from_project(catalog_root()).graph.view().tools) == list(orc.graph.view().tools)

@@ -1,0 +1,133 @@
+"""The goal `brief` over every sample: how each run ends, by which tools, and how it healed on the way."""
+
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Status
+from tests.catalog.conftest import DOCUMENTS
+
+HEALTHY = {
+    "tide-gauge.pdf": "pypdf",
+    "library.html": "trafilatura",
+    "bee-walk.docx": "docx",
+    "sourdough.md": "markdown",
+    "night-sky.txt": "plain_text",
+}
+PROGRAMS = pytest.mark.skipif(
+    not (shutil.which("pdftotext") and shutil.which("tesseract")), reason="Poppler or Tesseract is not installed"
+)
+
+
+def brief_of(orc: Orchestrator, document: str) -> Outcome:
+    """Run the goal; and what holds for every run: no model is asked, and each failure is answered once."""
+    outcome = orc.run_sync("brief", {"document": DOCUMENTS / document})
+    answered = [failure for decision in outcome.decisions for failure in decision.answers]
+    assert outcome.llm_calls == 0
+    assert sorted(answered) == sorted(failure.id for failure in outcome.failures)
+    return outcome
+
+
+def readers(outcome: Outcome) -> list[str]:
+    """The readers that were called, in order; what comes before and after them is the same for all."""
+    called = [call.tool for call in outcome.calls]
+    assert called[0] == "detect_kind"
+    if not outcome.ok:
+        return called[1:]
+    assert called[-2:] == ["extractive_summariser", "compose_brief"]
+    return called[1:-2]
+
+
+@pytest.mark.parametrize(("document", "reader"), HEALTHY.items())
+def test_a_healthy_document_needs_one_reader(orc: Orchestrator, document: str, reader: str) -> None:
+    outcome = brief_of(orc, document)
+    assert outcome.status is Status.REACHED
+    assert readers(outcome) == [reader]
+    assert outcome.failures == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "title", "keyword"),
+    [
+        ("tide-gauge.pdf", "The tide gauge at Marren Quay in 2023", "gauge"),
+        ("bee-walk.docx", "Bee walk on the sea wall, summer 2023", "wall"),
+        ("sourdough.md", "Keeping a sourdough starter", "starter"),
+        ("night-sky.txt", "The night sky in August", "night"),
+    ],
+)
+def test_a_brief_says_what_the_document_is(orc: Orchestrator, document: str, title: str, keyword: str) -> None:
+    brief = brief_of(orc, document).value
+    assert (brief.title, brief.source) == (title, document)
+    assert keyword in brief.keywords
+    assert 30 < len(brief.summary.split()) < brief.words
+    assert not brief.summary.startswith(title)
+
+
+def test_a_cyclic_document_heals_with_another_reader(orc: Orchestrator) -> None:
+    outcome = brief_of(orc, "orchard-cyclic.pdf")
+    assert outcome.status is Status.REACHED
+    assert readers(outcome) == ["pypdf", "pdfminer"]
+    assert [(failure.tool, failure.kind) for failure in outcome.failures] == [("pypdf", FailureKind.REFUSAL)]
+    assert [d.chosen_tools[0] for d in outcome.decisions if d.kind is DecisionKind.REROUTE] == ["pdfminer"]
+    assert "Teller" in outcome.value.title
+
+
+@PROGRAMS
+def test_a_scanned_document_heals_down_to_ocr(orc: Orchestrator) -> None:
+    outcome = brief_of(orc, "mariners-scanned.pdf")
+    assert outcome.status is Status.REACHED
+    assert readers(outcome) == ["pypdf", "pdfminer", "pdftotext", "ocr"]
+    assert {failure.kind for failure in outcome.failures} == {FailureKind.INVALID_OUTPUT}
+    assert outcome.value.title == "NOTICE TO MARINERS No. 7"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_scanned_document_escalates_where_there_is_no_ocr(orc: Orchestrator) -> None:
+    outcome = brief_of(orc, "mariners-scanned.pdf")
+    assert outcome.status is Status.ESCALATED
+    assert readers(outcome) == ["pypdf", "pdfminer", "pdftotext", "ocr"]
+    assert outcome.failures[-1].kind is FailureKind.OUTAGE
+
+
+@pytest.mark.parametrize("document", ["minutes-encrypted.pdf", "bridge-truncated.pdf", "empty.pdf"])
+def test_a_document_nobody_can_read_escalates(orc: Orchestrator, document: str) -> None:
+    outcome = brief_of(orc, document)
+    assert outcome.status is Status.ESCALATED
+    assert readers(outcome)[:2] == ["pypdf", "pdfminer"]
+    assert outcome.impasse is not None
+    assert "text" in outcome.impasse.unreachable
+    assert {failure.kind for failure in outcome.failures} <= {FailureKind.REFUSAL, FailureKind.OUTAGE}
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("document", [*HEALTHY, "orchard-cyclic.pdf"])
+def test_most_documents_need_no_other_program(orc: Orchestrator, document: str) -> None:
+    assert brief_of(orc, document).status is Status.REACHED
+
+
+def test_broken_documents_leave_the_readers_healthy(orc: Orchestrator) -> None:
+    for _ in range(6):
+        assert not brief_of(orc, "empty.pdf").ok
+    assert orc.health.status("pypdf").circuit == "closed"
+    assert readers(brief_of(orc, "tide-gauge.pdf")) == ["pypdf"]
+
+
+def test_a_lesser_goal_for_a_document_without_words(orc: Orchestrator) -> None:
+    outcome = orc.run_sync(Goal("brief", demotions=["kind"]), {"document": DOCUMENTS / "empty.pdf"})
+    assert (outcome.status, outcome.value) == (Status.DEMOTED, "pdf")
+
+
+def test_a_brief_is_reachable_from_a_document_alone(orc: Orchestrator) -> None:
+    tools = orc.plan("brief", {"document": DOCUMENTS / "tide-gauge.pdf"}).tools
+    assert (tools[0], tools[2:]) == ("detect_kind", ("extractive_summariser", "compose_brief"))
+
+
+def test_the_samples_are_remade_byte_by_byte(tmp_path: Path) -> None:
+    pytest.importorskip("fpdf")
+    script = runpy.run_path(str(DOCUMENTS.parent / "make_documents.py"))
+    made: list[Path] = script["make_documents"](tmp_path)
+    assert sorted(path.name for path in made) == sorted(path.name for path in DOCUMENTS.iterdir())
+    for path in made:
+        assert path.read_bytes() == (DOCUMENTS / path.name).read_bytes(), path.name

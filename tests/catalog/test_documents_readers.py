@@ -1,0 +1,195 @@
+"""Each reader on real documents: what it reads, what its check rejects, what it refuses, and whom it is for."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator import CallerError, InvalidOutput, Refused, Tool, Unavailable
+from tests.catalog.conftest import DOCUMENTS
+
+Catalog = Mapping[str, Tool]
+PDF_READERS = ("pypdf", "pdfminer", "pdftotext", "ocr")
+PROGRAMS = {"pdftotext": "pdftotext", "ocr": "tesseract"}
+KINDS = {
+    "tide-gauge.pdf": "pdf",
+    "orchard-cyclic.pdf": "pdf",
+    "mariners-scanned.pdf": "pdf",
+    "minutes-encrypted.pdf": "pdf",
+    "bridge-truncated.pdf": "pdf",
+    "empty.pdf": "pdf",
+    "library.html": "html",
+    "bee-walk.docx": "docx",
+    "sourdough.md": "markdown",
+    "night-sky.txt": "text",
+}
+
+
+def installed(reader: str) -> bool:
+    """Whether the program that a reader calls is here."""
+    return reader not in PROGRAMS or shutil.which(PROGRAMS[reader]) is not None
+
+
+def read(catalog: Catalog, reader: str, document: str) -> str:
+    """What a reader makes of a sample, its `ensure` passed."""
+    if not installed(reader):
+        pytest.skip(f"{PROGRAMS[reader]} is not installed")
+    tool = catalog[reader]
+    text = str(tool(document=DOCUMENTS / document, kind=KINDS[document]))
+    if tool.ensure is not None:
+        tool.ensure(text)
+    return text
+
+
+@pytest.mark.parametrize(("document", "kind"), KINDS.items())
+def test_the_kind_of_a_document(catalog: Catalog, document: str, kind: str) -> None:
+    assert catalog["detect_kind"](document=DOCUMENTS / document) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("report", b"%PDF-1.7\n", "pdf"),
+        ("late.txt", b"\xef\xbb\xbf\n%PDF-1.4", "pdf"),
+        ("page", b"\n  <!DOCTYPE HTML>", "html"),
+        ("page.txt", b"<html lang=en>", "html"),
+        ("notes", b"plain words", "text"),
+        ("archive.zip", b"PK\x03\x04rest", "unknown"),
+        ("program", b"\x7fELF\0\0", "unknown"),
+        ("nothing", b"", "unknown"),
+        ("README.MARKDOWN", b"# Words", "markdown"),
+    ],
+)
+def test_bytes_tell_more_than_the_suffix(
+    catalog: Catalog, tmp_path: Path, name: str, content: bytes, kind: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert catalog["detect_kind"](document=tmp_path / name) == kind
+
+
+def test_a_document_that_is_not_there_is_the_callers_error(catalog: Catalog, tmp_path: Path) -> None:
+    with pytest.raises(CallerError, match=r"nowhere\.pdf cannot be read: No such file"):
+        catalog["detect_kind"](document=tmp_path / "nowhere.pdf")
+
+
+@pytest.mark.parametrize(
+    ("reader", "document", "words"),
+    [
+        ("pypdf", "tide-gauge.pdf", "recorded the level of the sea"),
+        ("pdfminer", "tide-gauge.pdf", "recorded the level of the sea"),
+        ("pdftotext", "tide-gauge.pdf", "recorded the level of the sea"),
+        ("ocr", "tide-gauge.pdf", "The tide gauge at Marren Quay"),
+        ("pdfminer", "orchard-cyclic.pdf", "Only fourteen of the orchards are grazed"),
+        ("pdftotext", "orchard-cyclic.pdf", "Only fourteen of the orchards are grazed"),
+        ("ocr", "mariners-scanned.pdf", "temporary buoy with a flashing green"),
+        ("trafilatura", "library.html", "Books borrowed in the summer"),
+        ("beautifulsoup", "library.html", "Books borrowed in the summer"),
+        ("docx", "bee-walk.docx", "Common carder bee | 151"),
+        ("markdown", "sourdough.md", "A starter is a culture of wild yeast"),
+        ("plain_text", "night-sky.txt", "tilted by only 9° and"),
+    ],
+)
+def test_a_reader_reads(catalog: Catalog, reader: str, document: str, words: str) -> None:
+    assert words in " ".join(read(catalog, reader, document).split())
+
+
+@pytest.mark.parametrize("reader", ["pypdf", "pdfminer", "pdftotext"])
+def test_a_scanned_page_yields_no_words_and_the_check_says_so(catalog: Catalog, reader: str) -> None:
+    with pytest.raises(ValueError, match="there are no words in it"):
+        read(catalog, reader, "mariners-scanned.pdf")
+
+
+@pytest.mark.parametrize("reader", PDF_READERS)
+def test_an_encrypted_document_is_refused(catalog: Catalog, reader: str) -> None:
+    with pytest.raises(Refused, match=r"^minutes-encrypted\.pdf is encrypted and needs a password$"):
+        read(catalog, reader, "minutes-encrypted.pdf")
+
+
+@pytest.mark.parametrize("document", ["bridge-truncated.pdf", "empty.pdf"])
+@pytest.mark.parametrize("reader", PDF_READERS)
+def test_a_broken_document_is_refused_and_no_fault_of_the_reader(catalog: Catalog, reader: str, document: str) -> None:
+    with pytest.raises(Refused, match="is no sound PDF"):
+        read(catalog, reader, document)
+
+
+def test_the_strict_reader_refuses_a_cyclic_page_tree(catalog: Catalog) -> None:
+    with pytest.raises(Refused, match=r"is no sound PDF: .*cyclic"):
+        read(catalog, "pypdf", "orchard-cyclic.pdf")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
+def test_a_broken_word_document_is_refused(catalog: Catalog, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.docx"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=r"broken\.docx is no sound Word document"):
+        catalog["docx"](document=path, kind="docx")
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(("reader", "package"), [("pdftotext", "poppler-utils"), ("ocr", "tesseract-ocr")])
+def test_a_missing_program_is_an_outage_that_says_what_to_install(catalog: Catalog, reader: str, package: str) -> None:
+    with pytest.raises(Unavailable, match=package):
+        catalog[reader](document=DOCUMENTS / "tide-gauge.pdf", kind="pdf")
+
+
+@pytest.mark.parametrize(
+    ("reader", "library", "document"),
+    [
+        ("pypdf", "pypdf", "tide-gauge.pdf"),
+        ("pdfminer", "pdfminer.high_level", "tide-gauge.pdf"),
+        ("trafilatura", "trafilatura", "library.html"),
+        ("beautifulsoup", "bs4", "library.html"),
+        ("docx", "docx", "bee-walk.docx"),
+    ],
+)
+def test_a_missing_library_is_an_outage_that_says_what_to_install(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, reader: str, library: str, document: str
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, library, None)
+    with pytest.raises(Unavailable, match=r"pip install 'orchestrator\[documents\]'"):
+        catalog[reader](document=DOCUMENTS / document, kind=KINDS[document])
+
+
+@pytest.mark.parametrize("reader", ["trafilatura", "beautifulsoup"])
+def test_menus_scripts_and_footers_are_left_out(catalog: Catalog, reader: str) -> None:
+    text = read(catalog, reader, "library.html")
+    assert "window.visits" not in text
+    assert "Cookie settings" not in text
+
+
+def test_a_page_without_an_article(catalog: Catalog, tmp_path: Path) -> None:
+    page = tmp_path / "menu.html"
+    page.write_text("<html><body></body></html>")
+    with pytest.raises(InvalidOutput, match="no article"):
+        catalog["trafilatura"](document=page, kind="html")
+
+
+def test_markdown_loses_its_marks(catalog: Catalog) -> None:
+    text = read(catalog, "markdown", "sourdough.md")
+    assert text.startswith("Keeping a sourdough starter")
+    assert "baking paper, let it dry" in text
+    assert not any(mark in text for mark in ("**", "##", "](", "\n> "))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_plain_text_is_decoded(catalog: Catalog, tmp_path: Path, encoding: str) -> None:
+    note = tmp_path / "note.txt"
+    note.write_bytes("Café à 9°".encode(encoding))
+    assert catalog["plain_text"](document=note, kind="text") == "Café à 9°"
+
+
+def test_every_kind_has_readers_of_its_own(catalog: Catalog) -> None:
+    readers = {name: tool for name, tool in catalog.items() if "text" in tool.gives and "kind" in tool.needs}
+    by_kind = {
+        kind: sorted(name for name, tool in readers.items() if tool.when is not None and tool.when(kind=kind))
+        for kind in ("pdf", "html", "docx", "markdown", "text", "unknown")
+    }
+    assert by_kind == {
+        "pdf": sorted(PDF_READERS),
+        "html": ["beautifulsoup", "trafilatura"],
+        "docx": ["docx"],
+        "markdown": ["markdown"],
+        "text": ["plain_text"],
+        "unknown": [],
+    }
