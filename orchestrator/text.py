@@ -33,8 +33,7 @@ def plain_lines(text: object) -> str:
 
 def markup(text: object, limit: int | None = None) -> str:
     """`text` as one harmless line that Rich shows as it is, whatever brackets it holds."""
-    escaped = escape(plain(text, limit))
-    return escaped + "\u200b" if escaped.endswith("\\") else escaped  # else it would escape the tag that follows
+    return escape(plain(text, limit))
 
 
 def shortened(text: str, limit: int | None) -> str:

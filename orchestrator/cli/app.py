@@ -18,7 +18,7 @@ from orchestrator.text import plain
 
 from . import catalog, health, init, plan, records, resume, run, serve, skills
 from .exits import Exit
-from .screen import complain
+from .screen import complain, drop_output
 
 LOG: Final = Path(".orchestrator") / "errors.log"
 """Where the traceback of an unexpected error goes, if it can."""
@@ -66,7 +66,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        _close_pipe()
+        drop_output()
         return Exit.REACHED
     except (OrchestratorError, OSError) as error:
         return _expected(error, debug=debug)
@@ -129,9 +129,3 @@ def _log(text: str) -> str:
                 file.write(text + "\n")
             return str(path)
     return "no file: none could be written"
-
-
-def _close_pipe() -> None:
-    """The reader of our output has gone: nothing more is written, and the interpreter must not complain at its end."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,5 +1,6 @@
 """What commands write to: one console for results and one for errors, tables for people, JSON for programs."""
 
+import contextlib
 import json
 import os
 import sys
@@ -27,9 +28,26 @@ def errors() -> Console:
     return _console(sys.stderr)
 
 
+class _Screen(Console):
+    """A console whose reader may go away: what is being done goes on, unheard, and keeps its exit status."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader has gone."""
+        self.quiet = True
+        drop_output()
+
+
+def drop_output() -> None:
+    """Write nothing more on standard output: its reader has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def _console(stream: Any) -> Console:
     terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return Console(
+    return _Screen(
         file=stream,
         highlight=False,
         emoji=False,
@@ -57,8 +75,11 @@ def write_json(data: Any, *, lines: bool = False) -> None:
     """JSON on standard output: indented, or on one line for a stream of objects."""
     ready = plain_json(data)
     text = json.dumps(ready, ensure_ascii=False, allow_nan=False, indent=None if lines else 2)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
 
 
 def plain_json(data: Any) -> Any:

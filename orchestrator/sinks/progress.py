@@ -48,7 +48,7 @@ class ProgressSink:
         line = line_of(event)
         if line is not None:
             indent = "  " * self._depth.get(event.run_id, 0)
-            self._console.print(Text(indent).append_text(line), soft_wrap=True)
+            self._write(Text(indent).append_text(line))
         self._note(event)
         if isinstance(event, RunEnded | RunWaiting):
             self._end()
@@ -57,6 +57,13 @@ class ProgressSink:
         """Stop whatever moves."""
         if self._live is not None and self._live.is_started:
             self._live.stop()
+
+    def _write(self, line: Text) -> None:
+        """A line; when its reader has gone the run goes on unheard, although Rich would end the program."""
+        try:
+            self._console.print(line, soft_wrap=True)
+        except (BrokenPipeError, SystemExit):
+            self._console.quiet = True
 
     def _begin(self) -> None:
         self._open += 1

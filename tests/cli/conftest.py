@@ -35,7 +35,7 @@ def quick(document: Path) -> str:
     """Reads files that say they are quick."""
     text = document.read_text()
     if "quick" not in text:
-        raise Unavailable("[bold]not[/bold] quick\\x1b[31m")
+        raise Unavailable("[bold]not[/bold] quick\\x07")
     return text
 
 
@@ -121,9 +121,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(
-    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cli:
+def cli(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Calls the program in an empty folder with the project as its default."""
     where = tmp_path / "here"
     where.mkdir()

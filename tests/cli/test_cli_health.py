@@ -35,7 +35,12 @@ def test_one_tool(cli: Cli) -> None:
 
 
 def test_an_unknown_tool_is_refused_before_anything_is_written(cli: Cli) -> None:
-    for words in (("health", "quik"), ("health", "--trip", "quik"), ("health", "--restore", "quik"), ("health", "--trip", ":")):
+    for words in (
+        ("health", "quik"),
+        ("health", "--trip", "quik"),
+        ("health", "--restore", "quik"),
+        ("health", "--trip", ":"),
+    ):
         said = cli(*words)
         assert said.exit == 2
         assert said.err.startswith("error: ")

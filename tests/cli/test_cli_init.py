@@ -1,4 +1,4 @@
-"""`orchestrator init`: a project that works at once and never overwrites anything; `ui` and `mcp` without their extras."""
+"""`orchestrator init`: a project that works at once and overwrites nothing; `ui` and `mcp` without their extras."""
 
 import sys
 from pathlib import Path

@@ -177,9 +177,7 @@ BAD_PROJECTS = [
 
 
 @pytest.mark.parametrize(("files", "told"), BAD_PROJECTS)
-def test_a_project_that_is_wrong_is_one_clear_error(
-    cli: Cli, tmp_path: Path, files: dict[str, str], told: str
-) -> None:
+def test_a_project_that_is_wrong_is_one_clear_error(cli: Cli, tmp_path: Path, files: dict[str, str], told: str) -> None:
     tools = tmp_path / "bad" / "tools"
     tools.mkdir(parents=True)
     for name, text in files.items():
@@ -202,9 +200,7 @@ def test_wrong_usage_exits_with_2(cli: Cli) -> None:
     assert cli("nonsense").exit == 2
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_is_kept(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> None:
         raise RuntimeError("\x1b[2Jsurprise")
 
