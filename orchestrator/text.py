@@ -9,8 +9,6 @@ import re
 import unicodedata
 from typing import Final
 
-from rich.markup import escape
-
 _ESCAPES: Final = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system commands: window titles, links
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # device control strings
@@ -29,11 +27,6 @@ def plain(text: object, limit: int | None = None) -> str:
 def plain_lines(text: object) -> str:
     """`text` made harmless with its line breaks and tabs kept."""
     return _clean(str(text).replace("\r\n", "\n"), keep="\n\t")
-
-
-def markup(text: object, limit: int | None = None) -> str:
-    """`text` as one harmless line that Rich shows as it is, whatever brackets it holds."""
-    return escape(plain(text, limit))
 
 
 def shortened(text: str, limit: int | None) -> str:

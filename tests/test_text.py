@@ -5,9 +5,8 @@ import unicodedata
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rich.text import Text
 
-from orchestrator.text import counted, duration, listed, markup, plain, plain_lines, shortened, usd
+from orchestrator.text import counted, duration, listed, plain, plain_lines, shortened, usd
 
 
 @given(st.text())
@@ -27,16 +26,6 @@ def test_plain_text_is_one_harmless_line(text: str) -> None:
 def test_lines_are_kept_where_wanted(text: str) -> None:
     made = plain_lines(text)
     assert not any(unicodedata.category(char) == "Cc" and char not in "\n\t" for char in made)
-
-
-@given(st.text(alphabet="[]/\\ab =#@!'\"\x1b"))
-@example("[bold]x[/bold]")
-@example("\\[x]\\")
-@example("[/]")
-@example("a\\")
-def test_markup_shows_text_as_it_is(text: str) -> None:
-    shown = Text.from_markup(f"[red]{markup(text)}[/red]").plain
-    assert shown == plain(text)
 
 
 def test_whole_escape_sequences_go() -> None:
