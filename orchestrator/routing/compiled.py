@@ -40,6 +40,8 @@ class Compiled:
         """Tools that nothing must precede."""
         self.alone = [len(needed) == 1 and not into for needed, into in zip(self.needs, self.into, strict=True)]
         """Whether a tool waits for one key and nothing else."""
+        self.target = [g[0] if self._folds(t) else self.tools + t for t, g in enumerate(self.gives)]
+        """Where a run is after each tool: its place, or the key it gives where that says it all."""
         self.plain = all(alone or not needed for alone, needed in zip(self.alone, self.needs, strict=True))
         """Whether no tool waits for two things, keys at hand included."""
         self._onward: dict[int, list[tuple[int, int]]] = {}
@@ -105,15 +107,18 @@ class Compiled:
                     ready.append(p)
         if len(order) <= begin:
             return None
-        folded = {here for group in self.folded for _, here, _ in group}
-        return [p for p in order if p not in folded and (p >= tools or self.consumers[p])]
+        needed = [p >= tools or bool(self.consumers[p]) for p in range(begin + 1)]
+        for t, target in enumerate(self.target):
+            needed[tools + t] = target >= tools
+        return [p for p in order if needed[p]]
 
     @cached_property
-    def folded(self) -> list[list[tuple[int, int, int]]]:
-        """For each key (tool, its place, the key it needs) of those that take one key and give this one, no more."""
-        return [
-            [(t, self.tools + t, self.needs[t][0]) for t in producers if self._folds(t)] for producers in self.producers
-        ]
+    def folded(self) -> list[list[tuple[int, int]]]:
+        """For each key (tool, the key it needs) of those that take one key and give this one, no more.
+
+        Such tools need no place of their own: the key says it all.
+        """
+        return [[(t, self.needs[t][0]) for t in producers if self._folds(t)] for producers in self.producers]
 
     @cached_property
     def unfolded(self) -> list[list[int]]:

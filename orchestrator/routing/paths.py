@@ -112,13 +112,13 @@ def _walk(search: _Search) -> Path | None:
             for place in places
             if distance[place] == left
             for step in c.onward(place)
-            if values[step[1]] + distance[c.tools + step[0]] == left
+            if values[step[1]] + distance[c.target[step[0]]] == left
         )
         if tool in situation.shut:
             return None
         starts.append((tool, start))
         left -= values[start]
-        places = [c.tools + tool, *c.gives[tool]]
+        places = [c.target[tool], *c.gives[tool]]
         if goal in places:
             left = 0
     return Path(found, tuple(starts), NEVER, len(starts))
@@ -148,7 +148,7 @@ def _run(search: _Search) -> int:
     heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
     situation, odd, goal, known = search.situation, search.odd, search.goal, search.known
     c, shut, free = situation.compiled, situation.shut, situation.free
-    tools, gives, out, best = c.tools, c.gives, c.out, NEVER
+    tools, gives, out, target, best = c.tools, c.gives, c.out, c.target, NEVER
     while heap:
         f, g, place, n = heap[0]
         if f > best:
@@ -167,8 +167,25 @@ def _run(search: _Search) -> int:
                 heappop(heap)
             if tool in shut:
                 continue
-            source, place = place, tools + tool
+            source, place = place, target[tool]
             g += e - distance[place]
+            if place < tools:
+                if place in free:
+                    continue
+                if place not in before:
+                    before[place] = g
+                    parent[place] = (source, start)
+                    if place == goal:
+                        best = g
+                        continue
+                    here = known.get(place) or search.ways(place)
+                    if here:
+                        heappush(heap, (g + here[0][0], g, place, 0))
+                    if odd:
+                        _open_odd(search, place, g)
+                elif g == before[place]:
+                    search.tied = True
+                continue
             if odd:
                 place = search.place_of(tool)
         else:
@@ -245,7 +262,7 @@ def _open_odd(search: _Search, place: int, g: int) -> None:
 def _reach(search: _Search, tool: int, start: int, place: int, g: int) -> None:
     """Put in a tool to be closed."""
     g += search.situation.cost(start)
-    f = g + search.distance[search.situation.compiled.tools + tool]
+    f = g + search.distance[search.situation.compiled.target[tool]]
     if f < NEVER:
         here = search.place_of(tool)
         search.expected[here, start] = place
@@ -286,7 +303,7 @@ def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
 
 
 def _note_join(search: _Search, tool: int, g: int) -> None:
-    search.joined = min(search.joined, g + search.distance[search.situation.compiled.tools + tool])
+    search.joined = min(search.joined, g + search.distance[search.situation.compiled.target[tool]])
 
 
 def _teaches(situation: Situation) -> bool:
@@ -311,7 +328,7 @@ def _trace(search: _Search) -> Iterator[tuple[int, int]]:
     while place in search.parent:
         before, start = search.parent[place]
         if start >= 0:
-            found.append((search.tool_at(place), start))
+            found.append((search.situation.compiled.tool_of(start), start))
         place = before
     return reversed(found)
 
@@ -325,41 +342,54 @@ def _trace_tied(search: _Search) -> Iterator[tuple[int, int]]:
     onward = _onward(search)
     places = [_OUTSIDE]
     while search.goal not in places:
-        tool, start = min(step for place in places for step in onward.get(place, ()))
+        tool, start, places = min(step for place in places for step in onward.get(place, ()))
         yield tool, start
-        here = search.place_of(tool)
-        g = search.before[here]
-        places = [here, *(k for k in search.situation.compiled.gives[tool] if search.before.get(k) == g)]
 
 
-def _onward(search: _Search) -> dict[int, list[tuple[int, int]]]:
-    """For every place on a best path the (tool, start) that go on from it along one."""
-    c, before = search.situation.compiled, search.before
-    onward: dict[int, list[tuple[int, int]]] = {}
+_Onward = dict[int, list[tuple[int, int, list[int]]]]
+"""Place -> (tool, start, where that leads to)."""
+
+
+def _onward(search: _Search) -> _Onward:
+    """For every place on a best path what goes on from it along one."""
+    onward: _Onward = {}
     seen = {search.goal}
     stack = [search.goal]
     while stack:
         place = stack.pop()
-        here = [place]
-        if place < c.tools:
-            givers = [search.place_of(t) for t in c.producers[place]]
-            here = [p for p in givers if before.get(p) == before[place]]
-        for p in here:
-            tool = search.tool_at(p)
-            for previous, start in _tight(search, p, tool):
+        for tool, g in _givers(search, place):
+            for previous, start in _tight(search, g, tool):
                 steps = onward.setdefault(previous, [])
-                if (tool, start) not in steps:
-                    steps.append((tool, start))
+                if all(step[:2] != (tool, start) for step in steps):
+                    steps.append((tool, start, _reached(search, tool, g)))
                 if previous != _OUTSIDE and previous not in seen:
                     seen.add(previous)
                     stack.append(previous)
     return onward
 
 
-def _tight(search: _Search, place: int, tool: int) -> Iterator[tuple[int, int]]:
-    """The places from which `tool` is started on a best path, with the start."""
+def _givers(search: _Search, place: int) -> list[tuple[int, int]]:
+    """The tools by which a best path may have come to a place, and the cost after them."""
+    c, before = search.situation.compiled, search.before
+    g = before[place]
+    if place >= c.tools:
+        return [(search.tool_at(place), g)]
+    return [(t, g) for t in c.producers[place] if c.target[t] == place or before.get(search.place_of(t)) == g]
+
+
+def _reached(search: _Search, tool: int, g: int) -> list[int]:
+    """Where a best path is after a tool."""
+    c, before = search.situation.compiled, search.before
+    keys = [k for k in c.gives[tool] if before.get(k) == g]
+    return keys if c.target[tool] < c.tools else [search.place_of(tool), *keys]
+
+
+def _tight(search: _Search, g: int, tool: int) -> Iterator[tuple[int, int]]:
+    """The places from which `tool` is started on a path that has cost `g` with it, with the start."""
     situation, before = search.situation, search.before
-    c, passed, g = situation.compiled, situation.passed, before[place]
+    c, passed = situation.compiled, situation.passed
+    if tool in situation.shut:
+        return
     lacking = [k for k in c.needs[tool] if k not in situation.free]
     if not c.into[tool]:
         cost = situation.cost(tool)

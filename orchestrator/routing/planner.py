@@ -56,6 +56,24 @@ class Planner:
         prices = PriceTable(revision, policy, pricing, Recorded(facts))
         return _Ground(revision, prices).plan(problem, policy)
 
+    def warm(self) -> None:
+        """Make the current revision ready for planning, so that the first plan need not."""
+        with self._lock:
+            self._ground(self._graph.view()).weights.sync()
+
+    def forget(self) -> None:
+        """Forget what was learned about goals. The next plan of each is as its first; nothing else changes."""
+        with self._lock:
+            for ground in self._grounds.values():
+                ground.roots.clear()
+
+    def weights(self) -> Weights:
+        """The costs on the current revision, up to date."""
+        with self._lock:
+            ground = self._ground(self._graph.view())
+            ground.weights.sync()
+            return ground.weights
+
     def _ground(self, view: GraphView) -> "_Ground":
         known = self._grounds.pop(id(view), None) or _Ground(view, self._prices)
         while len(self._grounds) >= KEEP_REVISIONS:

@@ -15,7 +15,7 @@ from itertools import chain
 from .situation import Situation
 from .weights import NEVER, Weights
 
-REBUILD = 4
+REBUILD = 16
 """A root is made anew when searches have looked at this many times the places that making it took."""
 SMALL = 400
 """Where a sweep looks at no more starts than this, it is as quick as a repair, and exact."""
@@ -71,12 +71,12 @@ class Rooted:
 
     def ways(self, place: int, over: dict[int, int]) -> Ahead:
         """The same where the starts in `over` cost something else."""
-        values, distance, tools = self.weights.values, self.distance, self.weights.compiled.tools
+        values, distance, target = self.weights.values, self.distance, self.weights.compiled.target
         onward = self.weights.compiled.onward(place)
         if over:
-            ways = [(over.get(s, values[s]) + distance[tools + tool], tool, s) for tool, s in onward]
+            ways = [(over.get(s, values[s]) + distance[target[tool]], tool, s) for tool, s in onward]
         else:
-            ways = [(values[s] + distance[tools + tool], tool, s) for tool, s in onward]
+            ways = [(values[s] + distance[target[tool]], tool, s) for tool, s in onward]
         ways.sort()
         while ways and ways[-1][0] >= NEVER:
             ways.pop()
@@ -84,13 +84,17 @@ class Rooted:
 
     def learn(self, places: dict[int, int], found: int) -> None:
         """Raise the distances of places (place -> cost from the start): the goal is `found` from the start."""
-        distance, tools, begin = self.distance, self.weights.compiled.tools, self.weights.compiled.begin
+        distance, c, known = self.distance, self.weights.compiled, self.known
         for place, before in places.items():
             d = NEVER if found >= NEVER else found - before
             if d > distance[place]:
                 distance[place] = d
-                if tools <= place < begin:
-                    self._forget(place - tools)
+                if place < c.tools:
+                    for _, k in c.folded[place]:
+                        if k in known:
+                            del known[k]
+                elif place < c.begin:
+                    self._forget(place - c.tools)
 
     def _forget(self, tool: int) -> None:
         """What goes on by this tool has changed."""
@@ -119,7 +123,7 @@ class Rooted:
             self._spread({self.weights.compiled.begin, *situation.free, *situation.passed})
         else:
             self._sweep(order)
-        self.fresh = self.radius >= NEVER
+        self.fresh = True
 
     def _sweep(self, order: list[int]) -> None:
         """Distances in the order given: of each place after those that it leads to."""
@@ -133,8 +137,7 @@ class Rooted:
             if d >= NEVER:
                 continue
             if place < tools:
-                for tool, here, k in folded[place]:
-                    distance[here] = d
+                for tool, k in folded[place]:
                     e = d + values[tool]
                     if e < distance[k]:
                         distance[k] = e
@@ -165,90 +168,113 @@ class Rooted:
     def _spread(self, stops: set[int]) -> None:
         """Dijkstra backwards from the goal until one of `stops` is met, from which a run could go on."""
         c, values = self.weights.compiled, self.weights.values
-        needs, into, producers, first, tools = c.needs, c.into, c.producers, c.first, c.tools
-        begin = (c.begin,)
+        needs, into, first, tools, folded, unfolded = c.needs, c.into, c.first, c.tools, c.folded, c.unfolded
         distance = [NEVER] * (c.begin + 1)
         distance[self.goal] = 0
         heap = [(0, self.goal)]
-        self.radius, self._edge = NEVER, -1
-        self._built = 1
+        radius, edge, built = NEVER, -1, 1
         while heap:
             d, place = heappop(heap)
             if d > distance[place]:
                 continue
             if place in stops:
-                self.radius, self._edge = d, place
+                edge = place
                 break
-            near = [place - tools] if place >= tools else [t for t in producers[place] if d < distance[tools + t]]
-            self._built += len(near) + 1
+            built += 1
+            if place >= tools:
+                near = [place - tools]
+            else:
+                near = [here - tools for here in unfolded[place] if d < distance[here]]
+                for tool, k in folded[place]:
+                    e = d + values[tool]
+                    if e < distance[k] and e <= radius:
+                        distance[k] = e
+                        heappush(heap, (e, k))
+                        if k in stops:
+                            radius = e
             for tool in near:
                 distance[tools + tool] = d
                 start, places = first[tool], into[tool]
-                if not places:
-                    e = d + values[tool]
-                    for k in needs[tool] or begin:
-                        if e < distance[k]:
-                            distance[k] = e
-                            heappush(heap, (e, k))
-                    continue
-                costs = values[start : start + len(places)]
-                for before, w in zip(places, costs, strict=True):
+                costs = values[start : start + (len(places) or 1)]
+                for before, w in zip(places, costs, strict=False):
                     e = d + w
-                    if e < distance[before]:
+                    if e < distance[before] and e <= radius:
                         distance[before] = e
                         heappush(heap, (e, before))
-                e = d + min(costs)
-                for k in needs[tool]:
-                    if e < distance[k]:
+                        if before in stops:
+                            radius = e
+                keys = needs[tool] or (() if places else (c.begin,))
+                e = d + min(costs) if keys else NEVER
+                for k in keys:
+                    if e < distance[k] and e <= radius:
                         distance[k] = e
                         heappush(heap, (e, k))
-        radius = self.radius
+                        if k in stops:
+                            radius = e
+        self.radius, self._edge, self._built = radius, edge, built
         self.distance = distance if radius >= NEVER else [d if d < radius else radius for d in distance]
 
     def _repair(self, situation: Situation, names: set[str]) -> None:
         """Lower what has come nearer since the last search, here or for this run only."""
-        tool = self.weights.compiled.tool
+        c, over = self.weights.compiled, situation.over
         lowered: list[tuple[int, int]] = []
         for name in names:
-            if name in tool:
-                self._forget(tool[name])
-                self._lower(tool[name], lowered, situation)
+            if name in c.tool:
+                self._forget(c.tool[name])
+                self._lower(c.tool[name], lowered, over)
+        if not lowered:
+            return
         heapify(lowered)
-        distance, c = self.distance, self.weights.compiled
+        distance, values, known = self.distance, self.weights.values, self.known
+        tools, folded, unfolded = c.tools, c.folded, c.unfolded
         while lowered:
             d, place = heappop(lowered)
             if d > distance[place] or place == c.begin:
                 continue
             self.work += 1
-            if place >= c.tools:
-                self._forget(place - c.tools)
-                self._lower(place - c.tools, lowered, situation)
+            if place >= tools:
+                self._forget(place - tools)
+                self._lower(place - tools, lowered, over)
                 continue
-            for t in c.producers[place]:
-                if d < distance[c.tools + t]:
-                    distance[c.tools + t] = d
-                    self._forget(t)
-                    self._lower(t, lowered, situation)
+            for tool, k in folded[place]:
+                if k in known:
+                    del known[k]
+                e = d + (min(values[tool], over.get(tool, NEVER)) if over else values[tool])
+                if e < distance[k]:
+                    distance[k] = e
+                    heappush(lowered, (e, k))
+            for here in unfolded[place]:
+                if d < distance[here]:
+                    distance[here] = d
+                    self._forget(here - tools)
+                    self._lower(here - tools, lowered, over)
 
-    def _lower(self, tool: int, lowered: list[tuple[int, int]], situation: Situation) -> None:
+    def _lower(self, tool: int, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
         """Lower the places before a tool where going on by it has become the nearer way.
 
         Of the shared cost and this run's the lower one counts: a distance must hold for both.
         """
-        c, distance, weights, over = self.weights.compiled, self.distance, self.weights, situation.over
-        d = distance[c.tools + tool]
+        c, distance, values = self.weights.compiled, self.distance, self.weights.values
+        d = distance[c.target[tool]]
         if d >= NEVER:
             return
-        starts = c.starts(tool)
-        costs = weights.values[starts.start : starts.stop]
+        start, places, needs = c.first[tool], c.into[tool], c.needs[tool]
+        if not places:
+            least = d + (min(values[tool], over.get(tool, NEVER)) if over else values[tool])
+            for k in needs or (c.begin,):
+                if least < distance[k]:
+                    distance[k] = least
+                    heappush(lowered, (least, k))
+            return
+        costs = values[start : start + len(places)]
         if over:
-            costs = [min(cost, over.get(start, cost)) for cost, start in zip(costs, starts, strict=True)]
-        for before, cost in zip(c.into[tool], costs, strict=False):
+            costs = [min(cost, over.get(start + i, NEVER)) for i, cost in enumerate(costs)]
+        for before, cost in zip(places, costs, strict=True):
             if d + cost < distance[before]:
                 distance[before] = d + cost
                 heappush(lowered, (d + cost, before))
-        least = d + min(costs)
-        for k in c.needs[tool] or (() if c.into[tool] else (c.begin,)):
+        least = d + min(costs) if needs else NEVER
+        for k in needs:
             if least < distance[k]:
                 distance[k] = least
                 heappush(lowered, (least, k))
