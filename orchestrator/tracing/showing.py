@@ -47,7 +47,8 @@ def show(capture: Capture, run: LiveRun, traced: RunTrace, event: Event) -> None
         case CallEnded(ok=True):
             span = traced.of_step(event.tool)
             if span is not None and run.values.has_output(event.tool):
-                text = capture.text(run.values.outputs(event.tool))
+                output = run.values.output(event.tool)  # of several keys a mapping, of one key its value
+                text = capture.text({event.gives[0]: output} if len(event.gives) == 1 else output)
                 _put_output(span, text)
                 span.set_attribute(names.TOOL_RESULT, text)
         case _:
