@@ -161,6 +161,10 @@ def test_many_workers_append_to_one_run_without_breaking_its_chain(postgres: str
 
 def test_many_workers_claim_and_one_wins(postgres: str) -> None:
     won: list[int] = []
+    before = SqlStore(postgres)
+    for number in range(50):
+        assert before.claim(f"run-{number}", "gone", now=1.0, ttl=1.0) == 1
+    before.close()
 
     def work(store: SqlStore, worker: int) -> None:
         for number in range(50):
