@@ -11,7 +11,9 @@ from .handbook import Handbook
 STRENGTH = 5.0
 """What a declaration is worth, in observed calls."""
 UNDECLARED = (1.0, 3.0)
-"""Prior of a skill that an agent does not declare and has not shown: it may have it, and probably has not."""
+"""Prior of a skill that an agent passed over in what it declares: it may have it, and probably has not."""
+UNKNOWN = (1.0, 1.0)
+"""Prior of a skill that an agent could not have declared."""
 TRANSFER = 8.0
 """What an agent's record in other skills counts for at most, in calls, in a skill that it does not declare."""
 Z90 = 1.6449
@@ -34,17 +36,28 @@ class Estimate:
         return cls(mean, max(0.0, mean - spread), min(1.0, mean + spread), evidence)
 
 
-def prior(declared: float | None, elsewhere: Evidence = NOTHING) -> tuple[float, float]:
+def prior(declared: float | None, elsewhere: Evidence = NOTHING, *, passed_over: bool = True) -> tuple[float, float]:
     """The Beta prior (a, b) of one skill.
 
     A declaration d in [0, 1] is worth five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Where nothing is
-    declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000).
+    declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000); and
+    beside it, if the agent passed the skill over in what it declares, the doubt that this raises.
     """
     if declared is not None:
         a = 0.5 + 3.5 * declared
         return a, STRENGTH - a
-    factor = min(1.0, TRANSFER / elsewhere.total) if elsewhere.total > 0 else 0.0
-    return UNDECLARED[0] + factor * elsewhere.successes, UNDECLARED[1] + factor * elsewhere.failures
+    total = elsewhere.total
+    factor = min(1.0, TRANSFER / total) if total > 0 else 0.0
+    doubt = 1.0 if passed_over else max(0.25, 1.0 - total / TRANSFER)
+    a, b = UNDECLARED if passed_over else UNKNOWN
+    return doubt * a + factor * elsewhere.successes, doubt * b + factor * elsewhere.failures
+
+
+def could_declare(skill: str, declared: Mapping[str, float], handbook: Handbook) -> bool:
+    """Whether an agent that does not declare a skill passed it over: it declares others, and the skill was not found
+    in what was observed, where nobody could have known its name."""
+    known = handbook.skills.get(skill)
+    return bool(declared) and (known is None or known.provenance in ("declared", "demanded"))
 
 
 def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) -> float | None:
@@ -64,7 +77,7 @@ def prior_of(agent: str, skill: str, declared: Mapping[str, float], handbook: Ha
     elsewhere = Evidence.model_construct(
         successes=max(0.0, record.successes - seen.successes), failures=max(0.0, record.failures - seen.failures)
     )
-    return prior(None, elsewhere)
+    return prior(None, elsewhere, passed_over=could_declare(skill, declared, handbook))
 
 
 def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:

@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DECAY = 0.999
 """What an observation leaves of those before it: about the last thousand count."""
+GRACE = 200
+"""Outcomes of others in a skill before what is known of an agent that was not asked begins to fade."""
 IDLE_HALF_LIFE = 1000
-"""Outcomes of others in a skill after which what is known of an agent that was not asked counts half."""
+"""Outcomes of others after which it then counts half."""
 
 Count = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
@@ -41,7 +43,7 @@ class Evidence(BaseModel):
         if now <= self.at:
             return self
         kept = fading(now - self.at)
-        return _evidence(self.successes * kept, self.failures * kept, now)
+        return self if kept == 1 else _evidence(self.successes * kept, self.failures * kept, now)
 
     def scaled(self, factor: float) -> "Evidence":
         """The same rate, believed less (or more)."""
@@ -59,7 +61,7 @@ def _evidence(successes: float, failures: float, at: int) -> Evidence:
 
 def fading(outcomes: int) -> float:
     """What is left of evidence after this many outcomes of others."""
-    return float(0.5 ** (outcomes / IDLE_HALF_LIFE))
+    return float(0.5 ** (max(0, outcomes - GRACE) / IDLE_HALF_LIFE))
 
 
 class Stats(BaseModel):

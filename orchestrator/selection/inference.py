@@ -12,7 +12,7 @@ from .embedding import Embedding, HashedEmbedding, unit_rows, words_of
 from .handbook import Handbook, Skill
 from .table import Floats
 
-NEIGHBOURS = 3
+NEIGHBOURS = 8
 """Skills that a text may demand at one time."""
 FLOOR = 0.08
 """The least similarity that means anything."""

@@ -39,10 +39,21 @@ def test_evidence_outweighs_a_declaration() -> None:
 
 
 def test_an_undeclared_skill_is_doubted_but_not_ruled_out() -> None:
-    nothing = competence("a", {}, Demand("x"), Handbook())
-    elsewhere = competence("a", {}, Demand("x"), book(a={"y": (90, 10)}))
+    claims = {"y": 1.0}
+    nothing = competence("a", claims, Demand("x"), Handbook())
+    elsewhere = competence("a", claims, Demand("x"), book(a={"y": (90, 10)}))
     assert nothing.mean == 0.25
     assert 0.25 < elsewhere.mean < 0.75  # a good record elsewhere says something, and no more than eight calls' worth
+
+
+def test_an_agent_that_declares_nothing_is_known_by_its_record() -> None:
+    assert competence("a", {}, Demand("x"), Handbook()).mean == 0.5
+    assert competence("a", {}, Demand("x"), book(a={"y": (90, 10)})).mean == pytest.approx(0.9, abs=0.03)
+
+
+def test_nobody_passes_over_a_skill_that_was_only_found_later() -> None:
+    handbook = Handbook.of([Skill(id="skill-01", provenance="discovered")])
+    assert competence("a", {"y": 1.0}, Demand("skill-01"), handbook).mean == 0.5
 
 
 def test_a_neutral_demand_takes_the_whole_record() -> None:
