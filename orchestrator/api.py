@@ -22,6 +22,7 @@ from .execution.background import Background
 from .execution.run import Run
 from .execution.services import DemandSource, Services
 from .execution.values import checked_inputs
+from .failures import FailureTable
 from .goal import Budget, Goal
 from .graph import ToolGraph
 from .health import HealthRegistry
@@ -76,7 +77,8 @@ class Orchestrator:
         self.store = open_store(store)
         clock = clock or SystemClock()
         owner = owner_name()
-        self.health = HealthRegistry(self.policy, clock, lease=self._lease)
+        self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
+        self.health.known = lambda: tuple(self.graph.view().nodes)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
         self.health.subscribe(lambda targets: self._health_changed(targets))
         self.graph.use_weights(prices)
@@ -154,6 +156,10 @@ class Orchestrator:
         Raises `DefinitionError` for unknown tools, self-loops, duplicates and impossible costs.
         """
         self.graph.connect(a, b, cost)
+
+    def classify(self, table: FailureTable) -> None:
+        """Put the project's own rows of the failure table before the shipped ones."""
+        self._services.failures = table
 
     def require_skills(self, key: str, weights: DemandSource) -> None:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""

@@ -57,5 +57,9 @@ class RunContext(ABC, Generic[Deps]):
         """Stream progress (a fraction, a message, a token) to `orc.stream` and the terminal. Never stored."""
 
     @abstractmethod
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Say what an answer told of a quota, so that the tool gets dearer before the limit is hit."""
+
+    @abstractmethod
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost. Raises `ValueError` for a negative or non-finite amount."""

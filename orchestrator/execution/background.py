@@ -36,11 +36,13 @@ class Background:
         )
         services.sinks.append(self.hub)
         services.gate = self.hub.gate
+        services.on_begin = self._meet
         self._durable = not isinstance(services.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
-        self._told: set[str] = set()
+        self._down: set[str] = set()
         if self._durable:
             services.health.restore_snapshot(services.store.load_health())
+            services.health.subscribe(self._note_circuits)
 
     def start(self) -> None:
         """Begin, once per event loop."""
@@ -81,6 +83,15 @@ class Background:
         for name, data in self._services.health.snapshot().items():
             self._services.store.save_health(name, data)
 
+    def _note_circuits(self, targets: Iterable[Any]) -> None:
+        """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
+        names = [target for target in targets if isinstance(target, str)]
+        down = {name for name in names if not self._services.health.usable(name)}
+        if down == self._down.intersection(names):
+            return
+        self._down = (self._down - set(names)) | down
+        self._save_health()
+
     # -- signals -----------------------------------------------------------------------------------------------------
 
     def _on_verdict(self, verdict: Verdict) -> None:
@@ -101,6 +112,10 @@ class Background:
                     )
                 )
                 _act(signal, run)
+
+    def _meet(self, run: "Run") -> None:
+        for signal in self.hub.standing(run.state.run_id):
+            _act(signal, run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
         """Report what broke beside the work, to every run that goes on; the runs go on."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
 
-from orchestrator.errors import InvalidOutput, StoreError
+from orchestrator.errors import InvalidOutput, StoreError, ToolError
 from orchestrator.events import CallEnded, CallStarted
 from orchestrator.failures import Failure, classify, message_of, secret_strings
 from orchestrator.health.budget import backoff
@@ -242,6 +242,8 @@ class Caller:
         try:
             verdict = ensure(output)
             verdict = await verdict if inspect.isawaitable(verdict) else verdict
+        except ToolError:
+            raise  # it says itself what the output means: a refusal in words, say
         except Exception as error:
             raise InvalidOutput(f"ensure rejected the output: {error}") from error
         if verdict is False:
@@ -303,7 +305,7 @@ class Caller:
         return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
-        kind = classify(error, self.tool, started=True)
+        kind = classify(error, self.tool, started=True, table=self.services.failures)
         failure = self._failure(kind, context, error, raw)
         nothing = kind in PROVES_NOTHING_HAPPENED
         event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
@@ -314,6 +316,7 @@ class Caller:
             event.seconds,
             event.cost,
             retry_after=failure.retry_after,
+            rate_limited=failure.rate_limited,
             via=self.step.via,
             message=failure.message,
             owner=self.run.state.run_id,

@@ -86,6 +86,10 @@ class CallContext(RunContext[Any]):
             Progressed(run_id=self.run_id, at=self._run.services.clock.time(), tool=self.tool, progress=progress)
         )
 
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Say what an answer told of a quota."""
+        self._run.services.health.note_quota(self.tool, remaining, limit, reset_seconds)
+
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""
         if not math.isfinite(usd) or usd < 0:

@@ -146,6 +146,7 @@ async def begin(
             not_resumable=tuple(not_stored),
         )
     )
+    services.on_begin(run)
     return run
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import Clock
 from orchestrator.events import Sink
+from orchestrator.failures import FailureTable
 from orchestrator.graph import GraphView, ToolGraph
 from orchestrator.health import HealthRegistry
 from orchestrator.health.budget import HealingBudget
@@ -54,6 +55,10 @@ class Services:
     """Whether the user's own pricing is in force, and not a policy's formula."""
     owner: str = ""
     """Who drives the runs of this process, for the store's claims."""
+    on_begin: "Callable[[Run], None]" = lambda run: None
+    """Told of every run that begins: signals that hold already reach it too."""
+    failures: FailureTable | None = None
+    """The project's own rows of the failure table."""
     deps: Any = None
     sinks: list[Sink] = field(default_factory=list[Sink])
     demands: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])

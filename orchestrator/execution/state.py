@@ -30,7 +30,7 @@ from orchestrator.events import (
 from orchestrator.failures import Failure
 from orchestrator.goal import Budget, Goal
 from orchestrator.outcome import Call
-from orchestrator.route import Problem, Taken
+from orchestrator.route import CONDITION_FALSE, Problem, Taken
 from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
 
 
@@ -109,7 +109,7 @@ class RunState:
     def problem(self) -> Problem:
         """Where the run stands, for the planner."""
         unusable = dict(self.excluded)
-        unusable.update({tool: "its condition does not hold" for tool, holds in self.conditions.items() if not holds})
+        unusable.update({tool: CONDITION_FALSE for tool, holds in self.conditions.items() if not holds})
         unusable.update(dict.fromkeys(self.uncertain, "its effect is uncertain"))
         return Problem(
             goal=self.goal,

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tests.execution.worlds import check, make_world, run
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10**9))
 def test_promises_hold_in_every_world(seed: int) -> None:
     world = make_world(seed)
     check(world, asyncio.run(run(world, world.orchestrator())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
 def test_same_facts_same_decisions_whatever_the_order(seed: int, order: int) -> None:
     one, other = make_world(seed), make_world(seed)

@@ -39,6 +39,8 @@ class Spec:
     cost: float
     fault: str | None = None
     write: bool = False
+    turns: int = 1
+    """Turns of the event loop that a call takes."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class World:
     standing: Counter[str] = field(default_factory=Counter[str])
     """Writes done and not undone, by tool."""
     done: Counter[str] = field(default_factory=Counter[str])
+    givers: dict[str, Spec] = field(default_factory=dict[str, Spec])
+    """Key -> the tool that gave it first."""
 
     def tools(self, order: Random | None = None) -> list[Tool]:
         """The tools, in an order of their own when one is given."""
@@ -65,9 +69,12 @@ class World:
     def _tool(self, spec: Spec) -> Tool:
         async def call(**inputs: Any) -> Any:
             self.calls.append(spec.name)
-            await asyncio.sleep(0)
+            for _ in range(spec.turns):
+                await asyncio.sleep(0)
             self._fail(spec)
             self.done[spec.name] += 1
+            for key in spec.gives:
+                self.givers.setdefault(key, spec)
             if spec.write:
                 self.standing[spec.name] += 1
             made = {key: 1 + sum(inputs.values()) for key in spec.gives}
@@ -133,6 +140,16 @@ class World:
                 grown = True
         return keys
 
+    def ground_of(self, keys: tuple[str, ...]) -> set[str]:
+        """The tools that the values of these keys were made by, as far as needs tell."""
+        used, waiting = set[str](), [key for key in keys if key not in self.provided]
+        while waiting:
+            spec = self.givers[waiting.pop()]
+            if spec.name not in used:
+                used.add(spec.name)
+                waiting += [key for key in spec.needs if key not in self.provided]
+        return used
+
     def orchestrator(self, order: Random | None = None, **options: Any) -> Orchestrator:
         """An orchestrator over this world."""
         orc = Orchestrator(self.tools(order), policy=options.pop("policy", QUICK), **options)
@@ -158,7 +175,7 @@ def make_world(seed: int, *, writes: bool = True, faults: float = 0.35) -> World
         write = writes and rng.random() < 0.25
         if write and fault in ("ensure", "times_out", "bug", "flaky"):
             fault = "down"
-        specs.append(Spec(f"t{n}", needs, gives, rng.randint(0, 9) / 100, fault, write))
+        specs.append(Spec(f"t{n}", needs, gives, rng.randint(0, 9) / 100, fault, write, rng.choice((1, 1, 2, 20))))
     edges = list[tuple[str, str, float]]()
     if rng.random() < 0.3:
         names = [spec.name for spec in specs]
@@ -222,21 +239,13 @@ def check_work(world: World, outcome: Outcome[Any]) -> None:
 
 
 def check_effects(world: World, outcome: Outcome[Any]) -> None:
-    """Promise 5: every write that the outcome does not use is undone, and the one it uses stands, once."""
-    used = _support(world, outcome)
+    """Promise 5: a write that the outcome does not use is undone, and one that it is made of stands, once."""
+    used = world.ground_of(outcome.goal.keys) if outcome.ok else set[str]()
+    kept = {call.tool for call in outcome.calls if not call.error} - set(outcome.compensated)
     for spec in world.specs:
         if spec.write:
             stands = world.standing[spec.name]
             assert stands in (0, 1), (world.seed, spec.name, stands)
-            if spec.name not in used:
-                assert stands == 0, (world.seed, spec.name, "stands unused")
-            elif spec.name in world.done:
-                assert stands == 1, (world.seed, spec.name, "was undone although it is used")
+            assert stands or spec.name not in used, (world.seed, spec.name, "was undone although it is used")
+            assert not stands or (outcome.ok and spec.name in kept), (world.seed, spec.name, "stands unused")
     assert not outcome.uncompensated, (world.seed, outcome.uncompensated)
-
-
-def _support(world: World, outcome: Outcome[Any]) -> set[str]:
-    """Tools whose undoing would take the outcome's ground away: over-approximated by everything that was not undone."""
-    if outcome.status is Status.ESCALATED:
-        return set()
-    return {call.tool for call in outcome.calls if not call.error} - set(outcome.compensated)

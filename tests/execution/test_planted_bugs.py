@@ -1,0 +1,163 @@
+"""Bugs planted in the engine, one at a time: the promises' checks catch each. A check that cannot fail is no check."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from orchestrator.decision import Decision
+from orchestrator.events import CallEnded, Decided, GoalLowered, ToolExcluded
+from orchestrator.execution import closing, driving
+from orchestrator.execution.caller import Caller
+from orchestrator.execution.driving import Driver
+from orchestrator.execution.run import Run
+from orchestrator.execution.state import RunState
+from orchestrator.types import DecisionKind
+from tests.execution.worlds import check, make_world, run
+
+WORLDS = 400
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def on_emit(change: Callable[[Any], Any]) -> Plant:
+    """A bug in what is told: every event passes through `change`; `None` swallows it."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        emit = Run.emit
+
+        def wrong(self: Run, event: Any) -> None:
+            changed = change(event)
+            if changed is not None:
+                emit(self, changed)
+
+        patch.setattr(Run, "emit", wrong)
+
+    return plant
+
+
+def reroutes_answer_nothing(event: Any) -> Any:
+    if isinstance(event, Decided) and event.decision.kind is DecisionKind.REROUTE:
+        return replace(event, decision=replace(event.decision, answers=()))
+    return event
+
+
+def retries_answer_twice(event: Any) -> Any:
+    if isinstance(event, Decided) and event.decision.kind is DecisionKind.RETRY:
+        decision: Decision = replace(event.decision, answers=event.decision.answers * 2)
+        return replace(event, decision=decision)
+    return event
+
+
+def failed_tools_are_not_excluded(event: Any) -> Any:
+    return None if isinstance(event, ToolExcluded) else event
+
+
+def lesser_goals_are_not_noted(event: Any) -> Any:
+    return None if isinstance(event, GoalLowered) else event
+
+
+def failures_are_swallowed(event: Any) -> Any:
+    if isinstance(event, CallEnded) and event.failure is not None:
+        return replace(event, failure=None, cancelled=True)
+    return event
+
+
+def work_done_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    problem = RunState.problem
+
+    def wrong(self: RunState) -> Any:
+        provided = {key: giver for key, giver in self.at_hand.items() if giver is None}
+        return replace(problem(self), done={}, at_hand=provided)
+
+    def never_done(self: Driver, step: Any) -> bool:
+        return all(key in self.run.state.at_hand for key in step.sources)
+
+    patch.setattr(RunState, "problem", wrong)
+    patch.setattr(Driver, "_ready", never_done)
+    patch.setattr(Driver, "_start_ready", _start_even_what_is_done)
+
+
+def _start_even_what_is_done(self: Any) -> None:
+    if self.run.route is None or self.run.open:
+        return
+    for step in self.run.route.steps:
+        if step.tool not in self.tasks and self._ready(step):
+            task = asyncio.create_task(Caller(self.run, step, self.run.view.tools[step.tool]).make())
+            task.add_done_callback(self._woken)
+            self.tasks[step.tool] = task
+
+
+def nothing_is_undone(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(*args: Any) -> bool:
+        return False
+
+    patch.setattr(closing, "undo", nothing)
+
+
+def what_is_used_is_undone_too(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RunState, "standing", lambda self, keys: [t for t in self.effects if t not in self.compensated])
+
+
+def ensure_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    async def fine(self: Caller, ensure: Any, output: Any) -> None:
+        return
+
+    patch.setattr(Caller, "_ensure", fine)
+
+
+def a_failure_ends_the_run(patch: pytest.MonkeyPatch) -> None:
+    def no_reroute(self: Driver, reason: str) -> None:
+        self.run.route = None
+
+    patch.setattr(driving.Driver, "_reroute", no_reroute)
+    replan = Run.replan
+
+    def only_once(self: Run, kind: DecisionKind, reason: str, **options: Any) -> bool:
+        return self.first_route is None and replan(self, kind, reason, **options)
+
+    patch.setattr(Run, "replan", only_once)
+
+
+BUGS: dict[str, Plant] = {
+    "reroutes answer nothing": on_emit(reroutes_answer_nothing),
+    "retries answer twice": on_emit(retries_answer_twice),
+    "failed tools are not excluded": on_emit(failed_tools_are_not_excluded),
+    "lesser goals are not noted": on_emit(lesser_goals_are_not_noted),
+    "failures are swallowed": on_emit(failures_are_swallowed),
+    "work done is forgotten": work_done_is_forgotten,
+    "nothing is undone": nothing_is_undone,
+    "what is used is undone too": what_is_used_is_undone_too,
+    "ensure is ignored": ensure_is_ignored,
+    "a failure ends the run": a_failure_ends_the_run,
+}
+
+
+def first_caught(seeds: range) -> int | None:
+    """The first world in which a check fails; a run that does not end counts as caught."""
+
+    async def one(seed: int) -> None:
+        world = make_world(seed)
+        check(world, await asyncio.wait_for(run(world, world.orchestrator(monitors=())), 2))
+
+    for seed in seeds:
+        try:
+            asyncio.run(one(seed))
+        except Exception:
+            return seed
+    return None
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_each_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("orchestrator"), "disabled", True)
+    BUGS[name](monkeypatch)
+    assert first_caught(range(WORLDS)) is not None
+
+
+def test_without_a_bug_nothing_is_caught() -> None:
+    seeds = Random(7).sample(range(10**6), 3)
+    assert all(first_caught(range(seed, seed + 10)) is None for seed in seeds)
