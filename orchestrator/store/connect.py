@@ -72,6 +72,21 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     return writer, reader
 
 
+def empty_log(engine: Engine) -> bool:
+    """Bring SQLite's log of writes into the file and empty it; whether that was possible now, without waiting."""
+    if engine.dialect.name != "sqlite":
+        return True
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 0")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
+        return not busy
+    finally:
+        connection.close()
+
+
 def prepare(engine: Engine, url: URL) -> None:
     """Make the tables, or check that those there are of a version we know.
 

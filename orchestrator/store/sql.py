@@ -19,7 +19,7 @@ from orchestrator.types import Status
 from . import statements
 from .base import Problem, RunRow
 from .body import encode, exact
-from .connect import database_url, engines, prepare, reason, same_file, shown
+from .connect import database_url, empty_log, engines, prepare, reason, same_file, shown
 from .fold import Append, DropValues, PutValue, Refusal, SetStatus, Write
 from .once import Transactions
 from .reads import SqlReads
@@ -49,6 +49,7 @@ class SqlStore(SqlReads):
         self._lost: dict[tuple[str, int | None], str] = {}
         self._dropped: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._erased = False
         self._open()
         _OPEN.add(self)
 
@@ -235,6 +236,11 @@ class SqlStore(SqlReads):
         for refusal in refusals:
             self._lose(refusal)
 
+    def _tidy(self) -> None:
+        """Values that were deleted are still in SQLite's log of writes: empty it (called by the writer's thread)."""
+        if self._erased:
+            self._erased = not empty_log(self.engine)
+
     def _work(self, connection: Connection, items: Sequence[Any]) -> list[Refusal]:
         refusals: list[Refusal] = []
         writes: list[Write] = []
@@ -248,6 +254,7 @@ class SqlStore(SqlReads):
             item.answer = item.work(connection, item)
         if writes:
             refusals += statements.write(connection, writes, self._foreign)
+        self._erased = self._erased or any(isinstance(item, DropValues) for item in items)
         return refusals
 
     def reject(self, item: Any, error: Exception) -> None:
@@ -282,7 +289,7 @@ class SqlStore(SqlReads):
         self._transactions = Transactions(self.engine)
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
-        self._writer = Writer(self)
+        self._writer = Writer(self, self._tidy)
 
     def _reopen(self) -> None:
         """The file was removed or replaced: what was just committed is gone, so make it anew and write again."""
@@ -303,7 +310,7 @@ class SqlStore(SqlReads):
         self.reader.dispose(close=False)
         self._lock = threading.Lock()
         self._transactions = Transactions(self.engine)
-        self._writer = Writer(self)
+        self._writer = Writer(self, self._tidy)
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is enqueued and let go of the database."""

@@ -14,6 +14,9 @@ from orchestrator.errors import StoreError
 LINGER: Final = 0.01
 """Seconds that writes nobody waits for are gathered before they are committed."""
 
+QUIET: Final = 0.25
+"""Seconds without a write after which there is time to tidy up."""
+
 CAPACITY: Final = 64 * 1024 * 1024
 """Characters of text that are kept while the database cannot be written."""
 
@@ -80,8 +83,11 @@ class _Waiter:
 class Writer:
     """A queue, and the thread that empties it. A lone durable request is committed at once; the rest is gathered."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, tidy: Callable[[], None] | None = None) -> None:
+        """`tidy` is called by the writer's thread when nothing was written for a moment, and at the end."""
         self._committer = committer
+        self._tidy = tidy
+        self._untidy = False
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._urgent = threading.Event()
@@ -165,7 +171,9 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            if not self._wake.wait(QUIET if self._untidy else None):
+                self._tidy_up()
+                continue
             if not self._closing.is_set():
                 self._urgent.wait(LINGER)
             self._urgent.clear()
@@ -173,8 +181,17 @@ class Writer:
             while items := self._front():
                 if not self._write(items):
                     return
+                self._untidy = self._tidy is not None
             if self._closing.is_set():
+                self._untidy = True
+                self._tidy_up()
                 return
+
+    def _tidy_up(self) -> None:
+        if self._untidy and self._tidy is not None:
+            self._untidy = False
+            with contextlib.suppress(Exception):  # tidying is no write: nobody waits for it and nothing is lost
+                self._tidy()
 
     def _front(self) -> list[Any]:
         with self._lock:
