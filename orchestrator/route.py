@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from .pricing import PICO, PriceFacts
+
+CONDITION_FALSE: Final = "its condition does not hold"
+"""Why a tool is unusable whose `when` was false: nothing about it is broken, so it is the last to be blamed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import nearest
 from ..pricing import transition_name
-from ..route import Blame, Impasse
+from ..route import CONDITION_FALSE, Blame, Impasse
 from .exact import cheapest
 from .hyperpath import Plan, good_plan
 from .instance import Instance, build
@@ -43,11 +43,16 @@ def _hint(key: str, known: Sequence[str]) -> str:
 
 def _wish(situation: Situation, states: int) -> tuple[Instance, Plan | None]:
     """The plan that needs the fewest unusable parts to work again."""
-    wished = build(situation.restored(), lambda start: (len(_broken(situation, start)) << SHIFT) + 1)
+    wished = build(situation.restored(), lambda start: (_weight(_broken(situation, start)) << SHIFT) + 1)
     if not wished.solvable:
         return wished, None
     best, _ = cheapest(wished, states, good_plan(wished))
     return wished, None if best is None else best[1]
+
+
+def _weight(broken: Sequence[Blame]) -> int:
+    """What is broken can be mended; a condition that does not hold is how the world is, and blamed last."""
+    return sum(1000 if blame.reason == CONDITION_FALSE else 1 for blame in broken)
 
 
 def _broken(situation: Situation, start: int) -> list[Blame]:
