@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.tooling import check_number
+
+SHOWN: Final = 5
+"""Skills that are named where people read."""
 
 
 @dataclass(frozen=True, init=False)
@@ -45,13 +49,15 @@ class Demand:
         """Skill -> share of the demand."""
         return dict(self.items)
 
-    @property
+    @cached_property
     def skills(self) -> tuple[str, ...]:
         """The demanded skills, sorted."""
         return tuple(skill for skill, _ in self.items)
 
     def __str__(self) -> str:
-        return ", ".join(f"{skill} {share:.2f}" for skill, share in self.items) or "neutral"
+        largest = sorted(self.items, key=lambda item: (-item[1], item[0]))[:SHOWN]
+        more = f" and {len(self.items) - SHOWN} more" if len(self.items) > SHOWN else ""
+        return ", ".join(f"{skill} {share:.2f}" for skill, share in largest) + more or "neutral"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""

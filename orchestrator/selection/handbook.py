@@ -121,6 +121,11 @@ class Handbook(BaseModel):
         return {key: tuple(sorted(names)) for key, names in found.items()}
 
     @cached_property
+    def _merged(self) -> frozenset[str]:
+        """Skills that are only a pointer now."""
+        return frozenset(name for names in self.members.values() for name in names)
+
+    @cached_property
     def parts(self) -> Mapping[str, tuple[str, ...]]:
         """Skill -> the narrower skills whose parent it is."""
         found: dict[str, list[str]] = {}
@@ -131,7 +136,7 @@ class Handbook(BaseModel):
 
     def resolved(self, demand: Demand) -> Demand:
         """The demand with merged skills under the names of those that took them in."""
-        if not any(skill in self.skills and self.skills[skill].merged_into for skill in demand.skills):
+        if self._merged.isdisjoint(demand.skills):
             return demand
         weights: dict[str, float] = {}
         for name, weight in demand.items:

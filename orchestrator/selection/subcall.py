@@ -45,6 +45,9 @@ class SubContext(RunContext[Any]):
         """Stream progress, as the outer call."""
         self._outer.report(progress)
 
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Nothing: it is the member's quota, not that of the agent that it is a part of."""
+
     def charge(self, usd: float) -> None:
         """Charge the outer call."""
         self._outer.charge(usd)

@@ -55,7 +55,7 @@ class CompetenceTable:
 
     def knows(self, demand: Demand) -> bool:
         """Whether every demanded skill has a column."""
-        return all(skill in self._columns for skill in demand.skills)
+        return self._columns.keys() >= set(demand.skills)
 
     def columns(self, demand: Demand) -> tuple[list[int], Floats]:
         """Columns and weights of a demand."""
@@ -89,7 +89,7 @@ def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:
     if len(columns) > 8:
         spread = np.zeros(len(values))
         spread[columns] = weights
-        return spread @ values
+        return np.einsum("s,sa->a", spread, values)
     total: Floats = weights[0] * values[columns[0]]
     for column, weight in zip(columns[1:], weights[1:].tolist(), strict=True):
         total += weight * values[column]

@@ -53,6 +53,9 @@ class Alone(RunContext[Any]):
     def report(self, progress: Any) -> None:
         """Nothing."""
 
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Nothing."""
+
     def charge(self, usd: float) -> None:
         """Count."""
         self.charged += usd
