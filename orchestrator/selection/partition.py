@@ -60,7 +60,7 @@ def best_cut(
         return None
     proposing = [o for o, judges in zip(observations, judging.tolist(), strict=True) if not judges]
     best: tuple[Cut, float] | None = None
-    for cut in (*proposals(proposing, vectors[~judging]), *extra):
+    for cut in (*extra, *proposals(proposing, vectors[~judging])):
         side = cut.first(vectors)
         inside = [o for o, here in zip(observations, (side & judging).tolist(), strict=True) if here]
         outside = [o for o, here in zip(observations, (~side & judging).tolist(), strict=True) if here]

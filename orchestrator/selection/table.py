@@ -89,7 +89,8 @@ def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:
     if len(columns) > 8:
         spread = np.zeros(len(values))
         spread[columns] = weights
-        return np.einsum("s,sa->a", spread, values)
+        summed: Floats = np.einsum("s,sa->a", spread, values)  # not BLAS, whose threads wait for each other when busy
+        return summed
     total: Floats = weights[0] * values[columns[0]]
     for column, weight in zip(columns[1:], weights[1:].tolist(), strict=True):
         total += weight * values[column]

@@ -1,0 +1,68 @@
+"""What a chat model adds: it may say, it does not decide."""
+
+import pytest
+
+from orchestrator.selection import Demand, Handbook, Skill
+from orchestrator.selection.with_model import ModelJudge, demand_by_model, split_by_model
+from orchestrator.testing import ScriptedChatModel
+from tests.selection.test_structure import outcomes
+
+BOOK = Handbook.of([Skill(id="paint", indicators=("paint",)), Skill(id="sums", indicators=("add up",))])
+PARTS = {
+    "parts": [
+        {"name": "painting", "description": "paint and varnish", "indicators": ["paint", "fence", "coat", "varnish"]},
+        {"name": "sums", "description": "add and multiply", "indicators": ["invoice", "percent", "budget", "price"]},
+    ]
+}
+
+
+async def test_a_model_says_what_a_text_demands() -> None:
+    model = ScriptedChatModel(['{"sums": 3, "paint": 1, "juggling": 9}'])
+    demand = await demand_by_model(model, "Whatever it is", BOOK)
+    assert demand.weights == {"paint": 0.25, "sums": 0.75}
+    assert demand.source == "model"
+    assert "- paint" in model.received[0][0].text
+
+
+@pytest.mark.parametrize("answer", ["I do not know", '{"paint": -1}', '{"juggling": 1}', "[1]", '{"paint": "much"}'])
+async def test_nonsense_falls_back_to_the_bodies(answer: str) -> None:
+    demand = await demand_by_model(ScriptedChatModel([answer]), "paint the fence", BOOK)
+    assert demand == Demand("paint")
+    assert demand.source == "inferred"
+
+
+async def test_a_judge_weighs_less_than_a_person() -> None:
+    model = ScriptedChatModel(
+        ['{"good": false, "sure": 0.9, "reason": "made up"}', '{"good": true, "sure": 0.2}', "yes"]
+    )
+    judge = ModelJudge(model, "Is it faithful?")
+    first = await judge({"text": "x"}, "y")
+    second = await judge({"text": "x"}, "y")
+    assert first is not None
+    assert (first.good, first.sure, first.reason) == (False, 0.5, "made up")
+    assert second is not None
+    assert (second.good, second.sure) == (True, 0.2)
+    assert await judge({"text": "x"}, "y") is None
+
+
+async def test_a_model_proposes_and_the_outcomes_decide() -> None:
+    seen = outcomes({"painter": (0.95, 0.1), "clerk": (0.1, 0.95)})
+    book = Handbook.of(["work"])
+    found = await split_by_model(ScriptedChatModel([PARTS]), book, "work", seen)
+    assert set(found.skills) == {"work", "work/1", "work/2"}
+    assert "split by a model: log Bayes factor" in found.insights["split work"].text
+    assert [found.skills[f"work/{n}"].name for n in (1, 2)] == ["painting", "sums"]
+    assert found.skills["work/1"].provenance == "proposed"
+    painter = found.profile("painter")
+    assert painter.evidence("work/1").successes > painter.evidence("work/1").failures
+    assert painter.evidence("work/2").successes < painter.evidence("work/2").failures
+    alike = outcomes({"painter": (0.6, 0.6), "clerk": (0.3, 0.3)})
+    assert await split_by_model(ScriptedChatModel([PARTS]), book, "work", alike) is book
+
+
+async def test_a_proposal_that_is_none_leaves_the_statistics() -> None:
+    seen = outcomes({"painter": (0.95, 0.1), "clerk": (0.1, 0.95)})
+    found = await split_by_model(ScriptedChatModel(["no idea"]), Handbook.of(["work"]), "work", seen)
+    assert found.skills["work/1"].provenance == "split"
+    nothing = Handbook.of(["work"])
+    assert await split_by_model(ScriptedChatModel([]), nothing, "work", []) is nothing
