@@ -104,7 +104,7 @@ def _verdict(batch: Batch, *, own: bool) -> int:
             complain(f"{ended.name}: {ended.error}" if ended else "a run did not end", status="unexpected")
             status = Exit.UNEXPECTED
         elif ended.outcome.status is Status.ESCALATED and (own or ended.name in MAY_ESCALATE):
-            notes.append(f"  {plain(ended.name)}: {MAY_ESCALATE.get(ended.name, 'no tool could read it')}")
+            notes.append(f"  {plain(ended.name):<24}{MAY_ESCALATE.get(ended.name, 'no tool could read it')}")
         elif not ended.outcome.ok:
             complain(f"{ended.name}: {ended.outcome.status}", status="unexpected")
             status = Exit.UNEXPECTED

@@ -21,7 +21,7 @@ from orchestrator.types import Status
 
 from .exits import Exit, exit_of, worst
 from .result import MARKS, run_json, trail_text
-from .screen import screen, write_json
+from .screen import hanging, screen, write_json
 from .values import Given
 
 _WIDEST = 36
@@ -97,18 +97,18 @@ class Batch:
         outcome = ended.outcome
         mark, style = MARKS[outcome.status] if outcome else ("✗", "bold red")
         name = shortened(ended.name, self._width).ljust(self._width)
-        text = Text.assemble((f"{mark} ", style), (name, "bold"), "  ")
-        if outcome is None:
-            return text.append(f"error: {plain(ended.error, 200)}", "red")
-        tried = trail(outcome.calls)
-        text.append_text(trail_text(tried))
+        told = self._told(ended, outcome) if outcome else Text(f"error: {plain(ended.error, 200)}", "red")
+        return Text.assemble((f"{mark} ", style), (name, "bold"), "  ", hanging(told, self._width + 4, self._console))
+
+    def _told(self, ended: Ended, outcome: Outcome[Any]) -> Text:
+        text = trail_text(trail(outcome.calls), ended.name)
         if outcome.status is Status.DEMOTED:
             text.append(f"  demoted to {plain(outcome.goal.name)}", "yellow")
         elif outcome.status is Status.ESCALATED:
             why = plain(outcome.impasse.message if outcome.impasse else "stopped", 200)
-            text.append(f"\n  {' ' * self._width}  escalated: {why}", "red")
+            text.append(f"\nescalated: {why}", "red")
         elif outcome.status is Status.WAITING and outcome.questions:
-            text.append(f"\n  {' ' * self._width}  waits: {plain(outcome.questions[0].text, 200)}", "cyan")
+            text.append(f"\nwaits: {plain(outcome.questions[0].text, 200)}", "cyan")
         return text
 
     def _summary(self) -> Text:

@@ -80,25 +80,33 @@ def value_text(value: Any) -> str:
     return plain_lines(json.dumps(plain_json(value), ensure_ascii=False, indent=2))
 
 
-def trail_text(tried: tuple[Tried, ...], limit: int = 56) -> Text:
-    """`pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`; without a failure only the names."""
+def trail_text(tried: tuple[Tried, ...], about: str = "", limit: int = 48) -> Text:
+    """`pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`; without a failure only the names.
+
+    An error is told once, without the name that it is `about`, and cut to `limit` characters.
+    """
     text, told = Text(), set[str]()
     marked = healed(tried)
     for index, each in enumerate(tried):
         text.append(ARROW if index else "", "dim")
         text.append(plain(each.tool))
         if each.error:
-            _append_error(text, each, told, limit)
+            text.append(" ✗", "red" if not each.ok else "yellow")
+            error = _short_error(each.error, about)
+            if error not in told:
+                text.append(f" {shortened(error, limit)}", "dim")
+                told.add(error)
         if each.ok and marked:
             text.append(" ✓" if each.attempts == 1 else f" ✓ at attempt {each.attempts}", "green")
     return text
 
 
-def _append_error(text: Text, each: Tried, told: set[str], limit: int) -> None:
-    text.append(" ✗", "red" if not each.ok else "yellow")
-    if each.error not in told:
-        text.append(f" {plain(each.error.removeprefix(REJECTED), limit)}", "dim")
-        told.add(each.error)
+def _short_error(error: str, about: str) -> str:
+    """An error without what the line says anyway: that the output was rejected, and of which file."""
+    error = plain(error.removeprefix(REJECTED))
+    for beginning in (f"{about} is ", f"{about}: ", f"{about} ") if about else ():
+        error = error.removeprefix(beginning)
+    return error
 
 
 def status_line(outcome: Outcome[Any]) -> Text:

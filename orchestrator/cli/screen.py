@@ -71,6 +71,14 @@ def say(text: str | Text = "", *, style: str = "") -> None:
     screen().print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
 
 
+def hanging(text: Text, indent: int, console: Console | None = None) -> Text:
+    """`text` as it follows after `indent` columns: on a terminal wrapped, its further lines under its first."""
+    console = console or screen()
+    room = console.width - indent
+    lines = text.wrap(console, room) if room >= 40 else text.split("\n")
+    return Text("\n" + " " * indent).join(lines)
+
+
 def write_json(data: Any, *, lines: bool = False) -> None:
     """JSON on standard output: indented, or on one line for a stream of objects."""
     ready = plain_json(data)

@@ -8,7 +8,7 @@ from orchestrator.types import DecisionKind, Status
 
 from .plan import facts_text
 from .result import MARKS
-from .screen import say
+from .screen import hanging, say
 
 _MARKS = {
     EntryKind.DECISION: ("→", "bold"),
@@ -44,7 +44,8 @@ def show_story(story: Story, *, full: bool = False) -> None:
 
 
 def _field(name: str, text: str | Text) -> None:
-    say(Text.assemble((f"{name:<11}", "dim"), text if isinstance(text, Text) else plain(text, 500)))
+    told = text if isinstance(text, Text) else Text(plain(text, 500))
+    say(Text.assemble((f"{name:<11}", "dim"), hanging(told, 11)))
 
 
 def _show_head(story: Story) -> None:
@@ -87,12 +88,12 @@ def _entry_line(entry: Entry, width: int) -> Text:
         mark, style = "↻", "bold yellow"
     elif entry.kind is EntryKind.CALL and " gave " not in entry.text:
         mark, style = "·", "dim"
-    text = Text.assemble((f"{duration(entry.at):>{width}}  ", "dim"), (f"{mark} ", style), plain(entry.text, 600))
+    text = Text(plain(entry.text, 600))
     if entry.decision:
         text.append(f"  [{plain(entry.decision)}]", "dim")
     elif entry.failure:
         text.append(f"  [{plain(entry.failure)}]", "dim")
-    return text
+    return Text.assemble((f"{duration(entry.at):>{width}}  ", "dim"), (f"{mark} ", style), hanging(text, width + 4))
 
 
 def _show_candidates(entry: Entry, width: int) -> None:
