@@ -150,6 +150,7 @@ class Caller:
         clock = self.services.clock
         started = clock.monotonic()
         raw: Any = None
+        self.services.in_flight[self.tool.name] += 1
         try:
             raw = await self._invoke(context)
             outputs = await self._checked(raw)
@@ -161,6 +162,8 @@ class Caller:
             raise
         except Exception as error:
             raise await self._failed(error, context, started, raw) from None
+        finally:
+            self.services.in_flight[self.tool.name] -= 1
         self._succeed(outputs, context, started)
 
     async def _start(self) -> CallContext:
@@ -169,9 +172,12 @@ class Caller:
         over = run.over_budget(self.tool)
         if over:
             raise NotStarted(Ending.OVER_BUDGET, over)
-        admission = self.services.health.admit(name, run.state.run_id)
+        admission = self.services.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
             raise NotStarted(Ending.NOT_ADMITTED, admission.reason)
+        if not admission.probe and self.services.crowded(name, last_resort=run.last_resort):
+            self.services.health.release(name, run.state.run_id)
+            raise NotStarted(Ending.NOT_ADMITTED, "held back: it is failing everybody, or has only just recovered")
         attempt = run.state.attempts[name] + 1
         call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
         run.emit(
@@ -406,7 +412,7 @@ class Caller:
             seconds_left=self.run.seconds_left(),
             is_agent=self.tool.is_agent,
             repeatable=repeatable,
-            usable=self.services.health.usable(self.tool.name, last_resort=True),
+            usable=self.services.health.usable(self.tool.name),
             own=self.tool.retries is not None,
         )
 

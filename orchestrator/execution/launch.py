@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from orchestrator.errors import InputError, InvalidOutput, nearest
+from orchestrator.errors import InputError, InvalidOutput, StoreError, nearest
 from orchestrator.escalation import Question, answer
 from orchestrator.events import RunStarted
 from orchestrator.goal import Budget, Goal
@@ -174,9 +174,12 @@ def _register_in_memory(services: "Services", row: RunRow) -> int | None:
 
 async def _register(services: "Services", row: RunRow) -> int | None:
     def register() -> int | None:
-        if services.store.begin(row) is not None:
-            raise InputError(f"There is a run {row.run_id!r} already.")
-        return services.store.claim(row.run_id, services.owner, row.started, LEASE_SECONDS)
+        try:
+            if services.store.begin(row) is not None:
+                raise InputError(f"There is a run {row.run_id!r} already.")
+            return services.store.claim(row.run_id, services.owner, row.started, LEASE_SECONDS)
+        except StoreError:
+            return None  # it is enqueued and told; the run goes on, and makes no write until its intent is durable
 
     return await services.threads.run(register)
 

@@ -61,6 +61,8 @@ class Run:
         self.values = ValueTable(state.run_id, services.store, durable=durable, token=token)
         self.route: Route | None = None
         self.first_route: Route | None = None
+        self.last_resort = False
+        """Whether the route uses tools with an open circuit, because there is no other."""
         self.impasse: Impasse | None = None
         """Why there is no route."""
         self.dead_end: Planned | None = None
@@ -204,7 +206,7 @@ class Run:
         self.services.health.poll()
         self.check_conditions()
         planned = planning.plan(self.services, self.state, self.view, self.values.values)
-        self.route, self.impasse = planned.route, planned.impasse
+        self.route, self.impasse, self.last_resort = planned.route, planned.impasse, planned.last_resort
         self.dead_end = planned if planned.route is None else None
         if planned.route is None:
             return False

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from .run import Run
 
+LAST_RESORT_CALLS = 2
+"""Calls at one time to a tool with an open circuit that there is no alternative to."""
 KEPT_OUTCOMES = 1024
 """Outcomes of ended runs that a process remembers."""
 
@@ -65,6 +68,8 @@ class Services:
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""
+    in_flight: Counter[str] = field(default_factory=Counter[str])
+    """Calls in flight, by tool, over all runs."""
     deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
     """Questions whose default takes effect when nobody answers."""
     live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
@@ -111,6 +116,17 @@ class Services:
         self.store.drop_values(run.state.run_id, run.token)
         if run.named:
             run.values.store_again(run.state.goal, run.state.at_hand, run.view)
+
+    def crowded(self, name: str, *, last_resort: bool) -> bool:
+        """Whether a tool that is failing everybody, or has only just recovered, has as many calls as it may.
+
+        While its circuit is open a tool that is the last resort gets a trickle, and after its recovery twice as many
+        calls at one time as have succeeded since: healing must not become the overload.
+        """
+        limit = self.health.ramp_limit(name)
+        if limit is None and last_resort and not self.health.usable(name):
+            limit = LAST_RESORT_CALLS
+        return limit is not None and self.in_flight[name] >= limit
 
     def limit(self, tool: Tool) -> asyncio.Semaphore | None:
         """The tool's `max_concurrency` as a semaphore of the running event loop."""

@@ -1,6 +1,6 @@
 """Health of tools: evidence, latency, circuits, pressure, and what healing may cost."""
 
-from .budget import HealingBudget, Throttle, backoff
+from .budget import HealingBudget, backoff
 from .headers import QuotaLeft, quota_of
 from .registry import HealthRegistry, Lease
 from .status import Admission, Target, ToolHealth
@@ -12,7 +12,6 @@ __all__ = [
     "Lease",
     "QuotaLeft",
     "Target",
-    "Throttle",
     "ToolHealth",
     "backoff",
     "quota_of",

@@ -92,46 +92,6 @@ class HealingBudget:
         return Bucket(0.0, float(self._retries.floor), self._clock.monotonic())
 
 
-class Throttle:
-    """Adaptive throttling: calls are held back in the measure in which the tool rejects them.
-
-    Probability of holding back: max(0, (calls - k * accepted) / (calls + 1)), over about two minutes (Beyer et al.,
-    Site Reliability Engineering, 2016, chapter 21).
-    """
-
-    def __init__(self, clock: Clock, k: float = 2.0, half_life: float = 60.0) -> None:
-        self._clock = clock
-        self._k = k
-        self._half_life = half_life
-        self._counts: dict[str, tuple[float, float, float]] = {}
-        self._lock = Lock()
-
-    def note(self, name: str, accepted: bool) -> None:
-        """Count one call that was made or held back, and whether the tool accepted it."""
-        with self._lock:
-            calls, taken, now = self._faded(name)
-            self._counts[name] = (calls + 1, taken + accepted, now)
-
-    def hold_back(self, name: str) -> float:
-        """Probability in [0, 1) that the next call should be held back."""
-        with self._lock:
-            calls, taken, _ = self._faded(name)
-        return max(0.0, (calls - self._k * taken) / (calls + 1))
-
-    def admit(self, name: str, rng: random.Random) -> bool:
-        """Draw: whether the next call may be made. One that is held back counts as a call."""
-        if rng.random() >= self.hold_back(name):
-            return True
-        self.note(name, accepted=False)
-        return False
-
-    def _faded(self, name: str) -> tuple[float, float, float]:
-        now = self._clock.monotonic()
-        calls, taken, at = self._counts.get(name, (0.0, 0.0, now))
-        weight = 0.5 ** (max(0.0, now - at) / self._half_life)
-        return calls * weight, taken * weight, now
-
-
 def backoff(attempt: int, retries: Retries, rng: random.Random) -> float:
     """Seconds to wait before retry number `attempt` (from 1): full jitter under a doubling bound.
 

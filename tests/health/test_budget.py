@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.health.budget import HealingBudget, Throttle, backoff
+from orchestrator.health.budget import HealingBudget, backoff
 from orchestrator.policy import Retries
 from tests.health.clocks import StillClock
 
@@ -79,34 +79,6 @@ def test_healing_never_exceeds_its_share_and_its_floor(steps: list[tuple[str, An
         refilled = floor * (1 + clock.now / 60) + 1e-6
         assert all(healed[name] <= share * calls[name] + refilled for name in "abc")
         assert sum(healed.values()) <= share * sum(calls.values()) + refilled
-
-
-def test_a_tool_that_rejects_everybody_is_held_back() -> None:
-    clock, rng = StillClock(), random.Random(7)
-    throttle = Throttle(clock)
-    assert throttle.hold_back("a") == 0
-    for _ in range(100):
-        throttle.note("a", accepted=True)
-    assert throttle.hold_back("a") == 0
-    made = 0
-    for _ in range(1000):
-        if throttle.admit("a", rng):
-            made += 1
-            throttle.note("a", accepted=False)
-    assert made < 500
-    assert throttle.hold_back("a") > 0.5
-    clock.now += 3600
-    assert throttle.hold_back("a") < 0.01
-
-
-@given(st.lists(st.booleans(), max_size=100))
-def test_what_accepts_half_is_never_held_back(answers: list[bool]) -> None:
-    throttle = Throttle(StillClock())
-    for accepted in answers:
-        throttle.note("a", accepted=accepted)
-    assert 0 <= throttle.hold_back("a") < 1
-    if 2 * sum(answers) >= len(answers):
-        assert throttle.hold_back("a") == 0
 
 
 @given(st.integers(1, 10_000), st.integers())
