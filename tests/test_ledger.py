@@ -256,6 +256,14 @@ def test_a_changed_row_is_found(change: dict[str, Any], problem: str) -> None:
     assert problem in "\n".join(check_chain(RECORDS, replace(ROW, **change)))
 
 
+def test_records_cut_out_before_a_closing_record_hashed_anew_contradict_its_count() -> None:
+    old = RECORDS[-1]
+    digest = link(RECORDS[99].hash, "run-1", 101, old.kind, old.at, old.body)
+    closing = replace(old, seq=101, prev=RECORDS[99].hash, hash=digest)
+    problems = check_chain([*RECORDS[:100], closing], replace(ROW, count=101, head=digest))
+    assert problems == ["record 101 closes a run of 200 records"]
+
+
 def test_a_lost_closing_record_is_found_also_with_the_row_adjusted() -> None:
     row = replace(ROW, count=199, head=RECORDS[198].hash)
     assert check_chain(RECORDS[:199], row) == ["the run is reached, and no closing record says so"]
