@@ -20,6 +20,8 @@ MAX_ITEMS: Final = 64
 """Candidates, tools or keys that one attribute lists."""
 MAX_TRACEBACK: Final = 8000
 
+_ASKING: Final = (DecisionKind.ESCALATE, DecisionKind.RESUME)
+"""The kinds whose subject is a question to a person: its text may quote values, so it stays in the record."""
 _PLANNING: Final = (DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH)
 
 
@@ -82,7 +84,7 @@ def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes
     }
     if decision.kind in _PLANNING:
         found[names.OPERATION] = names.PLAN
-    if decision.subject is not None:
+    if decision.subject is not None and decision.kind not in _ASKING:
         found[names.DECISION_SUBJECT] = brief(decision.subject)
     if decision.price is not None:
         found[names.DECISION_PRICE] = decision.price
