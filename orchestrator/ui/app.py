@@ -1,0 +1,193 @@
+"""`create_app`: the addresses of the viewer and what answers each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from orchestrator.agent import Agent
+from orchestrator.api import Orchestrator
+from orchestrator.errors import OrchestratorError, StoreError
+from orchestrator.store import Store
+from orchestrator.store.base import RunRow
+
+from .backend import Backend
+from .people_page import agents_page, health_page
+from .run_page import RunPages
+from .runs_page import runs_page
+from .security import LOOPBACK, Guard, Keys, read_form
+from .site import STATIC, render, run_path
+
+STATIC_FILES = ("app.css", "app.js", "icon.svg")
+
+
+def create_app(
+    store_or_orchestrator: Store | Orchestrator | Backend,
+    *,
+    token: str,
+    hosts: Sequence[str] = LOOPBACK,
+    any_address: bool = False,
+) -> Starlette:
+    """The viewer as an ASGI application: over a store to look only, over an orchestrator to answer runs too.
+
+    Whoever knows `token` may look: `/?token=...` exchanges it for a cookie. `hosts` are the names (without ports) that
+    a request may be addressed to; with `any_address` every numeric address too, for a viewer that listens on all.
+    Raises `ValueError` for an empty token.
+    """
+    if isinstance(store_or_orchestrator, Backend):
+        backend = store_or_orchestrator
+    elif isinstance(store_or_orchestrator, Orchestrator):
+        backend = Backend(store_or_orchestrator.store, store_or_orchestrator)
+    else:
+        backend = Backend(store_or_orchestrator)
+    keys = Keys(token)
+    viewer = _Viewer(backend, keys)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await backend.aclose()
+
+    return Starlette(
+        routes=viewer.routes(),
+        middleware=[Middleware(Guard, keys=keys, hosts=tuple(hosts), any_address=any_address)],
+        exception_handlers={HTTPException: _failed, OrchestratorError: _failed},
+        lifespan=lifespan,
+    )
+
+
+class _Viewer:
+    def __init__(self, backend: Backend, keys: Keys) -> None:
+        self._backend = backend
+        self._keys = keys
+        self._pages = RunPages(backend, keys)
+
+    def routes(self) -> list[Route]:
+        """Every address. A run's id may hold slashes: what follows it is matched first."""
+        return [
+            Route("/", self.runs),
+            Route("/runs", self.runs),
+            Route("/health", self.health),
+            Route("/health", self.set_circuit, methods=["POST"]),
+            Route("/agents", self.agents),
+            Route("/agents", self.feedback, methods=["POST"]),
+            Route("/static/{name}", _static),
+            Route("/runs/{run_id:path}/decisions/{decision}", self.run),
+            Route("/runs/{run_id:path}/answer", self.answer, methods=["POST"]),
+            Route("/runs/{run_id:path}", self.run),
+        ]
+
+    # -- looking: in threads, so that a slow store holds up nobody ---------------------------------------------------
+
+    def runs(self, request: Request) -> Response:
+        """The runs."""
+        return runs_page(request, self._backend)
+
+    def run(self, request: Request) -> Response:
+        """One run, at a decision."""
+        page = self._pages.page(request, self._row(request))
+        if page is None:
+            raise HTTPException(404, "This run has no such decision.")
+        return page
+
+    def health(self, request: Request) -> Response:
+        """Health."""
+        del request
+        return health_page(self._backend, self._keys)
+
+    def _row(self, request: Request) -> RunRow:
+        row = self._backend.store.run(request.path_params["run_id"])
+        if row is None:
+            raise HTTPException(404, "There is no such run in this store.")
+        return row
+
+    async def agents(self, request: Request) -> Response:
+        """Agents."""
+        del request
+        return await self._agents()
+
+    async def _agents(self, **more: Any) -> Response:
+        known = await asyncio.to_thread(self._known_agents)
+        return await asyncio.to_thread(agents_page, self._backend, self._keys, known, **more)
+
+    def _known_agents(self) -> dict[str, tuple[Agent, float | None]]:
+        orc = self._backend.orchestrator
+        project = orc if orc is not None else self._backend.project()
+        if project is None:
+            return {}
+        return {item.name: (item, project.price(item.name)) for item in project.graph if isinstance(item, Agent)}
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    async def answer(self, request: Request) -> Response:
+        """Go on with a waiting run."""
+        form = await read_form(request, self._keys)
+        row = await asyncio.to_thread(self._row, request)
+        try:
+            await self._backend.answer(row.run_id, _answer(form), form.get("by", "").strip()[:200] or "viewer")
+        except OrchestratorError as error:
+            again = await asyncio.to_thread(self._row, request)
+            page = await asyncio.to_thread(self._pages.page, request, again, error=str(error), status=422)
+            assert page is not None
+            return page
+        return RedirectResponse(run_path(row.run_id), status_code=303)
+
+    async def set_circuit(self, request: Request) -> Response:
+        """Trip or restore by hand."""
+        form = await read_form(request, self._keys)
+        name, to = unquote(form.get("name", "")), unquote(form.get("to", "")) or None
+        try:
+            await asyncio.to_thread(
+                self._backend.set_circuit, name, to, form.get("do") == "trip", form.get("reason", "").strip()[:200]
+            )
+        except StoreError:
+            raise
+        except OrchestratorError as error:
+            return await asyncio.to_thread(health_page, self._backend, self._keys, error=str(error), status=422)
+        return RedirectResponse("/health", status_code=303)
+
+    async def feedback(self, request: Request) -> Response:
+        """Tell the learner how good work was."""
+        form = await read_form(request, self._keys)
+        run_id, key = form.get("run", "").strip(), form.get("key", "").strip()
+        try:
+            await asyncio.to_thread(self._backend.feedback, run_id, key, form.get("success") == "yes")
+        except StoreError:
+            raise
+        except OrchestratorError as error:
+            return await self._agents(error=str(error), status=422)
+        return await self._agents(said=f"Taken in: {key} of run {run_id}.")
+
+
+def _answer(form: dict[str, str]) -> Any:
+    """The answer as `orc.resume` takes it: the number of a choice with its value."""
+    number = form.get("choice", "")
+    if not (number.isascii() and number.isdigit() and len(number) < 6):
+        return form.get("value", "")
+    value = form.get("value", "").strip()
+    return {"choice": int(number), "value": value} if value else {"choice": int(number)}
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in STATIC_FILES:
+        raise HTTPException(404, "There is no such file.")
+    return FileResponse(STATIC / name)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    del request
+    if isinstance(error, HTTPException):
+        return render(
+            "message.html", error.status_code, title=str(error.status_code), text=error.detail, here="", live=False
+        )
+    status = 503 if isinstance(error, StoreError) else 400
+    return render("message.html", status, title="That did not work", text=str(error), here="", live=False)

@@ -1,0 +1,162 @@
+"""`Backend`: what the pages are about. A store to read, and, where a project is loaded, an orchestrator to act with."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.api import Orchestrator
+from orchestrator.clock import SystemClock
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.execution.recovery import fold
+from orchestrator.health import HealthRegistry, ToolHealth
+from orchestrator.policy import Policy
+from orchestrator.selection import Handbook
+from orchestrator.store import Store
+from orchestrator.text import listed
+
+HANDBOOK: Final = "handbook"
+"""The kind of the store's document that holds what agents have shown."""
+PATIENCE: Final = 3.0
+"""Seconds that a form waits for a run to go on; after that the page shows how it goes."""
+
+
+@dataclass
+class Backend:
+    """A store, and whoever can act on its runs.
+
+    `orchestrator` is one that lives in this process; `opening` makes a fresh one over the same store for one action,
+    so that a viewer that is left open holds no stale health and no run.
+    """
+
+    store: Store
+    orchestrator: Orchestrator | None = None
+    opening: Callable[[], Orchestrator] | None = None
+    reading: Callable[[], Orchestrator] | None = None
+    """Makes one that has the project's tools and no store, to read of."""
+    no_project: str = ""
+    """Why there is no orchestrator, where one was asked for."""
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    """Run -> why going on with it failed, after the form that asked for it was answered."""
+    _project: Orchestrator | None = None
+    _work: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    @property
+    def can_act(self) -> bool:
+        """Whether runs can be answered from here."""
+        return self.orchestrator is not None or self.opening is not None
+
+    async def answer(self, run_id: str, answer: Any, by: str) -> None:
+        """Go on with a waiting run; returns when it has ended, waits again, or after `PATIENCE` seconds.
+
+        Raises `OrchestratorError` for an answer that is none, or when nobody here can act.
+        """
+        self.problems.pop(run_id, None)
+        task = asyncio.create_task(self._resume(run_id, answer, by), name=f"viewer:{run_id}")
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        if done:
+            task.result()
+        else:
+            task.add_done_callback(lambda ended: self._note(run_id, ended))
+
+    async def _resume(self, run_id: str, answer: Any, by: str) -> None:
+        async with AsyncExitStack() as stack:
+            orc = self.orchestrator
+            if orc is None:
+                orc = await stack.enter_async_context(await asyncio.to_thread(self._opened))
+            missing = await asyncio.to_thread(self._missing, orc, run_id)
+            if missing:
+                raise InputError(
+                    f"The project that is loaded has no {listed(missing)}, which this run plans with. "
+                    "Start the viewer with the run's own project: orchestrator ui --project DIR."
+                )
+            await orc.resume(run_id, answer, by=by)
+
+    def _opened(self) -> Orchestrator:
+        if self.opening is None:
+            raise InputError(self.no_project or "No project is loaded here.")
+        return self.opening()
+
+    def _missing(self, orc: Orchestrator, run_id: str) -> list[str]:
+        """Tools of the run's recorded graph that the orchestrator does not have."""
+        data = self.store.graph(fold(run_id, self.store.records(run_id)).graph)
+        names = [str(tool["name"]) for tool in data["tools"]] if data else []
+        known = orc.graph.view().nodes
+        return [name for name in names if name not in known][:3]
+
+    def _note(self, run_id: str, ended: "asyncio.Task[Any]") -> None:
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            self.problems[run_id] = str(error) if isinstance(error, OrchestratorError) else type(error).__name__
+
+    async def aclose(self) -> None:
+        """Let what is going on come to rest, and cancel what does not."""
+        if self._work:
+            _, pending = await asyncio.wait(list(self._work), timeout=PATIENCE)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    def project(self) -> Orchestrator | None:
+        """The project's tools and agents to read of; never to run anything with. Made once."""
+        if self._project is None and self.reading is not None:
+            self._project = self.reading()
+        return self._project
+
+    # -- health ------------------------------------------------------------------------------------------------------
+
+    def health(self) -> HealthRegistry:
+        """What is known of the tools: the orchestrator's own registry, or one made of what the store holds."""
+        if self.orchestrator is not None:
+            return self.orchestrator.health
+        registry = HealthRegistry(Policy(), SystemClock())
+        registry.restore_snapshot(self.store.load_health())
+        return registry
+
+    def statuses(self) -> tuple[list[ToolHealth], list[tuple[str, str, ToolHealth]]]:
+        """The health of the tools, and of transitions that something is known of."""
+        registry = self.health()
+        registry.poll()
+        names = set(registry.touched())
+        if self.orchestrator is not None:
+            names |= set(self.orchestrator.graph.view().nodes)
+        elif (project := self.project()) is not None:
+            names |= set(project.graph.view().nodes)
+        tools = [registry.status(name) for name in sorted(names)]
+        return tools, [(a, b, registry.status(a, b)) for a, b in registry.touched_transitions()]
+
+    def set_circuit(self, name: str, to: str | None, trip: bool, reason: str) -> None:
+        """Trip or restore a tool or transition by hand, and keep that in the store."""
+        registry = self.health()
+        if trip:
+            registry.trip(name, to=to, reason=reason or "tripped by hand")
+        else:
+            registry.restore(name, to)
+        for label, data in registry.snapshot().items():
+            self.store.save_health(label, data)
+        self.store.flush()
+
+    # -- agents ------------------------------------------------------------------------------------------------------
+
+    def handbook(self) -> Handbook:
+        """What agents have shown."""
+        if self.orchestrator is not None:
+            return self.orchestrator.selector.handbook
+        data = self.store.document(HANDBOOK)
+        return Handbook() if data is None else Handbook.model_validate(data)
+
+    def feedback(self, run_id: str, key: str, success: bool) -> None:
+        """Tell the learner how good the work behind a key was. Raises `OrchestratorError`."""
+        if self.orchestrator is not None:
+            self.orchestrator.feedback(run_id, key, success)
+            return
+        orc = self._opened()
+        try:
+            orc.selector.handbook = self.handbook()
+            orc.feedback(run_id, key, success)
+            self.store.put_document(HANDBOOK, orc.selector.handbook.model_dump(mode="json"))
+        finally:
+            orc.close()

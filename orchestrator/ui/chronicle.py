@@ -1,0 +1,167 @@
+"""`Chronicle`: a run read once from its records. Events, rows of the timeline, failures with answers, escalations."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Final
+
+from orchestrator.decision import Decision
+from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
+from orchestrator.execution.state import RunState
+from orchestrator.failures import Failure
+from orchestrator.store.base import Record, RunRow, Store
+from orchestrator.store.fold import CLOSED
+from orchestrator.story import answers_of
+from orchestrator.story_parts import Answer, EntryKind, EscalationTold
+from orchestrator.telling import Teller
+
+KEPT: Final = 4
+"""Runs whose chronicles are kept, so that stepping through one reads it once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the timeline: a call with its bar, a decision, or something else that happened."""
+
+    record: int
+    kind: str
+    """`call`, or a kind of entry: `decision`, `person`, `signal` ..."""
+    at: float
+    """Seconds since the run began."""
+    until: float | None = None
+    """For a call, when it ended; `None` while it goes on."""
+    text: str = ""
+    tool: str = ""
+    attempt: int = 1
+    state: str = ""
+    """For a call: `ok`, `failed`, `cancelled`, `asked` or `running`."""
+    cost: float = 0.0
+    decision: str = ""
+    decided: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Chronicle:
+    """A run, read."""
+
+    row: RunRow
+    events: tuple[tuple[int, Event], ...]
+    """Number of the record, and its event."""
+    rows: tuple[Row, ...]
+    decisions: tuple[tuple[int, Decision], ...]
+    """Index in `events`, and the decision."""
+    answers: dict[str, Answer]
+    escalations: tuple[EscalationTold, ...]
+    inputs: tuple[str, ...]
+    state: RunState
+    """Where the run stands, or stood when it ended."""
+    damaged: int
+    """Records that could not be read."""
+
+    def position(self, decision: str) -> int | None:
+        """Where a decision is among the decisions."""
+        return next((n for n, (_, each) in enumerate(self.decisions) if each.id == decision), None)
+
+    def state_before(self, position: int) -> RunState:
+        """Where the run stood when a decision was made: the fold of the events before it."""
+        state = RunState(self.row.run_id)
+        for _, event in self.events[: self.decisions[position][0]]:
+            state.apply(event)
+        return state
+
+
+class Library:
+    """Chronicles by run; one is read again when its run has more records."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[tuple[str, int, str], Chronicle] = OrderedDict()
+        self._lock = Lock()
+
+    def chronicle(self, row: RunRow) -> Chronicle:
+        """The chronicle of a run as it is now."""
+        key = (row.run_id, row.count, row.head)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return replace(found, row=row)
+        made = read(row, self._store.records(row.run_id))
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
+    """The chronicle that a run's records tell; what cannot be read is counted and left out."""
+    known = [(record.seq, _event(record)) for record in records if record.kind != CLOSED]
+    events = tuple((seq, event) for seq, event in known if event is not None)
+    state, teller = RunState(row.run_id), Teller()
+    decisions: list[tuple[int, Decision]] = []
+    inputs: tuple[str, ...] = ()
+    for index, (seq, event) in enumerate(events):
+        state.apply(event)
+        teller.take(seq, event, state)
+        if isinstance(event, Decided):
+            decisions.append((index, event.decision))
+        elif isinstance(event, RunStarted):
+            inputs = event.inputs
+    return Chronicle(
+        row=row,
+        events=events,
+        rows=_rows(events, teller, state.started_at),
+        decisions=tuple(decisions),
+        answers=answers_of(state.decisions),
+        escalations=tuple(teller.escalations),
+        inputs=inputs,
+        state=state,
+        damaged=len(known) - len(events),
+    )
+
+
+def _event(record: Record) -> Event | None:
+    try:
+        return from_body(record.kind, record.run_id, record.at, record.body)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _rows(events: Sequence[tuple[int, Event]], teller: Teller, began: float) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    calls: dict[tuple[str, int], int] = {}
+    """Calls in flight -> their row."""
+    for seq, event in events:
+        if isinstance(event, CallStarted):
+            calls[event.call_id, event.attempt] = len(rows)
+            rows.append(
+                Row(seq, "call", max(0.0, event.at - began), None, "", event.tool, event.attempt, state="running")
+            )
+        elif isinstance(event, CallEnded):
+            place = calls.pop((event.call_id, event.attempt), None)
+            if place is not None:
+                rows[place] = _ended(rows[place], event, began)
+    rows += [
+        Row(
+            e.record,
+            str(e.kind),
+            e.at,
+            None,
+            e.text,
+            e.tool or "",
+            decision=e.decision or "",
+            decided=str(e.decided or ""),
+        )
+        for e in teller.entries
+        if e.kind not in (EntryKind.CALL, EntryKind.FAILURE)
+    ]
+    return tuple(sorted(rows, key=lambda row: row.record))
+
+
+def _ended(row: Row, event: CallEnded, began: float) -> Row:
+    state = "cancelled" if event.cancelled else "asked" if event.asked else "ok" if event.ok else "failed"
+    until = max(row.at, event.at - began)
+    return replace(row, until=until, state=state, cost=event.cost, failure=event.failure)

@@ -1,0 +1,228 @@
+"""The tool graph at the moment of a decision, as shapes for a template to draw: what is where, and in what state."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.text import plain, usd
+from orchestrator.types import START
+from orchestrator.view import GraphView
+
+from .layout import Box, Layout, Placed, lay_out
+from .moment import Moment
+
+MOST_TOOLS = 40
+"""A drawing shows up to so many tools: those that matter first."""
+_CHAR = 7.0
+_PAD = 10.0
+_NAME = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A tool or a key."""
+
+    kind: str
+    """`tool`, `key` or `start`."""
+    name: str
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+    state: str
+    """A tool: `chosen`, `done`, `running`, `dead` or nothing; a key: `given`, `made`, `goal` or nothing."""
+    told: str
+    """In words, for people who do not see the drawing."""
+    price: str = ""
+    """On the edge that leaves a tool."""
+    chip_x: float = 0.0
+    """Where the price begins, from the left of the shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An edge."""
+
+    path: str
+    state: str
+    """`chosen`, `done`, `dead` or nothing."""
+    optional: bool = False
+    transition: bool = False
+    label: str = ""
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Everything to draw."""
+
+    width: float
+    height: float
+    shapes: tuple[Shape, ...]
+    lines: tuple[Line, ...]
+    hidden: int
+    """Tools that are not shown."""
+    told: str
+
+
+def draw(moment: Moment) -> Drawing | None:
+    """The graph of a moment; `None` when it is not recorded."""
+    if moment.view is None:
+        return None
+    return _Artist(moment, moment.view).drawing()
+
+
+class _Artist:
+    def __init__(self, moment: Moment, view: GraphView) -> None:
+        self.moment, self.view = moment, view
+        self.tools = _shown(moment, view)
+        self.route = set(moment.route)
+        goal = set(moment.problem.goal)
+        used = {key for name in self.tools for key in (*view.nodes[name].needs, *view.nodes[name].optional)}
+        made = {key for name in self.tools for key in view.nodes[name].gives}
+        self.keys = sorted(used | goal | {key for key in made if key in moment.problem.at_hand})
+        self.goal = goal
+
+    def drawing(self) -> Drawing:
+        boxes = [self._tool_box(name) for name in self.tools] + [self._key_box(key) for key in self.keys]
+        starts = any(t.source == START and t.target in self.tools for t in self.view.transitions)
+        boxes += [Box("s:", 64, 26)] if starts else []
+        layout = lay_out(boxes, [(a, b) for a, b, *_ in self._edges()])
+        shapes = [self._tool(name, layout.boxes[f"t:{name}"]) for name in self.tools]
+        shapes += [self._key(key, layout.boxes[f"k:{key}"]) for key in self.keys]
+        if starts:
+            at = layout.boxes["s:"]
+            shapes.append(Shape("start", START, "start", at.x, at.y, at.width, at.height, "given", "the start"))
+        lines = [self._line(layout, *edge) for edge in self._edges()]
+        lines.sort(key=lambda line: ("dead", "", "done", "chosen").index(line.state))
+        hidden = len(self.view.nodes) - len(self.tools)
+        return Drawing(layout.width, layout.height, tuple(shapes), tuple(lines), hidden, self._told())
+
+    def _told(self) -> str:
+        dead = [name for name in self.tools if self._tool_state(name) == "dead"]
+        route = " then ".join(self.moment.route) or "no route"
+        return f"Chosen: {route}." + (f" Cannot be used: {', '.join(dead)}." if dead else "")
+
+    # -- shapes ------------------------------------------------------------------------------------------------------
+
+    def _tool_state(self, name: str) -> str:
+        problem = self.moment.problem
+        priced = self.moment.prices.get(name)
+        if name in self.route:
+            return "chosen"
+        if name in problem.done:
+            return "done"
+        if name in problem.running:
+            return "running"
+        return "dead" if name in problem.unusable or (priced is not None and priced.price is None) else ""
+
+    def _price(self, name: str) -> str:
+        state = self._tool_state(name)
+        if state == "done":
+            return "done"
+        if state == "running":
+            return "running"
+        if state == "dead":
+            return "∞"
+        priced = self.moment.prices.get(name)
+        return "" if priced is None else usd(priced.price)
+
+    def _tool_box(self, name: str) -> Box:
+        width = max(72.0, len(_label(name)) * _CHAR + 2 * _PAD)
+        return Box(f"t:{name}", width + _chip(self._price(name)), 34)
+
+    @staticmethod
+    def _key_box(key: str) -> Box:
+        return Box(f"k:{key}", len(_label(key)) * 6.6 + 22, 26)
+
+    def _tool(self, name: str, at: Placed) -> Shape:
+        state, price = self._tool_state(name), self._price(name)
+        priced = self.moment.prices.get(name)
+        why = self.moment.problem.unusable.get(name, "") or (priced.why if priced is not None else "")
+        words = {"chosen": "on the chosen route", "dead": f"cannot be used: {why}" if why else "cannot be used"}
+        told = f"{name}: {words.get(state, state or 'not chosen')}" + (f", {price}" if price.startswith("$") else "")
+        chip = at.width - _chip(price)
+        return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, told, price, chip)
+
+    def _key(self, key: str, at: Placed) -> Shape:
+        hand = self.moment.problem.at_hand
+        state = "goal" if key in self.goal else ""
+        if key in hand:
+            state = f"{state} {'given' if hand[key] is None else 'made'}".strip()
+        words = {"given": "given", "made": f"given by {hand.get(key)}", "": "not there yet", "goal": "the goal"}
+        told = f"{key}: {words.get(state, 'the goal, reached')}"
+        return Shape("key", key, _label(key), at.x, at.y, at.width, at.height, state, told)
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def _edges(self) -> Iterable[tuple[str, str, str, bool, float | None]]:
+        """From, to, the tool it is an edge of, whether optional, and the cost of a transition."""
+        shown = set(self.keys)
+        for name in self.tools:
+            node = self.view.nodes[name]
+            for key in (*node.needs, *node.optional):
+                yield f"k:{key}", f"t:{name}", name, key in node.optional, None
+            for key in node.gives:
+                if key in shown:
+                    yield f"t:{name}", f"k:{key}", name, False, None
+        for t in self.view.transitions:
+            if t.target in self.tools and (t.source in self.tools or t.source == START):
+                yield (f"t:{t.source}" if t.source != START else "s:"), f"t:{t.target}", t.target, False, t.cost
+
+    def _line(self, layout: Layout, a: str, b: str, tool: str, optional: bool, cost: float | None) -> Line:
+        start, end = layout.boxes[a], layout.boxes[b]
+        bends = layout.bends.get((a, b))
+        backwards = bends is None
+        if bends is None:
+            bends = layout.bends.get((b, a), ())[::-1]
+        path, middle = _path(start, end, bends, backwards)
+        state = self._tool_state(tool)
+        if a.startswith("t:") and cost is not None and self._tool_state(a[2:]) == "dead":
+            state = "dead"
+        state = {"running": "done"}.get(state, state)
+        if state == "chosen" and cost is not None and a != "s:" and self._tool_state(a[2:]) not in ("chosen", "done"):
+            state = ""
+        label = f"+{usd(cost)}" if cost else ""
+        return Line(path, state, optional, cost is not None, label, middle[0], middle[1])
+
+
+def _shown(moment: Moment, view: GraphView) -> tuple[str, ...]:
+    """The tools to draw: all, or where there are too many those of the route, the past and the candidates."""
+    if len(view.nodes) <= MOST_TOOLS:
+        return tuple(view.nodes)
+    problem = moment.problem
+    rival = moment.rival.tools if moment.rival is not None else ()
+    first = [*moment.route, *problem.running, *rival, *problem.unusable, *reversed(list(problem.done)), *moment.prices]
+    found = dict.fromkeys(name for name in first if name in view.nodes)
+    return tuple(sorted(list(found)[:MOST_TOOLS]))
+
+
+def _label(name: str) -> str:
+    return plain(name, _NAME)
+
+
+def _chip(price: str) -> float:
+    return len(price) * 6.4 + 26 if price else 0.0
+
+
+def _path(
+    start: Placed, end: Placed, bends: tuple[tuple[float, float], ...], backwards: bool
+) -> tuple[str, tuple[float, float]]:
+    """A smooth curve from the right of one box to the left of another, and its middle."""
+    x, y = start.x + start.width, start.y + start.height / 2
+    to_x, to_y = end.x, end.y + end.height / 2
+    if backwards:
+        low = max(start.y + start.height, end.y + end.height) + 26
+        path = f"M{x:.1f} {y:.1f}C{x + 40:.1f} {low:.1f} {to_x - 40:.1f} {low:.1f} {to_x:.1f} {to_y:.1f}"
+        return path, ((x + to_x) / 2, low - 10)
+    parts = [f"M{x:.1f} {y:.1f}"]
+    for next_x, next_y in (*bends, (to_x, to_y)):
+        half = (x + next_x) / 2
+        parts.append(f"C{half:.1f} {y:.1f} {half:.1f} {next_y:.1f} {next_x:.1f} {next_y:.1f}")
+        middle = (half, (y + next_y) / 2)
+        x, y = next_x, next_y
+    return "".join(parts), middle
+
+
+__all__ = ["Drawing", "Line", "Shape", "draw"]

@@ -1,0 +1,170 @@
+"""`Moment`: everything a page shows of one decision, made from the records before it and the facts in it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.decision import Decision
+from orchestrator.errors import DefinitionError
+from orchestrator.execution.state import RunState
+from orchestrator.formula import PRICINGS, PriceFacts
+from orchestrator.policy import Policy
+from orchestrator.rival import Rival, next_best
+from orchestrator.route import Problem
+from orchestrator.store import Store
+from orchestrator.view import GraphView
+
+from .chronicle import Chronicle
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A term of a price."""
+
+    name: str
+    usd: float
+    share: float
+    """Of the sum of the terms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A tool with its price at that moment, and what the price is made of."""
+
+    facts: PriceFacts
+    price: float | None
+    """US dollars; `None` for what cannot be used."""
+    parts: tuple[Part, ...]
+    """Terms before they are multiplied; empty under a pricing of the user's own."""
+    why: str = ""
+    """Why it cannot be used."""
+    chosen: bool = False
+
+    @property
+    def tool(self) -> str:
+        """Its name."""
+        return self.facts.tool
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One decision, and the run as it stood when it was made."""
+
+    decision: Decision
+    number: int
+    """From 1."""
+    at: float
+    """Seconds since the run began."""
+    state: RunState
+    problem: Problem
+    view: GraphView | None
+    prices: Mapping[str, Priced]
+    """By tool, as last recorded at that moment."""
+    policy: str
+    rival: Rival | None
+    standard: bool
+    """Whether the prices are those of the framework's formula, so that their parts add up."""
+
+    @property
+    def route(self) -> tuple[str, ...]:
+        """The route that holds after the decision."""
+        return self.decision.chosen_tools
+
+
+def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
+    """The moment of the decision at `position`."""
+    index, decision = chronicle.decisions[position]
+    state = chronicle.state_before(position)
+    problem = state.problem()
+    graph = store.graph(state.graph) if state.graph else None
+    policy = _policy(state.policy)
+    planned = _last_planned(chronicle, position)
+    return Moment(
+        decision=decision,
+        number=position + 1,
+        at=max(0.0, chronicle.events[index][1].at - state.started_at),
+        state=state,
+        problem=problem,
+        view=None if graph is None else GraphView.from_json(graph),
+        prices=_prices(decision, planned, policy, problem),
+        policy=policy.name if policy is not None else "",
+        rival=None if graph is None else next_best(graph, problem, decision, state.policy),
+        standard=policy is not None and policy.pricing == "standard" and "priced" not in planned.facts,
+    )
+
+
+def _policy(data: Mapping[str, Any]) -> Policy | None:
+    try:
+        return Policy.model_validate(data)
+    except ValueError:  # a policy of another version
+        return None
+
+
+def _last_planned(chronicle: Chronicle, position: int) -> Decision:
+    """The decision itself where it holds prices, else the last one before it that does."""
+    for _, decision in reversed(chronicle.decisions[: position + 1]):
+        if decision.facts.get("prices"):
+            return decision
+    return chronicle.decisions[position][1]
+
+
+def _prices(decision: Decision, planned: Decision, policy: Policy | None, problem: Problem) -> dict[str, Priced]:
+    facts = {c.name: c.facts for c in planned.candidates if c.facts is not None}
+    facts |= {c.name: c.facts for c in decision.candidates if c.facts is not None}
+    recorded: Mapping[str, Any] = planned.facts.get("prices", {})
+    facts |= {name: PriceFacts(name, *map(float, row)) for name, row in recorded.items()}
+    reasons = {c.name: c.reason for c in decision.candidates if c.price is None and c.facts is not None}
+    own = {str(name): pico for name, _, pico in planned.facts.get("priced", ())}
+    revived: Mapping[str, float] = planned.facts.get("revived", {})
+    chosen = {*decision.chosen_tools, decision.chosen}
+    found = {
+        name: _priced(each, policy, own, problem.unusable.get(name, reasons.get(name, "")), name in chosen)
+        for name, each in facts.items()
+        if " -> " not in name and name not in revived
+    }
+    for name, success in revived.items():
+        if name in facts:
+            each = facts[name]
+            again = PriceFacts(
+                name, each.money, each.latency, each.risk, each.competence, each.pressure, float(success)
+            )
+            found[name] = _priced(again, policy, own, problem.unusable.get(name, ""), name in chosen)
+    return dict(sorted(found.items(), key=lambda item: _order(item[1])))
+
+
+def _order(priced: Priced) -> tuple[bool, float, str]:
+    return not priced.chosen, math.inf if priced.price is None else priced.price, priced.tool
+
+
+def _priced(facts: PriceFacts, policy: Policy | None, own: Mapping[str, Any], why: str, chosen: bool) -> Priced:
+    price = None
+    if not why and facts.success > 0:
+        price = own[facts.tool] / 10**12 if own.get(facts.tool) is not None else _price(facts, policy)
+    elif not why:
+        why = "its circuit is open"
+    return Priced(facts, price, () if own or policy is None else _parts(facts, policy), why, chosen)
+
+
+def _price(facts: PriceFacts, policy: Policy | None) -> float | None:
+    if policy is None or policy.pricing not in PRICINGS:
+        return None
+    try:
+        usd = PRICINGS[policy.pricing](policy)(facts)
+    except (ArithmeticError, DefinitionError):
+        return None
+    return usd if math.isfinite(usd) else None
+
+
+def _parts(facts: PriceFacts, policy: Policy) -> tuple[Part, ...]:
+    if policy.pricing != "standard":
+        return ()
+    terms = (
+        ("step", policy.step_cost),
+        ("money", facts.money),
+        ("latency", policy.time_value * facts.latency),
+        ("risk", policy.risk_value * facts.risk),
+        ("quality", policy.quality_value * (1 - facts.competence)),
+    )
+    total = math.fsum(usd for _, usd in terms)
+    return tuple(Part(name, usd, usd / total if total > 0 else 0.0) for name, usd in terms)

@@ -1,0 +1,104 @@
+"""The pages of health and of agents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import HTMLResponse
+
+from orchestrator.agent import Agent
+from orchestrator.selection import Estimate, Handbook
+from orchestrator.selection.competence import beta_variance, neutral_prior, prior_of
+
+from .backend import Backend
+from .security import Keys
+from .site import render
+
+
+@dataclass(frozen=True, slots=True)
+class SkillShown:
+    """What to expect of an agent in one skill."""
+
+    skill: str
+    declared: float | None
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class AgentShown:
+    """An agent."""
+
+    name: str
+    description: str
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    cost: float | None
+    price: float | None
+    place: str
+    overall: Estimate
+    skills: tuple[SkillShown, ...]
+
+
+def health_page(backend: Backend, keys: Keys, *, error: str = "", status: int = 200) -> HTMLResponse:
+    """Circuits, probability of success, latency."""
+    tools, transitions = backend.statuses()
+    return render(
+        "health.html",
+        status,
+        tools=tools,
+        transitions=transitions,
+        csrf=keys.form,
+        error=error,
+        here="health",
+        live=True,
+    )
+
+
+def agents_page(
+    backend: Backend, keys: Keys, agents: Mapping[str, tuple[Agent, float | None]], **more: Any
+) -> HTMLResponse:
+    """Skills, competence with uncertainty, cost."""
+    book = backend.handbook()
+    names = sorted({*agents, *book.profiles})
+    shown = [_shown(name, agents.get(name), book) for name in names]
+    fields = {"error": "", "said": "", **more}
+    status = int(fields.pop("status", 200))
+    return render(
+        "agents.html",
+        status,
+        agents=shown,
+        version=book.version,
+        csrf=keys.form,
+        can_act=backend.can_act,
+        here="agents",
+        live=False,
+        **fields,
+    )
+
+
+def _shown(name: str, known: tuple[Agent, float | None] | None, book: Handbook) -> AgentShown:
+    agent, price = known or (None, None)
+    declared = dict(agent.skills) if agent is not None else {}
+    skills = sorted({*declared, *book.profile(name).skills})
+    return AgentShown(
+        name=name,
+        description=agent.description if agent is not None else "",
+        needs=tuple(agent.needs.values()) if agent is not None else (),
+        gives=tuple(agent.gives) if agent is not None else (),
+        cost=agent.planned_cost() if agent is not None else None,
+        price=price,
+        place="" if agent is None else agent.trust + (", data leaves" if agent.data_leaves else ""),
+        overall=_estimate(neutral_prior(declared), book.record(name).successes, book.record(name).failures),
+        skills=tuple(_skill(name, skill, declared, book) for skill in skills),
+    )
+
+
+def _skill(name: str, skill: str, declared: Mapping[str, float], book: Handbook) -> SkillShown:
+    seen = book.evidence(name, skill)
+    prior = prior_of(name, skill, declared, book)
+    return SkillShown(skill, declared.get(skill), _estimate(prior, seen.successes, seen.failures))
+
+
+def _estimate(prior: tuple[float, float], successes: float, failures: float) -> Estimate:
+    a, b = prior[0] + successes, prior[1] + failures
+    return Estimate.of(a / (a + b), beta_variance(a, b), successes + failures)

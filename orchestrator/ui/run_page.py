@@ -1,0 +1,169 @@
+"""One run: its timeline beside the tool graph at the moment of a decision, its failures, and the form to answer it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from orchestrator.errors import InputError, StoreError
+from orchestrator.escalation import Question
+from orchestrator.escalation.options import Hole
+from orchestrator.escalation.question import choices_of
+from orchestrator.ledger import verify_run
+from orchestrator.route import Impasse
+from orchestrator.store.base import RunRow
+from orchestrator.types import Status
+
+from .backend import Backend
+from .chronicle import Chronicle, Library, Row
+from .drawing import draw
+from .moment import Moment, moment_of
+from .scale import Scale, scale_of
+from .security import Keys
+from .site import render, run_path
+
+WINDOW: Final = 150
+"""Lines of the timeline on one page."""
+MOST_FAILURES: Final = 100
+MOST_CHILDREN: Final = 100
+MOST_BREAKDOWN: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line of the timeline with its place on the axis, in thousandths."""
+
+    row: Row
+    left: float
+    width: float
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a waiting run asks: the question, and the numbered answers with what each still needs."""
+
+    question: Question
+    choices: tuple[tuple[int, str, str], ...]
+    """Number, text, and what is to be filled in (empty for nothing)."""
+    kind: str
+
+    @property
+    def holes(self) -> tuple[str, ...]:
+        """What any of the choices needs."""
+        return tuple(dict.fromkeys(hole for *_, hole in self.choices if hole))
+
+
+class RunPages:
+    """Pages of single runs; what was read of the last few is kept."""
+
+    def __init__(self, backend: Backend, keys: Keys) -> None:
+        self._backend = backend
+        self._keys = keys
+        self._library = Library(backend.store)
+
+    def page(self, request: Request, row: RunRow, *, error: str = "", status: int = 200) -> HTMLResponse | None:
+        """The page of a run, at a decision or at its latest; `None` when there is no such decision."""
+        chronicle = self._library.chronicle(row)
+        wanted = request.path_params.get("decision")
+        position = len(chronicle.decisions) - 1 if wanted is None else chronicle.position(wanted)
+        if position is None:
+            return None
+        moment = moment_of(chronicle, position, self._backend.store) if position >= 0 else None
+        return render(
+            "run.html",
+            status,
+            row=row,
+            story=chronicle,
+            state=chronicle.state,
+            here="runs",
+            error=error or self._backend.problems.get(row.run_id, ""),
+            live=not row.status.ended,
+            csrf=self._keys.form,
+            can_act=self._backend.can_act,
+            no_project=self._backend.no_project,
+            asked=asked_of(chronicle) if row.status is Status.WAITING else None,
+            verification=self._verification(row.run_id),
+            children=self._backend.store.runs(parent=row.run_id, limit=MOST_CHILDREN),
+            failures=list(chronicle.state.failures.values())[:MOST_FAILURES],
+            **_timeline(request, chronicle, moment),
+            **_steps(chronicle, position),
+            moment=moment,
+            drawing=draw(moment) if moment is not None else None,
+            breakdown=list(moment.prices.values())[:MOST_BREAKDOWN] if moment is not None else [],
+        )
+
+    def _verification(self, run_id: str) -> Any:
+        try:
+            return verify_run(self._backend.store, run_id)
+        except (InputError, StoreError):
+            return None
+
+
+def _steps(chronicle: Chronicle, position: int) -> dict[str, Any]:
+    """The addresses of the decisions before and after, and of the first and last."""
+    decisions = [decision.id for _, decision in chronicle.decisions]
+    run_id = chronicle.row.run_id
+
+    def at(place: int) -> str | None:
+        return run_path(run_id, decisions[place]) if 0 <= place < len(decisions) and place != position else None
+
+    return {
+        "before": at(position - 1),
+        "after": at(position + 1),
+        "first": at(0),
+        "last": at(len(decisions) - 1),
+        "total": len(decisions),
+    }
+
+
+def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None) -> dict[str, Any]:
+    """The lines around the selected decision, or those that the address asks for."""
+    rows = chronicle.rows
+    current = moment.decision.id if moment is not None else ""
+    start = _start(request.query_params.get("from", ""), rows, current)
+    window = rows[start : start + WINDOW]
+    last = max((row.until or row.at for row in rows), default=0.0)
+    ends = [(row.at, last if row.state == "running" else row.until or row.at) for row in window]
+    scale = scale_of(ends)
+    return {
+        "lines": [_shown(row, end, scale, current) for row, (_, end) in zip(window, ends, strict=True)],
+        "scale": scale,
+        "start": start,
+        "size": len(rows),
+        "earlier": max(0, start - WINDOW) if start else None,
+        "later": start + WINDOW if start + WINDOW < len(rows) else None,
+        "spans": scale.points[-1][0] - scale.points[0][0],
+    }
+
+
+def _start(asked: str, rows: tuple[Row, ...], current: str) -> int:
+    if asked.isascii() and asked.isdigit() and len(asked) < 9:
+        return min(int(asked), max(0, len(rows) - 1))
+    place = next((n for n, row in enumerate(rows) if row.decision == current and current), 0)
+    return 0 if place < WINDOW else place - WINDOW // 3
+
+
+def _shown(row: Row, end: float, scale: Scale, current: str) -> Shown:
+    left = scale.place(row.at) * 1000
+    width = max(3.0, scale.place(end) * 1000 - left)
+    return Shown(
+        row, min(left, 997.0), min(width, 1000.0 - min(left, 997.0)), bool(current) and row.decision == current
+    )
+
+
+def asked_of(chronicle: Chronicle) -> Asked | None:
+    """What the run waits for; `None` when the record does not say."""
+    state = chronicle.state
+    if state.question is None or state.impasse is None:
+        return None
+    try:
+        question, impasse = Question.from_json(state.question), Impasse.from_json(state.impasse)
+    except (KeyError, TypeError, ValueError, InputError):
+        return None
+    needed = {Hole.NONE: "", Hole.VALUE: "value", Hole.SECONDS: "seconds", Hole.AMOUNT: "amount"}
+    choices = tuple(
+        (number, option.text, needed[option.hole]) for number, option in enumerate(choices_of(question, impasse), 1)
+    )
+    return Asked(question, choices, impasse.kind)

@@ -1,0 +1,104 @@
+"""What pages are made with: templates that make everything harmless and escape it, addresses, numbers for people."""
+
+import time
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from orchestrator.telling import words
+from orchestrator.text import counted, duration, listed, plain, usd
+
+STATIC: Final = Path(__file__).parent / "static"
+
+
+def harmless(value: Any) -> Any:
+    """Text without control characters and direction marks; what is escaped already stays as it is.
+
+    It is applied to every expression of every template, before escaping.
+    """
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def moment(at: float | None) -> str:
+    """A time as people read it, in this machine's time zone."""
+    return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(at: float) -> str:
+    """A time for machines."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(at: float) -> str:
+    """How long ago a time is."""
+    seconds = max(0.0, time.time() - at)
+    if seconds < 1:
+        return "now"
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name} ago"
+    return f"{int(seconds)} s ago"
+
+
+def token_of(text: str) -> str:
+    """Any text as a form field or a part of an address, byte for byte."""
+    return quote(text, safe="")
+
+
+def run_path(run_id: str, decision: str = "") -> str:
+    """The address of a run, or of a decision in it."""
+    return f"/runs/{token_of(run_id)}" + (f"/decisions/{token_of(decision)}" if decision else "")
+
+
+@cache
+def version_of(name: str) -> str:
+    """A few letters that change with a static file."""
+    return sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}" if value < 0.995 or value == 1 else f"{value:.1%}"
+
+
+@cache
+def environment() -> Environment:
+    """The templates."""
+    made = Environment(
+        loader=PackageLoader("orchestrator.ui"),
+        autoescape=True,
+        finalize=harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        usd=usd,
+        seconds=duration,
+        words=words,
+        listed=lambda names: listed(tuple(plain(name) for name in names)),
+        time=moment,
+        iso=iso,
+        ago=ago,
+        token=token_of,
+        number=_number,
+        percent=_percent,
+        short=plain,
+    )
+    made.globals.update(run_path=run_path, version_of=version_of, counted=counted)
+    return made
+
+
+def render(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page."""
+    return HTMLResponse(environment().get_template(name).render(**values), status_code=status)
