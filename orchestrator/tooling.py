@@ -3,8 +3,10 @@
 import inspect
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import FrameType
 from typing import Any, TypedDict, overload
 
 from typing_extensions import Unpack
@@ -140,7 +142,7 @@ class Tool:
         """US dollars a call is expected to cost before anything is known of its usage."""
         if not callable(self.cost):
             return self.cost
-        return float(self.cost({}))
+        return float(self.cost(Counter()))  # nothing used yet, whatever it asks for
 
     def _take_idempotency_parameter(self, parameter: str, *, explicit: bool) -> None:
         known = {p.name for p in self.signature.parameters} if self.signature else {parameter}
@@ -163,7 +165,7 @@ class Tool:
         ):
             if value is not None:
                 check_number(f"Tool {self.name!r}: {label}", value, top)
-        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+        if self.timeout is not None and not (self.timeout > 0):
             raise DefinitionError(f"Tool {self.name!r}: timeout is a positive number of seconds, not {self.timeout!r}.")
         for label, count, least in (("retries", self.retries, 0), ("max_concurrency", self.max_concurrency, 1)):
             if count is not None and (not isinstance(count, int) or count < least):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -195,7 +197,11 @@ def tool(
     """Make a `Tool` of a function: `@tool` or `@tool(gives="quote", cost=0.002)`."""
     if call is not None:
         return Tool(call, **options)
-    return lambda function: Tool(function, **options)
+
+    def build(function: Callable[..., Any]) -> Tool:
+        return Tool(function, **options)
+
+    return build
 
 
 def _default_name(call: Callable[..., Any]) -> str:
@@ -208,9 +214,7 @@ def _default_name(call: Callable[..., Any]) -> str:
     return str(name)
 
 
-def _needs(
-    name: str, signature: Signature | None, options: ToolOptions
-) -> tuple[dict[str, str], dict[str, str]]:
+def _needs(name: str, signature: Signature | None, options: ToolOptions) -> tuple[dict[str, str], dict[str, str]]:
     """Required and optional parameters, each mapped to its key."""
     stated: Any = options.get("needs")
     if stated is None:
@@ -270,7 +274,7 @@ def _is_async(call: Callable[..., Any]) -> bool:
 def _frames_locals() -> dict[str, Any]:
     """Names that annotations may refer to in the functions around the definition (types defined in a test, say)."""
     found: dict[str, Any] = {}
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     for _ in range(8):
         if frame is None or frame.f_code.co_name == "<module>":
             break

@@ -1,10 +1,9 @@
-"""`Caller`: one step made to happen: attempts, time-outs, checks, retries, and what an uncertain effect needs."""
+"""`Caller`: one step made to happen: attempts, time-outs, checks, retries."""
 
 import asyncio
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
@@ -16,61 +15,18 @@ from orchestrator.health.budget import backoff
 from orchestrator.route import Step
 from orchestrator.schema import validate
 from orchestrator.tooling import Tool
-from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind
+from orchestrator.types import DecisionKind, Effect, FailureKind
 
 from .closing import DURABLE_WITHIN, undo
 from .contexts import Asked, CallContext, idempotency_key
+from .ending import AttemptFailed, Ending, Finished, NotStarted, Settled
 from .retrying import RetryFacts, decide_retry
+from .uncertain import settle
 
 if TYPE_CHECKING:
     from .run import Run
 
 PROVES_NOTHING_HAPPENED = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
-
-
-class Ending(StrEnum):
-    """How a step ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    UNCERTAIN = "uncertain"
-    """A write that may have happened, and nothing here can tell."""
-    INVALID_EFFECT = "invalid_effect"
-    """A write that happened with an output that is not valid."""
-    ASKED = "asked"
-    NEEDS_APPROVAL = "needs_approval"
-    NOT_ADMITTED = "not_admitted"
-    OVER_BUDGET = "over_budget"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What the run's driver gets back for a step."""
-
-    tool: str
-    ending: Ending
-    reason: str = ""
-    asked: Asked | None = None
-
-
-class AttemptFailed(Exception):
-    """An attempt failed and the failure is on record."""
-
-    def __init__(self, failure: Failure, *, repeatable: bool, answered: bool = False) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.repeatable = repeatable
-        self.answered = answered
-        """Whether a decision of kind reconcile answered it already."""
-
-
-class NotStarted(Exception):
-    """The attempt was not made: no admission, or no budget."""
-
-    def __init__(self, ending: Ending, reason: str) -> None:
-        super().__init__(reason)
-        self.ending = ending
-        self.reason = reason
 
 
 class Caller:
@@ -153,7 +109,7 @@ class Caller:
         self.services.in_flight[self.tool.name] += 1
         try:
             raw = await self._invoke(context)
-            outputs = await self._checked(raw)
+            outputs = await self.checked(raw)
         except Asked:
             self._end(context, started, asked=True)
             raise
@@ -164,7 +120,7 @@ class Caller:
             raise await self._failed(error, context, started, raw) from None
         finally:
             self.services.in_flight[self.tool.name] -= 1
-        self._succeed(outputs, context, started)
+        self.succeed(outputs, context, started)
 
     async def _start(self) -> CallContext:
         """Budget, admission, and for writes the durable intent. Raises `NotStarted`."""
@@ -220,16 +176,16 @@ class Caller:
         if feedback and self.feedback is not None:
             kwargs[feedback] = self.feedback
         return await self.run.within_deadline(
-            self._call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.services.policy.timeout
+            self.call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.services.policy.timeout
         )
 
-    async def _call(self, call: Any, args: list[Any], kwargs: dict[str, Any], *, is_async: bool) -> Any:
+    async def call(self, call: Any, args: list[Any], kwargs: dict[str, Any], *, is_async: bool) -> Any:
         if is_async:
             return await call(*args, **kwargs)
         result = await self.services.threads.run(lambda: call(*args, **kwargs))
         return await result if inspect.isawaitable(result) else result
 
-    async def _checked(self, raw: Any) -> dict[str, Any]:
+    async def checked(self, raw: Any) -> dict[str, Any]:
         """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput`."""
         tool = self.tool
         if len(tool.gives) == 1:
@@ -272,9 +228,7 @@ class Caller:
         self.run.emit(event)
         return event
 
-    def _succeed(
-        self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False
-    ) -> None:
+    def succeed(self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False) -> None:
         kept = self.run.values.put(self.tool.name, outputs, self.run.view)
         event = self._end(
             context,
@@ -330,7 +284,7 @@ class Caller:
         self.run.learn(self.tool, False, event)
         self.feedback = message_of(error)  # for the agent alone, which knows what it was given
         if kind is FailureKind.AMBIGUOUS:
-            return await self.settle(failure, context)
+            return await settle(self, failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
             self.undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
             return AttemptFailed(failure, repeatable=False)
@@ -342,62 +296,9 @@ class Caller:
         if self.tool.effect is Effect.READ:
             self._end(context, started, cancelled=True)
 
-    # -- uncertain effects -------------------------------------------------------------------------------------------
-
-    async def settle(self, failure: Failure, context: CallContext) -> AttemptFailed:
-        """Find out whether an uncertain effect took place, as far as the tool can tell.
-
-        Raises `Settled` (an ending, no error) when it did; the returned error says whether a repetition is safe.
-        """
-        repeatable = self.tool.idempotency_key is not None
-        if self.tool.reconcile is None:
-            return AttemptFailed(failure, repeatable=repeatable)
-        try:
-            found = await self.reconciled()
-            outputs = {} if found is NOT_DONE else await self._checked(found)
-        except Exception as error:
-            self.feedback = f"reconcile cannot tell: {type(error).__name__}"
-            return AttemptFailed(failure, repeatable=repeatable)
-        if found is NOT_DONE:
-            return self._did_not_happen(failure)
-        self._decide_reconcile(failure, "it took place", "reconcile found its result")
-        self._succeed(outputs, context, self.services.clock.monotonic(), later=True)
-        raise Settled
-
-    async def reconciled(self) -> Any:
-        """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
-        assert self.tool.reconcile is not None
-        given = self.run.accepted(self.tool.reconcile, self.inputs)
-        is_async = inspect.iscoroutinefunction(self.tool.reconcile)
-        return await self.run.within_deadline(
-            self._call(self.tool.reconcile, [], given, is_async=is_async),
-            self.tool.timeout or self.services.policy.timeout,
-        )
-
-    def _did_not_happen(self, failure: Failure) -> AttemptFailed:
-        facts = self._retry_facts(failure, repeatable=True)
-        again, reason = decide_retry(facts)
-        self._decide_reconcile(
-            failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json()
-        )
-        return AttemptFailed(failure, repeatable=again, answered=True)
-
-    def _decide_reconcile(
-        self, failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None
-    ) -> None:
-        """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
-        self.run.decide(
-            DecisionKind.RECONCILE,
-            chosen,
-            reason=reason,
-            answers=(failure.id,),
-            subject=self.tool.name,
-            facts={"done": retry is None, **({"retry": retry} if retry else {})},
-        )
-
     # -- retries -----------------------------------------------------------------------------------------------------
 
-    def _retry_facts(self, failure: Failure, *, repeatable: bool) -> RetryFacts:
+    def retry_facts(self, failure: Failure, *, repeatable: bool) -> RetryFacts:
         retries = self.services.policy.retries
         allowed = self.tool.retries if self.tool.retries is not None else retries.attempts
         spent = self.run.state.tries[self.tool.name]
@@ -423,7 +324,7 @@ class Caller:
         """Whether the attempt is made again; if so, the decision is on record."""
         if error.answered:
             return error.repeatable
-        facts = self._retry_facts(error.failure, repeatable=error.repeatable)
+        facts = self.retry_facts(error.failure, repeatable=error.repeatable)
         again, reason = decide_retry(facts)
         if again:
             self.run.decide(
@@ -443,10 +344,6 @@ class Caller:
         after = error.failure.retry_after if isinstance(error, AttemptFailed) else None
         drawn = backoff(state.attempt_number, self.services.policy.retries, self.services.draws)
         return max(drawn, after or 0.0)
-
-
-class Settled(Exception):
-    """An uncertain effect was found to have taken place: the step is done."""
 
 
 _RETRIED = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)

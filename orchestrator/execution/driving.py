@@ -7,8 +7,9 @@ from orchestrator.events import ToolExcluded
 from orchestrator.route import Impasse, Route, Step
 from orchestrator.types import DecisionKind, Effect
 
-from .caller import Caller, Ending, Finished
+from .caller import Caller
 from .contexts import Asked
+from .ending import Ending, Finished
 
 if TYPE_CHECKING:
     from .run import Run

@@ -12,13 +12,15 @@ from orchestrator.store.base import Record
 from orchestrator.tracing import trace_id_of
 from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind, Status
 
-from .caller import Caller, Ending, Settled
+from .caller import Caller
 from .closing import outcome_of
 from .contexts import CallContext
 from .driving import question_of
+from .ending import Ending, Settled
 from .escalating import Escalator
 from .run import Run
 from .state import RunState
+from .uncertain import reconciled, settle
 from .values import ValueTable
 
 if TYPE_CHECKING:
@@ -161,7 +163,7 @@ async def _settle_call(run: Run, name: str) -> None:
     step = Step(name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
     caller = Caller(run, step, tool)
     try:
-        failed = await caller.settle(failure, CallContext(run, name, doing.attempt, doing.call_id))
+        failed = await settle(caller, failure, CallContext(run, name, doing.attempt, doing.call_id))
     except Settled:
         return
     if not failed.answered and not caller.may_repeat(failed):
@@ -176,7 +178,7 @@ async def _settle_undoing(run: Run, name: str) -> None:
         step = Step(name, dict.fromkeys(run.state.done[name].keys), None, (), 0) if name in run.state.done else None
         if step is not None:
             try:
-                ok = await Caller(run, step, tool).reconciled() is NOT_DONE
+                ok = await reconciled(Caller(run, step, tool)) is NOT_DONE
             except Exception:
                 ok = False
             else:

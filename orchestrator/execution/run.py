@@ -309,8 +309,13 @@ class Run:
     def why_approval(self, tool: Tool, inputs: Mapping[str, Any]) -> str:
         """Why a person must approve a step before it starts; empty when nobody must."""
         approval = tool.approval
-        if callable(approval) and approval(**self.accepted(approval, inputs)):
-            return "its approval rule says so"
+        if callable(approval):
+            try:
+                asks = approval(**self.accepted(approval, inputs))
+            except Exception as error:
+                return f"its approval rule raised {type(error).__name__}"
+            if asks:
+                return "its approval rule says so"
         if approval is True:
             return "it always needs approval"
         if tool.effect is Effect.READ:

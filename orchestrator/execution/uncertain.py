@@ -1,0 +1,69 @@
+"""Uncertain effects: whether a write that may have happened did, as far as its tool can tell."""
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.failures import Failure
+from orchestrator.types import NOT_DONE, DecisionKind
+
+from .contexts import CallContext
+from .ending import AttemptFailed, Settled
+from .retrying import decide_retry
+
+if TYPE_CHECKING:
+    from .caller import Caller
+
+
+async def settle(caller: "Caller", failure: Failure, context: CallContext) -> AttemptFailed:
+    """Find out whether an uncertain effect took place, as far as the tool can tell.
+
+    Raises `Settled` (an ending, no error) when it did; the returned error says whether a repetition is safe.
+    """
+    repeatable = caller.tool.idempotency_key is not None
+    if caller.tool.reconcile is None:
+        return AttemptFailed(failure, repeatable=repeatable)
+    try:
+        found = await reconciled(caller)
+        outputs = {} if found is NOT_DONE else await caller.checked(found)
+    except Exception as error:
+        caller.feedback = f"reconcile cannot tell: {type(error).__name__}"
+        return AttemptFailed(failure, repeatable=repeatable)
+    if found is NOT_DONE:
+        return _did_not_happen(caller, failure)
+    _decide(caller, failure, "it took place", "reconcile found its result")
+    caller.succeed(outputs, context, caller.services.clock.monotonic(), later=True)
+    raise Settled
+
+
+async def reconciled(caller: "Caller") -> Any:
+    """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
+    reconcile = caller.tool.reconcile
+    assert reconcile is not None
+    given = caller.run.accepted(reconcile, caller.inputs)
+    is_async = inspect.iscoroutinefunction(reconcile)
+    return await caller.run.within_deadline(
+        caller.call(reconcile, [], given, is_async=is_async),
+        caller.tool.timeout or caller.services.policy.timeout,
+    )
+
+
+def _did_not_happen(caller: "Caller", failure: Failure) -> AttemptFailed:
+    facts = caller.retry_facts(failure, repeatable=True)
+    again, reason = decide_retry(facts)
+    _decide(caller, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
+    return AttemptFailed(failure, repeatable=again, answered=True)
+
+
+def _decide(
+    caller: "Caller", failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None
+) -> None:
+    """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
+    caller.run.decide(
+        DecisionKind.RECONCILE,
+        chosen,
+        reason=reason,
+        answers=(failure.id,),
+        subject=caller.tool.name,
+        facts={"done": retry is None, **({"retry": retry} if retry else {})},
+    )
