@@ -165,7 +165,7 @@ class Tool:
         ):
             if value is not None:
                 check_number(f"Tool {self.name!r}: {label}", value, top)
-        if self.timeout is not None and not (self.timeout > 0):
+        if self.timeout is not None and check_number(f"Tool {self.name!r}: timeout", self.timeout) == 0:
             raise DefinitionError(f"Tool {self.name!r}: timeout is a positive number of seconds, not {self.timeout!r}.")
         for label, count, least in (("retries", self.retries, 0), ("max_concurrency", self.max_concurrency, 1)):
             if count is not None and (not isinstance(count, int) or count < least):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -18,6 +18,7 @@ from orchestrator.events import (
     Progressed,
     Sink,
     ToolExcluded,
+    ValuesExpired,
     to_body,
 )
 from orchestrator.goal import Goal
@@ -204,6 +205,7 @@ class Run:
         """
         self.follow_graph()
         self.services.health.poll()
+        self._expire()
         self.check_conditions()
         planned = planning.plan(self.services, self.state, self.view, self.values.values)
         self.route, self.impasse, self.last_resort = planned.route, planned.impasse, planned.last_resort
@@ -254,6 +256,24 @@ class Run:
         if view.digest != self.state.graph:
             self.view = view
             self.emit(GraphChanged(**self.stamp(), graph=self.services.remember_graph(view), revision=view.revision))
+
+    def _expire(self) -> None:
+        """Forget reads that are older than their `ttl` and that nothing done was made from; they run again."""
+        now, taken = self.services.clock.time(), {key for done in self.state.done.values() for key in done.keys}
+        old = [
+            name
+            for name, at in self.state.done_at.items()
+            if name in self.state.done
+            and (tool := self.view.tools.get(name)) is not None
+            and tool.ttl is not None
+            and tool.effect is Effect.READ
+            and now - at > tool.ttl
+            and not taken.intersection(tool.gives)
+        ]
+        if old:
+            for name in old:
+                self.values.drop(name)
+            self.emit(ValuesExpired(**self.stamp(), tools=tuple(sorted(old))))
 
     def check_conditions(self) -> list[str]:
         """Ask every `when` whose inputs have come to hand; returns the tools that were asked."""

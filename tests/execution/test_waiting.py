@@ -284,3 +284,22 @@ async def test_interpret_turns_words_into_a_goal_and_runs_nothing() -> None:
     assert request.goal is not None
     assert request.goal.keys == ("brief",)
     assert request.missing == ("document",)
+
+
+async def test_a_read_that_grew_old_while_the_run_waited_is_read_again() -> None:
+    from orchestrator.testing import FakeClock
+
+    reads: list[str] = []
+
+    def read(name: str, ttl: float | None) -> Tool:
+        options: Any = {} if ttl is None else {"ttl": ttl}
+        return Tool(lambda: reads.append(name) or len(reads), name=name, gives={name: int}, **options)
+
+    pay = Tool(lambda price, name: price, name="pay", effect="write", approval=True)
+    clock = FakeClock()
+    orc = Orchestrator([read("price", 60), read("name", None), pay], clock=clock)
+    waiting = await orc.run("pay")
+    clock.advance(3600)
+    done = await orc.resume(waiting.run_id, True)
+    assert done.ok
+    assert sorted(reads) == ["name", "price", "price"]
