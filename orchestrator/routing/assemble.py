@@ -1,13 +1,13 @@
-"""From a plan (actions) to a `Route` (steps with names, sources and order)."""
+"""From a plan (starts of tools) to a `Route` (steps with names, sources and order)."""
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
 
 from ..route import Route, Step
-from ..types import START
 from .commit import Task, order, waits
-from .hyperpath import Plan, score
-from .instance import Instance
 from .paths import Path
 from .situation import Situation
-from .weights import SHIFT, pico_of
+from .weights import NEVER, SHIFT, pico_of
 
 
 def chain(situation: Situation, path: Path) -> Route | None:
@@ -41,74 +41,158 @@ def chain(situation: Situation, path: Path) -> Route | None:
     return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision)
 
 
-def to_route(instance: Instance, plan: Plan, bound: int) -> Route:
-    """The route that this plan is. `bound` is a lower bound on its cost. The plan must be feasible."""
-    situation = instance.situation
-    cost = score(instance, plan)
-    assert cost is not None, "an infeasible plan has no route"
-    steps = _steps(instance, plan)
-    mask = instance.goal_mask
-    for a in plan:
-        mask |= instance.mask[a]
+def to_route(situation: Situation, starts: Sequence[int], bound: int) -> Route:
+    """The route that takes these starts. `bound` is a lower bound on the cost of any plan."""
+    wiring = _Wiring(situation, starts)
+    wiring.drop_unused()
+    cost, mask = wiring.cost()
+    pico = pico_of(cost)
     return Route(
-        goal=tuple(situation.problem.goal),
-        steps=steps,
-        pico=pico_of(cost),
-        bound_pico=min(pico_of(bound), pico_of(cost)),
+        goal=situation.problem.goal,
+        steps=_steps(situation, wiring),
+        pico=pico,
+        bound_pico=min(pico_of(bound), pico),
         abandons=situation.stakes.abandoned(mask),
         revision=situation.compiled.view.revision,
     )
 
 
-def _steps(instance: Instance, plan: Plan) -> tuple[Step, ...]:
-    situation = instance.situation
-    c, problem = situation.compiled, situation.problem
+class _Wiring:
+    """Who takes what from whom in a plan: of several that give a key, all take it from the one that can run first."""
+
+    def __init__(self, situation: Situation, starts: Sequence[int]) -> None:
+        self.situation = situation
+        c = situation.compiled
+        self.start = {c.tool_of(start): start for start in starts}
+        self.giver: dict[int, int] = {}
+        """Key -> the tool of the plan that gives it."""
+        self.ordered: list[int] = []
+        self._put_in_order()
+
+    def led_by(self, tool: int) -> int | None:
+        """The tool of this plan whose transition starts `tool`."""
+        c = self.situation.compiled
+        place = c.before(self.start[tool])
+        return None if place is None or place == c.begin or place in self.situation.passed else place - c.tools
+
+    def _put_in_order(self) -> None:
+        c, free = self.situation.compiled, self.situation.free
+        missing: dict[int, int] = {}
+        takers: dict[int, list[int]] = {}
+        for tool in sorted(self.start):
+            wanted = [k for k in c.needs[tool] if k not in free]
+            leader = self.led_by(tool)
+            if leader is not None:
+                wanted.append(c.tools + leader)
+            missing[tool] = len(wanted)
+            for place in wanted:
+                takers.setdefault(place, []).append(tool)
+        ready = [tool for tool, count in missing.items() if not count]
+        heapify(ready)
+        had: set[int] = set()
+        while ready:
+            tool = heappop(ready)
+            self.ordered.append(tool)
+            for place in (*c.gives[tool], c.tools + tool):
+                if place in had or place in free:
+                    continue
+                had.add(place)
+                if place < c.tools:
+                    self.giver[place] = tool
+                for taker in takers.get(place, ()):
+                    missing[taker] -= 1
+                    if not missing[taker]:
+                        heappush(ready, taker)
+
+    def drop_unused(self) -> None:
+        """Leave out what nothing rests on, unless that would cost more by what it abandons."""
+        c = self.situation.compiled
+        used: set[int] = set()
+        stack = [self.giver[c.key[k]] for k in self.situation.problem.goal if c.key.get(k) in self.giver]
+        while stack:
+            tool = stack.pop()
+            if tool not in used:
+                used.add(tool)
+                stack += [self.giver[k] for k in c.needs[tool] if k in self.giver]
+                leader = self.led_by(tool)
+                if leader is not None:
+                    stack.append(leader)
+        if len(used) < len(self.start):
+            fewer = _Wiring(self.situation, [start for tool, start in self.start.items() if tool in used])
+            if fewer.cost()[0] <= self.cost()[0]:
+                self.start, self.giver, self.ordered = fewer.start, fewer.giver, fewer.ordered
+
+    def cost(self) -> tuple[int, int]:
+        """The true cost, and the completed effects that the plan rests on."""
+        situation = self.situation
+        _, mask = situation.open_goal()
+        total = 0
+        for start in self.start.values():
+            total += situation.cost(start)
+            mask |= situation.effects_of(start)
+        cost = situation.with_penalty(total, mask)
+        assert cost < NEVER, "a plan that was found can be paid for"
+        return cost, mask
+
+
+def _steps(situation: Situation, wiring: _Wiring) -> tuple[Step, ...]:
+    c, free, problem = situation.compiled, situation.free, situation.problem
+    names = c.names
     sources: dict[str, dict[str, str | None]] = {}
     vias: dict[str, str | None] = {}
-    led: dict[str, str] = {}
-    picos: dict[str, int] = {}
-    gives: dict[int, str] = {}
-    for a in plan:
-        name = c.names[instance.tool[a]]
-        taken = sorted((*c.nodes[instance.tool[a]].needs, *c.nodes[instance.tool[a]].optional))
-        found = {
-            key: (c.key[key] in situation.free, situation.free.get(c.key[key]), gives.get(c.key[key])) for key in taken
-        }
-        sources[name] = {key: origin if free else step for key, (free, origin, step) in found.items() if free or step}
-        vias[name] = via = c.via(instance.start[a])
-        if via is not None and via != START and c.tools + c.tool[via] not in situation.passed:
-            led[name] = via
-        picos[name] = pico_of(instance.cost[a])
-        for k in c.gives[instance.tool[a]]:
-            gives.setdefault(k, name)
-    _join_running(instance, sources, vias)
+    needs: dict[str, set[str]] = {}
+    earlier: set[int] = set()
+    for tool in wiring.ordered:
+        node, name = c.nodes[tool], names[tool]
+        taken: dict[str, str | None] = {}
+        for key in (*node.needs, *node.optional) if node.optional else node.needs:
+            k = c.key[key]
+            if k in free:
+                taken[key] = free[k]
+            elif wiring.giver.get(k) in earlier:
+                taken[key] = names[wiring.giver[k]]
+        leader = wiring.led_by(tool)
+        sources[name], vias[name] = taken, c.via(wiring.start[tool])
+        needs[name] = {s for s in taken.values() if s is not None} | (set() if leader is None else {names[leader]})
+        earlier.add(tool)
+    _join_running(situation, sources, vias, needs)
+    picos = {names[tool]: pico_of(situation.cost(start)) for tool, start in wiring.start.items()}
     tasks = [
         Task(
             name,
             c.view.nodes[name].effect,
             picos.get(name, 0),
             situation.facts(c.tool[name]).success,
-            frozenset(s for s in (*sources[name].values(), led.get(name)) if s in sources),
+            frozenset(needs[name] & sources.keys()),
             name in problem.running,
         )
         for name in sources
     ]
-    ordered = order(tasks)
-    after = waits(ordered)
+    in_order = order(tasks)
+    after = waits(in_order)
     return tuple(
         Step(task.name, sources[task.name], vias[task.name], after[task.name], task.pico, task.effect)
-        for task in ordered
+        for task in in_order
     )
 
 
-def _join_running(instance: Instance, sources: dict[str, dict[str, str | None]], vias: dict[str, str | None]) -> None:
+def _join_running(
+    situation: Situation,
+    sources: dict[str, dict[str, str | None]],
+    vias: dict[str, str | None],
+    needs: dict[str, set[str]],
+) -> None:
     """Add the calls in flight that the plan (or the goal itself) takes something from."""
-    situation = instance.situation
     problem, c = situation.problem, situation.compiled
+    if not problem.running:
+        return
     used = {source for taken in sources.values() for source in taken.values()} | set(vias.values())
     used.update(situation.free.get(c.key[key]) for key in problem.goal if key not in problem.at_hand and key in c.key)
     for name in sorted(problem.running):
-        if name in used:
-            taken = problem.running[name]
-            sources[name] = {key: problem.at_hand.get(key) for key in taken.keys}
-            vias[name] = taken.via
+        if name in used and name in c.tool:
+            sources[name] = {key: problem.at_hand.get(key) for key in problem.running[name].keys}
+            vias[name] = problem.running[name].via
+            needs[name] = set()
+    for name, via in vias.items():
+        if via in problem.running and name not in problem.running:
+            needs[name].add(str(via))

@@ -1,4 +1,4 @@
-"""The cheapest plan for sure, where the instance is small enough: branch and bound over landmarks.
+"""The cheapest plan for sure where tools can produce each other's inputs, on small instances: branch and bound.
 
 A landmark of a partial plan is a set of actions of which every completion must hold at least one: the actions that add
 a proposition which is still open. Branching takes them one after another, each without those before it, so that no set
@@ -6,9 +6,14 @@ of actions is looked at twice. The lower bound is the value of the goal under ma
 """
 
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
-from .hyperpath import Plan, Scored, better, extract, score
 from .instance import Instance
+
+Plan = tuple[int, ...]
+"""Actions."""
+Scored = tuple[int, Plan]
+"""A true cost with the plan that has it."""
 
 
 @dataclass
@@ -28,6 +33,12 @@ def cheapest(instance: Instance, states: int, best: Scored | None = None) -> tup
     return search.best, not search.exhausted
 
 
+def lower_bound(instance: Instance) -> int:
+    """No plan costs less."""
+    reached = _reach(instance, frozenset(), set())
+    return max((reached[0][p] for p in instance.goal), default=0) if reached else 0
+
+
 def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) -> None:
     if search.states <= 0:
         search.exhausted = True
@@ -38,7 +49,7 @@ def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) ->
     if bound is None or (search.best is not None and bound > search.best[0]):
         return
     if all(best.get(p) in chosen for p in instance.goal):
-        plan = extract(instance, best)
+        plan = _extract(instance, best)
         if all(a in chosen for a in plan):
             _offer(search, plan)
             return
@@ -50,19 +61,37 @@ def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) ->
 
 
 def _offer(search: Search, plan: Plan) -> None:
-    cost = score(search.instance, plan)
-    if cost is not None and better(search.instance, (cost, plan), search.best):
+    instance = search.instance
+    mask = instance.goal_mask
+    for a in plan:
+        mask |= instance.mask[a]
+    cost = instance.with_penalty(sum(instance.cost[a] for a in plan), mask)
+    if cost is None or (search.best is not None and cost > search.best[0]):
+        return
+    if search.best is None or cost < search.best[0] or instance.names(plan) < instance.names(search.best[1]):
         search.best = (cost, plan)
+
+
+def _extract(instance: Instance, best: dict[int, int]) -> Plan:
+    """The actions that the goal rests on."""
+    plan: set[int] = set()
+    stack = list(instance.goal)
+    while stack:
+        a = best[stack.pop()]
+        if a not in plan:
+            plan.add(a)
+            stack += instance.pre[a]
+    return tuple(sorted(plan))
 
 
 def _bound(instance: Instance, chosen: frozenset[int], excluded: frozenset[int]) -> tuple[int | None, dict[int, int]]:
     """A lower bound on every completion (`None`: there is none), and what first adds each proposition."""
     tools = {instance.tool[a] for a in chosen}
     banned = {a for a, tool in enumerate(instance.tool) if a in excluded or (tool in tools and a not in chosen)}
-    derived = _reach(instance, chosen, banned)
-    if derived is None:
+    reached = _reach(instance, chosen, banned)
+    if reached is None:
         return None, {}
-    value, best = derived
+    value, best = reached
     mask = instance.goal_mask
     for a, m in enumerate(instance.mask):
         if a not in banned:
@@ -74,28 +103,26 @@ def _bound(instance: Instance, chosen: frozenset[int], excluded: frozenset[int])
 def _reach(
     instance: Instance, chosen: frozenset[int], banned: set[int]
 ) -> tuple[dict[int, int], dict[int, int]] | None:
-    from heapq import heappop, heappush
-
+    """For each proposition its value under maxima and the action that adds it first; `None` without the goal."""
     cost, pre, adds, needers = instance.cost, instance.pre, instance.adds, instance.needers
     missing = [len(p) for p in pre]
-    heap = [
-        (0 if a in chosen else cost[a], a not in chosen, a) for a, n in enumerate(missing) if not n and a not in banned
-    ]
-    heap.sort()
+    startable = [a for a, count in enumerate(missing) if not count and a not in banned]
+    heap = sorted((0 if a in chosen else cost[a], a not in chosen, a) for a in startable)
     value: dict[int, int] = {}
     best: dict[int, int] = {}
     left = set(instance.goal)
     while heap and left:
         v, _, a = heappop(heap)
         for p in adds[a]:
-            if p not in value:
-                value[p] = v
-                best[p] = a
-                left.discard(p)
-                for b in needers.get(p, ()):
-                    missing[b] -= 1
-                    if not missing[b] and b not in banned:
-                        heappush(heap, (v + (0 if b in chosen else cost[b]), b not in chosen, b))
+            if p in value:
+                continue
+            value[p] = v
+            best[p] = a
+            left.discard(p)
+            for b in needers.get(p, ()):
+                missing[b] -= 1
+                if not missing[b] and b not in banned:
+                    heappush(heap, (v + (0 if b in chosen else cost[b]), b not in chosen, b))
     return None if left else (value, best)
 
 
@@ -112,15 +139,9 @@ def _landmark(instance: Instance, chosen: frozenset[int], excluded: frozenset[in
     if choices:
         return min(choices, key=len)
     grounded = _grounded(instance, chosen)  # the chosen actions wait for each other: something outside must help
-    return sorted(
-        {
-            a
-            for p in wanted
-            if p not in grounded
-            for a in instance.adders.get(p, ())
-            if a not in excluded and instance.tool[a] not in tools
-        }
-    )
+    missing = [p for p in wanted if p not in grounded]
+    adders = {a for p in missing for a in instance.adders.get(p, ())}
+    return sorted(a for a in adders if a not in excluded and instance.tool[a] not in tools)
 
 
 def _grounded(instance: Instance, chosen: frozenset[int]) -> set[int]:

@@ -5,35 +5,40 @@ from collections.abc import Sequence
 from ..errors import nearest
 from ..pricing import transition_name
 from ..route import CONDITION_FALSE, Blame, Impasse
-from .exact import cheapest
-from .hyperpath import Plan, good_plan
 from .instance import Instance, build
+from .joins import best_plan
 from .situation import Situation
-from .weights import NEVER, SHIFT
+from .skeleton import Skeleton
+from .weights import NEVER
+
+_UNIT = 1 << 120
+"""What one unusable part weighs when the fewest are looked for: more than any undoing."""
 
 
-def explain(situation: Situation, planned: Instance, states: int) -> Impasse:
-    """The impasse of a situation for which planning found nothing; `planned` is what planning looked at."""
+def explain(skeleton: Skeleton | None, situation: Situation, states: int) -> Impasse:
+    """The impasse of a situation for which planning found nothing; `skeleton` is `None` for a key nobody knows."""
     problem, c = situation.problem, situation.compiled
     open_goal = [g for g in problem.goal if g not in problem.at_hand and c.key.get(g) not in situation.free]
     missing = sorted(g for g in open_goal if g not in c.key or not c.producers[c.key[g]])
-    if missing:
+    if missing or skeleton is None:
         known = [key for key in c.keys if c.producers[c.key[key]]]
         said = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
         return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {said}")
+    planned = build(situation)
     reachable = set(planned.adders)
     unreachable = [g for g in open_goal if c.key[g] not in reachable]
-    wished, plan = _wish(situation, states)
-    if plan is None:
+    starts = _wish(skeleton, situation, states)
+    if starts is None:
         return _never(situation, unreachable)
-    for a in plan:
-        for p in wished.pre[a]:
-            if p < len(c.keys) and p not in reachable and c.keys[p] not in unreachable:
-                unreachable.append(c.keys[p])
-    blame = _blame(situation, wished, plan)
+    for start in sorted(starts, key=c.tool_of):
+        for k in c.needs[c.tool_of(start)]:
+            if k not in reachable and k not in situation.free and c.keys[k] not in unreachable:
+                unreachable.append(c.keys[k])
+    blame = {blame.tool: blame for start in starts for blame in _broken(situation, start)}
+    listed = tuple(blame[name] for name in sorted(blame))
     if not unreachable and planned.solvable:
-        return _standing(situation, planned, blame)
-    return Impasse(problem.goal, tuple(unreachable), tuple(blame))
+        return _standing(situation, planned, listed)
+    return Impasse(problem.goal, tuple(unreachable), listed)
 
 
 def _hint(key: str, known: Sequence[str]) -> str:
@@ -41,13 +46,18 @@ def _hint(key: str, known: Sequence[str]) -> str:
     return f" ({found[0].lower()}{found[1:]})" if found else ""
 
 
-def _wish(situation: Situation, states: int) -> tuple[Instance, Plan | None]:
-    """The plan that needs the fewest unusable parts to work again."""
-    wished = build(situation.restored(), lambda start: (_weight(_broken(situation, start)) << SHIFT) + 1)
-    if not wished.solvable:
-        return wished, None
-    best, _ = cheapest(wished, states, good_plan(wished))
-    return wished, None if best is None else best[1]
+def _wish(skeleton: Skeleton, situation: Situation, states: int) -> Sequence[int] | None:
+    """The plan that needs the fewest unusable parts to work again; `None` when no repair would help."""
+    c, values = situation.compiled, situation.weights.values
+    costs = dict.fromkeys(range(len(values)), 1)
+    down = {start for start, value in enumerate(values) if value >= NEVER or start in situation.over}
+    for name in situation.problem.unusable:
+        if name in c.tool:
+            down.update(c.starts(c.tool[name]))
+    for start in down:
+        costs[start] = _weight(_broken(situation, start)) * _UNIT + 1
+    found = best_plan(skeleton, situation.restored(), states, costs)
+    return None if found is None else found.starts
 
 
 def _weight(broken: Sequence[Blame]) -> int:
@@ -72,11 +82,6 @@ def _broken(situation: Situation, start: int) -> list[Blame]:
     elif not down and situation.weights.cost(start, problem.facts) >= NEVER:
         found.append(Blame(transition_name(*transition), "circuit open"))
     return found
-
-
-def _blame(situation: Situation, wished: Instance, plan: Plan) -> list[Blame]:
-    found = [blame for a in plan for blame in _broken(situation, wished.start[a])]
-    return sorted(found, key=lambda blame: blame.tool)
 
 
 def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:

@@ -5,7 +5,7 @@ needs all of its propositions (AND); a proposition is had by any action that add
 that, in some order, derives the goal: a hyperpath.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .situation import Situation
@@ -51,29 +51,10 @@ class Instance:
         return None if penalty is None else cost + (penalty << SHIFT)
 
 
-def open_goal(situation: Situation) -> tuple[tuple[int, ...], int]:
-    """The goal's propositions that are not free, and the completed effects that the free ones rest on.
-
-    A key that no tool knows is -1.
-    """
-    c, stakes = situation.compiled, situation.stakes
-    wanted: list[int] = []
-    mask = 0
-    for name in situation.problem.goal:
-        k = c.key.get(name, -1)
-        if name in situation.problem.at_hand:
-            mask |= stakes.of_tool(situation.problem.at_hand[name])
-        elif k in situation.free:
-            mask |= stakes.of_tool(situation.free[k])
-        else:
-            wanted.append(k)
-    return tuple(dict.fromkeys(wanted)), mask
-
-
 def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
     """The actions that the goal may rest on and that can be reached from where the run stands."""
     c, keys = situation.compiled, len(situation.compiled.keys)
-    raw = Instance(situation, *open_goal(situation))
+    raw = Instance(situation, *situation.open_goal())
     seen = set(raw.goal)
     stack = [p for p in raw.goal if p >= 0]
     done: set[int] = set()
@@ -95,36 +76,22 @@ def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
 _Action = tuple[int, int, int, tuple[int, ...], tuple[int, ...], int]
 
 
-def action(situation: Situation, tool: int, start: int, cost: int) -> _Action:
+def _action(situation: Situation, tool: int, start: int, cost: int) -> _Action:
     """(tool, start, cost, needs that are not free, adds, completed effects that the free needs rest on)."""
-    c, stakes, free = situation.compiled, situation.stakes, situation.free
+    c, free = situation.compiled, situation.free
     place = c.before(start)
     pre = tuple([k for k in c.needs[tool] if k not in free])
-    if place is not None and place not in situation.passed:
+    if place is not None and place != c.begin and place not in situation.passed:
         pre += (place,)
-    mask = 0
-    if stakes.names:
-        node = c.nodes[tool]
-        mask = stakes.of_tools(free.get(c.key[k]) for k in (*node.needs, *node.optional))
-        if place is not None and place in situation.passed:
-            mask |= stakes.of_tool(c.place_name(place))
     adds = (*[k for k in c.gives[tool] if k not in free], c.tools + tool)
-    return tool, start, cost, pre, adds, mask
-
-
-def of_path(situation: Situation, starts: Sequence[tuple[int, int]]) -> tuple["Instance", tuple[int, ...]]:
-    """An instance that holds nothing but these (tool, start), and the plan that takes them all."""
-    instance = Instance(situation, *open_goal(situation))
-    for tool, start in starts:
-        _append(instance, action(situation, tool, start, situation.cost(start)))
-    return instance, tuple(range(len(starts)))
+    return tool, start, cost, pre, adds, situation.effects_of(start)
 
 
 def _actions(situation: Situation, tool: int, cost_of: CostOf) -> list[_Action]:
     if tool in situation.shut:
         return []
     costs = [(start, cost_of(start)) for start in situation.compiled.starts(tool)]
-    return [action(situation, tool, start, cost) for start, cost in costs if cost < NEVER]
+    return [_action(situation, tool, start, cost) for start, cost in costs if cost < NEVER]
 
 
 def _append(instance: Instance, made: _Action) -> None:

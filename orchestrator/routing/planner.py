@@ -1,8 +1,8 @@
 """`Planner`: the cheapest feasible route from where a run stands. Pure: no clock, no randomness, no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import NoRoute
 from ..graph import ToolGraph
@@ -12,17 +12,19 @@ from ..route import Problem, Route
 from ..view import GraphView
 from .assemble import chain, to_route
 from .compiled import Compiled
-from .exact import cheapest
-from .hyperpath import derive, good_plan
 from .impasse import explain
-from .instance import Instance, build, of_path, open_goal
+from .joins import best_plan, named
 from .paths import Path, shortest
 from .rooted import Rooted
 from .situation import Situation
+from .skeleton import Skeleton
 from .weights import NEVER, Prices, Weights
 
 KEEP_REVISIONS = 4
 KEEP_GOALS = 32
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Planner:
@@ -66,6 +68,7 @@ class Planner:
         with self._lock:
             for ground in self._grounds.values():
                 ground.roots.clear()
+                ground.skeletons.clear()
 
     def weights(self) -> Weights:
         """The costs on the current revision, up to date."""
@@ -88,37 +91,43 @@ class _Ground:
     def __init__(self, view: GraphView, prices: Prices) -> None:
         self.weights = Weights(Compiled(view), prices)
         self.roots: dict[int, Rooted] = {}
+        self.skeletons: dict[tuple[int, ...], Skeleton] = {}
 
     def plan(self, problem: Problem, policy: Policy) -> Route:
+        """The cheapest route, without its alternatives."""
         self.weights.sync()
         situation = Situation(self.weights, problem)
-        goal, mask = open_goal(situation)
-        path = Path()
-        if len(goal) == 1 and goal[0] >= 0 and (situation.compiled.simple or not situation.stakes.names):
+        goal, mask = situation.open_goal()
+        if goal and min(goal) < 0:
+            raise NoRoute(explain(None, situation, policy.planning_states))
+        simple, path = situation.compiled.simple, Path()
+        if len(goal) == 1 and (simple or not situation.stakes.names):
             path = shortest(self._root(goal[0]), situation, mask)
             if path.cost < min(path.joined, NEVER):
-                return chain(situation, path) or to_route(*of_path(situation, path.starts), path.cost)
-        return _plan_joins(situation, policy, path)
+                return chain(situation, path) or to_route(situation, [start for _, start in path.starts], path.cost)
+        return self._join(situation, goal, path, policy.planning_states)
+
+    def _join(self, situation: Situation, goal: tuple[int, ...], path: Path, states: int) -> Route:
+        skeleton = _recent(self.skeletons, goal, lambda: Skeleton(situation.compiled, goal))
+        found = best_plan(skeleton, situation, states)
+        starts = tuple(start for _, start in path.starts)
+        if found is None and path.cost >= NEVER:
+            raise NoRoute(explain(skeleton, situation, states))
+        if found is None or (path.cost, named(situation, starts)) < (found.cost, named(situation, found.starts)):
+            return to_route(situation, starts, min(path.cost, path.joined))
+        bound = min(path.cost, path.joined) if path.looked_at else 0
+        return to_route(situation, found.starts, max(found.bound, bound))
 
     def _root(self, goal: int) -> Rooted:
-        known = self.roots.pop(goal, None) or Rooted(self.weights, goal)
-        while len(self.roots) >= KEEP_GOALS:
-            del self.roots[next(iter(self.roots))]
-        self.roots[goal] = known
-        return known
+        return _recent(self.roots, goal, lambda: Rooted(self.weights, goal))
 
 
-def _plan_joins(situation: Situation, policy: Policy, path: Path) -> Route:
-    instance = build(situation)
-    best = good_plan(instance) if instance.solvable else None
-    proven = False
-    if instance.solvable:
-        best, proven = cheapest(instance, policy.planning_states, best)
-    if best is None:
-        raise NoRoute(explain(situation, instance, policy.planning_states))
-    return to_route(instance, best[1], best[0] if proven else _bound(instance))
-
-
-def _bound(instance: Instance) -> int:
-    derived = derive(instance, longest=True)
-    return max((derived[0][p] for p in instance.goal), default=0) if derived else 0
+def _recent(known: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """What is known under `key`, or made now; the least recently asked for goes when there is too much."""
+    found = known.pop(key, None)
+    if found is None:
+        found = make()
+        while len(known) >= KEEP_GOALS:
+            del known[next(iter(known))]
+    known[key] = found
+    return found

@@ -7,7 +7,7 @@ from ..pricing import PriceFacts
 from ..route import Problem
 from ..types import START
 from .stakes import Stakes
-from .weights import NEVER, Weights
+from .weights import NEVER, SHIFT, Weights
 
 
 class Situation:
@@ -87,3 +87,39 @@ class Situation:
     def stakes(self) -> Stakes:
         """The completed effects that a route may leave behind, and what that costs."""
         return Stakes(self.compiled.view, self.problem, bool(self.started & self.compiled.effects))
+
+    def effects_of(self, start: int) -> int:
+        """The completed effects that starting a tool in this way rests on."""
+        stakes, free, c = self.stakes, self.free, self.compiled
+        if not stakes.names:
+            return 0
+        node, before = c.nodes[c.tool_of(start)], c.before(start)
+        mask = stakes.of_tools(free.get(c.key[k]) for k in (*node.needs, *node.optional))
+        if before is not None and before in self.passed:
+            mask |= stakes.of_tool(c.place_name(before))
+        return mask
+
+    def with_penalty(self, cost: int, used: int) -> int:
+        """A cost with what leaving the effects outside `used` adds; `NEVER` when they cannot be left."""
+        if not self.stakes.names:
+            return cost
+        penalty = self.stakes.penalty(used)
+        return NEVER if penalty is None else cost + (penalty << SHIFT)
+
+    def open_goal(self) -> tuple[tuple[int, ...], int]:
+        """The goal's keys that are not free, and the completed effects that the free ones rest on.
+
+        A key that no tool knows is -1.
+        """
+        c, stakes, at_hand = self.compiled, self.stakes, self.problem.at_hand
+        wanted: list[int] = []
+        mask = 0
+        for name in self.problem.goal:
+            k = c.key.get(name, -1)
+            if name in at_hand:
+                mask |= stakes.of_tool(at_hand[name])
+            elif k in self.free:
+                mask |= stakes.of_tool(self.free[k])
+            else:
+                wanted.append(k)
+        return tuple(dict.fromkeys(wanted)), mask
