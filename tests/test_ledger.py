@@ -136,17 +136,19 @@ def names(problems: list[str], seq: int) -> bool:
     return any(f"record {seq} " in problem or f"record {seq}:" in problem for problem in problems)
 
 
-def test_every_flipped_byte_is_found_and_its_record_named() -> None:
+@pytest.mark.parametrize("part", range(8))
+def test_every_flipped_byte_is_found_and_its_record_named(part: int) -> None:
     count = 0
-    for index, record in enumerate(RECORDS):
-        before, after = RECORDS[max(index - 1, 0) : index], RECORDS[index + 1 : index + 2]
-        sound = set(check_chain([*before, record, *after], ROW))
+    for index in range(25 * part, 25 * part + 25):
+        record, after = RECORDS[index], RECORDS[index + 1 : index + 2]
+        row = replace(ROW, count=index + 1 + len(after))
+        sound = set(check_chain([record, *after], row))
         for flipped in flips(record):
-            window = sorted([*before, flipped, *after], key=lambda each: each.seq)
-            found = [problem for problem in check_chain(window, ROW) if problem not in sound]
+            window = sorted([flipped, *after], key=lambda each: each.seq)
+            found = [problem for problem in check_chain(window, row) if problem not in sound]
             assert names(found, record.seq), flipped
             count += 1
-    assert count > 80_000
+    assert count > 10_000
 
 
 def test_flipped_bytes_are_found_in_the_whole_ledger() -> None:
