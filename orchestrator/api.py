@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -130,7 +130,7 @@ class Orchestrator:
     @overload
     def tool(self, call: Callable[..., Any], /) -> Tool: ...
     @overload
-    def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
+    def tool(self, /, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
     def tool(
         self, call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
     ) -> Tool | Callable[[Callable[..., Any]], Tool]:
@@ -144,7 +144,7 @@ class Orchestrator:
         return register
 
     @contextmanager
-    def override(self, tool: Tool) -> Iterator[Tool]:
+    def override(self, tool: Tool) -> Generator[Tool]:
         """Put `tool` in the place of the one with its name, for the length of a `with`: made for tests."""
         with self.graph.override(tool) as overriding:
             yield overriding
