@@ -16,7 +16,7 @@ from orchestrator.types import CircuitState, Effect
 from . import options
 from .plan import facts_json
 from .screen import say, table, write_json
-from .session import assemble, existing, load, take_over_health
+from .session import load, looking
 
 
 def register(app: typer.Typer) -> None:
@@ -32,24 +32,25 @@ def _tools(
     as_json: options.AsJson = False,
 ) -> None:
     """List the tools: what each needs and gives, its price now, its health."""
-    loaded, orc = _opened(project, policy, store)
-    if as_json:
-        write_json({"schema": "orchestrator.tools/1", "tools": [_as_json(orc, loaded, t) for t in loaded.tools]})
-        return
-    if not loaded.tools:
+    loaded = load(project)
+    with looking(loaded, policy, store) as orc:
+        if as_json:
+            write_json({"schema": "orchestrator.tools/1", "tools": [_as_json(orc, loaded, t) for t in loaded.tools]})
+            return
+        rows: list[list[str | Text]] = [
+            [
+                tool.name,
+                _keys(tool),
+                _price(orc, tool),
+                duration(float(tool.latency)),
+                _effect(tool),
+                _health(orc, tool.name),
+            ]
+            for tool in loaded.tools
+        ]
+    if not rows:
         say("No tools.")
         return
-    rows: list[list[str | Text]] = [
-        [
-            tool.name,
-            _keys(tool),
-            _price(orc, tool),
-            duration(float(tool.latency)),
-            _effect(tool),
-            _health(orc, tool.name),
-        ]
-        for tool in loaded.tools
-    ]
     table(["tool", "needs → gives", "price", "latency", "effect", "health"], rows, right=[2, 3])
 
 
@@ -60,25 +61,19 @@ def _agents(
     as_json: options.AsJson = False,
 ) -> None:
     """List the agents: skills with declared competence, price now, health, where the work is done."""
-    loaded, orc = _opened(project, policy, store)
-    if as_json:
-        write_json({"schema": "orchestrator.agents/1", "agents": [_as_json(orc, loaded, a) for a in loaded.agents]})
-        return
-    if not loaded.agents:
+    loaded = load(project)
+    with looking(loaded, policy, store) as orc:
+        if as_json:
+            write_json({"schema": "orchestrator.agents/1", "agents": [_as_json(orc, loaded, a) for a in loaded.agents]})
+            return
+        rows: list[list[str | Text]] = [
+            [agent.name, _keys(agent), _skills(agent), _price(orc, agent), _place(agent), _health(orc, agent.name)]
+            for agent in loaded.agents
+        ]
+    if not rows:
         say("No agents.")
         return
-    rows: list[list[str | Text]] = [
-        [agent.name, _keys(agent), _skills(agent), _price(orc, agent), _place(agent), _health(orc, agent.name)]
-        for agent in loaded.agents
-    ]
     table(["agent", "needs → gives", "skills", "price", "where", "health"], rows, right=[3])
-
-
-def _opened(project: Any, policy: str, store: str) -> tuple[Project, Orchestrator]:
-    loaded = load(project)
-    orc = assemble(loaded, policy, store if existing(store) else None)
-    take_over_health(orc)
-    return loaded, orc
 
 
 def _keys(tool: Tool) -> str:

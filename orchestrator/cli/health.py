@@ -12,7 +12,7 @@ from orchestrator.types import CircuitState
 
 from . import options
 from .screen import say, table, write_json
-from .session import assemble, existing, load, take_over_health
+from .session import assemble, existing, load
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +45,6 @@ def _health(
                 orc.graph[part]  # raises for an unknown name, before anything is written
     if changing or existing(store):
         orc = assemble(loaded, policy, store)
-        take_over_health(orc)
     try:
         if trip is not None:
             tool, *to = _parts(trip)

@@ -16,7 +16,7 @@ from orchestrator.text import duration, listed, plain, usd
 from . import options
 from .exits import Exit
 from .screen import say, table, write_json
-from .session import assemble, existing, load, take_over_health
+from .session import load, looking
 from .values import goal_of, read_inputs
 
 
@@ -37,27 +37,20 @@ def _plan(
     as_json: options.AsJson = False,
 ) -> None:
     """Show the route that a run would begin with, and what it beat. Nothing is run."""
-    orc = _planning(project, policy, store)
     wanted = goal_of(goal, demote or ())
-    view = orc.graph.view()
-    check_goal(wanted, set(view.keys))
-    values = read_inputs(view, inputs or ()).values
-    try:
-        route = orc.plan(wanted, values)
-    except NoRoute as stuck:
-        _show_impasse(stuck.impasse, as_json=as_json)
-        raise typer.Exit(int(Exit.ESCALATED)) from None
-    if as_json:
-        write_json(_route_json(orc, route))
-    else:
-        _show_route(orc, route, explain=explain)
-
-
-def _planning(project: Any, policy: str, store: str) -> Orchestrator:
-    """An orchestrator that knows the health in the store, where there is one, and makes none."""
-    orc = assemble(load(project), policy, store if existing(store) else None)
-    take_over_health(orc)
-    return orc
+    with looking(load(project), policy, store) as orc:
+        view = orc.graph.view()
+        check_goal(wanted, set(view.keys))
+        values = read_inputs(view, inputs or ()).values
+        try:
+            route = orc.plan(wanted, values)
+        except NoRoute as stuck:
+            _show_impasse(stuck.impasse, as_json=as_json)
+            raise typer.Exit(int(Exit.ESCALATED)) from None
+        if as_json:
+            write_json(_route_json(orc, route))
+        else:
+            _show_route(orc, route, explain=explain)
 
 
 def _route_json(orc: Orchestrator, route: Route) -> dict[str, Any]:
@@ -75,7 +68,7 @@ def _route_json(orc: Orchestrator, route: Route) -> dict[str, Any]:
                 "via": step.via,
                 "after": list(step.after),
                 "effect": str(step.effect),
-                "facts": facts_json(_facts(orc, step.tool)),
+                "facts": facts_json(orc.price_facts(step.tool)),
             }
             for step in route.steps
         ],
@@ -110,10 +103,6 @@ def facts_text(facts: PriceFacts) -> str:
     return ", ".join([*parts, f"works {facts.success:.0%}"])
 
 
-def _facts(orc: Orchestrator, tool: str) -> PriceFacts:
-    return orc.price_facts(tool)
-
-
 def _show_route(orc: Orchestrator, route: Route, *, explain: bool) -> None:
     path = " → ".join(plain(tool) for tool in route.tools) or "nothing more to do"
     say(Text.assemble((path, "bold"), f"  {usd(route.price)}"))
@@ -124,7 +113,7 @@ def _show_route(orc: Orchestrator, route: Route, *, explain: bool) -> None:
     rows: list[list[str | Text]] = []
     for step in route.steps:
         takes = listed([f"{key} of {source}" if source else key for key, source in step.sources.items()])
-        made_of = [facts_text(_facts(orc, step.tool))] if explain else []
+        made_of = [facts_text(orc.price_facts(step.tool))] if explain else []
         rows.append([step.tool, usd(step.price), takes, str(step.effect), *made_of])
     table(headers, rows, right=[1])
     if route.alternatives:
@@ -163,12 +152,12 @@ def _graph(
     """Draw the tool graph, with prices on the edges; with a goal, the route to it stands out."""
     if form != "mermaid":
         raise InputError(f"There is no format {plain(form, 40)!r}. Known: mermaid.")
-    orc = _planning(project, policy, store)
-    route: Route | None = None
-    if goal is not None:
-        wanted = goal_of(goal)
-        view = orc.graph.view()
-        check_goal(wanted, set(view.keys))
-        route = orc.plan(wanted, read_inputs(view, inputs or ()).values)
-    drawing = import_module("orchestrator.drawing")
-    say(Text(drawing.mermaid(orc.graph, route)))
+    with looking(load(project), policy, store) as orc:
+        route: Route | None = None
+        if goal is not None:
+            wanted = goal_of(goal)
+            view = orc.graph.view()
+            check_goal(wanted, set(view.keys))
+            route = orc.plan(wanted, read_inputs(view, inputs or ()).values)
+        drawing = import_module("orchestrator.drawing")
+        say(Text(drawing.mermaid(orc.graph, route)))

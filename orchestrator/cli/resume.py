@@ -19,7 +19,7 @@ from . import options
 from .exits import Exit, exit_of
 from .result import run_json, show_outcome
 from .screen import complain, screen, write_json
-from .session import assemble, find_run, load, reading, take_over_health
+from .session import find_run, load, reading, working
 
 
 def register(app: typer.Typer) -> None:
@@ -47,14 +47,13 @@ def _resume(
     """
     with reading(store) as opened:
         row = find_run(opened, run)
-    orc = assemble(load(project), policy, store)
-    take_over_health(orc)
+    loaded = load(project)
     sink = None if as_json else ProgressSink(screen())
-    if sink is not None and not row.status.ended:
-        orc.add_sink(sink)
 
     async def work() -> Outcome[Any]:
-        async with orc:
+        async with working(loaded, policy, store) as orc:
+            if sink is not None and not row.status.ended:
+                orc.add_sink(sink)
             given: Any = answer
             if given is None and row.status is Status.WAITING and _person_is_there(as_json):
                 given = _ask(orc, row.run_id)

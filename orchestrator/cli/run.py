@@ -23,7 +23,7 @@ from .batch import Batch, run_batch
 from .exits import Exit, exit_of
 from .result import run_json, show_outcome
 from .screen import complain, screen, write_json
-from .session import assemble, load, take_over_health
+from .session import assemble, load, working
 from .values import Given, goal_of, read_inputs
 
 
@@ -122,7 +122,8 @@ def _one(order: Order) -> Exit:
     begun = _Begun()
 
     async def work() -> Exit:
-        async with _open(order, sink, begun) as orc:
+        async with working(order.project, order.policy, order.store) as orc:
+            _watch(orc, begun, sink)
             with _faults(orc, order):
                 outcome = await orc.run(order.goal, order.given.values, run_id=order.run_id, budget=order.budget)
         if sink is not None:
@@ -147,7 +148,8 @@ def _many(order: Order) -> Exit:
     batch, begun = Batch(order.given, as_json=order.as_json), _Begun()
 
     async def work() -> Exit:
-        async with _open(order, None, begun) as orc:
+        async with working(order.project, order.policy, order.store) as orc:
+            _watch(orc, begun)
             with _faults(orc, order), batch:
                 return await run_batch(orc, order.goal, batch, budget=order.budget, jobs=order.jobs)
 
@@ -158,13 +160,10 @@ def _many(order: Order) -> Exit:
         return Exit.INTERRUPTED
 
 
-def _open(order: Order, sink: ProgressSink | None, begun: "_Begun") -> Orchestrator:
-    orc = assemble(order.project, order.policy, order.store)
-    take_over_health(orc)
+def _watch(orc: Orchestrator, begun: "_Begun", sink: ProgressSink | None = None) -> None:
     orc.add_sink(begun)
     if sink is not None:
         orc.add_sink(sink)
-    return orc
 
 
 def _faults(orc: Orchestrator, order: Order) -> ExitStack:

@@ -1,6 +1,5 @@
 """`orchestrator skills`: the handbook of skills, as kept in the store."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +14,7 @@ from orchestrator.text import counted, plain
 
 from . import options
 from .screen import say, table, write_json
-from .session import existing
-
-KIND = "handbook"
-"""The kind of the store's document."""
+from .session import existing, keep_handbook, stored_handbook
 
 
 def register(app: typer.Typer) -> None:
@@ -35,15 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def stored(store: Store) -> Handbook:
     """The handbook of a store; an empty one where there is none yet. Raises `DefinitionError` for nonsense."""
-    data = store.document(KIND)
-    if data is None:
-        return Handbook()
-    return Handbook.from_json(json.dumps(data))
-
-
-def keep(store: Store, handbook: Handbook) -> None:
-    """Put a version of the handbook into a store."""
-    store.put_document(KIND, handbook.model_dump(mode="json"))
+    return stored_handbook(store) or Handbook()
 
 
 def _in(where: str, work: Callable[[Store], Handbook]) -> Handbook:
@@ -121,7 +109,7 @@ def _import(
     book = Handbook.load(file)
     opened = open_store(store)
     try:
-        keep(opened, book)
+        keep_handbook(opened, book)
     finally:
         opened.close()
     say(f"version {book.version}, {counted(len(book.skills), 'skill')}")
@@ -150,7 +138,7 @@ def _rollback(
 
     def back(opened: Store) -> Handbook:
         book = stored(opened).roll_back(version)
-        keep(opened, book)
+        keep_handbook(opened, book)
         return book
 
     book = _in(store, back)

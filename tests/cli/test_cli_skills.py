@@ -45,3 +45,19 @@ def test_a_file_that_is_no_handbook(cli: Cli) -> None:
     assert "no.json: This is no handbook" in said.err
     assert cli("skills", "import", "missing.json").exit == 2
     assert not Path(".orchestrator").exists()
+
+
+def test_what_one_process_learned_of_agents_the_next_one_knows(cli: Cli, project: Path) -> None:
+    (project / "agents").mkdir()
+    (project / "agents" / "a.py").write_text(
+        "from orchestrator import Agent\n\ndef sum_up(text: str) -> str:\n    return text\n\n"
+        "lead = Agent(sum_up, gives='brief', name='lead', skills={'summarise': 0.5})\n\n"
+        "def setup(orc):\n    orc.require_skills('brief', {'summarise': 1.0})\n"
+    )
+    before = cli("agents", "--json").json["agents"][0]["facts"]["competence"]
+    for _ in range(3):
+        assert cli("run", "brief", "document=quick.txt").exit == 0
+    after = cli("agents", "--json").json["agents"][0]["facts"]["competence"]
+    assert after > before
+    assert "lead" in cli("skills", "list").out
+    assert "summarise" in cli("skills", "show", "lead").out
