@@ -48,10 +48,12 @@ from .failures import Failure
 from .goal import Budget, Goal
 from .graph import ToolGraph
 from .health import HealthRegistry, ToolHealth
+from .ledger import Verification
 from .monitors import Monitor, Signal
 from .outcome import Call, Outcome
 from .policy import Policy
 from .pricing import PriceFacts
+from .replay import Replay
 from .route import Alternative, Blame, Candidate, Impasse, Route, Step
 from .selection import Demand, Handbook, Selection, Selector
 from .tooling import Tool, tool
@@ -118,6 +120,7 @@ __all__ = [
     "Question",
     "RateLimited",
     "Refused",
+    "Replay",
     "Resolution",
     "ResolutionKind",
     "Route",
@@ -146,6 +149,7 @@ __all__ = [
     "Unavailable",
     "ValueProvided",
     "ValuesExpired",
+    "Verification",
     "__version__",
     "tool",
 ]

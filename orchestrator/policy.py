@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -88,6 +88,11 @@ class Policy(BaseModel):
     max_calls: int | None = Field(default=None, ge=1)
     approve_above: float | None = Field(default=None, ge=0)
     """US dollars: a write that costs more asks a person first."""
+    durability: Literal["async", "sync"] = "async"
+    """Whether a result is on disk before anything is made of it (`sync`), or within some milliseconds (`async`).
+
+    Intents of writes are durable before the write in either case; what `async` may repeat after a crash are reads.
+    """
     keep_values: bool = False
     """Whether the stored values of a run stay when it has ended."""
     circuit: Circuit = Circuit()

@@ -76,8 +76,13 @@ class Background:
         services = self._services
         self._save_health()
         for run_id, run in list(services.live.items()):
-            if run.token is not None and not run.let_go:
-                services.store.renew(run_id, run.token, services.clock.time(), launch.LEASE_SECONDS)
+            if run.let_go:
+                continue
+            now = services.clock.time()
+            if run.token is not None:
+                services.store.renew(run_id, run.token, now, launch.LEASE_SECONDS)
+            elif run.durable:  # the store could not be reached when the run began
+                run.token = run.values.token = services.store.claim(run_id, services.owner, now, launch.LEASE_SECONDS)
 
     def _save_health(self) -> None:
         for name, data in self._services.health.snapshot().items():

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -121,6 +122,9 @@ class Caller:
         finally:
             self.services.in_flight[self.tool.name] -= 1
         self.succeed(outputs, context, started)
+        if self.services.policy.durability == "sync":
+            with suppress(StoreError):  # it is told; the result itself is not lost to this run
+                await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
 
     async def _start(self) -> CallContext:
         """Budget, admission, and for writes the durable intent. Raises `NotStarted`."""

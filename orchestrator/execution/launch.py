@@ -211,6 +211,8 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
         if not run.result.done():
             run.result.set_exception(error if isinstance(error, Exception) else InputError("the run was interrupted"))
             run.result.exception()
+        with contextlib.suppress(Exception):
+            await let_go(run)  # so that whoever resumes it need not wait
         raise
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
