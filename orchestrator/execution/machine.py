@@ -6,7 +6,7 @@ run's id and phase, and for `compile` its values. The live run is looked up by i
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, cast
 
 from langgraph.channels import UntrackedValue
 from langgraph.config import get_stream_writer
@@ -120,11 +120,12 @@ def build(
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:
     """State, input and output of `orc.compile(goal)`: every key of the graph in, the goal's keys and `outcome` out."""
+    make = cast("Any", TypedDict)
     fields: dict[str, Any] = dict.fromkeys(keys, Any) | dict.fromkeys(goal, Any)
     outcome = Annotated[Any, UntrackedValue]
-    state: Any = TypedDict("state", {**fields, "run_id": str, "phase": str, "outcome": outcome}, total=False)  # type: ignore[misc]  # pyright: ignore
-    taken: Any = TypedDict("taken", {**fields, "run_id": str}, total=False)  # type: ignore[misc]  # pyright: ignore
-    given: Any = TypedDict("given", {**dict.fromkeys(goal, Any), "outcome": outcome}, total=False)  # type: ignore[misc]  # pyright: ignore
+    state = make("state", {**fields, "run_id": str, "phase": str, "outcome": outcome}, total=False)
+    taken = make("taken", {**fields, "run_id": str}, total=False)
+    given = make("given", {**dict.fromkeys(goal, Any), "outcome": outcome}, total=False)
     return state, taken, given
 
 
