@@ -1,7 +1,7 @@
 """`create_app`: the addresses of the viewer and what answers each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -52,7 +52,7 @@ def create_app(
     viewer = _Viewer(backend, keys)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         yield
         await backend.aclose()
 

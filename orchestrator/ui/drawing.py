@@ -12,7 +12,7 @@ from .moment import Moment
 
 MOST_TOOLS = 40
 """A drawing shows up to so many tools: those that matter first."""
-_CHAR = 7.0
+_CHAR = 7.7
 _PAD = 10.0
 _NAME = 24
 
@@ -134,7 +134,7 @@ class _Artist:
 
     @staticmethod
     def _key_box(key: str) -> Box:
-        return Box(f"k:{key}", len(_label(key)) * 6.6 + 22, 26)
+        return Box(f"k:{key}", len(_label(key)) * 7.1 + 22, 26)
 
     def _tool(self, name: str, at: Placed) -> Shape:
         state, price = self._tool_state(name), self._price(name)
@@ -188,14 +188,38 @@ class _Artist:
 
 
 def _shown(moment: Moment, view: GraphView) -> tuple[str, ...]:
-    """The tools to draw: all, or where there are too many those of the route, the past and the candidates."""
-    if len(view.nodes) <= MOST_TOOLS:
-        return tuple(view.nodes)
+    """The tools to draw: those of the past, and those that could lead to the goal; of too many, what matters first."""
     problem = moment.problem
+    past = {*problem.done, *problem.running}
+    relevant = _leading_to(moment, view)
+    names = tuple(name for name in view.nodes if name in relevant or name in past)
+    if len(names) <= MOST_TOOLS:
+        return names
     rival = moment.rival.tools if moment.rival is not None else ()
     first = [*moment.route, *problem.running, *rival, *problem.unusable, *reversed(list(problem.done)), *moment.prices]
     found = dict.fromkeys(name for name in first if name in view.nodes)
     return tuple(sorted(list(found)[:MOST_TOOLS]))
+
+
+def _leading_to(moment: Moment, view: GraphView) -> set[str]:
+    """The tools from which some path leads to the goal."""
+    found: set[str] = set()
+    keys = [
+        *moment.problem.goal,
+        *(key for name in moment.route if name in view.nodes for key in view.nodes[name].gives),
+    ]
+    seen, tools = set(keys), [name for key in keys for name in view.producers(key)]
+    while tools:
+        name = tools.pop()
+        if name in found or name not in view.nodes:
+            continue
+        found.add(name)
+        tools += [t.source for t in view.incoming(name)]
+        for key in (*view.nodes[name].needs, *view.nodes[name].optional):
+            if key not in seen:
+                seen.add(key)
+                tools += view.producers(key)
+    return found
 
 
 def _label(name: str) -> str:
@@ -216,7 +240,7 @@ def _path(
         low = max(start.y + start.height, end.y + end.height) + 26
         path = f"M{x:.1f} {y:.1f}C{x + 40:.1f} {low:.1f} {to_x - 40:.1f} {low:.1f} {to_x:.1f} {to_y:.1f}"
         return path, ((x + to_x) / 2, low - 10)
-    parts = [f"M{x:.1f} {y:.1f}"]
+    parts, middle = [f"M{x:.1f} {y:.1f}"], (x, y)
     for next_x, next_y in (*bends, (to_x, to_y)):
         half = (x + next_x) / 2
         parts.append(f"C{half:.1f} {y:.1f} {half:.1f} {next_y:.1f} {next_x:.1f} {next_y:.1f}")

@@ -11,7 +11,7 @@ from orchestrator.execution.state import RunState
 from orchestrator.formula import PRICINGS, PriceFacts
 from orchestrator.policy import Policy
 from orchestrator.rival import Rival, next_best
-from orchestrator.route import Problem
+from orchestrator.route import Candidate, Problem
 from orchestrator.store import Store
 from orchestrator.view import GraphView
 
@@ -70,6 +70,17 @@ class Moment:
     def route(self) -> tuple[str, ...]:
         """The route that holds after the decision."""
         return self.decision.chosen_tools
+
+    def dearer(self, candidate: Candidate) -> float | None:
+        """By how many US dollars a candidate is dearer than what was chosen in its place: a tool than the tool that it
+        would replace, anything else than the choice. `None` where the two cannot be compared."""
+        chosen: float | None = None
+        if candidate.facts is not None and self.route:
+            replaced = self.prices.get(candidate.reason.removeprefix("instead of "))
+            chosen = replaced.price if replaced is not None else None
+        elif not self.route or candidate.facts is None:
+            chosen = self.decision.price
+        return None if candidate.price is None or chosen is None else candidate.price - chosen
 
 
 def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:

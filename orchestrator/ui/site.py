@@ -1,6 +1,7 @@
 """What pages are made with: templates that make everything harmless and escape it, addresses, numbers for people."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -63,6 +64,10 @@ def version_of(name: str) -> str:
     return sha256((STATIC / name).read_bytes()).hexdigest()[:10]
 
 
+def _listed(names: Iterable[str]) -> str:
+    return listed(tuple(plain(name) for name in names))
+
+
 def _number(value: float) -> str:
     return f"{value:.3g}"
 
@@ -86,7 +91,7 @@ def environment() -> Environment:
         usd=usd,
         seconds=duration,
         words=words,
-        listed=lambda names: listed(tuple(plain(name) for name in names)),
+        listed=_listed,
         time=moment,
         iso=iso,
         ago=ago,
@@ -95,7 +100,8 @@ def environment() -> Environment:
         percent=_percent,
         short=plain,
     )
-    made.globals.update(run_path=run_path, version_of=version_of, counted=counted)
+    functions: dict[str, Any] = {"run_path": run_path, "version_of": version_of, "counted": counted}
+    made.globals.update(functions)
     return made
 
 

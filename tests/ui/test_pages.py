@@ -1,0 +1,230 @@
+"""What the pages tell of real runs, and what their forms do."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from orchestrator import Orchestrator, Status
+from orchestrator.errors import StoreError
+from orchestrator.store import MemoryStore, SqlStore, open_store
+from orchestrator.store.base import RunRow
+from orchestrator.ui import create_app
+from orchestrator.ui.backend import Backend
+from tests.ui.worlds import HERE, TOKEN, World, admitted, csrf_of, orchestrator, world
+
+
+def test_runs_are_listed_and_filtered(client: TestClient) -> None:
+    page = client.get("/").text
+    assert all(f'href="/runs/{name}"' in page for name in ("healed", "waiting", "parent", "summary"))
+    assert "1 failure" in page and "1 reroute" in page
+    assert "1 run waits for an answer" in page
+    waiting = client.get("/?status=waiting").text
+    assert 'href="/runs/waiting"' in waiting and 'href="/runs/healed"' not in waiting
+    found = client.get("/?q=HEAL").text
+    assert 'href="/runs/healed"' in found and 'href="/runs/parent"' not in found
+    assert "No run is like that" in client.get("/?q=nothing-like-it").text
+
+
+def test_children_are_listed_when_asked_for(client: TestClient) -> None:
+    assert "parent%2Fletter" not in client.get("/").text
+    assert "parent%2Fletter" in client.get("/?children=1").text
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=-3", "page=x", "page=99999999999999999999", "status=lost", "page=²"])
+def test_nonsense_in_the_address_is_ignored(client: TestClient, query: str) -> None:
+    assert client.get(f"/?{query}").status_code == 200
+
+
+def test_pages_of_many_runs() -> None:
+    store = MemoryStore()
+    for n in range(120):
+        row = RunRow(f"r{n:03}", None, "goal", Status.RUNNING, "balanced", float(n), None, "", 0, "", {})
+        assert store.begin(row) is None
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    first = client.get(f"/?token={TOKEN}").text
+    assert 'href="/runs/r119"' in first and 'href="/runs/r069"' not in first and "Page 1 of 3" in first
+    assert 'href="/?page=2"' in first
+    last = client.get("/?page=3").text
+    assert 'href="/runs/r000"' in last and 'rel="next"' not in last
+
+
+def test_a_healed_run_tells_what_was_decided(client: TestClient) -> None:
+    page = client.get("/runs/healed/decisions/d2").text
+    assert "Decision 2 of 2" in page
+    assert "rate_table → buy_label" in page
+    assert "record verified" in page
+    assert "the carrier is down" in page
+    assert 'class="shape tool dead"' in page and 'class="strike"' in page
+    assert 'class="shape tool chosen"' in page
+    assert 'href="/runs/healed/decisions/d1"' in page
+    assert "What the prices are made of" in page and "$0.0113" in page
+
+
+def test_the_graph_is_that_of_the_moment(client: TestClient) -> None:
+    before = client.get("/runs/healed/decisions/d1").text
+    assert 'class="shape tool dead"' not in before
+    assert "The next best route is" in before and "rate_table → buy_label" in before
+    assert 'data-key="ArrowRight"' in before and 'data-key="ArrowLeft"' not in before
+
+
+def test_failures_are_paired_with_their_answers(client: TestClient) -> None:
+    rest = client.get("/runs/healed").text.split("Failures and their answers")[1]
+    assert '<th scope="row">f1</th>' in rest
+    assert "outage" in rest and "d2 reroute" in rest
+
+
+def test_parent_and_child_are_linked(client: TestClient) -> None:
+    page = client.get("/runs/parent").text
+    address = page.split("Child runs")[1].split('href="')[1].split('"')[0]
+    child = client.get(address)
+    assert child.status_code == 200
+    assert 'href="/runs/parent"' in child.text
+    assert client.get(f"{address}/decisions/d1").status_code == 200
+
+
+def test_unknown_runs_and_decisions(client: TestClient) -> None:
+    for path in ("/runs/none", "/runs/healed/decisions/d77", "/runs/none/decisions/d1", "/elsewhere"):
+        assert client.get(path).status_code == 404
+
+
+def test_a_waiting_run_is_answered(client: TestClient, runs: World) -> None:
+    page = client.get("/runs/waiting")
+    assert "pay_back waits for approval" in page.text
+    form = {"csrf": csrf_of(page.text), "choice": "1", "by": "ann"}
+    answer = client.post("/runs/waiting/answer", data=form)
+    assert answer.status_code == 200 and str(answer.url).endswith("/runs/waiting")
+    assert "Waiting for an answer" not in answer.text
+    assert "by ann" in answer.text
+    assert runs.orc.outcome("waiting").status is Status.REACHED
+
+
+def test_an_answer_that_is_none_is_explained(client: TestClient, runs: World) -> None:
+    form = {"csrf": csrf_of(client.get("/runs/waiting").text), "choice": "99"}
+    answer = client.post("/runs/waiting/answer", data=form)
+    assert answer.status_code == 422
+    assert "That is no answer to the question" in answer.text
+    assert runs.orc.outcome("waiting").status is Status.WAITING
+
+
+def test_without_a_project_the_page_says_how_to_answer(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    store = SqlStore(where)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    page = client.get(f"/runs/waiting?token={TOKEN}")
+    assert "orchestrator resume waiting" in page.text
+    csrf = csrf_of(client.get("/health").text)
+    assert client.post("/runs/waiting/answer", data={"csrf": csrf, "choice": "1"}).status_code == 422
+    store.close()
+
+
+def test_a_run_of_the_store_is_answered_by_a_fresh_orchestrator(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    store = open_store(where)
+    backend = Backend(store, opening=lambda: orchestrator(where))
+    with TestClient(create_app(backend, token=TOKEN), base_url=HERE) as client:
+        page = client.get(f"/runs/waiting?token={TOKEN}")
+        client.post("/runs/waiting/answer", data={"csrf": csrf_of(page.text), "choice": "1", "by": "ann"})
+        assert ">reached<" in client.get("/runs/waiting").text
+    store.close()
+
+
+def test_a_project_that_lacks_the_tools_of_a_run_does_not_touch_it(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    store = open_store(where)
+
+    def other() -> Orchestrator:
+        orc = orchestrator(where)
+        orc.remove("pay_back")
+        return orc
+
+    backend = Backend(store, opening=other)
+    with TestClient(create_app(backend, token=TOKEN), base_url=HERE) as client:
+        page = client.get(f"/runs/waiting?token={TOKEN}")
+        answer = client.post("/runs/waiting/answer", data={"csrf": csrf_of(page.text), "choice": "1"})
+        assert answer.status_code == 422 and "has no pay_back" in answer.text
+    row = store.run("waiting")
+    assert row is not None and row.status is Status.WAITING
+    store.close()
+
+
+def test_trip_and_restore(client: TestClient, runs: World) -> None:
+    csrf = csrf_of(client.get("/health").text)
+    tripped = client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "trip", "reason": "looks wrong"})
+    assert "looks wrong" in tripped.text and "by hand" in tripped.text
+    assert runs.orc.health.status("rate_table").circuit == "open"
+    client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "restore"})
+    assert runs.orc.health.status("rate_table").circuit == "closed"
+    unknown = client.post("/health", data={"csrf": csrf, "name": "nothing", "do": "trip"})
+    assert unknown.status_code == 422
+
+
+def test_trips_of_a_store_without_an_orchestrator_are_kept(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    store = open_store(where)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    csrf = csrf_of(client.get(f"/health?token={TOKEN}").text)
+    client.post("/health", data={"csrf": csrf, "name": "carrier_api", "do": "trip"})
+    store.close()
+    again = orchestrator(where)
+    assert again.health.status("carrier_api").manual
+    again.close()
+
+
+def test_agents_show_competence_and_learn(client: TestClient, runs: World) -> None:
+    page = client.get("/agents")
+    assert "summariser" in page.text and "summarise" in page.text
+    before = runs.orc.selector.handbook.version
+    form = {"csrf": csrf_of(page.text), "run": "summary", "key": "summary", "success": "no"}
+    assert "Taken in" in client.post("/agents", data=form).text
+    assert runs.orc.selector.handbook.version > before
+    assert client.post("/agents", data={**form, "run": "none"}).status_code == 422
+
+
+def test_a_changed_record_is_named(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    with sqlite3.connect(where) as connection:
+        connection.execute(
+            "UPDATE orchestrator_records SET body = replace(body, 'the carrier is down', 'the carrier is up') "
+            "WHERE run_id = 'healed'"
+        )
+    connection.close()
+    store = open_store(where)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    page = client.get(f"/runs/healed?token={TOKEN}").text
+    assert "record changed" in page and "was changed" in page
+    store.close()
+
+
+def test_a_record_that_cannot_be_read_does_not_hide_the_rest(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    with sqlite3.connect(where) as connection:
+        connection.execute(
+            "UPDATE orchestrator_records SET body = '{}' WHERE run_id = 'healed' AND kind = 'CallStarted'"
+        )
+    connection.close()
+    store = open_store(where)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    page = client.get(f"/runs/healed?token={TOKEN}")
+    assert page.status_code == 200
+    assert "Not readable" in page.text and "record changed" in page.text
+    store.close()
+
+
+def test_a_store_that_is_gone_is_told(runs: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = admitted(runs.orc)
+
+    def broken(*_: object, **__: object) -> None:
+        raise StoreError("the store cannot be read")
+
+    monkeypatch.setattr(runs.orc.store, "runs", broken)
+    answer = client.get("/")
+    assert answer.status_code == 503 and "cannot be read" in answer.text
