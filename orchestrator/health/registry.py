@@ -167,7 +167,7 @@ class HealthRegistry(HealthReadings):
             entry = self._entry(name)
             if ok and seconds is not None:
                 entry.latency.observe(max(0.0, seconds), now)
-            if cost is not None:
+            if cost is not None and (ok or cost > 0):  # a failure that was free says nothing of what the work costs
                 entry.cost = entry.cost.observed(cost, now, self.policy.circuit.half_life)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, retry_after)

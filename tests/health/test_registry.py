@@ -503,3 +503,12 @@ def test_facts_stay_in_their_ranges_whatever_happens(events: list[tuple[str, Any
     again.clock.now = world.clock.now
     again.health.restore_snapshot(world.health.snapshot())
     assert again.health.snapshot() == world.health.snapshot()
+
+
+def test_a_failure_that_was_free_does_not_make_a_tool_cheap() -> None:
+    health = HealthRegistry(Policy(), StillClock())
+    health.record("dear", False, FailureKind.OUTAGE, 0.1, cost=0.0)
+    assert health.money("dear", 0.5) == 0.5
+    health.record("dear", False, FailureKind.OUTAGE, 0.1, cost=0.3)
+    health.record("dear", True, None, 0.1, cost=0.5)
+    assert 0.3 < health.money("dear", 0.5) < 0.5
