@@ -1,0 +1,111 @@
+"""What the control plane costs: calls, bytes and seconds of ours against a ReAct loop on the same model server.
+
+    python benchmarks/escalation.py
+
+Both talk to one local server by OpenAI's wire protocol over the 19 published scenarios. The server never errs: for the
+ReAct loop it calls the next tool of the cheapest way round what is known to be dead, for us it answers stop. Each
+answer takes a fixed time, as a model's would. Bytes are those of the requests, which is what a model reads.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import StructuredTool
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.published_graphs import CASES, Case
+from benchmarks.self_healing import SCENARIOS, World, reason, stop
+from orchestrator import AskModel, Demote, Goal, Orchestrator, Policy, Tool, Unavailable
+from orchestrator.policy import Retries
+from tests.escalation.openai_server import ModelServer, Says, serving
+
+SECONDS_PER_ANSWER = 0.2
+
+
+def answers(server: ModelServer, case: Case) -> None:
+    """Have the server answer from the conversation it is shown."""
+
+    def reply() -> Says:
+        messages: list[Any] = server.requests[-1]["messages"]
+        if not any(message["role"] == "user" and "Reach" in str(message["content"]) for message in messages):
+            said = json.loads(str(stop([HumanMessage(messages[-1]["content"])]).content))
+            return Says(calls=(said,), after=SECONDS_PER_ANSWER)
+        seen, name = list[ToolMessage](), ""
+        for message in messages:  # each answer of a tool follows the call that it answers
+            for call in message.get("tool_calls") or ():
+                name = call["function"]["name"]
+            if message["role"] == "tool":
+                seen.append(ToolMessage(str(message["content"]), tool_call_id="", name=name))
+        chosen = reason(case, list(seen))
+        if chosen.tool_calls:
+            return Says(calls=({},), tool=chosen.tool_calls[0]["name"], after=SECONDS_PER_ANSWER)
+        return Says(text=str(chosen.content), after=SECONDS_PER_ANSWER)
+
+    server.next = reply  # type: ignore[method-assign]
+
+
+async def ours(world: World, server: ModelServer) -> None:
+    """This framework, with the model as the last rung."""
+
+    def tool(name: str) -> Tool:
+        async def call() -> str:
+            return world.call(name)
+
+        return Tool(call, name=name)
+
+    orc = Orchestrator(
+        [tool(name) for name in (*world.case.tools, world.case.goal)],
+        policy=Policy(retries=Retries(base_seconds=0)),
+        monitors=(),
+        escalation=[Demote(), AskModel(server.model())],
+    )
+    for source, target, cost in world.case.edges:
+        orc.connect(source, target, cost=cost)
+    await orc.run(Goal(world.case.goal))
+
+
+async def react(world: World, server: ModelServer) -> None:
+    """LangChain's agent over the same model."""
+
+    def tool(name: str) -> StructuredTool:
+        def call() -> str:
+            try:
+                return world.call(name)
+            except Unavailable as error:
+                return f"Error: {error}"
+
+        return StructuredTool.from_function(call, name=name, description=f"Do {name}")
+
+    agent: Any = create_agent(server.model(), [tool(name) for name in (*world.case.tools, world.case.goal)])
+    await agent.ainvoke({"messages": [HumanMessage(f"Reach {world.case.goal}.")]}, {"recursion_limit": 200})
+
+
+async def main() -> None:
+    """Print the table."""
+    systems: dict[str, Callable[[World, ModelServer], Awaitable[None]]] = {"ours": ours, "ReAct loop": react}
+    print("| system | model calls | request kB | seconds, sum | seconds, median |\n|---|---|---|---|---|")
+    for name, system in systems.items():
+        calls, size, seconds = 0, 0, list[float]()
+        for case in CASES:
+            for down in SCENARIOS[case.name]:
+                with serving(Says(text="")) as server:
+                    answers(server, case)
+                    began = time.perf_counter()
+                    await system(World(case, frozenset(down.split())), server)
+                    seconds.append(time.perf_counter() - began)
+                    calls += len(server.requests)
+                    size += sum(len(json.dumps(request)) for request in server.requests)
+        print(f"| {name} | {calls} | {size / 1000:.0f} | {sum(seconds):.1f} | {statistics.median(seconds):.2f} |")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
