@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -73,7 +73,8 @@ def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[st
     while hasattr(target, "func") and not inspect.isfunction(target):  # functools.partial
         target = target.func
     if not (inspect.isfunction(target) or inspect.ismethod(target) or inspect.isbuiltin(target)):
-        target = target.__init__ if inspect.isclass(target) else getattr(type(target), "__call__", target)
+        kind: Any = cast("Any", type(target))
+        target = target.__init__ if inspect.isclass(target) else kind.__call__
     namespace = dict(frame_locals)
     module = sys.modules.get(getattr(target, "__module__", "") or "")
     try:
@@ -147,12 +148,12 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
     if isinstance(gives, str):
         return {_key(gives): returns}
     if isinstance(gives, Mapping):
-        typed = {_key(key): annotation for key, annotation in gives.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        typed = {_key(key): annotation for key, annotation in cast("Mapping[Any, Any]", gives).items()}
     else:
         keys = [_key(key) for key in gives]
         if len(keys) == 1:
             return {keys[0]: returns}
-        typed = dict.fromkeys(keys, Any)
+        typed: dict[str, Any] = dict.fromkeys(keys, Any)
         if is_typeddict(returns):
             typed |= {key: hint for key, hint in get_type_hints(returns, include_extras=True).items() if key in typed}
     if not typed:
