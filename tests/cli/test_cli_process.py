@@ -1,16 +1,24 @@
 """The program as a process of its own: Ctrl-C, a reader that goes away, a terminal."""
 
+import io
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from orchestrator.cli.app import invoke
+from orchestrator.cli.screen import complain
+from orchestrator.store import Store, open_store
+from orchestrator.story import tell
+from orchestrator.types import Status
 
 PROGRAM = [sys.executable, "-m", "orchestrator.cli"]
 SLOW = """
@@ -63,13 +71,6 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "100", "TERM": "xterm"}
 
 
-def call(here: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run the program to its end."""
-    return subprocess.run(
-        [*PROGRAM, *words], cwd=here, capture_output=True, text=True, timeout=60, check=False, env=environment()
-    )
-
-
 @contextmanager
 def started(here: Path, *words: str) -> "Generator[subprocess.Popen[str]]":
     """The program while it runs."""
@@ -97,24 +98,39 @@ def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
     pytest.fail(f"the program ended without saying {text!r}")
 
 
+@contextmanager
+def record(here: Path) -> Generator[Store]:
+    """What the program left behind, as a later process finds it."""
+    store = open_store(here / ".orchestrator" / "runs.db")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 @pytest.mark.parametrize("goal", ["second", "blocked"])
-def test_ctrl_c_leaves_the_record_of_what_was_done(here: Path, goal: str) -> None:
+def test_ctrl_c_leaves_the_record_of_what_was_done(
+    here: Path, goal: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with started(here, "run", goal, "word=ahoy", "--project", "project", "--run-id", "cut") as process:
         wait_for(process, "✓ begin")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "orchestrator why cut" in errors
-    why = call(here, "why", "cut")
-    assert why.returncode == 0
-    assert "begin gave first" in why.stdout
-    assert "has not ended" in why.stdout
-    assert call(here, "verify", "cut").returncode == 0
+    monkeypatch.chdir(here)
+    assert invoke(["why", "cut"]) == 0
+    why = capsys.readouterr().out
+    assert "begin gave first" in why
+    assert "has not ended" in why
+    assert invoke(["verify", "cut"]) == 0
     (here / "go").touch()
-    resumed = call(here, "resume", "cut", "--project", "project", "--json")
-    assert json.loads(resumed.stdout)["status"] == "reached"
-    assert [each["tool"] for each in json.loads(resumed.stdout)["tried"]].count("begin") == 1
+    capsys.readouterr()
+    assert invoke(["resume", "cut", "--project", "project", "--json"]) == 0
+    resumed = json.loads(capsys.readouterr().out)
+    assert resumed["status"] == "reached"
+    assert [each["tool"] for each in resumed["tried"]].count("begin") == 1
 
 
 def test_ctrl_c_lets_a_write_finish(here: Path) -> None:
@@ -122,20 +138,27 @@ def test_ctrl_c_lets_a_write_finish(here: Path) -> None:
         wait_for(process, "✓ begin")
         while not (here / "writing").exists():
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     assert (here / "written").exists()
-    assert "store gave stored" in call(here, "why", "cut").stdout
+    with record(here) as store:
+        assert "store gave stored" in " ".join(entry.text for entry in tell(store, "cut").entries)
 
 
 def test_ctrl_c_during_many_runs(here: Path) -> None:
     words = ("run", "second", "--each", "word", "a", "b", "c", "--project", "project", "--jobs", "2")
     with started(here, *words) as process:
-        while len(call(here, "runs", "--status", "running", "--json").stdout.split("run_id")) < 3:
+        while not (here / ".orchestrator" / "runs.db").exists():
             assert process.poll() is None
+            time.sleep(0.05)
+        with record(here) as store:
+            while store.count_runs() < 2:
+                assert process.poll() is None
+                time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "0 of 3 had ended" in errors
     assert "Traceback" not in errors
@@ -150,7 +173,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_run(here: Path) -> None:
         assert process.wait(timeout=30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
-    assert json.loads(call(here, "runs", "--json").stdout)["runs"][0]["status"] == "reached"
+    with record(here) as store:
+        assert [row.status for row in store.runs()] == [Status.REACHED]
 
 
 def _on_terminal(here: Path, *words: str, **variables: str) -> tuple[int, str]:
@@ -182,6 +206,26 @@ def test_colours_on_a_terminal_and_none_when_they_are_not_wanted(here: Path) -> 
     status, said = _on_terminal(here, *words)
     assert status == 0
     assert "\x1b[32m" in said
-    assert "\x1b[32m" not in _on_terminal(here, *words, NO_COLOR="1")[1]
     assert "\x1b[32m" not in _on_terminal(here, *words, "--no-color")[1]
-    assert "\x1b" not in _on_terminal(here, *words, TERM="dumb")[1]
+
+
+class _Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours_follow_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    complain("wrong")
+    assert ("\x1b[1;31m" in terminal.getvalue()) is coloured
+    assert "wrong" in terminal.getvalue()
