@@ -157,6 +157,19 @@ class PriceTable:
             return now, None
         return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
 
+    def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
+        """What the tools re-priced since `cursor` cost then, in picodollars: by the source of each transition."""
+        now: dict[str, Mapping[str | None, int | None]] = {}
+        for name, entry in self._changes[max(0, cursor - self._forgotten) :]:
+            if entry is not None and name not in now:
+                node = entry[0]
+                view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
+                found: dict[str | None, int | None] = {None: entry[6]}
+                for t in view.incoming(name):
+                    found[t.source] = self._price(entry, t.cost, self._passes(t.source, node.name))
+                now[name] = found
+        return now
+
     def facts(self, tool: str, transition_cost: float = 0.0, source: str | None = None) -> PriceFacts:
         """What the price of `tool` is made of now, by the transition from `source` where there is one."""
         return self._by(self.node_facts(self._node(tool)), source, transition_cost)
@@ -207,6 +220,26 @@ class PriceTable:
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
         return _facts(entry)
+
+    def success(self, node: Node) -> float:
+        """The probability of success of a node, as its price has it."""
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        return entry[5]
+
+    def touched(self, names: Iterable[str]) -> dict[str, PriceFacts]:
+        """The facts of those among `names` that anything was ever heard of. All others are as declared, and succeed
+        with probability `untouched_success`. A short record of what prices are made of.
+        """
+        if self._touched is None:
+            return {name: self.node_facts(self._node(name)) for name in names}
+        return {name: self.node_facts(self._node(name)) for name in names if name in self._touched}
+
+    @property
+    def untouched_success(self) -> float:
+        """The probability of success of a tool that nothing was ever heard of."""
+        return self._untouched_success
 
     def record(self, view: GraphView, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
         """What `Planner.plan_recorded` needs to come to the same prices later: the facts of these tools, or of all.

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from .errors import DefinitionError
 from .picodollar import PICO
+from .tooling import MAX_COST, Tool
 from .types import Effect
-
-if TYPE_CHECKING:
-    from .tooling import Tool
 
 V = TypeVar("V")
 
@@ -67,7 +66,7 @@ class Node:
         return cls(**plain)
 
     @classmethod
-    def of(cls, tool: "Tool") -> "Node":
+    def of(cls, tool: Tool) -> "Node":
         """What planning knows of `tool`. A cost that is a function counts as what it says of no usage at all."""
         needs = sorted(set(tool.needs.values()))
         return cls(
@@ -75,7 +74,7 @@ class Node:
             needs=tuple(needs),
             optional=tuple(sorted(set(tool.optional.values()) - set(needs))),
             gives=tuple(sorted(tool.gives)),
-            cost=tool.planned_cost(),
+            cost=_planned(tool),
             latency=float(tool.latency),
             risk=float(tool.risk),
             effect=str(tool.effect),
@@ -84,7 +83,22 @@ class Node:
         )
 
 
-@dataclass(frozen=True, slots=True, order=True)
+def _planned(tool: Tool) -> float:
+    """What a call is expected to cost. Raises `DefinitionError` where the tool's own function cannot say."""
+    try:
+        cost = tool.planned_cost()
+    except Exception as error:
+        raise DefinitionError(
+            f"Tool {tool.name!r}: cost(usage) raised {error!r} for no usage at all. Use usage.get(name, 0)."
+        ) from error
+    if not 0 <= cost <= MAX_COST:
+        raise DefinitionError(
+            f"Tool {tool.name!r}: cost(usage) gave {cost!r} for no usage at all. It is US dollars, at least 0."
+        )
+    return float(cost)
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """An explicit edge: `target` may start once `source` is done."""
 
@@ -103,15 +117,16 @@ class GraphView:
         nodes: Iterable[Node],
         transitions: Iterable[Transition] = (),
         *,
-        tools: "Mapping[str, Tool] | None" = None,
+        tools: Mapping[str, Tool] | None = None,
         key_types: Mapping[str, Any] | None = None,
         revision: int = 0,
     ) -> None:
         self.revision = revision
         self.nodes: Mapping[str, Node] = MappingProxyType({n.name: n for n in sorted(nodes, key=lambda n: n.name)})
         self.tools: Mapping[str, Tool] = MappingProxyType(dict(sorted((tools or {}).items())))
-        self.transitions: tuple[Transition, ...] = tuple(sorted(transitions))
+        self.transitions: tuple[Transition, ...] = tuple(sorted(transitions, key=lambda t: (t.source, t.target)))
         self._key_types = dict(key_types or {})
+        self._relevant: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"GraphView(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
@@ -152,6 +167,29 @@ class GraphView:
     def outgoing(self, tool: str) -> tuple[Transition, ...]:
         """The transitions that leave `tool` (or `START`), sorted by target."""
         return self._outgoing.get(tool, ())
+
+    def relevant(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+        """The tools that could take part in a route to these keys, sorted; worked out once."""
+        found = self._relevant.get(goal)
+        if found is None:
+            found = self._relevant[goal] = self._backwards(goal)
+        return found
+
+    def _backwards(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+        keys, waiting = set(goal), list(goal)
+        tools: set[str] = set()
+        while waiting:
+            fresh = list(self.producers(waiting.pop()))
+            while fresh:
+                tool = fresh.pop()
+                if tool in tools:
+                    continue
+                tools.add(tool)
+                fresh += [t.source for t in self.incoming(tool) if t.source in self.nodes]
+                needed = [key for key in self.nodes[tool].needs if key not in keys]
+                keys.update(needed)
+                waiting += needed
+        return tuple(sorted(tools))
 
     def key_type(self, key: str) -> Any:
         """The annotation of `key`; `Any` where nobody annotates it."""

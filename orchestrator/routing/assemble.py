@@ -1,16 +1,19 @@
 """From a plan (starts of tools) to a `Route` (steps with names, sources and order)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
-from ..route import Route, Step
+from ..route import Alternative, Route, Step
 from .commit import Task, order, waits
 from .paths import Path
 from .situation import Situation
 from .weights import NEVER, SHIFT, pico_of
 
+Explain = Callable[[], Sequence[Alternative]]
+"""Finds the alternatives that a route beat."""
 
-def chain(situation: Situation, path: Path) -> Route | None:
+
+def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | None:
     """The route of a path that leaves nothing behind and takes nothing from calls in flight; `None` for any other.
 
     In such a path each step waits for the one before, so there is nothing to put in order.
@@ -38,22 +41,26 @@ def chain(situation: Situation, path: Path) -> Route | None:
         for k in c.gives[tool]:
             gives.setdefault(k, node.name)
     pico = path.cost >> SHIFT
-    return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision)
+    return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision, explain)
 
 
-def to_route(situation: Situation, starts: Sequence[int], bound: int) -> Route:
+def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:
     """The route that takes these starts. `bound` is a lower bound on the cost of any plan."""
     wiring = _Wiring(situation, starts)
-    wiring.drop_unused()
-    cost, mask = wiring.cost()
-    pico = pico_of(cost)
+    fewer = wiring.used()
+    if len(fewer) < len(wiring.start):
+        without = _Wiring(situation, [start for tool, start in wiring.start.items() if tool in fewer])
+        if without.cost <= wiring.cost:
+            wiring = without
+    pico = pico_of(wiring.cost)
     return Route(
         goal=situation.problem.goal,
         steps=_steps(situation, wiring),
         pico=pico,
         bound_pico=min(pico_of(bound), pico),
-        abandons=situation.stakes.abandoned(mask),
+        abandons=situation.stakes.abandoned(wiring.effects),
         revision=situation.compiled.view.revision,
+        explain=explain,
     )
 
 
@@ -68,6 +75,14 @@ class _Wiring:
         """Key -> the tool of the plan that gives it."""
         self.ordered: list[int] = []
         self._put_in_order()
+        _, self.effects = situation.open_goal()
+        """The completed effects that the plan rests on."""
+        total = sum([situation.cost(start) for start in starts])
+        if situation.stakes.names:
+            for start in starts:
+                self.effects |= situation.effects_of(start)
+        self.cost = situation.with_penalty(total, self.effects)
+        assert self.cost < NEVER, "a plan that was found can be paid for"
 
     def led_by(self, tool: int) -> int | None:
         """The tool of this plan whose transition starts `tool`."""
@@ -104,8 +119,8 @@ class _Wiring:
                     if not missing[taker]:
                         heappush(ready, taker)
 
-    def drop_unused(self) -> None:
-        """Leave out what nothing rests on, unless that would cost more by what it abandons."""
+    def used(self) -> set[int]:
+        """The tools that the goal rests on."""
         c = self.situation.compiled
         used: set[int] = set()
         stack = [self.giver[c.key[k]] for k in self.situation.problem.goal if c.key.get(k) in self.giver]
@@ -117,22 +132,7 @@ class _Wiring:
                 leader = self.led_by(tool)
                 if leader is not None:
                     stack.append(leader)
-        if len(used) < len(self.start):
-            fewer = _Wiring(self.situation, [start for tool, start in self.start.items() if tool in used])
-            if fewer.cost()[0] <= self.cost()[0]:
-                self.start, self.giver, self.ordered = fewer.start, fewer.giver, fewer.ordered
-
-    def cost(self) -> tuple[int, int]:
-        """The true cost, and the completed effects that the plan rests on."""
-        situation = self.situation
-        _, mask = situation.open_goal()
-        total = 0
-        for start in self.start.values():
-            total += situation.cost(start)
-            mask |= situation.effects_of(start)
-        cost = situation.with_penalty(total, mask)
-        assert cost < NEVER, "a plan that was found can be paid for"
-        return cost, mask
+        return used
 
 
 def _steps(situation: Situation, wiring: _Wiring) -> tuple[Step, ...]:
@@ -162,8 +162,8 @@ def _steps(situation: Situation, wiring: _Wiring) -> tuple[Step, ...]:
             name,
             c.view.nodes[name].effect,
             picos.get(name, 0),
-            situation.facts(c.tool[name]).success,
-            frozenset(needs[name] & sources.keys()),
+            situation.success(c.tool[name]),
+            {other for other in needs[name] if other in sources},
             name in problem.running,
         )
         for name in sources

@@ -25,6 +25,8 @@ class Beam:
     """That plan; `None` when there is none."""
     dropped: int = NEVER
     """No plan through a state that had to go costs less."""
+    went: int = 0
+    """How many states had to go."""
     looked_at: int = 0
     waiting: dict[int, dict[int, State]] = field(default_factory=dict[int, dict[int, State]])
     """For each decision the states for which it is next, by what is open."""
@@ -51,6 +53,7 @@ class Beam:
             return states
         chain = self.frontier.chains[node]
         states.sort(key=self._promise if self.effects else lambda item: (item[1][0] + item[1][1], item[0]))
+        self.went += len(states) - self.width
         for _, (cost, _, least, _) in states[self.width :]:
             self.dropped = min(self.dropped, cost + max(least, chain))
         return states[: self.width]
@@ -65,15 +68,11 @@ class Beam:
         frontier, values, effects, best, waiting = self.frontier, self.values, self.effects, self.best, self.waiting
         leasts, chains, free = frontier.least, frontier.chains, frontier.free
         own_value, own_least = values[node], leasts[node]
-        ways = [
-            (
-                cost,
-                sum(1 << q for q in opens if not free[q]) << effects | frontier.effects_of(start),
-                [(1 << (q + effects), values[q], leasts[q]) for q in opens if not free[q]],
-                start,
-            )
-            for cost, opens, start in frontier.live[node]
-        ]
+        ways: list[tuple[int, int, int, int, list[tuple[int, int, int]], int]] = []
+        for cost, needs, start in frontier.live[node]:
+            each = [(1 << (q + effects), values[q], leasts[q]) for q in needs if not free[q]]
+            bits = sum([one for one, _, _ in each]) | frontier.effects_of(start)
+            ways.append((cost, bits, sum([v for _, v, _ in each]), sum([m for _, _, m in each]), each, start))
         bit = 1 << (node + effects)
         floor = 1 << effects
         fresh: list[int] = []
@@ -82,14 +81,16 @@ class Beam:
             state ^= bit
             value -= own_value
             least -= own_least
-            for price, opens, each, start in ways:
+            for price, opens, v, m, each, start in ways:
                 c = cost + price
                 after = state | opens
-                v, m = value, least
-                for one, its_value, its_least in each:
-                    if not state & one:
-                        v += its_value
-                        m += its_least
+                v += value
+                m += least
+                if state & opens:
+                    for one, its_value, its_least in each:
+                        if state & one:
+                            v -= its_value
+                            m -= its_least
                 if after < floor:
                     self._finish(c, after, (trail, start) if start >= 0 else trail)
                     best = self.best

@@ -11,8 +11,12 @@ from .situation import Situation
 from .skeleton import Skeleton
 from .weights import NEVER
 
-NARROW = 8
+NARROW = 16
 """States kept for each decision at first."""
+SHARE = 8
+"""The best plan of all is searched for where the first search makes likely that this part of the states is enough."""
+LAST_RESORT = 2000
+"""States kept where nothing was found that leaves behind only what may be left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,19 @@ def _search(frontier: Frontier, states: int) -> Joined | None:
     if again[0] < cost:
         cost, starts, takers = again
         values, _ = frontier.divided(takers)
-    beam = Beam(frontier, values, NARROW, cost, None if cost >= NEVER else starts)
+    promise = [(value + 3 * least) // 4 for value, least in zip(values, frontier.least, strict=True)]
+    beam = Beam(frontier, promise, NARROW, cost, None if cost >= NEVER else starts)
     beam.run()
-    width = states // max(1, len(beam.plan or starts))
-    if beam.dropped < beam.best and width > NARROW:
-        beam = Beam(frontier, values, width, beam.best, beam.plan)
+    width = states if beam.looked_at + 2 * beam.went <= states // SHARE else 0
+    if beam.plan is None:
+        width = max(states, LAST_RESORT)
+    if beam.went and width > NARROW:
+        beam = Beam(frontier, promise, width, beam.best, beam.plan)
         beam.run()
     if beam.plan is None:
         return None
-    return Joined(beam.best, beam.plan, min(beam.best, max(beam.dropped, *(frontier.chains[n] for n in frontier.goal))))
+    chain = max(frontier.chains[node] for node in frontier.goal)
+    return Joined(beam.best, beam.plan, min(beam.best, max(beam.dropped, chain)))
 
 
 def _first_plan(frontier: Frontier) -> tuple[int, tuple[int, ...], list[int]]:
@@ -76,8 +84,8 @@ def _prove(situation: Situation, states: int, found: Joined | None, costs: Mappi
     instance = build(situation, None if costs is None else costs.__getitem__)
     if not instance.solvable:
         return None
-    if len(instance.tool) ** 2 > states:
-        return None if found is None else Joined(found.cost, found.starts, min(found.cost, lower_bound(instance)))
+    if found is not None and len(instance.tool) ** 2 > states:
+        return Joined(found.cost, found.starts, min(found.cost, lower_bound(instance)))
     number = {start: a for a, start in enumerate(instance.start)}
     known = None if found is None else (found.cost, tuple(sorted(number[start] for start in found.starts)))
     best, proven = cheapest(instance, states, known)

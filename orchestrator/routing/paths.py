@@ -48,6 +48,7 @@ class _Search:
         self.expected: dict[tuple[int, int], int] = {}
         """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
         self.joined = NEVER
+        self.anyway = False
         self.tied = False
         c = situation.compiled
         self.special = {place for start in situation.over for place in self._places_before(start)}
@@ -81,9 +82,13 @@ class _Search:
         return place - c.begin - 1 if place > c.begin else place - c.tools
 
 
-def shortest(rooted: Rooted, situation: Situation, goal_mask: int) -> Path:
-    """The best path from where the run stands to the root's goal."""
+def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bool = False) -> Path:
+    """The best path from where the run stands to the root's goal.
+
+    Where a plan with a join could cost less than any path, the search stops, unless a path is wanted `anyway`.
+    """
     search = _Search(rooted, situation)
+    search.anyway = anyway
     if rooted.fresh and not (situation.stakes.names or situation.over or search.odd):
         walked = _walk(search)
         if walked is not None:
@@ -100,21 +105,25 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int) -> Path:
 
 
 def _walk(search: _Search) -> Path | None:
-    """The best path where all distances are exact: downhill. `None` when this run may not start one of its tools."""
+    """The best path where all distances are exact: downhill.
+
+    `None` when there are several, or when this run may not start one of the tools.
+    """
     situation, distance, goal = search.situation, search.distance, search.goal
     c, values = situation.compiled, situation.weights.values
     places = [*situation.free, *(situation.passed or (c.begin,))]
     left = found = min([distance[place] for place in places])
     starts: list[tuple[int, int]] = []
     while left and left < NEVER:
-        tool, start = min(
+        steps = [
             step
             for place in places
             if distance[place] == left
             for step in c.onward(place)
             if values[step[1]] + distance[c.target[step[0]]] == left
-        )
-        if tool in situation.shut:
+        ]
+        tool, start = steps[0]
+        if len(steps) > 1 or tool in situation.shut:
             return None
         starts.append((tool, start))
         left -= values[start]
@@ -151,7 +160,7 @@ def _run(search: _Search) -> int:
     tools, gives, out, target, best = c.tools, c.gives, c.out, c.target, NEVER
     while heap:
         f, g, place, n = heap[0]
-        if f > best:
+        if f > best or (f > search.joined and not search.anyway):
             break
         if n == -1:
             heappop(heap)
@@ -338,12 +347,33 @@ _OUTSIDE = -1
 
 
 def _trace_tied(search: _Search) -> Iterator[tuple[int, int]]:
-    """Of all best paths the one whose tools' names come first, read from the start."""
+    """Of all best paths the one whose tools' names, sorted, come first."""
     onward = _onward(search)
-    places = [_OUTSIDE]
-    while search.goal not in places:
-        tool, start, places = min(step for place in places for step in onward.get(place, ()))
+    ways: dict[int, _Way] = {}
+    far_first = sorted(onward, key=lambda place: search.before[place] if place != _OUTSIDE else -1, reverse=True)
+    for place in far_first:
+        for tool, start, places in sorted(onward[place]):
+            later = None if search.goal in places else _first_of([ways[p] for p in places if p in ways])
+            way = (1 << tool | (later[0] if later else 0), tool, start, later)
+            ways[place] = _first_of([ways[place], way]) if place in ways else way
+    rest: _Way | None = ways[_OUTSIDE]
+    while rest is not None:
+        _, tool, start, rest = rest
         yield tool, start
+
+
+_Way = tuple[int, int, int, "_Way | None"]
+"""The tools of a way on to the goal as bits; its first tool, with the start; the rest of it."""
+
+
+def _first_of(ways: list[_Way]) -> _Way:
+    """The one whose tools come first; all have the same number of them."""
+    first = ways[0]
+    for way in ways[1:]:
+        differ = first[0] ^ way[0]
+        if differ & -differ & way[0]:
+            first = way
+    return first
 
 
 _Onward = dict[int, list[tuple[int, int, list[int]]]]

@@ -1,6 +1,7 @@
 """`Planner`: the cheapest feasible route from where a run stands. Pure: no clock, no randomness, no I/O."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -8,9 +9,10 @@ from ..errors import NoRoute
 from ..graph import ToolGraph
 from ..policy import Policy
 from ..pricing import PriceFacts, PriceTable, Pricing, Recorded
-from ..route import Problem, Route
+from ..route import Alternative, Problem, Route
 from ..view import GraphView
-from .assemble import chain, to_route
+from .alternatives import beaten
+from .assemble import Explain, chain, to_route
 from .compiled import Compiled
 from .impasse import explain
 from .joins import best_plan, named
@@ -18,7 +20,7 @@ from .paths import Path, shortest
 from .rooted import Rooted
 from .situation import Situation
 from .skeleton import Skeleton
-from .weights import NEVER, Prices, Weights
+from .weights import NEVER, Weights
 
 KEEP_REVISIONS = 4
 KEEP_GOALS = 32
@@ -43,7 +45,15 @@ class Planner:
     def plan(self, problem: Problem, view: GraphView | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
         with self._lock:
-            return self._ground(view or self._graph.view()).plan(problem, self._policy)
+            ground = self._ground(view or self._graph.view())
+            explain = partial(self._beaten, ground, problem, self._prices.now)
+            return ground.plan(problem, self._policy, explain)
+
+    def _beaten(self, ground: "_Ground", problem: Problem, cursor: int) -> tuple[Alternative, ...]:
+        """What the route chosen for `problem` beat, at the prices of that time."""
+        with self._lock:
+            then = ground.as_of(cursor)
+            return beaten(lambda p: then.plan(p, self._policy), problem)
 
     def plan_recorded(
         self,
@@ -52,11 +62,17 @@ class Planner:
         facts: Mapping[str, PriceFacts],
         policy: Policy,
         pricing: Pricing | None = None,
+        *,
+        otherwise: float = 0.0,
     ) -> Route:
-        """Plan again from records: a view's JSON, and the facts that prices were made of (`PriceTable.record`)."""
+        """Plan again from records: a view's JSON, and the facts that prices were made of (`PriceTable.record`).
+
+        A tool without facts is as declared, and succeeds with probability `otherwise`.
+        """
         revision = GraphView.from_json(view)
-        prices = PriceTable(revision, policy, pricing, Recorded(facts))
-        return _Ground(revision, prices).plan(problem, policy)
+        prices = PriceTable(revision, policy, pricing, Recorded(facts, otherwise))
+        ground = _Ground(Weights(Compiled(revision), prices))
+        return ground.plan(problem, policy, lambda: beaten(lambda p: ground.plan(p, policy), problem))
 
     def warm(self) -> None:
         """Make the current revision ready for planning, so that the first plan need not."""
@@ -78,7 +94,7 @@ class Planner:
             return ground.weights
 
     def _ground(self, view: GraphView) -> "_Ground":
-        known = self._grounds.pop(id(view), None) or _Ground(view, self._prices)
+        known = self._grounds.pop(id(view), None) or _Ground(Weights(Compiled(view), self._prices))
         while len(self._grounds) >= KEEP_REVISIONS:
             del self._grounds[next(iter(self._grounds))]
         self._grounds[id(view)] = known
@@ -88,13 +104,20 @@ class Planner:
 class _Ground:
     """One revision made ready for planning, with what was learned about the goals asked for."""
 
-    def __init__(self, view: GraphView, prices: Prices) -> None:
-        self.weights = Weights(Compiled(view), prices)
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
         self.roots: dict[int, Rooted] = {}
         self.skeletons: dict[tuple[int, ...], Skeleton] = {}
 
-    def plan(self, problem: Problem, policy: Policy) -> Route:
-        """The cheapest route, without its alternatives."""
+    def as_of(self, cursor: int) -> "_Ground":
+        """The same revision at the prices of then."""
+        self.weights.sync()
+        then = _Ground(self.weights.as_of(cursor))
+        then.skeletons = self.skeletons
+        return then
+
+    def plan(self, problem: Problem, policy: Policy, explain: Explain | None = None) -> Route:
+        """The cheapest route; `explain` finds what it beat."""
         self.weights.sync()
         situation = Situation(self.weights, problem)
         goal, mask = situation.open_goal()
@@ -104,19 +127,20 @@ class _Ground:
         if len(goal) == 1 and (simple or not situation.stakes.names):
             path = shortest(self._root(goal[0]), situation, mask)
             if path.cost < min(path.joined, NEVER):
-                return chain(situation, path) or to_route(situation, [start for _, start in path.starts], path.cost)
-        return self._join(situation, goal, path, policy.planning_states)
-
-    def _join(self, situation: Situation, goal: tuple[int, ...], path: Path, states: int) -> Route:
+                starts = [start for _, start in path.starts]
+                return chain(situation, path, explain) or to_route(situation, starts, path.cost, explain)
         skeleton = _recent(self.skeletons, goal, lambda: Skeleton(situation.compiled, goal))
-        found = best_plan(skeleton, situation, states)
-        starts = tuple(start for _, start in path.starts)
-        if found is None and path.cost >= NEVER:
-            raise NoRoute(explain(skeleton, situation, states))
-        if found is None or (path.cost, named(situation, starts)) < (found.cost, named(situation, found.starts)):
-            return to_route(situation, starts, min(path.cost, path.joined))
-        bound = min(path.cost, path.joined) if path.looked_at else 0
-        return to_route(situation, found.starts, max(found.bound, bound))
+        found = best_plan(skeleton, situation, policy.planning_states)
+        if found is None:
+            raise NoRoute(explain(skeleton, situation, policy.planning_states))
+        if path.joined < NEVER and found.bound < found.cost:
+            path = shortest(self._root(goal[0]), situation, mask, anyway=True)
+            bound = max(found.bound, min(path.cost, path.joined))
+            starts = [start for _, start in path.starts]
+            if (path.cost, named(situation, starts)) < (found.cost, named(situation, found.starts)):
+                return to_route(situation, starts, bound, explain)
+            return to_route(situation, found.starts, bound, explain)
+        return to_route(situation, found.starts, found.bound, explain)
 
     def _root(self, goal: int) -> Rooted:
         return _recent(self.roots, goal, lambda: Rooted(self.weights, goal))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import cached_property
 
-from ..pricing import PriceFacts
 from ..route import Problem
 from ..types import START
 from .stakes import Stakes
@@ -74,10 +73,12 @@ class Situation:
             return self.over[start]
         return self.weights.values[start]
 
-    def facts(self, tool: int) -> PriceFacts:
-        """What the price of `tool` is made of in this run."""
+    def success(self, tool: int) -> float:
+        """The probability that `tool` succeeds in this run."""
         node = self.compiled.nodes[tool]
-        return self.problem.facts.get(node.name) or self.weights.prices.node_facts(node)
+        if node.name in self.problem.facts:
+            return self.problem.facts[node.name].success
+        return self.weights.prices.success(node)
 
     def restored(self) -> "Situation":
         """The situation as it would be if this run could use everything again (prices apart)."""

@@ -32,8 +32,12 @@ class Prices(Protocol):
         """The prices of a node by each of these transitions that lead to it."""
         ...
 
-    def node_facts(self, node: Node) -> PriceFacts:
-        """What the price of a node is made of."""
+    def success(self, node: Node) -> float:
+        """The probability of success of a node, as the price has it."""
+        ...
+
+    def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
+        """What the tools re-priced since `cursor` cost then, by the source of each transition."""
         ...
 
     @property
@@ -82,6 +86,16 @@ class Weights:
         else:
             pico = self.prices.pico(node)
             values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
+
+    def as_of(self, cursor: int) -> "Weights":
+        """The costs as they were: what was chosen is explained by what it was chosen by."""
+        then = Weights(self.compiled, self.prices)
+        then.values, then._cursor = list(self.values), self.prices.now
+        for name, picos in self.prices.changed_from(cursor).items():
+            for start in self.compiled.starts(self.compiled.tool[name]) if name in self.compiled.tool else ():
+                pico = picos.get(self.compiled.via(start))
+                then.values[start] = NEVER if pico is None else (pico << SHIFT) + STEP
+        return then
 
     def cost(self, start: int, facts: Mapping[str, PriceFacts]) -> int:
         """The cost of a start with `facts` in place of those of the tools that they name; `NEVER` for infinite."""
