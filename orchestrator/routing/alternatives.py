@@ -24,4 +24,4 @@ def beaten(plan: Callable[[Problem], Route], problem: Problem) -> tuple[Alternat
             continue
         found.append(Alternative(step.tool, other.tools, other.pico, other.pico - chosen.pico))
     found.sort(key=lambda a: (a.pico, len(a.tools), a.instead_of or ""))
-    return tuple([replace(found[0], instead_of=None), *found]) if found else ()
+    return (replace(found[0], instead_of=None), *found) if found else ()

@@ -15,7 +15,7 @@ _UNIT = 1 << 120
 """What one unusable part weighs when the fewest are looked for: more than any undoing."""
 
 
-def explain(skeleton: Skeleton | None, situation: Situation, states: int) -> Impasse:
+def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> Impasse:
     """The impasse of a situation for which planning found nothing; `skeleton` is `None` for a key nobody knows."""
     problem, c = situation.problem, situation.compiled
     open_goal = [g for g in problem.goal if g not in problem.at_hand and c.key.get(g) not in situation.free]

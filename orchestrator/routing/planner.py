@@ -14,7 +14,7 @@ from ..view import GraphView
 from .alternatives import beaten
 from .assemble import Explain, chain, to_route
 from .compiled import Compiled
-from .impasse import explain
+from .impasse import impasse_of
 from .joins import best_plan, named
 from .paths import Path, shortest
 from .rooted import Rooted
@@ -122,7 +122,7 @@ class _Ground:
         situation = Situation(self.weights, problem)
         goal, mask = situation.open_goal()
         if goal and min(goal) < 0:
-            raise NoRoute(explain(None, situation, policy.planning_states))
+            raise NoRoute(impasse_of(None, situation, policy.planning_states))
         simple, path = situation.compiled.simple, Path()
         if len(goal) == 1 and (simple or not situation.stakes.names):
             path = shortest(self._root(goal[0]), situation, mask)
@@ -132,7 +132,7 @@ class _Ground:
         skeleton = _recent(self.skeletons, goal, lambda: Skeleton(situation.compiled, goal))
         found = best_plan(skeleton, situation, policy.planning_states)
         if found is None:
-            raise NoRoute(explain(skeleton, situation, policy.planning_states))
+            raise NoRoute(impasse_of(skeleton, situation, policy.planning_states))
         if path.joined < NEVER and found.bound < found.cost:
             path = shortest(self._root(goal[0]), situation, mask, anyway=True)
             bound = max(found.bound, min(path.cost, path.joined))
