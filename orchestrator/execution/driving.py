@@ -118,6 +118,7 @@ class Driver:
         elif finished.ending is Ending.FAILED:
             self._exclude(name, finished.reason)
             if replan:
+                self.run.services.healing.allow(name)  # a fallback draws on what retries may cost
                 self._reroute(f"{name} failed: {finished.reason}")
         elif finished.ending in (Ending.NOT_ADMITTED, Ending.OVER_BUDGET):
             self._exclude(name, finished.reason)

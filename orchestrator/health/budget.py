@@ -1,7 +1,8 @@
 """What healing may cost: a budget for retries and fallbacks, and back-off.
 
 Retries and fallbacks are load. When everything fails at once they can keep a system down long after its trigger is
-gone (Huang et al., Metastable Failures in the Wild, OSDI 2022), so both draw on a share of real calls plus a floor.
+gone (Huang et al., Metastable Failures in the Wild, OSDI 2022), so both draw on a share of real calls plus a floor. An
+empty budget stops retries; a reroute takes its part but is never refused, for a feasible route is always taken.
 """
 
 import math
