@@ -9,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.catalog_path import catalog_root
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.ledger import export, verify_store
+from orchestrator.ledger import export, verify_run, verify_store
 from orchestrator.policy import Policy
 from orchestrator.project import Project
 from orchestrator.replay import replay_run
@@ -149,7 +149,7 @@ def _verify(
         raise InputError("Name one run (or `last`) to verify, or all with --all.")
     with reading(store) as opened:
         row = None if run is None else find_run(opened, run)
-        problems = verify_store(opened) if row is None else _problems(opened, row.run_id)
+        problems = verify_store(opened) if row is None else list(verify_run(opened, row.run_id).problems)
         if file is not None:
             _export(opened, row, file)
         checked = opened.count_runs() if row is None else 1
@@ -166,13 +166,6 @@ def _verify(
         say(Text.assemble(("✓ ", "green"), f"{what}, whole and unchanged", (f"  head {head}" if head else "", "dim")))
     if problems:
         raise typer.Exit(int(Exit.UNEXPECTED))
-
-
-def _problems(store: Store, run_id: str) -> list[str]:
-    from orchestrator.ledger import verify_run
-
-    checked: Any = verify_run(store, run_id)
-    return list(checked if isinstance(checked, list) else checked.problems)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _export(store: Store, row: RunRow | None, file: Path) -> None:

@@ -88,6 +88,8 @@ def _run(
     given = read_inputs(view, inputs or (), each)
     if given.each is not None and run_id is not None:
         raise InputError("--run-id names one run, and --each makes many. Leave one of them out.")
+    if run_id is not None and not run_id.strip():
+        raise InputError("--run-id is empty. Leave it out, or give the run a name.")
     order = Order(
         project=loaded,
         policy=policy,

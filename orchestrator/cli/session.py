@@ -29,11 +29,22 @@ def load(folder: Path | None) -> Project:
 def assemble(project: Project, policy: str, store: str | None = None, **options: Any) -> Orchestrator:
     """An orchestrator of a project; without `store` one in memory, to check and plan with.
 
-    Raises `DefinitionError` for what is wrong as written, `StoreError` for a store that cannot be opened.
+    Raises `DefinitionError` for what is wrong as written, `InputError` for a store that cannot be opened.
     """
-    orc = Orchestrator(project.tools, project.agents, policy=project.policy(policy), store=store, **options)
+    weights = project.policy(policy)
+    with _opening():
+        orc = Orchestrator(project.tools, project.agents, policy=weights, store=store, **options)
     project.set_up(orc)
     return orc
+
+
+@contextmanager
+def _opening() -> Generator[None]:
+    """A store that cannot be opened was wrongly named: that is for the caller to mend."""
+    try:
+        yield
+    except StoreError as error:
+        raise InputError(f"{error}. --store names another one.") from error
 
 
 def existing(where: str) -> bool:
@@ -46,7 +57,8 @@ def reading(where: str) -> Generator[Store]:
     """A store to read from. Raises `InputError` when there is none yet: reading must not make one."""
     if not existing(where):
         raise InputError(f"There is no store at {where!r} yet: nothing has been run here. --store names another one.")
-    store = open_store(where)
+    with _opening():
+        store = open_store(where)
     try:
         yield store
     finally:

@@ -87,6 +87,18 @@ def test_an_answer_that_is_none_is_refused(cli: Cli) -> None:
     assert cli("resume", "post", "no").exit == 4
 
 
+def test_a_person_on_the_ladder_is_asked_when_no_route_is_left(cli: Cli) -> None:
+    said = cli("run", "never", "document=quick.txt", "--policy", "human", "--run-id", "stuck", "--demote", "title")
+    assert said.exit == 3  # the rung before had an answer
+    said = cli("run", "never", "document=slow.txt", "--policy", "human", "--run-id", "stuck2")
+    assert said.exit == 5
+    assert "provide a value for never" in said.out
+    choices = {line.split("  ")[-1]: line.split()[0] for line in said.out.splitlines() if line.startswith("    ")}
+    answered = cli("resume", "stuck2", f"{choices['provide a value for never']} anyway", "--policy", "human")
+    assert answered.exit == 0
+    assert answered.out.rstrip().endswith("anyway")
+
+
 def test_values_are_read_by_the_types_of_their_keys(cli: Cli) -> None:
     said = cli("run", "place", 'point={"x": 3}', "size=large", "count=7", 'tags=["a", "b"]', "note=null", "--json")
     assert said.json["value"] == "3 0.5 large 7 ['a', 'b'] null"
@@ -139,6 +151,7 @@ MISTAKES = [
     (("run", "title", "--each", "document", "missing.txt", "quick.txt"), "there is no such file"),
     (("run", "title", "--each", "document", "*.pdf"), "No file matches"),
     (("run", "title", "--each", "document", "quick.txt", "--run-id", "x"), "--run-id"),
+    (("run", "title", "document=quick.txt", "--run-id", " "), "--run-id is empty"),
     (("run", "title+", "document=quick.txt"), "joined by +"),
 ]
 
@@ -219,10 +232,13 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_kept(cli: Cli, mon
 
 
 def test_a_store_that_cannot_be_opened_is_told(cli: Cli) -> None:
-    said = cli("run", "title", "document=quick.txt", "--store", "quick.txt")
-    assert said.exit == 1
-    assert said.err.startswith("error: ")
-    assert "Traceback" not in said.err
+    for where in ("quick.txt", "mysql://host/runs", "nowhere://x"):
+        for words in (("run", "title", "document=quick.txt"), ("runs",)):
+            said = cli(*words, "--store", where)
+            assert said.exit == 2
+            assert said.err.startswith("error: ")
+            assert "Traceback" not in said.err
+            assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", [("--version",), ("--help",), ("run", "--help"), ("skills", "--help")])
