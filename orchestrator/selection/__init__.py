@@ -1,11 +1,11 @@
 """Choosing agents by skill: demand, competence, the handbook, the selector, and how they learn."""
 
-from .competence import Estimate, competence
 from .consensus import Consensus, Verdict
 from .constraints import Constraints, dialled
 from .demand import NEUTRAL, Demand
 from .drift import DriftSignal
 from .embedding import Embedding, HashedEmbedding
+from .estimation import Estimate, competence
 from .evidence import Evidence, Profile, Stats
 from .handbook import Handbook, Insight, Skill
 from .inference import SkillIndex

@@ -70,8 +70,8 @@ class HashedEmbedding:
 
 
 def _weight(feature: str) -> float:
-    """Letter groups are many and each says little; a pair of words says more than a word."""
-    return 0.3 if feature.startswith("#") else 1.0
+    """Words tell most, pairs and letter groups about half as much each."""
+    return 0.6 if feature.startswith("#") else 0.5 if " " in feature else 1.0
 
 
 def words_of(text: str) -> list[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from orchestrator.agent import Agent
 
-from .competence import competence
 from .drift import DriftMonitor, DriftSignal
+from .estimation import competence
 from .handbook import Handbook
 from .learning import Observation, credited, forget, learn
 

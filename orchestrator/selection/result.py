@@ -8,8 +8,8 @@ from typing import Any
 from orchestrator.pricing import PriceFacts
 from orchestrator.route import Candidate
 
-from .competence import Estimate
 from .demand import Demand
+from .estimation import Estimate
 from .turn import Turn
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from orchestrator.policy import Policy
 from orchestrator.pricing import PICO
 
-from .competence import competence
 from .demand import Demand
+from .estimation import competence
 from .handbook import Handbook
 from .pool import Bools, Costs, Pool, parts_of
 from .result import Scored

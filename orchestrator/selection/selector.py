@@ -14,11 +14,11 @@ from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.policy import Policy
 from orchestrator.pricing import PriceFacts, Pricing
 
-from .competence import Estimate, competence
 from .constraints import Constraints, dialled
 from .demand import Demand
 from .drift import DriftSignal
 from .embedding import Embedding
+from .estimation import Estimate, competence
 from .handbook import Handbook
 from .inference import SkillIndex
 from .learner import Learned, Learner

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .competence import neutral_prior, prior_of
 from .demand import Demand
+from .estimation import neutral_prior, prior_of
 from .handbook import Handbook
 
 Floats = NDArray[np.float64]
