@@ -81,6 +81,7 @@ class _Viewer:
             Route("/agents", self.feedback, methods=["POST"]),
             Route("/static/{name}", _static),
             Route("/runs/{run_id:path}/decisions/{decision}", self.run),
+            Route("/runs/{run_id:path}/verify", self.verify),
             Route("/runs/{run_id:path}/answer", self.answer, methods=["POST"]),
             Route("/runs/{run_id:path}", self.run),
         ]
@@ -97,6 +98,10 @@ class _Viewer:
         if page is None:
             raise HTTPException(404, "This run has no such decision.")
         return page
+
+    def verify(self, request: Request) -> Response:
+        """Whether the record of a run is whole."""
+        return self._pages.verification(self._row(request))
 
     def health(self, request: Request) -> Response:
         """Health."""

@@ -10,12 +10,15 @@ from orchestrator.decision import Decision
 from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
 from orchestrator.execution.state import RunState
 from orchestrator.failures import Failure
+from orchestrator.ledger import CLOSED, Verification, check_chain
 from orchestrator.store.base import Record, RunRow, Store
-from orchestrator.store.fold import CLOSED
 from orchestrator.story import answers_of
 from orchestrator.story_parts import Answer, EntryKind, EscalationTold
 from orchestrator.telling import Teller
+from orchestrator.view import GraphView
 
+MOST_VERIFIED: Final = 5000
+"""Records that are checked while a page is made; more are checked when asked for."""
 KEPT: Final = 4
 """Runs whose chronicles are kept, so that stepping through one reads it once."""
 
@@ -59,6 +62,8 @@ class Chronicle:
     """Where the run stands, or stood when it ended."""
     damaged: int
     """Records that could not be read."""
+    verification: Verification | None = None
+    """Of the very records that this was read from; `None` where there are so many that it is made when asked for."""
 
     def position(self, decision: str) -> int | None:
         """Where a decision is among the decisions."""
@@ -88,12 +93,48 @@ class Library:
             if found is not None:
                 self._kept.move_to_end(key)
                 return replace(found, row=row)
-        made = read(row, self._store.records(row.run_id))
+        records = self._store.records(row.run_id)
+        if not row.status.ended and len(records) > row.count:  # it went on in between
+            records = records[: row.count]
+        made = read(row, records)
+        if row.count <= MOST_VERIFIED:
+            made = replace(made, verification=verified(row, records, self._store))
+        self._keep(key, made)
+        return made
+
+    def verification(self, row: RunRow) -> Verification:
+        """Whether the record of a run is whole, however long it is."""
+        found = self.chronicle(row)
+        if found.verification is not None:
+            return found.verification
+        made = verified(row, self._store.records(row.run_id), self._store)
+        self._keep((row.run_id, row.count, row.head), replace(found, verification=made))
+        return made
+
+    def _keep(self, key: tuple[str, int, str], made: Chronicle) -> None:
         with self._lock:
             self._kept[key] = made
+            self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return made
+
+
+def verified(row: RunRow, records: Sequence[Record], store: Store) -> Verification:
+    """Whether these records are whole and unchanged, and the graphs that they name are those they were decided on."""
+    problems = check_chain(records, row)
+    digests = {digest for record in records if isinstance(digest := record.body.get("graph"), str) and digest}
+    problems += [f"the graph {digest[:12]!r} {wrong}" for digest in sorted(digests) if (wrong := _wrong(store, digest))]
+    return Verification(row.run_id, tuple(problems), row.head, row.count)
+
+
+def _wrong(store: Store, digest: str) -> str:
+    data = store.graph(digest)
+    if data is None:
+        return "is missing"
+    try:
+        return "" if GraphView.from_json(data).digest == digest else "was changed"
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "was changed"
 
 
 def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
@@ -105,7 +146,8 @@ def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
     inputs: tuple[str, ...] = ()
     for index, (seq, event) in enumerate(events):
         state.apply(event)
-        teller.take(seq, event, state)
+        if not isinstance(event, CallStarted | CallEnded):  # calls have bars of their own
+            teller.take(seq, event, state)
         if isinstance(event, Decided):
             decisions.append((index, event.decision))
         elif isinstance(event, RunStarted):

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse
 
 from orchestrator.agent import Agent
 from orchestrator.selection import Estimate, Handbook
-from orchestrator.selection.competence import beta_variance, neutral_prior, prior_of
+from orchestrator.selection.estimation import beta_variance, neutral_prior, prior_of
 
 from .backend import Backend
 from .security import Keys

@@ -6,11 +6,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from orchestrator.errors import InputError, StoreError
+from orchestrator.errors import InputError
 from orchestrator.escalation import Question
 from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of
-from orchestrator.ledger import verify_run
 from orchestrator.route import Impasse
 from orchestrator.store.base import RunRow
 from orchestrator.types import Status
@@ -84,7 +83,7 @@ class RunPages:
             can_act=self._backend.can_act,
             no_project=self._backend.no_project,
             asked=asked_of(chronicle) if row.status is Status.WAITING else None,
-            verification=self._verification(row.run_id),
+            verification=chronicle.verification,
             children=self._backend.store.runs(parent=row.run_id, limit=MOST_CHILDREN),
             failures=list(chronicle.state.failures.values())[:MOST_FAILURES],
             **_timeline(request, chronicle, moment),
@@ -94,11 +93,10 @@ class RunPages:
             breakdown=list(moment.prices.values())[:MOST_BREAKDOWN] if moment is not None else [],
         )
 
-    def _verification(self, run_id: str) -> Any:
-        try:
-            return verify_run(self._backend.store, run_id)
-        except (InputError, StoreError):
-            return None
+    def verification(self, row: RunRow) -> HTMLResponse:
+        """A page that says whether the record of a run is whole."""
+        made = self._library.verification(row)
+        return render("verify.html", row=row, verification=made, here="runs", live=False)
 
 
 def _steps(chronicle: Chronicle, position: int) -> dict[str, Any]:

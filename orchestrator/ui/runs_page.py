@@ -58,7 +58,8 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
     """The page."""
     wanted = Filter.of(request)
     store, parent = backend.store, ... if wanted.children else None
-    count = store.count_runs(wanted.status, wanted.search or None, parent)
+    counts = {status: store.count_runs(status, wanted.search or None, parent) for status in Status}
+    count = sum(counts.values()) if wanted.status is None else counts[wanted.status]
     rows: list[RunRow] = store.runs(wanted.status, wanted.search or None, parent, PAGE, (wanted.page - 1) * PAGE)
     return render(
         "runs.html",
@@ -66,8 +67,8 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
         rows=rows,
         count=count,
         pages=max(1, -(-count // PAGE)),
-        tabs=[(status, store.count_runs(status, wanted.search or None, parent)) for status in (None, *Status)],
-        waiting=store.count_runs(Status.WAITING),
+        tabs=[(None, sum(counts.values())), *counts.items()],
+        waiting=counts[Status.WAITING],
         live=True,
         here="runs",
     )

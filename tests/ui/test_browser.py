@@ -4,9 +4,11 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -125,6 +127,43 @@ def test_every_page_opens_without_a_complaint(tab: Tab) -> None:
     ):
         assert tab.open(path).locator("h1").inner_text() == title
     assert "token" not in tab.page.url
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core: the file that AXE_CORE names, else what npm installs."""
+    named = os.environ.get("AXE_CORE")
+    if named:
+        return Path(named).read_text()
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is missing, and AXE_CORE names no axe.min.js")
+    folder = tmp_path_factory.mktemp("axe")
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"]
+    try:
+        subprocess.run(command, check=True, timeout=40, capture_output=True)
+    except (subprocess.SubprocessError, OSError):
+        pytest.skip("npm could not install axe-core here")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -> None:
+    found: list[str] = []
+    for scheme, paths in (
+        ("light", ("/", "/health", "/agents", "/runs/healed/decisions/d2", "/runs/waiting")),
+        ("dark", ("/health", "/runs/waiting")),
+    ):
+        for tab in _tab(browser, served, color_scheme=scheme):
+            for path in paths:
+                page = tab.open(path)
+                page.evaluate(axe)
+                result = page.evaluate("axe.run({resultTypes: ['violations']})")
+                found += [
+                    f"{scheme} {path}: {issue['id']}: {issue['nodes'][0]['html'][:150]}"
+                    for issue in result["violations"]
+                    if issue["impact"] in ("serious", "critical")
+                ]
+    assert found == []
 
 
 def test_the_arrow_keys_step_through_decisions_and_the_graph_changes(tab: Tab) -> None:

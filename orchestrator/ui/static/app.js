@@ -18,6 +18,7 @@ function swap(fresh, keepForms) {
       if (scrolls[n]) [box.scrollLeft, box.scrollTop] = scrolls[n];
     });
     if (focused) focusAgain(now, focused);
+    if (!fresh.body.hasAttribute("data-live")) load(now);
   }
   document.title = fresh.title;
 }
@@ -92,6 +93,19 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("popstate", () => step(location.pathname + location.search, false));
+
+/** What takes long to find out is asked for once the page is there. */
+async function load(place) {
+  for (const link of place.querySelectorAll("a[data-load]")) {
+    link.removeAttribute("data-load");
+    try {
+      const found = (await read(link.getAttribute("href"))).querySelector(".badge");
+      if (found) link.replaceWith(document.importNode(found, true));
+    } catch { /* the link stays, to be followed by hand */ }
+  }
+}
+
+load(document);
 
 async function follow() {
   const wait = document.querySelector(".moment") ? 1000 : 3000;
