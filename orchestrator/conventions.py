@@ -93,10 +93,7 @@ UNUSABLE_PRICE: Final = -1.0
 
 ATTEMPT_NUMBER: Final = "orchestrator.attempt"
 ATTEMPTS: Final = "orchestrator.attempts"
-CALL_ID: Final = "orchestrator.call.id"
 CALL_EFFECT: Final = "orchestrator.call.effect"
-CALL_KEYS: Final = "orchestrator.call.keys"
-CALL_GIVES: Final = "orchestrator.call.gives"
 CALL_VIA: Final = "orchestrator.call.via"
 CALL_PROBE: Final = "orchestrator.call.probe"
 CALL_COST: Final = "orchestrator.call.cost"

@@ -287,7 +287,7 @@ def test_every_decision_and_attempt_of_a_random_run_is_one_span(seed: int) -> No
         told = [attributes(span)[names.DECISION_ID] for span in decisions(spans)]
         assert sorted(told) == sorted(decision.id for decision in outcome.decisions)
         assert {call.call_id for call in outcome.calls} <= {
-            attributes(span)[names.CALL_ID] for span in recorder.named("attempt")
+            attributes(span)[names.TOOL_CALL_ID] for span in recorder.named("attempt")
         }
         known = {id_of(span) for span in spans}
         roots = [span for span in spans if parent_of(span) is None]

@@ -27,6 +27,8 @@ _PLANNING: Final = (DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANC
 
 def brief(text: str, limit: int = MAX_TEXT) -> str:
     """One line of at most `limit` characters."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text  # nearly all names are so, and they are many
     return plain(text, limit)
 
 
@@ -98,15 +100,13 @@ def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes
     return found
 
 
-def of_step(event: CallStarted, run_id: str) -> Attributes:
+def of_step(event: CallStarted) -> Attributes:
     """The span of a logical step."""
     found: Attributes = {
         names.SPAN_KIND: names.AGENT if event.agent else names.TOOL,
         names.OPERATION: names.INVOKE_AGENT if event.agent else names.EXECUTE_TOOL,
         names.AGENT_NAME if event.agent else names.TOOL_NAME: event.tool,
-        names.RUN_ID: run_id,
         names.CALL_EFFECT: str(event.effect),
-        names.CALL_KEYS: listed(event.keys),
     }
     if not event.agent:
         found[names.TOOL_TYPE] = "function"
@@ -121,9 +121,8 @@ def of_attempt(event: CallStarted) -> Attributes:
     found: Attributes = {
         names.SPAN_KIND: names.CHAIN,
         names.ATTEMPT_NUMBER: event.attempt,
-        names.CALL_ID: event.call_id,
-        names.AGENT_NAME if event.agent else names.TOOL_NAME: event.tool,
         names.TOOL_CALL_ID: event.call_id,
+        names.AGENT_NAME if event.agent else names.TOOL_NAME: event.tool,
     }
     if event.probe:
         found[names.CALL_PROBE] = True
@@ -133,8 +132,6 @@ def of_attempt(event: CallStarted) -> Attributes:
 def of_result(event: CallEnded) -> Attributes:
     """What is known of an attempt when it has ended."""
     found: Attributes = {names.CALL_COST: event.cost}
-    if event.gives:
-        found[names.CALL_GIVES] = listed(event.gives)
     if event.cancelled:
         found[names.CALL_CANCELLED] = True
     if event.asked:

@@ -25,10 +25,17 @@ LOG: Final = logging.getLogger(names.SCOPE)
 LOG.addHandler(logging.NullHandler())
 
 _LONGEST: Final = 500
+_LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
+"""Events that may be warnings."""
 
 
 def record(event: Event, trace_id: str, span_id: str) -> None:
     """Log one event, if it is worth a line and somebody listens."""
+    if type(event) in _LOUD:
+        if isinstance(event, CallEnded) and event.failure is None:
+            return
+    elif not LOG.isEnabledFor(logging.INFO):
+        return
     level, text = _line(event)
     if text and LOG.isEnabledFor(level):
         tell(level, f"run {event.run_id}: {text}", event.run_id, trace_id, span_id)

@@ -45,6 +45,7 @@ from orchestrator.types import DecisionKind, Status
 
 from . import attributes as of
 from .attributes import Attributes, brief
+from .content import Capture
 from .current import Attached
 
 
@@ -70,8 +71,10 @@ class _Attempt:
 class RunTrace:
     """The spans of one run that is recorded."""
 
-    def __init__(self, tracer: Tracer, span: Span, context: Context) -> None:
+    def __init__(self, tracer: Tracer, span: Span, context: Context, capture: Capture | None = None) -> None:
         self._tracer = tracer
+        self.capture = capture
+        """How inputs and outputs are shown; `None` when they are not."""
         self.span = span
         self.context = context
         """Holds the run's span; whatever the run does is done in it."""
@@ -216,7 +219,7 @@ class RunTrace:
         step = self._steps.get(event.tool)
         if step is None:
             operation = names.INVOKE_AGENT if event.agent else names.EXECUTE_TOOL
-            span = self._start(f"{operation} {event.tool}", of.of_step(event, event.run_id), self.context)
+            span = self._start(f"{operation} {event.tool}", of.of_step(event), self.context)
             step = self._steps[event.tool] = _Step(span, set_span_in_context(span, self.context))
         step.attempts += 1
         step.failed_at = 0
@@ -226,7 +229,8 @@ class RunTrace:
     def answered(self, event: CallEnded) -> None:
         step = self._steps.get(event.tool)
         if step is not None:
-            step.usage.update({name: int(amount) for name, amount in event.usage.items()})
+            if event.usage:
+                step.usage.update({name: int(amount) for name, amount in event.usage.items()})
             step.failure = event.failure
         attempt = self._attempts.pop(event.call_id, None)
         if attempt is not None:
@@ -254,8 +258,7 @@ class RunTrace:
         step = self._steps.pop(tool, None)
         if step is None:
             return
-        step.span.set_attribute(names.ATTEMPTS, step.attempts)
-        step.span.set_attributes(of.of_usage(step.usage))
+        step.span.set_attributes({names.ATTEMPTS: step.attempts, **of.of_usage(step.usage)})
         if step.failure is not None:
             _fail(step.span, step.failure)
         step.span.end(step.failed_at or None)

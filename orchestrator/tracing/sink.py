@@ -112,7 +112,7 @@ class TracingSink:
             return
         self._runs[run_id] = opened
         if opened.span.is_recording():
-            self._recorded[run_id] = RunTrace(self._tracer, opened.span, opened.context)
+            self._recorded[run_id] = RunTrace(self._tracer, opened.span, opened.context, capture())
 
     def expect(self, run_id: str, goal: str, traceparent: str) -> None:
         """A run was recovered whose first span had this trace context: its next span links to it."""
@@ -177,12 +177,7 @@ class TracingSink:
             self._reopen(run_id)
         traced = self._recorded.get(run_id)
         if traced is not None:
-            if isinstance(event, CallEnded):
-                self._show(traced, event)  # while its span has not ended
-                traced.take(event)
-            else:
-                traced.take(event)
-                self._show(traced, event)
+            self._trace(traced, event)
         if self._meters.on:
             self._meters.take(event)
         if journal.LOG.isEnabledFor(logging.WARNING):
@@ -191,11 +186,13 @@ class TracingSink:
         if isinstance(event, RunWaiting):
             self._rest(run_id)
 
-    def _show(self, traced: RunTrace, event: Event) -> None:
-        shown = capture()
-        run = self._live.get(event.run_id) if shown is not None else None
-        if shown is not None and run is not None:
-            show(shown, run, traced, event)
+    def _trace(self, traced: RunTrace, event: Event) -> None:
+        run = None if traced.capture is None else self._live.get(event.run_id)
+        if traced.capture is not None and run is not None and isinstance(event, CallEnded):
+            show(traced.capture, run, traced, event)  # while its span has not ended
+        traced.take(event)
+        if traced.capture is not None and run is not None and not isinstance(event, CallEnded):
+            show(traced.capture, run, traced, event)
 
     def _reopen(self, run_id: str) -> None:
         known = self._known[run_id]
