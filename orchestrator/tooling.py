@@ -46,9 +46,11 @@ class ToolOptions(TypedDict, total=False):
     ensure: Callable[[Any], Any]
     """Check of the output: returning False or raising makes it a failure."""
     reconcile: Callable[..., Any]
-    """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell."""
+    """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell.
+
+    A parameter annotated `RunContext` gets the context: `deps`, and the idempotency key of the step."""
     compensate: Callable[..., Any]
-    """Called with the output, to undo the effect."""
+    """Called with the output (and a `RunContext`, where it takes one), to undo the effect."""
     undo_cost: float
     """US dollars that undoing costs."""
     idempotency_key: str

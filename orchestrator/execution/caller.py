@@ -63,7 +63,8 @@ class Caller:
         except AttemptFailed as failed:
             return Finished(name, self._ending(failed), self._why(failed))
         except NotStarted as stopped:
-            return Finished(name, stopped.ending, stopped.reason)
+            ending = Ending.UNCERTAIN if name in self.run.state.doubt else stopped.ending
+            return Finished(name, ending, stopped.reason)
         except Settled:
             return Finished(name, Ending.DONE)
         except Asked as asked:
@@ -270,6 +271,8 @@ class Caller:
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
         kind = classify(error, self.tool, started=True, table=self.services.failures)
+        if kind in _OF_THIS_ATTEMPT and self.tool.name in self.run.state.doubt:
+            kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
         failure = self._failure(kind, context, error, raw)
         nothing = kind in PROVES_NOTHING_HAPPENED
         event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
@@ -350,4 +353,6 @@ class Caller:
         return max(drawn, after or 0.0)
 
 
+_OF_THIS_ATTEMPT = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
+"""Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
 _RETRIED = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)

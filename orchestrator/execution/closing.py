@@ -13,6 +13,8 @@ from orchestrator.route import Impasse
 from orchestrator.tooling import Tool
 from orchestrator.types import DecisionKind, Effect, Status
 
+from .contexts import context_argument
+
 if TYPE_CHECKING:
     from .run import Run
 
@@ -29,7 +31,7 @@ async def close(run: "Run") -> Outcome[Any]:
     _answer_what_is_left(run, reached=reached)
     await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
     standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
-    left = dict.fromkeys([*standing, *state.uncertain, *state.invalid, *state.uncompensated])
+    left = dict.fromkeys([*standing, *state.doubt, *state.invalid, *state.uncompensated])
     run.emit(
         RunEnded(
             **run.stamp(),
@@ -112,10 +114,11 @@ async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[
 async def _compensation(run: "Run", tool: Tool, output: Any) -> None:
     call = tool.compensate
     assert call is not None
+    context = context_argument(run, tool.name, call)
     if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
-        await call(output)
+        await call(output, **context)
         return
-    result = await run.services.threads.run(lambda: call(output))
+    result = await run.services.threads.run(lambda: call(output, **context))
     if inspect.isawaitable(result):
         await result
 

@@ -5,7 +5,7 @@ import contextvars
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -15,6 +15,7 @@ from orchestrator.errors import Escalated, Refused
 from orchestrator.events import Progressed
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
+from orchestrator.schema import read_signature
 from orchestrator.types import Status
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ class CallContext(RunContext[Any]):
         if not math.isfinite(usd) or usd < 0:
             raise ValueError(f"charge() takes US dollars of at least 0, not {usd!r}")
         self.charged += usd
+
+
+def context_argument(run: "Run", tool: str, call: Callable[..., Any]) -> dict[str, Any]:
+    """The `RunContext` for a `reconcile` or a `compensate`, by the name of the parameter that takes it, if any does."""
+    signature = read_signature(call)
+    if signature is None or signature.context is None:
+        return {}
+    return {signature.context: CallContext(run, tool, run.state.attempts[tool], "")}
 
 
 def idempotency_key(run_id: str, tool: str) -> str:

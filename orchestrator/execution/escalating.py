@@ -163,7 +163,7 @@ class Escalator:
             for name in run.state.effects
             if name not in run.state.compensated
         }
-        return told | dict.fromkeys(run.state.uncertain, "uncertain")
+        return told | dict.fromkeys(run.state.doubt, "uncertain")
 
     def _budget_left(self) -> dict[str, float]:
         budget, left = self.run.state.budget, dict[str, float]()

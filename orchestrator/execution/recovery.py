@@ -132,6 +132,8 @@ async def _after_crash(run: Run) -> None:
     )
     for tool in lost:
         await _settle_call(run, tool)
+    for tool in sorted(run.state.doubt.keys() - run.state.uncertain.keys() - set(lost)):
+        run.open.append(question_of(run, tool, Ending.UNCERTAIN, "the process stopped before it was tried again"))
     for tool in sorted(run.state.undoing):
         await _settle_undoing(run, tool)
 

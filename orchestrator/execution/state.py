@@ -81,6 +81,8 @@ class RunState:
     """Keys that a model provided, and all that derives from them."""
     uncertain: dict[str, str] = field(default_factory=dict[str, str])
     """Tools whose effect may have taken place -> the failure that says so."""
+    doubt: dict[str, str] = field(default_factory=dict[str, str])
+    """The same, kept while it is tried again: that a repetition failed says nothing of the attempt before it."""
     invalid: dict[str, str] = field(default_factory=dict[str, str])
     """Tools whose effect took place with an output that is not valid -> the failure that says so."""
     calls: list[Call] = field(default_factory=list[Call])
@@ -115,10 +117,17 @@ class RunState:
             goal=self.goal,
             at_hand=dict(self.at_hand),
             done=dict(self.done),
-            running={tool: doing.taken for tool, doing in self.doing.items()},
+            running=self._running(),
             unusable=unusable,
             may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
         )
+
+    def _running(self) -> dict[str, Taken]:
+        """Calls in flight, and those that wait to be tried again although they may have taken place."""
+        between = (tool for tool in self.doubt if tool not in self.uncertain and tool in self.last)
+        return {tool: self.last[tool].taken for tool in between} | {
+            tool: doing.taken for tool, doing in self.doing.items()
+        }
 
     def lowered_to(self, goal: tuple[str, ...]) -> "RunState":
         """A copy that is after a lesser goal, for planning what that would take.
@@ -193,6 +202,8 @@ class RunState:
             self.undoing.add(event.decision.subject)
         if event.decision.kind in (DecisionKind.RETRY, DecisionKind.RECONCILE) and event.decision.subject:
             self.uncertain.pop(event.decision.subject, None)
+        if event.decision.kind is DecisionKind.RECONCILE and event.decision.subject:
+            self.doubt.pop(event.decision.subject, None)
 
     @apply.register
     def _(self, event: ConditionChecked) -> None:
@@ -226,17 +237,22 @@ class RunState:
     def _note_effect_of_failure(self, event: CallEnded, doing: Doing | None) -> None:
         assert event.failure is not None
         if event.failure.kind is FailureKind.AMBIGUOUS:
-            self.uncertain[event.tool] = event.failure.id
+            self.uncertain[event.tool] = self.doubt[event.tool] = event.failure.id
             if doing is not None:
                 self.last[event.tool] = doing
         elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
             self.invalid[event.tool] = event.failure.id
             self.effects[event.tool] = doing.effect
 
+    def _settled(self, tool: str) -> None:
+        """It is known by now whether the effect of a tool took place."""
+        self.uncertain.pop(tool, None)
+        self.doubt.pop(tool, None)
+
     def _finish(self, event: CallEnded, doing: Doing) -> None:
         self.done[event.tool] = doing.taken
         self.done_at[event.tool] = event.at
-        self.uncertain.pop(event.tool, None)
+        self._settled(event.tool)
         for key in event.kept:
             self.at_hand.setdefault(key, event.tool)
         if self.tainted.intersection(doing.taken.keys):
@@ -251,7 +267,7 @@ class RunState:
     @apply.register
     def _(self, event: ToolAllowed) -> None:
         self.excluded.pop(event.tool, None)
-        self.uncertain.pop(event.tool, None)
+        self._settled(event.tool)
         self.tries.pop(event.tool, None)
         if event.approved:
             self.approved.add(event.tool)
@@ -266,7 +282,7 @@ class RunState:
         if event.tainted:
             self.tainted.add(event.key)
         if event.settles:
-            self.uncertain.pop(event.settles, None)
+            self._settled(event.settles)
             self.invalid.pop(event.settles, None)
             self.done.setdefault(event.settles, Taken(()))
             self.effects.setdefault(event.settles, Effect.WRITE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.failures import Failure
 from orchestrator.types import NOT_DONE, DecisionKind
 
-from .contexts import CallContext
+from .contexts import CallContext, context_argument
 from .ending import AttemptFailed, Settled
 from .retrying import decide_retry
 
@@ -41,6 +41,7 @@ async def reconciled(caller: "Caller") -> Any:
     reconcile = caller.tool.reconcile
     assert reconcile is not None
     given = caller.run.accepted(reconcile, caller.inputs)
+    given |= context_argument(caller.run, caller.tool.name, reconcile)
     is_async = inspect.iscoroutinefunction(reconcile)
     return await caller.run.within_deadline(
         caller.call(reconcile, [], given, is_async=is_async),

@@ -55,7 +55,7 @@ def _no_route(stand: Stand, decision: Decision) -> list[Finding]:
 
 def _subject(stand: Stand, impasse: Impasse) -> list[Finding]:
     """An impasse about an uncertain effect is about one that the records show."""
-    uncertain = {**stand.state.uncertain, **stand.state.invalid}
+    uncertain = {**stand.state.doubt, **stand.state.invalid}
     if impasse.kind != "ambiguous" or impasse.subject in uncertain:
         return []
     return [Finding("uncertain effect", str(impasse.subject), ", ".join(sorted(uncertain)) or "none")]
