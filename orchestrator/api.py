@@ -175,12 +175,15 @@ class Orchestrator:
             return base
         return self.selector.facts(known, self._services.demand(tuple(known.gives), {}), base)
 
-    def price(self, tool: str) -> float | None:
-        """The price of a tool or an agent now, in US dollars and without transitions; `None` for one that is down.
+    def price(self, tool: str, source: str | None = None) -> float | None:
+        """The price of a tool or an agent now, in US dollars; `None` for one that is down.
 
-        Raises `DefinitionError` for an unknown name.
+        By the transition from `source` where there is one. Raises `DefinitionError` for an unknown name.
         """
-        pico = self._services.prices.price(tool, overrides=self.price_facts(tool))
+        by = next((t for t in self.graph.view().incoming(tool) if t.source == source), None)
+        facts = self.price_facts(tool)
+        cost = by.cost if by else 0.0
+        pico = self._services.prices.price(tool, cost, facts, by.source if by else None)
         return None if pico is None else pico / PICO
 
     # -- planning and running ----------------------------------------------------------------------------------------
