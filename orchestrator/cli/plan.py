@@ -1,6 +1,5 @@
 """`orchestrator plan` and `orchestrator graph`: what would be done, at what price, before anything is."""
 
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from orchestrator.text import duration, listed, plain, usd
 
 from . import options
 from .exits import Exit
+from .mermaid import mermaid
 from .screen import say, table, write_json
 from .session import load, looking
 from .values import goal_of, read_inputs
@@ -159,5 +159,4 @@ def _graph(
             view = orc.graph.view()
             check_goal(wanted, set(view.keys))
             route = orc.plan(wanted, read_inputs(view, inputs or ()).values)
-        drawing = import_module("orchestrator.drawing")
-        say(Text(drawing.mermaid(orc.graph, route)))
+        say(Text(mermaid(orc, route)))
