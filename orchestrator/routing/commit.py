@@ -165,7 +165,8 @@ def _cheapest_order(tasks: list[Task]) -> list[Task]:
 def waits(ordered: Sequence[Task]) -> Mapping[str, tuple[str, ...]]:
     """For each task the tasks that it waits for: what it needs, and what must not come after it.
 
-    A write waits for the reads before it that do not rest on it, an irreversible step for everything before it.
+    A write waits for the reads before it that do not rest on it, an irreversible step for everything before it. What
+    it waits for already through others is left out.
     """
     place = {task.name: i for i, task in enumerate(ordered)}
     if all(task.effect == Effect.READ for task in ordered):
@@ -180,9 +181,11 @@ def waits(ordered: Sequence[Task]) -> Mapping[str, tuple[str, ...]]:
             before |= behind[j] | 1 << j
         if not task.started and task.effect != Effect.READ:
             wanted = (1 << i) - 1 if task.effect == Effect.IRREVERSIBLE else reads
-            more = [j for j in range(i) if wanted & ~before & 1 << j]
-            held = sorted([*held, *more])
-            before |= wanted
+            for j in reversed(range(i)):
+                if wanted & ~before & 1 << j:
+                    held.append(j)
+                    before |= behind[j] | 1 << j
+            held.sort()
         behind.append(before)
         if task.effect == Effect.READ:
             reads |= 1 << i
