@@ -405,12 +405,15 @@ class Run:
     def learn(self, tool: Tool, success: bool, event: CallEnded) -> None:
         """Tell the selector how an agent did; it learns off the path of the call."""
         from orchestrator.agent import Agent
+        from orchestrator.selection.learning import CHECKED
 
         if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
             return
         demand = self.services.demand(tuple(tool.gives), self.values.values)
         tokens = sum(amount for name, amount in event.usage.items() if name.endswith("tokens"))
-        self.services.selector.learn(tool, demand, success, seconds=event.seconds, usd=event.cost, tokens=tokens)
+        self.services.selector.learn(
+            tool, demand, success, CHECKED, seconds=event.seconds, usd=event.cost, tokens=tokens
+        )
 
     def answer_for(self, tool: str, number: int) -> tuple[bool, Any]:
         """A person's answer to the `number`th question of a tool."""

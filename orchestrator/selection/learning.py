@@ -11,6 +11,10 @@ from .demand import Demand
 from .evidence import Evidence, Profile
 from .handbook import Handbook, Skill
 
+CHECKED = 0.25
+"""Weight of an outcome that only validation and `ensure` have judged, beside a person's judgement, which weighs 1:
+competence is about work that passes every check and still disappoints."""
+
 
 class Spent(TypedDict, total=False):
     """What a call took, as far as it is known."""
