@@ -44,10 +44,10 @@ def opened(path: Path) -> Generator[sqlite3.Connection]:
         yield connection
 
 
-def withdraw(delivery: str) -> None:
+def withdraw(delivery: str, ctx: RunContext) -> None:
     """Take a message out again, as long as it waits. Raises `ValueError` for one that may have been sent."""
-    path, _, key = delivery.removeprefix("outbox:").rpartition("#")
-    with opened(Path(path)) as connection:
+    key = delivery.removeprefix("outbox:")
+    with opened(outbox_of(ctx.deps)) as connection:
         gone = connection.execute("delete from outbox where key = ? and state = 'waiting'", (key,)).rowcount
         if not gone and connection.execute("select 1 from outbox where key = ?", (key,)).fetchone():
             raise ValueError("it may have been sent")
@@ -69,14 +69,13 @@ def may_be_kept(may_wait: bool = True) -> bool:
     risk=0.5,
 )
 def outbox(recipient: str, subject: str, body: str, key: str, ctx: RunContext, may_wait: bool = True) -> str:
-    """Keep the message until `send_outbox` can send it; gives `outbox:`, the file, `#` and the key of the message."""
-    path = outbox_of(ctx.deps)
-    with opened(path) as connection:
+    """Keep the message until `send_outbox` can send it; gives `outbox:` and the key of the message."""
+    with opened(outbox_of(ctx.deps)) as connection:
         connection.execute(
             "insert or ignore into outbox (key, recipient, subject, body) values (?, ?, ?, ?)",
             (key, recipient, subject, body),
         )
-    return f"outbox:{path}#{key}"
+    return f"outbox:{key}"
 
 
 @tool(gives="outbox_sent", effect="write", idempotency_key="key", latency=5, timeout=600)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from orchestrator import CallerError, Refused, RunContext, Unavailable, tool
+from orchestrator import NOT_DONE, CallerError, Refused, RunContext, Unavailable, tool
 from orchestrator.checks import has_words
 
 SECONDS = 20.0
@@ -52,23 +52,31 @@ def server_of(deps: Any) -> Smtp:
     return found
 
 
-@tool(gives="delivery", effect="irreversible", ensure=has_words, latency=2, timeout=120)
+def message_id(smtp: Smtp, ctx: RunContext) -> str:
+    """The same for every attempt to send one message."""
+    return f"<{ctx.idempotency_key}@{smtp.sender.rpartition('@')[2]}>"
+
+
+def find(ctx: RunContext) -> Any:
+    """The receipt, when somebody can tell that the mail went out. Raises `LookupError` when nobody can."""
+    smtp = server_of(ctx.deps)
+    if smtp.was_sent is None:
+        raise LookupError("nobody can tell whether a mail was sent: deps name no smtp.was_sent")
+    name = message_id(smtp, ctx)
+    return f"smtp:{name}" if smtp.was_sent(name) else NOT_DONE
+
+
+@tool(gives="delivery", effect="irreversible", reconcile=find, ensure=has_words, latency=2, timeout=120)
 def send_smtp(recipient: str, subject: str, body: str, ctx: RunContext) -> str:
     """Send a mail of plain text to one or more addresses, parted by commas; gives `smtp:` and its Message-ID."""
     smtp = server_of(ctx.deps)
     mail, addresses = compose(smtp.sender, recipient, subject, body)
-    mail["Message-ID"] = f"<{ctx.idempotency_key}@{smtp.sender.rpartition('@')[2]}>"
+    mail["Message-ID"] = message_id(smtp, ctx)
     server = greeted(smtp, addresses)
     try:
-        code, said = server.data(mail.as_bytes(policy=SMTP_LINES))
+        code, said = server.data(mail.as_bytes(policy=SMTP_LINES))  # an answer that is lost here leaves doubt
     except smtplib.SMTPDataError as error:  # DATA itself was declined: not a byte of the mail went out
         raise declined(error.smtp_code, error.smtp_error) from None
-    except (OSError, smtplib.SMTPException):
-        if smtp.was_sent is None:
-            raise
-        if not smtp.was_sent(mail["Message-ID"]):
-            raise Unavailable("the connection was lost, and the mail was not sent") from None
-        code, said = 250, b"found among what was sent"
     finally:
         server.close()
     if code != 250:  # RFC 5321, 4.2.5: with any other answer the server has not taken the mail
