@@ -82,7 +82,11 @@ class Backend:
 
     def _missing(self, orc: Orchestrator, run_id: str) -> list[str]:
         """Tools of the run's recorded graph that the orchestrator does not have."""
-        data = self.store.graph(fold(run_id, self.store.records(run_id)).graph)
+        try:
+            state = fold(run_id, self.store.records(run_id))
+        except (KeyError, ValueError, TypeError):
+            raise InputError("The record of this run is damaged, so that nobody can go on with it.") from None
+        data = self.store.graph(state.graph)
         names = [str(tool["name"]) for tool in data["tools"]] if data else []
         known = orc.graph.view().nodes
         return [name for name in names if name not in known][:3]
