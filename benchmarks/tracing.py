@@ -4,7 +4,7 @@
 
 Every configuration runs in a process of its own, in turns, so that all of them see the same machine. A run is a chain
 of tools; a sample is the time from the beginning of one tool's body to that of the next. Idle tools show the overhead
-itself, tools that take five milliseconds what a caller can feel of it. In every process runs of the configuration and
+itself, tools that take twenty milliseconds what a caller can feel of it. In every process runs of the configuration and
 runs with tracing off (and the store in memory) take turns: the ratios are between these. On a
 machine that others use too, the time on the clock is mostly theirs; processor time of the event loop is ours alone.
 """
@@ -34,7 +34,7 @@ from orchestrator.tracing import TracingSink, setup
 
 CHAIN: Final = 50
 """Tools in a run."""
-TOOLS: Final = (0.0, 0.005)
+TOOLS: Final = (0.0, 0.02)
 """Seconds that tools take: idle ones show the overhead itself, the others what a caller can feel of it."""
 CONFIGURATIONS: Final = ("off", "store", "otlp", "refused", "silent", "locked")
 WHAT: Final = {
