@@ -48,6 +48,9 @@ class _Search:
         self.expected: dict[tuple[int, int], int] = {}
         """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
         self.joined = NEVER
+        """No plan with a join costs less."""
+        self.beside = NEVER
+        """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
         self.anyway = False
         self.tied = False
         c = situation.compiled
@@ -97,7 +100,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
     found = _run(search)
     rooted.work += len(search.before)
     if _teaches(situation):
-        rooted.learn(_held(search), min(found, search.joined))
+        rooted.learn(_held(search), min(found, search.joined, search.beside))
     starts: tuple[tuple[int, int], ...] = ()
     if found < NEVER:
         starts = tuple(_trace_tied(search) if search.tied else _trace(search))
@@ -283,8 +286,8 @@ def _by_transition(search: _Search, tool: int, start: int, place: int, g: int) -
     situation = search.situation
     if all(k in situation.free for k in situation.compiled.needs[tool]):
         _reach(search, tool, start, place, g)
-    elif place not in situation.passed:
-        _note_join(search, tool, g + situation.cost(start))
+    else:
+        _note_join(search, tool, g + situation.cost(start), place in situation.passed)
 
 
 def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
@@ -299,20 +302,23 @@ def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
     if not c.into[tool]:
         if alone:
             _reach(search, tool, tool, key, g)
-        elif key not in free:
-            _note_join(search, tool, g + situation.cost(tool))
-        return
-    if key in free:
+        else:
+            _note_join(search, tool, g + situation.cost(tool), key in free)
         return
     for place, start in zip(c.into[tool], c.starts(tool), strict=True):
-        if alone and place in situation.passed:
+        if alone and place in situation.passed and key not in free:
             _reach(search, tool, start, key, g)
         else:
-            _note_join(search, tool, g + situation.cost(start))
+            _note_join(search, tool, g + situation.cost(start), key in free)
 
 
-def _note_join(search: _Search, tool: int, g: int) -> None:
-    search.joined = min(search.joined, g + search.distance[search.situation.compiled.target[tool]])
+def _note_join(search: _Search, tool: int, g: int, free: bool) -> None:
+    """A chain goes on here, but not a path. From a `free` place it is no plan: that one comes by what is lacking."""
+    g += search.distance[search.situation.compiled.target[tool]]
+    if free:
+        search.beside = min(search.beside, g)
+    else:
+        search.joined = min(search.joined, g)
 
 
 def _teaches(situation: Situation) -> bool:
