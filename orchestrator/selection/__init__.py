@@ -7,7 +7,7 @@ from .drift import DriftSignal
 from .embedding import Embedding, HashedEmbedding
 from .estimation import Estimate, competence
 from .evidence import Evidence, Profile, Stats
-from .handbook import Handbook, Insight, Skill
+from .handbook import Handbook
 from .inference import SkillIndex
 from .learning import Observation
 from .panel import Panel
@@ -15,6 +15,7 @@ from .result import Scored, Selection
 from .revision import Change, Revision
 from .selector import Selector, SelectorOptions
 from .sigma import Agreement, Mode, agreement
+from .skill import Insight, Skill
 from .structure import discover, learned_from, merge_alike, restructure, split
 from .turn import Exploration, Onboarding, Turn
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import DefinitionError, nearest
 from orchestrator.schema import explain
@@ -18,50 +18,10 @@ from orchestrator.schema import explain
 from .demand import Demand
 from .evidence import UNSEEN, Evidence, Profile
 from .revision import Change, Revision, apply_changes, changes_between, undo
+from .skill import Insight, Skill
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
 KEPT_REVISIONS = 20
 """How many versions one can roll back."""
-
-
-class Skill(BaseModel):
-    """Something that work demands and agents can or cannot do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Id
-    name: str = ""
-    """Default: the id."""
-    description: str = ""
-    indicators: tuple[str, ...] = ()
-    """Words and phrases in a text that show this skill is demanded."""
-    examples: tuple[str, ...] = ()
-    """Texts that demand it."""
-    parent: str | None = None
-    """The broader skill that this is a part of."""
-    mode: str = ""
-    """The phase of work it belongs to; empty for any."""
-    provenance: str = "declared"
-    """Where it comes from: declared, demanded, discovered, split, proposed by a model."""
-    merged_into: str | None = None
-    """The skill that took this one in, because nobody tells them apart."""
-    prototype: tuple[tuple[Annotated[int, Field(ge=0)], float], ...] = ()
-    """Where its texts lie: the largest coordinates of their middle, under the handbook's embedding."""
-
-    @property
-    def title(self) -> str:
-        """What people read."""
-        return self.name or self.id
-
-
-class Insight(BaseModel):
-    """Something learned about a phase of work."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mode: str
-    text: Annotated[str, StringConstraints(min_length=1)]
-    provenance: str = "declared"
 
 
 class Handbook(BaseModel):

@@ -9,7 +9,8 @@ import numpy as np
 
 from .demand import NEUTRAL, Demand
 from .embedding import Embedding, HashedEmbedding, unit_rows, words_of
-from .handbook import Handbook, Skill
+from .handbook import Handbook
+from .skill import Skill
 from .table import Floats
 
 NEIGHBOURS = 8

@@ -9,7 +9,8 @@ from orchestrator.errors import InputError
 
 from .demand import Demand
 from .evidence import Evidence, Profile
-from .handbook import Handbook, Skill
+from .handbook import Handbook
+from .skill import Skill
 
 CHECKED = 0.25
 """Weight of an outcome that only validation and `ensure` have judged, beside a person's judgement, which weighs 1:

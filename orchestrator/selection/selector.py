@@ -158,6 +158,11 @@ class Selector:
         seen = Seen(pool, costs, wanted, policy, counted, prices, bounded, refusals, self._handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
 
+    def refuses(self, agent: Agent, cost: float, constraints: Constraints | None = None) -> str:
+        """Why an agent whose call costs `cost` US dollars may not be chosen; empty when it may."""
+        limits = (self.options.constraints, constraints)
+        return next(filter(None, (limit.refuses(agent, cost) for limit in limits if limit is not None)), "")
+
     def facts(self, agent: Agent, demand: Demanded, base: PriceFacts, turn: Turn | None = None) -> PriceFacts:
         """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
 

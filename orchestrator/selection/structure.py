@@ -2,8 +2,9 @@
 tells two apart. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from .clustering import spherical_kmeans, telling_words, typical_texts
 from .demand import Demand
 from .embedding import Embedding, HashedEmbedding, unit_rows
 from .evidence import Evidence, Profile
-from .handbook import Handbook, Insight, Skill
+from .handbook import Handbook
 from .inference import SkillIndex, embedding_name
 from .learning import Observation, learn
 from .partition import LEAST, Cut, best_cut
 from .pool import Bools
+from .skill import Insight, Skill
 from .table import Floats
 
 KEPT_COORDINATES = 256
@@ -67,23 +69,22 @@ def split(
     if found is None:
         return handbook
     cut, gain = found
-    parts: list[Skill] = []
-    recounted: list[Observation] = []
-    for number, side in enumerate((cut.first(vectors), ~cut.first(vectors)), 1):
-        part = Skill(id=f"{skill}/{number}", parent=skill, mode=handbook.skills[skill].mode, provenance="split")
-        parts.append(_made(part, texts, vectors, side, keep_texts))
-        mine = [o for o, here in zip(seen, side.tolist(), strict=True) if here]
-        recounted += [Observation(o.agent, Demand(part.id), o.success, o.weight) for o in mine]
+    side = cut.first(vectors)
+    sides = {f"{skill}/1": side, f"{skill}/2": ~side}
+    mode = handbook.skills[skill].mode
+    bare = [Skill(id=name, parent=skill, mode=mode, provenance="split") for name in sides]
+    parts = [_made(part, texts, vectors, sides[part.id], keep_texts) for part in bare]
+    recounted = [
+        Observation(o.agent, Demand(f"{skill}/{1 if first else 2}"), o.success, o.weight)
+        for o, first in zip(seen, side.tolist(), strict=True)
+    ]
     text = f"{skill} split by {cut.proposed_by}: log Bayes factor {gain:.1f} over {len(seen)} outcomes"
-    insight = Insight(mode=parts[0].mode, text=text, provenance="split")
-    return handbook.next(
-        text,
-        {
-            "skills": {**handbook.skills, **{part.id: part for part in parts}},
-            "profiles": _with_parts(handbook, parts, recounted),
-            "insights": {**handbook.insights, f"split {skill}": insight},
-        },
-    ).under(embedding_name(embed))
+    sections: dict[str, Mapping[str, Any]] = {
+        "skills": {**handbook.skills, **{part.id: part for part in parts}},
+        "profiles": _with_parts(handbook, parts, recounted),
+        "insights": {**handbook.insights, f"split {skill}": Insight(mode=mode, text=text, provenance="split")},
+    }
+    return handbook.next(text, sections).under(embedding_name(embed))
 
 
 def merge_alike(handbook: Handbook) -> Handbook:

@@ -77,6 +77,8 @@ def test_constraints_leave_agents_out_and_say_why() -> None:
     assert selector.select("x", constraints=Constraints(trust="eu")).agent == "best"
     assert selector.select("x", dial=1, constraints=Constraints(max_cost=0.005)).agent == "cheap"
     assert selector.select("x", agents=["best"]).agent == "best"
+    assert selector.refuses(selector.agents["best"], 0.2, Constraints(max_cost=0.1)).startswith("costs 0.2")
+    assert selector.refuses(selector.agents["best"], 0.2) == ""
     always = Selector(three(), constraints=Constraints(trust="local"))
     assert always.select("x", dial=1).agent == "fair"
 
