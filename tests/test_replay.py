@@ -2,7 +2,9 @@
 
 import asyncio
 import copy
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -25,6 +27,7 @@ from orchestrator import (
     PriceFacts,
     Refused,
     Resolution,
+    RunContext,
     Status,
     Tool,
     Unavailable,
@@ -217,6 +220,102 @@ async def test_a_large_graph_records_what_is_not_as_declared() -> None:
         assert outcome.decisions[0].chosen == "t001"
         assert len(outcome.decisions[0].facts["prices"]) < 10
         assert orchestrator.replay(outcome.run_id).agrees
+
+
+async def test_runs_at_the_same_time_that_share_their_health_come_out_again() -> None:
+    random = Random(7)
+    for _ in range(3):
+        async with random_orchestrator(random, tools=9) as orchestrator:
+            outcomes = await asyncio.gather(*(random_run(random, orchestrator) for _ in range(12)))
+            for outcome in filter(None, outcomes):
+                assert [str(each) for each in orchestrator.replay(outcome.run_id).differences] == []
+
+
+def test_runs_of_many_threads_come_out_again() -> None:
+    draws = Random(3)
+
+    def shaky(parcel: str) -> float:
+        if draws.random() < 0.3:
+            raise ConnectionResetError("reset")
+        return float(len(parcel))
+
+    policy = Policy.model_validate(
+        {"circuit": {"consecutive": 2, "open_seconds": 0.01}, "retries": {"base_seconds": 0, "floor": 100}}
+    )
+    alternatives = [Tool(shaky, name=f"s{n}", gives="quote", cost=n / 1000) for n in range(3)]
+    orchestrator = Orchestrator([*alternatives, buy], policy=policy)
+
+    def work() -> list[str]:
+        return [orchestrator.run_sync("label", {"parcel": "p"}).run_id for _ in range(15)]
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = [run_id for each in [pool.submit(work) for _ in range(4)] for run_id in each.result()]
+    replays = [orchestrator.replay(run_id) for run_id in ids]
+    orchestrator.close()
+    assert [str(each) for replay in replays for each in replay.differences] == []
+    assert any(each.decision.kind is DecisionKind.REROUTE for replay in replays for each in replay.decisions)
+
+
+async def test_children_come_out_again() -> None:
+    async def all_of(parcels: list[str], ctx: RunContext) -> list[float]:
+        return [(await ctx.reach("quote", {"parcel": parcel})).value for parcel in parcels]
+
+    flaky = fail(carrier, times=1, error=Unavailable("x"))
+    async with Orchestrator([flaky, table, Tool(all_of, gives="quotes")]) as orchestrator:
+        await orchestrator.run("quotes", {"parcels": ["a", "bb", "c"]})
+        rows = orchestrator.store.runs()
+        assert len(rows) == 4
+        for row in rows:
+            assert orchestrator.replay(row.run_id).agrees
+
+
+async def test_a_run_resumed_under_another_policy_comes_out_again(tmp_path: Path) -> None:
+    ladder, store = [AskHuman()], tmp_path / "runs.db"
+    tools = [fail(carrier, error=Refused("no")), table]
+    first = Orchestrator([tools[0]], escalation=ladder, store=store, policy=Policy(name="first"))
+    async with first:
+        waiting = await first.run("quote", {"parcel": "p"})
+        assert waiting.status is Status.WAITING
+    later = Orchestrator(tools, escalation=ladder, store=store, policy=Policy(name="later", step_cost=0.5))
+    async with later:
+        outcome = await later.resume(waiting.run_id, Resolution.allow("carrier"))
+        assert outcome.status is Status.REACHED
+        replay = later.replay(waiting.run_id)
+    assert [str(each) for each in replay.differences] == []
+    assert replay.policy == "later"
+    assert (find(replay, "route").price or 0) < 0.5 < (replay.decisions[-1].decision.price or 0)
+
+
+async def test_a_run_recovered_after_a_crash_comes_out_again(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    script = f"""
+import os
+from orchestrator import Orchestrator, tool
+
+@tool(gives="a")
+def first() -> int:
+    return 1
+
+@tool(gives="b", effect="write")
+def second(a: int) -> int:
+    orchestrator.store.flush()
+    os._exit(9)
+
+orchestrator = Orchestrator([first, second], store={str(store)!r})
+orchestrator.run_sync("b", run_id="r")
+"""
+    died = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    assert await died.wait() == 9
+    tools = [
+        Tool(lambda: 1, name="first", gives="a"),
+        Tool(lambda a: a, name="second", needs={"a": "a"}, gives="b", effect="write", reconcile=lambda a: NOT_DONE),
+    ]
+    async with Orchestrator(tools, store=store) as orchestrator:
+        outcome = await orchestrator.resume("r")
+        assert outcome.status is Status.REACHED
+        replay = orchestrator.replay("r")
+    assert [str(each) for each in replay.differences] == []
+    assert [each.decision.kind for each in replay.decisions][1:3] == ["resume", "reconcile"]
 
 
 # -- planted faults --------------------------------------------------------------------------------------------------
