@@ -313,9 +313,10 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 def to_body(event: Event) -> dict[str, Any]:
     """Plain data of an event, without run and time."""
-    return _adapter(type(event).__name__).dump_python(
+    body: dict[str, Any] = _adapter(type(event).__name__).dump_python(
         event, mode="json", exclude={"run_id", "at"}, exclude_defaults=True
     )
+    return body
 
 
 def from_body(kind: str, run_id: str, at: float, body: Mapping[str, Any]) -> Event:

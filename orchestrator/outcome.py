@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -75,8 +75,7 @@ class Outcome(Generic[V]):
             why = self.impasse.message if self.impasse else f"the run is {self.status}"
             raise Escalated(f"{self.goal.name} was not reached: {why}", self)
         keys = self.goal.keys
-        found: Any = self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys}
-        return found
+        return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
 
     @property
     def ok(self) -> bool:

@@ -220,11 +220,13 @@ class Impasse:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Impasse":
         """The impasse that `to_json` wrote."""
-        plain = {key: value for key, value in data.items() if key not in ("goal", "unreachable", "blame", "offers")}
+        typed = ("goal", "unreachable", "blame", "offers", "providable")
+        plain: dict[str, Any] = {key: value for key, value in data.items() if key not in typed}
         return cls(
             goal=tuple(data["goal"]),
             unreachable=tuple(data["unreachable"]),
             blame=tuple(Blame(**item) for item in data["blame"]),
             offers=tuple(Offer(tuple(o["goal"]), o["price"], tuple(o["tools"])) for o in data["offers"]),
-            **{**plain, "providable": tuple(plain["providable"])},
+            providable=tuple(data["providable"]),
+            **plain,
         )

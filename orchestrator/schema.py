@@ -143,17 +143,19 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
 
     Raises `DefinitionError` when `gives` is empty, or holds something that is no key.
     """
+    typed: dict[str, Any]
     if gives is None:
         return {name: returns}
     if isinstance(gives, str):
         return {_key(gives): returns}
     if isinstance(gives, Mapping):
-        typed = {_key(key): annotation for key, annotation in cast("Mapping[Any, Any]", gives).items()}
+        mapping: Any = gives
+        typed = {_key(key): annotation for key, annotation in mapping.items()}
     else:
         keys = [_key(key) for key in gives]
         if len(keys) == 1:
             return {keys[0]: returns}
-        typed: dict[str, Any] = dict.fromkeys(keys, Any)
+        typed = dict.fromkeys(keys, Any)
         if is_typeddict(returns):
             typed |= {key: hint for key, hint in get_type_hints(returns, include_extras=True).items() if key in typed}
     if not typed:

@@ -127,6 +127,8 @@ class GraphView:
         self.transitions: tuple[Transition, ...] = tuple(sorted(transitions, key=lambda t: (t.source, t.target)))
         self._key_types = dict(key_types or {})
         self._relevant: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._agents: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._conditional: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"GraphView(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
@@ -173,6 +175,23 @@ class GraphView:
         found = self._relevant.get(goal)
         if found is None:
             found = self._relevant[goal] = self._backwards(goal)
+        return found
+
+    def agents(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+        """The relevant tools that are agents, sorted; worked out once."""
+        found = self._agents.get(goal)
+        if found is None:
+            found = tuple(name for name in self.relevant(goal) if name in self.tools and self.tools[name].is_agent)
+            self._agents[goal] = found
+        return found
+
+    def conditional(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+        """The relevant tools that have a `when`, sorted; worked out once."""
+        found = self._conditional.get(goal)
+        if found is None:
+            tools = self.tools
+            found = tuple(n for n in self.relevant(goal) if n in tools and tools[n].when is not None)
+            self._conditional[goal] = found
         return found
 
     def _backwards(self, goal: tuple[str, ...]) -> tuple[str, ...]:

@@ -729,6 +729,36 @@ def test_a_dead_collector_stops_nothing_and_is_not_talked_about() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_command_line_sends_where_the_environment_says(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    source = """
+        from orchestrator import Unavailable, tool
+
+        @tool(gives="quote")
+        def carrier(parcel: str) -> float:
+            raise Unavailable("closed")
+
+        @tool(gives="quote", cost=0.1)
+        def table(parcel: str) -> float:
+            return 2.0
+    """
+    (tmp_path / "tools" / "quotes.py").write_text(textwrap.dedent(source))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    with receiving() as receiver:
+        command = [sys.executable, "-m", "orchestrator.cli", "run", "quote", "parcel=p", "--project", str(tmp_path)]
+        subprocess.run(
+            command,
+            env={**clean, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint},
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=100,
+            check=True,
+        )
+    assert {"invoke_workflow quote", "plan", "execute_tool carrier", "execute_tool table", "seal"} <= {
+        span.name for span in receiver.spans
+    }
+
+
 def test_a_users_own_provider_wins() -> None:
     mine = """
         from opentelemetry import metrics, trace

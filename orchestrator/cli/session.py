@@ -14,6 +14,7 @@ from orchestrator.selection import Handbook
 from orchestrator.store import Store, open_store
 from orchestrator.store.base import RunRow
 from orchestrator.text import plain
+from orchestrator.tracing import setup
 
 HANDBOOK = "handbook"
 """The kind of the store's document."""
@@ -32,6 +33,8 @@ def assemble(project: Project, policy: str, store: str | None = None, **options:
     Raises `DefinitionError` for what is wrong as written, `InputError` for a store that cannot be opened.
     """
     weights = project.policy(policy)
+    if store is not None:
+        setup()  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it
     with _opening():
         orc = Orchestrator(project.tools, project.agents, policy=weights, store=store, **options)
     project.set_up(orc)

@@ -104,10 +104,11 @@ def price_facts(
 
     In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
     """
-    names = [name for name in relevant if name in view.tools]
+    names = list(relevant)
     if len(names) > ALL_FACTS and not services.own_pricing:
         heard = {*services.health.touched(), *(b for _, b in services.health.touched_transitions()), *special}
-        names = [name for name in names if name in heard]
+        names = sorted(heard.intersection(names))
+    names = [name for name in names if name in view.tools]
     facts = {name: special.get(name) or services.prices.facts(name) for name in names}
     for source, target in services.health.touched_transitions():
         success = services.health.transition_success(source, target) if target in facts else 1.0
@@ -119,20 +120,7 @@ def price_facts(
 
 def relevant_tools(view: GraphView, goal: Iterable[str]) -> tuple[str, ...]:
     """Tools that could take part in a route to the goal: backwards through needs and transitions, sorted."""
-    keys, tools = list(goal), set[str]()
-    seen = set(keys)
-    while keys:
-        waiting = list(view.producers(keys.pop()))
-        while waiting:
-            name = waiting.pop()
-            if name in tools:
-                continue
-            tools.add(name)
-            waiting += [t.source for t in view.incoming(name) if t.source in view.tools]
-            fresh = [key for key in view.tools[name].needs.values() if key not in seen]
-            seen.update(fresh)
-            keys += fresh
-    return tuple(sorted(tools))
+    return view.relevant(tuple(goal))
 
 
 def special_facts(
@@ -140,7 +128,8 @@ def special_facts(
 ) -> dict[str, PriceFacts]:
     """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
     facts: dict[str, PriceFacts] = {}
-    for name in relevant:
+    allowed = [name for name in relevant if name in state.allowed] if state.allowed else []
+    for name in sorted({*view.agents(tuple(state.goal)), *allowed}):
         tool = view.tools[name]
         if isinstance(tool, Agent):
             demand = services.demand(tool.gives, values)
@@ -300,7 +289,7 @@ def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:
 def known_conditions(view: GraphView, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
     """What every `when` whose inputs are at hand says. One that raises does not hold."""
     said: dict[str, bool] = {}
-    for name in relevant_tools(view, goal):
+    for name in view.conditional(tuple(goal)):
         tool = view.tools[name]
         if tool.when is None:
             continue

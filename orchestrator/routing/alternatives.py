@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..errors import NoRoute
-from ..route import Alternative, Problem, Route
+from orchestrator.errors import NoRoute
+from orchestrator.route import Alternative, Problem, Route
 
 
 def beaten(plan: Callable[[Problem], Route], problem: Problem) -> tuple[Alternative, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
-from ..route import Alternative, Route, Step
+from orchestrator.route import Alternative, Route, Step
+
 from .commit import Task, order, waits
 from .paths import Path
 from .situation import Situation

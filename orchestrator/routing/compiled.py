@@ -7,8 +7,8 @@ a number from `len(nodes)` on for each transition; those that lead to one tool f
 
 from functools import cached_property
 
-from ..types import START, Effect
-from ..view import GraphView
+from orchestrator.types import START, Effect
+from orchestrator.view import GraphView
 
 
 class Compiled:

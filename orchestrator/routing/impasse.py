@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from ..errors import nearest
-from ..pricing import transition_name
-from ..route import CONDITION_FALSE, Blame, Impasse
+from orchestrator.errors import nearest
+from orchestrator.pricing import transition_name
+from orchestrator.route import CONDITION_FALSE, Blame, Impasse
+
 from .instance import Instance, build
 from .joins import best_plan
 from .situation import Situation

@@ -5,12 +5,13 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from ..errors import NoRoute
-from ..graph import ToolGraph
-from ..policy import Policy
-from ..pricing import PriceFacts, PriceTable, Pricing, Recorded
-from ..route import Alternative, Problem, Route
-from ..view import GraphView
+from orchestrator.errors import NoRoute
+from orchestrator.graph import ToolGraph
+from orchestrator.policy import Policy
+from orchestrator.pricing import PriceFacts, PriceTable, Pricing, Recorded
+from orchestrator.route import Alternative, Problem, Route
+from orchestrator.view import GraphView
+
 from .alternatives import beaten
 from .assemble import Explain, chain, to_route
 from .compiled import Compiled

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from functools import cached_property
 
-from ..route import Problem
-from ..types import START
+from orchestrator.route import Problem
+from orchestrator.types import START
+
 from .stakes import Stakes
 from .weights import NEVER, SHIFT, Weights
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from ..route import Problem
-from ..types import Effect
-from ..view import GraphView
+from orchestrator.route import Problem
+from orchestrator.types import Effect
+from orchestrator.view import GraphView
 
 
 class Stakes:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from ..pricing import PriceFacts
-from ..view import Node, Transition
+from orchestrator.pricing import PriceFacts
+from orchestrator.view import Node, Transition
+
 from .compiled import Compiled
 
 SHIFT: Final = 20

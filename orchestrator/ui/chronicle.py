@@ -4,7 +4,8 @@ import gc
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import Final
 
@@ -21,6 +22,8 @@ from orchestrator.view import GraphView
 
 MOST_VERIFIED: Final = 5000
 """Records that are checked while a page is made; more are checked when asked for."""
+BETWEEN: Final = 2000
+"""Events between two checkpoints."""
 KEPT: Final = 4
 """Runs whose chronicles are kept, so that stepping through one reads it once."""
 
@@ -62,6 +65,8 @@ class Chronicle:
     inputs: tuple[str, ...]
     state: RunState
     """Where the run stands, or stood when it ended."""
+    checkpoints: tuple[tuple[int, RunState], ...]
+    """Where the run stood before some of the events, so that a moment late in a long run needs not fold it all."""
     damaged: int
     """Records that could not be read."""
     verification: Verification | None = None
@@ -73,8 +78,10 @@ class Chronicle:
 
     def state_before(self, position: int) -> RunState:
         """Where the run stood when a decision was made: the fold of the events before it."""
-        state = RunState(self.row.run_id)
-        for _, event in self.events[: self.decisions[position][0]]:
+        end = self.decisions[position][0]
+        start, kept = max((each for each in self.checkpoints if each[0] <= end), key=lambda each: each[0])
+        state = _copied(kept)
+        for _, event in self.events[start:end]:
             state.apply(event)
         return state
 
@@ -163,7 +170,10 @@ def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
     state, teller = RunState(row.run_id), Teller()
     decisions: list[tuple[int, Decision]] = []
     inputs: tuple[str, ...] = ()
+    checkpoints: list[tuple[int, RunState]] = []
     for index, (seq, event) in enumerate(events):
+        if index % BETWEEN == 0:
+            checkpoints.append((index, _copied(state)))
         state.apply(event)
         if not isinstance(event, CallStarted | CallEnded):  # calls have bars of their own
             teller.take(seq, event, state)
@@ -180,8 +190,19 @@ def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
         escalations=tuple(teller.escalations),
         inputs=inputs,
         state=state,
+        checkpoints=tuple(checkpoints),
         damaged=len(known) - len(events),
     )
+
+
+def _copied(state: RunState) -> RunState:
+    """The same state, in containers of its own; what they hold never changes."""
+    made = copy(state)
+    for each in fields(state):
+        value = getattr(state, each.name)
+        if isinstance(value, dict | list | set):
+            setattr(made, each.name, copy(value))  # pyright: ignore[reportUnknownArgumentType]
+    return made
 
 
 def _event(record: Record) -> Event | None:
