@@ -162,7 +162,7 @@ def reason(case: Case, messages: list[BaseMessage]) -> AIMessage:
     done = [str(m.name) for m in seen if m.name not in dead]
     if case.goal in done:
         return AIMessage("Done.")
-    graph = nx.DiGraph()
+    graph: Any = nx.DiGraph()
     graph.add_weighted_edges_from(e for e in case.edges if not {e[0], e[1]} & dead)
     for start in (*reversed(done), START):
         if start in graph and case.goal in graph and nx.has_path(graph, start, case.goal):

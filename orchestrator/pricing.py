@@ -122,6 +122,7 @@ class PriceTable:
         self._graph = graph
         self._health = facts or Healthy()
         self._entries: dict[str, _Entry] = {}
+        self._facts: dict[str, tuple[Node, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
         self._forgotten = 0
         self._touched: set[str] | None = None
@@ -139,6 +140,8 @@ class PriceTable:
         if self._touched is not None:
             self._touched.update(names)
         self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
+        for name in names:
+            self._facts.pop(name, None)
         if len(self._changes) > KEEP_CHANGES:
             self._forgotten += len(self._changes)
             self._changes.clear()
@@ -216,10 +219,15 @@ class PriceTable:
 
     def node_facts(self, node: Node) -> PriceFacts:
         """What the price of a node of any revision is made of now, without transition."""
+        known = self._facts.get(node.name)
+        if known is not None and known[0] is node:
+            return known[1]
         entry = self._entries.get(node.name)
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
-        return _facts(entry)
+        facts = _facts(entry)
+        self._facts[node.name] = (node, facts)
+        return facts
 
     def success(self, node: Node) -> float:
         """The probability of success of a node, as its price has it."""
@@ -258,9 +266,10 @@ class PriceTable:
 
     def _node(self, tool: str) -> Node:
         view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
-        if tool not in view.nodes:
+        node = view.nodes.get(tool)
+        if node is None:
             raise DefinitionError(f"There is no tool {tool!r}.{nearest(tool, view.nodes)}")
-        return view.nodes[tool]
+        return node
 
     def _entry(self, node: Node) -> _Entry:
         name, health = node.name, self._health

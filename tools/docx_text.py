@@ -1,4 +1,4 @@
-"""Text of a Word document by python-docx: paragraphs, then the cells of its tables."""
+"""Text of a Word document by python-docx: paragraphs, then its tables, a row a line."""
 
 from pathlib import Path
 from zipfile import BadZipFile
@@ -25,5 +25,5 @@ def docx_text(document: Path, kind: str) -> str:
     except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
         raise Refused(f"{document.name} is no sound Word document: {error}") from None
     paragraphs = [paragraph.text for paragraph in opened.paragraphs]
-    rows = [" | ".join(cell.text for cell in row.cells) for table in opened.tables for row in table.rows]
-    return "\n\n".join(part for part in (*paragraphs, *rows) if part.strip())
+    tables = ["\n".join(" | ".join(cell.text for cell in row.cells) for row in table.rows) for table in opened.tables]
+    return "\n\n".join(part for part in (*paragraphs, *tables) if part.strip())
