@@ -147,6 +147,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
+@pytest.mark.campaign  # it asks npm for axe-core: the quick suite needs no network
 def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -> None:
     found: list[str] = []
     for scheme, paths in (
