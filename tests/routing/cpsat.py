@@ -80,7 +80,7 @@ class _Program:
         self.model.add(sum(ways) == self.used[tool])
 
 
-def cheapest_price(view: GraphView, prices: PriceTable, problem: Problem, seconds: float = 60) -> int | None:
+def cheapest_price(view: GraphView, prices: PriceTable, problem: Problem, seconds: float = 900) -> int | None:
     """Picodollars of the cheapest plan of a run that has completed no effects; `None` when there is none."""
     program = _Program(view, prices, problem)
     solver = cp_model.CpSolver()

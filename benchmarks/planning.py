@@ -1,0 +1,163 @@
+"""Planning joins, and what a whole plan costs beside its search: `python benchmarks/planning.py [--sizes 168,2000]`.
+
+The price is against the optimum proven by CP-SAT (`--instances` graphs of 168 tools for each kind, 0 for none); the
+time against one `networkx.dijkstra_path` over the same tools, in the same run.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import mean, median
+from time import perf_counter
+from typing import Any
+
+import networkx as nx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._graphs import GOAL, INPUT, Bench, Weather, layered_typed, ready
+from benchmarks._joins import layered_joins
+from orchestrator import Orchestrator
+from orchestrator.graph import ToolGraph
+from orchestrator.policy import Policy
+from orchestrator.pricing import PriceTable
+from orchestrator.route import Problem
+from orchestrator.routing import Planner
+from orchestrator.routing.paths import shortest
+from orchestrator.routing.rooted import Rooted
+from orchestrator.routing.situation import Situation
+from orchestrator.types import START
+
+SHARING = (0.2, 0.8)
+PROBLEM = Problem(("goal",), {"k": None})
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it returned, and microseconds."""
+    start = perf_counter()
+    result = work()
+    return result, (perf_counter() - start) * 1e6
+
+
+def peer_of(graph: ToolGraph) -> "nx.DiGraph[str]":
+    """The same tools for networkx, with the entries that the input makes."""
+    peer = graph.nx.copy()
+    for name, node in graph.view().nodes.items():
+        if "k" in node.needs:
+            peer.add_edge(START, name, weight=node.cost)
+    return peer
+
+
+def quality(instances: int) -> None:
+    """The price of plans against the proven optimum."""
+    from tests.routing.cpsat import cheapest_price
+
+    for sharing in SHARING:
+        for wide in (8, 14, 24):
+            ratios: list[float] = []
+            bounds: list[float] = []
+            for seed in range(instances):
+                graph = layered_joins(168, sharing, seed, wide=wide)
+                prices = PriceTable(graph, Policy(), facts=Weather())
+                route = Planner(graph, prices, Policy()).plan(PROBLEM)
+                best = cheapest_price(graph.view(), prices, PROBLEM, 300)
+                assert best is not None
+                ratios.append(route.pico / best)
+                bounds.append(route.bound_pico / best)
+            print(
+                f"168 tools, {wide} keys to a layer, sharing {sharing}: price / optimum mean {mean(ratios):.4f} worst "
+                f"{max(ratios):.4f}; bound / optimum mean {mean(bounds):.2f} ({instances} graphs)",
+                flush=True,
+            )
+
+
+def speed(sizes: list[int], repeats: int) -> None:
+    """Planning time against one Dijkstra; a tool on the route fails between the plans."""
+    for size in sizes:
+        for sharing in SHARING:
+            for wide in (8, 14 if size < 1000 else size // 100, 24 if size < 1000 else size // 9):
+                times = {"plan": list[float](), "replan": list[float](), "dijkstra": list[float]()}
+                length = 0
+                for seed in range(repeats):
+                    for kind, microseconds in _one(layered_joins(size, sharing, seed, wide=wide)):
+                        if kind == "length":
+                            length += int(microseconds)
+                        else:
+                            times[kind].append(microseconds)
+                peer = median(times["dijkstra"])
+                print(
+                    f"{size} tools, {wide} keys to a layer, sharing {sharing}, {length // repeats} steps: plan "
+                    f"{median(times['plan']):.0f} us = {median(times['plan']) / peer:.1f} Dijkstras, after a failure "
+                    f"{median(times['replan']):.0f} us = {median(times['replan']) / peer:.1f}; dijkstra {peer:.0f} us",
+                    flush=True,
+                )
+
+
+def _one(graph: ToolGraph) -> Iterator[tuple[str, float]]:
+    weather = Weather()
+    prices = PriceTable(graph, Policy(), facts=weather)
+    planner = Planner(graph, prices, Policy())
+    peer = peer_of(graph)
+    route = planner.plan(PROBLEM)
+    yield "length", len(route.tools)
+    for _ in range(3):
+        yield "dijkstra", timed(partial(nx.dijkstra_path, peer, START, "last"))[1]
+        yield "plan", timed(partial(planner.plan, PROBLEM))[1]
+        failing = route.tools[len(route.tools) // 2]
+        weather.down.add(failing)
+        prices.invalidate([failing])
+        yield "replan", timed(partial(planner.plan, PROBLEM))[1]
+        weather.down.clear()
+        prices.invalidate([failing])
+        planner.plan(PROBLEM)
+
+
+def parts(sizes: list[int], repeats: int) -> None:
+    """What the whole call costs beside the search."""
+    for size in sizes:
+        graph = layered_typed(size)
+        bench = ready(graph)
+        weights = bench.planner.weights()
+        root = Rooted(weights, weights.compiled.key[GOAL])
+        orchestrator = Orchestrator(list(graph))
+        situation = Situation(weights, bench.start)
+        calls: dict[str, Callable[[], Any]] = {
+            "search": partial(shortest, root, situation, 0),
+            "Planner.plan": partial(bench.planner.plan, bench.start),
+            "Orchestrator.plan": partial(orchestrator.plan, GOAL, {INPUT: 1}),
+            "Planner.plan with its alternatives": partial(with_alternatives, bench),
+        }
+        said: list[str] = []
+        for name, call in calls.items():
+            call()
+            said.append(f"{name} {median(timed(call)[1] for _ in range(repeats)):.0f} us")
+        orchestrator.close()
+        print(
+            f"{size} tools, typed, a path of {len(bench.planner.plan(bench.start).tools)}: {', '.join(said)}",
+            flush=True,
+        )
+
+
+def with_alternatives(bench: Bench) -> int:
+    """Plan, and look at what the route beat."""
+    return len(bench.planner.plan(bench.start).alternatives)
+
+
+def main() -> None:
+    """Print all measures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="168,2000,20000", help="numbers of tools")
+    parser.add_argument("--instances", type=int, default=10, help="graphs whose optimum is proven")
+    arguments = parser.parse_args()
+    sizes = [int(size) for size in arguments.sizes.split(",")]
+    if arguments.instances:
+        quality(arguments.instances)
+    for size in sizes:
+        speed([size], 8 if size < 1000 else 2)
+    parts([200 if size == 168 else size for size in sizes], 30)
+
+
+if __name__ == "__main__":
+    main()
