@@ -136,6 +136,22 @@ def test_random_runs_come_out_again(seed: int) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("part", range(20))
+def test_ten_thousand_random_runs_come_out_again(part: int) -> None:
+    async def run(seed: int) -> None:
+        random = Random(seed)
+        async with random_orchestrator(random, tools=random.choice([5, 7, 12])) as orchestrator:
+            for _ in range(2):
+                outcome = await random_run(random, orchestrator)
+                if outcome is not None:
+                    replay = orchestrator.replay(outcome.run_id)
+                    assert [str(difference) for difference in replay.differences] == [], seed
+
+    for seed in range(part * 300, part * 300 + 300):
+        asyncio.run(run(seed))
+
+
 async def test_a_run_comes_out_again_in_a_later_process(tmp_path: Path) -> None:
     async with shop(store=tmp_path / "runs.db") as orchestrator:
         run_id = await shipped(orchestrator)

@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -37,12 +39,15 @@ from orchestrator import (
     RunContext,
     SignalRaised,
     Status,
+    StoreError,
     Tool,
     Unavailable,
     tool,
 )
 from orchestrator import conventions as names
 from orchestrator.escalation import AskModel
+from orchestrator.store.base import RunRow
+from orchestrator.store.memory import MemoryStore
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
 from orchestrator.tracing import TracingSink, content, setup, sink
 from tests.random_runs import random_orchestrator, random_run
@@ -727,6 +732,33 @@ def test_a_dead_collector_stops_nothing_and_is_not_talked_about() -> None:
     done = program(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
     assert "Traceback" not in done.stderr
+
+
+def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        done = program(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{listening.getsockname()[1]}")
+    assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
+    assert "Traceback" not in done.stderr
+
+
+async def test_heads_are_told_when_a_store_that_was_down_is_back(recorder: Recorder) -> None:
+    class Flaky(MemoryStore):
+        """Cannot be reached at first."""
+
+        asked = 0
+
+        def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+            """Fails once."""
+            self.asked += 1
+            if self.asked == 1:
+                raise StoreError("down")
+
+    tracing, told, store = TracingSink(recorder.provider), threading.Event(), Flaky()
+    store.begin(RunRow("r", None, "g", Status.RUNNING, "p", 0.0, None, "", 0, "", {}))
+    store.set_status("r", Status.REACHED, ended=1.0)
+    tracing._anchor.watch(store, "r", lambda row: told.set())  # pyright: ignore[reportPrivateUsage]
+    assert await asyncio.to_thread(told.wait, 30)
+    assert store.asked == 2
 
 
 def test_the_command_line_sends_where_the_environment_says(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ The head is known when the store's writer has committed the run's closing record
 its own waits instead, gathers what has ended meanwhile, and tells.
 """
 
+import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,12 @@ from orchestrator.store.base import RunRow, Store
 
 GATHER: Final = 0.05
 """Seconds that ended runs are gathered: by then the writer has committed them without being hurried."""
-PATIENCE: Final = 30.0
-"""Seconds after which a head is given up: the store is down, and says so itself."""
+PATIENCE: Final = 1.0
+"""Seconds that a store may take to make a run durable before it is asked again later."""
+OUTAGE: Final = 1.0
+"""Seconds until a store that could not be reached is asked again."""
+KEPT: Final = 10_000
+"""Ended runs that are waited for while the store is down; the oldest are given up."""
 
 Tell = Callable[[RunRow], None]
 
@@ -55,8 +59,9 @@ class Anchor:
         return self._idle.wait(timeout)
 
     def _work(self) -> None:
+        pause = GATHER
         while True:
-            self._hurry.wait(GATHER)
+            self._hurry.wait(pause)
             with self._lock:
                 batch = list(self._queue)
                 self._queue.clear()
@@ -65,22 +70,27 @@ class Anchor:
                     self._hurry.clear()
                     self._idle.set()
                     return
-            for ended in batch:
-                _tell(ended)
+            late = [ended for ended in batch if not _tell(ended)]
+            pause = OUTAGE if late else GATHER
+            if late:
+                self._hurry.clear()
+                with self._lock:
+                    self._queue.extendleft(reversed(late))
+                    while len(self._queue) > KEPT:
+                        self._queue.popleft()
 
 
-def _tell(ended: _Ended) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _tell(ended: _Ended) -> bool:
+    """Tell the head of a run; `False` when the store cannot be reached, which it reports itself."""
     try:
         ended.store.flush(PATIENCE)
         row = ended.store.run(ended.run_id)
-        while row is not None and not row.status.ended and time.monotonic() < deadline:
-            time.sleep(GATHER)
-            row = ended.store.run(ended.run_id)
     except StoreError:
-        return  # the store reports its own trouble
-    if row is not None and row.status.ended:
-        ended.tell(row)
+        return False
+    if row is not None and row.status.ended:  # else somebody else owns it, and will end it
+        with contextlib.suppress(Exception):  # a broken exporter is no reason to keep the heads that follow
+            ended.tell(row)
+    return True
 
 
 def head_now(store: Any, run_id: str) -> RunRow | None:

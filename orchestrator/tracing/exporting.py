@@ -18,6 +18,7 @@ from opentelemetry import metrics, trace
 from orchestrator.conventions import SCOPE
 
 from .content import MAX_CONTENT, Redact, configure
+from .sink import SINKS
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -86,7 +87,7 @@ def _set_up(service_name: str | None, *, spans: bool, measures: bool) -> None:
 
     name = service_name or os.environ.get("OTEL_SERVICE_NAME") or SCOPE
     resource = Resource.create({"service.name": name})
-    steps: list[Callable[[], object]] = []
+    steps: list[Callable[[], object]] = [_drain]
     if spans:
         tracing = _tracer_provider(resource)
         trace.set_tracer_provider(tracing)
@@ -97,6 +98,12 @@ def _set_up(service_name: str | None, *, spans: bool, measures: bool) -> None:
         steps.append(metering.force_flush)
     _exit = _Exit(steps)
     atexit.register(_exit.at_exit)
+
+
+def _drain() -> None:
+    """The heads of ledgers are told from a thread that may not be done yet."""
+    for sink in list(SINKS):
+        sink.drain(FLUSH_SECONDS / 4)
 
 
 def _tracer_provider(resource: "Resource") -> "TracerProvider":

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from weakref import WeakSet
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -36,6 +37,11 @@ from .runtrace import RunTrace
 from .showing import LiveRun, show
 
 DRAIN_SECONDS = 5.0
+"""Seconds that closing waits for the heads of ledgers that are not on disk yet."""
+KEPT = 10_000
+"""Runs that wait whose first span is remembered."""
+SINKS: "WeakSet[TracingSink]" = WeakSet()
+"""Every sink there is, so that the end of the process can wait for what they have to tell."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -84,6 +90,7 @@ class TracingSink:
         self._recorded: dict[str, RunTrace] = {}
         self._known: dict[str, _Known] = {}
         self._anchor = Anchor()
+        SINKS.add(self)
 
     # -- the spans of runs -------------------------------------------------------------------------------------------
 
@@ -108,6 +115,8 @@ class TracingSink:
     def adopt(self, run_id: str, goal: str, opened: Opened) -> None:
         """From now on `opened` is the span of this run."""
         self._known[run_id] = _Known(goal, opened.traceparent)
+        while len(self._known) > KEPT:  # runs that wait may be answered by another process, which tells nobody here
+            del self._known[next(iter(self._known))]
         if not opened.traceparent:
             return
         self._runs[run_id] = opened
@@ -125,6 +134,7 @@ class TracingSink:
 
     def abandon(self, run_id: str, error: BaseException) -> None:
         """A run stopped without an end: it was interrupted, or broke."""
+        self._known.pop(run_id, None)
         opened = self._runs.pop(run_id, None)
         traced = self._recorded.pop(run_id, None)
         if traced is not None:
