@@ -149,8 +149,7 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
     if isinstance(gives, str):
         return {_key(gives): returns}
     if isinstance(gives, Mapping):
-        mapping: Any = gives
-        typed = {_key(key): annotation for key, annotation in mapping.items()}
+        typed = _typed_keys(gives)
     else:
         keys = [_key(key) for key in gives]
         if len(keys) == 1:
@@ -161,6 +160,10 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
     if not typed:
         raise DefinitionError(f"Tool {name!r} gives nothing. Name at least one key in `gives`.")
     return typed
+
+
+def _typed_keys(gives: Any) -> dict[str, Any]:
+    return {_key(key): annotation for key, annotation in gives.items()}
 
 
 def _key(key: Any) -> str:

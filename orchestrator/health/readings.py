@@ -37,12 +37,12 @@ class HealthReadings(HealthBook):
         """Whether a plan may use it now."""
         return (self.last_resort_success(name) if last_resort else self.success(name)) > 0
 
-    def transition_success(self, a: str, b: str) -> float:
+    def transition_success(self, source: str, target: str) -> float:
         """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
 
         Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
         """
-        entry = self._entries.get((a, b))
+        entry = self._entries.get((source, target))
         if entry is None:
             return 1.0
         now = self._now()
