@@ -17,8 +17,6 @@ from .weights import NEVER, Weights
 
 REBUILD = 16
 """A root is made anew when searches have looked at this many times the places that making it took."""
-SMALL = 400
-"""Where a sweep looks at no more starts than this, it is as quick as a repair, and exact."""
 SWEPT = 8
 """So many places are swept in the time in which a search looks at one."""
 
@@ -52,9 +50,6 @@ class Rooted:
             self._build(situation)
         self._cursor, changed = self.weights.prices.changes_since(self._cursor)
         if changed is None:
-            self._build(situation)
-            changed = ()
-        if changed and self.weights.compiled.backwards is not None and len(self.weights.values) <= SMALL:
             self._build(situation)
             changed = ()
         if changed or situation.problem.facts:

@@ -1,13 +1,19 @@
 """`Situation`: where a run stands, on a compiled graph: what is free, what is out, what it costs here."""
 
+from collections.abc import Set
 from dataclasses import replace
 from functools import cached_property
 
 from orchestrator.route import Problem
 from orchestrator.types import START
+from orchestrator.view import GraphView
 
 from .stakes import Stakes
 from .weights import NEVER, SHIFT, Weights
+
+_NONE: frozenset[int] = frozenset()
+_NO_COSTS: dict[int, int] = {}
+NO_STAKES = Stakes(GraphView(()), Problem((), {}))
 
 
 class Situation:
@@ -30,12 +36,11 @@ class Situation:
         self.shut = self.started
         if problem.unusable:
             self.shut = self.started.union([tool[t] for t in problem.unusable if t in tool])
-        self.passed: set[int] = set()
-        self.rerun: set[int] = set()
-        """Tools that count as done because their value was provided, and may run all the same for another key."""
+        self.passed: Set[int] = _NONE
+        self.rerun: Set[int] = _NONE
         if c.transition_source:
             self._pass()
-        self.over: dict[int, int] = {}
+        self.over: dict[int, int] = _NO_COSTS
         if problem.facts or problem.unusable_transitions:
             self._differ()
 
@@ -49,15 +54,14 @@ class Situation:
 
     def _pass(self) -> None:
         c = self.compiled
-        for k, origin in self.free.items():
-            if origin is None:
-                self.rerun.update(c.producers[k])
-        self.rerun -= self.started
-        self.passed = {c.tools + t for t in (*self.started, *self.rerun)}
-        self.passed.add(c.begin)
+        given = {t for k, origin in self.free.items() if origin is None for t in c.producers[k]}
+        self.rerun = given - self.started
+        """Tools that count as done because their value was provided, and may run all the same for another key."""
+        self.passed = {c.begin, *[c.tools + t for t in self.started], *[c.tools + t for t in self.rerun]}
 
     def _differ(self) -> None:
         c, problem = self.compiled, self.problem
+        self.over = {}
         for name in problem.facts:
             if name in c.tool:
                 for start in c.starts(c.tool[name]):
@@ -88,7 +92,9 @@ class Situation:
     @cached_property
     def stakes(self) -> Stakes:
         """The completed effects that a route may leave behind, and what that costs."""
-        return Stakes(self.compiled.view, self.problem, bool(self.started & self.compiled.effects))
+        if self.started.isdisjoint(self.compiled.effects):
+            return NO_STAKES
+        return Stakes(self.compiled.view, self.problem)
 
     def effects_of(self, start: int) -> int:
         """The completed effects that starting a tool in this way rests on."""

@@ -13,16 +13,12 @@ class Stakes:
     A call in flight counts as done: what it does will have to be undone as well.
     """
 
-    def __init__(self, view: GraphView, problem: Problem, any_effects: bool = True) -> None:
-        self.names: tuple[str, ...] = ()
-        self.undo: tuple[int | None, ...] = ()
-        if not any_effects:
-            return
+    def __init__(self, view: GraphView, problem: Problem) -> None:
         nodes = view.nodes
         taken = {**problem.done, **problem.running}
         self.names = tuple(name for name in sorted(taken) if name in nodes and nodes[name].effect != Effect.READ)
         self._bit = {name: 1 << i for i, name in enumerate(self.names)}
-        self.undo = tuple(
+        self.undo: tuple[int | None, ...] = tuple(
             0 if nodes[name].final and name in problem.may_abandon else (None if nodes[name].final else undo_cost)
             for name in self.names
             for undo_cost in (nodes[name].undo_cost or 0,)
