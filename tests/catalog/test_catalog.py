@@ -3,8 +3,11 @@
 import re
 from collections.abc import Mapping
 
+import pytest
+
 from orchestrator import Effect, Orchestrator, Tool
 from orchestrator.catalog_path import catalog_root
+from orchestrator.project import load_project
 
 ROW = re.compile(r"^\| `(\w+)`([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 
@@ -28,8 +31,17 @@ def test_the_reference_lists_every_tool_with_its_keys_and_its_price(catalog: Map
         assert (str(tool.effect) in remark) == (tool.effect is not Effect.READ), name
 
 
-def test_what_only_a_model_makes_is_told_as_such(catalog: Mapping[str, Tool]) -> None:
-    assert all("model" in name for name in set(rows()) - set(catalog))
+def test_the_reference_lists_what_is_there_when_a_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("langchain")
+    monkeypatch.setenv("ORCHESTRATOR_MODEL", "openai:any")
+    project = load_project(catalog_root())
+    assert {tool.name for tool in (*project.tools, *project.agents)} == set(rows())
+    told = {name: row for name, row in rows().items() if name.startswith("model_")}
+    for tool in project.agents:
+        if tool.name in told:
+            _, needs, gives, price = told[tool.name]
+            assert (needs.split(", "), gives.split(", ")) == (list(tool.needs.values()), list(tool.gives))
+            assert price == f"{tool.latency:g} s, ${tool.planned_cost():g}"
 
 
 def test_every_tool_says_what_it_is_for(catalog: Mapping[str, Tool]) -> None:

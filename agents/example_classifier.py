@@ -1,0 +1,87 @@
+"""What a text is about, learnt from examples on the spot: naive Bayes where there are many, the nearest where few."""
+
+import math
+import re
+from collections import Counter
+
+from orchestrator import Agent, CallerError, Refused
+
+WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case; numbers say nothing."""
+    return [word.lower() for word in WORD.findall(text)]
+
+
+def checked(label_examples: dict[str, list[str]]) -> dict[str, list[list[str]]]:
+    """The words of each example. Raises `CallerError` for less than two labels, or a label without an example."""
+    if len(label_examples) < 2 or not all(label_examples.values()):
+        raise CallerError("label_examples names at least two labels, each with an example")
+    return {label: [words_of(text) for text in texts] for label, texts in sorted(label_examples.items())}
+
+
+def by_bayes(text: str, label_examples: dict[str, list[str]]) -> str:
+    """The most probable label: multinomial naive Bayes with Laplace's smoothing; ties by the alphabet.
+
+    Raises `Refused` for a text that shares no word with any example.
+    """
+    examples = checked(label_examples)
+    counts = {label: Counter(word for words in texts for word in words) for label, texts in examples.items()}
+    known = set[str]().union(*counts.values())
+    words = [word for word in words_of(text) if word in known]
+    if not words:
+        raise Refused("no example shares a word with the text")
+    total = sum(len(texts) for texts in examples.values())
+
+    def score(label: str) -> float:
+        size = sum(counts[label].values()) + len(known)
+        return math.log(len(examples[label]) / total) + sum(
+            math.log((counts[label][word] + 1) / size) for word in words
+        )
+
+    return max(examples, key=score)
+
+
+def by_nearest(text: str, label_examples: dict[str, list[str]]) -> str:
+    """The label of the example that shares most, by cosine over words that weigh less the more examples have them.
+
+    Raises `Refused` for a text that shares no word with any example.
+    """
+    examples = checked(label_examples)
+    sets = [frozenset(words) for texts in examples.values() for words in texts]
+    spread = Counter(word for words in sets for word in words)
+
+    def weigh(words: frozenset[str]) -> dict[str, float]:
+        return {word: math.log(1 + len(sets) / spread[word]) if word in spread else 1.0 for word in sorted(words)}
+
+    def likeness(one: dict[str, float], other: dict[str, float]) -> float:
+        shared = sum(weight * other[word] for word, weight in one.items() if word in other)
+        return shared / (math.hypot(*one.values()) * math.hypot(*other.values())) if shared else 0.0
+
+    asked = weigh(frozenset(words_of(text)))
+    best = {
+        label: max(likeness(asked, weigh(frozenset(words))) for words in texts) for label, texts in examples.items()
+    }
+    label = max(best, key=lambda name: best[name])
+    if not best[label]:
+        raise Refused("no example shares a word with the text")
+    return label
+
+
+bayes_classifier = Agent(
+    by_bayes,
+    name="bayes_classifier",
+    gives="label",
+    skills={"classify": 0.75, "classify.few": 0.45},
+    latency=0.01,
+    description="Tell which label a text deserves, from many examples of each.",
+)
+nearest_classifier = Agent(
+    by_nearest,
+    name="nearest_classifier",
+    gives="label",
+    skills={"classify": 0.6, "classify.few": 0.75},
+    latency=0.02,
+    description="Tell which label a text deserves, from a few examples of each.",
+)
