@@ -49,7 +49,7 @@ from orchestrator.escalation import AskModel
 from orchestrator.store.base import RunRow
 from orchestrator.store.memory import MemoryStore
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
-from orchestrator.tracing import TracingSink, content, setup, sink
+from orchestrator.tracing import TracingSink, collector, content, setup, sink
 from tests.random_runs import random_orchestrator, random_run
 from tests.telemetry import Recorder, attributes, id_of, parent_of, receiving
 
@@ -732,6 +732,42 @@ def test_a_dead_collector_stops_nothing_and_is_not_talked_about() -> None:
     done = program(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
     assert "Traceback" not in done.stderr
+
+
+async def test_a_dead_collector_is_given_a_rest(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Deaf(SpanExporter):
+        """Delivers or not, as told."""
+
+        result = SpanExportResult.FAILURE
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            """As told."""
+            return self.result
+
+    deaf = Deaf()
+    watched = collector.Watched(deaf)
+    recorder.provider.sampler = collector.WhileDelivered(recorder.provider.sampler, watched)
+    now = [100.0]
+    monkeypatch.setattr("orchestrator.tracing.collector.monotonic", lambda: now[0])
+    async with Orchestrator([carrier], tracer_provider=recorder.provider) as orchestrator:
+
+        async def traced() -> int:
+            recorder.exporter.clear()
+            await orchestrator.run("quote", {"parcel": "p"})
+            return len(recorder.spans)
+
+        assert await traced() == 4
+        watched.export([])
+        assert [await traced(), await traced()] == [4, 0]  # one to see, then a rest
+        now[0] += collector.REST
+        assert [await traced(), await traced()] == [4, 0]
+        deaf.result = SpanExportResult.SUCCESS
+        watched.export([])
+        assert [await traced(), await traced()] == [4, 4]
+    said = [record.getMessage() for record in caplog.records if "collector" in record.getMessage()]
+    assert [text.split()[4:6] for text in said] == [["cannot", "be"], ["is", "back"]]
 
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:

@@ -111,8 +111,12 @@ def _tracer_provider(resource: "Resource") -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from .collector import Watched, WhileDelivered
+
     made = TracerProvider(resource=resource, shutdown_on_exit=False)
-    made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_timeout("TRACES"))))
+    exporter = Watched(OTLPSpanExporter(timeout=_timeout("TRACES")))
+    made.sampler = WhileDelivered(made.sampler, exporter)
+    made.add_span_processor(BatchSpanProcessor(exporter))
     return made
 
 
