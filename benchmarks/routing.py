@@ -86,15 +86,8 @@ def build(graph_of: Callable[[int], ToolGraph], size: int) -> Bench:
     graph, own = timed(partial(graph_of, size))
     bench = ready(graph)
     weights, compiled = timed(lambda: _warm(bench))
-    _, peer = timed(lambda: nx.DiGraph(bench.peer))
-    tracemalloc.start()
-    _warm(bench)
-    memory = tracemalloc.get_traced_memory()[0]
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    copy = nx.DiGraph(bench.peer)
-    peer_memory = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
+    copy, peer = timed(lambda: nx.DiGraph(bench.peer))
+    memory, peer_memory = held(lambda: _warm(bench)), held(lambda: nx.DiGraph(bench.peer))
     del copy, weights
     print(
         f"  build: tools and transitions {own / 1e3:.1f} ms, made ready for planning {compiled / 1e3:.1f} ms, "
@@ -102,6 +95,16 @@ def build(graph_of: Callable[[int], ToolGraph], size: int) -> Bench:
         f"({bench.peer.number_of_edges()} edges)"
     )
     return bench
+
+
+def held(make: Callable[[], Any]) -> int:
+    """Bytes that what it makes takes."""
+    tracemalloc.start()
+    made = make()
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    del made
+    return size
 
 
 def _warm(bench: Bench) -> Weights:

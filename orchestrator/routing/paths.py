@@ -108,9 +108,9 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
 
 
 def _walk(search: _Search) -> Path | None:
-    """The best path where all distances are exact: downhill.
+    """The best path where the distances are exact: downhill.
 
-    `None` when there are several, or when this run may not start one of the tools.
+    `None` when there are several, when this run may not start one of the tools, or where they are not exact after all.
     """
     situation, distance, goal = search.situation, search.distance, search.goal
     c, values = situation.compiled, situation.weights.values
@@ -125,14 +125,15 @@ def _walk(search: _Search) -> Path | None:
             for step in c.onward(place)
             if values[step[1]] + distance[c.target[step[0]]] == left
         ]
-        tool, start = steps[0]
-        if len(steps) > 1 or tool in situation.shut:
+        if len(steps) != 1 or steps[0][0] in situation.shut:
             return None
-        starts.append((tool, start))
+        tool, start = steps[0]
+        starts.append(steps[0])
         left -= values[start]
-        places = [c.target[tool], *c.gives[tool]]
-        if goal in places:
-            left = 0
+        if goal in c.gives[tool]:
+            break
+        target = c.target[tool]
+        places = [target] if target < c.tools else [target, *c.gives[tool]]
     return Path(found, tuple(starts), NEVER, len(starts))
 
 

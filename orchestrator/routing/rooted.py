@@ -15,7 +15,7 @@ from itertools import chain
 from .situation import Situation
 from .weights import NEVER, Weights
 
-REBUILD = 16
+REBUILD = 8
 """A root is made anew when searches have looked at this many times the places that making it took."""
 SWEPT = 8
 """So many places are swept in the time in which a search looks at one."""
@@ -40,7 +40,7 @@ class Rooted:
         """The place at which the last building stopped."""
         self.work = 0
         self.fresh = False
-        """Whether the distances are exact: nothing was re-priced since they were worked out."""
+        """Whether nothing was re-priced since the distances were worked out: then those on best paths are exact."""
         self._built = 0
         self._cursor = 0
 
