@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
+from orchestrator.catalog_path import catalog_root
 from orchestrator.execution import retrying
 from orchestrator.policy import Retries
 from orchestrator.replay import Replay, replay_run
@@ -542,3 +544,16 @@ async def test_missing_facts_are_a_difference_not_a_crash() -> None:
 
         replay = replay_run(Altered(orchestrator.store, "d2", forgotten), run_id)
     assert [(each.decision, each.what) for each in replay.differences] == [("d2", "facts")]
+
+
+# -- the how-to ------------------------------------------------------------------------------------------------------
+
+HOW_TO = catalog_root() / "docs" / "how-to" / "replay.md"
+
+
+@pytest.mark.skipif(not HOW_TO.is_file(), reason="the documentation is not installed with the package")
+def test_the_program_of_the_how_to_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = HOW_TO.read_text()
+    program, printed = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[0] for kind in ("python", "text"))
+    exec(compile(program, str(HOW_TO), "exec"), {})
+    assert capsys.readouterr().out == printed
