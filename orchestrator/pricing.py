@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Final, Protocol, runtime_checkable
 
 from .errors import DefinitionError, nearest
@@ -124,6 +125,7 @@ class PriceTable:
         self._entries: dict[str, _Entry] = {}
         self._facts: dict[str, tuple[Node, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
+        self._lock = Lock()
         self._forgotten = 0
         self._touched: set[str] | None = None
         self._untouched_success = 1.0
@@ -137,14 +139,15 @@ class PriceTable:
         What changes a transition's health changes the price of the tool that it leads to: name that one.
         """
         names = list(names)
-        if self._touched is not None:
-            self._touched.update(names)
-        self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
-        for name in names:
-            self._facts.pop(name, None)
-        if len(self._changes) > KEEP_CHANGES:
-            self._forgotten += len(self._changes)
-            self._changes.clear()
+        with self._lock:
+            if self._touched is not None:
+                self._touched.update(names)
+            for name in names:
+                self._facts.pop(name, None)
+            self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
+            if len(self._changes) > KEEP_CHANGES:
+                self._forgotten += len(self._changes)
+                self._changes.clear()
 
     @property
     def now(self) -> int:
@@ -153,12 +156,13 @@ class PriceTable:
 
     def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
         """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
-        now = self.now
-        if cursor == now:
-            return now, ()
-        if cursor < self._forgotten:
-            return now, None
-        return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
+        with self._lock:
+            now = self.now
+            if cursor >= now:
+                return now, ()
+            if cursor < self._forgotten:
+                return now, None
+            return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
 
     def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
         """What the tools re-priced since `cursor` cost then, in picodollars: by the source of each transition."""
