@@ -6,12 +6,19 @@ from collections import Counter
 
 from orchestrator import Agent, CallerError, Refused
 
+LITTLE_WORDS = """an and are as at be but by for from had has have in into is it its nor of on or our so than that the
+their then there these they this those to too was we were which with you your"""
+SAYING_NOTHING = frozenset(LITTLE_WORDS.split())
+LEAST_LIKENESS = 0.2
+"""Cosine under which a text is like no example."""
+LEAST_KNOWN = 0.25
+"""Share of a text's words that examples must have, unless they have three."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case; numbers say nothing."""
-    return [word.lower() for word in WORD.findall(text)]
+    """The words of a text in lower case; numbers and little words say nothing."""
+    return [word for word in WORD.findall(text.lower()) if word not in SAYING_NOTHING]
 
 
 def checked(label_examples: dict[str, list[str]]) -> dict[str, list[list[str]]]:
@@ -24,14 +31,15 @@ def checked(label_examples: dict[str, list[str]]) -> dict[str, list[list[str]]]:
 def by_bayes(text: str, label_examples: dict[str, list[str]]) -> str:
     """The most probable label: multinomial naive Bayes with Laplace's smoothing; ties by the alphabet.
 
-    Raises `Refused` for a text that shares no word with any example.
+    Raises `Refused` for a text that shares hardly a word with the examples.
     """
     examples = checked(label_examples)
     counts = {label: Counter(word for words in texts for word in words) for label, texts in examples.items()}
     known = set[str]().union(*counts.values())
-    words = [word for word in words_of(text) if word in known]
-    if not words:
-        raise Refused("no example shares a word with the text")
+    asked = words_of(text)
+    words = [word for word in asked if word in known]
+    if not words or len(words) < min(3, LEAST_KNOWN * len(asked)):
+        raise Refused("the text is like no example")
     total = sum(len(texts) for texts in examples.values())
 
     def score(label: str) -> float:
@@ -46,14 +54,14 @@ def by_bayes(text: str, label_examples: dict[str, list[str]]) -> str:
 def by_nearest(text: str, label_examples: dict[str, list[str]]) -> str:
     """The label of the example that shares most, by cosine over words that weigh less the more examples have them.
 
-    Raises `Refused` for a text that shares no word with any example.
+    Raises `Refused` for a text that shares hardly a word with any example.
     """
     examples = checked(label_examples)
     sets = [frozenset(words) for texts in examples.values() for words in texts]
     spread = Counter(word for words in sets for word in words)
 
     def weigh(words: frozenset[str]) -> dict[str, float]:
-        return {word: math.log(1 + len(sets) / spread[word]) if word in spread else 1.0 for word in sorted(words)}
+        return {word: math.log(1 + len(sets) / max(1, spread[word])) for word in sorted(words)}
 
     def likeness(one: dict[str, float], other: dict[str, float]) -> float:
         shared = sum(weight * other[word] for word, weight in one.items() if word in other)
@@ -64,8 +72,8 @@ def by_nearest(text: str, label_examples: dict[str, list[str]]) -> str:
         label: max(likeness(asked, weigh(frozenset(words))) for words in texts) for label, texts in examples.items()
     }
     label = max(best, key=lambda name: best[name])
-    if not best[label]:
-        raise Refused("no example shares a word with the text")
+    if best[label] < LEAST_LIKENESS:
+        raise Refused("the text is like no example")
     return label
 
 

@@ -170,8 +170,9 @@ def test_a_text_gets_the_label_of_examples_like_it(catalog: Catalog, classifier:
 
 @classifiers
 def test_what_is_like_no_example_is_refused(catalog: Catalog, classifier: str) -> None:
-    with pytest.raises(Refused, match="no example shares a word"):
-        catalog[classifier](text="a seal on the slipway 17", label_examples={"x": ["abc"], "y": ["def"]})
+    for text in ("a seal on the slipway 17", "", "the seal on a slipway that nobody saw"):
+        with pytest.raises(Refused, match="like no example"):
+            catalog[classifier](text=text, label_examples=LABELS)
 
 
 @classifiers
