@@ -10,6 +10,8 @@ from .paths import Path
 from .situation import Situation
 from .weights import NEVER, SHIFT, pico_of
 
+KEEP_STEPS = 50_000
+"""Steps of paths that are kept to be used again: in most routes most steps were in one before."""
 Explain = Callable[[], Sequence[Alternative]]
 """Finds the alternatives that a route beat."""
 
@@ -21,28 +23,45 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
     """
     if situation.problem.running or situation.stakes.names:
         return None
-    c, free, values = situation.compiled, situation.free, situation.weights.values
-    over, nodes, key = situation.over, c.nodes, c.key
+    c, values, over, made = situation.compiled, situation.weights.values, situation.over, situation.compiled.steps
+    if len(made) > KEEP_STEPS:
+        made.clear()
     gives: dict[int, str] = {}
     steps: list[Step] = []
-    after: tuple[str, ...] = ()
+    before = -1
     for tool, start in path.starts:
-        node = nodes[tool]
-        sources: dict[str, str | None] = {}
-        for name in (*node.needs, *node.optional) if node.optional else node.needs:
-            k = key[name]
-            if k in free:
-                sources[name] = free[k]
-            elif k in gives:
-                sources[name] = gives[k]
         cost = over.get(start, values[start]) if over else values[start]
-        via = None if start < len(nodes) else c.place_name(c.transition_source[start - len(nodes)])
-        steps.append(Step(node.name, sources, via, after, cost >> SHIFT, node.effect))
-        after = (node.name,)
-        for k in c.gives[tool]:
-            gives.setdefault(k, node.name)
+        step = made.get((start, before, cost)) if c.bare[tool] and before >= 0 else None
+        if step is None:
+            after = (c.names[before],) if before >= 0 else ()
+            step = _link(situation, gives, tool, start, after, cost)
+            if c.bare[tool] and before >= 0:
+                made[start, before, cost] = step
+        steps.append(step)
+        before = tool
+        if not c.plain:
+            for k in c.gives[tool]:
+                gives.setdefault(k, step.tool)
+        else:
+            gives = dict.fromkeys(c.gives[tool], step.tool)
     pico = path.cost >> SHIFT
     return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision, explain)
+
+
+def _link(
+    situation: Situation, gives: dict[int, str], tool: int, start: int, after: tuple[str, ...], cost: int
+) -> Step:
+    """One step of a path."""
+    c, free = situation.compiled, situation.free
+    node = c.nodes[tool]
+    sources: dict[str, str | None] = {}
+    for name in (*node.needs, *node.optional):
+        k = c.key[name]
+        if k in free:
+            sources[name] = free[k]
+        elif k in gives:
+            sources[name] = gives[k]
+    return Step(node.name, sources, c.via(start), after, cost >> SHIFT, node.effect)
 
 
 def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:

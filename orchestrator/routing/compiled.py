@@ -7,6 +7,7 @@ a number from `len(nodes)` on for each transition; those that lead to one tool f
 
 from functools import cached_property
 
+from orchestrator.route import Step
 from orchestrator.types import START, Effect
 from orchestrator.view import GraphView
 
@@ -44,6 +45,13 @@ class Compiled:
         """Where a run is after each tool: its place, or the key it gives where that says it all."""
         self.plain = all(alone or not needed for alone, needed in zip(self.alone, self.needs, strict=True))
         """Whether no tool waits for two things, keys at hand included."""
+        self.bare = [
+            (alone or (bool(into) and not node.needs)) and not node.optional
+            for alone, into, node in zip(self.alone, self.into, self.nodes, strict=True)
+        ]
+        """Whether all that a tool takes comes from the step before it, when it is in the middle of a path."""
+        self.steps: dict[tuple[int, int, int], Step] = {}
+        """Steps of paths made so far: by start, tool before, cost."""
         self._onward: dict[int, list[tuple[int, int]]] = {}
         self._odd: dict[int, list[tuple[int, int]]] = {}
         self.simple = not any(node.optional for node in self.nodes) and all(

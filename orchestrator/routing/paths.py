@@ -156,14 +156,18 @@ def _begin(search: _Search, goal_mask: int) -> None:
 def _run(search: _Search) -> int:
     """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
 
-    Written as one loop: it is what a reroute consists of.
+    Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap.
     """
     heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
     situation, odd, goal, known = search.situation, search.odd, search.goal, search.known
     c, shut, free = situation.compiled, situation.shut, situation.free
     tools, gives, out, target, best = c.tools, c.gives, c.out, c.target, NEVER
-    while heap:
-        f, g, place, n = heap[0]
+    follow: tuple[int, int, int, int] | None = None
+    while heap or follow:
+        if follow is None:
+            f, g, place, n = heap[0]
+        else:
+            f, g, place, n = follow
         if f > best or (f > search.joined and not search.anyway):
             break
         if n == -1:
@@ -174,7 +178,11 @@ def _run(search: _Search) -> int:
             here = known.get(place) or search.ways(place)
             e, tool, start = here[n]
             n += 1
-            if n < len(here):
+            if follow is not None:
+                follow = None
+                if n < len(here):
+                    heappush(heap, (g + here[n][0], g, place, n))
+            elif n < len(here):
                 heapreplace(heap, (g + here[n][0], g, place, n))
             else:
                 heappop(heap)
@@ -192,10 +200,14 @@ def _run(search: _Search) -> int:
                         best = g
                         continue
                     here = known.get(place) or search.ways(place)
-                    if here:
-                        heappush(heap, (g + here[0][0], g, place, 0))
                     if odd:
                         _open_odd(search, place, g)
+                    if here:
+                        f = g + here[0][0]
+                        if heap and f > heap[0][0]:
+                            heappush(heap, (f, g, place, 0))
+                        else:
+                            follow = (f, g, place, 0)
                 elif g == before[place]:
                     search.tied = True
                 continue
