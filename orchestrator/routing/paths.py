@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 
-from .rooted import Ahead, Rooted
+from .rooted import Rooted
+from .search import Search
 from .situation import Situation
+from .ties import first_by_names
 from .weights import NEVER, SHIFT
 
 
@@ -28,69 +30,12 @@ class Path:
     """Places that were looked at."""
 
 
-class _Search:
-    """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
-
-    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
-    below that, a tool to close, which was started by start -2 - n.
-    """
-
-    def __init__(self, rooted: Rooted, situation: Situation) -> None:
-        self.situation = situation
-        self.distance = rooted.prepare(situation)
-        self.rooted = rooted
-        self.goal = rooted.goal
-        self.heap: list[tuple[int, int, int, int]] = []
-        self.before: dict[int, int] = {}
-        """Closed place -> cost of the best way to it."""
-        self.parent: dict[int, tuple[int, int]] = {}
-        """Closed place -> the place before it, and the start taken (-1 for none)."""
-        self.expected: dict[tuple[int, int], int] = {}
-        """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
-        self.joined = NEVER
-        """No plan with a join costs less."""
-        self.beside = NEVER
-        """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
-        self.anyway = False
-        self.tied = False
-        c = situation.compiled
-        self.special = {place for start in situation.over for place in self._places_before(start)}
-        """Places from which some way on has another cost in this run."""
-        self.odd = bool(situation.rerun) or not c.plain
-        self.known = {} if self.special else rooted.known
-        """The ways on from a place, cheapest first, where that was asked for."""
-
-    def _places_before(self, start: int) -> tuple[int, ...]:
-        c = self.situation.compiled
-        tool = c.tool_of(start)
-        return (*(c.needs[tool] or (c.begin,)), *c.into[tool])
-
-    def ways(self, place: int) -> Ahead:
-        """The ways on from a place, cheapest first."""
-        if not self.special:
-            return self.rooted.ahead(place)
-        special = place in self.special
-        found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
-        self.known[place] = found
-        return found
-
-    def place_of(self, tool: int) -> int:
-        """Where a run is when it has started `tool`: apart from having it for done without."""
-        c = self.situation.compiled
-        return c.begin + 1 + tool if tool in self.situation.rerun else c.tools + tool
-
-    def tool_at(self, place: int) -> int:
-        """The tool of a place."""
-        c = self.situation.compiled
-        return place - c.begin - 1 if place > c.begin else place - c.tools
-
-
 def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bool = False) -> Path:
     """The best path from where the run stands to the root's goal.
 
     Where a plan with a join could cost less than any path, the search stops, unless a path is wanted `anyway`.
     """
-    search = _Search(rooted, situation)
+    search = Search(rooted, situation)
     search.anyway = anyway
     if rooted.fresh and not (situation.stakes.names or situation.over or search.odd):
         walked = _walk(search)
@@ -103,11 +48,11 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
         rooted.learn(_held(search), min(found, search.joined, search.beside))
     starts: tuple[tuple[int, int], ...] = ()
     if found < NEVER:
-        starts = tuple(_trace_tied(search) if search.tied else _trace(search))
+        starts = tuple(first_by_names(search) if search.tied else _trace(search))
     return Path(found, starts, search.joined, len(search.before))
 
 
-def _walk(search: _Search) -> Path | None:
+def _walk(search: Search) -> Path | None:
     """The best path where the distances are exact: downhill.
 
     `None` when there are several, when this run may not start one of the tools, or where they are not exact after all.
@@ -137,7 +82,7 @@ def _walk(search: _Search) -> Path | None:
     return Path(found, tuple(starts), NEVER, len(starts))
 
 
-def _begin(search: _Search, goal_mask: int) -> None:
+def _begin(search: Search, goal_mask: int) -> None:
     """Put in every place from which the run can go on."""
     situation, distance, heap = search.situation, search.distance, search.heap
     c, stakes = situation.compiled, situation.stakes
@@ -153,7 +98,7 @@ def _begin(search: _Search, goal_mask: int) -> None:
     heapify(heap)
 
 
-def _run(search: _Search) -> int:
+def _run(search: Search) -> int:
     """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
 
     Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap.
@@ -249,7 +194,7 @@ def _run(search: _Search) -> int:
     return best
 
 
-def _close(search: _Search, place: int, g: int, best: int) -> int:
+def _close(search: Search, place: int, g: int, best: int) -> int:
     """Close a place from which the run goes on, or a key that a tool had better ways on than; the best path so far."""
     if place in search.before:
         if g == search.before[place] and place in search.parent:
@@ -264,7 +209,7 @@ def _close(search: _Search, place: int, g: int, best: int) -> int:
     return best
 
 
-def _open(search: _Search, place: int, g: int) -> None:
+def _open(search: Search, place: int, g: int) -> None:
     """Put in the ways on from a place that is closed."""
     ways = search.ways(place)
     if ways:
@@ -273,7 +218,7 @@ def _open(search: _Search, place: int, g: int) -> None:
         _open_odd(search, place, g)
 
 
-def _open_odd(search: _Search, place: int, g: int) -> None:
+def _open_odd(search: Search, place: int, g: int) -> None:
     """Put in the ways on to tools that wait for more than this place."""
     for tool, start in search.situation.compiled.odd(place):
         if tool in search.situation.shut:
@@ -284,7 +229,7 @@ def _open_odd(search: _Search, place: int, g: int) -> None:
             _from_one_of(search, tool, place, g)
 
 
-def _reach(search: _Search, tool: int, start: int, place: int, g: int) -> None:
+def _reach(search: Search, tool: int, start: int, place: int, g: int) -> None:
     """Put in a tool to be closed."""
     g += search.situation.cost(start)
     f = g + search.distance[search.situation.compiled.target[tool]]
@@ -294,7 +239,7 @@ def _reach(search: _Search, tool: int, start: int, place: int, g: int) -> None:
         heappush(search.heap, (f, g, here, -2 - start))
 
 
-def _by_transition(search: _Search, tool: int, start: int, place: int, g: int) -> None:
+def _by_transition(search: Search, tool: int, start: int, place: int, g: int) -> None:
     """Go on by a transition to a tool that needs keys too."""
     situation = search.situation
     if all(k in situation.free for k in situation.compiled.needs[tool]):
@@ -303,7 +248,7 @@ def _by_transition(search: _Search, tool: int, start: int, place: int, g: int) -
         _note_join(search, tool, g + situation.cost(start), place in situation.passed)
 
 
-def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
+def _from_one_of(search: Search, tool: int, key: int, g: int) -> None:
     """Go on from a key to a tool that waits for more.
 
     What waits for this key only, and for a transition that leaves a place passed, is a path. From a free key the
@@ -325,7 +270,7 @@ def _from_one_of(search: _Search, tool: int, key: int, g: int) -> None:
             _note_join(search, tool, g + situation.cost(start), key in free)
 
 
-def _note_join(search: _Search, tool: int, g: int, free: bool) -> None:
+def _note_join(search: Search, tool: int, g: int, free: bool) -> None:
     """A chain goes on here, but not a path. From a `free` place it is no plan: that one comes by what is lacking."""
     g += search.distance[search.situation.compiled.target[tool]]
     if free:
@@ -342,7 +287,7 @@ def _teaches(situation: Situation) -> bool:
     return all(k in free for t in situation.started for k in gives[t])
 
 
-def _held(search: _Search) -> dict[int, int]:
+def _held(search: Search) -> dict[int, int]:
     """The places whose cost from the start says how far they are from the goal."""
     before, rerun, c = search.before, search.situation.rerun, search.situation.compiled
     if not rerun:
@@ -350,7 +295,7 @@ def _held(search: _Search) -> dict[int, int]:
     return {place: g for place, g in before.items() if place <= c.begin and place - c.tools not in rerun}
 
 
-def _trace(search: _Search) -> Iterator[tuple[int, int]]:
+def _trace(search: Search) -> Iterator[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     place = search.goal
     while place in search.parent:
@@ -359,97 +304,3 @@ def _trace(search: _Search) -> Iterator[tuple[int, int]]:
             found.append((search.situation.compiled.tool_of(start), start))
         place = before
     return reversed(found)
-
-
-_OUTSIDE = -1
-"""Stands for every place that the run is at already."""
-
-
-def _trace_tied(search: _Search) -> Iterator[tuple[int, int]]:
-    """Of all best paths the one whose tools' names, sorted, come first."""
-    onward = _onward(search)
-    ways: dict[int, _Way] = {}
-    far_first = sorted(onward, key=lambda place: search.before[place] if place != _OUTSIDE else -1, reverse=True)
-    for place in far_first:
-        for tool, start, places in sorted(onward[place]):
-            later = None if search.goal in places else _first_of([ways[p] for p in places if p in ways])
-            way = (1 << tool | (later[0] if later else 0), tool, start, later)
-            ways[place] = _first_of([ways[place], way]) if place in ways else way
-    rest: _Way | None = ways[_OUTSIDE]
-    while rest is not None:
-        _, tool, start, rest = rest
-        yield tool, start
-
-
-_Way = tuple[int, int, int, "_Way | None"]
-"""The tools of a way on to the goal as bits; its first tool, with the start; the rest of it."""
-
-
-def _first_of(ways: list[_Way]) -> _Way:
-    """The one whose tools come first; all have the same number of them."""
-    first = ways[0]
-    for way in ways[1:]:
-        differ = first[0] ^ way[0]
-        if differ & -differ & way[0]:
-            first = way
-    return first
-
-
-_Onward = dict[int, list[tuple[int, int, list[int]]]]
-"""Place -> (tool, start, where that leads to)."""
-
-
-def _onward(search: _Search) -> _Onward:
-    """For every place on a best path what goes on from it along one."""
-    onward: _Onward = {}
-    seen = {search.goal}
-    stack = [search.goal]
-    while stack:
-        place = stack.pop()
-        for tool, g in _givers(search, place):
-            for previous, start in _tight(search, g, tool):
-                steps = onward.setdefault(previous, [])
-                if all(step[:2] != (tool, start) for step in steps):
-                    steps.append((tool, start, _reached(search, tool, g)))
-                if previous != _OUTSIDE and previous not in seen:
-                    seen.add(previous)
-                    stack.append(previous)
-    return onward
-
-
-def _givers(search: _Search, place: int) -> list[tuple[int, int]]:
-    """The tools by which a best path may have come to a place, and the cost after them."""
-    c, before = search.situation.compiled, search.before
-    g = before[place]
-    if place >= c.tools:
-        return [(search.tool_at(place), g)]
-    return [(t, g) for t in c.producers[place] if c.target[t] == place or before.get(search.place_of(t)) == g]
-
-
-def _reached(search: _Search, tool: int, g: int) -> list[int]:
-    """Where a best path is after a tool."""
-    c, before = search.situation.compiled, search.before
-    keys = [k for k in c.gives[tool] if before.get(k) == g]
-    return keys if c.target[tool] < c.tools else [search.place_of(tool), *keys]
-
-
-def _tight(search: _Search, g: int, tool: int) -> Iterator[tuple[int, int]]:
-    """The places from which `tool` is started on a path that has cost `g` with it, with the start."""
-    situation, before = search.situation, search.before
-    c, passed = situation.compiled, situation.passed
-    if tool in situation.shut:
-        return
-    lacking = [k for k in c.needs[tool] if k not in situation.free]
-    if not c.into[tool]:
-        cost = situation.cost(tool)
-        places = lacking or c.needs[tool] or (c.begin,)
-        if len(lacking) < 2 and any(before.get(p, NEVER) + cost == g for p in places):
-            yield lacking[0] if lacking else _OUTSIDE, tool
-        return
-    for source, start in zip(c.into[tool], c.starts(tool), strict=True):
-        cost = situation.cost(start)
-        if len(lacking) == 1 and source in passed:
-            if before.get(lacking[0], NEVER) + cost == g:
-                yield lacking[0], start
-        elif not lacking and before.get(source, NEVER) + cost == g:
-            yield (_OUTSIDE if source in passed else source), start
