@@ -171,21 +171,25 @@ async def test_deleted_values_are_gone_from_the_files_of_an_open_store(tmp_path:
         assert left == 0
 
 
+def broken(key: str) -> str:
+    raise ValueError(f"bad key: {key} / {key!r} / {json.dumps(key)}")
+
+
+async def told_of(secret: str) -> tuple[Failure, str]:
+    """The failure of a run over a secret, and all that its spans and records say."""
+    recorder = Recorder()
+    async with Orchestrator([Tool(broken, gives="word")], tracer_provider=recorder.provider) as orchestrator:
+        outcome = await orchestrator.run("word", {"key": secret})
+        records = json.dumps([r.body for r in orchestrator.store.records(outcome.run_id)], ensure_ascii=False)
+    return outcome.failures[0], records + "".join(str(span.to_json(None)) for span in recorder.spans)
+
+
 @given(secret=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=8, max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_secret_is_it_is_not_told(secret: str) -> None:
-    def broken(key: str) -> str:
-        raise ValueError(f"bad key: {key} / {key!r} / {json.dumps(key)}")
-
-    async def run() -> tuple[Failure, str]:
-        recorder = Recorder()
-        async with Orchestrator([Tool(broken, gives="word")], tracer_provider=recorder.provider) as orchestrator:
-            outcome = await orchestrator.run("word", {"key": secret})
-            records = json.dumps([r.body for r in orchestrator.store.records(outcome.run_id)], ensure_ascii=False)
-        return outcome.failures[0], records + "".join(str(span.to_json(None)) for span in recorder.spans)
-
-    failure, told = asyncio.run(run())
+    failure, told = asyncio.run(told_of(secret))
+    _, said_anyway = asyncio.run(told_of("0" * 8))
     word = secret.strip()
-    if len(word) >= 8 and word not in "bad key: / word broken essay reached escalated":
+    if len(word) >= 8 and word not in said_anyway:
         assert word not in failure.message
         assert word not in told

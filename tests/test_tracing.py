@@ -60,14 +60,6 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-@pytest.fixture(autouse=True)
-def _no_capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Content capture as it is by default, whatever a test chose."""
-    monkeypatch.delenv(content.ENVIRONMENT, raising=False)
-    monkeypatch.setattr(content, "_current", None)
-    monkeypatch.setattr(content, "_chosen", False)
-
-
 @tool(gives="quote", cost=0.002)
 def carrier(parcel: str) -> float:
     return float(len(parcel))
