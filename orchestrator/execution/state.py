@@ -1,10 +1,9 @@
 """`RunState`: where a run stands, as the fold of its events. No I/O, no clock: replay builds the same state."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import singledispatchmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.decision import Decision
 from orchestrator.events import (
@@ -171,12 +170,13 @@ class RunState:
         self.failures[failure.id] = failure
         self.unanswered.append(failure.id)
 
-    @singledispatchmethod
     def apply(self, event: Event) -> None:
         """Take one event in. Events that change nothing here (signals, progress) fall through."""
+        take = self._TAKES.get(type(event))
+        if take is not None:
+            take(self, event)
 
-    @apply.register
-    def _(self, event: RunStarted) -> None:
+    def _run_started(self, event: RunStarted) -> None:
         self.wanted = Goal.from_json(event.goal)
         self.goal = self.wanted.keys
         self.graph, self.revision = event.graph, event.revision
@@ -186,12 +186,10 @@ class RunState:
         self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         self.at_hand.update(dict.fromkeys(event.inputs))
 
-    @apply.register
-    def _(self, event: GraphChanged) -> None:
+    def _graph_changed(self, event: GraphChanged) -> None:
         self.graph, self.revision = event.graph, event.revision
 
-    @apply.register
-    def _(self, event: Decided) -> None:
+    def _decided(self, event: Decided) -> None:
         self.decisions.append(event.decision)
         if event.decision.kind in ANSWERING:
             answered = set(event.decision.answers)
@@ -205,19 +203,16 @@ class RunState:
         if event.decision.kind is DecisionKind.RECONCILE and event.decision.subject:
             self.doubt.pop(event.decision.subject, None)
 
-    @apply.register
-    def _(self, event: ConditionChecked) -> None:
+    def _condition_checked(self, event: ConditionChecked) -> None:
         self.conditions[event.tool] = event.holds
 
-    @apply.register
-    def _(self, event: CallStarted) -> None:
+    def _call_started(self, event: CallStarted) -> None:
         self.started_calls += 1
         self.attempts[event.tool] += 1
         self.tries[event.tool] += 1
         self.doing[event.tool] = Doing(event.call_id, Taken(event.keys, event.via), event.effect, event.attempt)
 
-    @apply.register
-    def _(self, event: CallEnded) -> None:
+    def _call_ended(self, event: CallEnded) -> None:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
         self.cost += event.cost
         self.llm_calls += event.llm_calls
@@ -260,12 +255,10 @@ class RunState:
         if doing.effect is not Effect.READ:
             self.effects[event.tool] = doing.effect
 
-    @apply.register
-    def _(self, event: ToolExcluded) -> None:
+    def _tool_excluded(self, event: ToolExcluded) -> None:
         self.excluded[event.tool] = event.reason
 
-    @apply.register
-    def _(self, event: ToolAllowed) -> None:
+    def _tool_allowed(self, event: ToolAllowed) -> None:
         self.excluded.pop(event.tool, None)
         self._settled(event.tool)
         self.tries.pop(event.tool, None)
@@ -276,8 +269,7 @@ class RunState:
         if event.forced:
             self.allowed.add(event.tool)
 
-    @apply.register
-    def _(self, event: ValueProvided) -> None:
+    def _value_provided(self, event: ValueProvided) -> None:
         self.at_hand.setdefault(event.key, event.settles)
         if event.tainted:
             self.tainted.add(event.key)
@@ -287,41 +279,36 @@ class RunState:
             self.done.setdefault(event.settles, Taken(()))
             self.effects.setdefault(event.settles, Effect.WRITE)
 
-    @apply.register
-    def _(self, event: ValuesExpired) -> None:
+    def _values_expired(self, event: ValuesExpired) -> None:
         for tool in event.tools:
             self.done.pop(tool, None)
             for key in [key for key, giver in self.at_hand.items() if giver == tool]:
                 del self.at_hand[key]
 
-    @apply.register
-    def _(self, event: RungAsked) -> None:
+    def _rung_asked(self, event: RungAsked) -> None:
         self.llm_calls += event.calls
         self.cost += event.cost
+        spent = {"control_repairs": event.repairs, "control_tokens": event.tokens}
+        self.usage.update({name: amount for name, amount in spent.items() if amount})
 
-    @apply.register
-    def _(self, event: GoalLowered) -> None:
+    def _goal_lowered(self, event: GoalLowered) -> None:
         self.goal = event.goal
         self.lowered = True
 
-    @apply.register
-    def _(self, event: BudgetRaised) -> None:
+    def _budget_raised(self, event: BudgetRaised) -> None:
         self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-    @apply.register
-    def _(self, event: RunWaiting) -> None:
+    def _run_waiting(self, event: RunWaiting) -> None:
         self.status = Status.WAITING
         self.question, self.impasse = event.question, event.impasse
 
-    @apply.register
-    def _(self, event: RunResumed) -> None:
+    def _run_resumed(self, event: RunResumed) -> None:
         self.status = Status.RUNNING
         self.question = None
         if event.policy is not None:
             self.policy = event.policy
 
-    @apply.register
-    def _(self, event: EffectUndone) -> None:
+    def _effect_undone(self, event: EffectUndone) -> None:
         self.undoing.discard(event.tool)
         if event.ok:
             self.compensated.append(event.tool)
@@ -329,13 +316,33 @@ class RunState:
         else:
             self.uncompensated.append(event.tool)
 
-    @apply.register
-    def _(self, event: RunEnded) -> None:
+    def _run_ended(self, event: RunEnded) -> None:
         self.status = event.status
         self.seconds = event.seconds
         self.goal = event.goal
         self.uncompensated = list(event.uncompensated)
         self.impasse = event.impasse
+
+    _TAKES: ClassVar[Mapping[type[Event], Callable[[Any, Any], None]]] = {
+        RunStarted: _run_started,
+        GraphChanged: _graph_changed,
+        Decided: _decided,
+        ConditionChecked: _condition_checked,
+        CallStarted: _call_started,
+        CallEnded: _call_ended,
+        ToolExcluded: _tool_excluded,
+        ToolAllowed: _tool_allowed,
+        ValueProvided: _value_provided,
+        ValuesExpired: _values_expired,
+        RungAsked: _rung_asked,
+        GoalLowered: _goal_lowered,
+        BudgetRaised: _budget_raised,
+        RunWaiting: _run_waiting,
+        RunResumed: _run_resumed,
+        EffectUndone: _effect_undone,
+        RunEnded: _run_ended,
+    }
+    """What takes an event in, by its type."""
 
     @property
     def planned_price(self) -> float | None:
