@@ -1,0 +1,58 @@
+"""The reference names what there is: every public name, every option, every field of a policy with its default."""
+
+import inspect
+import re
+
+import pytest
+from pydantic import BaseModel
+
+import orchestrator
+from orchestrator import Orchestrator, Policy, RunContext, testing
+from orchestrator.agent import AgentOptions
+from orchestrator.catalog_path import catalog_root
+from orchestrator.policy import Circuit, Retries
+
+REFERENCE = catalog_root() / "docs" / "reference"
+pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the documentation is not installed with the package")
+
+
+def words(page: str) -> set[str]:
+    """Every word in code on a page of the reference."""
+    text = re.sub(r"^```.*?^```", "", (REFERENCE / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", code)}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    named = words("library.md")
+    assert not {name for name in orchestrator.__all__ if name != "__version__"} - named
+    assert not set(testing.__all__) - named
+
+
+def test_every_option_and_method_is_in_the_reference() -> None:
+    named = words("library.md")
+    methods = {name for name, _ in inspect.getmembers(Orchestrator, inspect.isroutine) if not name.startswith("_")}
+    assert not methods - {"aclose", "validate_inputs"} - named
+    assert not set(AgentOptions.__annotations__) - named
+    assert not set(inspect.signature(Orchestrator).parameters) - named
+    assert not {name for name in RunContext.__abstractmethods__ if not name.startswith("_")} - named
+
+
+def stated_defaults(section: str) -> dict[str, str]:
+    """Field -> default, as the tables under the headings that mention `section` state them."""
+    stated: dict[str, str] = {}
+    parts = (REFERENCE / "policies.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    for part in parts:
+        if part.startswith(("`[circuit]`", "`[retries]`")) and not part.startswith(f"`[{section}]`"):
+            continue
+        for row in re.findall(r"^\| (`.*) \| (.*) \|.*\|$", part, re.MULTILINE):
+            names, values = (re.findall(r"`([^`]+)`", cell) for cell in row)
+            stated.update(zip(names, values * len(names) if len(values) == 1 else values, strict=True))
+    return stated
+
+
+@pytest.mark.parametrize(("section", "model"), [("", Policy), ("circuit", Circuit), ("retries", Retries)])
+def test_every_field_of_a_policy_stands_with_its_default(section: str, model: type[BaseModel]) -> None:
+    stated = stated_defaults(section)
+    fields = set(model.model_fields) - {"name", "description", "circuit", "retries"}
+    assert not fields - set(stated)
+    assert {name: eval(stated[name]) for name in fields} == {name: model.model_fields[name].default for name in fields}
