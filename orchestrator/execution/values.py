@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sized
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.graph import GraphView
@@ -36,8 +37,18 @@ def load(annotation: Any, text: str) -> Any:
 
 def can_be_stored(annotation: Any) -> bool:
     """Whether values of a type can be written down at all (pydantic knows how)."""
-    if annotation is Any:
-        return True
+    try:
+        return annotation is Any or _known_to_be_storable(annotation)
+    except TypeError:  # a type that cannot be hashed
+        return _has_json(annotation)
+
+
+@lru_cache(maxsize=4096)
+def _known_to_be_storable(annotation: Any) -> bool:
+    return _has_json(annotation)
+
+
+def _has_json(annotation: Any) -> bool:
     try:
         adapter(annotation).json_schema()
     except Exception:

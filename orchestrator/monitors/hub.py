@@ -25,6 +25,8 @@ MAX_BACKLOG: Final = 1024
 """Events that a slow monitor may be behind; the oldest are dropped."""
 PATIENCE: Final = 10.0
 """Seconds that one look may take."""
+_OURS: Final = (SignalRaised, ProblemReported)
+"""What monitors themselves cause: if it woke them, they would wake each other for ever."""
 
 
 class MonitorHub:
@@ -83,8 +85,9 @@ class MonitorHub:
         if isinstance(event, RunEnded):
             self.board.forget_run(event.run_id)
         if not isinstance(event, Progressed):  # tokens: too many, and no news of health
+            wakes = not isinstance(event, _OURS)
             for watcher in self._watchers:
-                watcher.wake(event)
+                watcher.take(event, wakes=wakes)
 
     def standing(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
@@ -173,6 +176,7 @@ class _Watcher:
 
     def __init__(self, monitor: Monitor, hub: MonitorHub) -> None:
         self._monitor = monitor
+        self._ask: Any = getattr(monitor, "wakes", None)
         self._hub = hub
         self._events: deque[Event] = deque(maxlen=MAX_BACKLOG)
         self._wake: asyncio.Event | None = None
@@ -196,11 +200,11 @@ class _Watcher:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def wake(self, event: Event) -> None:
-        """From any thread."""
+    def take(self, event: Event, *, wakes: bool) -> None:
+        """Keep an event for the next look, and look soon where that is asked for; from any thread."""
         self._events.append(event)
         wake, loop = self._wake, self._loop
-        if wake is None or loop is None or wake.is_set() or loop.is_closed() or not self._wakes(event):
+        if not wakes or wake is None or loop is None or wake.is_set() or loop.is_closed() or not self._wakes(event):
             return
         if _running_loop() is loop:
             wake.set()
@@ -208,11 +212,8 @@ class _Watcher:
             loop.call_soon_threadsafe(wake.set)
 
     def _wakes(self, event: Event) -> bool:
-        if isinstance(event, SignalRaised | ProblemReported):  # or monitors would wake each other for ever
-            return False
-        ask: Any = getattr(self._monitor, "wakes", None)
         try:
-            return True if ask is None else bool(ask(event))
+            return True if self._ask is None else bool(self._ask(event))
         except Exception:  # it will be told when it looks
             return True
 

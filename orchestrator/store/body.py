@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from orchestrator.errors import StoreError
@@ -28,9 +28,9 @@ def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str
     The text reads back as itself: `canonical_text(json.loads(text)) == text`, which is what the hashes rely on.
     """
     try:
+        text, problem = canonical_text(body), None  # which refuses what contains itself, so the next line ends
         if not _text_keys(body):
             raise TypeError("a key is no text")
-        text, problem = canonical_text(body), None
     except (TypeError, ValueError, RecursionError, AttributeError):
         text, problem = _encode_plain(body)
     if "\\ud" in text:
@@ -71,12 +71,16 @@ def decode(text: object) -> dict[str, Any]:
 
 def _text_keys(thing: object) -> bool:
     """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
-    if isinstance(thing, dict):
-        items = cast("dict[object, object]", thing)
-        return all(isinstance(key, str) for key in items) and _text_keys(list(items.values()))
-    for item in cast("list[object]", thing):
-        if isinstance(item, _CONTAINERS) and not _text_keys(cast("object", item)):
-            return False
+    waiting = [thing]
+    while waiting:
+        container = waiting.pop()
+        items = cast("Iterable[object]", container)
+        if isinstance(container, dict):
+            keyed = cast("dict[object, object]", container)
+            if not all(isinstance(key, str) for key in keyed):
+                return False
+            items = keyed.values()
+        waiting += [item for item in items if isinstance(item, _CONTAINERS)]
     return True
 
 
