@@ -9,11 +9,13 @@ from .estimation import Estimate, competence
 from .evidence import Evidence, Profile, Stats
 from .handbook import Handbook
 from .inference import SkillIndex
+from .judging import Judged
 from .learning import Observation
 from .panel import Panel
 from .result import Scored, Selection
 from .revision import Change, Revision
-from .selector import Selector, SelectorOptions
+from .selector import Selector
+from .settings import SelectorOptions
 from .sigma import Agreement, Mode, agreement
 from .skill import Insight, Skill
 from .structure import discover, learned_from, merge_alike, restructure, split
@@ -34,6 +36,7 @@ __all__ = [
     "Handbook",
     "HashedEmbedding",
     "Insight",
+    "Judged",
     "Mode",
     "Observation",
     "Onboarding",

@@ -1,7 +1,8 @@
 """What a choice must keep to whatever it costs, and the dial from cheapest to best."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.agent import Agent
 from orchestrator.errors import InputError
@@ -37,6 +38,24 @@ class Constraints:
         object.__setattr__(self, "max_cost", max_cost)
         object.__setattr__(self, "agents", None if agents is None else frozenset(agents))
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records; empty for no limits."""
+        limits: dict[str, Any] = {}
+        for name in ("trust", "agents"):
+            names = getattr(self, name)
+            if names is not None:
+                limits[name] = sorted(names)
+        if not self.data_may_leave:
+            limits["data_may_leave"] = False
+        if self.max_cost is not None:
+            limits["max_cost"] = self.max_cost
+        return limits
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Constraints":
+        """The constraints that `to_json` wrote."""
+        return cls(**data)
+
     def refuses(self, agent: Agent, cost: float) -> str:
         """Why an agent whose call costs `cost` US dollars may not be chosen; empty when it may."""
         if self.agents is not None and agent.name not in self.agents:
@@ -48,6 +67,16 @@ class Constraints:
         if self.max_cost is not None and cost > self.max_cost:
             return f"costs {cost:g} US dollars, more than {self.max_cost:g}"
         return ""
+
+
+def refused(agents: Sequence[Agent], costs: Sequence[float], limits: Sequence[Constraints]) -> dict[int, str]:
+    """Position -> why that agent may not be chosen, for those that one of the limits leaves out."""
+    found: dict[int, str] = {}
+    for place, (agent, cost) in enumerate(zip(agents, costs, strict=True)):
+        reason = next(filter(None, (limit.refuses(agent, cost) for limit in limits)), "")
+        if reason:
+            found[place] = reason
+    return found
 
 
 def dialled(policy: Policy, dial: float | None) -> Policy:

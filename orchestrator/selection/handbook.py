@@ -40,6 +40,8 @@ class Handbook(BaseModel):
     """Skill -> outcomes seen in it, of any agent; the empty name for all together."""
     insights: dict[str, Insight] = {}
     """By id."""
+    turns: Annotated[int, Field(ge=0)] = 0
+    """Turns taken by all who learn into this handbook: a process goes on counting where the others are."""
     revisions: tuple[Revision, ...] = ()
     """How to get back to the versions before, newest last."""
 
@@ -79,6 +81,11 @@ class Handbook(BaseModel):
             if skill.merged_into is not None:
                 found.setdefault(skill.merged_into, []).append(skill.id)
         return {key: tuple(sorted(names)) for key, names in found.items()}
+
+    @cached_property
+    def described(self) -> tuple[str, ...]:
+        """Skills that say more of themselves than their names: texts can be told to be about them."""
+        return tuple(s.id for _, s in sorted(self.skills.items()) if s.says_something)
 
     @cached_property
     def _merged(self) -> frozenset[str]:
@@ -204,11 +211,20 @@ class Handbook(BaseModel):
         if version not in kept:
             known = ", ".join(map(str, kept)) or "none"
             raise DefinitionError(f"Version {version} cannot be rolled back to. Kept: {known}.")
-        data = self.model_dump(mode="json", include={"skills", "profiles", "insights", "ticks"})
+        data = self._plain_sections()
         for revision in reversed([r for r in self.revisions if r.version >= version]):
             data = apply_changes(data, revision.undo)
         earlier = Handbook.model_validate(data)
         return self.next(f"rolled back to version {version}", earlier._sections())
+
+    def with_changes(self, changes: Iterable[Change], note: str) -> "Handbook":
+        """With what `diff` found between two others. Raises `DefinitionError` where that makes no sense here."""
+        return self.replaced_by(_validated(apply_changes(self._plain_sections(), changes)), note)
+
+    def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
+        """The next version, with what another handbook holds."""
+        made = self.next(note, other._sections())
+        return made.model_copy(update={"embedding": other.embedding or self.embedding})
 
     def next(self, note: str, sections: Mapping[str, Mapping[str, Any]], *, check: bool = True) -> "Handbook":
         """The next version with these sections in place of its own, and the way back.
@@ -217,8 +233,13 @@ class Handbook(BaseModel):
         """
         after = {**self._sections(), **sections}
         revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
-        fields = {**after, "version": self.version + 1, "revisions": (*self.revisions, revision)[-KEPT_REVISIONS:]}
+        kept = {"embedding": self.embedding, "turns": self.turns}
+        revisions = (*self.revisions, revision)[-KEPT_REVISIONS:]
+        fields = {**kept, **after, "version": self.version + 1, "revisions": revisions}
         return _validated(fields) if check else self.model_copy(update=fields)
+
+    def _plain_sections(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"skills", "profiles", "insights", "ticks"})
 
     def _sections(self) -> dict[str, Mapping[str, Any]]:
         return {"skills": self.skills, "profiles": self.profiles, "insights": self.insights, "ticks": self.ticks}

@@ -9,6 +9,7 @@ from orchestrator.agent import Agent
 from .drift import DriftMonitor, DriftSignal
 from .estimation import competence
 from .handbook import Handbook
+from .journal import Step
 from .learning import Observation, credited, forget, learn
 
 
@@ -22,6 +23,8 @@ class Learned:
     skills: frozenset[str]
     """Those in which the record of others grew older."""
     outcomes: int
+    step: Step | None = None
+    """The same learning, to be done again on another version of the handbook; `None` for nothing."""
 
 
 class Learner:
@@ -44,11 +47,15 @@ class Learner:
         drifted: set[str] = set()
         for seen in batch:
             drifted |= self._watch(seen, handbook, agents.get(seen.agent), evidence)
-        handbook = learn(handbook, batch, agents)
-        for agent in sorted(drifted):
-            handbook = forget(handbook, agent)
+        step = _learning(tuple(batch), tuple(sorted(agents)), tuple(sorted(drifted))) if batch else None
+        handbook = step(handbook) if step else handbook
         skills = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
-        return Learned(handbook, frozenset(seen.agent for seen in batch), skills, len(batch))
+        return Learned(handbook, frozenset(seen.agent for seen in batch), skills, len(batch), step)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to learn from."""
+        return bool(self._pending)
 
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
@@ -63,3 +70,15 @@ class Learner:
         found = self._drift.observe(seen, known.mean if known.evidence >= evidence else None)
         self._signals.extend(found)
         return {signal.agent for signal in found if signal.metric == "outcome"}
+
+
+def _learning(batch: tuple[Observation, ...], present: tuple[str, ...], drifted: tuple[str, ...]) -> Step:
+    """Learning from a batch, and believing less of who has drifted."""
+
+    def step(handbook: Handbook) -> Handbook:
+        handbook = learn(handbook, batch, present)
+        for agent in drifted:
+            handbook = forget(handbook, agent)
+        return handbook
+
+    return step

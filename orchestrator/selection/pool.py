@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,11 +69,17 @@ class Pool:
         """Names of the agents, sorted."""
         return self.table.names
 
-    def refresh(self, names: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
-        """Take in what the handbook now says of some agents, and of all agents in some skills."""
-        self.table.refresh(names, skills, handbook)
-        self.costs = _declared(self.agents, handbook)
-        self.founding = self._founding(handbook)
+    def refreshed(self, names: Iterable[str], skills: Iterable[str], handbook: Handbook) -> "Pool":
+        """A pool with what the handbook now says of some agents, and of all agents in some skills.
+
+        This one stays as it is: somebody may be choosing from it, in another thread.
+        """
+        fresh = copy(self)
+        fresh.table = self.table.copy()
+        fresh.table.refresh(names, skills, handbook)
+        fresh.costs = _declared(self.agents, handbook)
+        fresh.founding = self._founding(handbook)
+        return fresh
 
     def _founding(self, handbook: Handbook) -> Bools:
         return np.array([handbook.profile(agent.name).founding for agent in self.agents], dtype=np.bool_)

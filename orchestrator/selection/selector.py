@@ -3,63 +3,31 @@
 import dataclasses
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypedDict
 
 import numpy as np
 from typing_extensions import Unpack
 
 from orchestrator.agent import Agent
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.policy import Policy
-from orchestrator.pricing import PriceFacts, Pricing
+from orchestrator.pricing import PriceFacts
 
-from .constraints import Constraints, dialled
+from .constraints import Constraints, dialled, refused
 from .demand import Demand
 from .drift import DriftSignal
-from .embedding import Embedding
 from .estimation import Estimate, competence
 from .handbook import Handbook
 from .inference import SkillIndex
+from .journal import Journal, changed
+from .judging import Counting, Judged
 from .learner import Learned, Learner
 from .learning import Observation, Spent
-from .pool import BaseFacts, Bools, Costs, Pool
+from .pool import Bools, Costs, Pool
 from .result import Selection
 from .seen import Seen, nobody
-from .table import Floats
-from .turn import Exploration, Onboarding, Turn, Turns
+from .settings import SelectorOptions, Settings
+from .turn import Onboarding, Turn, Turns
 
 Demanded = Demand | str | Iterable[str] | Mapping[str, float] | None
-
-
-class SelectorOptions(TypedDict, total=False):
-    """How a selector prices, explores, and takes in newcomers; every one may be left out."""
-
-    policy: Policy
-    pricing: Pricing | None
-    """A formula in place of the policy's."""
-    constraints: Constraints
-    """Limits on every choice; those of a single choice come on top."""
-    exploration: Exploration | None
-    """Default: none, always the best estimate."""
-    onboarding: Onboarding
-    embedding: Embedding | None
-    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
-    base: BaseFacts | None
-    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """The options, all of them."""
-
-    policy: Policy = field(default_factory=Policy)
-    pricing: Pricing | None = None
-    constraints: Constraints = field(default_factory=Constraints)
-    exploration: Exploration | None = None
-    onboarding: Onboarding = field(default_factory=Onboarding)
-    embedding: Embedding | None = None
-    base: BaseFacts | None = None
 
 
 class Selector:
@@ -78,14 +46,17 @@ class Selector:
             raise DefinitionError(
                 f"A selector has no option {wrong[0]!r}.{nearest(wrong[0], known)} Known: {', '.join(known)}."
             )
-        self.options = _Settings(**options)
-        self._handbook = handbook or Handbook()
+        self.options = Settings(**options)
+        self._known: tuple[Handbook, Pool | None] = (handbook or Handbook(), None)
         self._agents: dict[str, Agent] = {}
-        self._pool: Pool | None = None
+        self._counting = Counting(self.options.exploration, self.options.onboarding)
         self._turns = Turns(self.options.onboarding.share)
+        self._turns.go_on_from(self.handbook.turns)
         self._index: SkillIndex | None = None
         self._learner = Learner()
-        self._lock = threading.Lock()
+        self._journal: Journal | None = None
+        self._told = 0
+        self._lock = threading.RLock()
         for agent in agents:
             self.add(agent)
 
@@ -97,28 +68,32 @@ class Selector:
     @property
     def handbook(self) -> Handbook:
         """What is known, without what is still pending."""
-        return self._handbook
+        return self._known[0]
 
     @handbook.setter
     def handbook(self, handbook: Handbook) -> None:
-        self._handbook = handbook
-        self._pool = None
+        with self._lock:
+            if self._journal is not None:
+                self._journal.note(changed(self.handbook.diff(handbook), handbook))
+            self._known = (handbook, None)
 
     def add(self, agent: Agent) -> None:
         """Let an agent be chosen. Raises `DefinitionError` for a name that is taken, or something that is no agent."""
         if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"A selector chooses among agents, not {agent!r}.")
-        if agent.name in self._agents:
-            raise DefinitionError(f"There is an agent {agent.name!r} already.")
-        self._agents[agent.name] = agent
-        self._pool = None
+        with self._lock:
+            if agent.name in self._agents:
+                raise DefinitionError(f"There is an agent {agent.name!r} already.")
+            self._agents = {**self._agents, agent.name: agent}
+            self._known = (self.handbook, None)
 
     def remove(self, name: str) -> None:
         """Let an agent not be chosen any more; what is known of it stays. Raises `DefinitionError` for none."""
-        if name not in self._agents:
-            raise DefinitionError(f"There is no agent {name!r}.{nearest(name, self._agents)}")
-        del self._agents[name]
-        self._pool = None
+        with self._lock:
+            if name not in self._agents:
+                raise DefinitionError(f"There is no agent {name!r}.{nearest(name, self._agents)}")
+            self._agents = {other: agent for other, agent in self._agents.items() if other != name}
+            self._known = (self.handbook, None)
 
     def turn(self) -> Turn:
         """The next turn, for a choice made elsewhere: record it, and give it to `facts`."""
@@ -126,7 +101,7 @@ class Selector:
 
     def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
         """What to expect of an agent under a demand."""
-        return competence(agent.name, agent.skills, Demand.of(demand), self._handbook)
+        return competence(agent.name, agent.skills, Demand.of(demand), self.handbook)
 
     def select(
         self,
@@ -142,21 +117,44 @@ class Selector:
         `dial` from 0 (cheapest) to 1 (best) overrides the policy's `quality_value`. Raises `InputError` when no agent
         is left to choose, and for a skill that neither an agent nor the handbook knows.
         """
-        wanted = self._handbook.resolved(Demand.of(demand))
-        self._check_known(wanted)
+        handbook, pool = self._current()
+        wanted = handbook.resolved(Demand.of(demand))
+        _check_known(pool, wanted)
         policy = dialled(self.options.policy, dial)
         turn = turn or self.turn()
-        pool = self._current_pool()
         costs = pool.current_costs(self.options.base)
         eligible, refusals = self._eligible(pool, costs, agents, constraints)
-        counted, bounded = self._counted(pool, wanted, turn, eligible & (costs.success > 0))
-        prices = np.where(eligible, pool.prices(costs, counted, policy, self.options.pricing), np.inf)
+        counted = self._counting.count(pool, wanted, turn, eligible & (costs.success > 0), handbook)
+        prices = np.where(eligible, pool.prices(costs, counted.values, policy, self.options.pricing), np.inf)
         row = int(np.argmin(prices)) if len(prices) else -1
         if row < 0 or not np.isfinite(prices[row]):
             raise InputError(nobody(pool, refusals))
         ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
-        seen = Seen(pool, costs, wanted, policy, counted, prices, bounded, refusals, self._handbook)
+        seen = Seen(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
+
+    def judge(
+        self,
+        agents: Iterable[str],
+        demand: Demanded,
+        turn: Turn | None = None,
+        *,
+        usable: Iterable[str] | None = None,
+    ) -> dict[str, Judged]:
+        """What to expect of these agents under a demand, and the competence that counts in their prices.
+
+        They are rivals: as long as one of those that are `usable` (default: all) is proven, a newcomer is held back,
+        but in a turn that probes. Without a turn nothing is drawn and nobody is held back.
+        """
+        handbook, pool = self._current()
+        wanted = handbook.resolved(Demand.of(demand))
+        rows = pool.table.rows
+        names = [name for name in agents if name in rows]
+        rivals: Bools = np.zeros(len(pool.names), dtype=np.bool_)
+        rivals[[rows[name] for name in (names if usable is None else usable) if name in rows]] = True
+        counting = Counting(None, Onboarding(evidence=0)) if turn is None else self._counting
+        counted = counting.count(pool, wanted, turn or Turn(), rivals, handbook)
+        return {name: counted.judged(rows[name], handbook) for name in names}
 
     def refuses(self, agent: Agent, cost: float, constraints: Constraints | None = None) -> str:
         """Why an agent whose call costs `cost` US dollars may not be chosen; empty when it may."""
@@ -168,28 +166,31 @@ class Selector:
 
         Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.
         """
-        wanted = self._handbook.resolved(Demand.of(demand))
-        money = base.money
-        profile = self._handbook.profile(agent.name)
-        if profile.usd.count:
-            planned = agent.planned_cost()
-            money = max(0.0, base.money - planned + profile.usd.expected(planned))
-        if turn is None or agent.name not in self._agents:
-            counted = self.estimate(agent, wanted).mean
+        if agent.name in self._agents:
+            rivals = [other.name for other in self._agents.values() if set(other.gives) & set(agent.gives)]
+            judged = self.judge([agent.name], demand, turn, usable=rivals)[agent.name]
+            counted = judged.counted
         else:
-            pool = self._current_pool()
-            rivals = np.array([bool(set(other.gives) & set(agent.gives)) for other in pool.agents])
-            counted = float(self._counted(pool, wanted, turn, rivals)[0][pool.table.rows[agent.name]])
-        return dataclasses.replace(base, money=money, competence=min(1.0, max(0.0, counted)))
+            counted = self.estimate(agent, demand).mean
+        return dataclasses.replace(base, money=self.money(agent, base.money), competence=counted)
+
+    def money(self, agent: Agent, told: float) -> float:
+        """What a call of an agent is expected to cost, in US dollars: what it has cost, where `told` is no more than
+        what it declares."""
+        spent, planned = self.handbook.profile(agent.name).usd, agent.planned_cost()
+        return spent.expected(planned) if spent.count and told == planned else told
 
     def demand(self, text: str | None, declared: Demanded = None) -> Demand:
         """What a step demands: what it declares, with skills that were split told apart by its text; where it declares
         nothing, what its text is about; neutral where nothing is known."""
-        wanted = self._handbook.resolved(Demand.of(declared))
-        if text is None or not self._handbook.skills:
+        handbook = self.handbook
+        wanted = handbook.resolved(Demand.of(declared))
+        if text is None or not handbook.skills:
             return wanted
-        index = self._current_index()
-        return index.demand(text) if wanted.neutral else index.refined(wanted, text)
+        index = self._index
+        if index is None or index.handbook.skills is not handbook.skills:
+            index = self._index = SkillIndex(handbook, self.options.embedding)
+        return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
 
     def learn(
         self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
@@ -212,44 +213,66 @@ class Selector:
         An agent that has drifted is believed less from then on; `signals` tells of it.
         """
         with self._lock:
-            learned = self._learner.learn(self._handbook, self._agents, self.options.onboarding.evidence)
-            if learned.outcomes:
-                self._handbook = learned.handbook
-                self._refresh(learned)
+            handbook, pool = self._known
+            learned = self._learner.learn(handbook, self._agents, self.options.onboarding.evidence)
+            if learned.step is not None:
+                self._known = (learned.handbook, _refreshed(pool, learned, self._agents))
+                if self._journal is not None:
+                    self._journal.note(learned.step)
             return learned.outcomes
+
+    @property
+    def pending(self) -> bool:
+        """Whether outcomes wait to be learned from."""
+        return self._learner.waiting
 
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
         return self._learner.signals()
 
-    def _refresh(self, learned: Learned) -> None:
-        """Bring the pool up to date."""
-        if self._pool is None:
-            return
-        if set(self._handbook.skills) - set(self._pool.table.skills):
-            self._pool = None
-        else:
-            self._pool.refresh(learned.agents & set(self._agents), learned.skills, self._handbook)
+    # -- a handbook that several processes share ---------------------------------------------------------------------
 
-    def _current_index(self) -> SkillIndex:
-        if self._index is None or self._index.handbook.skills is not self._handbook.skills:
-            self._index = SkillIndex(self._handbook, self.options.embedding)
-        return self._index
+    def keep_journal(self) -> None:
+        """From now on note what is done to the handbook, for `onto` and `stored`."""
+        self._journal = self._journal or Journal()
 
-    def _current_pool(self) -> Pool:
-        pool = self._pool
+    @property
+    def unstored(self) -> bool:
+        """Whether something was learned or changed that `stored` was not told of."""
+        return bool(self._journal)
+
+    def onto(self, handbook: Handbook) -> tuple[Handbook, int]:
+        """What a store has, with all that was done here since added to it; and how much that was, for `stored`.
+
+        From now on it is the handbook here too.
+        """
+        with self._lock:
+            self._told = self._turns.taken
+            made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
+            made = made.model_copy(update={"turns": handbook.turns + self._told})
+            self._known = (made, None)
+            self._turns.go_on_from(made.turns)
+            return made, steps
+
+    def stored(self, steps: int) -> None:
+        """A store has the first `steps` of what was done here."""
+        if self._journal is not None:
+            self._journal.stored(steps)
+            self._turns.told(self._told)
+            self._told = 0
+
+    # -- choosing ----------------------------------------------------------------------------------------------------
+
+    def _current(self) -> tuple[Handbook, Pool]:
+        """The handbook, and the pool made of it; not to be changed by anybody while it is being looked at."""
+        handbook, pool = self._known
         if pool is None:
-            pool = self._pool = Pool(self._agents, self._handbook)
-        return pool
-
-    def _check_known(self, demand: Demand) -> None:
-        pool = self._current_pool()
-        if not pool.table.knows(demand):
-            missing = next(skill for skill in demand.skills if skill not in pool.table.skills)
-            raise InputError(
-                f"No agent declares the skill {missing!r}, and the handbook does not know it."
-                f"{nearest(missing, pool.table.skills)}"
-            )
+            with self._lock:
+                handbook, pool = self._known
+                if pool is None:
+                    pool = Pool(self._agents, handbook)
+                    self._known = (handbook, pool)
+        return handbook, pool
 
     def _eligible(
         self, pool: Pool, costs: Costs, agents: Iterable[str | Agent] | None, constraints: Constraints | None
@@ -262,32 +285,23 @@ class Selector:
             if unknown:
                 raise InputError(f"There is no agent {unknown[0]!r}.{nearest(unknown[0], self._agents)}")
             limits.append(Constraints(agents=names))
-        refusals: dict[int, str] = {}
-        if limits:
-            for row, agent in enumerate(pool.agents):
-                reason = next(filter(None, (limit.refuses(agent, float(costs.money[row])) for limit in limits)), "")
-                if reason:
-                    refusals[row] = reason
+        refusals = refused(pool.agents, costs.money.tolist(), limits) if limits else {}
         allowed: Bools = np.ones(len(pool.agents), dtype=np.bool_)
         allowed[list(refusals)] = False
         return allowed, refusals
 
-    def _counted(self, pool: Pool, demand: Demand, turn: Turn, rivals: Bools) -> tuple[Floats, Bools]:
-        """The competence that enters each price, and which agents are newcomers and so bounded."""
-        if not pool.table.knows(demand):
-            means = [self.estimate(agent, demand).mean for agent in pool.agents]
-            return np.array(means), np.zeros(len(means), dtype=np.bool_)
-        columns, weights = pool.table.columns(demand)
-        explore = self.options.exploration
-        if explore is None:
-            counted = pool.table.means(columns, weights)
-        elif explore.strategy == "thompson":
-            counted = pool.table.draw(columns, weights, np.random.default_rng([explore.seed, turn.number]))
-        else:
-            spread = np.sqrt(pool.table.variances(columns, weights))
-            counted = np.minimum(1.0, pool.table.means(columns, weights) + explore.width * spread)
-        unproven = pool.table.evidence(columns, weights) < self.options.onboarding.evidence
-        new: Bools = unproven & ~pool.founding
-        if not new.any() or not (rivals & ~unproven).any():
-            return counted, np.zeros_like(new)
-        return np.where(new, 1.0 if turn.probe else 0.0, counted), new
+
+def _refreshed(pool: Pool | None, learned: Learned, agents: Mapping[str, Agent]) -> Pool | None:
+    """The pool after what was learned; `None` where it is to be made anew, for there are more skills."""
+    if pool is None or set(learned.handbook.skills) - set(pool.table.skills):
+        return None
+    return pool.refreshed(learned.agents & set(agents), learned.skills, learned.handbook)
+
+
+def _check_known(pool: Pool, demand: Demand) -> None:
+    if not pool.table.knows(demand):
+        missing = next(skill for skill in demand.skills if skill not in pool.table.skills)
+        raise InputError(
+            f"No agent declares the skill {missing!r}, and the handbook does not know it."
+            f"{nearest(missing, pool.table.skills)}"
+        )

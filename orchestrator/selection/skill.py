@@ -36,6 +36,12 @@ class Skill(BaseModel):
         """What people read."""
         return self.name or self.id
 
+    @property
+    def says_something(self) -> bool:
+        """Whether it has a body by which a text can be told to demand it, and not only a name."""
+        body = self.description or self.indicators or self.examples or self.prototype
+        return bool(body) and self.merged_into is None
+
 
 class Insight(BaseModel):
     """Something learned about a phase of work."""

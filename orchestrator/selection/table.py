@@ -1,10 +1,12 @@
 """Competence of many agents in many skills at once: the posteriors of the handbook as arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import draws
 from .demand import Demand
 from .estimation import neutral_prior, prior_of
 from .handbook import Handbook
@@ -30,8 +32,17 @@ class CompetenceTable:
         self.b: Floats = np.ones(shape)
         self.seen: Floats = np.zeros(shape)
         self.mean: Floats = np.zeros(shape)
+        self._skill_keys = draws.keys_of(self._columns)
+        self._agent_keys = draws.keys_of(self.names)
         for skill in self._columns:
             self._fill(skill, self.names, handbook)
+
+    def copy(self) -> "CompetenceTable":
+        """The same numbers in arrays of its own: who reads this one is not disturbed by what is filled in there."""
+        copied = copy(self)
+        copied.a, copied.b = self.a.copy(), self.b.copy()
+        copied.seen, copied.mean = self.seen.copy(), self.mean.copy()
+        return copied
 
     def refresh(self, agents: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
         """Take in what the handbook now says of some agents in all skills, and of all agents in some skills."""
@@ -78,10 +89,17 @@ class CompetenceTable:
         """Calls of late that each agent's estimate rests on."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
 
-    def draw(self, columns: Sequence[int], weights: Floats, random: np.random.Generator) -> Floats:
-        """Competence of every agent drawn from its posterior."""
-        drawn: Floats = weights @ random.beta(self.a[columns], self.b[columns])
-        return drawn
+    def draw(self, columns: Sequence[int], weights: Floats, seed: int, number: int) -> Floats:
+        """Competence of every agent drawn from its posterior, in turn `number` under `seed`."""
+        skills = self._skill_keys[columns]
+        drawn = draws.beta(self.a[columns], self.b[columns], skills, self._agent_keys, seed, number)
+        summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum is the same whoever else is there
+        return summed
+
+    def beliefs(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
+        """The Beta posterior (a, b) of an agent in each of these columns."""
+        row = self.rows[name]
+        return [(float(self.a[column, row]), float(self.b[column, row])) for column in columns]
 
 
 def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.errors import DefinitionError
 
@@ -14,6 +15,10 @@ class Turn:
     """Which choice this is; with the seed it decides what is drawn."""
     probe: bool = False
     """Whether an agent that is not proven may be tried out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {"number": self.number, "probe": self.probe}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +51,41 @@ class Exploration:
         if self.strategy not in ("thompson", "ucb"):
             raise DefinitionError(f"Exploration is by 'thompson' or 'ucb', not by {self.strategy!r}.")
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {"strategy": self.strategy, "seed": self.seed, "width": self.width}
+
 
 class Turns:
     """Counts choices and spreads the probing ones evenly: their share never exceeds what onboarding allows."""
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._number = 0
+        self.number = 0
+        """The last turn that was taken, here or by others that are known of."""
+        self._taken = 0
         self._lock = threading.Lock()
+
+    def go_on_from(self, number: int) -> None:
+        """Count on from what others have taken."""
+        with self._lock:
+            self.number = max(self.number, number)
+
+    @property
+    def taken(self) -> int:
+        """Turns taken here that nobody else was told of."""
+        return self._taken
+
+    def told(self, turns: int) -> None:
+        """The others know of so many turns now."""
+        with self._lock:
+            self._taken -= turns
 
     def next(self) -> Turn:
         """The next turn."""
         with self._lock:
-            self._number += 1
-            number = self._number
+            self.number += 1
+            self._taken += 1
+            number = self.number
         probe = int(number * self._share + 1e-9) > int((number - 1) * self._share + 1e-9)
         return Turn(number, probe)

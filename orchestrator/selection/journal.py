@@ -1,0 +1,61 @@
+"""`Journal`: what was done to a handbook since its store last had it, so that it can be done again on a newer one."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from orchestrator.errors import DefinitionError
+
+from .handbook import Handbook
+from .revision import Change
+
+Step = Callable[[Handbook], Handbook]
+MOST: Final = 100_000
+"""Steps that wait for a store; the oldest are forgotten when there are more."""
+
+
+class Journal:
+    """Steps from one version of a handbook to the next. Learning is a function of a handbook and outcomes: done again
+    on top of what other processes learned meanwhile, nothing of either is lost."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def note(self, step: Step) -> None:
+        """Keep a step until it is stored."""
+        with self._lock:
+            self._steps.append(step)
+            if len(self._steps) > MOST:
+                del self._steps[0]
+
+    def onto(self, handbook: Handbook) -> tuple[Handbook, int]:
+        """All steps done again on a handbook, and how many those were."""
+        with self._lock:
+            steps = list(self._steps)
+        for step in steps:
+            handbook = step(handbook)
+        return handbook, len(steps)
+
+    def stored(self, count: int) -> None:
+        """Forget the first `count` steps: a store has them now."""
+        with self._lock:
+            del self._steps[:count]
+
+
+def changed(changes: tuple[Change, ...], ours: Handbook) -> Step:
+    """The step that makes changes by hand again, place by place; where they no longer fit, `ours` takes the place."""
+
+    def step(handbook: Handbook) -> Handbook:
+        try:
+            return handbook.with_changes(changes, "changed by hand")
+        except DefinitionError:
+            return handbook.replaced_by(ours, "replaced by hand")
+
+    return step
+
+
+__all__ = ["Journal", "Step", "changed"]
