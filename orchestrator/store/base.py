@@ -179,6 +179,13 @@ class Store(Protocol):
         """Keep a new version of a document; returns its number, from 1."""
         ...
 
+    def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
+        """Keep the next version of a document if its newest is still number `after` (0: there is none yet).
+
+        `False` when somebody else was quicker. Versions older than the newest `keep` are let go.
+        """
+        ...
+
     def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
         """A version of a document, by default the newest."""
         ...

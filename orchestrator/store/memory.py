@@ -39,7 +39,7 @@ class MemoryStore:
         self._leases: dict[str, tuple[str, float]] = {}
         self._graphs: dict[str, str] = {}
         self._health: dict[str, str] = {}
-        self._documents: dict[str, list[str]] = {}
+        self._documents: dict[str, dict[int, str]] = {}
 
     def begin(self, row: RunRow) -> RunRow | None:
         """Create the run, or return the row there is."""
@@ -196,21 +196,33 @@ class MemoryStore:
         """Keep a version of a document."""
         text = exact(f"document {kind!r}", data)
         with self._lock:
-            versions = self._documents.setdefault(kind, [])
-            versions.append(text)
-            return len(versions)
+            versions = self._documents.setdefault(kind, {})
+            number = max(versions, default=0) + 1
+            versions[number] = text
+            return number
+
+    def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
+        """Keep the next version of a document, unless somebody else was quicker."""
+        text = exact(f"document {kind!r}", data)
+        with self._lock:
+            versions = self._documents.get(kind, {})
+            if max(versions, default=0) != after:
+                return False
+            kept = {number: held for number, held in versions.items() if number > after + 1 - keep}
+            self._documents[kind] = {**kept, after + 1: text}
+            return True
 
     def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
         """A version of a document."""
         with self._lock:
-            versions = self._documents.get(kind, [])
-            index = len(versions) if version is None else version
-            return json.loads(versions[index - 1]) if 1 <= index <= len(versions) else None
+            versions = self._documents.get(kind, {})
+            text = versions.get(max(versions, default=0) if version is None else version)
+            return None if text is None else json.loads(text)
 
     def document_versions(self, kind: str) -> list[int]:
         """The versions there are."""
         with self._lock:
-            return list(range(1, len(self._documents.get(kind, [])) + 1))
+            return sorted(self._documents.get(kind, {}))
 
     def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
         """Own the run."""

@@ -208,6 +208,11 @@ class SqlStore(SqlReads):
         text = exact(f"document {kind!r}", data)
         return self._ask(lambda connection: statements.add_document(connection, kind, text))
 
+    def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
+        """Keep the next version of a document, unless somebody else was quicker."""
+        text = exact(f"document {kind!r}", data)
+        return self._ask(lambda connection: statements.swap_document(connection, kind, text, after, keep))
+
     def _ask(self, work: Callable[[Connection], T], timeout: float = _ANSWER_SECONDS) -> T:
         answer: T = self._writer.call(Call(lambda connection, _: work(connection)), timeout)
         return answer

@@ -143,10 +143,24 @@ def drop_lease(connection: Connection, name: str, owner: str) -> None:
 def add_document(connection: Connection, kind: str, text: str) -> int:
     """Insert the next version."""
     _take_turn(connection)
-    newest = connection.execute(select(func.max(DOCUMENTS.c.version)).where(DOCUMENTS.c.kind == kind)).scalar()
-    version = (newest or 0) + 1
+    version = _newest_document(connection, kind) + 1
     connection.execute(insert(DOCUMENTS), {"kind": kind, "version": version, "data": text})
     return version
+
+
+def swap_document(connection: Connection, kind: str, text: str, after: int, keep: int) -> bool:
+    """Insert the next version if the newest is still number `after`; delete those older than the newest `keep`."""
+    _take_turn(connection)
+    if _newest_document(connection, kind) != after:
+        return False
+    connection.execute(insert(DOCUMENTS), {"kind": kind, "version": after + 1, "data": text})
+    connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.version <= after + 1 - keep))
+    return True
+
+
+def _newest_document(connection: Connection, kind: str) -> int:
+    newest = connection.execute(select(func.max(DOCUMENTS.c.version)).where(DOCUMENTS.c.kind == kind)).scalar()
+    return newest or 0
 
 
 def add_graph(connection: Connection, digest: str, text: str) -> None:

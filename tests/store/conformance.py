@@ -289,6 +289,16 @@ class StoreConformance:
         with pytest.raises(StoreError, match="'policy' is not JSON"):
             store.put_document("policy", {"price": math.inf})
 
+    def test_a_document_is_swapped_only_for_the_version_that_was_read(self, store: Store) -> None:
+        assert store.swap_document("book", {"v": 1}, after=0, keep=3)
+        assert not store.swap_document("book", {"v": 2}, after=0, keep=3)
+        assert not store.swap_document("book", {"v": 2}, after=2, keep=3)
+        assert [store.swap_document("book", {"v": n + 1}, after=n, keep=3) for n in (1, 2, 3)] == [True] * 3
+        assert store.document("book") == {"v": 4}
+        assert store.document_versions("book") == [2, 3, 4]
+        assert store.document("book", 1) is None
+        assert store.put_document("book", {"v": 5}) == 5
+
     def test_a_lease_has_one_winner_until_it_is_over(self, store: Store) -> None:
         assert store.try_lease("probe", "me", seconds=10, now=100.0)
         assert not store.try_lease("probe", "me", seconds=10, now=105.0)
