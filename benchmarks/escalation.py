@@ -26,12 +26,12 @@ from benchmarks.published_graphs import CASES, Case
 from benchmarks.self_healing import SCENARIOS, World, reason, stop
 from orchestrator import AskModel, Demote, Goal, Orchestrator, Policy, Tool, Unavailable
 from orchestrator.policy import Retries
-from tests.escalation.openai_server import ModelServer, Says, serving
+from tests.escalation.openai_server import OpenAIServer, Says, serving
 
 SECONDS_PER_ANSWER = 0.2
 
 
-def answers(server: ModelServer, case: Case) -> None:
+def answers(server: OpenAIServer, case: Case) -> None:
     """Have the server answer from the conversation it is shown."""
 
     def reply() -> Says:
@@ -53,7 +53,7 @@ def answers(server: ModelServer, case: Case) -> None:
     server.next = reply  # type: ignore[method-assign]
 
 
-async def ours(world: World, server: ModelServer) -> None:
+async def ours(world: World, server: OpenAIServer) -> None:
     """This framework, with the model as the last rung."""
 
     def tool(name: str) -> Tool:
@@ -73,7 +73,7 @@ async def ours(world: World, server: ModelServer) -> None:
     await orc.run(Goal(world.case.goal))
 
 
-async def react(world: World, server: ModelServer) -> None:
+async def react(world: World, server: OpenAIServer) -> None:
     """LangChain's agent over the same model."""
 
     def tool(name: str) -> StructuredTool:
@@ -91,7 +91,7 @@ async def react(world: World, server: ModelServer) -> None:
 
 async def main() -> None:
     """Print the table."""
-    systems: dict[str, Callable[[World, ModelServer], Awaitable[None]]] = {"ours": ours, "ReAct loop": react}
+    systems: dict[str, Callable[[World, OpenAIServer], Awaitable[None]]] = {"ours": ours, "ReAct loop": react}
     print("| system | model calls | request kB | seconds, sum | seconds, median |\n|---|---|---|---|---|")
     for name, system in systems.items():
         calls, size, seconds = 0, 0, list[float]()

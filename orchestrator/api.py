@@ -78,12 +78,13 @@ class Orchestrator:
         clock = clock or SystemClock()
         owner = owner_name()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
-        self.health.known = lambda: tuple(self.graph.view().nodes)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
         self.health.subscribe(lambda targets: self._health_changed(targets))
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
+        models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
+        self.health.known = lambda: (*self.graph.view().nodes, *models)
         live: dict[str, Run] = {}
         tracing = TracingSink(tracer_provider, live=live, circuits=self.health)
         self._services = Services(

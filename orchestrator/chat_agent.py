@@ -12,6 +12,7 @@ from .agent import AgentOptions
 from .chat_tools import run_tool_calls, tool_offers
 from .context import RunContext
 from .errors import CallerError, DefinitionError, InvalidOutput
+from .one_attempt import one_attempt
 from .schema import adapter, given_types
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class ChatWorker:
         typed = {key: str if annotation is Any else annotation for key, annotation in gives.items()}
         tools = tuple(options.get("tools", ()))
         tool_offers(name, tools)
-        return cls(model, options.get("instructions", ""), tools, typed, name)
+        once = model if isinstance(model, str) else one_attempt(model)
+        return cls(once, options.get("instructions", ""), tools, typed, name)
 
     def as_agent(self, options: AgentOptions) -> "tuple[ChatWorker, AgentOptions]":
         """This worker, and the user's options with the types of what is given and where the data goes."""

@@ -180,6 +180,7 @@ class RungAsked(Event):
     answer: str
     """What it said, or why its answer was refused."""
     admitted: bool
+    """Whether the run acts on it. An answer that was not admitted is told again, with the reason."""
     model: str = ""
     calls: int = 0
     repairs: int = 0

@@ -61,9 +61,10 @@ class Outcome(Generic[V]):
     """Actual US dollars."""
     seconds: float = 0.0
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Tokens, pages and whatever else the calls reported."""
+    """Tokens, pages and whatever else the calls reported; `control_tokens` and `control_repairs` are what the control
+    plane used besides: tokens of its model, and calls that repaired an answer."""
     llm_calls: int = 0
-    """Model calls of the control plane; the work of agents is not among them."""
+    """Model calls of the control plane, repairs not counted; the work of agents is not among them."""
 
     @property
     def value(self) -> V:

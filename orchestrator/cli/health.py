@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from orchestrator.api import Orchestrator
 from orchestrator.errors import InputError
 from orchestrator.health import ToolHealth
 from orchestrator.text import duration, plain
@@ -56,12 +57,18 @@ def _health(
             for label, data in orc.health.snapshot().items():
                 orc.store.save_health(label, data)
             orc.store.flush()
-        names = [name] if name is not None else [tool.name for tool in orc.graph]
+        names = [name] if name is not None else [tool.name for tool in orc.graph] + models_of(orc)
         statuses = [orc.health.status(each) for each in names]
         statuses += [orc.health.status(a, b) for a, b in orc.health.touched_transitions()] if name is None else []
     finally:
         orc.close()
     _show(statuses, as_json=as_json)
+
+
+def models_of(orc: Orchestrator) -> list[str]:
+    """The models of the ladder, by the names that health knows them under."""
+    known = orc.health.known() if orc.health.known is not None else ()
+    return [name for name in known if name.startswith("model:")]
 
 
 def _parts(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from .ladder import Asked, Climb, Consulting, Means, Refusal, Reply, Rung, check
 from .model import AskModel
 from .notify import Notify, Terminal, Webhook, announce
 from .options import Hole, Option, options_for
+from .pool import Router
 from .question import Question, accepted, answer, unanswered
 from .registry import RUNGS, ladder_from
 from .resolution import Resolution, ResolutionKind
@@ -34,6 +35,7 @@ __all__ = [
     "Reply",
     "Resolution",
     "ResolutionKind",
+    "Router",
     "Rung",
     "Terminal",
     "Validate",

@@ -26,17 +26,20 @@ NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
 """HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
 
 
-def best_mode(model: "BaseChatModel") -> Mode:
-    """What a model can, as far as it says: its profile, and whether its class binds tools at all."""
+def modes_of(model: "BaseChatModel") -> tuple[Mode, ...]:
+    """The ways to ask a model, best first, as far as it says: its profile, and what its class binds at all.
+
+    A server may still turn one down; then the next is tried. Plain JSON, the last, needs nothing of it.
+    """
     from langchain_core.language_models import BaseChatModel
 
     profile: Mapping[str, Any] = getattr(model, "profile", None) or {}
-    binds = type(model).bind_tools is not BaseChatModel.bind_tools
-    if binds and profile.get("tool_calling", True):
-        return Mode.TOOL
-    if profile.get("structured_output", False):
-        return Mode.SCHEMA
-    return Mode.JSON
+    kind = type(model)
+    binds = kind.bind_tools is not BaseChatModel.bind_tools and profile.get("tool_calling", True)
+    structures = kind.with_structured_output is not BaseChatModel.with_structured_output
+    tool = (Mode.TOOL,) if binds else ()
+    schema = (Mode.SCHEMA,) if structures and profile.get("structured_output", binds) else ()
+    return (*tool, *schema, Mode.JSON)
 
 
 async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: Mode) -> "AIMessage":
@@ -50,11 +53,23 @@ async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, 
         answer: AIMessage = await model.bind_tools([tool], tool_choice=TOOL_NAME).ainvoke(messages)
         return answer
     if mode is Mode.SCHEMA:
-        structured: Any = model.with_structured_output(schema, method="json_schema", include_raw=True)
+        structured: Any = model.with_structured_output(_closed(schema), method="json_schema", include_raw=True)
         both: dict[str, Any] = await structured.ainvoke(messages)
         raw: AIMessage = both["raw"]
         return raw
     return await model.ainvoke(messages)
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without fields of any type, which constrained decoding does not know: such a value is JSON as text."""
+    scalars = [{"type": kind} for kind in ("string", "number", "boolean", "null")]
+    fields: dict[str, Any] = {
+        name: field
+        if field.get("type") in ("integer", "string")
+        else {"anyOf": scalars, "description": f"{field['description']}. An object or a list is written as JSON text"}
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields, "required": list(fields), "additionalProperties": False}
 
 
 def raw_answer(message: "AIMessage") -> RawAnswer:
@@ -70,11 +85,9 @@ def tokens(message: "AIMessage") -> tuple[int, int]:
     return int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
 
 
-def turned_down(error: BaseException, mode: Mode) -> bool:
+def turned_down(error: BaseException) -> bool:
     """Whether the request failed for the way it asked in, so that a simpler way may succeed."""
-    if mode is Mode.JSON:
-        return False
-    return isinstance(error, NotImplementedError | TypeError) or status_of(error) in NOT_SUPPORTED
+    return isinstance(error, NotImplementedError | TypeError | ValueError) or status_of(error) in NOT_SUPPORTED
 
 
 def _text(message: "AIMessage") -> str:

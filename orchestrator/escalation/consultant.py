@@ -1,5 +1,6 @@
 """Asking one of several chat models one thing: in the way that it can, once, with one repair, and all of it counted."""
 
+import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,13 @@ from orchestrator.clock import Clock
 from orchestrator.errors import DefinitionError
 from orchestrator.failure_rules import status_of
 from orchestrator.failures import retry_after_of
+from orchestrator.one_attempt import one_attempt
 from orchestrator.redaction import message_of
 
-from .chat import Mode, ask, best_mode, raw_answer, tokens, turned_down
+from .chat import Mode, ask, modes_of, raw_answer, tokens, turned_down
 from .cleaning import clean
 from .ladder import Asked
-from .pool import ModelPool
+from .pool import ModelPool, Router, health_names
 from .reading import RawAnswer, Unusable
 
 if TYPE_CHECKING:
@@ -60,14 +62,24 @@ class Consultant:
         models: "BaseChatModel | str | Sequence[BaseChatModel | str]",
         usd_per_million: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        self.models = _checked(models)
+        self.models = tuple(m if isinstance(m, str) else one_attempt(m) for m in _checked(models))
         self.usd_per_million = dict(usd_per_million or {})
         self._modes: dict[int, Mode] = {}
-        self._pool: ModelPool | None = None
+        self._alone: tuple[Clock, Router] | None = None
 
-    async def consult(self, it: Consultation[T], name: str, clock: Clock, seconds: float) -> Consulted[T]:
-        """Ask, within so many seconds. What goes wrong is told in the result; nothing is raised."""
-        talk = _Talk(clock, clock.monotonic() + seconds, self._pooled(clock))
+    @property
+    def health_names(self) -> tuple[str, ...]:
+        """The names under which health knows the models."""
+        return health_names(self.models)
+
+    async def consult(
+        self, it: Consultation[T], name: str, clock: Clock, seconds: float, router: Router | None = None
+    ) -> Consulted[T]:
+        """Ask, within so many seconds. What goes wrong is told in the result; nothing is raised.
+
+        `router` prices and heals the models: the run's, or one of their own.
+        """
+        talk = _Talk(clock, clock.monotonic() + seconds, self._pooled(clock, router))
         place, message = await self._first(talk, it)
         value: T | None = None
         if message is not None:
@@ -107,25 +119,28 @@ class Consultant:
             talk.pool.failed(place, error)
         except Exception as error:
             talk.problem(f"{type(error).__name__}: {message_of(error)}")
-            talk.pool.failed(place, error)
+            talk.pool.failed(place, error, talk.clock.time())
             if status_of(error) in MOMENTARY:
                 return None, retry_after_of(error, talk.clock.time()) or AGAIN_AFTER
         return None, None
 
     async def _answer(self, talk: "_Talk", place: int, it: Consultation[Any], user: str) -> "AIMessage":
         """One model's answer in the best way that it can. Raises what its client raises, and `TimeoutError`."""
-        model = load_model(self.models[place])
-        mode = self._modes.get(place) or best_mode(model)
-        try:
-            message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
-        except Exception as error:
-            if not turned_down(error, mode):
-                raise
-            talk.problem(f"{mode} is not supported ({type(error).__name__})")
-            mode = Mode.JSON
-            message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
-        self._modes[place] = mode
-        return message
+        named = self.models[place]
+        model = await talk.clock.wait_for(asyncio.to_thread(load_model, named), talk.left())  # it may import much
+        modes = modes_of(model)
+        begin_at = self._modes.get(place, modes[0])
+        for mode in modes[modes.index(begin_at) :]:
+            try:
+                message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
+            except Exception as error:
+                if mode is Mode.JSON or not turned_down(error):
+                    raise
+                talk.problem(f"{mode} is not supported ({type(error).__name__})")
+            else:
+                self._modes[place] = mode
+                return message
+        raise AssertionError("plain JSON is the last mode")
 
     async def _send(self, talk: "_Talk", place: int, request: "Awaitable[AIMessage]") -> "AIMessage":
         talk.attempts += 1
@@ -139,10 +154,12 @@ class Consultant:
         talk.usd += usd
         return message
 
-    def _pooled(self, clock: Clock) -> ModelPool:
-        if self._pool is None or self._pool.clock is not clock:
-            self._pool = ModelPool(self.models, self.usd_per_million, clock)
-        return self._pool
+    def _pooled(self, clock: Clock, router: Router | None) -> ModelPool:
+        if router is None:
+            if self._alone is None or self._alone[0] is not clock:
+                self._alone = clock, Router.alone(clock)
+            router = self._alone[1]
+        return ModelPool(self.models, self.usd_per_million, router)
 
 
 @dataclass

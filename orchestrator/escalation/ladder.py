@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import DefinitionError
@@ -13,6 +13,9 @@ from .admissibility import Validate, check, rights_of
 from .cleaning import clean
 from .question import Question
 from .resolution import Resolution
+
+if TYPE_CHECKING:
+    from .pool import Router
 
 GRACE: Final = 1.0
 """Seconds that a rung which keeps to the time itself gets beyond it."""
@@ -26,7 +29,9 @@ class Asked:
 
     rung: str
     answered: str = ""
-    """What it answered, in a few words; empty when it passed."""
+    """What it answered, in a few words; empty when it passed, or gave nothing that could be used."""
+    admitted: bool = False
+    """Whether the run acts on that answer, or waits for the question to be answered."""
     model: str = ""
     """The model that answered, or that was asked last."""
     calls: int = 0
@@ -73,7 +78,9 @@ class Means:
     timeout: float | None = None
     """Seconds that the consultation may take."""
     contents: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Values at hand that may be shown, redacted by the run; a rung shows them only when it was told to."""
+    """Values at hand; a rung shows them only when it was told to, and then through a redaction hook."""
+    router: "Router | None" = None
+    """What prices and heals the models of a rung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +181,10 @@ async def climb(
     for place in range(start_at, len(ladder)):
         rung = ladder[place]
         reply = await _ask(rung, impasse, lent)
-        asked.append(reply.asked)
-        tell(reply.asked)
         resolution, question, turned_down = _admitted(rung, reply, impasse, lent.validate)
+        told = replace(reply.asked, admitted=resolution is not None or question is not None)
+        asked.append(told)
+        tell(told)
         for refusal in turned_down:
             refused.append(refusal)
             tell(refusal)

@@ -1,9 +1,11 @@
 """`AskModel`: the rung that asks a chat model to choose from a numbered list."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.route import Impasse
+from orchestrator.shown import Redact, shown_outside
 
 from .admissibility import MODEL_RIGHTS, check, longest_wait
 from .cleaning import clean
@@ -11,7 +13,7 @@ from .consultant import Consultant, Consultation
 from .ladder import Asked, Means, Refusal, Reply
 from .options import Option, options_for
 from .prompt import SYSTEM, answer_schema, describe, repair, shown_options
-from .reading import RawAnswer, Unusable, read
+from .reading import RawAnswer, Unusable, read, unpacked
 from .resolution import Resolution
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class AskModel:
     first: the next is asked when one fails, and first of all where it is much cheaper or the other is ill. One call
     per impasse; a second one only repairs an answer that could not be used. `timeout` is in seconds for all of it;
     `max_wait` is the longest wait that the model may choose, in seconds; `contents` are the keys whose values it may
-    see (`True` for all), by default none; `instructions` guide its choice; `usd_per_million` says what a million input
+    see (`True` for all), by default none, each through `redact(key, value)` (default: the hook of `tracing.setup`; a
+    hook that fails shows nothing); `instructions` guide its choice; `usd_per_million` says what a million input
     and output tokens cost, by the model's name.
 
     Raises `DefinitionError` for what is no chat model.
@@ -47,7 +50,8 @@ class AskModel:
         *,
         timeout: float = 30.0,
         max_wait: float = 300.0,
-        contents: bool | Sequence[str] = False,
+        contents: bool | str | Sequence[str] = False,
+        redact: Redact | None = None,
         instructions: str = "",
         usd_per_million: Mapping[str, tuple[float, float]] | None = None,
         name: str = "ask_model",
@@ -55,9 +59,15 @@ class AskModel:
         self.consultant = Consultant(models, usd_per_million)
         self.timeout = timeout
         self.max_wait = max_wait
-        self.contents = contents
+        self.contents = (contents,) if isinstance(contents, str) else contents
+        self.redact = redact
         self.instructions = instructions
         self.name = name
+
+    @property
+    def health_names(self) -> tuple[str, ...]:
+        """The names under which `orc.health` knows the models: `model:` and what each is called."""
+        return self.consultant.health_names
 
     async def __call__(self, impasse: Impasse) -> Resolution | None:
         """The model's choice; `None` when it gave none that can be used."""
@@ -80,13 +90,16 @@ class AskModel:
             lambda answer, problem: repair(user, answer.shown, str(problem)),
         )
         seconds = self.timeout if means.timeout is None else min(self.timeout, means.timeout)
-        done = await self.consultant.consult(question, self.name, means.clock, seconds)
+        done = await self.consultant.consult(question, self.name, means.clock, seconds, means.router)
         return Reply(done.value, done.asked, tuple(self._refusal(problem) for problem in done.unusable))
 
     def _read(self, answer: RawAnswer, options: Sequence[Option], impasse: Impasse, means: Means) -> Resolution:
         """The admissible resolution that an answer chose. Raises `Unusable`."""
         made = read(answer, options, min(self.max_wait, longest_wait(impasse)))
         _, refused = check(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
+        if refused is not None and isinstance(made.value, str):
+            made = replace(made, value=unpacked(made.value))
+            _, refused = check(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
         if refused is not None:
             raise Inadmissible(refused, made)
         return made
@@ -97,7 +110,5 @@ class AskModel:
         return Refusal(self.name, f"malformed: {clean(str(problem))}")
 
     def _shown(self, contents: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.contents is True:
-            return contents
-        allowed = self.contents or ()
-        return {key: value for key, value in contents.items() if key in allowed}
+        allowed = contents if self.contents is True else self.contents or ()
+        return shown_outside({key: value for key, value in contents.items() if key in allowed}, self.redact)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from orchestrator.route import Impasse
 
 from .cleaning import clean
@@ -115,9 +117,12 @@ def unmarked(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=lambda v: type(v).__name__)
-    )
+    if isinstance(value, str):
+        return value
+    try:
+        return to_json(value, fallback=lambda part: type(part).__name__).decode()
+    except Exception:  # a value that cannot be read is not worth an answer
+        return type(value).__name__
 
 
 def _short(names: Iterable[str]) -> list[str]:

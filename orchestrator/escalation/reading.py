@@ -51,6 +51,16 @@ def read(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> R
     return option.fill(value, clean(message, 500) if isinstance(message, str) else "")
 
 
+def unpacked(value: Any) -> Any:
+    """What a text that is JSON stands for; anything else as it is. For models that can only give text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError, Malformed):
+        return value
+
+
 def parse(answer: RawAnswer) -> dict[str, Any]:
     """The one JSON object with a choice that an answer holds. Raises `Malformed`."""
     if answer.calls:

@@ -14,6 +14,7 @@ from orchestrator.escalation import (
     Refusal,
     Resolution,
     ResolutionKind,
+    Router,
     answer,
     climb,
     unanswered,
@@ -185,8 +186,13 @@ class Escalator:
             validate=self.validate,
             on_event=self._told,
             start_at=start_at,
-            means=Means(clock=self.run.services.clock, contents=dict(self.run.values.values)),
+            means=self._means(),
         )
+
+    def _means(self) -> Means:
+        services = self.run.services
+        router = Router(services.health, services.prices.pricing)
+        return Means(clock=services.clock, contents=dict(self.run.values.values), router=router)
 
     def validate(self, key: str, value: Any) -> Any:
         return validate(key, self.run.view.key_type(key), value)
@@ -200,8 +206,8 @@ class Escalator:
             RungAsked(
                 **run.stamp(),
                 rung=event.rung,
-                answer=event.answered or "; ".join(event.problems) or "passed",
-                admitted=bool(event.answered),
+                answer=event.answered or "; ".join(event.problems) or ("nothing usable" if event.calls else "passed"),
+                admitted=event.admitted,
                 model=event.model,
                 calls=event.calls,
                 repairs=event.repairs,

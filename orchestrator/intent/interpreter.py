@@ -8,7 +8,7 @@ from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.escalation.cleaning import clean
 from orchestrator.escalation.consultant import Consultant, Consultation
-from orchestrator.escalation.reading import RawAnswer, Unusable, parse, whole_number
+from orchestrator.escalation.reading import RawAnswer, Unusable, parse, unpacked, whole_number
 from orchestrator.goal import Goal
 from orchestrator.schema import type_name, validate
 from orchestrator.view import GraphView
@@ -107,7 +107,7 @@ class Interpreter:
 
         def read(answer: RawAnswer) -> tuple[int, dict[str, Any]]:
             data = parse(answer)
-            value = data.get("value")
+            value = unpacked(data.get("value"))
             values: dict[str, Any] = {**value} if isinstance(value, dict) else {}
             return whole_number(data.get("choice"), 0, len(self.goals)), values
 

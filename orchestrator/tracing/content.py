@@ -1,27 +1,20 @@
 """What spans may hold of inputs and outputs: nothing, unless the user says so, and then through a redaction hook."""
 
-import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.conventions import SCOPE
 from orchestrator.errors import DefinitionError
+from orchestrator.shown import FAILED, Redact, set_general_hook, shown
 from orchestrator.text import shortened
-
-Redact = Callable[[str, Any], Any]
-"""(key, value) -> what may be shown of the value of that key; whatever it returns is written as JSON."""
 
 ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
 """The environment variable that turns content capture on: `true` or `1`."""
 MAX_CONTENT: Final = 8192
 """Characters of JSON that one attribute may hold, where the user does not say."""
-FAILED: Final = "[redaction failed]"
-
-LOG: Final = logging.getLogger(SCOPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +26,11 @@ class Capture:
 
     def text(self, values: Mapping[str, Any]) -> str:
         """The values by key as JSON, redacted and cut. A hook that fails shows nothing of that value."""
-        shown = {key: self._shown(key, value) for key, value in values.items()}
         try:
-            text = to_json(shown, fallback=repr).decode()
+            text = to_json(shown(values, self.redact), fallback=repr).decode()
         except Exception as error:  # an object whose repr fails is not worth a run
             text = f"[{type(error).__name__}]"
         return shortened(text, self.max_content)
-
-    def _shown(self, key: str, value: Any) -> Any:
-        if self.redact is None:
-            return value
-        try:
-            return self.redact(key, value)
-        except Exception as error:
-            LOG.warning("The redaction hook failed on %s: %s", key, type(error).__name__)
-            return FAILED
 
 
 _current: Capture | None = None
@@ -60,6 +43,7 @@ def configure(*, on: bool | None, redact: Redact | None, max_content: int) -> No
     if max_content < 1:
         raise DefinitionError(f"max_content is a number of characters, at least 1, not {max_content!r}.")
     wanted = _in_environment() if on is None else on
+    set_general_hook(redact)
     _current, _chosen = (Capture(redact, max_content) if wanted else None), True
 
 

@@ -44,7 +44,8 @@ def setup(
 
     `capture_content` puts inputs and outputs on spans (`None`: as `ORCHESTRATOR_CAPTURE_CONTENT` says; default off),
     each value through `redact(key, value)` and cut to `max_content` characters; that holds for the user's own
-    provider as well. Returns whether an exporter was set up. A second call changes the capturing only.
+    provider as well, and the hook for the prompts of an `AskModel` that may show contents and has no hook of its own.
+    Returns whether an exporter was set up. A second call changes the capturing only.
 
     Raises `DefinitionError` for a `max_content` below 1.
     """

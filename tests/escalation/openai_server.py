@@ -1,56 +1,38 @@
-"""A scripted server that speaks the OpenAI chat completions protocol over HTTP, streaming included."""
+"""OpenAI's wire protocol: chat completions and responses, streaming included; and what vLLM makes of it."""
 
 import json
-import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_openai import ChatOpenAI
 
-
-@dataclass(frozen=True)
-class Says:
-    """The model answers with text, or with calls of the tool it was offered: arguments as data, or as raw text."""
-
-    text: str | None = None
-    calls: tuple[Any, ...] = ()
-    tool: str = "answer_impasse"
-    after: float = 0.0
-    """Seconds until it answers."""
-
-
-@dataclass(frozen=True)
-class Fails:
-    """The server answers with an HTTP error, or with bytes that are no protocol at all."""
-
-    status: int = 500
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b'{"error": {"message": "out of order", "type": "server_error"}}'
+from tests.escalation.model_server import (
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    Fails,
+    ModelServer,
+    Says,
+    Sent,
+    as_json,
+    as_text,
+    chooses,
+    pieces,
+    serving_protocol,
+)
 
 
-def chooses(choice: Any, **rest: Any) -> Says:
-    """A well-formed choice by tool call."""
-    return Says(calls=({"choice": choice, "message": "because", **rest},))
+class OpenAIServer(ModelServer):
+    """A server of chat models that LangChain's `ChatOpenAI` talks to."""
 
-
-@dataclass
-class ModelServer:
-    """What it will say, in order (the last is repeated), and what it was asked."""
-
-    script: list[Says | Fails] = field(default_factory=list[Says | Fails])
-    requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    url: str = ""
-
-    def next(self) -> Says | Fails:
-        """The reply to the request that was just recorded."""
-        return self.script[min(len(self.requests), len(self.script)) - 1]
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"{self.root}/v1"
 
     def model(self, **options: Any) -> ChatOpenAI:
-        """A LangChain chat model that talks to this server; it does not retry by itself."""
+        """A LangChain chat model that talks to this server."""
         given: dict[str, Any] = {"model": "scripted", "base_url": self.url, "api_key": "none", "max_retries": 0}
         return ChatOpenAI(**{**given, **options})
 
@@ -60,58 +42,55 @@ class ModelServer:
         return [request["messages"][-1]["content"] for request in self.requests]
 
 
-@contextmanager
-def serving(*script: Says | Fails) -> Generator[ModelServer]:
-    """A server on the loopback interface that follows the script."""
-    model_server = ModelServer(list(script))
+@dataclass(frozen=True)
+class OpenAIProtocol:
+    """Chat completions and responses. `tools`, `guided`: whether the server knows them, as vLLM may or may not."""
 
-    class Handler(_Handler):
-        scripted = model_server
+    tools: bool = True
+    guided: bool = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    model_server.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield model_server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    def refused(self, path: str, headers: Any, request: dict[str, Any]) -> Sent | None:
+        """The errors of OpenAI's API, and those of vLLM without a parser for tools."""
+        if path not in ("/v1/chat/completions", "/v1/responses"):
+            return _error(404, f"Invalid URL (POST {path})", "invalid_request_error")
+        if not str(headers["Authorization"]).startswith("Bearer "):
+            return _error(401, "You didn't provide an API key.", "invalid_request_error")
+        if "tools" in request and not self.tools:
+            said = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+            return _error(400, said, "BadRequestError")
+        if "response_format" in request and not self.guided:
+            return _error(400, "guided decoding is not supported by this engine", "BadRequestError")
+        for tool in request.get("tools", ()):
+            if tool["type"] != "function" or "name" not in tool.get("function", tool):
+                return _error(400, "Missing required parameter: 'tools[0].function.name'.", "invalid_request_error")
+        return None
 
-
-class _Handler(BaseHTTPRequestHandler):
-    scripted: ModelServer
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.scripted.requests.append(request)
-        reply = self.scripted.next()
-        if isinstance(reply, Fails):
-            return self._send(reply.status, reply.body, reply.headers)
-        time.sleep(reply.after)
+    def answer(self, path: str, request: dict[str, Any], says: Says) -> Sent:
+        """A completion or a response, whole or streamed."""
+        if path == "/v1/responses":
+            return as_json(_response(says))
         if request.get("stream"):
-            return self._send(200, _stream(reply), (("Content-Type", "text/event-stream"),))
-        return self._send(200, json.dumps(_completion(reply)).encode(), (("Content-Type", "application/json"),))
-
-    def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...]) -> None:
-        try:
-            self.send_response(status)
-            for name, value in headers:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the client did not wait
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+            return Sent(200, _stream(says), "text/event-stream")
+        return as_json(_completion(says))
 
 
-USAGE = {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220}
+@contextmanager
+def serving(*script: Says | Fails, tools: bool = True, guided: bool = True) -> Generator[OpenAIServer]:
+    """A server on the loopback interface that follows the script."""
+    server = OpenAIServer(list(script))
+    with serving_protocol(server, OpenAIProtocol(tools, guided)):
+        yield server
+
+
+def _error(status: int, message: str, kind: str) -> Sent:
+    return as_json({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
+
+
+USAGE = {
+    "prompt_tokens": INPUT_TOKENS,
+    "completion_tokens": OUTPUT_TOKENS,
+    "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+}
 
 
 def _calls(reply: Says) -> list[dict[str, Any]]:
@@ -119,7 +98,7 @@ def _calls(reply: Says) -> list[dict[str, Any]]:
         {
             "id": f"call_{place}",
             "type": "function",
-            "function": {"name": reply.tool, "arguments": made if isinstance(made, str) else json.dumps(made)},
+            "function": {"name": reply.tool, "arguments": as_text(made)},
         }
         for place, made in enumerate(reply.calls)
     ]
@@ -142,14 +121,41 @@ def _stream(reply: Says) -> bytes:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": character} for character in reply.text or ""]
     for place, call in enumerate(_calls(reply)):
-        arguments = call["function"]["arguments"]
-        opening = {**call, "index": place, "function": {**call["function"], "arguments": ""}}
-        deltas.append({"tool_calls": [opening]})
-        for start in range(0, len(arguments), 5):
-            piece = {"index": place, "function": {"arguments": arguments[start : start + 5]}}
-            deltas.append({"tool_calls": [piece]})
+        deltas.append({"tool_calls": [{**call, "index": place, "function": {**call["function"], "arguments": ""}}]})
+        for piece in pieces(call["function"]["arguments"]):
+            deltas.append({"tool_calls": [{"index": place, "function": {"arguments": piece}}]})
     head = _head("chat.completion.chunk")
     chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
     chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     chunks.append({**head, "choices": [], "usage": USAGE})
     return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _response(reply: Says) -> dict[str, Any]:
+    output: list[dict[str, Any]] = []
+    if reply.text is not None:
+        part = {"type": "output_text", "text": reply.text, "annotations": []}
+        said = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [part]}
+        output.append(said)
+    for place, made in enumerate(reply.calls):
+        call = {"type": "function_call", "id": f"fc_{place}", "call_id": f"call_{place}", "name": reply.tool}
+        output.append({**call, "arguments": as_text(made), "status": "completed"})
+    usage = {
+        "input_tokens": INPUT_TOKENS,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": OUTPUT_TOKENS,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+    }
+    head = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "scripted"}
+    rest: dict[str, Any] = {
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "tools": [],
+    }
+    return {**head, **rest, "output": output, "parallel_tool_calls": True, "tool_choice": "auto", "usage": usage}
+
+
+__all__ = ["Fails", "OpenAIProtocol", "OpenAIServer", "Says", "chooses", "serving"]

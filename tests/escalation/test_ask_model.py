@@ -10,14 +10,14 @@ from orchestrator.errors import DefinitionError
 from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
 from orchestrator.route import Impasse
 from tests.escalation.impasses import ambiguous, approval, asked_by_tool, no_route, typed
-from tests.escalation.openai_server import Fails, ModelServer, Says, chooses, serving
+from tests.escalation.openai_server import Fails, OpenAIServer, Says, chooses, serving
 
 # the options of no_route() for a model: 1 demote to quote, 2 provide cost_center, 3 and 4 wait, 5 stop
 STOP = 5
 BUSY = Fails(429, (("Retry-After", "0.05"),))
 
 
-async def ask(server: ModelServer, impasse: Impasse | None = None, **options: Any) -> Climb:
+async def ask(server: OpenAIServer, impasse: Impasse | None = None, **options: Any) -> Climb:
     model_options = options.pop("model_options", {})
     rung = AskModel(server.model(**model_options), **options)
     return await climb([rung], impasse or no_route(), validate=typed)

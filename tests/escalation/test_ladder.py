@@ -71,6 +71,8 @@ async def test_anything_else_is_refused_recorded_and_the_next_rung_is_asked(answ
     assert refusal.rung == "odd"
     assert reason in refusal.reason
     assert refusal in events
+    assert [(asked.rung, asked.admitted) for asked in done.asked] == [("odd", False), ("sane", True)]
+    assert [event.admitted for event in events if isinstance(event, Asked)] == [False, True]
 
 
 async def test_rights_hold_for_any_rung() -> None:
@@ -129,6 +131,7 @@ async def test_a_question_stops_the_climb_and_says_where_to_go_on() -> None:
     done = await climb(ladder, approval())
     assert isinstance(done.question, Question)
     assert (done.resolution, done.by, done.next_rung) == (None, "ask_human", 2)
+    assert [asked.admitted for asked in done.asked] == [False, True]
     assert (await climb(ladder, approval(), start_at=done.next_rung)).by == "last"
 
 

@@ -1,7 +1,7 @@
 """Which model is asked: the order given, until health says otherwise."""
 
 from orchestrator.errors import RateLimited
-from orchestrator.escalation import AskModel, Means, climb
+from orchestrator.escalation import AskModel, Means, Router, climb
 from orchestrator.escalation.pool import ModelPool
 from orchestrator.testing import FakeClock
 from tests.escalation.impasses import no_route
@@ -9,9 +9,8 @@ from tests.escalation.openai_server import Fails, chooses, serving
 
 
 def pool(clock: FakeClock | None = None, **usd: tuple[float, float]) -> ModelPool:
-    return ModelPool(
-        ["openai:a", "openai:b", "openai:c"], {f"openai:{k}": v for k, v in usd.items()}, clock or FakeClock()
-    )
+    prices = {f"openai:{k}": v for k, v in usd.items()}
+    return ModelPool(["openai:a", "openai:b", "openai:c"], prices, Router.alone(clock or FakeClock()))
 
 
 def test_the_order_given_holds_while_nothing_is_known() -> None:
