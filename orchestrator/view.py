@@ -127,6 +127,7 @@ class GraphView:
         self.transitions: tuple[Transition, ...] = tuple(sorted(transitions, key=lambda t: (t.source, t.target)))
         self._key_types = dict(key_types or {})
         self._relevant: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._relevant_sets: dict[tuple[str, ...], frozenset[str]] = {}
         self._agents: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._conditional: dict[tuple[str, ...], tuple[str, ...]] = {}
 
@@ -175,6 +176,13 @@ class GraphView:
         found = self._relevant.get(goal)
         if found is None:
             found = self._relevant[goal] = self._backwards(goal)
+        return found
+
+    def relevant_set(self, goal: tuple[str, ...]) -> frozenset[str]:
+        """The same, for looking names up in."""
+        found = self._relevant_sets.get(goal)
+        if found is None:
+            found = self._relevant_sets[goal] = frozenset(self.relevant(goal))
         return found
 
     def agents(self, goal: tuple[str, ...]) -> tuple[str, ...]:

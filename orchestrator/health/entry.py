@@ -80,6 +80,13 @@ class Entry:
             return 1.0
         return 2.0 - math.floor(now - since) / policy.circuit.ramp_seconds
 
+    @property
+    def timeless(self) -> bool:
+        """Whether time alone changes nothing about it, but for evidence that fades."""
+        circuit = self.circuit
+        waits = circuit.owner is not None or (circuit.state is CircuitState.OPEN and not circuit.manual)
+        return not waits and circuit.ramp_from is None and not self.overrides and self.pressure.untouched
+
     def why(self, now: float) -> str:
         """Why it cannot be used, or why it is dearer; empty when nothing is wrong."""
         forbidden = self.forbidden(now)

@@ -47,6 +47,11 @@ class Pressure:
         used = 1.0 - min(1.0, max(0.0, remaining / limit)) if limit > 0 else 1.0
         return replace(self, used=used, resets_at=now + max(0.0, reset_seconds))
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing ever pressed."""
+        return not (self.limited or self.used or self.wait_until)
+
     def idle(self, now: float) -> bool:
         """Whether nothing presses any more."""
         return self.value(now) == 1.0

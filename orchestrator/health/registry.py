@@ -254,10 +254,12 @@ class HealthRegistry(HealthReadings):
             now, grain = self._now(), self._current_grain()
             everything, self._grain = grain != self._grain, grain
             for target, entry in self._entries.items():
+                if entry.timeless and not everything:
+                    continue
                 ticked = entry.circuit.ticked(now)
                 over = [by for by, override in entry.overrides.items() if now >= override.until]
                 ramped = entry.circuit.ramp_from is not None
-                if everything or ramped or over or ticked != entry.circuit or not entry.pressure.idle(now):
+                if everything or ramped or over or ticked is not entry.circuit or not entry.pressure.idle(now):
                     changed.add(target)
                 entry.circuit = ticked
                 if ramped and not entry.ramping(self.policy, now):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.errors import NoRoute
-from orchestrator.execution.planning import Planned, Pricer, fact_from_row, in_two_stages
+from orchestrator.execution.candidates import Pricer
+from orchestrator.execution.planning import Planned, fact_from_row, in_two_stages
 from orchestrator.graph import ToolGraph
 from orchestrator.policy import Policy
 from orchestrator.pricing import PICO, PriceFacts, PriceTable, Pricing, Recorded

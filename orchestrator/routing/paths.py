@@ -5,7 +5,7 @@ least that a plan with a real join could cost: where that is more than the path 
 plans.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 
@@ -13,6 +13,7 @@ from .rooted import Rooted
 from .search import Search
 from .situation import Situation
 from .ties import first_by_names
+from .walk import walk
 from .weights import NEVER, SHIFT
 
 
@@ -22,12 +23,10 @@ class Path:
 
     cost: int = NEVER
     """Of the best path, penalty for what it abandons included; `NEVER` when there is none."""
-    starts: tuple[tuple[int, int], ...] = ()
+    starts: Sequence[tuple[int, int]] = ()
     """(tool, start), first to last."""
     joined: int = NEVER
     """No plan that is no path costs less."""
-    looked_at: int = 0
-    """Places that were looked at."""
 
 
 def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bool = False) -> Path:
@@ -35,12 +34,13 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
 
     Where a plan with a join could cost less than any path, the search stops, unless a path is wanted `anyway`.
     """
+    rooted.prepare(situation)
+    if situation.compiled.plain and not (situation.rerun or situation.over or situation.stakes.names):
+        walked = walk(rooted, situation)
+        if walked is not None:
+            return Path(*walked)
     search = Search(rooted, situation)
     search.anyway = anyway
-    if rooted.fresh and not (situation.stakes.names or situation.over or search.odd):
-        walked = _walk(search)
-        if walked is not None:
-            return walked
     _begin(search, goal_mask)
     found = _run(search)
     rooted.work += len(search.before)
@@ -49,37 +49,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
     starts: tuple[tuple[int, int], ...] = ()
     if found < NEVER:
         starts = tuple(first_by_names(search) if search.tied else _trace(search))
-    return Path(found, starts, search.joined, len(search.before))
-
-
-def _walk(search: Search) -> Path | None:
-    """The best path where the distances are exact: downhill.
-
-    `None` when there are several, when this run may not start one of the tools, or where they are not exact after all.
-    """
-    situation, distance, goal = search.situation, search.distance, search.goal
-    c, values = situation.compiled, situation.weights.values
-    places = [*situation.free, *(situation.passed or (c.begin,))]
-    left = found = min([distance[place] for place in places])
-    starts: list[tuple[int, int]] = []
-    while left and left < NEVER:
-        steps = [
-            step
-            for place in places
-            if distance[place] == left
-            for step in c.onward(place)
-            if values[step[1]] + distance[c.target[step[0]]] == left
-        ]
-        if len(steps) != 1 or steps[0][0] in situation.shut:
-            return None
-        tool, start = steps[0]
-        starts.append(steps[0])
-        left -= values[start]
-        if goal in c.gives[tool]:
-            break
-        target = c.target[tool]
-        places = [target] if target < c.tools else [target, *c.gives[tool]]
-    return Path(found, tuple(starts), NEVER, len(starts))
+    return Path(found, starts, search.joined)
 
 
 def _begin(search: Search, goal_mask: int) -> None:

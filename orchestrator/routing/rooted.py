@@ -17,8 +17,8 @@ from .weights import NEVER, Weights
 
 REBUILD = 8
 """A root is made anew when searches have looked at this many times the places that making it took."""
-SWEPT = 8
-"""So many places are swept in the time in which a search looks at one."""
+SWEPT = 16
+"""So many starts are swept in the time in which a search looks at one place."""
 
 
 Ahead = list[tuple[int, int, int]]
@@ -39,13 +39,11 @@ class Rooted:
         self._edge = -1
         """The place at which the last building stopped."""
         self.work = 0
-        self.fresh = False
-        """Whether nothing was re-priced since the distances were worked out: then those on best paths are exact."""
         self._built = 0
         self._cursor = 0
 
-    def prepare(self, situation: Situation) -> list[int]:
-        """Bring the distances up to date for a search from `situation`; the distances of all places."""
+    def prepare(self, situation: Situation) -> None:
+        """Bring the distances up to date for a search from `situation`."""
         if self.work > REBUILD * self._built or not self._reaches(situation):
             self._build(situation)
         self._cursor, changed = self.weights.prices.changes_since(self._cursor)
@@ -53,9 +51,7 @@ class Rooted:
             self._build(situation)
             changed = ()
         if changed or situation.problem.facts:
-            self.fresh = False
             self._repair(situation, {*changed, *situation.problem.facts})
-        return self.distance
 
     def ahead(self, place: int) -> Ahead:
         """The ways on from a place to tools that wait for nothing else, cheapest first, at the shared prices."""
@@ -79,17 +75,33 @@ class Rooted:
 
     def learn(self, places: dict[int, int], found: int) -> None:
         """Raise the distances of places (place -> cost from the start): the goal is `found` from the start."""
-        distance, c, known = self.distance, self.weights.compiled, self.known
+        distance = self.distance
         for place, before in places.items():
             d = NEVER if found >= NEVER else found - before
             if d > distance[place]:
-                distance[place] = d
-                if place < c.tools:
-                    for _, k in c.folded[place]:
-                        if k in known:
-                            del known[k]
-                elif place < c.begin:
-                    self._forget(place - c.tools)
+                self._raise(place, d)
+
+    def correct(self, places: list[int]) -> None:
+        """Raise the distances of places to what the nearest way on from each says."""
+        c, distance = self.weights.compiled, self.distance
+        self.work += len(places)
+        for place in places:
+            ways = self.ahead(place)
+            nearest = ways[0][0] if ways else NEVER
+            if c.tools <= place < c.begin:
+                nearest = min([nearest, *[distance[k] for k in c.gives[place - c.tools]]])
+            if nearest > distance[place]:
+                self._raise(place, nearest)
+
+    def _raise(self, place: int, d: int) -> None:
+        c, known = self.weights.compiled, self.known
+        self.distance[place] = d
+        if place < c.tools:
+            for _, k in c.folded[place]:
+                if k in known:
+                    del known[k]
+        elif place < c.begin:
+            self._forget(place - c.tools)
 
     def _forget(self, tool: int) -> None:
         """What goes on by this tool has changed."""
@@ -118,7 +130,6 @@ class Rooted:
             self._spread({self.weights.compiled.begin, *situation.free, *situation.passed})
         else:
             self._sweep(order)
-        self.fresh = True
 
     def _sweep(self, order: list[int]) -> None:
         """Distances in the order given: of each place after those that it leads to."""
@@ -158,7 +169,7 @@ class Rooted:
                     distance[k] = e
         self.distance = distance
         self.radius = NEVER
-        self._built = len(order) // SWEPT + 1
+        self._built = len(values) // SWEPT + 1
 
     def _spread(self, stops: set[int]) -> None:
         """Dijkstra backwards from the goal until one of `stops` is met, from which a run could go on."""

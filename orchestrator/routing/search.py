@@ -14,7 +14,7 @@ class Search:
 
     def __init__(self, rooted: Rooted, situation: Situation) -> None:
         self.situation = situation
-        self.distance = rooted.prepare(situation)
+        self.distance = rooted.distance
         self.rooted = rooted
         self.goal = rooted.goal
         self.heap: list[tuple[int, int, int, int]] = []
