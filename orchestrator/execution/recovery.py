@@ -4,23 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
 from orchestrator.escalation import Question
-from orchestrator.events import CallEnded, EffectUndone, Event, RunResumed, ValuesExpired, from_body
-from orchestrator.failures import Failure
+from orchestrator.events import Event, RunResumed, ValuesExpired, from_body
 from orchestrator.outcome import Outcome
-from orchestrator.route import Impasse, Step
+from orchestrator.route import Impasse
 from orchestrator.store.base import Record
 from orchestrator.tracing import trace_id_of
-from orchestrator.types import NOT_DONE, DecisionKind, Effect, FailureKind, Status
+from orchestrator.types import Status
 
-from .caller import Caller
+from .aftermath import settle_what_was_left
 from .closing import outcome_of
-from .contexts import CallContext
-from .driving import question_of
-from .ending import Ending, Settled
 from .escalating import Escalator
 from .run import Run
 from .state import RunState
-from .uncertain import reconciled, settle
 from .values import ValueTable
 
 if TYPE_CHECKING:
@@ -95,7 +90,7 @@ async def recover(services: "Services", run_id: str) -> Run | None:
     else:
         run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True))
         with run.traced():
-            await _after_crash(run)
+            await settle_what_was_left(run)
     return run
 
 
@@ -119,79 +114,6 @@ def _ask_again(run: Run) -> None:
     escalator.impasse = impasse = Impasse.from_json(run.state.impasse)
     if impasse.kind in ("approval", "question", "ambiguous"):
         run.open.append(impasse)
-
-
-async def _after_crash(run: Run) -> None:
-    """Reads in flight are simply lost; a write in flight may have happened (promise 4)."""
-    lost = sorted(run.state.doing)
-    run.decide(
-        DecisionKind.RESUME,
-        "go on from where the run stood",
-        reason="the process that ran it stopped" + (f" during {', '.join(lost)}" if lost else ""),
-        facts={"in_flight": lost},
-    )
-    for tool in lost:
-        await _settle_call(run, tool)
-    for tool in sorted(run.state.doubt.keys() - run.state.uncertain.keys() - set(lost)):
-        run.open.append(question_of(run, tool, Ending.UNCERTAIN, "the process stopped before it was tried again"))
-    for tool in sorted(run.state.undoing):
-        await _settle_undoing(run, tool)
-
-
-async def _settle_call(run: Run, name: str) -> None:
-    doing = run.state.doing[name]
-    tool = run.view.tools.get(name)
-    ended: dict[str, Any] = {
-        **run.stamp(),
-        "call_id": doing.call_id,
-        "tool": name,
-        "attempt": doing.attempt,
-        "seconds": 0.0,
-        "ok": False,
-    }
-    if doing.effect is Effect.READ or tool is None:
-        run.emit(CallEnded(**ended, cancelled=True))
-        return
-    failure = Failure(
-        id=run.state.next_failure_id(),
-        tool=name,
-        kind=FailureKind.AMBIGUOUS,
-        message="the process stopped during the call",
-        call_id=doing.call_id,
-        attempt=doing.attempt,
-        at=run.services.clock.time(),
-    )
-    run.emit(CallEnded(**ended, failure=failure))
-    step = Step(name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
-    caller = Caller(run, step, tool)
-    try:
-        failed = await settle(caller, failure, CallContext(run, name, doing.attempt, doing.call_id))
-    except Settled:
-        return
-    if not failed.answered and not caller.may_repeat(failed):
-        run.open.append(question_of(run, name, Ending.UNCERTAIN, failure.message))
-
-
-async def _settle_undoing(run: Run, name: str) -> None:
-    """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can."""
-    tool = run.view.tools.get(name)
-    ok = False
-    if tool is not None and tool.reconcile is not None:
-        step = Step(name, dict.fromkeys(run.state.done[name].keys), None, (), 0) if name in run.state.done else None
-        if step is not None:
-            try:
-                ok = await reconciled(Caller(run, step, tool)) is NOT_DONE
-            except Exception:
-                ok = False
-            else:
-                if not ok:
-                    run.state.undoing.discard(name)
-                    return  # the effect still stands: it is undone when the run ends
-    run.emit(
-        EffectUndone(
-            **run.stamp(), tool=name, ok=ok, reason="" if ok else "the process stopped while it was being undone"
-        )
-    )
 
 
 __all__ = ["events_of", "fold", "recorded_outcome", "recover"]

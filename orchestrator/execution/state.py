@@ -71,7 +71,7 @@ class RunState:
     doing: dict[str, Doing] = field(default_factory=dict[str, Doing])
     """Calls in flight, by tool."""
     last: dict[str, Doing] = field(default_factory=dict[str, Doing])
-    """The last call of a tool that ended uncertain: what it was made from, should it turn out to have happened."""
+    """The last call of a tool that ended uncertain, or happened with no valid output: what it was made from."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])
     conditions: dict[str, bool] = field(default_factory=dict[str, bool])
     approved: set[str] = field(default_factory=set[str])
@@ -238,6 +238,7 @@ class RunState:
         elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
             self.invalid[event.tool] = event.failure.id
             self.effects[event.tool] = doing.effect
+            self.last[event.tool] = doing
 
     def _settled(self, tool: str) -> None:
         """It is known by now whether the effect of a tool took place."""
@@ -313,7 +314,8 @@ class RunState:
         if event.ok:
             self.compensated.append(event.tool)
             self.invalid.pop(event.tool, None)
-        else:
+            self.uncompensated = [tool for tool in self.uncompensated if tool != event.tool]
+        elif event.tool not in self.uncompensated:
             self.uncompensated.append(event.tool)
 
     def _run_ended(self, event: RunEnded) -> None:

@@ -13,6 +13,7 @@ from .retrying import decide_retry
 
 if TYPE_CHECKING:
     from .caller import Caller
+    from .run import Run
 
 
 async def settle(caller: "Caller", failure: Failure, context: CallContext) -> AttemptFailed:
@@ -31,9 +32,14 @@ async def settle(caller: "Caller", failure: Failure, context: CallContext) -> At
         return AttemptFailed(failure, repeatable=repeatable)
     if found is NOT_DONE:
         return _did_not_happen(caller, failure)
-    _decide(caller, failure, "it took place", "reconcile found its result")
     caller.succeed(outputs, context, caller.services.clock.monotonic(), later=True)
+    note_found(caller.run, failure)  # after the result: a process that stops in between must not call again
     raise Settled
+
+
+def note_found(run: "Run", failure: Failure) -> None:
+    """Put on record that an uncertain effect took place: its result is there."""
+    _decide(run, failure, "it took place", "reconcile found its result")
 
 
 async def reconciled(caller: "Caller") -> Any:
@@ -52,19 +58,17 @@ async def reconciled(caller: "Caller") -> Any:
 def _did_not_happen(caller: "Caller", failure: Failure) -> AttemptFailed:
     facts = caller.retry_facts(failure, repeatable=True)
     again, reason = decide_retry(facts)
-    _decide(caller, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
+    _decide(caller.run, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
     return AttemptFailed(failure, repeatable=again, answered=True)
 
 
-def _decide(
-    caller: "Caller", failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None
-) -> None:
+def _decide(run: "Run", failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None) -> None:
     """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
-    caller.run.decide(
+    run.decide(
         DecisionKind.RECONCILE,
         chosen,
         reason=reason,
         answers=(failure.id,),
-        subject=caller.tool.name,
+        subject=failure.tool,
         facts={"done": retry is None, **({"retry": retry} if retry else {})},
     )

@@ -1,12 +1,16 @@
 """A run with real effects in a process that dies by `kill -9` at a chosen instant, and the world that it acts on."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,21 @@ from typing import Any
 from orchestrator import NOT_DONE, Goal, Orchestrator, Tool, Unavailable
 
 WINDOWS = ("before_intent", "intent_to_call", "in_call", "effect_to_result", "in_compensation", "at_commit")
+
+
+@dataclass(frozen=True)
+class Death:
+    """Where one life of the process ends; nowhere by default."""
+
+    window: str = ""
+    victim: str = ""
+    """The write at which it dies, for a window that has one."""
+    record: int = 0
+    """Before this record of its life, counted from 1, is written."""
+    flushed: bool = False
+    """Whether the records before it are durable by then, or those of the last moment lost."""
+    after: float | None = None
+    """Seconds after which somebody else kills it."""
 
 
 class World:
@@ -87,8 +106,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def workflow(port: int, window: str, victim: str, *, fails: bool) -> list[Tool]:
-    """Two reads, two writes, an end; `victim` is the write at which the process dies."""
+def workflow(port: int, death: "Death", *, fails: bool) -> list[Tool]:
+    """Two reads, two writes, an end; the process may die at one of the writes."""
+    window, victim = death.window, death.victim
 
     def read(name: str, *needs: str) -> Tool:
         def call(**inputs: int) -> int:
@@ -104,11 +124,16 @@ def workflow(port: int, window: str, victim: str, *, fails: bool) -> list[Tool]:
             if here and window == "intent_to_call":
                 die()
             tell(port, "do", name, die_in_call=here and window == "in_call")
+            if here and window == "in_reconcile":
+                raise TimeoutError("no answer")
             if here and window == "effect_to_result":
                 die()
             return 10 + sum(inputs.values())
 
         def find(**inputs: int) -> Any:
+            if here and window == "in_reconcile":
+                time.sleep(0.2)  # the end of the call is on record by then
+                die()
             return 10 + sum(inputs.values()) if tell(port, "ask", name) else NOT_DONE
 
         def undo(output: int) -> None:
@@ -140,62 +165,89 @@ def workflow(port: int, window: str, victim: str, *, fails: bool) -> list[Tool]:
     ]
 
 
-def run_once(folder: str, port: int, window: str, victim: str, fails: bool, resume: bool) -> None:
+def run_once(folder: str, port: int, fails: bool, death: Death, first: bool, keeps: str) -> None:
     """One life of the process: begin the run, or pick it up."""
 
     async def live() -> None:
-        tools = workflow(port, "" if resume else window, victim, fails=fails)
+        tools = workflow(port, death, fails=fails)
         async with Orchestrator(tools, store=Path(folder) / "runs.db", monitors=()) as orc:
-            if not resume:
-                _die_when_told(orc, window, victim)
-            outcome = await (orc.resume("r") if resume else orc.run(Goal("end"), run_id="r"))
+            _keep_less(orc, keeps)
+            _die_when_told(orc, death)
+            outcome = await (orc.run(Goal("end"), run_id="r") if first else orc.resume("r"))
             told = {
                 "status": str(outcome.status),
                 "value": outcome.value if outcome.ok else None,
                 "compensated": list(outcome.compensated),
                 "uncompensated": list(outcome.uncompensated),
                 "verified": orc.verify("r").ok,
+                "replayed": [str(difference) for difference in orc.replay("r").differences],
             }
             (Path(folder) / "outcome.json").write_text(json.dumps(told))
 
     asyncio.run(live())
 
 
-def _die_when_told(orc: Orchestrator, window: str, victim: str) -> None:
-    """The two instants that lie inside the engine: before an intent is on record, and at the end of the run."""
-    append: Any = orc.store.append
+def _die_when_told(orc: Orchestrator, death: Death) -> None:
+    """The instants that lie inside the engine: at the end of the run, and before an intent, or any record, is there."""
+    store: Any = orc.store
+    append, written = store.append, itertools.count(1)
 
     def dying(run_id: str, kind: str, body: Any, *rest: Any) -> None:
-        if window == "before_intent" and kind == "CallStarted" and body["tool"] == victim:
+        intent = kind == "CallStarted" and body["tool"] == death.victim
+        if (intent and death.window == "before_intent") or (kind == "RunEnded" and death.window == "at_commit"):
             die()
-        if window == "at_commit" and kind == "RunEnded":
+        if next(written) == death.record:
+            if death.flushed:
+                store.flush()
             die()
         append(run_id, kind, body, *rest)
 
-    store: Any = orc.store
     store.append = dying
 
 
+def _keep_less(orc: Orchestrator, keeps: str) -> None:
+    """A ledger that is not one: it says nothing of effects, or of their intents only when the result is there."""
+    store: Any = orc.store
+    append = store.append
+    late: dict[str, tuple[Any, ...]] = {}
+
+    def forgetful(run_id: str, kind: str, body: Any, *rest: Any) -> None:
+        effect = kind in ("CallStarted", "CallEnded") and body["tool"] in ("book", "pay")
+        if effect and keeps == "no effects":
+            return
+        if effect and keeps == "late intents":
+            if kind == "CallStarted":
+                late[body["tool"]] = (run_id, kind, body, *rest)
+                return
+            if body["tool"] in late:
+                append(*late.pop(body["tool"]))
+        append(run_id, kind, body, *rest)
+
+    store.append = forgetful
+
+
 def crash_and_resume(
-    processes: ForkServerContext, folder: Path, window: str, victim: str, *, fails: bool, after: float | None = None
-) -> tuple[World, dict[str, Any], bool]:
-    """Let a run die (in a window, or after some seconds), pick it up, and tell what the world and the outcome say."""
+    processes: ForkServerContext, folder: Path, deaths: Sequence[Death], *, fails: bool, keeps: str = "all"
+) -> tuple[World, dict[str, Any], int]:
+    """Let a run die, pick it up, and so on, at last undisturbed.
+
+    Tells what the world and the outcome say, and how many lives ended by `kill -9`. The outcome is empty when the run
+    never came on record.
+    """
     world = World(folder)
+    died, path = 0, folder / "outcome.json"
     try:
-        first = processes.Process(target=run_once, args=(str(folder), world.port, window, victim, fails, False))
-        first.start()
-        first.join(after)
-        if first.is_alive() and after is not None:
-            first.kill()
-        first.join(30)
-        died = first.exitcode == -signal.SIGKILL
-        begun = (folder / "runs.db").exists() and not (folder / "outcome.json").exists()
-        if begun:
-            second = processes.Process(target=run_once, args=(str(folder), world.port, window, victim, fails, True))
-            second.start()
-            second.join(60)
-            assert second.exitcode in (0, 1), f"the second life ended with {second.exitcode}"
-        path = folder / "outcome.json"
+        for life, death in enumerate((*deaths, Death())):
+            process = processes.Process(target=run_once, args=(str(folder), world.port, fails, death, life == 0, keeps))
+            process.start()
+            process.join(death.after)
+            if process.is_alive() and death.after is not None:
+                process.kill()
+            process.join(60)
+            died += process.exitcode == -signal.SIGKILL
+            assert process.exitcode in (0, 1, -signal.SIGKILL), f"a life ended with {process.exitcode}"
+            if path.exists():
+                break
         return world, json.loads(path.read_text()) if path.exists() else {}, died
     finally:
         world.close()

@@ -1,14 +1,22 @@
-"""`kill -9` at every instant: nothing is lost, nothing is done twice, the outcome is the undisturbed one."""
+"""`kill -9` at every instant: nothing is lost, nothing is done twice, the outcome is the undisturbed one.
+
+The controls at the end are the same crashes with a ledger that forgets effects, or notes an intent only afterwards:
+they must lose or double effects, or these tests could not fail.
+"""
 
 import multiprocessing
 from collections import Counter
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.execution.crashing import WINDOWS, World, crash_and_resume
+from tests.execution.crashing import WINDOWS, Death, World, crash_and_resume
+
+RECORDS = 24
+"""A life writes about so many records: with a failing end and what it undoes, a few more than without."""
 
 
 @pytest.fixture(scope="module")
@@ -18,40 +26,53 @@ def processes() -> ForkServerContext:
     return context
 
 
-def check(world: World, outcome: dict[str, object], *, fails: bool) -> None:
-    net, reads = world.net(), Counter(line for line in world.lines() if line.startswith("read"))
+def check(world: World, outcome: dict[str, object], *, fails: bool, died: int = 1) -> None:
     if fails:
         assert outcome["status"] == "escalated"
-        assert net["book"] == net["pay"] == 0, world.lines()
         assert outcome["compensated"] == ["pay", "book"]
     else:
         assert (outcome["status"], outcome["value"]) == ("reached", 45)
-        assert net["book"] == net["pay"] == 1, world.lines()
         assert not [line for line in world.lines() if line.startswith("undo")]
     assert outcome["uncompensated"] == []
     assert outcome["verified"]
-    done = Counter(line for line in world.lines() if line.startswith("do "))
-    assert all(count == 1 for count in done.values()), world.lines()
-    assert sum(count - 1 for count in reads.values()) <= 1, "more than the read in flight was repeated"
+    assert outcome["replayed"] == []
+    assert not lost_or_doubled(world, fails=fails), world.lines()
+    reads = Counter(line for line in world.lines() if line.startswith("read"))
+    assert sum(count - 1 for count in reads.values()) <= died, "more than the reads in flight were repeated"
 
 
-def crash(processes: ForkServerContext, folder: Path, window: str, victim: str) -> None:
-    fails = window == "in_compensation"
-    world, outcome, died = crash_and_resume(processes, folder, window, victim, fails=fails)
-    assert died, f"the process did not die {window}"
-    check(world, outcome, fails=fails)
+def lost_or_doubled(world: World, *, fails: bool) -> list[str]:
+    """Effects that do not stand exactly as the outcome says, or were made more than once on the way."""
+    net, made = world.net(), Counter(line.split()[1] for line in world.lines() if line.startswith("do "))
+    return [name for name in ("book", "pay") if net[name] != (0 if fails else 1) or made[name] != 1]
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+def crash(
+    processes: ForkServerContext, folder: Path, deaths: Sequence[Death], *, fails: bool, all_die: bool = True
+) -> None:
+    world, outcome, died = crash_and_resume(processes, folder, deaths, fails=fails)
+    assert not all_die or died == len(deaths), "a process did not die as it was told"
+    if not outcome:
+        assert not world.lines(), "it died before its run was on record, and yet something happened"
+        return
+    check(world, outcome, fails=fails, died=died)
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, "in_reconcile"])
 def test_a_process_that_dies(window: str, tmp_path: Path, processes: ForkServerContext) -> None:
-    crash(processes, tmp_path, window, "pay")
+    crash(processes, tmp_path, [Death(window, "pay")], fails=window == "in_compensation")
+
+
+def test_a_process_that_dies_again_while_it_recovers(tmp_path: Path, processes: ForkServerContext) -> None:
+    deaths = [Death("in_call", "pay"), Death(record=3, flushed=True), Death(record=2)]
+    crash(processes, tmp_path, deaths, fails=False)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("number", range(36))
 def test_many_processes_that_die(window: str, number: int, tmp_path: Path, processes: ForkServerContext) -> None:
-    crash(processes, tmp_path, window, "book" if number % 2 else "pay")
+    crash(processes, tmp_path, [Death(window, "book" if number % 2 else "pay")], fails=window == "in_compensation")
 
 
 @pytest.mark.campaign
@@ -59,8 +80,49 @@ def test_many_processes_that_die(window: str, number: int, tmp_path: Path, proce
 def test_a_process_that_dies_at_any_moment(number: int, tmp_path: Path, processes: ForkServerContext) -> None:
     rng = Random(number)
     fails = rng.random() < 0.5
-    world, outcome, _ = crash_and_resume(processes, tmp_path, "", "", fails=fails, after=rng.uniform(0.05, 0.6))
-    if not outcome:
-        assert not world.lines(), "it died before its run was on record, and yet something happened"
-        return
-    check(world, outcome, fails=fails)
+    crash(processes, tmp_path, [Death(after=rng.uniform(0.05, 0.6))], fails=fails, all_die=False)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("record", range(1, RECORDS + 1))
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_that_dies_before_any_record(
+    record: int, flushed: bool, fails: bool, tmp_path: Path, processes: ForkServerContext
+) -> None:
+    crash(processes, tmp_path, [Death(record=record, flushed=flushed)], fails=fails, all_die=False)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("number", range(120))
+def test_a_process_that_dies_again_and_again(number: int, tmp_path: Path, processes: ForkServerContext) -> None:
+    rng = Random(number)
+    first = Death(rng.choice([*WINDOWS, "in_reconcile", ""]), rng.choice(("book", "pay")), record=rng.choice((0, 9)))
+    later = [Death(record=rng.randint(1, 8), flushed=rng.random() < 0.7) for _ in range(rng.randint(1, 3))]
+    fails = first.window == "in_compensation" or rng.random() < 0.5
+    crash(processes, tmp_path, [first, *later], fails=fails, all_die=False)
+
+
+@pytest.mark.parametrize("keeps", ["no effects", "late intents"])
+def test_without_the_ledger_an_effect_is_done_twice(keeps: str, tmp_path: Path, processes: ForkServerContext) -> None:
+    world, _, died = crash_and_resume(processes, tmp_path, [Death("in_call", "pay")], fails=False, keeps=keeps)
+    assert died == 1
+    assert "pay" in lost_or_doubled(world, fails=False)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("keeps", ["no effects", "late intents"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_without_the_ledger_many_effects_are_lost_or_doubled(
+    keeps: str, window: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
+    fails = window == "in_compensation"
+    wrong = 0
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        death = Death(window, "book" if number % 2 else "pay")
+        world, _, _ = crash_and_resume(processes, folder, [death], fails=fails, keeps=keeps)
+        wrong += bool(lost_or_doubled(world, fails=fails))
+    harmless = keeps == "late intents" and window in ("before_intent", "intent_to_call", "in_compensation", "at_commit")
+    assert wrong == 0 if harmless else wrong >= 6
