@@ -170,6 +170,8 @@ class Impasse:
     """`no_route`, `ambiguous`, `approval`, `budget`, `question`, `progress` or `cancelled`."""
     question: str | None = None
     """What a person is asked."""
+    answer_type: str = ""
+    """The name of the type that the answer has, where the question says."""
     at_hand: Mapping[str, str] = field(default_factory=dict[str, str])
     """Keys at hand -> the name of their type (and size)."""
     offers: tuple[Offer, ...] = ()
@@ -208,6 +210,7 @@ class Impasse:
             "reason": self.reason,
             "kind": self.kind,
             "question": self.question,
+            "answer_type": self.answer_type,
             "at_hand": dict(self.at_hand),
             "offers": [{"goal": list(o.goal), "price": o.price, "tools": list(o.tools)} for o in self.offers],
             "providable": list(self.providable),

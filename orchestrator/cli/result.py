@@ -131,7 +131,8 @@ def status_line(outcome: Outcome[Any]) -> Text:
 def show_outcome(outcome: Outcome[Any]) -> None:
     """The end of a run for people: how it ended, why when it did not, what it gave."""
     say(status_line(outcome))
-    if outcome.impasse is not None and not outcome.ok:
+    asked = any(q.text == outcome.impasse.message for q in outcome.questions) if outcome.impasse else False
+    if outcome.impasse is not None and not outcome.ok and not asked:
         say(Text(f"  {plain(outcome.impasse.message)}"))
     for tool in outcome.compensated:
         say(Text(f"  undone: {plain(tool)}", "dim"))

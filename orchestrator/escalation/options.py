@@ -88,7 +88,10 @@ def _all(impasse: Impasse, rights: frozenset[ResolutionKind], max_wait: float) -
             if limit in impasse.budget_left:
                 unit = {"usd": "US dollars"}.get(limit, limit)
                 yield Option(Resolution.raise_budget(), f"raise the budget by some {unit}", Hole.AMOUNT, limit)
-    yield Option(Resolution.stop(), "undo what can be undone, and stop")
+    declining = impasse.kind == "approval"
+    yield Option(
+        Resolution.stop(), "decline: look for another way" if declining else "undo what can be undone, and stop"
+    )
 
 
 def _approvals(impasse: Impasse) -> Iterator[Option]:

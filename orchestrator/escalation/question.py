@@ -149,7 +149,8 @@ def choices_of(question: Question, impasse: Impasse) -> tuple[Option, ...]:
 def _read(question: Question, impasse: Impasse, raw: Any) -> Resolution | None:
     if isinstance(raw, Resolution):
         return raw
-    made = _read_mapping(question, impasse, raw)
+    typed = _from_json_text(raw) if isinstance(raw, str) and raw.lstrip().startswith("{") else raw
+    made = _read_mapping(question, impasse, typed)
     if made is not None:
         return made
     if impasse.kind == "approval":

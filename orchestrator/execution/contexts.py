@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables.config import var_child_runnable_config
 
 from orchestrator.context import RunContext
-from orchestrator.errors import Escalated, Refused
+from orchestrator.errors import Escalated, InvalidOutput, Refused
+from orchestrator.escalation.reading import unpacked
 from orchestrator.events import Progressed
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
-from orchestrator.schema import read_signature
+from orchestrator.schema import read_signature, type_name, validate
 from orchestrator.types import Status
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 class Asked(BaseException):
     """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
 
-    def __init__(self, question: str, type: Any, child: str | None = None) -> None:
+    def __init__(self, question: str, wanted: str = "", child: str | None = None) -> None:
         super().__init__(question)
         self.question = question
-        self.type = type
+        self.wanted = wanted
+        """The name of the type of the answer; empty for anything."""
         self.child = child
         """The child run that waits, when it is not the call itself."""
 
@@ -67,19 +69,25 @@ class CallContext(RunContext[Any]):
         self.llm_calls += outcome.llm_calls
         self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if outcome.status is Status.WAITING:
-            raise Asked(outcome.questions[0].text if outcome.questions else "", Any, child=child_id)
+            asked = outcome.questions[0] if outcome.questions else None
+            raise Asked(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child_id)
         if outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{wanted.name} was not reached: {message}", outcome)
         return outcome
 
     async def wait(self, question: str, type: Any = Any) -> Any:
-        """Ask a person."""
-        self._waits += 1
-        found, answer = self._run.answer_for(self.tool, self._waits)
-        if found:
-            return answer
-        raise Asked(question, type)
+        """Ask a person, again where the answer is none of the wanted type."""
+        told = question
+        while True:
+            self._waits += 1
+            found, answer = self._run.answer_for(self.tool, self._waits)
+            if not found:
+                raise Asked(told, "" if type is Any else type_name(type))
+            try:
+                return _typed(type, answer)
+            except InvalidOutput as error:
+                told = f"{question} ({error})"
 
     def report(self, progress: Any) -> None:
         """Stream progress."""
@@ -96,6 +104,16 @@ class CallContext(RunContext[Any]):
         if not math.isfinite(usd) or usd < 0:
             raise ValueError(f"charge() takes US dollars of at least 0, not {usd!r}")
         self.charged += usd
+
+
+def _typed(annotation: Any, answer: Any) -> Any:
+    """An answer as the type that was asked for; what a person typed may be JSON. Raises `InvalidOutput`."""
+    try:
+        return validate("the last answer", annotation, answer)
+    except InvalidOutput:
+        if not isinstance(answer, str):
+            raise
+        return validate("the last answer", annotation, unpacked(answer))
 
 
 def context_argument(run: "Run", tool: str, call: Callable[..., Any]) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def question_of(run: "Run", name: str, ending: Ending, reason: str, asked: Asked
         reason=reasons[ending],
         kind=kinds.get(ending, "ambiguous"),
         question=asked.question if asked else None,
+        answer_type=asked.wanted if asked else "",
         run_id=asked.child if asked and asked.child else run.state.run_id,
         subject=name,
     )

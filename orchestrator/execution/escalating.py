@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
 from orchestrator.escalation import (
+    ANSWER,
     Asked,
     AskHuman,
     Climb,
@@ -37,6 +38,7 @@ from orchestrator.types import DecisionKind, Effect
 from . import planning
 from .closing import can_be_undone
 from .planning import Planned
+from .state import ASKS_ONLY
 from .values import describe
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ class Escalator:
         """Whether the run goes on; False when it ends, or waits (then `question` is set)."""
         run = self.run
         self.impasse = impasse = self._impasse()
-        if run.cancelled is not None or run.state.impasses >= run.services.policy.max_impasses:
+        if run.cancelled is not None or self._too_many(impasse):
             return self._halt(impasse)
         if impasse.kind == "question":
-            return self._wait(impasse, Climb(question=self._plain_question(impasse), by="call"))
+            return self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"))
         climbed = await self._climb(impasse, 0)
         if climbed.question is not None:
             return self._wait(impasse, climbed)
@@ -78,41 +80,37 @@ class Escalator:
         run = self.run
         assert self.impasse is not None and self.question is not None
         impasse, question = self.impasse, self.question
-        if impasse.kind == "question" and not isinstance(raw, Resolution):
-            return self._answer_call(impasse, question, raw, by)
         at = run.services.clock.time()
-        overdue = question.due is not None and at >= question.due and raw is None
-        resolution = (
-            unanswered(question, impasse, validate=self.validate)
-            if overdue
-            else answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
-        )
-        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=resolution.text, by=by))
+        if raw is None and question.due is not None and at >= question.due:
+            resolution = unanswered(question, impasse, validate=self.validate)
+            said = f"nobody answered within {question.deadline:g} seconds"
+        else:
+            resolution = answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
+            said = f"answered by {by or 'a person'}"
+        text = "a value" if self._is_answer(impasse, resolution) else resolution.text
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by))
         run.decide(
             DecisionKind.RESUME,
-            resolution.text,
-            reason=f"answered by {by or 'a person'}",
+            text,
+            reason=said,
             subject=question.text,
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             facts={"resolution": resolution.to_json(content=False), "by": by},
         )
         self.question = None
+        if self._is_answer(impasse, resolution):
+            return self._answer_call(impasse, resolution.value)
         return await self.apply(impasse, resolution, by_model=False)
 
-    def _answer_call(self, impasse: Impasse, question: Question, raw: Any, by: str) -> bool:
+    def _is_answer(self, impasse: Impasse, resolution: Resolution) -> bool:
+        return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
+
+    def _answer_call(self, impasse: Impasse, value: Any) -> bool:
+        """Keep the answer for the call that asked, which is made again; a child's is kept by the child."""
         run, tool = self.run, impasse.subject
         assert tool is not None
         if impasse.run_id == run.state.run_id:
-            run.values.note_answer(tool, run.values.answers(tool) + 1, raw)
-        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer="a value", by=by))
-        run.decide(
-            DecisionKind.RESUME,
-            "a value",
-            reason=f"answered by {by or 'a person'}",
-            subject=question.text,
-            facts={"by": by},
-        )
-        self.question = None
+            run.values.note_answer(tool, run.values.answers(tool) + 1, value)
         self._settled()
         return True
 
@@ -195,6 +193,8 @@ class Escalator:
         return Means(clock=services.clock, contents=dict(self.run.values.values), router=router)
 
     def validate(self, key: str, value: Any) -> Any:
+        if self.impasse is not None and self.impasse.kind == "question":
+            return value  # the call that asked knows its type
         return validate(key, self.run.view.key_type(key), value)
 
     def _told(self, event: Asked | Refusal) -> None:
@@ -217,8 +217,14 @@ class Escalator:
             )
         )
 
-    def _plain_question(self, impasse: Impasse) -> Question:
-        return Question(text=impasse.question or impasse.message, key=impasse.subject)
+    def _question_of_tool(self, impasse: Impasse) -> Question:
+        """A tool's own question; the deadline is that of the ladder's first person."""
+        made = Question(text=impasse.question or impasse.message, key=ANSWER, answer_type=impasse.answer_type or None)
+        person = next((rung for rung in self.run.services.ladder if isinstance(rung, AskHuman)), None)
+        if person is None:
+            return made
+        holds = person.default if person.default is not None and person.default.key == ANSWER else None
+        return replace(made, deadline=person.deadline, default=holds, rung=person.name)
 
     def _wait(self, impasse: Impasse, climbed: Climb) -> bool:
         run, question = self.run, climbed.question
@@ -260,6 +266,10 @@ class Escalator:
         return await self.apply(
             impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by)
         )
+
+    def _too_many(self, impasse: Impasse) -> bool:
+        """Approvals and questions were to be expected; they do not count."""
+        return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.services.policy.max_impasses
 
     def _halt(self, impasse: Impasse) -> bool:
         cancelled = self.run.cancelled is not None
@@ -309,7 +319,7 @@ class Escalator:
     def _stopped(self, impasse: Impasse, resolution: Resolution) -> bool:
         """A step that was not approved is left out, and another way is looked for; anything else ends the run."""
         run, tool = self.run, impasse.subject
-        if impasse.kind == "approval" and tool is not None:
+        if impasse.kind == "approval" and tool is not None and tool not in run.state.done:
             run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
             self._settled()
             return True

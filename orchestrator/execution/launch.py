@@ -371,7 +371,7 @@ async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outco
 
 def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> None:
     """Raises `InputError` when `raw` is no answer to the question."""
-    if impasse.kind == "question" or (raw is None and question.due is not None):
+    if raw is None and question.due is not None:
         return
     assert run.escalator is not None
     answer(question, impasse, raw, validate=run.escalator.validate)

@@ -32,6 +32,8 @@ from orchestrator.outcome import Call
 from orchestrator.route import CONDITION_FALSE, Problem, Taken
 from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
 
+ASKS_ONLY = frozenset({"approval", "question"})
+"""Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
 
 @dataclass(slots=True)
 class Doing:
@@ -194,7 +196,8 @@ class RunState:
         if event.decision.kind in ANSWERING:
             answered = set(event.decision.answers)
             self.unanswered = [failure for failure in self.unanswered if failure not in answered]
-        if event.decision.kind in (DecisionKind.DEMOTE, DecisionKind.ESCALATE):
+        limited = event.decision.facts.get("impasse") not in ASKS_ONLY
+        if event.decision.kind in (DecisionKind.DEMOTE, DecisionKind.ESCALATE) and limited:
             self.impasses += 1
         if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
             self.undoing.add(event.decision.subject)

@@ -8,6 +8,7 @@ from orchestrator.decision import Decision
 from orchestrator.escalation import Demote, Resolution
 from orchestrator.execution.escalating import lesser_goals, offer_of
 from orchestrator.execution.planning import describe_route
+from orchestrator.execution.state import ASKS_ONLY
 from orchestrator.route import Impasse, Offer
 from orchestrator.types import DecisionKind
 
@@ -36,8 +37,9 @@ def _limit(stand: Stand, decision: Decision) -> list[Finding]:
     """A run meets so many impasses and no more; the next one stops it."""
     met, limit = stand.state.impasses, stand.policy.max_impasses
     stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
-    cancelled = decision.facts.get("impasse") == "cancelled"
-    if cancelled or stopped == (met >= limit):
+    if decision.facts.get("impasse") in (*ASKS_ONLY, "cancelled"):
+        return []
+    if stopped == (met >= limit):
         return []
     then, now = ("halt", "go on") if stopped else (str(decision.kind), "halt")
     return [Finding("limit", then, now, f"{met} impasses were met, and the policy allows {limit}")]

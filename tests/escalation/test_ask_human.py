@@ -155,7 +155,7 @@ async def test_a_terminal_shows_the_question_and_how_to_answer() -> None:
     assert out.getvalue().splitlines() == [
         "Run run-2 waits: Approve the refund of 900 USD?",
         "  1. approve pay",
-        "  2. undo what can be undone, and stop",
+        "  2. decline: look for another way",
         "  When nobody answers within 30 seconds: stop.",
         "Answer with: orchestrator resume run-2",
     ]

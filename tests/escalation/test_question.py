@@ -159,9 +159,7 @@ def test_a_narrower_question_takes_only_what_it_leaves_open() -> None:
 
 def test_what_is_accepted_is_said_in_one_line() -> None:
     text = accepted(ask(approval()), approval())
-    assert (
-        text == "Answer with yes or no, or the number of a choice: 1 approve pay; 2 undo what can be undone, and stop."
-    )
+    assert text == "Answer with yes or no, or the number of a choice: 1 approve pay; 2 decline: look for another way."
     assert accepted(Question("?"), no_route()) == "Answer with a Resolution."
 
 
