@@ -107,6 +107,7 @@ class Orchestrator:
         self._services.sinks.append(tracing)
         self._announcer = Announcer(ladder, clock=clock)
         self._services.sinks.append(self._announcer)
+        self._services.announce = self._announcer.on_record
         self._background = Background(self._services, monitors)
         self._closed = False
         for item in (*tools, *agents):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from orchestrator.clock import Clock
-from orchestrator.events import Event, RunWaiting
+from orchestrator.events import Event, RunEnded, RunResumed, RunWaiting
 from orchestrator.route import Impasse
 
 from .notify import announce
@@ -16,7 +16,7 @@ LOG: Final = logging.getLogger("orchestrator.escalation")
 
 
 class Announcer:
-    """Tells people, in the ways of the rung that asks, of every `RunWaiting` event: by then the question is on record.
+    """Tells people, in the ways of the rung that asks, that a run waits, once its question is on record.
 
     It never holds a run up. `report` is told of what went wrong, with the run's id and in a line (default: a warning
     in the log); `drain` waits for what is under way.
@@ -29,10 +29,19 @@ class Announcer:
         self._report = report or _warn
         self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, RunWaiting] = {}
 
     def on_event(self, event: Event) -> None:
-        """Take one event; called on the event loop of the run."""
+        """Take one event."""
         if isinstance(event, RunWaiting) and any(getattr(rung, "notify", ()) for rung in self._rungs):
+            self._waiting[event.run_id] = event
+        elif isinstance(event, RunResumed | RunEnded):
+            self._waiting.pop(event.run_id, None)
+
+    def on_record(self, run_id: str) -> None:
+        """Tell of that run, if it waits: whoever is told can answer now. Called on the event loop of the run."""
+        event = self._waiting.pop(run_id, None)
+        if event is not None:
             task = asyncio.get_running_loop().create_task(self._tell(event))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)

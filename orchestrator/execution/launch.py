@@ -218,6 +218,8 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
     note_end(run, outcome)
     if outcome.status is Status.WAITING:
         await let_go(run)
+        if run.parent is None:
+            services.announce(run.state.run_id)
         heed_deadline(run)
     run.result.set_result(outcome)
     return outcome

@@ -75,6 +75,8 @@ class Nodes:
         if escalator.question is None:
             goes_on = await escalator.escalate()
         if escalator.question is not None:
+            if run.task is None:  # it is a node of the user's own graph, whose checkpointer keeps the question
+                run.services.announce(run.state.run_id)
             given: Any = interrupt(self._asked(run, escalator))
             answer, by = run.answer if run.answer is not None else (given, "")
             run.answer = None

@@ -74,6 +74,8 @@ class Services:
     """Questions whose default takes effect when nobody answers."""
     live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
     """Runs of this process that have not ended, by id."""
+    announce: Callable[[str], None] = lambda run_id: None
+    """Tells people of a run that waits, once its question is on record."""
     gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()
     """What monitors say before a write begins."""
     _limits: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]]" = field(

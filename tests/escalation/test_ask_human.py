@@ -22,7 +22,7 @@ from orchestrator.escalation import (
     Webhook,
     announce,
 )
-from orchestrator.events import ProblemReported, RunWaiting
+from orchestrator.events import ProblemReported, RunResumed, RunWaiting
 from orchestrator.route import Impasse
 from tests.escalation.impasses import approval, asked_by_tool, no_route
 
@@ -196,6 +196,15 @@ async def test_people_are_told_when_a_run_begins_to_wait() -> None:
     for impasse in (approval(), asked_by_tool()):
         question = await question_of(rung, impasse)
         announcer.on_event(waiting(replace(question, rung="" if impasse.kind == "question" else rung.name), impasse))
+        before = len(told)
+        await announcer.drain()
+        assert len(told) == before  # it is not on record yet
+        announcer.on_record("run-2")
+        announcer.on_record("run-2")
+        await announcer.drain()
+    announcer.on_event(waiting(await question_of(rung, approval()), approval()))
+    announcer.on_event(RunResumed(run_id="run-2", at=0.0, answer="yes"))
+    announcer.on_record("run-2")
     announcer.on_event(ProblemReported(run_id="run-2", at=0.0, source="x", message="y"))
     await announcer.drain()
     assert told == ["run-2: Approve the refund of 900 USD?", ": Which year?"]
