@@ -24,15 +24,26 @@ class Demand:
     """Skill and weight, sorted by skill."""
     source: str = field(compare=False)
     """Where it comes from: `declared`, `inferred`, `neutral` or `model`."""
+    size: float | None
+    """How long the text of the work is, from 0 (short) to 1 (long) as the handbook measures it; `None`: not known."""
 
-    def __init__(self, skills: "str | Iterable[str] | Mapping[str, float]" = (), *, source: str = "declared") -> None:
+    def __init__(
+        self,
+        skills: "str | Iterable[str] | Mapping[str, float]" = (),
+        *,
+        source: str = "declared",
+        size: float | None = None,
+    ) -> None:
         weights = _weights(skills)
+        if size is not None and not 0 <= size <= 1:
+            raise InputError(f"The size of a demand is a number in [0, 1], not {size!r}.")
         total = sum(weights.values())
         if weights and total <= 0:
             raise InputError(f"A demand weighs at least one skill above zero, not {weights!r}.")
         shares = tuple((skill, weight / total) for skill, weight in sorted(weights.items()) if weight > 0)
         object.__setattr__(self, "items", shares)
         object.__setattr__(self, "source", source if shares else "neutral")
+        object.__setattr__(self, "size", size)
 
     @classmethod
     def of(cls, demand: "Demand | str | Iterable[str] | Mapping[str, float] | None") -> "Demand":
@@ -57,16 +68,18 @@ class Demand:
     def __str__(self) -> str:
         largest = sorted(self.items, key=lambda item: (-item[1], item[0]))[:SHOWN]
         more = f" and {len(self.items) - SHOWN} more" if len(self.items) > SHOWN else ""
-        return ", ".join(f"{skill} {share:.2f}" for skill, share in largest) + more or "neutral"
+        skills = ", ".join(f"{skill} {share:.2f}" for skill, share in largest) + more or "neutral"
+        return skills if self.size is None else f"{skills}, size {self.size:.2f}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
-        return {"weights": self.weights, "source": self.source}
+        size = {} if self.size is None else {"size": self.size}
+        return {"weights": self.weights, "source": self.source, **size}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Demand":
         """The demand that `to_json` wrote, to the last bit."""
-        made = cls(source=data["source"])
+        made = cls(source=data["source"], size=data.get("size"))
         object.__setattr__(made, "items", tuple(sorted(data["weights"].items())))
         object.__setattr__(made, "source", data["source"])
         return made

@@ -113,6 +113,9 @@ class Profile(BaseModel):
     """Whether it was there when nothing was known of anyone: then it is no newcomer."""
     general: Evidence = Evidence()
     """All outcomes, whatever was demanded."""
+    short: Evidence = Evidence()
+    long: Evidence = Evidence()
+    """Outcomes of work whose size is known: each counts in both, by its size."""
     usd: Stats = Stats()
     seconds: Stats = Stats()
     tokens: Stats = Stats()
@@ -138,6 +141,8 @@ class Profile(BaseModel):
             skills={name: self.evidence(name).plus(other.evidence(name)) for name in names},
             founding=self.founding or other.founding,
             general=self.general.plus(other.general),
+            short=self.short.plus(other.short),
+            long=self.long.plus(other.long),
             usd=self.usd.plus(other.usd),
             seconds=self.seconds.plus(other.seconds),
             tokens=self.tokens.plus(other.tokens),

@@ -33,6 +33,8 @@ class Handbook(BaseModel):
     version: Annotated[int, Field(ge=1)] = 1
     embedding: str = ""
     """Name of the embedding that prototypes are written in."""
+    sizes: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=1e12)]] | None = None
+    """Characters of a short and of a long text; `None` where no texts were seen."""
     skills: dict[str, Skill] = {}
     profiles: dict[str, Profile] = {}
     """By agent."""
@@ -58,6 +60,8 @@ class Handbook(BaseModel):
                 skill.merged_into not in self.skills or self.skills[skill.merged_into].merged_into is not None
             ):
                 raise ValueError(f"skill {key!r} is merged into {skill.merged_into!r}, which is no skill in use")
+        if self.sizes is not None and not self.sizes[0] < self.sizes[1]:
+            raise ValueError(f"short texts are shorter than long ones, not {self.sizes[0]:g} to {self.sizes[1]:g}")
         for agent, profile in self.profiles.items():
             unknown = sorted(set(profile.skills) - set(self.skills))
             if unknown:
@@ -110,7 +114,7 @@ class Handbook(BaseModel):
             skill = self.skills.get(name)
             target = (skill.merged_into if skill else None) or name
             weights[target] = weights.get(target, 0.0) + weight
-        return Demand(weights, source=demand.source)
+        return Demand(weights, source=demand.source, size=demand.size)
 
     def under(self, embedding: str) -> "Handbook":
         """The handbook with prototypes in this embedding. Raises `DefinitionError` when it has some in another."""
@@ -137,6 +141,11 @@ class Handbook(BaseModel):
     def record(self, agent: str) -> Evidence:
         """The counts of an agent whatever was demanded, as they count now."""
         return self.profile(agent).general.aged(self.ticks.get("", 0))
+
+    def by_size(self, agent: str) -> tuple[Evidence, Evidence]:
+        """The counts of an agent in short and in long work, as they count now."""
+        profile, now = self.profile(agent), self.ticks.get("", 0)
+        return profile.short.aged(now), profile.long.aged(now)
 
     def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
         """With these skills, each new or in place of the one with its id."""
@@ -192,6 +201,8 @@ class Handbook(BaseModel):
                 raise DefinitionError(
                     f"The handbooks describe {word} {differing[0]!r} differently; make them agree before the merge."
                 )
+        if self.sizes != other.sizes and self.sizes is not None and other.sizes is not None:
+            raise DefinitionError("The handbooks differ in what a long text is; discover both in the same texts.")
         profiles = dict(self.profiles)
         for agent, profile in other.profiles.items():
             profiles[agent] = profiles[agent].plus(profile) if agent in profiles else profile
@@ -199,7 +210,8 @@ class Handbook(BaseModel):
         note = f"merged with version {other.version} of another"
         ticks = {name: self.ticks.get(name, 0) + other.ticks.get(name, 0) for name in {*self.ticks, *other.ticks}}
         ticks = dict(sorted(ticks.items()))
-        return self.next(note, {"skills": skills, "profiles": profiles, "insights": insights, "ticks": ticks})
+        made = self.next(note, {"skills": skills, "profiles": profiles, "insights": insights, "ticks": ticks})
+        return made.model_copy(update={"sizes": self.sizes or other.sizes})
 
     def diff(self, other: "Handbook") -> tuple[Change, ...]:
         """What one would change here to get `other`, sorted by place."""
@@ -224,7 +236,8 @@ class Handbook(BaseModel):
     def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
         """The next version, with what another handbook holds."""
         made = self.next(note, other._sections())
-        return made.model_copy(update={"embedding": other.embedding or self.embedding})
+        kept = {"embedding": other.embedding or self.embedding, "sizes": other.sizes or self.sizes}
+        return made.model_copy(update=kept)
 
     def next(self, note: str, sections: Mapping[str, Mapping[str, Any]], *, check: bool = True) -> "Handbook":
         """The next version with these sections in place of its own, and the way back.
@@ -233,7 +246,7 @@ class Handbook(BaseModel):
         """
         after = {**self._sections(), **sections}
         revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
-        kept = {"embedding": self.embedding, "turns": self.turns}
+        kept = {"embedding": self.embedding, "sizes": self.sizes, "turns": self.turns}
         revisions = (*self.revisions, revision)[-KEPT_REVISIONS:]
         fields = {**kept, **after, "version": self.version + 1, "revisions": revisions}
         return _validated(fields) if check else self.model_copy(update=fields)

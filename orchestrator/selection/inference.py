@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .demand import NEUTRAL, Demand
+from .demand import Demand
 from .embedding import Embedding, HashedEmbedding, unit_rows, words_of
 from .handbook import Handbook
+from .size import size_of
 from .skill import Skill
 from .table import Floats
 
@@ -77,21 +78,22 @@ class SkillIndex:
         return sorted(found, key=lambda item: (-item.score, item.skill))
 
     def demand(self, text: str, among: Iterable[str] | None = None) -> Demand:
-        """What a text demands: its nearest skills, weighed by how near they are (a softmax over the scores)."""
+        """What a text demands: its nearest skills, weighed by how near they are (a softmax over the scores); and how
+        long it is, where the handbook knows what is long."""
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
-        if not near:
-            return NEUTRAL
         weights = {item.skill: math.exp((item.score - near[0].score) / SHARPNESS) for item in near}
-        return Demand({skill: weight for skill, weight in weights.items() if weight > 0.01}, source="inferred")
+        told = {skill: weight for skill, weight in weights.items() if weight > 0.01}
+        return Demand(told, source="inferred", size=size_of(text, self.handbook.sizes))
 
     def refined(self, demand: Demand, text: str) -> Demand:
-        """A declared demand with each skill that was split replaced by those of its parts that the text is about."""
+        """A declared demand with each skill that was split replaced by those of its parts that the text is about, and
+        with the size of the text."""
         weights: dict[str, float] = {}
         for skill, weight in demand.items:
             parts = self.demand(text, self.handbook.parts.get(skill, ()))
             for name, share in parts.items or ((skill, 1.0),):
                 weights[name] = weights.get(name, 0.0) + weight * share
-        return Demand(weights, source=demand.source)
+        return Demand(weights, source=demand.source, size=size_of(text, self.handbook.sizes))
 
     def _lexical(self, skill: Skill, said: Sequence[str]) -> tuple[float, tuple[str, ...]]:
         """The rarity of the two rarest indicators that the text says, out of that of the rarest two there are."""

@@ -29,6 +29,8 @@ class Judged:
     """Whether it came later than others that are proven, and is not proven itself."""
     beliefs: tuple[tuple[float, float], ...] = ()
     """The Beta posterior (a, b) for each demanded skill, where competence was drawn or widened; else empty."""
+    shift: float = 0.0
+    """What the size of the work added to it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
@@ -38,13 +40,16 @@ class Judged:
             row["newcomer"] = True
         if self.beliefs:
             row["beliefs"] = [list(belief) for belief in self.beliefs]
+            if self.shift:
+                row["shift"] = self.shift
         return row
 
     @classmethod
     def from_json(cls, agent: str, row: Mapping[str, Any]) -> "Judged":
         """What `to_json` wrote."""
         beliefs = tuple((float(a), float(b)) for a, b in row.get("beliefs", ()))
-        return cls(agent, row["counted"], Estimate(*row["expected"]), bool(row.get("newcomer")), beliefs)
+        seen, shift = Estimate(*row["expected"]), float(row.get("shift", 0.0))
+        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), beliefs, shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,13 @@ class Counted:
         """One agent of the pool."""
         agent, table = self.pool.agents[row], self.pool.table
         newcomer = bool(self.newcomers[row])
-        estimate = competence(agent.name, agent.skills, self.demand, handbook)
-        beliefs: Iterable[tuple[float, float]] = ()
-        if self.explored and not newcomer:
-            beliefs = table.beliefs(table.columns(self.demand)[0], agent.name)
-        return Judged(agent.name, min(1.0, max(0.0, float(self.values[row]))), estimate, newcomer, tuple(beliefs))
+        estimate = competence(agent.name, agent.skills, self.demand, handbook, table.standing(agent.name))
+        counted = min(1.0, max(0.0, float(self.values[row])))
+        if not self.explored or newcomer:
+            return Judged(agent.name, counted, estimate, newcomer)
+        beliefs = table.beliefs(table.columns(self.demand)[0], agent.name)
+        shift = float(table.shifts(self.demand.size)[row])
+        return Judged(agent.name, counted, estimate, newcomer, tuple(beliefs), shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +87,16 @@ class Counting:
         """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
         table, explore = pool.table, self.explore
         if not table.knows(demand):  # nobody declares it, and the handbook does not know it: only priors tell of it
-            found = [competence(agent.name, agent.skills, demand, handbook).mean for agent in pool.agents]
-            return Counted(pool, demand, np.array(found), np.zeros(len(found), dtype=np.bool_))
+            seen = [competence(a.name, a.skills, demand, handbook, table.standing(a.name)) for a in pool.agents]
+            return Counted(pool, demand, np.array([s.mean for s in seen]), np.zeros(len(seen), dtype=np.bool_))
         columns, weights = table.columns(demand)
         if explore is None:
-            values = table.means(columns, weights)
+            values = table.expected(demand)
         elif explore.strategy == "thompson":
-            values = table.draw(columns, weights, explore.seed, turn.number)
+            values = table.draw(columns, weights, explore.seed, turn.number) + table.shifts(demand.size)
         else:
             spread = np.sqrt(table.variances(columns, weights))
-            values = np.minimum(1.0, table.means(columns, weights) + explore.width * spread)
+            values = np.minimum(1.0, table.expected(demand) + explore.width * spread)
         unproven = table.evidence(columns, weights) < self.onboarding.evidence
         new: Bools = unproven & ~pool.founding
         if new.any() and (rivals & ~unproven).any():
@@ -112,7 +119,7 @@ def counted_again(judged: Judged, skills: Mapping[str, float], turn: Turn, explo
     if explore.strategy == "thompson":
         keys = draws.keys_of(names), draws.keys_of([judged.agent])
         drawn = float(weights @ draws.beta(a, b, *keys, explore.seed, turn.number)[:, 0])
-        return min(1.0, max(0.0, drawn))
+        return min(1.0, max(0.0, drawn + judged.shift))
     pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.beliefs, strict=True)
     variance = math.fsum(weight * weight * beta_variance(a, b) for weight, (a, b) in pairs)
     return min(1.0, judged.estimate.mean + explore.width * math.sqrt(variance))

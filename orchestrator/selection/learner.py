@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from orchestrator.agent import Agent
 
 from .drift import DriftMonitor, DriftSignal
-from .estimation import competence
+from .estimation import Estimate, competence
 from .handbook import Handbook
 from .journal import Step
 from .learning import Observation, credited, forget, learn
+from .standing import standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,15 @@ class Learner:
         while self._pending:
             batch.append(self._pending.popleft())
         drifted: set[str] = set()
+        dear = standings(agents.values())
+        declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in agents.items()}
         for seen in batch:
-            drifted |= self._watch(seen, handbook, agents.get(seen.agent), evidence)
+            skills, standing = declared.get(seen.agent, {}), dear.get(seen.agent, 0.0)
+            drifted |= self._watch(seen, competence(seen.agent, skills, seen.demand, handbook, standing), evidence)
         step = _learning(tuple(batch), tuple(sorted(agents)), tuple(sorted(drifted))) if batch else None
         handbook = step(handbook) if step else handbook
-        skills = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
-        return Learned(handbook, frozenset(seen.agent for seen in batch), skills, len(batch), step)
+        touched = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
+        return Learned(handbook, frozenset(seen.agent for seen in batch), touched, len(batch), step)
 
     @property
     def waiting(self) -> bool:
@@ -64,9 +68,8 @@ class Learner:
             found.append(self._signals.popleft())
         return tuple(found)
 
-    def _watch(self, seen: Observation, handbook: Handbook, agent: Agent | None, evidence: float) -> set[str]:
+    def _watch(self, seen: Observation, known: Estimate, evidence: float) -> set[str]:
         """The agent of an outcome, when its outcomes have drifted; every signal is kept for `signals`."""
-        known = competence(seen.agent, agent.skills if agent else {}, seen.demand, handbook)
         found = self._drift.observe(seen, known.mean if known.evidence >= evidence else None)
         self._signals.extend(found)
         return {signal.agent for signal in found if signal.metric == "outcome"}

@@ -10,6 +10,7 @@ from orchestrator.errors import InputError
 from .demand import Demand
 from .evidence import Evidence, Profile
 from .handbook import Handbook
+from .size import size_weights
 from .skill import Skill
 
 CHECKED = 0.25
@@ -73,7 +74,16 @@ def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], t
         if (value := getattr(seen, name)) is not None
     }
     general = profile.general.aged(ticks[""] - 1).observe(seen.success, seen.weight, at=ticks[""])
-    return profile.model_copy(update={"skills": skills, "general": general, **stats})
+    sized = {} if seen.demand.size is None else _by_size(profile, seen, seen.demand.size, ticks[""])
+    return profile.model_copy(update={"skills": skills, "general": general, **sized, **stats})
+
+
+def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dict[str, Evidence]:
+    """The counts of short and of long work after an outcome, which counts in either by its size."""
+    ends = zip(("short", "long"), (profile.short, profile.long), size_weights(size), strict=True)
+    return {
+        name: before.aged(tick - 1).observe(seen.success, seen.weight * share, at=tick) for name, before, share in ends
+    }
 
 
 def learn(handbook: Handbook, observations: Sequence[Observation], present: Iterable[str] = ()) -> Handbook:
@@ -111,6 +121,8 @@ def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
         update={
             "skills": {skill: _at_most(seen, calls) for skill, seen in profile.skills.items()},
             "general": _at_most(profile.general, calls),
+            "short": _at_most(profile.short, calls / 2),
+            "long": _at_most(profile.long, calls / 2),
         }
     )
     return handbook.next(f"record of {agent} faded", {"profiles": {**handbook.profiles, agent: faded}}, check=False)

@@ -13,6 +13,7 @@ from orchestrator.policy import Policy
 from orchestrator.pricing import PICO, PRICINGS, PriceFacts, Pricing, picodollars
 
 from .handbook import Handbook
+from .standing import standings
 from .table import CompetenceTable, Floats
 
 Bools = NDArray[np.bool_]
@@ -60,7 +61,8 @@ class Pool:
 
     def __init__(self, agents: Mapping[str, Agent], handbook: Handbook) -> None:
         self.agents = [agents[name] for name in sorted(agents)]
-        self.table = CompetenceTable({agent.name: agent.skills for agent in self.agents}, handbook)
+        declared = {agent.name: agent.skills for agent in self.agents}
+        self.table = CompetenceTable(declared, handbook, standings(self.agents))
         self.costs = _declared(self.agents, handbook)
         self.founding: Bools = self._founding(handbook)
 

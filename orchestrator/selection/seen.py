@@ -42,7 +42,8 @@ class Seen:
         reason = self.refusals.get(row, "" if price is not None else "cannot be used now")
         if not reason and self.bounded[row]:
             reason = f"a newcomer, counted at competence {facts.competence:g}"
-        estimate = competence(agent.name, agent.skills, self.demand, self.handbook)
+        standing = self.pool.table.standing(agent.name)
+        estimate = competence(agent.name, agent.skills, self.demand, self.handbook, standing)
         return Scored(agent.name, price, estimate, facts, parts_of(facts, self.policy), reason)
 
     def reason(self, row: int) -> str:

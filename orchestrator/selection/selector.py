@@ -101,7 +101,8 @@ class Selector:
 
     def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
         """What to expect of an agent under a demand."""
-        return competence(agent.name, agent.skills, Demand.of(demand), self.handbook)
+        handbook, pool = self._current()
+        return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.standing(agent.name))
 
     def select(
         self,

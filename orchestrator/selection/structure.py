@@ -18,6 +18,7 @@ from .inference import SkillIndex, embedding_name
 from .learning import Observation, learn
 from .partition import LEAST, Cut, best_cut
 from .pool import Bools
+from .size import measured
 from .skill import Insight, Skill
 from .table import Floats
 
@@ -42,7 +43,9 @@ def discover(
         inside: Bools = labels == group
         skill_id = f"skill-{len(found) + 1:02d}"
         found.append(_made(Skill(id=skill_id, provenance="discovered"), distinct, vectors, inside, keep_texts))
-    return Handbook(skills={skill.id: skill for skill in found}, embedding=embedding_name(embed))
+    return Handbook(
+        skills={skill.id: skill for skill in found}, embedding=embedding_name(embed), sizes=measured(distinct)
+    )
 
 
 def split(

@@ -10,6 +10,7 @@ from . import draws
 from .demand import Demand
 from .estimation import neutral_prior, prior_of
 from .handbook import Handbook
+from .size import size_shifts, size_weights
 
 Floats = NDArray[np.float64]
 
@@ -20,10 +21,16 @@ class CompetenceTable:
     Arrays have the shape (skills + 1, agents), so that the agents of one skill lie side by side.
     """
 
-    def __init__(self, declared: Mapping[str, Mapping[str, float]], handbook: Handbook) -> None:
+    def __init__(
+        self,
+        declared: Mapping[str, Mapping[str, float]],
+        handbook: Handbook,
+        standings: Mapping[str, float] | None = None,
+    ) -> None:
         self.names: tuple[str, ...] = tuple(sorted(declared))
         self.rows = {name: row for row, name in enumerate(self.names)}
         self._declared = {name: dict(declared[name]) for name in self.names}
+        self._standings = dict(standings or {})
         known = {*handbook.skills, *(skill for skills in declared.values() for skill in skills)}
         self.skills: tuple[str, ...] = tuple(sorted(known))
         self._columns = {"": 0, **{skill: column for column, skill in enumerate(self.skills, 1)}}
@@ -32,16 +39,19 @@ class CompetenceTable:
         self.b: Floats = np.ones(shape)
         self.seen: Floats = np.zeros(shape)
         self.mean: Floats = np.zeros(shape)
+        self.by_size: Floats = np.zeros((2, len(self.names)))
+        """What short and what long work add."""
         self._skill_keys = draws.keys_of(self._columns)
         self._agent_keys = draws.keys_of(self.names)
         for skill in self._columns:
             self._fill(skill, self.names, handbook)
+        self._fill_sizes(self.names, handbook)
 
     def copy(self) -> "CompetenceTable":
         """The same numbers in arrays of its own: who reads this one is not disturbed by what is filled in there."""
         copied = copy(self)
         copied.a, copied.b = self.a.copy(), self.b.copy()
-        copied.seen, copied.mean = self.seen.copy(), self.mean.copy()
+        copied.seen, copied.mean, copied.by_size = self.seen.copy(), self.mean.copy(), self.by_size.copy()
         return copied
 
     def refresh(self, agents: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
@@ -51,13 +61,23 @@ class CompetenceTable:
             self._fill(skill, names, handbook)
         for skill in sorted({"", *skills} & set(self._columns)):
             self._fill(skill, self.names, handbook)
+        self._fill_sizes(self.names, handbook)
+
+    def standing(self, agent: str) -> float:
+        """How dear an agent is among its rivals (`standings`)."""
+        return self._standings.get(agent, 0.0)
+
+    def _fill_sizes(self, agents: Iterable[str], handbook: Handbook) -> None:
+        for name in agents:
+            self.by_size[:, self.rows[name]] = size_shifts(*handbook.by_size(name), self.standing(name))
 
     def _fill(self, skill: str, agents: Iterable[str], handbook: Handbook) -> None:
         column = self._columns[skill]
         for name in agents:
             declared, row = self._declared[name], self.rows[name]
             if skill:
-                (a, b), seen = prior_of(name, skill, declared, handbook), handbook.evidence(name, skill)
+                (a, b) = prior_of(name, skill, declared, handbook, self.standing(name))
+                seen = handbook.evidence(name, skill)
             else:
                 (a, b), seen = neutral_prior(declared), handbook.record(name)
             a, b = a + seen.successes, b + seen.failures
@@ -77,6 +97,19 @@ class CompetenceTable:
     def means(self, columns: Sequence[int], weights: Floats) -> Floats:
         """Expected competence of every agent."""
         return weighed(self.mean, columns, weights)
+
+    def shifts(self, size: float | None) -> Floats:
+        """What the size of the work adds to the competence of every agent."""
+        if size is None:
+            return np.zeros(len(self.names))
+        short, long = size_weights(size)
+        added: Floats = short * self.by_size[0] + long * self.by_size[1]
+        return added
+
+    def expected(self, demand: Demand) -> Floats:
+        """Expected competence of every agent under a demand, in [0, 1]."""
+        means = self.means(*self.columns(demand))
+        return means if demand.size is None else np.clip(means + self.shifts(demand.size), 0.0, 1.0)
 
     def variances(self, columns: Sequence[int], weights: Floats) -> Floats:
         """Variance of the competence of every agent."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.selection import NEUTRAL, Demand, Evidence, Handbook, Profile, Skill, competence
-from orchestrator.selection.estimation import prior
+from orchestrator.selection.prior import prior
 from orchestrator.selection.table import CompetenceTable
 
 
