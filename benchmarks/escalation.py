@@ -1,10 +1,11 @@
-"""What the control plane costs: calls, bytes and seconds of ours against a ReAct loop on the same model server.
+"""What the control plane costs: calls, tokens and seconds of ours against a ReAct loop on the same model server.
 
     python benchmarks/escalation.py
 
 Both talk to one local server by OpenAI's wire protocol over the 19 published scenarios. The server never errs: for the
 ReAct loop it calls the next tool of the cheapest way round what is known to be dead, for us it answers stop. Each
-answer takes a fixed time, as a model's would. Bytes are those of the requests, which is what a model reads.
+answer takes a fixed time, as a model's would. Tokens are counted at four characters each, of what a model reads (the
+messages and tools of each request) and of what it writes.
 """
 
 import asyncio
@@ -29,12 +30,18 @@ from orchestrator.policy import Retries
 from tests.escalation.openai_server import OpenAIServer, Says, serving
 
 SECONDS_PER_ANSWER = 0.2
+CHARACTERS_PER_TOKEN = 4
 
 
-def answers(server: OpenAIServer, case: Case) -> None:
-    """Have the server answer from the conversation it is shown."""
+def answers(server: OpenAIServer, case: Case) -> list[Says]:
+    """Have the server answer from the conversation it is shown; the list keeps what it says."""
+    kept = list[Says]()
 
     def reply() -> Says:
+        kept.append(choose())
+        return kept[-1]
+
+    def choose() -> Says:
         messages: list[Any] = server.requests[-1]["messages"]
         if not any(message["role"] == "user" and "Reach" in str(message["content"]) for message in messages):
             said = json.loads(str(stop([HumanMessage(messages[-1]["content"])]).content))
@@ -51,6 +58,7 @@ def answers(server: OpenAIServer, case: Case) -> None:
         return Says(text=str(chosen.content), after=SECONDS_PER_ANSWER)
 
     server.next = reply  # type: ignore[method-assign]
+    return kept
 
 
 async def ours(world: World, server: OpenAIServer) -> None:
@@ -92,19 +100,40 @@ async def react(world: World, server: OpenAIServer) -> None:
 async def main() -> None:
     """Print the table."""
     systems: dict[str, Callable[[World, OpenAIServer], Awaitable[None]]] = {"ours": ours, "ReAct loop": react}
-    print("| system | model calls | request kB | seconds, sum | seconds, median |\n|---|---|---|---|---|")
+    print("| system | goals reached | model calls | tokens read | tokens written | seconds, sum | seconds, median |")
+    print("|---|---|---|---|---|---|---|")
     for name, system in systems.items():
-        calls, size, seconds = 0, 0, list[float]()
+        reached = calls = 0
+        read = written = 0.0
+        seconds = list[float]()
         for case in CASES:
             for down in SCENARIOS[case.name]:
+                world = World(case, frozenset(down.split()))
                 with serving(Says(text="")) as server:
-                    answers(server, case)
+                    said = answers(server, case)
                     began = time.perf_counter()
-                    await system(World(case, frozenset(down.split())), server)
+                    await system(world, server)
                     seconds.append(time.perf_counter() - began)
+                    reached += world.reached
                     calls += len(server.requests)
-                    size += sum(len(json.dumps(request)) for request in server.requests)
-        print(f"| {name} | {calls} | {size / 1000:.0f} | {sum(seconds):.1f} | {statistics.median(seconds):.2f} |")
+                    read += sum(map(tokens_read, server.requests))
+                    written += sum(map(tokens_written, said))
+        print(
+            f"| {name} | {reached} | {calls} | {read:,.0f} | {written:,.0f} "
+            f"| {sum(seconds):.1f} | {statistics.median(seconds):.2f} |"
+        )
+
+
+def tokens_read(request: dict[str, Any]) -> float:
+    """What a request makes a model read."""
+    shown = {"messages": request["messages"], "tools": request.get("tools", [])}
+    return len(json.dumps(shown, ensure_ascii=False)) / CHARACTERS_PER_TOKEN
+
+
+def tokens_written(says: Says) -> float:
+    """What an answer makes a model write."""
+    calls = "".join(f"{says.tool}{json.dumps(made)}" for made in says.calls)
+    return len((says.text or "") + calls) / CHARACTERS_PER_TOKEN
 
 
 if __name__ == "__main__":

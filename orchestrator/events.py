@@ -125,6 +125,8 @@ class ToolExcluded(Event):
 
     tool: str
     reason: str
+    over_budget: bool = False
+    """Whether what is left of the budget is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

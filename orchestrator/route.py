@@ -143,6 +143,8 @@ class Blame:
     reason: str
     """Why it cannot be used: an open circuit, used-up retries, a refusal, a false `when`, a missing approval ..."""
     last_error: str = ""
+    health: str = ""
+    """How it is, in a few words: its circuit, and how many of its calls failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,9 @@ class Impasse:
         return {
             "goal": list(self.goal),
             "unreachable": list(self.unreachable),
-            "blame": [{"tool": b.tool, "reason": b.reason, "last_error": b.last_error} for b in self.blame],
+            "blame": [
+                {"tool": b.tool, "reason": b.reason, "last_error": b.last_error, "health": b.health} for b in self.blame
+            ],
             "reason": self.reason,
             "kind": self.kind,
             "question": self.question,

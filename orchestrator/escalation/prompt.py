@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.route import Impasse
+from orchestrator.route import Blame, Impasse
 
 from .cleaning import clean
 from .options import Hole, Option
@@ -81,7 +81,7 @@ def _data(impasse: Impasse, contents: Mapping[str, Any]) -> str:
         ("what happened", clean(impasse.reason or f"no route ({impasse.kind})")),
         ("out of reach", _short(impasse.unreachable)),
         ("at hand (types)", {clean(k, 80): clean(v, 80) for k, v in _first(impasse.at_hand.items())}),
-        ("tools to blame", [_blame(b.tool, b.reason, b.last_error) for b in _first(impasse.blame)]),
+        ("tools to blame", [_blame(blame) for blame in _first(impasse.blame)]),
         ("effects so far", {clean(k, 80): clean(v, 40) for k, v in _first(impasse.effects.items())}),
         ("lesser goals out of reach", [clean(" + ".join(o.goal), 80) for o in impasse.offers if o.price is None]),
         ("budget left", {clean(k, 20): v for k, v in impasse.budget_left.items()}),
@@ -91,9 +91,10 @@ def _data(impasse: Impasse, contents: Mapping[str, Any]) -> str:
     return _limited(lines)
 
 
-def _blame(tool: str, reason: str, last_error: str) -> dict[str, str]:
-    told = {"tool": clean(tool, 80), "why": clean(reason, 160)}
-    return {**told, "last error": clean(last_error, 300)} if last_error else told
+def _blame(blame: Blame) -> dict[str, str]:
+    told = {"tool": clean(blame.tool, 80), "why": clean(blame.reason, 160)}
+    more = {"health": clean(blame.health, 80), "last error": clean(blame.last_error, 300)}
+    return told | {name: text for name, text in more.items() if text}
 
 
 def _line(number: int, option: Option) -> str:

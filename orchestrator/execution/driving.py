@@ -121,16 +121,14 @@ class Driver:
                 self.run.services.healing.allow(name)  # a fallback draws on what retries may cost
                 self._reroute(f"{name} failed: {finished.reason}")
         elif finished.ending in (Ending.NOT_ADMITTED, Ending.OVER_BUDGET):
-            self._exclude(name, finished.reason)
-            if finished.ending is Ending.OVER_BUDGET:
-                self.run.over_budget_tools.add(name)
+            self._exclude(name, finished.reason, over_budget=finished.ending is Ending.OVER_BUDGET)
             if replan:
                 self._reroute(f"{name} cannot be started: {finished.reason}")
         else:
             self.run.open.append(question_of(self.run, name, finished.ending, finished.reason, finished.asked))
 
-    def _exclude(self, tool: str, reason: str) -> None:
-        self.run.emit(ToolExcluded(**self.run.stamp(), tool=tool, reason=reason))
+    def _exclude(self, tool: str, reason: str, *, over_budget: bool = False) -> None:
+        self.run.emit(ToolExcluded(**self.run.stamp(), tool=tool, reason=reason, over_budget=over_budget))
 
     def _reroute(self, reason: str) -> None:
         if not self.run.open and not self.run.state.reached:

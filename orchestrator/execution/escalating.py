@@ -33,7 +33,7 @@ from orchestrator.events import (
 from orchestrator.goal import Goal
 from orchestrator.route import Blame, Candidate, Impasse, Offer
 from orchestrator.schema import type_name, validate
-from orchestrator.types import DecisionKind, Effect
+from orchestrator.types import CircuitState, DecisionKind, Effect
 
 from . import planning
 from .closing import can_be_undone
@@ -125,16 +125,32 @@ class Escalator:
             base = run.open[0]
         else:
             base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
-        errors = {failure.tool: failure.message for failure in state.failures.values()}
+        spent = bool(base.blame) and all(blame.tool in state.over_budget for blame in base.blame)
         return replace(
             base,
-            blame=tuple(Blame(b.tool, b.reason, errors.get(b.tool, b.last_error)) for b in base.blame),
+            kind="budget" if spent and base.kind == "no_route" else base.kind,
+            blame=tuple(self._blame(blame) for blame in base.blame),
             at_hand=describe(run.values.values, state.at_hand, run.view),
             offers=() if base.kind == "ambiguous" else self._offers(),
             providable=state.wanted.providable,
             effects=self._effects(),
             budget_left=self._budget_left(),
             run_id=base.run_id or state.run_id,
+        )
+
+    def _blame(self, blame: Blame) -> Blame:
+        """With how the tool is, and its last error: in this run, else in any."""
+        run, name = self.run, blame.tool
+        own = [failure.message for failure in run.state.failures.values() if failure.tool == name]
+        if name not in run.view.tools:
+            return replace(blame, last_error=own[-1] if own else blame.last_error)
+        health = run.services.health.status(name)
+        shut = health.circuit is CircuitState.OPEN
+        return replace(
+            blame,
+            reason=f"{blame.reason}: {health.reason}" if shut and health.reason else blame.reason,
+            last_error=own[-1] if own else blame.last_error or health.last_failure,
+            health=f"circuit {health.circuit.replace('_', ' ')}, {health.failures} of {health.calls} calls failed",
         )
 
     def _offers(self) -> tuple[Offer, ...]:
@@ -151,7 +167,7 @@ class Escalator:
         facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
         if impasse.offers:
             facts |= planning.record_of(run.services, run.view, *self._offered)
-        if impasse.kind == "no_route" and run.dead_end is not None:
+        if impasse.kind in ("no_route", "budget") and run.dead_end is not None:
             facts["no_route"] = planning.record_of(run.services, run.view, run.dead_end)
         return facts
 
@@ -355,9 +371,8 @@ class Escalator:
             for name, more in (("usd", resolution.usd), ("seconds", resolution.seconds), ("calls", resolution.calls))
         }
         run.emit(BudgetRaised(**run.stamp(), budget=raised))
-        for tool in sorted(run.over_budget_tools):
+        for tool in sorted(run.state.over_budget):
             self._allow(tool, forced=False)
-        run.over_budget_tools.clear()
 
 
 def offer_of(goal: tuple[str, ...], planned: Planned) -> Offer:

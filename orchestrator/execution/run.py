@@ -74,7 +74,6 @@ class Run:
         """Steps that only a person, or a rung of the ladder, can settle."""
         self.approval_wanted: dict[str, str] = {}
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
-        self.over_budget_tools: set[str] = set()
         self.began = services.clock.monotonic()
         self.loop = asyncio.get_running_loop()
         self.cancelled: str | None = None

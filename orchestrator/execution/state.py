@@ -75,6 +75,8 @@ class RunState:
     last: dict[str, Doing] = field(default_factory=dict[str, Doing])
     """The last call of a tool that ended uncertain, or happened with no valid output: what it was made from."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])
+    over_budget: set[str] = field(default_factory=set[str])
+    """Those excluded because of the budget."""
     conditions: dict[str, bool] = field(default_factory=dict[str, bool])
     approved: set[str] = field(default_factory=set[str])
     may_abandon: set[str] = field(default_factory=set[str])
@@ -261,9 +263,12 @@ class RunState:
 
     def _tool_excluded(self, event: ToolExcluded) -> None:
         self.excluded[event.tool] = event.reason
+        if event.over_budget:
+            self.over_budget.add(event.tool)
 
     def _tool_allowed(self, event: ToolAllowed) -> None:
         self.excluded.pop(event.tool, None)
+        self.over_budget.discard(event.tool)
         self._settled(event.tool)
         self.tries.pop(event.tool, None)
         if event.approved:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
+from orchestrator.events import BudgetRaised, CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
 from orchestrator.goal import Budget
 from orchestrator.health import ToolHealth
 from orchestrator.policy import Policy
@@ -141,6 +141,8 @@ class Fold:
         if run is None:
             return
         run.last_event = now
+        if isinstance(event, BudgetRaised):
+            run.budget = _budget(event.budget)
         run.waiting = isinstance(event, RunWaiting) or (run.waiting and isinstance(event, Decided))
         if isinstance(event, CallStarted):
             run.calls += 1

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Goal, InputError, Orchestrator, Resolution, RungAsked, Status, Unavailable
-from orchestrator.escalation import AskModel, Demote
+from orchestrator import Goal, InputError, Orchestrator, Refused, Resolution, RungAsked, Status, Unavailable
+from orchestrator.escalation import AskHuman, AskModel, Demote
 from orchestrator.route import Impasse
+from orchestrator.testing import FakeClock
 from orchestrator.tooling import Tool
 from tests.escalation.openai_server import Fails, Says, chooses, serving
 
@@ -106,3 +107,83 @@ async def test_models_are_priced_by_the_formula_of_the_run() -> None:
         async with shop([rung], **options) as orc:
             await orc.run(Goal("quote", demotions=["weight"]), {"parcel": "box"})
         assert (len(first.requests), len(second.requests)) == (0, 1)
+
+
+# -- what each resolution does -----------------------------------------------------------------------------------------
+
+
+async def test_waiting_for_a_tool_tries_it_again_after_that_time() -> None:
+    clock, calls = FakeClock(), list[float]()
+
+    def flaky() -> str:
+        calls.append(clock.monotonic())
+        if clock.monotonic() - calls[0] < 90:
+            raise Refused("not yet")
+        return "there"
+
+    with serving(chooses(1, value=100)) as server:
+        orc = Orchestrator([Tool(flaky, gives="it")], escalation=[AskModel(server.model())], clock=clock)
+        outcome = await orc.run("it")
+    assert (outcome.value, outcome.llm_calls, len(calls)) == ("there", 1, 2)
+    assert calls[1] - calls[0] == 100
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
+async def test_a_person_raises_the_budget_and_the_run_goes_on(tmp_path: Path, elsewhere: bool) -> None:
+    def dear() -> Orchestrator:
+        tools = [Tool(lambda: 1, name="first", cost=0.6), Tool(lambda first: 2, name="second", cost=0.6)]
+        return Orchestrator(tools, escalation=[Demote(), AskHuman()], store=tmp_path / "runs.db")
+
+    orc = dear()
+    waiting = await orc.run("second", budget=1.0)
+    assert waiting.impasse is not None
+    assert (waiting.status, waiting.impasse.kind) == (Status.WAITING, "budget")
+    assert waiting.impasse.message == "No route to second; second (it costs $0.6, and $0.4 of $1 is left)."
+    assert waiting.impasse.budget_left["usd"] == pytest.approx(0.4)
+    if elsewhere:
+        await orc.aclose()
+        orc = dear()
+    done = await orc.resume(waiting.run_id, Resolution.raise_budget(usd=0.5), by="ann")
+    assert done.value == 2
+    assert done.cost == pytest.approx(1.2)
+    assert orc.replay(done.run_id).agrees
+    await orc.aclose()
+
+
+async def test_a_model_is_not_offered_what_only_a_person_may_do() -> None:
+    tools = [Tool(lambda: 1, name="first", cost=0.6), Tool(lambda first: 2, name="second", cost=0.6)]
+    with serving(chooses(1)) as server:
+        orc = Orchestrator(tools, escalation=[AskModel(server.model())])
+        outcome = await orc.run("second", budget=1.0)
+        options = server.prompts[0].rpartition("Options:\n")[2]
+    assert options == "1. undo what can be undone, and stop"
+    assert (outcome.status, outcome.llm_calls) == (Status.ESCALATED, 1)
+
+
+async def test_a_tool_that_was_forbidden_is_used_when_a_person_allows_it() -> None:
+    orc = Orchestrator([Tool(lambda: "here", name="it")], escalation=[AskHuman()])
+    orc.health.trip("it", "under repair")
+    waiting = await orc.run("it")
+    assert waiting.impasse is not None
+    assert [(blame.tool, blame.reason) for blame in waiting.impasse.blame] == [("it", "circuit open: under repair")]
+    assert (await orc.resume(waiting.run_id, Resolution.allow("it"), by="ann")).value == "here"
+
+
+async def test_what_a_model_provided_is_not_written_without_a_person() -> None:
+    written: list[int] = []
+
+    def book(cost_center: int) -> str:
+        written.append(cost_center)
+        return f"booked on {cost_center}"
+
+    def look_up(person: str) -> int:
+        raise Unavailable("down")
+
+    tools = [Tool(look_up, gives="cost_center"), Tool(book, gives="booking", effect="write")]
+    with serving(chooses(1, value="4711")) as server:
+        orc = Orchestrator(tools, escalation=[AskModel(server.model()), AskHuman()])
+        waiting = await orc.run(Goal("booking", providable=["cost_center"]), {"person": "ann"})
+        assert (waiting.status, written, waiting.llm_calls) == (Status.WAITING, [], 1)
+        assert waiting.impasse is not None and waiting.impasse.kind == "approval"
+        done = await orc.resume(waiting.run_id, "yes", by="ann")
+    assert (done.value, written, done.llm_calls) == ("booked on 4711", [4711], 1)
