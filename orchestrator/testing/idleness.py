@@ -6,6 +6,7 @@ pause without activity. Reads private attributes of asyncio's own loop, and fall
 """
 
 import asyncio
+import concurrent.futures.thread
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,8 @@ _PAUSES_FOR_THREADS: Final = 500
 """How many pauses a thread at work is waited for."""
 _AT_WORK: Final = {"orchestrator-tool": "_do", "orchestrator-store": "_write"}
 """Names of the framework's threads -> the function in which they work."""
+_EXECUTOR: Final = concurrent.futures.thread.__file__
+"""The file in whose function `run` the threads of an executor work; how many of them it counts as idle is a guess."""
 _ROUNDS: Final = 2
 """Looks at an empty queue before it counts as idle."""
 
@@ -66,22 +69,25 @@ def _may_be_woken(loop: Any) -> bool:
     selector = getattr(loop, "_selector", None)
     sockets = len(selector.get_map()) if selector is not None else 2
     timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
-    return (
-        sockets > 1 or bool(timers) or bool(_own_threads())
-    )  # one socket is the loop's own, by which other threads wake it
+    # One socket is the loop's own, by which other threads wake it.
+    return sockets > 1 or bool(timers) or bool(_own_threads()) or bool(_executor_threads(loop))
 
 
 def threads_at_work(loop: Any) -> bool:
     """Whether a thread does something that a task waits for."""
-    executor = getattr(loop, "_default_executor", None)
-    queue, idle = getattr(executor, "_work_queue", None), getattr(executor, "_idle_semaphore", None)
-    if queue is not None and idle is not None:
-        running = len(getattr(executor, "_threads", ())) - getattr(idle, "_value", 0)
-        if queue.qsize() > 0 or running > 0:
-            return True
+    queue = getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
+    if queue is not None and queue.qsize() > 0:
+        return True
+    if any(_inside(thread, "run", _EXECUTOR) for thread in _executor_threads(loop)):
+        return True
     if any(_at_work(thread) for thread in _own_threads()):
         return True
     return any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop))
+
+
+def _executor_threads(loop: Any) -> list[threading.Thread]:
+    """The threads of the loop's default executor."""
+    return list(getattr(getattr(loop, "_default_executor", None), "_threads", ()))
 
 
 def _own_threads() -> list[threading.Thread]:
@@ -90,10 +96,15 @@ def _own_threads() -> list[threading.Thread]:
 
 
 def _at_work(thread: threading.Thread) -> bool:
-    """Whether one of those threads is inside the function that does its work."""
+    """Whether one of the framework's threads is inside the function that does its work."""
+    return _inside(thread, _AT_WORK[thread.name])
+
+
+def _inside(thread: threading.Thread, function: str, file: str | None = None) -> bool:
+    """Whether a thread is somewhere below a function of that name (and file)."""
     frame = sys._current_frames().get(thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
-        if frame.f_code.co_name == _AT_WORK[thread.name]:
+        if frame.f_code.co_name == function and file in (None, frame.f_code.co_filename):
             return True
         frame = frame.f_back
     return False
