@@ -1,9 +1,7 @@
 """`Orchestrator`: what users hold in their hands. It wires the parts together and decides nothing itself."""
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,15 +17,17 @@ from .escalation import Announcer, check_ladder, ladder_from
 from .events import Event, Sink
 from .execution import launch, machine, resuming
 from .execution.background import Background
+from .execution.preferences import Preferences, RunOptions
 from .execution.run import Run
 from .execution.services import DemandSource, Services
 from .execution.values import checked_inputs
 from .failures import FailureTable
-from .goal import Budget, Goal
+from .goal import Goal
 from .graph import ToolGraph
 from .health import HealthRegistry
 from .health.budget import HealingBudget
 from .intent import Interpreter, Request, examples_of
+from .loops import in_a_loop
 from .outcome import Outcome
 from .policy import Policy
 from .pricing import PICO, PriceFacts, PriceTable, Pricing
@@ -116,11 +116,22 @@ class Orchestrator:
     # -- the graph ---------------------------------------------------------------------------------------------------
 
     def add(self, item: Tool | Callable[..., Any]) -> Tool:
-        """Register a tool or an agent; a plain callable becomes a tool. Raises `DefinitionError`."""
+        """Register a tool or an agent, and the agent's own tools; a plain callable becomes a tool.
+
+        Raises `DefinitionError`.
+        """
         added = self.graph.add(item if isinstance(item, Tool) else Tool(item))
         if isinstance(added, Agent):
             self.selector.add(added)
+            self._add_own_tools(added)
         return added
+
+    def _add_own_tools(self, agent: Agent) -> None:
+        """What an agent calls as goals goes through the router like everything else."""
+        known = self.graph.view().tools
+        for own in agent.own_tools:
+            if known.get(own.name) is not own:
+                self.add(own)
 
     def remove(self, name: str | Tool) -> Tool:
         """Take a tool or an agent out; runs that are going on plan without it. Raises `DefinitionError`."""
@@ -167,7 +178,7 @@ class Orchestrator:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""
         if not callable(weights):
             Demand(weights)  # a wrong weight is an error here, not in a run
-        self._services.demands[key] = weights
+        self._services.demands.sources[key] = weights
 
     def price_facts(self, tool: str) -> PriceFacts:
         """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
@@ -175,7 +186,7 @@ class Orchestrator:
         base = self._services.prices.facts(known.name)
         if not isinstance(known, Agent):
             return base
-        return self.selector.facts(known, self._services.demand(tuple(known.gives), {}), base)
+        return self.selector.facts(known, self._services.demands.declared(known.gives, {}), base)
 
     def price(self, tool: str, source: str | None = None) -> float | None:
         """The price of a tool or an agent now, in US dollars; `None` for one that is down.
@@ -190,68 +201,69 @@ class Orchestrator:
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
-    def plan(self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None) -> Route:
-        """The route that a run would begin with; runs nothing. Raises `NoRoute` and `InputError`."""
-        return resuming.plan_only(self._services, Goal.of(goal), inputs or {})
+    def plan(
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        **preferences: Unpack[Preferences],
+    ) -> Route:
+        """The route that a run would begin with; runs nothing. Raises `NoRoute` and `InputError`.
+
+        It is without exploration, which is drawn anew for each run.
+        """
+        return resuming.plan_only(self._services, Goal.of(goal), inputs or {}, **preferences)
 
     @overload
     async def run(
         self,
         goal: Goal[V],
         inputs: Mapping[str, Any] | None = None,
-        *,
-        run_id: str | None = None,
-        budget: Budget | float | None = None,
+        **options: Unpack[RunOptions],
     ) -> Outcome[V]: ...
     @overload
     async def run(
         self,
         goal: str,
         inputs: Mapping[str, Any] | None = None,
-        *,
-        run_id: str | None = None,
-        budget: Budget | float | None = None,
+        **options: Unpack[RunOptions],
     ) -> Outcome[Any]: ...
     async def run(
         self,
         goal: str | Goal[Any],
         inputs: Mapping[str, Any] | None = None,
-        *,
-        run_id: str | None = None,
-        budget: Budget | float | None = None,
+        **options: Unpack[RunOptions],
     ) -> Outcome[Any]:
         """Reach a goal from `inputs`; returns when the run has ended or waits for a person.
 
-        A `run_id` that was used before means that run: ended, its outcome; running, it is joined; waiting, its
-        question. Raises `InputError` for unknown keys, values of the wrong type, or other inputs under a known id.
+        `run_id=` that was used before means that run: ended, its outcome; running, it is joined; waiting, its
+        question. `budget=` limits what it spends, `dial=` says how much quality is worth (0: cheapest, 1: best), and
+        `constraints=` which agents may be used; child goals keep to all of them.
+        Raises `InputError` for unknown keys, values of the wrong type, or other inputs under a known id.
         """
         self._background.start()
-        return await launch.launch(self._services, Goal.of(goal), inputs or {}, run_id=run_id, budget=Budget.of(budget))
+        return await launch.launch(self._services, Goal.of(goal), inputs or {}, **options)
 
     def run_sync(
         self,
         goal: str | Goal[Any],
         inputs: Mapping[str, Any] | None = None,
-        *,
-        run_id: str | None = None,
-        budget: Budget | float | None = None,
+        **options: Unpack[RunOptions],
     ) -> Outcome[Any]:
         """The same as `run`, for code that is not async; works inside a running event loop too (notebooks)."""
-        return _in_a_loop(self.run(goal, inputs, run_id=run_id, budget=budget))
+        return in_a_loop(self.run(goal, inputs, **options))
 
     async def stream(
         self,
         goal: str | Goal[Any],
         inputs: Mapping[str, Any] | None = None,
-        *,
-        run_id: str | None = None,
-        budget: Budget | float | None = None,
+        **options: Unpack[RunOptions],
     ) -> AsyncIterator[Event]:
         """The events of a run as they happen, its end included. Leaving the loop early cancels the run."""
-        run_id = run_id or launch.new_run_id()
+        run_id = options.get("run_id") or launch.new_run_id()
+        options["run_id"] = run_id
         sink = QueueSink(run_id)
         self._services.sinks.append(sink)
-        task = asyncio.create_task(self.run(goal, inputs, run_id=run_id, budget=budget))
+        task = asyncio.create_task(self.run(goal, inputs, **options))
         task.add_done_callback(lambda _: sink.close())
         try:
             async for event in sink:
@@ -382,7 +394,7 @@ class Orchestrator:
 
     def close(self) -> None:
         """The same as `aclose`, for code that is not async."""
-        _in_a_loop(self.aclose())
+        in_a_loop(self.aclose())
 
     def _close_parts(self) -> None:
         for sink in self._services.sinks:
@@ -398,34 +410,9 @@ class Orchestrator:
 
     def _health_changed(self, targets: Iterable[Any]) -> None:
         names = sorted({target if isinstance(target, str) else target[1] for target in targets})
-        self._services.prices.invalidate(names)
+        self._services.invalidate(names)
         for run in list(self._services.live.values()):
             run.nudge(names)
-
-
-def _in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine for a caller that is not async, whether or not an event loop runs around it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    result: list[Any] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failed.append(error)
-
-    context = contextvars.copy_context()  # so that the caller's span is the parent of the run's
-    thread = threading.Thread(target=lambda: context.run(run), name="orchestrator-run-sync")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    found: T = result[0]
-    return found
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

@@ -50,6 +50,14 @@ class RunStarted(Event):
     """False when a value cannot be stored, so that a crash would end the run for good."""
     not_resumable: tuple[str, ...] = ()
     """The keys to blame for that."""
+    turn: int = 0
+    """The turn of its choices of agents, which decides what is drawn; 0 where no agent could take part."""
+    probe: bool = False
+    """Whether agents that are not proven may be tried out in this run."""
+    dial: float | None = None
+    """What the caller preferred, from 0 (cheapest) to 1 (best); the policy has it in it."""
+    constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """`Constraints.to_json()`: which agents may be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

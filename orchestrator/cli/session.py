@@ -1,6 +1,5 @@
 """What commands work with: a project, an orchestrator over a store, a store to read, a run in it."""
 
-import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -10,14 +9,11 @@ from orchestrator.api import Orchestrator
 from orchestrator.catalog_path import catalog_root
 from orchestrator.errors import InputError, StoreError
 from orchestrator.project import Project, load_project
-from orchestrator.selection import Handbook
 from orchestrator.store import Store, open_store
 from orchestrator.store.base import RunRow
 from orchestrator.text import plain
 from orchestrator.tracing import setup
 
-HANDBOOK = "handbook"
-"""The kind of the store's document."""
 LAST = "last"
 _PAGE = 500
 
@@ -73,7 +69,6 @@ def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator
     """An orchestrator to plan and look with: it knows what the store knows, where there is one, and changes nothing."""
     orc = assemble(project, policy, where if existing(where) else None)
     try:
-        _learned_before(orc)
         yield orc
     finally:
         orc.store.close()
@@ -83,33 +78,7 @@ def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator
 async def working(project: Project, policy: str, where: str) -> AsyncGenerator[Orchestrator]:
     """An orchestrator to run with: it goes on from what earlier processes learned, and keeps what it learns itself."""
     async with assemble(project, policy, where) as orc:
-        _learned_before(orc)
-        before = orc.selector.handbook.version
-        try:
-            yield orc
-        finally:
-            if orc.selector.handbook.version != before:
-                try:
-                    keep_handbook(orc.store, orc.selector.handbook)
-                except StoreError as error:
-                    orc.store.on_problem(f"what was learned of agents could not be kept: {error}")
-
-
-def _learned_before(orc: Orchestrator) -> None:
-    book = stored_handbook(orc.store)
-    if book is not None:
-        orc.selector.handbook = book
-
-
-def stored_handbook(store: Store) -> Handbook | None:
-    """The handbook of a store; `None` where there is none yet. Raises `DefinitionError` when it makes no sense."""
-    data = store.document(HANDBOOK)
-    return None if data is None else Handbook.from_json(json.dumps(data))
-
-
-def keep_handbook(store: Store, handbook: Handbook) -> None:
-    """Put a version of the handbook into a store."""
-    store.put_document(HANDBOOK, handbook.model_dump(mode="json"))
+        yield orc
 
 
 def find_run(store: Store, text: str) -> RunRow:

@@ -9,12 +9,13 @@ from rich.text import Text
 
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import Handbook
+from orchestrator.selection.keeping import keep_handbook, stored_handbook
 from orchestrator.store import Store, open_store
 from orchestrator.text import counted, plain
 
 from . import options
 from .screen import say, table, write_json
-from .session import existing, keep_handbook, stored_handbook
+from .session import existing
 
 
 def register(app: typer.Typer) -> None:

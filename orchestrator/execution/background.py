@@ -5,12 +5,14 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.events import ProblemReported, SignalRaised
+from orchestrator.errors import OrchestratorError
+from orchestrator.events import ProblemReported
 from orchestrator.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
 from orchestrator.store.memory import MemoryStore
 from orchestrator.types import SignalAction
 
 from . import launch
+from .lessons import Lessons, raised
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,7 +27,7 @@ class Background:
     def __init__(self, services: "Services", monitors: Iterable[Any] | None) -> None:
         self._services = services
         self.hub = MonitorHub(
-            default_monitors() if monitors is None else monitors,
+            default_monitors(services.selector) if monitors is None else monitors,
             services.clock,
             services.health,
             services.policy,
@@ -37,6 +39,8 @@ class Background:
         services.sinks.append(self.hub)
         services.gate = self.hub.gate
         services.on_begin = self._meet
+        self.lessons = Lessons(services, self.hub)
+        services.learn = self.lessons.learn
         self._durable = not isinstance(services.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
         self._down: set[str] = set()
@@ -61,6 +65,7 @@ class Background:
                 await self._task
         if self._durable:
             self._save_health()
+            await self._services.threads.run(self._keep_lessons)
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
@@ -75,6 +80,7 @@ class Background:
     def _renew(self) -> None:
         services = self._services
         self._save_health()
+        self._keep_lessons()
         for run_id, run in list(services.live.items()):
             if run.let_go:
                 continue
@@ -83,6 +89,12 @@ class Background:
                 services.store.renew(run_id, run.token, now, launch.LEASE_SECONDS)
             elif run.durable:  # the store could not be reached when the run began
                 run.token = run.values.token = services.store.claim(run_id, services.owner, now, launch.LEASE_SECONDS)
+
+    def _keep_lessons(self) -> None:
+        try:
+            self.lessons.sync()
+        except OrchestratorError as error:
+            self._services.store.on_problem(f"what was learned of agents could not be kept: {error}")
 
     def _save_health(self) -> None:
         for name, data in self._services.health.snapshot().items():
@@ -102,25 +114,16 @@ class Background:
     def _on_verdict(self, verdict: Verdict) -> None:
         """Put a winning signal on the record of every run that it is about, and into effect there."""
         signal = verdict.winner
-        for run in list(self._services.live.values()):
-            if _concerns(signal, run):
-                run.publish_from_anywhere(
-                    SignalRaised(
-                        **run.stamp(),
-                        target=signal.label,
-                        kind=signal.kind,
-                        action=str(signal.action),
-                        priority=signal.priority,
-                        reason=signal.reason,
-                        monitor=signal.monitor,
-                        factor=signal.factor,
-                    )
-                )
-                _act(signal, run)
+        concerned = [run for run in list(self._services.live.values()) if _concerns(signal, run)]
+        for run in concerned:
+            run.publish_from_anywhere(raised(run, signal))
+            _act(signal, run)
+        self.lessons.heard(verdict, by_a_run=bool(concerned))
 
     def _meet(self, run: "Run") -> None:
         for signal in self.hub.standing(run.state.run_id):
             _act(signal, run)
+        self.lessons.meet(run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
         """Report what broke beside the work, to every run that goes on; the runs go on."""

@@ -21,6 +21,7 @@ from orchestrator.types import DecisionKind, Effect, FailureKind
 from .closing import DURABLE_WITHIN, undo
 from .contexts import Asked, CallContext, idempotency_key
 from .ending import AttemptFailed, Ending, Finished, NotStarted, Settled
+from .lessons import note_outcome
 from .retrying import RetryFacts, decide_retry
 from .uncertain import settle
 
@@ -248,7 +249,7 @@ class Caller:
             self.services.health.record(
                 self.tool.name, True, None, event.seconds, event.cost, via=self.step.via, owner=self.run.state.run_id
             )
-        self.run.learn(self.tool, True, event)
+        note_outcome(self.run, self.tool, True, event)
 
     def _cost(self, context: CallContext) -> float:
         cost = self.tool.cost
@@ -288,8 +289,9 @@ class Caller:
             message=failure.message,
             owner=self.run.state.run_id,
         )
-        self.run.learn(self.tool, False, event)
-        self.feedback = message_of(error)  # for the agent alone, which knows what it was given
+        note_outcome(self.run, self.tool, False, event)
+        if kind is FailureKind.INVALID_OUTPUT:
+            self.feedback = message_of(error)  # for the agent alone, which knows what it was given
         if kind is FailureKind.AMBIGUOUS:
             return await settle(self, failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:

@@ -8,6 +8,7 @@ from orchestrator.route import Impasse, Route, Step
 from orchestrator.types import DecisionKind, Effect
 
 from .caller import Caller
+from .choosing import newly_demanded
 from .contexts import Asked
 from .ending import Ending, Finished
 
@@ -138,12 +139,22 @@ class Driver:
         """New values may settle conditions: a choice that is made now, and no failure."""
         asked = self.run.check_conditions()
         if not asked:
+            self._demand()
             return
         planned = set(self.run.route.tools) if self.run.route else set[str]()
         settled = [name for name in asked if name in planned]
         if settled and not self.run.state.reached and not self.run.open:
             said = ", ".join(f"{name}: {'yes' if self.run.state.conditions[name] else 'no'}" for name in asked)
             self.run.replan(DecisionKind.BRANCH, f"conditions now known ({said})", subject=settled[0])
+        else:
+            self._demand()
+
+    def _demand(self) -> None:
+        """New values may tell what a step ahead demands of the agent that does it: who that is, is chosen now."""
+        run = self.run
+        key = "" if run.state.reached or run.open else newly_demanded(run)
+        if key:
+            run.replan(DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
 
     def _heed_health(self) -> None:
         """A tool that the rest of the route relies on went down beside the work: recompute at once."""

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
+from typing_extensions import Unpack
 
 from orchestrator.errors import InputError, InvalidOutput, StoreError, nearest
 from orchestrator.escalation import Question, answer
@@ -15,12 +16,15 @@ from orchestrator.events import RunStarted
 from orchestrator.goal import Budget, Goal
 from orchestrator.outcome import Outcome
 from orchestrator.route import Impasse
+from orchestrator.selection.turn import Turn
 from orchestrator.store.base import RunRow
 from orchestrator.store.memory import MemoryStore
 from orchestrator.types import Status
 
 from . import machine
+from .casting import all_keys
 from .closing import outcome_of
+from .preferences import RunOptions, Wanted
 from .run import Run
 from .state import RunState
 from .values import PROVIDED, can_be_stored, checked_inputs, digest
@@ -31,25 +35,28 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 60.0
 """How long a run is owned without a sign of life; an owner of this machine that died loses it at once."""
 POLL_SECONDS = 0.2
+NO_TURN = Turn()
+"""Of a run that no agent could take part in."""
 
 
 async def launch(
     services: "Services",
     goal: Goal[Any],
     inputs: Mapping[str, Any],
-    *,
-    run_id: str | None = None,
-    budget: Budget | None = None,
+    **options: Unpack[RunOptions],
 ) -> Outcome[Any]:
     """Run a goal; a `run_id` that was used before gives that run's outcome, or joins it. Raises `InputError`."""
-    view = services.graph.view()
-    check_goal(goal, view.keys | set(inputs))
+    view, run_id = services.graph.view(), options.get("run_id")
+    services = services.dialled(options.get("dial"))
     given = check_inputs(services, inputs)
     if run_id is not None:
         known = await _known(services, run_id, goal, digest(given, view))
         if known is not None:
             return known
-    run = await begin(services, goal, given, run_id=run_id or new_run_id(), budget=budget)
+    check_goal(goal, view.keys, inputs)
+    check_keys(services, goal, given)
+    wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
+    run = await begin(services, goal, given, wanted, run_id=run_id or new_run_id())
     run.named = run_id is not None
     return await supervise(run, {"run_id": run.state.run_id, "phase": "plan"})
 
@@ -59,12 +66,13 @@ async def launch_child(
 ) -> Outcome[Any]:
     """Run a child goal, with what is left of the parent's budget; a finished child is not run again."""
     services = parent.services
-    check_goal(goal, services.graph.view().keys | set(inputs))
+    check_goal(goal, services.graph.view().keys, inputs)
     given = check_inputs(services, inputs)
     known = await _known(services, run_id, goal, digest(given, parent.view))
     if known is not None:
         return known
-    run = await begin(services, goal, given, run_id=run_id, parent=parent, parent_call=call_id)
+    wanted = Wanted(None, parent.state.dial, parent.state.constraints)
+    run = await begin(services, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
     parent.children[run_id] = run
     try:
         return await supervise(run, {"run_id": run_id, "phase": "plan"})
@@ -77,12 +85,26 @@ def new_run_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-def check_goal(goal: Goal[Any], known: "frozenset[str] | set[str]") -> None:
+def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
     """Raises `InputError` for a key that nothing gives and nobody provides, with the nearest names."""
     for key in (*goal.keys, *(key for lesser in goal.demotions for key in lesser.keys)):
-        if key not in known:
+        if key not in known and key not in given:
+            known = {*known, *given}
             names = ", ".join(sorted(known)[:12])
             raise InputError(f"No tool gives or needs {key!r}.{nearest(key, known)} Known keys: {names or 'none'}.")
+
+
+def check_keys(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+    """Raises `InputError` for an input that nothing takes, with the nearest names.
+
+    Where demands are functions of the values at hand, only they know what they read, and nothing is refused.
+    """
+    view = services.graph.view()
+    known = view.keys | set(all_keys(goal)) | set(goal.providable)
+    unknown = sorted(key for key in inputs if key not in known)
+    if unknown and not services.demands.reads_anything:
+        names = ", ".join(sorted(known)[:12])
+        raise InputError(f"Nothing takes the input {unknown[0]!r}.{nearest(unknown[0], known)} Known keys: {names}.")
 
 
 def check_inputs(services: "Services", inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,13 +122,15 @@ async def begin(
     services: "Services",
     goal: Goal[Any],
     inputs: Mapping[str, Any],
+    wanted: Wanted,
     *,
     run_id: str,
-    budget: Budget | None = None,
     parent: Run | None = None,
     parent_call: str | None = None,
 ) -> Run:
     """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
+    if parent is None:
+        await services.learn()  # what the runs before have taught
     view = services.graph.view()
     durable = not isinstance(services.store, MemoryStore)
     opened = services.tracing.open(run_id, goal.name)
@@ -123,7 +147,8 @@ async def begin(
     run.values.put(PROVIDED, inputs, view)
     not_stored = sorted(key for key in view.keys if not can_be_stored(view.key_type(key))) if durable else []
     policy = services.policy
-    limits = budget or Budget()
+    limits = wanted.budget or Budget()
+    turn = services.selector.turn() if view.agents(all_keys(goal)) else NO_TURN
     run.emit(
         RunStarted(
             **run.stamp(),
@@ -144,6 +169,10 @@ async def begin(
             depth=parent.state.depth + 1 if parent else 0,
             resumable=not not_stored,
             not_resumable=tuple(not_stored),
+            turn=turn.number,
+            probe=turn.probe,
+            dial=wanted.dial,
+            constraints=wanted.constraints.to_json() if wanted.constraints else {},
         )
     )
     services.on_begin(run)
@@ -216,6 +245,8 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
         raise
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
+    if run.parent is None:
+        await services.learn()
     if outcome.status is Status.WAITING:
         await let_go(run)
         if run.parent is None:
@@ -299,7 +330,6 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     services.remember_outcome(outcome, state.inputs_digest)
     if run.parent is None and run.durable:
         services.forget_values(run)
-    services.selector.apply_pending()
 
 
 def summary(outcome: Outcome[Any]) -> dict[str, Any]:

@@ -1,26 +1,26 @@
 """Planning for a run: the problem and the facts that it is decided on, the route, and the decisions that say so."""
 
 import inspect
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.agent import Agent
 from orchestrator.errors import NoRoute
 from orchestrator.graph import GraphView
-from orchestrator.picodollar import PICO, picodollars
+from orchestrator.picodollar import picodollars
 from orchestrator.pricing import PriceFacts, PriceTable, transition_name
-from orchestrator.route import Candidate, Impasse, Problem, Route
-from orchestrator.tooling import Tool
+from orchestrator.route import Impasse, Problem, Route
+from orchestrator.selection.turn import Turn
 from orchestrator.types import DecisionKind
+
+from .casting import NOBODY, Cast, cast
 
 if TYPE_CHECKING:
     from .services import Services
     from .state import RunState
 
 
-ALL_FACTS = 256
+ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
 PATIENCE = 4
 """How often a plan is made again because a price changed under it."""
@@ -40,22 +40,43 @@ class Planned:
     """Whether tools with an open circuit were admitted, because no route was left without them."""
     revived: Mapping[str, float] = field(default_factory=dict[str, float])
     """Tools with an open circuit that could be admitted as a last resort -> the success that they then have."""
+    cast: Cast = NOBODY
+    """What was known of the agents."""
 
 
 def plan(services: "Services", state: "RunState", view: GraphView, values: Mapping[str, Any]) -> Planned:
-    """The cheapest feasible route from where the run stands, or the impasse.
+    """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record."""
+    return solve(services, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
+
+
+def solve(
+    services: "Services",
+    problem: Problem,
+    view: GraphView,
+    values: Mapping[str, Any],
+    *,
+    allowed: Set[str] = frozenset(),
+    recorded: bool = True,
+    turn: Turn | None = None,
+) -> Planned:
+    """The cheapest feasible route of a problem, or the impasse. What is not `recorded` takes down no facts.
 
     When no route is left, tools whose circuit opened by itself are admitted as a last resort, unless the policy says
     fail fast: the last usable alternative is never ejected.
     """
-    problem = state.problem()
-    relevant = relevant_tools(view, state.goal)
-    special = special_facts(services, state, view, relevant, values)
-    return in_two_stages(
-        lambda more: _attempt(services, view, replace(problem, facts={**special, **more}), relevant),
-        lambda: _last_resort(services, relevant, problem, special),
+    known = cast(services, view, problem.goal, values, turn, problem.unusable)
+    special = special_facts(services, view, problem.goal, allowed, known)
+    attempt = _recorded if recorded else _unrecorded
+    planned = in_two_stages(
+        lambda more: attempt(services, view, _with_facts(problem, special, more)),
+        lambda: _last_resort(services, view.relevant(problem.goal), problem, special),
         fail_fast=services.policy.fail_fast,
     )
+    return planned if known is NOBODY else replace(planned, cast=known)
+
+
+def _with_facts(problem: Problem, special: Mapping[str, PriceFacts], more: Mapping[str, PriceFacts]) -> Problem:
+    return replace(problem, facts={**special, **more}) if special or more else problem
 
 
 def in_two_stages(
@@ -78,39 +99,40 @@ def in_two_stages(
     return replace(second, last_resort=True, revived=known)
 
 
-def _attempt(services: "Services", view: GraphView, problem: Problem, relevant: tuple[str, ...]) -> Planned:
+def _recorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
     """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
     for _ in range(PATIENCE):
-        now = services.prices.changes_since(sys.maxsize)[0]
-        planned = _planned(services, view, problem, relevant)
-        if services.prices.changes_since(sys.maxsize)[0] == now:
+        now = services.prices.now
+        facts = price_facts(services, view, problem.facts, problem.goal)
+        planned = replace(_unrecorded(services, view, problem), facts=facts)
+        if services.prices.now == now:
             break
     return planned  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
-def _planned(services: "Services", view: GraphView, problem: Problem, relevant: tuple[str, ...]) -> Planned:
-    facts = price_facts(services, view, problem.facts, relevant)
-    otherwise = services.health.success("")
+def _unrecorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
     try:
-        return Planned(services.planner.plan(problem, view), None, facts, otherwise)
+        return Planned(services.planner.plan(problem, view), None, {}, services.prices.untouched_success)
     except NoRoute as no_route:
-        return Planned(None, no_route.impasse, facts, otherwise)
+        return Planned(None, no_route.impasse, {}, services.prices.untouched_success)
 
 
 def price_facts(
-    services: "Services", view: GraphView, special: Mapping[str, PriceFacts], relevant: Iterable[str]
+    services: "Services", view: GraphView, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
 ) -> dict[str, PriceFacts]:
-    """What the prices of these tools are made of now, and of the transitions to them whose health is not perfect.
+    """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
 
     In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
     """
+    relevant = view.relevant(goal)
     names = list(relevant)
+    transitions = services.health.touched_transitions()
     if len(names) > ALL_FACTS and not services.own_pricing:
-        heard = {*services.health.touched(), *(b for _, b in services.health.touched_transitions()), *special}
-        names = sorted(heard.intersection(names))
-    names = [name for name in names if name in view.tools]
-    facts = {name: special.get(name) or services.prices.facts(name) for name in names}
-    for source, target in services.health.touched_transitions():
+        heard = {*services.health.touched(), *(target for _, target in transitions), *special}
+        names = sorted(heard & view.relevant_set(goal))
+    nodes = view.nodes
+    facts = {name: special.get(name) or services.prices.node_facts(nodes[name]) for name in names}
+    for source, target in transitions:
         success = services.health.transition_success(source, target) if target in facts else 1.0
         if success != 1:
             label = transition_name(source, target)
@@ -124,20 +146,14 @@ def relevant_tools(view: GraphView, goal: Iterable[str]) -> tuple[str, ...]:
 
 
 def special_facts(
-    services: "Services", state: "RunState", view: GraphView, relevant: Iterable[str], values: Mapping[str, Any]
+    services: "Services", view: GraphView, goal: tuple[str, ...], allowed: Set[str], known: Cast
 ) -> dict[str, PriceFacts]:
     """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
-    facts: dict[str, PriceFacts] = {}
-    allowed = [name for name in relevant if name in state.allowed] if state.allowed else []
-    for name in sorted({*view.agents(tuple(state.goal)), *allowed}):
-        tool = view.tools[name]
-        if isinstance(tool, Agent):
-            demand = services.demand(tool.gives, values)
-            facts[name] = services.selector.facts(tool, demand, services.prices.facts(name))
-        if name in state.allowed:
-            base = facts.get(name) or services.prices.facts(name)
-            if base.success <= 0:
-                facts[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
+    facts = dict(known.facts)
+    for name in sorted(allowed & view.relevant_set(goal)) if allowed else ():
+        base = facts.get(name) or services.prices.facts(name)
+        if base.success <= 0:
+            facts[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
     return facts
 
 
@@ -224,66 +240,6 @@ def fact_row(facts: PriceFacts) -> list[float]:
 def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
     """The price facts that `fact_row` wrote."""
     return PriceFacts(tool, *row)
-
-
-@dataclass(frozen=True, slots=True)
-class Pricer:
-    """Prices single tools as candidates. Pure but for `why`, which says why a circuit is open."""
-
-    prices: PriceTable
-    view: GraphView
-    unusable: Mapping[str, str]
-    facts: Mapping[str, PriceFacts]
-    why: Callable[[str], str] = lambda name: ""
-
-    def candidate(self, name: str, reason: str = "") -> Candidate:
-        """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
-        node = self.view.nodes[name]
-        fact = self.facts.get(name) or self.prices.node_facts(node)
-        if name in self.unusable:
-            return Candidate(name, None, self.unusable[name], fact)
-        ways: list[tuple[str | None, float]] = [(t.source, t.cost) for t in self.view.incoming(name)]
-        ways = ways or [(None, 0.0)]
-        picos = [self.prices.pico(node, source, cost, fact) for source, cost in ways]
-        pico = min((pico for pico in picos if pico is not None), default=None)
-        if pico is None:
-            return Candidate(name, None, self.why(name) or "its circuit is open", fact)
-        return Candidate(name, pico / PICO, reason, fact)
-
-    def route(self, route: Route) -> tuple[Candidate, ...]:
-        """The route that was chosen, then for each of its steps the other tools that give the key it is there for."""
-        listed = [Candidate(describe_route(route), route.price, "the chosen route")]
-        told = set(route.tools)
-        wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
-        for step in route.steps:
-            for key in sorted(wanted.intersection(self.view.nodes[step.tool].gives)):
-                for name in self.view.producers(key):
-                    if name not in told:
-                        told.add(name)
-                        listed.append(self.candidate(name, f"instead of {step.tool}"))
-        return tuple(listed)
-
-    def agents(self, names: Iterable[str]) -> tuple[Candidate, ...]:
-        """Agents that could do the same work, the cheapest first."""
-        listed = [self.candidate(name) for name in names]
-        return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
-
-
-def pricer(services: "Services", view: GraphView, unusable: Mapping[str, str], planned: Planned) -> Pricer:
-    """Prices candidates as a plan saw them."""
-    return Pricer(
-        services.prices, view, unusable, planned.facts, lambda name: services.health.status(name).reason or ""
-    )
-
-
-def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:
-    """The steps of a route that an agent does, as (agent, key): each is a choice by skill."""
-    chosen: list[tuple[str, str]] = []
-    for step in route.steps:
-        tool: Tool = view.tools[step.tool]
-        if tool.is_agent:
-            chosen.append((step.tool, next(iter(tool.gives))))
-    return chosen
 
 
 def known_conditions(view: GraphView, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:

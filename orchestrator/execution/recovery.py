@@ -78,7 +78,8 @@ async def recover(services: "Services", run_id: str) -> Run | None:
         return None
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
-    run = Run(services, fold(run_id, records), durable=True, token=token)
+    state = fold(run_id, records)
+    run = Run(services.dialled(state.dial), state, durable=True, token=token)
     run.values.restore(rows, run.state.at_hand, run.view)
     run.named = True  # somebody knows its id: it was resumed by it
     run.trace_id = trace_id_of(run.state.traceparent)

@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
 from orchestrator.agent import Agent
 from orchestrator.errors import InputError, NoRoute
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
-from orchestrator.route import Route
+from orchestrator.route import CONDITION_FALSE, Problem, Route
+from orchestrator.selection import Demand
 from orchestrator.store.memory import MemoryStore
 from orchestrator.types import DecisionKind, Status
 
 from . import launch, machine, planning
+from .casting import refused
 from .closing import outcome_of
+from .preferences import Preferences, Wanted
 from .recovery import fold, recorded_outcome, recover
 from .run import Run
 from .state import RunState
@@ -22,17 +27,21 @@ if TYPE_CHECKING:
     from .services import Services
 
 
-def plan_only(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> Route:
+def plan_only(
+    services: "Services", goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
+) -> Route:
     """The route that a run would begin with. Raises `NoRoute`."""
+    services = services.dialled(preferences.get("dial"))
     view = services.graph.view()
-    launch.check_goal(goal, set(view.keys) | set(inputs))
+    launch.check_goal(goal, view.keys, inputs)
     given = launch.check_inputs(services, inputs)
-    state = RunState("plan")
-    state.wanted, state.goal = goal, goal.keys
-    state.at_hand = dict.fromkeys(given)
-    state.conditions = planning.known_conditions(view, goal.keys, given)
+    launch.check_keys(services, goal, given)
+    conditions = planning.known_conditions(view, goal.keys, given)
+    unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
+    unusable |= refused(services, view, goal, preferences.get("constraints"))
     services.health.poll()
-    planned = planning.plan(services, state, view, given)
+    problem = Problem(goal.keys, dict.fromkeys(given), unusable=unusable)
+    planned = planning.solve(services, problem, view, given, recorded=False)
     if planned.route is None:
         assert planned.impasse is not None
         raise NoRoute(planned.impasse)
@@ -137,10 +146,18 @@ def feedback(services: "Services", run_id: str, key: str, success: bool) -> None
     if tool is None:
         raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
     if isinstance(tool, Agent):
-        selects = [d for d in state.decisions if d.kind is DecisionKind.SELECT and d.subject == key]
-        demand = services.demand((key,), {}) if not selects else services.as_demand(selects[-1].facts.get("demand", {}))
-        services.selector.learn(tool, demand, success)
+        services.selector.learn(tool, _demanded(services, state, tool), success)
         services.selector.apply_pending()
+
+
+def _demanded(services: "Services", state: RunState, agent: Agent) -> Demand:
+    """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
+    for decision in reversed(state.decisions):
+        chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
+        if chosen and decision.subject in agent.gives and "demand" in decision.facts:
+            return services.as_demand(decision.facts["demand"])
+    live = services.live.get(state.run_id)
+    return services.demands.of(agent, services.graph.view(), live.values.values if live else {})[0]
 
 
 def outcome(services: "Services", run_id: str) -> Outcome[Any]:
@@ -167,7 +184,8 @@ def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...])
             if found is not None:
                 return found
         given = {key: state[key] for key in keys if state.get(key) is not None}
-        run = await launch.begin(services, goal, launch.check_inputs(services, given), run_id=launch.new_run_id())
+        checked = launch.check_inputs(services, given)
+        run = await launch.begin(services, goal, checked, Wanted(), run_id=launch.new_run_id())
         run.stream_to(machine.StreamSink())
         return run
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orchestrator.decision import Decision
 from orchestrator.errors import DefinitionError, Escalated
 from orchestrator.events import (
-    CallEnded,
     ConditionChecked,
     Decided,
     Event,
@@ -29,7 +28,8 @@ from orchestrator.route import Candidate, Impasse, Route
 from orchestrator.tooling import Tool
 from orchestrator.types import DecisionKind, Effect
 
-from . import planning
+from . import candidates, choosing, planning
+from .casting import NOBODY
 from .planning import Planned
 from .state import RunState
 from .values import ValueTable, digest
@@ -68,6 +68,8 @@ class Run:
         """Why there is no route."""
         self.dead_end: Planned | None = None
         """What it was planned on that there is no route."""
+        self.cast = NOBODY
+        """What the current route was planned on about agents."""
         self.not_retried: dict[str, dict[str, Any]] = {}
         """Failure -> the facts that it was not tried again on, until a decision answers it."""
         self.open: list[Impasse] = []
@@ -206,9 +208,11 @@ class Run:
         self.services.health.poll()
         self._expire()
         self.check_conditions()
+        choosing.exclude_refused(self)
         planned = planning.plan(self.services, self.state, self.view, self.values.values)
         self.route, self.impasse, self.last_resort = planned.route, planned.impasse, planned.last_resort
         self.dead_end = planned if planned.route is None else None
+        self.cast = planned.cast
         if planned.route is None:
             return False
         if self.first_route is None:
@@ -218,36 +222,15 @@ class Run:
             planning.describe_route(planned.route),
             reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
             answers=tuple(self.state.unanswered) if kind is DecisionKind.REROUTE else (),
-            candidates=planning.pricer(self.services, self.view, self.state.problem().unusable, planned).route(
+            candidates=candidates.pricer(self.services, self.view, self.state.problem().unusable, planned).route(
                 planned.route
             ),
             price=planned.route.price,
             subject=subject,
             facts=planning.route_facts(self.services, self.view, planned),
         )
-        self._decide_agents(planned)
+        choosing.decide_agents(self, planned)
         return True
-
-    def _decide_agents(self, planned: Planned) -> None:
-        assert planned.route is not None
-        pricer = planning.pricer(self.services, self.view, self.state.problem().unusable, planned)
-        plan = self.state.decisions[-1].id
-        chosen_before = {d.subject: d.chosen for d in self.state.decisions if d.kind is DecisionKind.SELECT}
-        for agent, key in planning.agent_steps(planned.route, self.view):
-            if chosen_before.get(key) == agent or agent in self.state.doing:
-                continue
-            rivals = [name for name in self.view.producers(key) if self.view.tools[name].is_agent]
-            listed = pricer.agents(rivals)
-            demand = self.services.demand((key,), self.values.values)
-            self.decide(
-                DecisionKind.SELECT,
-                agent,
-                candidates=listed,
-                subject=key,
-                reason=f"part of the cheapest route under the demand {demand}",
-                price=next((c.price for c in listed if c.name == agent), None),
-                facts={"demand": demand.weights, "plan": plan},
-            )
 
     def follow_graph(self) -> None:
         """Plan on the newest revision; what is in flight goes on."""
@@ -400,19 +383,6 @@ class Run:
             return await self.services.clock.wait_for(work, limit)
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
-
-    def learn(self, tool: Tool, success: bool, event: CallEnded) -> None:
-        """Tell the selector how an agent did; it learns off the path of the call."""
-        from orchestrator.agent import Agent
-        from orchestrator.selection.learning import CHECKED
-
-        if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
-            return
-        demand = self.services.demand(tuple(tool.gives), self.values.values)
-        tokens = sum(amount for name, amount in event.usage.items() if name.endswith("tokens"))
-        self.services.selector.learn(
-            tool, demand, success, CHECKED, seconds=event.seconds, usd=event.cost, tokens=tokens
-        )
 
     def answer_for(self, tool: str, number: int) -> tuple[bool, Any]:
         """A person's answer to the `number`th question of a tool."""

@@ -4,11 +4,13 @@ import asyncio
 import random
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import Clock
+from orchestrator.errors import InputError
 from orchestrator.events import Sink
 from orchestrator.failures import FailureTable
 from orchestrator.graph import GraphView, ToolGraph
@@ -19,10 +21,11 @@ from orchestrator.outcome import Outcome
 from orchestrator.policy import Policy
 from orchestrator.pricing import PriceTable
 from orchestrator.routing import Planner
-from orchestrator.selection import Demand, Selector
+from orchestrator.selection import Demand, Selector, dialled
 from orchestrator.store.base import Store
 from orchestrator.tooling import Tool
 
+from .demands import Demands, DemandSource
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -34,8 +37,12 @@ LAST_RESORT_CALLS = 2
 """Calls at one time to a tool with an open circuit that there is no alternative to."""
 KEPT_OUTCOMES = 1024
 """Outcomes of ended runs that a process remembers."""
+DIALS = 8
+"""Settings of the preference dial whose prices are kept up to date."""
 
-DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
+
+async def _learn_nothing() -> None:
+    pass
 
 
 @dataclass
@@ -64,7 +71,10 @@ class Services:
     """The project's own rows of the failure table."""
     deps: Any = None
     sinks: list[Sink] = field(default_factory=list[Sink])
-    demands: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
+    demands: Demands = field(init=False)
+    """What steps demand of who does them."""
+    learn: Callable[[], Awaitable[None]] = _learn_nothing
+    """Learns from what runs have shown of agents; off the path of a call."""
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""
@@ -83,6 +93,9 @@ class Services:
     )
     _ended: dict[str, tuple[Outcome[Any], str]] = field(default_factory=dict[str, tuple[Outcome[Any], str]])
     _stored_graphs: set[str] = field(default_factory=set[str])
+    _dialled: dict[float, tuple[Policy, PriceTable, Planner]] = field(
+        default_factory=dict[float, tuple[Policy, PriceTable, Planner]]
+    )
 
     def remember_graph(self, view: GraphView) -> str:
         """Store a revision of the graph once, under its digest."""
@@ -137,16 +150,34 @@ class Services:
         limits = self._limits.setdefault(asyncio.get_running_loop(), {})
         return limits.setdefault(tool.name, asyncio.Semaphore(tool.max_concurrency))
 
-    def demand(self, keys: "tuple[str, ...] | Mapping[str, Any]", values: Mapping[str, Any]) -> Demand:
-        """Which skills a step that gives `keys` demands, as far as the values at hand tell."""
-        for key in keys:
-            source = self.demands.get(key)
-            if source is None:
-                continue
-            if not callable(source):
-                return Demand.of(source)
-            try:
-                return Demand.of(source(values))
-            except KeyError:
-                return Demand()  # it depends on values that are not there yet: neutral until they are
-        return Demand()
+    def __post_init__(self) -> None:
+        self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))
+
+    def dialled(self, dial: float | None) -> "Services":
+        """The same parts for a run with a preference from 0 (cheapest) to 1 (best): its prices are its own.
+
+        Raises `InputError` for a dial outside [0, 1], or where the user's own pricing is in force, which has none.
+        """
+        if dial is None or dial == 0.5:
+            return self
+        if self.own_pricing:
+            raise InputError("The dial sets a policy's quality_value; the pricing of this orchestrator is its own.")
+        policy = dialled(self.policy, dial)
+        if dial not in self._dialled:
+            prices = PriceTable(self.graph, policy, None, self.health)
+            self._dialled[dial] = (policy, prices, Planner(self.graph, prices, policy))
+            while len(self._dialled) > DIALS:
+                del self._dialled[next(iter(self._dialled))]
+        policy, prices, planner = self._dialled[dial]
+        made = copy(self)
+        made.policy, made.prices, made.planner = policy, prices, planner
+        return made
+
+    def invalidate(self, names: Iterable[str]) -> None:
+        """Something that the prices of these tools are made of has changed."""
+        names = list(names)
+        for prices in (self.prices, *(prices for _, prices, _ in list(self._dialled.values()))):
+            prices.invalidate(names)
+
+
+__all__ = ["DemandSource", "Services"]

@@ -30,10 +30,13 @@ from orchestrator.failures import Failure
 from orchestrator.goal import Budget, Goal
 from orchestrator.outcome import Call
 from orchestrator.route import CONDITION_FALSE, Problem, Taken
+from orchestrator.selection.constraints import Constraints
+from orchestrator.selection.turn import Turn
 from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
 
 ASKS_ONLY = frozenset({"approval", "question"})
 """Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
+
 
 @dataclass(slots=True)
 class Doing:
@@ -64,6 +67,11 @@ class RunState:
     """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
     budget: Budget = field(default_factory=Budget)
+    turn: Turn | None = None
+    """The turn of its choices of agents; `None` where no agent could take part."""
+    dial: float | None = None
+    constraints: Constraints | None = None
+    """Which agents may be used."""
     status: Status = Status.RUNNING
     at_hand: dict[str, str | None] = field(default_factory=dict[str, str | None])
     done: dict[str, Taken] = field(default_factory=dict[str, Taken])
@@ -186,6 +194,9 @@ class RunState:
         self.graph, self.revision = event.graph, event.revision
         self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
         self.inputs_digest, self.policy = event.inputs_digest, event.policy
+        self.turn = Turn(event.turn, event.probe) if event.turn else None
+        self.dial = event.dial
+        self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
         self.traceparent = event.traceparent
         self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         self.at_hand.update(dict.fromkeys(event.inputs))

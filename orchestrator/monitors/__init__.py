@@ -4,6 +4,7 @@ from orchestrator.types import SignalAction
 
 from .budget import BudgetMonitor, Limits
 from .checks import HealthChecks
+from .drift import Drift, Learns
 from .error_rate import ErrorRate
 from .facts import Monitor, MonitorFacts, RunFacts, Today
 from .hub import MonitorHub
@@ -15,14 +16,16 @@ from .risk import Risk
 from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
 
 
-def default_monitors() -> tuple[Monitor, ...]:
-    """One of each that needs no settings."""
-    return (Outage(), ErrorRate(), Latency(), BudgetMonitor(), Risk(), Progress())
+def default_monitors(learner: Learns | None = None) -> tuple[Monitor, ...]:
+    """One of each that needs no settings; with a learner (a `Selector`), drift of agents is watched too."""
+    drift = () if learner is None else (Drift(learner),)
+    return (Outage(), ErrorRate(), Latency(), BudgetMonitor(), Risk(), Progress(), *drift)
 
 
 __all__ = [
     "WHOLE_RUN",
     "BudgetMonitor",
+    "Drift",
     "ErrorRate",
     "HealthChecks",
     "Latency",

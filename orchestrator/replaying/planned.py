@@ -1,12 +1,18 @@
 """Checks of the decisions that plan: route, reroute, branch, and the choice of agents in a route."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from orchestrator.decision import Decision
 from orchestrator.execution.planning import Planned, describe_route
 from orchestrator.picodollar import PICO
 from orchestrator.route import Candidate
+from orchestrator.selection import Exploration, Judged, Turn
+from orchestrator.selection.judging import counted_again
 from orchestrator.types import DecisionKind
 
-from .finding import Finding, Stand, compared
+from .finding import Finding, Stand, compared, shown
 from .ground import Ground
 
 
@@ -14,7 +20,7 @@ def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
     """Plan again from where the run stood."""
     found = _answers(stand, decision)
     if decision.kind is DecisionKind.BRANCH:
-        known = decision.subject in stand.state.conditions
+        known = decision.subject in stand.state.conditions or decision.subject in _agent_keys(stand)
         found += [] if known else [Finding("condition", f"{decision.subject} is known", "it was never asked")]
     if "prices" not in decision.facts:
         return found + _left_over(stand)
@@ -31,6 +37,11 @@ def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
     found += _figures(decision, planned)
     listed = ground.pricer(problem, last_resort=planned.last_resort).route(planned.route)
     return found + candidates(decision.candidates, listed)
+
+
+def _agent_keys(stand: Stand) -> set[str]:
+    """Keys for which an agent was chosen so far: what they demand may come to be known later."""
+    return {d.subject for d in stand.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
 
 
 def _why(decision: Decision, planned: Planned) -> str:
@@ -79,7 +90,11 @@ def _left_over(stand: Stand) -> list[Finding]:
 
 
 def check_select(stand: Stand, decision: Decision) -> list[Finding]:
-    """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts."""
+    """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts.
+
+    What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
+    choices explore, drawn again from its posterior.
+    """
     plan = stand.decided(str(decision.facts.get("plan")))
     if plan is None:
         return [Finding("plan", str(decision.facts.get("plan")), "there is no such decision before it")]
@@ -94,5 +109,21 @@ def check_select(stand: Stand, decision: Decision) -> list[Finding]:
     rivals = [name for name in stand.view.producers(key) if name in {c.name for c in decision.candidates}]
     listed = pricer.agents(rivals)
     found += candidates(decision.candidates, listed)
+    found += _judged(stand, decision)
     price = next((c.price for c in listed if c.name == decision.chosen), None)
     return found + compared("price", decision.price, price)
+
+
+def _judged(stand: Stand, decision: Decision) -> list[Finding]:
+    """Competence as it counted for each rival."""
+    explored: Mapping[str, Any] | None = decision.facts.get("exploration")
+    explore = Exploration(**explored) if explored else None
+    priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
+    found: list[Finding] = []
+    for name, row in decision.facts.get("judged", {}).items():
+        judged, turn = Judged.from_json(name, row), stand.state.turn or Turn()
+        now = counted_again(judged, decision.facts["demand"], turn, explore)
+        for then in (judged.counted, priced.get(name, judged.counted)):
+            if not math.isclose(then, now, abs_tol=1e-9):
+                found.append(Finding(f"competence of {name}", shown(then), shown(now), f"in turn {turn.number}"))
+    return found

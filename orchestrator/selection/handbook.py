@@ -233,6 +233,17 @@ class Handbook(BaseModel):
         """With what `diff` found between two others. Raises `DefinitionError` where that makes no sense here."""
         return self.replaced_by(_validated(apply_changes(self._plain_sections(), changes)), note)
 
+    def with_missing(self, other: "Handbook") -> "Handbook":
+        """With the skills, insights and profiles of another that are not here; this one where there are none."""
+        mine, theirs = self._sections(), other._sections()
+        missing = [name for name in ("skills", "profiles", "insights") if theirs[name].keys() - mine[name].keys()]
+        if not missing:
+            return self
+        try:
+            return self.next("what was given beside", {name: {**theirs[name], **mine[name]} for name in missing})
+        except DefinitionError:  # of what the other describes, the broader skills are gone here
+            return self
+
     def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
         """The next version, with what another handbook holds."""
         made = self.next(note, other._sections())

@@ -242,25 +242,30 @@ class Selector:
         """Whether something was learned or changed that `stored` was not told of."""
         return bool(self._journal)
 
-    def onto(self, handbook: Handbook) -> tuple[Handbook, int]:
+    def onto(self, handbook: Handbook | None) -> tuple[Handbook, int]:
         """What a store has, with all that was done here since added to it; and how much that was, for `stored`.
 
-        From now on it is the handbook here too.
+        From now on it is the handbook here too. `None`: the store has what it had when it was last looked at.
         """
         with self._lock:
+            mine, pool = self._known
             self._told = self._turns.taken
+            if handbook is None:
+                return mine.model_copy(update={"turns": mine.turns + self._told}), len(self._journal or ())
             made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
-            made = made.model_copy(update={"turns": handbook.turns + self._told})
-            self._known = (made, None)
-            self._turns.go_on_from(made.turns)
-            return made, steps
+            self._known = (made, None if pool is None else Pool(self._agents, made))
+            self._turns.go_on_from(made.turns + self._told)
+            return made.model_copy(update={"turns": made.turns + self._told}), steps
 
     def stored(self, steps: int) -> None:
         """A store has the first `steps` of what was done here."""
-        if self._journal is not None:
-            self._journal.stored(steps)
+        with self._lock:
+            handbook, pool = self._known
+            self._known = (handbook.model_copy(update={"turns": handbook.turns + self._told}), pool)
             self._turns.told(self._told)
             self._told = 0
+            if self._journal is not None:
+                self._journal.stored(steps)
 
     # -- choosing ----------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,10 @@ from orchestrator.execution.recovery import fold
 from orchestrator.health import HealthRegistry, ToolHealth
 from orchestrator.policy import Policy
 from orchestrator.selection import Handbook
+from orchestrator.selection.keeping import stored_handbook
 from orchestrator.store import Store
 from orchestrator.text import listed
 
-HANDBOOK: Final = "handbook"
-"""The kind of the store's document that holds what agents have shown."""
 PATIENCE: Final = 3.0
 """Seconds that a form waits for a run to go on; after that the page shows how it goes."""
 
@@ -149,8 +148,7 @@ class Backend:
         """What agents have shown."""
         if self.orchestrator is not None:
             return self.orchestrator.selector.handbook
-        data = self.store.document(HANDBOOK)
-        return Handbook() if data is None else Handbook.model_validate(data)
+        return stored_handbook(self.store) or Handbook()
 
     def feedback(self, run_id: str, key: str, success: bool) -> None:
         """Tell the learner how good the work behind a key was. Raises `OrchestratorError`."""
@@ -159,8 +157,6 @@ class Backend:
             return
         orc = self._opened()
         try:
-            orc.selector.handbook = self.handbook()
             orc.feedback(run_id, key, success)
-            self.store.put_document(HANDBOOK, orc.selector.handbook.model_dump(mode="json"))
         finally:
             orc.close()

@@ -193,8 +193,9 @@ def make_world(seed: int, *, writes: bool = True, faults: float = 0.35) -> World
 
 
 async def run(world: World, orc: Orchestrator) -> Outcome[Any]:
-    """Run the world's goal."""
-    return await orc.run(world.goal, dict.fromkeys(world.provided, 1))
+    """Run the world's goal. What nothing takes is not provided: that is an error."""
+    taken = orc.graph.view().keys | {*world.goal.keys, *(key for lesser in world.goal.demotions for key in lesser.keys)}
+    return await orc.run(world.goal, {key: 1 for key in world.provided if key in taken})
 
 
 def check(world: World, outcome: Outcome[Any]) -> None:

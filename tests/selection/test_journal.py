@@ -26,7 +26,7 @@ def test_what_both_learned_is_there() -> None:
     other.stored(steps)
     assert store.profile("a").general.total > 2.9
     assert store.profile("b").usd.count == 5
-    assert other.handbook is store
+    assert other.handbook == store
     assert not one.unstored
     assert not other.unstored
 

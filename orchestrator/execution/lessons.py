@@ -1,0 +1,99 @@
+"""What runs teach of agents: learned off the path of calls, kept in the store, and told to who watches."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.agent import Agent
+from orchestrator.errors import DefinitionError, StoreError
+from orchestrator.events import CallEnded, SignalRaised
+from orchestrator.monitors import Drift, MonitorHub, Signal, Verdict
+from orchestrator.selection.keeping import Keeper
+from orchestrator.selection.learning import CHECKED, Observation, Spent
+from orchestrator.store.memory import MemoryStore
+from orchestrator.tooling import Tool
+
+if TYPE_CHECKING:
+    from .run import Run
+    from .services import Services
+
+
+class Lessons:
+    """Learns what waits, when a run has ended or before one begins, in a thread; stores it now and then.
+
+    What cannot be read or stored is reported, and the runs go on with what is known.
+    """
+
+    def __init__(self, services: "Services", hub: MonitorHub) -> None:
+        self._services = services
+        self._hub = hub
+        self._untold: dict[str, Signal] = {}
+        """Agent -> drift that was found when no run went on that it is about: the next one is told."""
+        self._keeper = None if isinstance(services.store, MemoryStore) else Keeper(services.selector, services.store)
+        try:
+            if self._keeper is not None:
+                self._keeper.begin()
+        except StoreError as error:
+            services.store.on_problem(f"what is known of agents cannot be read now: {error}")
+        except DefinitionError as error:
+            self._keeper = None
+            services.store.on_problem(f"what agents have shown is neither read nor kept: {error}")
+
+    async def learn(self) -> None:
+        """Learn from what waits, in a thread; returns when that is done."""
+        services = self._services
+        if not services.selector.pending:
+            return
+        try:
+            await services.threads.run(services.selector.apply_pending)
+        except Exception as error:
+            services.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
+            return
+        for monitor in self._hub.monitors:
+            if isinstance(monitor, Drift):
+                await self._hub.look(monitor, self._hub.facts(()))
+
+    def sync(self) -> None:
+        """Store what was learned, and take in what other processes did. Raises what the store raises."""
+        selector = self._services.selector
+        if self._keeper is not None and (selector.agents or selector.unstored):
+            self._keeper.sync()
+
+    def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
+        """A signal newly won; drift that no run was told of is kept for the next."""
+        signal = verdict.winner
+        if signal.kind.startswith("drift") and not by_a_run:
+            self._untold[signal.label] = signal
+
+    def meet(self, run: "Run") -> None:
+        """Put drift that was found between runs on the record of a run that may use the agent."""
+        for name in sorted(self._untold.keys() & set(run.view.agents(run.state.goal))):
+            run.emit(raised(run, self._untold.pop(name)))
+
+
+def raised(run: "Run", signal: Signal) -> SignalRaised:
+    """A signal as a run's event."""
+    return SignalRaised(
+        **run.stamp(),
+        target=signal.label,
+        kind=signal.kind,
+        action=str(signal.action),
+        priority=signal.priority,
+        reason=signal.reason,
+        monitor=signal.monitor,
+        factor=signal.factor,
+    )
+
+
+def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> None:
+    """Note how a call of an agent turned out; it is learned from later."""
+    if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
+        return
+    demand, text = run.services.demands.of(tool, run.view, run.values.values)
+    usage = event.usage
+    spent: Spent = {"seconds": event.seconds, "usd": event.cost}
+    spent["tokens"] = sum(amount for name, amount in usage.items() if name.endswith("tokens"))
+    if "tool_calls" in usage:
+        spent["tool_calls"] = usage["tool_calls"]
+    run.services.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
+
+
+__all__ = ["Lessons", "note_outcome", "raised"]
