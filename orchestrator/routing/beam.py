@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from .frontier import Frontier
+from .frontier import Frontier, Live
 from .weights import NEVER
 
 Trail = tuple["Trail", int] | None
@@ -35,12 +35,14 @@ class Beam:
         """Search."""
         frontier = self.frontier
         self.effects = effects = len(frontier.situation.stakes.names)
-        opened = sum(1 << node for node in frontier.goal)
+        self.bits = [1 << (node + effects) for node in range(len(self.values))]
+        """What stands for each decision in a state."""
+        opened = sum(self.bits[node] for node in frontier.goal)
         value = sum(self.values[node] for node in frontier.goal)
         least = sum(frontier.least[node] for node in frontier.goal)
         first = max(frontier.goal)
         order = [-first]
-        self.waiting[first] = {opened << effects | frontier.goal_mask: (0, value, least, None)}
+        self.waiting[first] = {opened | frontier.goal_mask: (0, value, least, None)}
         while order:
             node = -heappop(order)
             for fresh in self._decide(node, self._keep(node)):
@@ -66,14 +68,9 @@ class Beam:
     def _decide(self, node: int, states: list[tuple[int, State]]) -> list[int]:
         """Take one decision in all its ways; the decisions that come up for the first time."""
         frontier, values, effects, best, waiting = self.frontier, self.values, self.effects, self.best, self.waiting
-        leasts, chains, free = frontier.least, frontier.chains, frontier.free
-        own_value, own_least = values[node], leasts[node]
-        ways: list[tuple[int, int, int, int, list[tuple[int, int, int]], int]] = []
-        for cost, needs, start in frontier.live[node]:
-            each = [(1 << (q + effects), values[q], leasts[q]) for q in needs if not free[q]]
-            bits = sum([one for one, _, _ in each]) | frontier.effects_of(start)
-            ways.append((cost, bits, sum([v for _, v, _ in each]), sum([m for _, _, m in each]), each, start))
-        bit = 1 << (node + effects)
+        leasts, chains, bits = frontier.least, frontier.chains, self.bits
+        own_value, own_least, bit = values[node], leasts[node], bits[node]
+        ways = [self._way(option) for option in frontier.live[node]]
         floor = 1 << effects
         fresh: list[int] = []
         self.looked_at += len(states)
@@ -81,21 +78,22 @@ class Beam:
             state ^= bit
             value -= own_value
             least -= own_least
-            for price, opens, v, m, each, start in ways:
+            for price, opens, v, m, needs, start in ways:
                 c = cost + price
-                after = state | opens
-                v += value
                 m += least
-                if state & opens:
-                    for one, its_value, its_least in each:
-                        if state & one:
-                            v -= its_value
-                            m -= its_least
+                v += value
+                both = state & opens
+                if both:
+                    for q in needs:
+                        if both & bits[q]:
+                            v -= values[q]
+                            m -= leasts[q]
+                if c + m > best:
+                    continue
+                after = state | opens
                 if after < floor:
                     self._finish(c, after, (trail, start) if start >= 0 else trail)
                     best = self.best
-                    continue
-                if c + m > best:
                     continue
                 top = after.bit_length() - 1 - effects
                 if c + chains[top] > best:
@@ -110,6 +108,17 @@ class Beam:
                     if had is None or c < had[0] or self._earlier(longer, had[3]):
                         into[after] = (c, v, m, longer)
         return fresh
+
+    def _way(self, option: Live) -> tuple[int, int, int, int, tuple[int, ...], int]:
+        """An option with the bits, the value and the least cost of what it opens."""
+        cost, needs, start = option
+        opens = self.frontier.effects_of(start) if self.effects else 0
+        value = least = 0
+        for q in needs:
+            opens |= self.bits[q]
+            value += self.values[q]
+            least += self.frontier.least[q]
+        return cost, opens, value, least, needs, start
 
     def _finish(self, cost: int, used: int, trail: Trail) -> None:
         cost = self.frontier.price(cost, used)

@@ -11,7 +11,7 @@ ENOUGH = 1 << 190
 """Sums may double with every layer; they are cut off here."""
 
 Live = tuple[int, tuple[int, ...], int]
-"""An option that is open to this run: (cost, nodes it opens, start or -1)."""
+"""An option that is open to this run: (cost, nodes it opens that are not free, start or -1)."""
 Picks = list[Live | None]
 """For each node the option taken."""
 
@@ -67,7 +67,7 @@ class Frontier:
         """What is open to this run, with all values, from below."""
         situation, free, sums, chains = self.situation, self.free, self.sums, self.chains
         values, shut, passed = situation.weights.values, situation.shut, situation.passed
-        before = situation.compiled.before
+        before, any_free = situation.compiled.before, any(free)
         for node, options in enumerate(skeleton):
             if free[node]:
                 continue
@@ -90,7 +90,7 @@ class Frontier:
                 chain += cost
                 if chain >= NEVER:
                     continue
-                option = (cost, opens, start)
+                option = (cost, tuple([q for q in opens if not free[q]]) if any_free else opens, start)
                 live.append(option)
                 if total < least_sum:
                     least_sum = total

@@ -11,9 +11,11 @@ from .situation import Situation
 from .skeleton import Skeleton
 from .weights import NEVER
 
-NARROW = 16
-"""States kept for each decision at first."""
-SHARE = 8
+FIRST = 500
+"""At first, one state in so many that may be looked at is kept for each decision ..."""
+LEAST = 2
+"""... and at least so many."""
+SHARE = 32
 """The best plan of all is searched for where the first search makes likely that this part of the states is enough."""
 LAST_RESORT = 2000
 """States kept where nothing was found that leaves behind only what may be left."""
@@ -59,12 +61,13 @@ def _search(frontier: Frontier, states: int) -> Joined | None:
         cost, starts, takers = again
         values, _ = frontier.divided(takers)
     promise = [(value + 3 * least) // 4 for value, least in zip(values, frontier.least, strict=True)]
-    beam = Beam(frontier, promise, NARROW, cost, None if cost >= NEVER else starts)
+    narrow = max(LEAST, states // FIRST)
+    beam = Beam(frontier, promise, narrow, cost, None if cost >= NEVER else starts)
     beam.run()
     width = states if beam.looked_at + 2 * beam.went <= states // SHARE else 0
     if beam.plan is None:
         width = max(states, LAST_RESORT)
-    if beam.went and width > NARROW:
+    if beam.went and width > narrow:
         beam = Beam(frontier, promise, width, beam.best, beam.plan)
         beam.run()
     if beam.plan is None:

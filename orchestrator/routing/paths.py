@@ -29,10 +29,10 @@ class Path:
     """No plan that is no path costs less."""
 
 
-def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bool = False) -> Path:
+def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | None = None) -> Path:
     """The best path from where the run stands to the root's goal.
 
-    Where a plan with a join could cost less than any path, the search stops, unless a path is wanted `anyway`.
+    Where a plan with a join could cost less than any path, the search stops; with a `limit`, where no path costs less.
     """
     rooted.prepare(situation)
     if situation.compiled.plain and not (situation.rerun or situation.over or situation.stakes.names):
@@ -40,12 +40,13 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, *, anyway: bo
         if walked is not None:
             return Path(*walked)
     search = Search(rooted, situation)
-    search.anyway = anyway
+    search.limit = limit
     _begin(search, goal_mask)
     found = _run(search)
     rooted.work += len(search.before)
     if _teaches(situation):
-        rooted.learn(_held(search), min(found, search.joined, search.beside))
+        least = min(found, search.joined, search.beside)
+        rooted.learn(_held(search), least if limit is None else min(least, limit))
     starts: tuple[tuple[int, int], ...] = ()
     if found < NEVER:
         starts = tuple(first_by_names(search) if search.tied else _trace(search))
@@ -76,14 +77,14 @@ def _run(search: Search) -> int:
     heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
     situation, odd, goal, known = search.situation, search.odd, search.goal, search.known
     c, shut, free = situation.compiled, situation.shut, situation.free
-    tools, gives, out, target, best = c.tools, c.gives, c.out, c.target, NEVER
+    tools, gives, out, target, limit, best = c.tools, c.gives, c.out, c.target, search.limit, NEVER
     follow: tuple[int, int, int, int] | None = None
     while heap or follow:
         if follow is None:
             f, g, place, n = heap[0]
         else:
             f, g, place, n = follow
-        if f > best or (f > search.joined and not search.anyway):
+        if f > best or f > (search.joined if limit is None else limit):
             break
         if n == -1:
             heappop(heap)
@@ -226,7 +227,11 @@ def _from_one_of(search: Search, tool: int, key: int, g: int) -> None:
     """
     situation = search.situation
     c, free = situation.compiled, situation.free
-    alone = all(k == key or k in free for k in c.needs[tool])
+    alone = True
+    for k in c.needs[tool]:
+        if k != key and k not in free:
+            alone = False
+            break
     if not c.into[tool]:
         if alone:
             _reach(search, tool, tool, key, g)

@@ -135,7 +135,7 @@ class _Ground:
         if found is None:
             raise NoRoute(impasse_of(skeleton, situation, policy.planning_states))
         if path.joined < NEVER and found.bound < found.cost:
-            path = shortest(self._root(goal[0]), situation, mask, anyway=True)
+            path = shortest(self._root(goal[0]), situation, mask, found.cost)
             bound = max(found.bound, min(path.cost, path.joined))
             starts = [start for _, start in path.starts]
             if (path.cost, named(situation, starts)) < (found.cost, named(situation, found.starts)):

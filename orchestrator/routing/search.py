@@ -28,7 +28,8 @@ class Search:
         """No plan with a join costs less."""
         self.beside = NEVER
         """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
-        self.anyway = False
+        self.limit: int | None = None
+        """The search is over where everything left costs more; `None`: more than `joined`."""
         self.tied = False
         c = situation.compiled
         self.special = {place for start in situation.over for place in self._places_before(start)}
