@@ -29,13 +29,16 @@ class Pricer:
     def candidate(self, name: str, reason: str = "") -> Candidate:
         """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
         node = self.view.nodes[name]
-        fact = self.facts.get(name) or self.prices.node_facts(node)
+        shared = self.prices.node_facts(node)
+        fact = self.facts.get(name) or shared
         if name in self.unusable:
             return Candidate(name, None, self.unusable[name], fact)
-        ways: list[tuple[str | None, float]] = [(t.source, t.cost) for t in self.view.incoming(name)]
-        ways = ways or [(None, 0.0)]
-        picos = [self.prices.pico(node, source, cost, fact) for source, cost in ways]
-        pico = min((pico for pico in picos if pico is not None), default=None)
+        own = None if fact is shared else fact
+        pico = self.prices.pico(node, None, 0.0, own)
+        incoming = self.view.incoming(name)
+        if incoming:
+            picos = [self.prices.pico(node, t.source, t.cost, own) for t in incoming]
+            pico = min((pico for pico in picos if pico is not None), default=None)
         if pico is None:
             return Candidate(name, None, self.why(name) or "its circuit is open", fact)
         return Candidate(name, pico / PICO, reason, fact)
