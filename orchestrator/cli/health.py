@@ -7,7 +7,7 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.errors import InputError
-from orchestrator.health import ToolHealth
+from orchestrator.health import ToolHealth, sharing
 from orchestrator.text import duration, plain
 from orchestrator.types import CircuitState
 
@@ -54,8 +54,7 @@ def _health(
             tool, *to = _parts(restore)
             orc.health.restore(tool, to[0] if to else None)
         if changing:
-            for label, data in orc.health.snapshot().items():
-                orc.store.save_health(label, data)
+            sharing.tell(orc.health, orc.store)
             orc.store.flush()
         names = [name] if name is not None else [tool.name for tool in orc.graph] + models_of(orc)
         statuses = [orc.health.status(each) for each in names]

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import ProblemReported
+from orchestrator.health import sharing
 from orchestrator.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
 from orchestrator.store.memory import MemoryStore
 from orchestrator.types import SignalAction
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from .services import Services
 
 HEARTBEAT_SECONDS = 5.0
+"""How often statistics are told to the other processes that share a store, and runs kept."""
+REFRESH_SECONDS = 1.0
+"""How often a process looks what the others say of circuits."""
 
 
 class Background:
@@ -43,9 +48,11 @@ class Background:
         services.learn = self.lessons.learn
         self._durable = not isinstance(services.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
-        self._down: set[str] = set()
+        self._broken = False
+        """Whether the store could not be reached at the last beat: that is told once."""
         if self._durable:
             services.health.restore_snapshot(services.store.load_health())
+            services.health.tell_news()
             services.health.subscribe(self._note_circuits)
 
     def start(self) -> None:
@@ -70,12 +77,21 @@ class Background:
     # -- the store ---------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+        for beat in itertools.count(1):
+            await asyncio.sleep(REFRESH_SECONDS)
             try:
-                await self._services.threads.run(self._renew)
+                await self._services.threads.run(self._refresh)
+                if beat % round(HEARTBEAT_SECONDS / REFRESH_SECONDS) == 0:
+                    await self._services.threads.run(self._renew)
             except Exception as error:
-                self._on_problem("store", error)
+                if not self._broken:
+                    self._on_problem("store", error)
+                self._broken = True
+            else:
+                self._broken = False
+
+    def _refresh(self) -> None:
+        sharing.learn(self._services.health, self._services.store)
 
     def _renew(self) -> None:
         services = self._services
@@ -97,17 +113,12 @@ class Background:
             self._services.store.on_problem(f"what was learned of agents could not be kept: {error}")
 
     def _save_health(self) -> None:
-        for name, data in self._services.health.snapshot().items():
-            self._services.store.save_health(name, data)
+        sharing.tell(self._services.health, self._services.store)
 
     def _note_circuits(self, targets: Iterable[Any]) -> None:
         """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
-        names = [target for target in targets if isinstance(target, str)]
-        down = {name for name in names if not self._services.health.usable(name)}
-        if down == self._down.intersection(names):
-            return
-        self._down = (self._down - set(names)) | down
-        self._save_health()
+        if self._services.health.turned(targets):
+            self._save_health()
 
     # -- signals -----------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ class HealthBook:
         self._entries: dict[Target, Entry] = {}
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._lock = RLock()
+        self._tells = False
+        self._tellings = 0
 
     def touched(self) -> tuple[str, ...]:
         """Names of the tools that something is known about, sorted."""
@@ -65,18 +67,74 @@ class HealthBook:
             self._entries.update(entries)
         self._notify(*entries)
 
+    def tell_news(self) -> None:
+        """From now on keep what this process alone sees, for the others that share its store."""
+        with self._lock:
+            self._tells = True
+            for entry in self._entries.values():
+                entry.news = Entry(self._buckets())
+                entry.told = entry.turn
+
+    def turned(self, targets: Iterable[Target]) -> bool:
+        """Whether a circuit of these opened or closed, and the others do not know of it."""
+        if not self._tells:
+            return False
+        with self._lock:
+            entries = [self._entries[target] for target in targets if target in self._entries]
+            return any(entry.turn != entry.told for entry in entries)
+
+    def news(self) -> dict[str, dict[str, Any]]:
+        """What this process alone has seen since it was last asked, by name: for `sharing.merged`."""
+        with self._lock:
+            now, time = self._now(), self._clock.time()
+            found: dict[str, dict[str, Any]] = {}
+            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
+            for target in targets:
+                entry = self._entries[target]
+                if entry.news is None or not (entry.news.calls or entry.turn != entry.told or entry.pressing(now)):
+                    continue
+                found[label_of(target)] = {
+                    "version": 1,
+                    "target": target if isinstance(target, str) else list(target),
+                    "time": time,
+                    **entry.news_to_json(now),
+                }
+                entry.news, entry.told = Entry(self._buckets()), entry.turn
+                entry.writes += 1
+            self._tellings += bool(found)
+            return found
+
+    @property
+    def tellings(self) -> int:
+        """How often there were news: what was loaded before the latest of them does not hold them yet."""
+        return self._tellings
+
+    def take(self, data: Mapping[str, Mapping[str, Any]], tellings: int) -> None:
+        """Take over what is stored, where other processes changed it; nothing if there were news since `tellings`.
+
+        Their counts are added; of circuits the latest turn is taken as a hint: one that opened stays closed here if
+        this process has seen the tool succeed since. Raises `StoreError` when it is unreadable.
+        """
+        entries = self._read({name: item for name, item in data.items() if self._others_wrote(item)})
+        with self._lock:
+            if tellings != self._tellings:
+                return
+            for target, stored in entries.items():
+                self._entry(target).take(stored, self.policy.circuit.half_life)
+        if entries:
+            self._notify(*entries)
+
+    def _others_wrote(self, item: Mapping[str, Any]) -> bool:
+        entry = self._entries.get(_target_of(item)) if "target" in item else None
+        return entry is None or entry.writes != item.get("writes", 0)
+
     def merge_statistics(self, data: Mapping[str, Mapping[str, Any]]) -> None:
         """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
         entries = self._read(data)
         half_life = self.policy.circuit.half_life
         with self._lock:
             for target, other in entries.items():
-                entry = self._entry(target)
-                entry.evidence = entry.evidence.merged(other.evidence, half_life)
-                entry.cost = entry.cost.merged(other.cost, half_life)
-                entry.latency.merge(other.latency)
-                entry.calls += other.calls
-                entry.failures += other.failures
+                self._entry(target).add(other, half_life)
         self._notify(*entries)
 
     def _read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
@@ -85,12 +143,12 @@ class HealthBook:
         for name in sorted(data):
             try:
                 item = dict(data[name])
-                target: Any = item["target"]
+                target = _target_of(item)
                 then = now - max(0.0, time - float(item["time"]))
                 entry = Entry.from_json(item, then, self.policy.circuit.half_life)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise StoreError(f"The stored health of {name!r} cannot be read ({type(error).__name__}).") from None
-            found[target if isinstance(target, str) else (str(target[0]), str(target[1]))] = entry
+            found[target] = entry
         return found
 
     def _now(self) -> float:
@@ -105,7 +163,8 @@ class HealthBook:
     def _entry(self, target: Target) -> Entry:
         entry = self._entries.get(target)
         if entry is None:
-            entry = self._entries[target] = Entry(self._buckets())
+            news = Entry(self._buckets()) if self._tells else None
+            entry = self._entries[target] = Entry(self._buckets(), news=news)
         return entry
 
     def _target(self, name: str, to: str | None) -> Target:
@@ -123,6 +182,11 @@ class HealthBook:
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(changed)
+
+
+def _target_of(item: Mapping[str, Any]) -> Target:
+    target: Any = item["target"]
+    return target if isinstance(target, str) else (str(target[0]), str(target[1]))
 
 
 def label_of(target: Target) -> str:

@@ -75,6 +75,11 @@ class Circuit:
             return replace(self, window=window, consecutive=0)
         return type(self)(window=Evidence(1.0, 0.0, now), ramp_from=now)
 
+    def turned_from(self, before: "Circuit") -> bool:
+        """Whether it opened or closed since; that time made it half open is no turn."""
+        closed, was_closed = self.state is CircuitState.CLOSED, before.state is CircuitState.CLOSED
+        return closed != was_closed or self.openings != before.openings
+
     def window_seconds(self, policy: CircuitPolicy) -> float:
         """How long it was open before it may be probed: the time in which all processes together probe once."""
         if self.probe_at is None or self.opened_at is None:

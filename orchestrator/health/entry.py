@@ -46,6 +46,73 @@ class Entry:
     """Owners of admitted calls in flight -> whether the call decides about an open circuit."""
     lease: str | None = None
     """The owner for whom this process holds the probe among all processes."""
+    unanswered_since: float | None = None
+    """When the store was first asked for the probe and did not answer, while it does not."""
+    turned_at: float = 0.0
+    """When the circuit last opened or closed, in seconds since the epoch."""
+    hand_at: float = 0.0
+    """When that was last done by hand, in seconds since the epoch: what failed or succeeded cannot undo it."""
+    last_ok: float = -math.inf
+    """When this process last saw it succeed."""
+    news: "Entry | None" = None
+    """What this process alone has seen since it last told the others, if it tells them."""
+    told: tuple[float, float] = (0.0, 0.0)
+    """The turn of the circuit that the others know."""
+    writes: int = 0
+    """How many times what is stored was changed, as far as this process knows, its own changes included."""
+
+    @property
+    def turn(self) -> tuple[float, float]:
+        """Orders what processes say of the circuit: the later turn is right, and one by hand before any other."""
+        return (self.hand_at, self.turned_at)
+
+    def both(self) -> "tuple[Entry, ...]":
+        """This, and the news of it: what is observed is counted in both."""
+        return (self,) if self.news is None else (self, self.news)
+
+    def add(self, other: "Entry", half_life: float) -> None:
+        """Add another's counts, not its circuit; both pressures hold."""
+        self.evidence = self.evidence.merged(other.evidence, half_life)
+        self.cost = self.cost.merged(other.cost, half_life)
+        self.latency.merge(other.latency)
+        self.calls += other.calls
+        self.failures += other.failures
+        self.pressure = self.pressure.merged(other.pressure)
+        self.last_failure = other.last_failure or self.last_failure
+
+    def pressing(self, now: float) -> bool:
+        """Whether a quota or a rate limit makes it dearer."""
+        return not self.pressure.idle(now)
+
+    def news_to_json(self, now: float) -> dict[str, Any]:
+        """The news, with the circuit and the pressure as they are."""
+        news = self.news or Entry(LatencyBuckets(self.latency.half_life))
+        whole = self.to_json(now)
+        counts = news.to_json(now)
+        return {**whole, **{name: counts[name] for name in ("evidence", "latency", "cost", "calls", "failures")}}
+
+    def take(self, stored: "Entry", half_life: float) -> None:
+        """Take over what all processes have seen, with the news that they do not know yet."""
+        mine = self.news or Entry(LatencyBuckets(half_life))
+        self.evidence = stored.evidence.merged(mine.evidence, half_life)
+        self.cost = stored.cost.merged(mine.cost, half_life)
+        stored.latency.merge(mine.latency)
+        self.latency = stored.latency
+        self.calls, self.failures = stored.calls + mine.calls, stored.failures + mine.failures
+        self.pressure = self.pressure.merged(stored.pressure)
+        self.last_failure = self.last_failure if mine.failures else stored.last_failure or self.last_failure
+        self.writes = stored.writes
+        self._take_circuit(stored)
+
+    def _take_circuit(self, stored: "Entry") -> None:
+        by_hand = stored.hand_at > self.hand_at
+        if stored.turn <= self.turn or (self.lease is not None and not by_hand):
+            return  # known already; or this process holds the probe, whose verdict is newer than anything
+        opened = stored.circuit.opened_at if stored.circuit.state is not CircuitState.CLOSED else None
+        if opened is not None and self.last_ok > opened and not by_hand:
+            return
+        self.circuit = stored.circuit
+        self.hand_at, self.turned_at = self.told = stored.turn
 
     def mean(self, policy: Policy, now: float) -> float:
         """Posterior mean probability of success, standing still within a grain of time."""
@@ -130,6 +197,8 @@ class Entry:
             "calls": self.calls,
             "failures": self.failures,
             "last_failure": self.last_failure,
+            "turned_at": self.turned_at,
+            "hand_at": self.hand_at,
         }
 
     @classmethod
@@ -144,4 +213,7 @@ class Entry:
             calls=int(data["calls"]),
             failures=int(data["failures"]),
             last_failure=str(data["last_failure"]),
+            turned_at=float(data.get("turned_at", 0.0)),
+            hand_at=float(data.get("hand_at", 0.0)),
+            writes=int(data.get("writes", 0)),
         )

@@ -52,6 +52,19 @@ class Pressure:
         """Whether nothing ever pressed."""
         return not (self.limited or self.used or self.wait_until)
 
+    def merged(self, other: "Pressure") -> Self:
+        """Both: the stronger of two memories, the longer of two waits, the quota that is renewed later."""
+        now = max(self.limited_at, other.limited_at)
+        resets_at, used = max((self.resets_at, self.used), (other.resets_at, other.used))
+        return replace(
+            self,
+            limited=max(self._limited(now), other._limited(now)),
+            limited_at=now,
+            wait_until=max(self.wait_until, other.wait_until),
+            used=used,
+            resets_at=resets_at,
+        )
+
     def idle(self, now: float) -> bool:
         """Whether nothing presses any more."""
         return self.value(now) == 1.0

@@ -23,6 +23,8 @@ Unlease = Callable[[str, str], None]
 """(tool, owner): gives that probe back."""
 _ASK_AGAIN = 2.0
 """Seconds after which a process that did not get the probe asks for it again."""
+_ALONE_AFTER = 5.0
+"""Seconds without an answer of the store after which a process probes without asking."""
 FOREVER = math.inf
 
 
@@ -31,8 +33,8 @@ class HealthRegistry(HealthReadings):
 
     Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
     `poll` what time alone changes; both call the subscribers with the names whose prices changed. `lease` lets
-    processes share the probe, once per window, and `unlease` gives it back when a probe did not fail; when they raise,
-    this process decides alone.
+    processes share the probe, once per window, and `unlease` gives it back when a probe did not fail; when they raise
+    for some seconds, this process decides alone.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class HealthRegistry(HealthReadings):
         with self._lock:
             entry = self._entry(target)
             entry.circuit = entry.circuit.tripped(self._now(), reason or "tripped by hand")
+            entry.hand_at = entry.turned_at = self._clock.time()
         self._notify(target)
 
     def restore(self, name: str, to: str | None = None) -> None:
@@ -64,6 +67,7 @@ class HealthRegistry(HealthReadings):
         with self._lock:
             entry = self._entry(target)
             entry.circuit = Circuit()
+            entry.hand_at = entry.turned_at = self._clock.time()
             entry.overrides.clear()
         self._notify(target)
 
@@ -100,20 +104,30 @@ class HealthRegistry(HealthReadings):
         if circuit.owner is not None and circuit.owner != owner:
             return Admission(anyway, reason="another call is probing it")
         window = circuit.window_seconds(self.policy.circuit)
-        if not self._leases(name, owner, window):
+        refused = self._refused(name, entry, owner, window, now)
+        if refused:
             entry.circuit = circuit.leased("another process", now + min(window, _ASK_AGAIN))
-            return Admission(anyway, reason="another process is probing it")
+            return Admission(anyway, reason=refused)
         entry.lease = owner
         entry.circuit = circuit.leased(owner, now + max(2 * self.policy.timeout, window))
         return Admission(True, probe=True)
 
-    def _leases(self, name: str, owner: str, seconds: float) -> bool:
+    def _refused(self, name: str, entry: Entry, owner: str, seconds: float, now: float) -> str:
+        """Why this process does not get the probe; empty when it does.
+
+        Where nobody answers, that may be because all processes ask at once, so it asks again; but a store that is down
+        keeps nothing closed: soon this process decides alone.
+        """
         if self._lease is None:
-            return True
+            return ""
         try:
-            return self._lease(name, owner, seconds)
-        except Exception:  # a store that is down closes nothing: this process decides alone
-            return True
+            leased = self._lease(name, owner, seconds)
+        except Exception:
+            entry.unanswered_since = now if entry.unanswered_since is None else entry.unanswered_since
+            alone = now - entry.unanswered_since >= _ALONE_AFTER
+            return "" if alone else "the store does not say whether another process is probing it"
+        entry.unanswered_since = None
+        return "" if leased else "another process is probing it"
 
     def _give_back(self, name: str, owner: str) -> None:
         if self._unlease is None:
@@ -163,12 +177,17 @@ class HealthRegistry(HealthReadings):
         with self._lock:
             now = self._now()
             for target in targets:
-                self._observe(target, self._entry(target), ok, kind, now, message, owner)
+                entry = self._entry(target)
+                before = entry.circuit
+                self._observe(target, entry, ok, kind, now, message, owner)
+                if entry.circuit.turned_from(before):
+                    entry.turned_at, entry.unanswered_since = self._clock.time(), None
             entry = self._entry(name)
-            if ok and seconds is not None:
-                entry.latency.observe(max(0.0, seconds), now)
-            if cost is not None and (ok or cost > 0):  # a failure that was free says nothing of what the work costs
-                entry.cost = entry.cost.observed(cost, now, self.policy.circuit.half_life)
+            for each in entry.both():
+                if ok and seconds is not None:
+                    each.latency.observe(max(0.0, seconds), now)
+                if cost is not None and (ok or cost > 0):  # a failure that was free says nothing of what the work costs
+                    each.cost = each.cost.observed(cost, now, self.policy.circuit.half_life)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, retry_after)
             lease, entry.lease = entry.lease == owner, None if entry.lease == owner else entry.lease
@@ -180,7 +199,8 @@ class HealthRegistry(HealthReadings):
         self, target: Target, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str
     ) -> None:
         verdict = entry.verdicts.pop(owner, True)
-        entry.calls += 1
+        for each in entry.both():
+            each.calls += 1
         entry.circuit = entry.circuit.ticked(now)
         if not ok:
             entry.last_failure = message or (str(kind) if kind else "failed")
@@ -189,11 +209,13 @@ class HealthRegistry(HealthReadings):
             changed = entry.circuit.succeeded(self.policy.circuit, now) if reachable else entry.circuit
             entry.circuit = changed.released(owner)
             return
-        entry.evidence = entry.evidence.observed(ok, now, self.policy.circuit.half_life)
+        for each in entry.both():
+            each.evidence = each.evidence.observed(ok, now, self.policy.circuit.half_life)
+            each.failures += not ok
         if ok:
+            entry.last_ok = now
             entry.circuit = entry.circuit.succeeded(self.policy.circuit, now, late=not verdict).released(owner)
             return
-        entry.failures += 1
         if isinstance(target, str):  # a transition opens only by hand or by a signal
             draw = random.Random(f"{self._seed}:{target}:{entry.circuit.openings}").random()
             reason = entry.last_failure

@@ -56,8 +56,8 @@ class Store(Protocol):
     """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
-    `put_graph`, `save_health`. What goes wrong is told to `on_problem`. A `token` is the fencing token of `claim`: a
-    write whose token is no longer the run's is refused.
+    `put_graph`, `save_health`, `merge_health`. What goes wrong is told to `on_problem`. A `token` is the fencing token
+    of `claim`: a write whose token is no longer the run's is refused.
 
     Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time.
     Reads see everything this store object was given before, as far as it can be written.
@@ -161,6 +161,18 @@ class Store(Protocol):
 
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Enqueue what is known of the health of `name`."""
+        ...
+
+    def merge_health(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Enqueue that the health of `name` becomes `merge(what is stored, data)`, in one step with other processes.
+
+        `merge` is pure: it may be called again, by another thread.
+        """
         ...
 
     def load_health(self) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
 from types import EllipsisType
@@ -172,6 +172,17 @@ class MemoryStore:
         text = encode(data)[0]
         with self._lock:
             self._health[name] = text
+
+    def merge_health(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Add to the health of `name`."""
+        with self._lock:
+            text = self._health.get(name)
+            self._health[name] = encode(merge(None if text is None else json.loads(text), data))[0]
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""

@@ -97,6 +97,20 @@ class SqlStore(SqlReads):
         text = encode(data)[0]
         self._enqueue_call(lambda connection, _: statements.set_health(connection, name, text))
 
+    def merge_health(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Enqueue an addition to the health of `name`."""
+
+        def add(connection: Connection, _: Call) -> None:
+            stored = statements.health(connection, name)
+            statements.set_health(connection, name, encode(merge(stored, data))[0])
+
+        self._enqueue_call(add)
+
     def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
         if not self._writer.put(Call(work, keep=True)):
             self.report("the store is closed: a graph or the health of a tool was not kept")

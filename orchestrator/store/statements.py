@@ -168,6 +168,13 @@ def add_graph(connection: Connection, digest: str, text: str) -> None:
     connection.execute(_upsert(connection, GRAPHS).on_conflict_do_nothing(), {"digest": digest, "data": text})
 
 
+def health(connection: Connection, name: str) -> dict[str, Any] | None:
+    """What is stored, which nobody else changes until the end of the transaction."""
+    _take_turn(connection)
+    text = connection.execute(select(HEALTH.c.data).where(HEALTH.c.name == name)).scalar()
+    return None if text is None else decode(text)
+
+
 def set_health(connection: Connection, name: str, text: str) -> None:
     """Insert or replace."""
     statement = _upsert(connection, HEALTH).values(name=name, data=text)

@@ -10,7 +10,7 @@ from orchestrator.api import Orchestrator
 from orchestrator.clock import SystemClock
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.execution.recovery import fold
-from orchestrator.health import HealthRegistry, ToolHealth
+from orchestrator.health import HealthRegistry, ToolHealth, sharing
 from orchestrator.policy import Policy
 from orchestrator.selection import Handbook
 from orchestrator.selection.keeping import stored_handbook
@@ -117,6 +117,7 @@ class Backend:
             return self.orchestrator.health
         registry = HealthRegistry(Policy(), SystemClock())
         registry.restore_snapshot(self.store.load_health())
+        registry.tell_news()
         return registry
 
     def statuses(self) -> tuple[list[ToolHealth], list[tuple[str, str, ToolHealth]]]:
@@ -138,8 +139,7 @@ class Backend:
             registry.trip(name, to=to, reason=reason or "tripped by hand")
         else:
             registry.restore(name, to)
-        for label, data in registry.snapshot().items():
-            self.store.save_health(label, data)
+        sharing.tell(registry, self.store)
         self.store.flush()
 
     # -- agents ------------------------------------------------------------------------------------------------------

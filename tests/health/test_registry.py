@@ -278,6 +278,12 @@ def test_a_lease_that_breaks_leaves_the_decision_here() -> None:
     for _ in range(5):
         health.record("a", False, TRANSIENT)
     clock.now += 10
+    first = health.admit("a", "x")
+    assert (first.ok, first.reason) == (False, "the store does not say whether another process is probing it")
+    for _ in range(2):  # it may only be busy: all processes ask at once
+        clock.now += 2
+        assert not health.admit("a", "x").ok
+    clock.now += 2
     assert [health.admit("a", owner).ok for owner in "xyz"] == [True, False, False]
     health.record("a", True, owner="x")
     assert health.status("a").circuit is CircuitState.CLOSED
