@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import itertools
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from typing_extensions import Unpack
 
-from orchestrator.errors import InputError, InvalidOutput, StoreError, nearest
+from orchestrator.errors import InputError, StoreError
 from orchestrator.escalation import Question, answer
 from orchestrator.events import RunStarted
 from orchestrator.goal import Budget, Goal
@@ -25,9 +26,10 @@ from . import machine
 from .casting import all_keys
 from .closing import outcome_of
 from .preferences import RunOptions, Wanted
+from .requested import check_goal, check_inputs, warn_of_unused
 from .run import Run
 from .state import RunState
-from .values import PROVIDED, can_be_stored, checked_inputs, digest
+from .values import PROVIDED, can_be_stored, digest
 
 if TYPE_CHECKING:
     from .services import Services
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 60.0
 """How long a run is owned without a sign of life; an owner of this machine that died loses it at once."""
 POLL_SECONDS = 0.2
+BEGIN_SECONDS = 1.0
+"""How long a run may be without its first record while it is being begun."""
 NO_TURN = Turn()
 """Of a run that no agent could take part in."""
 
@@ -54,7 +58,7 @@ async def launch(
         if known is not None:
             return known
     check_goal(goal, view.keys, inputs)
-    check_keys(services, goal, given)
+    warn_of_unused(services, goal, given)
     wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
     run = await begin(services, goal, given, wanted, run_id=run_id or new_run_id())
     run.named = run_id is not None
@@ -85,36 +89,6 @@ def new_run_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
-    """Raises `InputError` for a key that nothing gives and nobody provides, with the nearest names."""
-    for key in (*goal.keys, *(key for lesser in goal.demotions for key in lesser.keys)):
-        if key not in known and key not in given:
-            known = {*known, *given}
-            names = ", ".join(sorted(known)[:12])
-            raise InputError(f"No tool gives or needs {key!r}.{nearest(key, known)} Known keys: {names or 'none'}.")
-
-
-def check_keys(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
-    """Raises `InputError` for an input that nothing takes, with the nearest names.
-
-    Where demands are functions of the values at hand, only they know what they read, and nothing is refused.
-    """
-    view = services.graph.view()
-    known = view.keys | set(all_keys(goal)) | set(goal.providable)
-    unknown = sorted(key for key in inputs if key not in known)
-    if unknown and not services.demands.reads_anything:
-        names = ", ".join(sorted(known)[:12])
-        raise InputError(f"Nothing takes the input {unknown[0]!r}.{nearest(unknown[0], known)} Known keys: {names}.")
-
-
-def check_inputs(services: "Services", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs as the types of their keys. Raises `InputError`."""
-    try:
-        return checked_inputs(inputs, services.graph.view())
-    except InvalidOutput as error:
-        raise InputError(f"Input {error}") from None
-
-
 # -- beginning -------------------------------------------------------------------------------------------------------
 
 
@@ -136,11 +110,11 @@ async def begin(
     opened = services.tracing.open(run_id, goal.name)
     row = _row(services, run_id, goal, parent, opened.trace_id)
     try:
-        token = await _register(services, row) if durable else _register_in_memory(services, row)
+        stored = await services.threads.run(lambda: _create(services, row)) if durable else _create(services, row)
     except BaseException:
         opened.span.end()
         raise
-    run = Run(services, RunState(run_id), durable=durable, parent=parent, token=token)
+    run = Run(services, RunState(run_id), durable=durable, parent=parent)
     run.trace_id = opened.trace_id
     services.tracing.adopt(run_id, goal.name, opened)
     services.live[run_id] = run
@@ -175,6 +149,8 @@ async def begin(
             constraints=wanted.constraints.to_json() if wanted.constraints else {},
         )
     )
+    if durable and stored:
+        await _own(run)
     services.on_begin(run)
     return run
 
@@ -195,22 +171,32 @@ def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None,
     )
 
 
-def _register_in_memory(services: "Services", row: RunRow) -> int | None:
-    if services.store.begin(row) is not None:
+def _create(services: "Services", row: RunRow) -> bool:
+    """Whether the store has the run now. If not, it is enqueued and told; the run goes on, and makes no write until
+    its intent is durable.
+    """
+    try:
+        existing = services.store.begin(row)
+    except StoreError:
+        return False
+    if existing is not None and (existing.count or existing.status is not Status.RUNNING):
         raise InputError(f"There is a run {row.run_id!r} already.")
-    return None
+    return True  # one without a record was never begun: its process died, and nothing happened
 
 
-async def _register(services: "Services", row: RunRow) -> int | None:
-    def register() -> int | None:
-        try:
-            if services.store.begin(row) is not None:
-                raise InputError(f"There is a run {row.run_id!r} already.")
-            return services.store.claim(row.run_id, services.owner, row.started, LEASE_SECONDS)
-        except StoreError:
-            return None  # it is enqueued and told; the run goes on, and makes no write until its intent is durable
-
-    return await services.threads.run(register)
+async def _own(run: Run) -> None:
+    """Own a new run. Its first record and its inputs are durable by then: without them nobody could take it on."""
+    services, run_id, started = run.services, run.state.run_id, run.state.started_at
+    try:
+        token = await services.threads.run(lambda: services.store.claim(run_id, services.owner, started, LEASE_SECONDS))
+    except StoreError:
+        return  # it is told; the heartbeat asks again
+    if token is None:
+        services.live.pop(run_id, None)
+        error = InputError(f"The run {run_id!r} was begun by another process in the meantime.")
+        services.tracing.abandon(run_id, error)
+        raise error
+    run.token = run.values.token = token
 
 
 # -- going on --------------------------------------------------------------------------------------------------------
@@ -370,10 +356,13 @@ async def _known(services: "Services", run_id: str, goal: Goal[Any], inputs_dige
 async def _known_to_store(services: "Services", run_id: str, inputs_digest: str) -> Outcome[Any] | None:
     from .recovery import recorded_outcome, recover
 
-    while True:
+    for poll in itertools.count():
         row = await services.threads.run(lambda: services.store.run(run_id))
-        if row is None:
+        if row is None or (row.count == 0 and poll * POLL_SECONDS >= BEGIN_SECONDS):
             return None
+        if row.count == 0:  # it is just being begun, or was and its process died
+            await services.clock.sleep(POLL_SECONDS)
+            continue
         if row.status is not Status.RUNNING:
             outcome, digest_then = await services.threads.run(lambda: recorded_outcome(services, run_id))
             _same(run_id, digest_then, inputs_digest)
@@ -383,6 +372,7 @@ async def _known_to_store(services: "Services", run_id: str, inputs_digest: str)
             _same(run_id, run.state.inputs_digest, inputs_digest)
             return await supervise(run, {"run_id": run_id, "phase": "plan"})
         await services.clock.sleep(POLL_SECONDS)
+    return None
 
 
 def _same(run_id: str, then: str, now: str) -> None:
