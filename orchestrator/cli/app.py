@@ -13,10 +13,10 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator import __version__
-from orchestrator.errors import Escalated, NoRoute, OrchestratorError, StoreError
+from orchestrator.errors import Escalated, InputError, NoRoute, OrchestratorError, StoreError
 from orchestrator.text import plain
 
-from . import catalog, health, init, plan, records, resume, run, serve, skills
+from . import catalog, feedback, health, init, plan, records, resume, run, serve, skills
 from .exits import Exit
 from .screen import complain, drop_output
 
@@ -45,7 +45,7 @@ def _program(  # pyright: ignore[reportUnusedFunction]
     del version, no_color, debug  # read before the commands are
 
 
-for module in (run, plan, catalog, skills, health, records, resume, serve, init):
+for module in (run, plan, catalog, skills, health, records, resume, feedback, serve, init):
     module.register(app)
 
 
@@ -105,7 +105,7 @@ def _expected(error: OrchestratorError | OSError, *, debug: bool) -> Exit:
         complain(f"{place}{error.strerror or error}")
         return Exit.BAD_INPUT
     complain(str(error) or type(error).__name__)
-    if isinstance(error, NoRoute | Escalated):
+    if isinstance(error, NoRoute | Escalated) and not isinstance(error, InputError):
         return Exit.ESCALATED
     return Exit.UNEXPECTED if isinstance(error, StoreError) else Exit.BAD_INPUT
 

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.errors import OrchestratorError
-from orchestrator.goal import Budget, Goal
+from orchestrator.execution.preferences import RunOptions
+from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
 from orchestrator.text import counted, duration, plain, shortened, usd
 from orchestrator.trail import healed, trail
@@ -128,7 +129,7 @@ class Batch:
 
 
 async def run_batch(
-    orc: Orchestrator, goal: Goal[Any], batch: Batch, *, budget: Budget | None = None, jobs: int = 4
+    orc: Orchestrator, goal: Goal[Any], batch: Batch, options: RunOptions | None = None, *, jobs: int = 4
 ) -> Exit:
     """Run the goal for every value, `jobs` at a time; one that breaks does not stop the others."""
     turns = asyncio.Semaphore(jobs)
@@ -137,7 +138,7 @@ async def run_batch(
     async def one(index: int, value: Any) -> None:
         async with turns:
             try:
-                outcome = await orc.run(goal, {**given.values, str(given.each): value}, budget=budget)
+                outcome = await orc.run(goal, {**given.values, str(given.each): value}, **(options or {}))
             except OrchestratorError as error:
                 batch.end(index, Ended(batch.names[index], Exit.BAD_INPUT, error=str(error)))
             except Exception as error:

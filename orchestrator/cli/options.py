@@ -5,6 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
+from orchestrator.execution.preferences import Preferences
+from orchestrator.policy import Policy as _Policy
+from orchestrator.selection import Constraints, dialled
+
 DEFAULT_STORE: Final = ".orchestrator/runs.db"
 DEFAULT_POLICY: Final = "balanced"
 
@@ -41,3 +45,28 @@ Demote = Annotated[
     list[str] | None,
     typer.Option("--demote", metavar="GOAL", help="A lesser goal that would do; best first.", show_default=False),
 ]
+Dial = Annotated[
+    float | None,
+    typer.Option(
+        "--dial",
+        metavar="0..1",
+        help="How much the quality of agents is worth: 0 is cheapest, 1 best.",
+        show_default=False,
+    ),
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="DOMAIN", help="Use only agents of these trust domains.", show_default=False),
+]
+Stays = Annotated[bool, typer.Option("--data-stays", help="Use no agent that lets data leave this machine.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="USD", help="Use no agent whose call costs more.", show_default=False),
+]
+
+
+def preferences(dial: float | None, trust: list[str] | None, *, stays: bool, max_cost: float | None) -> Preferences:
+    """What was asked of the choice of agents. Raises `InputError` for a dial or a cost that makes no sense."""
+    dialled(_Policy(), dial)
+    limits = Constraints(trust=trust or None, data_may_leave=not stays, max_cost=max_cost)
+    return {"dial": dial, "constraints": None if limits == Constraints() else limits}

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.errors import InputError, NoRoute
-from orchestrator.execution.launch import check_goal
+from orchestrator.execution.requested import check_goal
 from orchestrator.pricing import PriceFacts
 from orchestrator.route import Impasse, Route
 from orchestrator.text import duration, listed, plain, usd
@@ -31,6 +31,10 @@ def _plan(
     inputs: options.Inputs = None,
     explain: Annotated[bool, typer.Option("--explain", help="What every price is made of.")] = False,
     demote: options.Demote = None,
+    dial: options.Dial = None,
+    trust: options.Trust = None,
+    stays: options.Stays = False,
+    max_cost: options.MaxCost = None,
     project: options.Project = None,
     policy: options.Policy = options.DEFAULT_POLICY,
     store: options.Store = options.DEFAULT_STORE,
@@ -38,12 +42,13 @@ def _plan(
 ) -> None:
     """Show the route that a run would begin with, and what it beat. Nothing is run."""
     wanted = goal_of(goal, demote or ())
+    preferred = options.preferences(dial, trust, stays=stays, max_cost=max_cost)
     with looking(load(project), policy, store) as orc:
         view = orc.graph.view()
         check_goal(wanted, set(view.keys))
         values = read_inputs(view, inputs or ()).values
         try:
-            route = orc.plan(wanted, values)
+            route = orc.plan(wanted, values, **preferred)
         except NoRoute as stuck:
             _show_impasse(stuck.impasse, as_json=as_json)
             raise typer.Exit(int(Exit.ESCALATED)) from None

@@ -10,7 +10,8 @@ import typer
 
 from orchestrator.api import Orchestrator
 from orchestrator.errors import InputError
-from orchestrator.execution.launch import check_goal
+from orchestrator.execution.preferences import Preferences, RunOptions
+from orchestrator.execution.requested import check_goal
 from orchestrator.goal import Budget, Goal
 from orchestrator.project import Project
 from orchestrator.sinks.progress import ProgressSink
@@ -38,8 +39,7 @@ class Order:
     given: Given
     broken: tuple[Tool, ...]
     """Tools with the faults that were asked for."""
-    budget: Budget
-    run_id: str | None
+    options: RunOptions
     as_json: bool
     jobs: int
 
@@ -61,6 +61,10 @@ def _run(
     policy: options.Policy = options.DEFAULT_POLICY,
     store: options.Store = options.DEFAULT_STORE,
     budget: Annotated[float | None, typer.Option("--budget", metavar="USD", help="Spend at most this.")] = None,
+    dial: options.Dial = None,
+    trust: options.Trust = None,
+    stays: options.Stays = False,
+    max_cost: options.MaxCost = None,
     deadline: Annotated[float | None, typer.Option("--deadline", metavar="SECONDS", help="Take at most this.")] = None,
     run_id: Annotated[
         str | None, typer.Option("--run-id", metavar="ID", help="The run's id; one used before means that run.")
@@ -97,12 +101,21 @@ def _run(
         goal=wanted,
         given=given,
         broken=_broken(checker, fault or ()),
-        budget=Budget(usd=_limit("--budget", budget), seconds=_limit("--deadline", deadline)),
-        run_id=run_id,
+        options=_options(run_id, budget, deadline, options.preferences(dial, trust, stays=stays, max_cost=max_cost)),
         as_json=as_json,
         jobs=jobs,
     )
     raise typer.Exit(int(_many(order) if given.each is not None else _one(order)))
+
+
+def _options(run_id: str | None, budget: float | None, deadline: float | None, preferred: Preferences) -> RunOptions:
+    limits = Budget(usd=_limit("--budget", budget), seconds=_limit("--deadline", deadline))
+    return {
+        "run_id": run_id,
+        "budget": limits,
+        "dial": preferred.get("dial"),
+        "constraints": preferred.get("constraints"),
+    }
 
 
 def _limit(option: str, value: float | None) -> float | None:
@@ -127,7 +140,7 @@ def _one(order: Order) -> Exit:
         async with working(order.project, order.policy, order.store) as orc:
             _watch(orc, begun, sink)
             with _faults(orc, order):
-                outcome = await orc.run(order.goal, order.given.values, run_id=order.run_id, budget=order.budget)
+                outcome = await orc.run(order.goal, order.given.values, **order.options)
         if sink is not None:
             sink.close()
             show_outcome(outcome)
@@ -153,7 +166,7 @@ def _many(order: Order) -> Exit:
         async with working(order.project, order.policy, order.store) as orc:
             _watch(orc, begun)
             with _faults(orc, order), batch:
-                return await run_batch(orc, order.goal, batch, budget=order.budget, jobs=order.jobs)
+                return await run_batch(orc, order.goal, batch, order.options, jobs=order.jobs)
 
     try:
         return asyncio.run(work())

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import Handbook
-from orchestrator.selection.keeping import keep_handbook, stored_handbook
+from orchestrator.selection.keeping import change_handbook, keep_handbook, stored_handbook
 from orchestrator.store import Store, open_store
 from orchestrator.text import counted, plain
 
-from . import options
+from . import options, skills_change
 from .screen import say, table, write_json
 from .session import existing
 
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command("import")(_import)
     group.command("history")(_history)
     group.command("rollback")(_rollback)
+    skills_change.register(group)
     app.add_typer(group, name="skills")
 
 
@@ -137,10 +138,5 @@ def _rollback(
     if not existing(store):
         raise DefinitionError(f"There is no store at {store!r} yet, so there is no version to go back to.")
 
-    def back(opened: Store) -> Handbook:
-        book = stored(opened).roll_back(version)
-        keep_handbook(opened, book)
-        return book
-
-    book = _in(store, back)
+    book = _in(store, lambda opened: change_handbook(opened, lambda now: now.roll_back(version)))
     say(f"version {book.version} holds what version {version} held")

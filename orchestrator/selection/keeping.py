@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +28,19 @@ def stored_handbook(store: Store) -> Handbook | None:
 def keep_handbook(store: Store, handbook: Handbook) -> None:
     """Put a handbook in the place of the store's; processes that learn there go on from it."""
     store.put_document(DOCUMENT, handbook.model_dump(mode="json"))
+
+
+def change_handbook(store: Store, change: Callable[[Handbook], Handbook]) -> Handbook:
+    """Put what `change` makes of the store's handbook in its place, also while processes learn there; returns it.
+
+    `change` is called again when another process was quicker. Raises what it raises, and `StoreError`.
+    """
+    for _ in range(TRIES):
+        number = max(store.document_versions(DOCUMENT), default=0)
+        made = change((_read(store.document(DOCUMENT, number)) if number else None) or Handbook())
+        if store.swap_document(DOCUMENT, made.model_dump(mode="json"), number, KEPT_VERSIONS):
+            return made
+    raise StoreError("other processes change the handbook so fast that this one does not get its turn")
 
 
 def _read(data: dict[str, Any] | None) -> Handbook | None:
@@ -125,4 +139,4 @@ class Keeper:
         return number, stored.with_missing(self._given)
 
 
-__all__ = ["DOCUMENT", "Keeper", "keep_handbook", "stored_handbook"]
+__all__ = ["DOCUMENT", "Keeper", "change_handbook", "keep_handbook", "stored_handbook"]

@@ -1,8 +1,9 @@
 """`orchestrator skills`: the handbook in the store."""
 
+import re
 from pathlib import Path
 
-from orchestrator.selection import Handbook, Skill
+from orchestrator.selection import Evidence, Handbook, Profile, Skill
 from tests.cli.conftest import Cli
 
 
@@ -61,3 +62,94 @@ def test_what_one_process_learned_of_agents_the_next_one_knows(cli: Cli, project
     assert after > before
     assert "lead" in cli("skills", "list").out
     assert "summarise" in cli("skills", "show", "lead").out
+
+
+def test_skills_are_set_changed_removed_and_compared(cli: Cli) -> None:
+    set_it = ("skills", "set", "translate", "--description", "Say it in another language.", "--indicator", "in German")
+    assert cli(*set_it).out == "translate: version 2\n"
+    assert cli("skills", "set", "translate", "--example", "How do you say rain?").out == "translate: version 3\n"
+    skill = cli("skills", "show", "translate", "--json").json
+    assert (skill["description"], skill["indicators"]) == ("Say it in another language.", ["in German"])
+    assert skill["examples"] == ["How do you say rain?"]
+    assert "examples" in cli("skills", "diff", "2").out
+    assert [c["path"][:2] for c in cli("skills", "diff", "1", "--json").json["changes"]] == [["skills", "translate"]]
+    assert cli("skills", "set", "part", "--parent", "nothing").exit == 2
+    assert cli("skills", "remove", "translate").out == "translate removed: version 4\n"
+    assert cli("skills", "remove", "translate").exit == 2
+    assert cli("skills", "diff", "4").exit == 2  # not a version before
+
+
+def test_handbooks_are_merged_and_compared_with_files(cli: Cli) -> None:
+    assert cli("skills", "remove", "x").exit == 2
+    _file("book.json")
+    assert cli("skills", "merge", "book.json").out == "version 2, 2 skills, 0 agents\n"
+    assert cli("skills", "diff", "book.json").out == "Nothing differs.\n"
+    assert cli("skills", "set", "summarise", "--description", "Shorter.").exit == 0
+    assert "Make it short." in cli("skills", "diff", "book.json").out
+    assert cli("skills", "merge", "book.json").exit == 2  # they describe a skill differently
+
+
+def test_skills_that_nobody_tells_apart_are_merged(cli: Cli) -> None:
+    book = Handbook.of([Skill(id="x"), Skill(id="y")])
+    alike = {s: Evidence(successes=400, failures=100) for s in ("x", "y")}
+    book = book.with_profile("a", Profile(skills=alike)).with_profile("b", Profile(skills=alike))
+    book.save("book.json")
+    cli("skills", "import", "book.json")
+    assert cli("skills", "tidy").out == "version 4: 1 skill merged: y\n"
+    assert cli("skills", "tidy").out == "version 4: 0 skills merged\n"
+
+
+def _agents(project: Path) -> None:
+    (project / "agents").mkdir()
+    (project / "agents" / "a.py").write_text(
+        "from orchestrator import Agent\n\n"
+        "def short(text: str) -> str:\n    return text[:3]\n\n"
+        "def whole(text: str) -> str:\n    return text\n\n"
+        "lead = Agent(short, gives='brief', name='lead', skills={'summarise': 0.3})\n"
+        "dear = Agent(whole, gives='brief', name='dear', skills={'summarise': 1.0}, cost=0.004, data_leaves=True)\n\n"
+        "def setup(orc):\n    orc.require_skills('brief', {'summarise': 1.0})\n"
+    )
+
+
+def test_the_dial_and_the_limits_of_a_run(cli: Cli, project: Path) -> None:
+    _agents(project)
+
+    def brief(*options: str) -> str:
+        ran = cli("run", "brief", "document=quick.txt", "--json", *options)
+        assert ran.exit == 0, ran.err
+        planned = cli("plan", "brief", "document=quick.txt", "--json", *options).json["tools"][-1]
+        chosen = cli("why", "last", "--json").json
+        assert planned in str(chosen)
+        return str(planned)
+
+    assert brief() == "dear"
+    assert brief("--dial", "0") == "lead"
+    assert brief("--dial", "1", "--data-stays") == "lead"
+    assert brief("--max-cost", "0.001") == "lead"
+    assert brief("--trust", "local") == "dear"
+    assert cli("run", "brief", "document=quick.txt", "--trust", "the moon").exit == 4
+    assert cli("run", "brief", "document=quick.txt", "--dial", "7").exit == 2
+    assert cli("run", "brief", "document=quick.txt", "--max-cost", "-1").exit == 2
+    many = cli("run", "brief", "--each", "document", "quick.txt", "--dial", "0", "--json")
+    assert many.exit == 0
+    assert "lead" in cli("why", "last").out
+
+
+def test_why_shows_who_was_chosen_among_whom_with_what_uncertainty(cli: Cli, project: Path) -> None:
+    _agents(project)
+    cli("run", "brief", "document=quick.txt")
+    told = " ".join(cli("why", "last", "--full").out.split())
+    assert "dear selected for brief" in told
+    assert re.search(r"dear \$0\.\d+ \(competence 0.80 \[0.5\d, 1.00\] by 0 calls", told), told
+    assert "competence 0.31 [" in told
+
+
+def test_feedback_is_learned_from(cli: Cli, project: Path) -> None:
+    _agents(project)
+    cli("run", "brief", "document=quick.txt")
+    before = cli("skills", "show", "dear", "--json").json["general"]
+    assert "brief of" in cli("feedback", "last", "brief", "bad").out
+    after = cli("skills", "show", "dear", "--json").json["general"]
+    assert after["failures"] - before["failures"] == 1
+    assert cli("feedback", "last", "nothing", "good").exit == 2
+    assert cli("feedback", "last", "brief", "so-so").exit == 2
