@@ -18,6 +18,7 @@ from .errors import (
     StoreError,
     ToolError,
     Unavailable,
+    UnknownGoal,
 )
 from .escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
 from .events import (
@@ -147,6 +148,7 @@ __all__ = [
     "ToolGraph",
     "ToolHealth",
     "Unavailable",
+    "UnknownGoal",
     "ValueProvided",
     "ValuesExpired",
     "Verification",

@@ -18,6 +18,7 @@ from .events import Event, Sink
 from .execution import launch, machine, resuming
 from .execution.background import Background
 from .execution.preferences import Preferences, RunOptions
+from .execution.requested import check_goal
 from .execution.run import Run
 from .execution.services import DemandSource, Services
 from .execution.values import checked_inputs
@@ -295,7 +296,7 @@ class Orchestrator:
         """
         wanted = Goal.of(goal)
         keys = dict.fromkeys(sorted(self.graph.view().keys), Any)
-        launch.check_goal(wanted, set(keys))
+        check_goal(wanted, set(keys))
         schema, taken, given = machine.schemas(keys, wanted.keys)
         nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys))
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)

@@ -4,6 +4,7 @@
     ├── DefinitionError      a tool, agent, transition, policy or project is wrong as written
     ├── InputError           a run was asked for with wrong names or values
     ├── NoRoute              planning found no feasible route (.impasse)
+    │   └── UnknownGoal      nothing gives or needs the goal; an InputError too
     ├── Escalated            no goal was reached and its value was asked for (.outcome)
     ├── StoreError           the store cannot be read or written
     └── ToolError            raised by tools, to say what happened
@@ -44,6 +45,10 @@ class NoRoute(OrchestratorError):
     def __init__(self, impasse: "Impasse") -> None:
         super().__init__(impasse.message)
         self.impasse = impasse
+
+
+class UnknownGoal(NoRoute, InputError):
+    """Nothing gives or needs a key of the goal, and nobody provides it: misspelt, most likely."""
 
 
 class Escalated(OrchestratorError):

@@ -56,8 +56,8 @@ _OWN: Final[tuple[tuple[type[BaseException], FailureKind], ...]] = (
     (CallerError, FailureKind.CALLER_ERROR),
     (InvalidOutput, FailureKind.INVALID_OUTPUT),
     (Escalated, FailureKind.REFUSAL),
-    (NoRoute, FailureKind.REFUSAL),
     (InputError, FailureKind.CALLER_ERROR),
+    (NoRoute, FailureKind.REFUSAL),
 )
 _PROOF: Final = (Unavailable, Refused, RateLimited, CallerError)
 _STATED: Final = (FailureKind.OUTAGE, FailureKind.REFUSAL, FailureKind.CALLER_ERROR)

@@ -169,7 +169,7 @@ class Impasse:
     reason: str = ""
     """What happened, when it is more than a missing route: an uncertain effect, a spent budget, a missing approval."""
     kind: str = "no_route"
-    """`no_route`, `ambiguous`, `approval`, `budget`, `question`, `progress` or `cancelled`."""
+    """`no_route`, `unknown_goal`, `ambiguous`, `approval`, `budget`, `question`, `progress` or `cancelled`."""
     question: str | None = None
     """What a person is asked."""
     answer_type: str = ""

@@ -20,6 +20,7 @@ from .casting import refused
 from .closing import outcome_of
 from .preferences import Preferences, Wanted
 from .recovery import fold, recorded_outcome, recover
+from .requested import check_goal, check_inputs, warn_of_unused
 from .run import Run
 from .state import RunState
 
@@ -33,9 +34,9 @@ def plan_only(
     """The route that a run would begin with. Raises `NoRoute`."""
     services = services.dialled(preferences.get("dial"))
     view = services.graph.view()
-    launch.check_goal(goal, view.keys, inputs)
-    given = launch.check_inputs(services, inputs)
-    launch.check_keys(services, goal, given)
+    check_goal(goal, view.keys, inputs)
+    given = check_inputs(services, inputs)
+    warn_of_unused(services, goal, given)
     conditions = planning.known_conditions(view, goal.keys, given)
     unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
     unusable |= refused(services, view, goal, preferences.get("constraints"))
@@ -184,7 +185,7 @@ def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...])
             if found is not None:
                 return found
         given = {key: state[key] for key in keys if state.get(key) is not None}
-        checked = launch.check_inputs(services, given)
+        checked = check_inputs(services, given)
         run = await launch.begin(services, goal, checked, Wanted(), run_id=launch.new_run_id())
         run.stream_to(machine.StreamSink())
         return run

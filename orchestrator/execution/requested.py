@@ -1,0 +1,50 @@
+"""What a run is asked for, checked before anything begins: its goal and its inputs."""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.conventions import SCOPE
+from orchestrator.errors import InputError, InvalidOutput, UnknownGoal, nearest
+from orchestrator.goal import Goal
+from orchestrator.route import Impasse
+
+from .casting import all_keys
+from .values import checked_inputs
+
+if TYPE_CHECKING:
+    from .services import Services
+
+LOG: Final = logging.getLogger(SCOPE)
+
+
+def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
+    """Raises `UnknownGoal` for a key that nothing gives or needs and nobody provides, with the nearest names."""
+    for key in (*goal.keys, *(key for lesser in goal.demotions for key in lesser.keys)):
+        if key not in known and key not in given:
+            reason = f"No tool gives or needs {key!r}.{_names({*known, *given}, key)}"
+            raise UnknownGoal(Impasse(goal.keys, (key,), (), reason=reason, kind="unknown_goal"))
+
+
+def check_inputs(services: "Services", inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs as the types of their keys. Raises `InputError`."""
+    try:
+        return checked_inputs(inputs, services.graph.view())
+    except InvalidOutput as error:
+        raise InputError(f"Input {error}") from None
+
+
+def warn_of_unused(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+    """Log each input that nothing takes, with the nearest names: it may be one misspelt. It is at hand all the same.
+
+    Where demands are functions of the values at hand, only they know what they read, and nothing is said.
+    """
+    known = services.graph.view().keys | set(all_keys(goal)) | set(goal.providable)
+    for key in sorted(key for key in inputs if key not in known):
+        if not services.demands.reads_anything:
+            LOG.warning("Nothing takes the input %r.%s", key, _names(known, key))
+
+
+def _names(known: Collection[str], name: str) -> str:
+    """The keys there are, those nearest to `name` first."""
+    return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12]) or 'none'}."
