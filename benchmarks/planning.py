@@ -5,10 +5,13 @@ time against one `networkx.dijkstra_path` over the same tools, in the same run.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from random import Random
 from statistics import mean, median
 from time import perf_counter
 from typing import Any
@@ -17,18 +20,22 @@ import networkx as nx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._graphs import GOAL, INPUT, Bench, Weather, layered_typed, ready
+from benchmarks._graphs import END, GOAL, INPUT, Bench, Weather, layered_typed, ready
 from benchmarks._joins import layered_joins
 from orchestrator import Orchestrator
+from orchestrator.execution import candidates, planning
+from orchestrator.execution.services import Services
+from orchestrator.execution.state import RunState
 from orchestrator.graph import ToolGraph
 from orchestrator.policy import Policy
 from orchestrator.pricing import PriceTable
-from orchestrator.route import Problem
+from orchestrator.route import Problem, Route, Taken
 from orchestrator.routing import Planner
 from orchestrator.routing.paths import shortest
 from orchestrator.routing.rooted import Rooted
 from orchestrator.routing.situation import Situation
 from orchestrator.types import START
+from orchestrator.view import GraphView
 
 SHARING = (0.2, 0.8)
 PROBLEM = Problem(("goal",), {"k": None})
@@ -140,6 +147,66 @@ def parts(sizes: list[int], repeats: int) -> None:
         )
 
 
+def whole(sizes: list[int], repeats: int) -> None:
+    """A tool on the route fails; the whole call from where the run stands, as a caller makes it and as a run does."""
+    for size in sizes:
+        for piled in (0, 8):
+            times = _whole(layered_typed(size), piled, repeats if size <= 2000 else repeats // 4)
+            peer = median(times["dijkstra"])
+            said = [f"{name} {median(t):.0f} us = {peer / median(t):.1f}x" for name, t in times.items()]
+            print(f"{size} tools, typed, {piled} others down: {', '.join(said)}", flush=True)
+
+
+def _whole(graph: ToolGraph, piled: int, repeats: int) -> dict[str, list[float]]:
+    """Interleaved: `Orchestrator.plan` with what is at hand as inputs; a run's own plan with its record; the peer."""
+    random = Random(1)
+    times: dict[str, list[float]] = {"Orchestrator.plan": [], "in a run, with its record": [], "dijkstra": []}
+    down: list[str] = []
+    with closing(Orchestrator(list(graph))) as orc:
+        peer = orc.graph.nx.copy()
+        services, view = orc._services, orc.graph.view()  # pyright: ignore[reportPrivateUsage]
+        for name, node in view.nodes.items():
+            if INPUT in node.needs:
+                peer.add_edge(START, name, weight=services.prices.weight(node))
+            if GOAL in node.gives:
+                peer.add_edge(name, END, weight=0.0)
+        for _ in range(repeats):
+            route = orc.plan(GOAL, {INPUT: 1})
+            steps = random.randrange(max(1, len(route.tools) - 1))
+            down.append(route.tools[steps])
+            orc.health.trip(down[-1], "a benchmark")
+            state = _stand(route, steps, view)
+            for source in peer.predecessors(down[-1]):
+                peer.edges[source, down[-1]]["weight"] = math.inf
+            values = dict.fromkeys(state.at_hand, 1)
+            times["Orchestrator.plan"].append(timed(partial(orc.plan, GOAL, values))[1])
+            times["in a run, with its record"].append(timed(partial(_in_a_run, services, state, view, values))[1])
+            times["dijkstra"].append(timed(partial(nx.dijkstra_path, peer, START, END))[1])
+            while len(down) > piled:
+                back = down.pop(0)
+                orc.health.restore(back)
+                for source in peer.predecessors(back):
+                    peer.edges[source, back]["weight"] = services.prices.weight(view.nodes[back])
+    return times
+
+
+def _stand(route: Route, steps: int, view: GraphView) -> RunState:
+    """A run that has done so many steps of its route."""
+    state = RunState("benchmark", goal=(GOAL,), at_hand={INPUT: None})
+    for step in route.steps[:steps]:
+        state.done[step.tool] = Taken(tuple(step.sources), step.via)
+        state.at_hand |= dict.fromkeys(view.nodes[step.tool].gives, step.tool)
+    return state
+
+
+def _in_a_run(services: Services, state: RunState, view: GraphView, values: dict[str, Any]) -> None:
+    services.health.poll()
+    planned = planning.plan(services, state, view, values)
+    assert planned.route is not None
+    candidates.pricer(services, view, {}, planned).route(planned.route)
+    planning.route_facts(services, view, planned)
+
+
 def with_alternatives(bench: Bench) -> int:
     """Plan, and look at what the route beat."""
     return len(bench.planner.plan(bench.start).alternatives)
@@ -156,7 +223,9 @@ def main() -> None:
         quality(arguments.instances)
     for size in sizes:
         speed([size], 8 if size < 1000 else 2)
-    parts([200 if size == 168 else size for size in sizes], 30)
+    typed = [200 if size == 168 else size for size in sizes]
+    parts(typed, 30)
+    whole(typed, 200)
 
 
 if __name__ == "__main__":
