@@ -139,6 +139,8 @@ def _show_impasse(impasse: Impasse, *, as_json: bool) -> None:
     say(Text.assemble(("✗ ", "red"), ("No route", "bold red"), f" to {plain(' + '.join(impasse.goal))}"))
     if impasse.unreachable:
         say(f"  cannot be had: {plain(listed(impasse.unreachable))}")
+    if impasse.reason:
+        say(f"  {plain(impasse.reason)}")
     for blame in impasse.blame:
         say(
             f"  {plain(blame.tool)}: {plain(blame.reason)}"
