@@ -44,17 +44,18 @@ def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, pol
     `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
     the recorded price does not come out again: under a pricing function of the user's own.
     """
-    rows: Mapping[str, list[float]] = decision.facts.get("prices", {})
+    rows: Mapping[str, list[float]] | None = decision.facts.get("prices")
     steps = decision.chosen_tools
-    if not rows or not steps or len(steps) > MOST_STEPS:
+    if rows is None or not steps or len(steps) > MOST_STEPS:
         return None
     facts = {name: fact_from_row(name, row) for name, row in rows.items()}
+    otherwise = float(decision.facts.get("otherwise", 0.0))
     try:
         weights = Policy.model_validate(policy)
-        chosen = _plan(view, problem, facts, weights)
+        chosen = _plan(view, problem, facts, weights, otherwise)
         if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
             return None
-        found = [(_plan(view, _without(problem, step), facts, weights), step) for step in steps]
+        found = [(_plan(view, _without(problem, step), facts, weights, otherwise), step) for step in steps]
     except (OrchestratorError, ValueError, KeyError, TypeError):
         return None
     routes = [(route, step) for route, step in found if route is not None and route.tools != steps]
@@ -68,10 +69,12 @@ def _without(problem: Problem, step: str) -> Problem:
     return replace(problem, unusable={**problem.unusable, step: "left out"})
 
 
-def _plan(view: Mapping[str, Any], problem: Problem, facts: Mapping[str, PriceFacts], policy: Policy) -> Route | None:
+def _plan(
+    view: Mapping[str, Any], problem: Problem, facts: Mapping[str, PriceFacts], policy: Policy, otherwise: float
+) -> Route | None:
     graph = ToolGraph()
     planner = Planner(graph, PriceTable(graph, policy), policy)
     try:
-        return planner.plan_recorded(view, problem, facts, policy)
+        return planner.plan_recorded(view, problem, facts, policy, otherwise=otherwise)
     except NoRoute:
         return None

@@ -109,6 +109,18 @@ def test_no_rival_is_made_up_under_a_pricing_of_the_users_own() -> None:
     assert story.route.rival is None
 
 
+def test_the_rival_in_a_large_graph_whose_record_leaves_out_what_is_as_declared() -> None:
+    orc = orchestrator(thorough, headline)
+    for number in range(100):
+        orc.add(Tool(lambda p: p, name=f"t{number:03}", needs={"p": "document"}, gives="text", cost=1 + number))
+    outcome = orc.run_sync("title", {"document": "x"})
+    assert not outcome.decisions[0].facts["prices"]
+    story = told(orc, outcome.run_id)
+    assert story.route is not None
+    assert story.route.rival is not None
+    assert story.route.rival.tools == ("t000", "headline")
+
+
 def test_the_rival_of_a_join_is_the_next_best_whole_route() -> None:
     @tool(gives="a", cost=0.01)
     def a_cheap() -> int:

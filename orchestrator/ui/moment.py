@@ -115,7 +115,7 @@ def _policy(data: Mapping[str, Any]) -> Policy | None:
 def _last_planned(chronicle: Chronicle, position: int) -> Decision:
     """The decision itself where it holds prices, else the last one before it that does."""
     for _, decision in reversed(chronicle.decisions[: position + 1]):
-        if decision.facts.get("prices"):
+        if "prices" in decision.facts:
             return decision
     return chronicle.decisions[position][1]
 
