@@ -75,11 +75,6 @@ class Planner:
         ground = _Ground(Weights(Compiled(revision), prices))
         return ground.plan(problem, policy, lambda: beaten(lambda p: ground.plan(p, policy), problem))
 
-    def warm(self) -> None:
-        """Make the current revision ready for planning, so that the first plan need not."""
-        with self._lock:
-            self._ground(self._graph.view()).weights.sync()
-
     def forget(self) -> None:
         """Forget what was learned about goals. The next plan of each is as its first; nothing else changes."""
         with self._lock:

@@ -289,10 +289,9 @@ def test_deep_and_wide_graphs_are_planned() -> None:
     assert len(planner_of(joined).plan(Problem(("k600",), at_hand, done)).steps) == 300
 
 
-def test_forgetting_and_warming_change_nothing() -> None:
+def test_forgetting_changes_nothing() -> None:
     world = parcels()
     planner = planner_of(world)
-    planner.warm()
     first = planner.plan(Problem(("sent",), PARCEL))
     planner.forget()
     assert planner.plan(Problem(("sent",), PARCEL)) == first
