@@ -64,6 +64,41 @@ def fading(outcomes: int) -> float:
     return float(0.5 ** (max(0, outcomes - GRACE) / IDLE_HALF_LIFE))
 
 
+class Surplus(BaseModel):
+    """How much better or worse work of one kind went than the skills it demands let one expect; decaying."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: Count = 0.0
+    successes: Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)] = 0.0
+    """Beyond those expected; below zero for fewer."""
+    at: Annotated[int, Field(ge=0)] = 0
+    """How many outcomes had been seen, of any agent, when this was last brought up to date."""
+
+    def observe(self, surplus: float, weight: float, at: int) -> "Surplus":
+        """With one more outcome of `weight` in (0, 1], outcome number `at`."""
+        kept = DECAY**weight
+        return _surplus(self.calls * kept + weight, self.successes * kept + weight * surplus, at)
+
+    def aged(self, now: int) -> "Surplus":
+        """As it counts when `now` outcomes have been seen."""
+        kept = fading(now - self.at)
+        return self if kept == 1 else _surplus(self.calls * kept, self.successes * kept, now)
+
+    def scaled(self, factor: float) -> "Surplus":
+        """The same surplus per call, believed less (or more)."""
+        return _surplus(self.calls * factor, self.successes * factor, self.at)
+
+    def plus(self, other: "Surplus") -> "Surplus":
+        """Both together."""
+        return _surplus(self.calls + other.calls, self.successes + other.successes, max(self.at, other.at))
+
+
+def _surplus(calls: float, successes: float, at: int) -> Surplus:
+    """Counts that are known to be sound, made without checking them again."""
+    return Surplus.model_construct({"calls", "successes", "at"}, calls=calls, successes=successes, at=at)
+
+
 class Stats(BaseModel):
     """Running mean and variance (Welford, Technometrics, 1962) of US dollars, seconds or tokens per call."""
 
@@ -113,8 +148,8 @@ class Profile(BaseModel):
     """Whether it was there when nothing was known of anyone: then it is no newcomer."""
     general: Evidence = Evidence()
     """All outcomes, whatever was demanded."""
-    short: Evidence = Evidence()
-    long: Evidence = Evidence()
+    short: Surplus = Surplus()
+    long: Surplus = Surplus()
     """Outcomes of work whose size is known: each counts in both, by its size."""
     usd: Stats = Stats()
     seconds: Stats = Stats()

@@ -16,7 +16,7 @@ from orchestrator.errors import DefinitionError, nearest
 from orchestrator.schema import explain
 
 from .demand import Demand
-from .evidence import UNSEEN, Evidence, Profile
+from .evidence import UNSEEN, Evidence, Profile, Surplus
 from .revision import Change, Revision, apply_changes, changes_between, undo
 from .skill import Insight, Skill
 
@@ -142,8 +142,8 @@ class Handbook(BaseModel):
         """The counts of an agent whatever was demanded, as they count now."""
         return self.profile(agent).general.aged(self.ticks.get("", 0))
 
-    def by_size(self, agent: str) -> tuple[Evidence, Evidence]:
-        """The counts of an agent in short and in long work, as they count now."""
+    def by_size(self, agent: str) -> tuple[Surplus, Surplus]:
+        """How an agent does short and long work, as it counts now."""
         profile, now = self.profile(agent), self.ticks.get("", 0)
         return profile.short.aged(now), profile.long.aged(now)
 

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from orchestrator.errors import InputError
 
 from .demand import Demand
-from .evidence import Evidence, Profile
+from .evidence import Evidence, Profile, Surplus
 from .handbook import Handbook
+from .prior import TRANSFER
 from .size import size_weights
 from .skill import Skill
 
@@ -78,12 +79,24 @@ def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], t
     return profile.model_copy(update={"skills": skills, "general": general, **sized, **stats})
 
 
-def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dict[str, Evidence]:
-    """The counts of short and of long work after an outcome, which counts in either by its size."""
+def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dict[str, Surplus]:
+    """How short and how long work went after an outcome, which counts in either by its size."""
+    surplus = seen.success - expected_by_skill(profile, seen.demand)
     ends = zip(("short", "long"), (profile.short, profile.long), size_weights(size), strict=True)
     return {
-        name: before.aged(tick - 1).observe(seen.success, seen.weight * share, at=tick) for name, before, share in ends
+        name: before.aged(tick - 1).observe(surplus, seen.weight * share, tick) for name, before, share in ends if share
     }
+
+
+def expected_by_skill(profile: Profile, demand: Demand) -> float:
+    """The chance of doing well that a record alone tells: in each demanded skill it is drawn towards the record as a
+    whole, which counts as eight calls."""
+    general = profile.general
+    overall = (TRANSFER / 2 + general.successes) / (TRANSFER + general.total)
+    if demand.neutral:
+        return overall
+    parts = [(weight, profile.evidence(skill)) for skill, weight in demand.items]
+    return math.fsum(weight * (TRANSFER * overall + seen.successes) / (TRANSFER + seen.total) for weight, seen in parts)
 
 
 def learn(handbook: Handbook, observations: Sequence[Observation], present: Iterable[str] = ()) -> Handbook:
@@ -97,7 +110,9 @@ def learn(handbook: Handbook, observations: Sequence[Observation], present: Iter
     profiles = dict(handbook.profiles) or {name: Profile(founding=True) for name in sorted(present)}
     ticks = dict(handbook.ticks)
     for seen in observations:
-        shares = credited(seen.demand, handbook)
+        demand = handbook.resolved(seen.demand)
+        seen = seen if demand is seen.demand else replace(seen, demand=demand)
+        shares = credited(demand, handbook)
         for name in ("", *shares):
             ticks[name] = ticks.get(name, 0) + 1
         profiles[seen.agent] = observed(profiles.get(seen.agent) or Profile(), seen, shares, ticks)
@@ -121,8 +136,8 @@ def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
         update={
             "skills": {skill: _at_most(seen, calls) for skill, seen in profile.skills.items()},
             "general": _at_most(profile.general, calls),
-            "short": _at_most(profile.short, calls / 2),
-            "long": _at_most(profile.long, calls / 2),
+            "short": _surplus_at_most(profile.short, calls / 2),
+            "long": _surplus_at_most(profile.long, calls / 2),
         }
     )
     return handbook.next(f"record of {agent} faded", {"profiles": {**handbook.profiles, agent: faded}}, check=False)
@@ -130,3 +145,7 @@ def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
 
 def _at_most(seen: Evidence, calls: float) -> Evidence:
     return seen.scaled(calls / seen.total) if seen.total > calls else seen
+
+
+def _surplus_at_most(seen: Surplus, calls: float) -> Surplus:
+    return seen.scaled(calls / seen.calls) if seen.calls > calls else seen

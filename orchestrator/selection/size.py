@@ -1,7 +1,8 @@
 """How the size of a piece of work moves what is expected of an agent.
 
-How long a text is needs no label, and tells how hard the work is. An agent's rates in short and in long work are Beta
-posteriors as those in skills are; how far they lie from its rate over all work is added to its competence.
+How long a text is needs no label, and tells how hard the work is. What is counted is how much better or worse short and
+long work went than the skills it demands let one expect, so that nothing is counted twice where the length of a text
+tells what it is about.
 """
 
 import math
@@ -10,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from .evidence import Evidence
-from .prior import TRANSFER, by_price, price_tells
+from .evidence import Surplus
+from .prior import TRANSFER, price_tells
 
 ENDS: Final = (10, 90)
 """Percentiles of the lengths of texts that count as short and as long."""
@@ -38,20 +39,19 @@ def size_weights(size: float) -> tuple[float, float]:
     return 1 - size, size
 
 
-def size_shifts(short: Evidence, long: Evidence, standing: float) -> tuple[float, float]:
-    """What short and what long work add to an agent's competence, from what was seen of either.
+def size_shifts(short: Surplus, long: Surplus, standing: float) -> tuple[float, float]:
+    """What short and what long work add to an agent's competence, from how it went with either.
 
-    The priors lie at the agent's rate over both and are worth eight calls; its `standing` by price moves them apart,
-    for dear agents are believed to earn their price in long work.
+    Each is the surplus per call over that of all work, drawn towards a prior that is worth eight calls. The prior is
+    set by the agent's `standing` by price, for a dear agent is believed to earn its price in long work.
     """
-    total, won = short.total + long.total, short.successes + long.successes
-    level = won / total if total > 0 else by_price(standing)
-    shifts: list[float] = []
-    for sign, seen in ((-1, short), (1, long)):
-        expected = min(0.99, max(0.01, level + sign * price_tells(standing)))
-        rate = (TRANSFER * expected + seen.successes) / (TRANSFER + seen.total)
-        shifts.append(rate - level)
-    return shifts[0], shifts[1]
+    calls = short.calls + long.calls
+    common = (short.successes + long.successes) / calls if calls > 0 else 0.0
+    low, high = (
+        (TRANSFER * sign * price_tells(standing) + seen.successes - seen.calls * common) / (TRANSFER + seen.calls)
+        for sign, seen in ((-1, short), (1, long))
+    )
+    return low, high
 
 
 def size_shift(shifts: tuple[float, float], size: float | None) -> float:

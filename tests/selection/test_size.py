@@ -1,5 +1,7 @@
 """The size of the work, and what a price tells, before and after there is evidence."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from orchestrator.selection import (
     discover,
 )
 from orchestrator.selection.judging import Judged, counted_again
-from orchestrator.selection.learning import forget, learn
+from orchestrator.selection.learning import expected_by_skill, forget, learn
 from orchestrator.selection.prior import TRANSFER, prior
 from orchestrator.selection.size import measured, size_of, size_shift, size_shifts
 from orchestrator.selection.standing import standings
@@ -33,10 +35,11 @@ BOOK = Handbook(skills={"s": Skill(id="s", provenance="discovered")}, sizes=(10,
 
 
 def seen(agent: str, short: tuple[int, int], long: tuple[int, int]) -> Handbook:
-    """After outcomes in short and in long work: done well, and not."""
+    """After outcomes in short and in long work, done well and not, in no order."""
     outcomes: list[Observation] = []
     for demand, (good, bad) in ((SHORT, short), (LONG, long)):
         outcomes += [Observation(agent, demand, success) for success in [True] * good + [False] * bad]
+    Random(1).shuffle(outcomes)
     return learn(BOOK, outcomes)
 
 
@@ -77,6 +80,18 @@ def test_a_rate_that_does_not_depend_on_size_is_not_moved() -> None:
     assert size_shifts(*Handbook().by_size("a"), 0.0) == (0, 0)
 
 
+def test_what_the_skills_explain_is_not_counted_again() -> None:
+    handbook = Handbook.of(["easy", "hard"]).model_copy(update={"sizes": (10, 1000)})
+    outcomes = [Observation("a", Demand("easy", size=0.1), True) for _ in range(150)]
+    outcomes += [Observation("a", Demand("hard", size=0.9), False) for _ in range(150)]
+    Random(1).shuffle(outcomes)
+    learned = learn(handbook, outcomes)
+    assert max(map(abs, size_shifts(*learned.by_size("a"), 0.0))) < 0.12  # the rates themselves differ by 1
+    assert expected_by_skill(learned.profile("a"), Demand("easy")) > 0.9
+    assert expected_by_skill(learned.profile("a"), Demand("hard")) < 0.1
+    assert expected_by_skill(learned.profile("a"), NEUTRAL) == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_faded_record_tells_less_of_sizes_too() -> None:
     handbook = seen("a", short=(100, 0), long=(0, 100))
     before, after = (size_shifts(*book.by_size("a"), 0.0)[0] for book in (handbook, forget(handbook, "a")))
@@ -90,7 +105,7 @@ def test_sizes_survive_every_version() -> None:
     assert after.roll_back(handbook.version).by_size("a") == handbook.by_size("a")
     assert Handbook.from_json(after.to_json()) == after
     both = handbook.merge(seen("a", (1, 0), (0, 0)))
-    assert both.by_size("a")[0].total == pytest.approx(5, abs=0.02)
+    assert both.by_size("a")[0].calls == pytest.approx(5, abs=0.02)
     with pytest.raises(DefinitionError, match="what a long text is"):
         handbook.merge(Handbook(sizes=(10, 20)))
     with pytest.raises(ValueError, match="short texts are shorter"):
