@@ -127,11 +127,16 @@ class Frontier:
         return float(self.quality[0].mean())
 
 
+def choices(bench: Bench, predicted: Floats) -> list[NDArray[np.intp]]:
+    """The model chosen for each question at each setting of the dial, from best to cheapest."""
+    return [np.argmax(predicted - weight * bench.cost, axis=1) for weight in LAMBDAS]
+
+
 def frontier(bench: Bench, predicted: Floats) -> Frontier:
     """Choose by predicted quality - lambda x cost, from best to cheapest."""
     truth = bench.truth
     rows = np.arange(len(truth))
-    chosen = [np.argmax(predicted - weight * bench.cost, axis=1) for weight in LAMBDAS]
+    chosen = choices(bench, predicted)
     return Frontier(np.stack([bench.cost[c] for c in chosen]), np.stack([truth[rows, c] for c in chosen]))
 
 
