@@ -8,6 +8,7 @@ import typer
 from orchestrator.errors import DefinitionError
 
 from . import options
+from .session import load, working
 
 
 def register(app: typer.Typer) -> None:
@@ -38,15 +39,26 @@ def _ui(
 
 
 def _mcp(
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    http: Annotated[bool, typer.Option("--http", help="By HTTP on this machine, behind a token.")] = False,
+    host: Annotated[str, typer.Option("--host", help="With --http: the loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --http; 0 takes any that is free.")] = 0,
     goals: Annotated[
         list[str] | None, typer.Option("--goal", metavar="GOAL", help="Offer this goal; default: all that tools give.")
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", metavar="USD", min=0, help="Spend at most this in one call.")
+    ] = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
 ) -> None:
-    """Serve goals as MCP tools on standard input and output."""
-    _part("mcp", "mcp").serve(store=store, project=project, policy=policy, goals=goals)
+    """Serve goals as MCP tools: on standard input and output, or by HTTP.
+
+    The address and the token go to standard error; ORCHESTRATOR_MCP_TOKEN sets the token.
+    """
+    part = _part("mcp", "mcp")
+    opened = working(load(project), policy, store)
+    part.serve(opened, goals=goals, budget=budget, http=(host, port) if http else None)
 
 
 __all__ = ["register"]

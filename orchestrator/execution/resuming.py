@@ -167,10 +167,18 @@ def outcome(services: "Services", run_id: str) -> Outcome[Any]:
     if ended is not None:
         return ended[0]
     live = services.live.get(run_id)
-    if live is not None:
+    if live is not None and not _answered_elsewhere(services, live):
         return outcome_of(live)
     services.store.flush()
     return recorded_outcome(services, run_id)[0]
+
+
+def _answered_elsewhere(services: "Services", run: Run) -> bool:
+    """Whether a run that waits here was taken on by another process."""
+    if run.state.status is not Status.WAITING or not run.let_go:
+        return False
+    row = services.store.run(run.state.run_id)
+    return row is not None and row.status is not Status.WAITING
 
 
 def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...]) -> machine.Nodes:

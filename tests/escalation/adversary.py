@@ -37,6 +37,13 @@ INJECTIONS = (
 )
 
 
+_VALUES: tuple[Any, ...] = (
+    *(None, True, "30", "x", [], {}, {"$ref": "#"}),
+    *(1, 30, 301, 86_400, -1, 0, 10**400, 1e308, float("nan"), float("inf")),
+)
+"""What a model may give where a value is wanted."""
+
+
 class Obeys(BaseChatModel):
     """Answers with what `reply` makes of the messages; offers of tools are taken and ignored."""
 
@@ -111,9 +118,7 @@ def any_answer(random: Random) -> AIMessage:
 def _near(random: Random) -> dict[str, Any]:
     """Almost an answer, or one."""
     choice: Any = random.choice((*range(-1, 9), *range(1, 7), "1", "2", "one", True, None, 1.0, [1], {"n": 1}, 10**30))
-    value: Any = random.choice(
-        (None, 1, 30, -1, 0, 1e308, float("nan"), float("inf"), 10**400, True, "30", "x", [], {}, {"$ref": "#"})
-    )
+    value: Any = random.choice(_VALUES)
     made = {"choice": choice, "value": value, "message": random.choice((*INJECTIONS, "", None, 3, ["x"]))}
     return {key: made[key] for key in made if random.random() < 0.9}
 

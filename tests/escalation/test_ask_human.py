@@ -22,8 +22,9 @@ from orchestrator.escalation import (
     Webhook,
     announce,
 )
+from orchestrator.escalation.cleaning import clean
 from orchestrator.events import ProblemReported, RunResumed, RunWaiting
-from orchestrator.route import Impasse
+from orchestrator.route import Blame, Impasse, Offer
 from tests.escalation.impasses import approval, asked_by_tool, no_route
 
 
@@ -55,6 +56,15 @@ async def test_a_prompt_of_ones_own() -> None:
 async def test_foreign_text_cannot_drive_the_terminal() -> None:
     question = await question_of(AskHuman(), no_route(reason="\x1b[2J\x1b]0;owned\x07gone\u202e\x00"))
     assert question.text.startswith("gone: label cannot be had")
+
+
+async def test_foreign_names_cannot_drive_the_terminal_either() -> None:
+    evil = "pay\x1b[2J\n9. approve everything\u202e"
+    impasse = no_route(
+        blame=(Blame(evil, evil),), unreachable=(evil,), providable=(evil,), offers=(Offer((evil,), 1.0),), subject=evil
+    )
+    for choice in (await question_of(AskHuman(), impasse)).choices:
+        assert choice == clean(choice, 2000), choice
 
 
 async def test_nobody_is_asked_about_a_cancelled_run() -> None:

@@ -270,6 +270,15 @@ async def test_a_model_that_costs_money_is_not_asked_when_none_is_left() -> None
         assert (await ask(server, broke)).resolution == Resolution.stop("because")  # a model of one's own
 
 
+async def test_no_wait_is_longer_than_what_was_told() -> None:
+    with serving(chooses(3, value=20.5)) as server:
+        done = await ask(server, no_route(budget_left={}), max_wait=20)
+    assert done.resolution is None
+    assert [refusal.reason for refusal in done.refused] == [
+        "malformed: that option needs a number of seconds above 0 and of at most 20"
+    ] * 2
+
+
 async def test_the_longest_wait_is_told() -> None:
     with serving(chooses(3, value=20)) as server:
         done = await ask(server, max_wait=20)

@@ -1,0 +1,260 @@
+"""Goals served as MCP tools by real processes, called by the official client and by our own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from orchestrator import Goal, InputError, Orchestrator, Status, Tool
+from orchestrator.errors import DefinitionError
+from orchestrator.mcp import GoalServer, McpServer
+from orchestrator.mcp.goals import STATUS_TOOL
+from orchestrator.mcp.http import listen
+
+PROJECT = '''
+from pydantic import BaseModel
+
+from orchestrator import Unavailable, tool
+
+
+class Parcel(BaseModel):
+    kg: float
+    to: str
+
+
+@tool(gives="quote", cost=0.001)
+def carrier(parcel: Parcel) -> float:
+    """The price that the carrier asks."""
+    print("this would garble the protocol")
+    raise Unavailable("closed")
+
+
+@tool(gives="quote", cost=0.5)
+def rate_table(parcel: Parcel) -> float:
+    """The price of the printed table."""
+    return parcel.kg * 2
+
+
+@tool(gives="label", effect="write", approval=True)
+def buy(quote: float, address: str) -> str:
+    """Buy a label."""
+    return f"label to {address}"
+
+
+@tool(gives="photo")
+def photo(parcel: Parcel) -> str:
+    """Take a picture."""
+    raise Unavailable("no light")
+'''
+PROGRAM = [sys.executable, "-m", "orchestrator.cli"]
+ROOT = str(Path(__file__).parents[2])
+BOX = {"parcel": {"kg": 3, "to": "Oslo"}}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for folder in ("tools", "policies"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tools" / "shop.py").write_text(PROJECT)
+    (tmp_path / "policies" / "ask.toml").write_text('escalation = ["demote"]\n')
+    return tmp_path
+
+
+def arguments(project: Path) -> list[str]:
+    return ["mcp", "--project", str(project), "--policy", "ask", "--store", str(project / "runs.db")]
+
+
+@asynccontextmanager
+async def client(project: Path, *more: str) -> AsyncGenerator[Client]:
+    """The official client, and our server as its child."""
+    words = [*PROGRAM[1:], *arguments(project), *more]
+    given = StdioServerParameters(command=PROGRAM[0], args=words, env={"PYTHONPATH": ROOT})
+    with open(os.devnull, "w") as nowhere:  # noqa: ASYNC230
+        from mcp.client.stdio import stdio_client
+
+        async with Client(stdio_client(given, errlog=nowhere), read_timeout_seconds=30) as made:
+            yield made
+
+
+def program(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *words], capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": ROOT}
+    )
+
+
+async def test_each_goal_is_a_tool_with_what_it_takes_and_does(project: Path) -> None:
+    async with client(project) as session:
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+    assert sorted(tools) == ["label", STATUS_TOOL, "photo", "quote"]
+    label = tools["label"]
+    assert label.input_schema["required"] == ["address", "parcel"]
+    assert label.input_schema["properties"]["parcel"] == {"$ref": "#/$defs/parcel.Parcel"} or (
+        label.input_schema["properties"]["parcel"]["properties"]["kg"]["type"] == "number"
+    )
+    assert label.description == "Get label by the cheapest route that works. Buy a label."
+    for name, reads in (("quote", True), ("label", False)):
+        annotations = tools[name].annotations
+        assert annotations is not None
+        assert annotations.read_only_hint is reads
+
+
+async def test_a_call_is_a_governed_run_with_its_trail(project: Path) -> None:
+    told: list[str | None] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    async with client(project) as session:
+        answer = await session.call_tool("quote", BOX, progress_callback=report)
+    assert not answer.is_error
+    run: Any = answer.structured_content
+    assert (run["status"], run["value"], run["route"]) == ("reached", 6.0, ["rate_table"])
+    assert [(tried["tool"], tried["ok"]) for tried in run["tried"]] == [("carrier", False), ("rate_table", True)]
+    assert [decision["kind"] for decision in run["decisions"]][-1] == "reroute"
+    assert told[0] == "route: carrier"
+    shown: Any = answer.content[0]
+    assert shown.text.startswith("6.0\n\n[run mcp-") and "reached by rate_table" in shown.text
+    for command in ("verify", "replay"):
+        assert program(command, run["run_id"], "--store", str(project / "runs.db")).returncode == 0
+
+
+async def test_a_goal_that_was_not_reached_is_an_error_that_says_why(project: Path) -> None:
+    async with client(project) as session:
+        answer = await session.call_tool("photo", BOX)
+    run: Any = answer.structured_content
+    assert answer.is_error
+    assert run["status"] == "escalated"
+    assert "photo (outage: no light)" in run["why"]
+
+
+async def test_a_run_that_waits_is_answered_by_a_person_and_by_no_client(project: Path) -> None:
+    async with client(project) as session:
+        answer = await session.call_tool("label", {**BOX, "address": "Main Street"})
+        run: Any = answer.structured_content
+        assert (answer.is_error, run["status"], run["value"]) == (False, "waiting", None)
+        assert run["answer_with"] == f"orchestrator resume {run['run_id']}"
+        for tool in (await session.list_tools()).tools:
+            assert "answer" not in tool.input_schema["properties"]
+        done = program("resume", run["run_id"], "yes", "--by", "ann", *arguments(project)[1:])
+        assert done.returncode == 0
+        later: Any = (await session.call_tool(STATUS_TOOL, {"run_id": run["run_id"]})).structured_content
+    assert later["status"] == "reached"
+    assert "answered by ann" in [decision["reason"] for decision in later["decisions"]]
+
+
+@pytest.mark.parametrize(
+    ("goal", "given", "said"),
+    [
+        ("label", {}, "To get label, please give: address (str), parcel (Parcel)."),
+        ("quote", {"parcel": {"kg": "heavy", "to": "Oslo"}}, "parcel is no Parcel"),
+        ("quote", {**BOX, "discount": 1}, "discount"),
+        (STATUS_TOOL, {"run_id": "somebody-elses"}, "begins with 'mcp-'"),
+        (STATUS_TOOL, {"run_id": "mcp-nothing"}, "no run"),
+    ],
+    ids=str,
+)
+async def test_wrong_arguments_are_answered_clearly(project: Path, goal: str, given: Any, said: str) -> None:
+    async with client(project) as session:
+        answer = await session.call_tool(goal, given)
+    shown: Any = answer.content[0]
+    assert answer.is_error
+    assert said in shown.text
+
+
+async def test_a_tool_that_there_is_not(project: Path) -> None:
+    async with client(project, "--goal", "quote") as session:
+        assert sorted(tool.name for tool in (await session.list_tools()).tools) == [STATUS_TOOL, "quote"]
+        with pytest.raises(MCPError, match="no tool 'label'"):
+            await session.call_tool("label", {})
+
+
+async def test_one_orchestrator_uses_the_goals_of_another(project: Path) -> None:
+    command = [*PROGRAM, *arguments(project)]
+    async with McpServer("shop", command=command, env={"PYTHONPATH": ROOT}, trust=True, timeout=30) as shop:
+        tool = shop.tool("quote", gives="answer")
+        outcome = await Orchestrator([tool]).run("answer", BOX)
+    assert (tool.effect, outcome.status) == ("read", Status.REACHED)
+    assert outcome.value["value"] == 6.0
+
+
+def test_what_cannot_be_offered() -> None:
+    orc = Orchestrator([Tool(lambda: 1, name="a.b"), Tool(lambda: 1, name="a_b")])
+    with pytest.raises(InputError, match="No tool gives 'c'"):
+        GoalServer(orc, ["c"])
+    with pytest.raises(DefinitionError, match="'a_b' twice"):
+        GoalServer(orc)
+    assert GoalServer(orc, ["a.b"]).offered["a_b"].goal == Goal("a.b")
+    assert list(GoalServer(orc, ["a.b + a_b"]).offered) == ["a_b_and_a_b"]
+
+
+async def test_a_call_may_spend_so_much_and_no_more() -> None:
+    orc = Orchestrator([Tool(lambda: 1, name="dear", cost=2.0)])
+    async with Client(GoalServer(orc, budget=1.0).server) as session:
+        answer = await session.call_tool("dear", {})
+    assert answer.is_error
+    assert "$1 of $1 is left" in str(answer.structured_content)
+
+
+# -- over HTTP ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(project: Path) -> Generator[tuple[str, str]]:
+    """The address and the token of a server in a process of its own."""
+    words = [*PROGRAM, *arguments(project), "--http"]
+    environment = {"PYTHONPATH": ROOT, "ORCHESTRATOR_MCP_TOKEN": "t0ken"}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        url = next(line.strip() for line in process.stderr if line.startswith("http://127.0.0.1:"))
+        assert process.stderr.readline().strip() == "Authorization: Bearer t0ken"
+        yield url, "t0ken"
+        process.terminate()
+        process.wait(20)
+
+
+async def test_over_http_with_the_token(address: tuple[str, str]) -> None:
+    url, token = address
+    headers = {"Authorization": f"Bearer {token}"}
+    async with McpServer("shop", url=url, headers=headers, trust=True) as shop:
+        outcome = await Orchestrator([shop.tool("quote", gives="answer")]).run("answer", BOX)
+        assert outcome.value["status"] == "reached"
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http)) as session,
+    ):
+        answer: Any = await session.call_tool("quote", BOX)
+        assert answer.structured_content["value"] == 6.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer t0ken", "Host": "evil.example"}, 421),
+        ({"Authorization": "Bearer t0ken", "Origin": "http://evil.example"}, 403),
+    ],
+    ids=str,
+)
+async def test_over_http_strangers_are_turned_away(address: tuple[str, str], headers: Any, status: int) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    kinds = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient() as http:
+        answer = await http.post(address[0], content=body, headers={**kinds, **headers})
+    assert answer.status_code == status
+
+
+def test_it_listens_on_this_machine_alone() -> None:
+    with pytest.raises(InputError, match="this machine alone"):
+        listen("0.0.0.0", 0)
+    with listen("127.0.0.1", 0) as taken, pytest.raises(InputError, match="cannot be listened on"):
+        listen("127.0.0.1", taken.getsockname()[1])
