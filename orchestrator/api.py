@@ -121,18 +121,15 @@ class Orchestrator:
 
         Raises `DefinitionError`.
         """
-        added = self.graph.add(item if isinstance(item, Tool) else Tool(item))
+        made = item if isinstance(item, Tool) else Tool(item)
+        for own in made.own_tools if isinstance(made, Agent) else ():
+            known = self.graph.view().tools
+            if known.get(own.name) is not own:  # what it calls as goals goes through the router like everything else
+                self.add(own)
+        added = self.graph.add(made)
         if isinstance(added, Agent):
             self.selector.add(added)
-            self._add_own_tools(added)
         return added
-
-    def _add_own_tools(self, agent: Agent) -> None:
-        """What an agent calls as goals goes through the router like everything else."""
-        known = self.graph.view().tools
-        for own in agent.own_tools:
-            if known.get(own.name) is not own:
-                self.add(own)
 
     def remove(self, name: str | Tool) -> Tool:
         """Take a tool or an agent out; runs that are going on plan without it. Raises `DefinitionError`."""

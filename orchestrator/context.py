@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 if TYPE_CHECKING:
     from .goal import Goal
     from .outcome import Outcome
+    from .route import Candidate
 
 Deps = TypeVar("Deps", default=Any)
 
@@ -59,6 +60,12 @@ class RunContext(ABC, Generic[Deps]):
     @abstractmethod
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota, so that the tool gets dearer before the limit is hit."""
+
+    def chose(self, chosen: str, among: "Sequence[Candidate]", reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice that the call made on the record of its run, as a decision of kind `select`.
+
+        `facts` is what it was made from, as plain data without contents. Outside a run nobody keeps it.
+        """
 
     @abstractmethod
     def charge(self, usd: float) -> None:

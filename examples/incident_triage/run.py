@@ -17,6 +17,7 @@ from orchestrator import Decided, DecisionKind, Event, Orchestrator, Outcome
 from orchestrator.catalog_path import catalog_root
 from orchestrator.decision import Decision
 from orchestrator.project import load_project
+from orchestrator.selection import Demand
 from orchestrator.testing import fail
 
 HERE = Path(__file__).parent
@@ -93,13 +94,12 @@ async def triage(policy: str = "balanced", *down: str) -> tuple[Outcome[Any], li
 
 def show(decisions: list[Decision]) -> None:
     """Who was chosen for what among whom, and why; the same choice once."""
-    seen = dict.fromkeys((d.subject, d.chosen, d.reason.rpartition("under the ")[2], d.candidates) for d in decisions)
+    seen = dict.fromkeys((d.subject, d.chosen, str(Demand.of(d.facts["demand"])), d.candidates) for d in decisions)
     for subject, chosen, demand, candidates in seen:
-        print(f"  {subject}: {chosen} ({demand})")
+        print(f"  {subject}: {chosen} (demand {demand})")
         for candidate in candidates:
             price = "not to be had" if candidate.price is None else f"${candidate.price:.4f}"
-            competence = f"competence {candidate.facts.competence:.2f}" if candidate.facts else ""
-            print(f"      {candidate.name:20} {price:14} {competence} {candidate.reason}")
+            print(f"      {candidate.name:20} {price:14} {candidate.reason}")
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ import contextvars
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -16,8 +16,9 @@ from orchestrator.escalation.reading import unpacked
 from orchestrator.events import Progressed
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
+from orchestrator.route import Candidate
 from orchestrator.schema import read_signature, type_name, validate
-from orchestrator.types import Status
+from orchestrator.types import DecisionKind, Status
 
 if TYPE_CHECKING:
     from .run import Run
@@ -98,6 +99,17 @@ class CallContext(RunContext[Any]):
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota."""
         self._run.services.health.note_quota(self.tool, remaining, limit, reset_seconds)
+
+    def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice on record."""
+        self._run.decide(
+            DecisionKind.SELECT,
+            chosen,
+            candidates=tuple(among),
+            reason=reason,
+            subject=self.tool,
+            facts={**facts, "call": self.call_id},
+        )
 
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""

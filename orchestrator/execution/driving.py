@@ -166,8 +166,7 @@ class Driver:
         if not changed:
             return
         ahead = [step.tool for step in run.route.steps if step.tool in changed]
-        planned_on = run.state.decisions[-1].facts.get("last_resort", False) if run.state.decisions else False
-        down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, planned_on)]
+        down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, run.last_resort)]
         if down:
             run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
 

@@ -14,6 +14,7 @@ from orchestrator.types import DecisionKind
 
 from .finding import Finding, Stand, compared, shown
 from .ground import Ground
+from .within import check_within
 
 
 def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
@@ -95,6 +96,9 @@ def check_select(stand: Stand, decision: Decision) -> list[Finding]:
     What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
     choices explore, drawn again from its posterior.
     """
+    within = check_within(decision)
+    if within is not None:
+        return within
     plan = stand.decided(str(decision.facts.get("plan")))
     if plan is None:
         return [Finding("plan", str(decision.facts.get("plan")), "there is no such decision before it")]

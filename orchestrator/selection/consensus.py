@@ -3,15 +3,17 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.agent import Agent, AgentOptions
 from orchestrator.context import RunContext
 from orchestrator.errors import DefinitionError, InvalidOutput
+from orchestrator.route import Candidate
 
 from .sigma import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
 from .subcall import Answer, answer_of
+from .votes import Votes
 
 Judge = Callable[..., Any]
 """`judge(answers, inputs)`: the output that it holds to be best of a list; may be async. Or an `Agent` that needs the
@@ -33,9 +35,11 @@ class Verdict:
     """`agreement`, `majority`, `judge` or `order`."""
     usd: float
     output: Any
+    votes: Votes
+    """What was decided on."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data without the answers themselves, for records."""
+        """Plain data without the answers themselves, for records: enough to decide again."""
         return {
             "mode": str(self.mode),
             "sigma": self.sigma,
@@ -44,7 +48,27 @@ class Verdict:
             "winner": self.winner,
             "decided_by": self.decided_by,
             "usd": self.usd,
+            "votes": self.votes.to_json(),
         }
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every answer, by whom, at what cost, and which others said the same: never what it was."""
+        listed: list[Candidate] = []
+        for kind, given, agreed in (
+            ("probe, ", self.probes, self.votes.probes),
+            ("", self.answers, self.votes.answers),
+        ):
+            numbers = iter(agreed.numbers)
+            for answer in given:
+                said = "gave no answer" if answer.error else f"{kind}answer {next(numbers)}"
+                listed.append(Candidate(answer.agent, answer.usd, said))
+        return tuple(listed)
+
+    @property
+    def reason(self) -> str:
+        """How it was found, in a line."""
+        return f"σ {self.sigma:g} of {len(self.probes)} probes: {self.mode}; decided by {self.decided_by}"
 
 
 @dataclass(frozen=True)
@@ -85,6 +109,8 @@ class Consensus:
         """Find the output; `inputs` are by key. Raises `InvalidOutput` when nobody gave one."""
         verdict = await self.verdict(ctx, inputs, feedback)
         ctx.usage[f"mode_{verdict.mode}"] += 1
+        facts = {key: value for key, value in verdict.to_json().items() if key != "errors"}
+        ctx.chose(verdict.winner, verdict.candidates, verdict.reason, {"consensus": facts})
         if self.on_verdict is not None:
             self.on_verdict(verdict)
         return verdict.output
@@ -94,21 +120,20 @@ class Consensus:
         probes = await self._ask([self.probe] * self.n, ctx, inputs, "probe", feedback)
         ctx.usage["probes"] += self.n
         found = [probe for probe in probes if probe.error is None]
-        agreed = self._agreement(found)
-        mode = Mode.ALL if feedback is not None or len(found) < 2 else agreed.mode
-        if mode is Mode.ONE:
-            spent = sum(probe.usd for probe in probes)
-            output = found[0].output
-            return Verdict(mode, 0.0, tuple(probes), (), "agreement", "agreement", spent, output)
-        asked = list(self.agents[:2]) if mode is Mode.TWO else list(self.agents)
+        again = feedback is not None
+        votes = Votes(self._agreement(found), again=again, judged=self.judge is not None)
+        asked = list(self.agents[: {Mode.ONE: 0, Mode.TWO: 2, Mode.ALL: None}[votes.mode]])
         answers = await self._ask(asked, ctx, inputs, "agent", feedback)
-        winner, decided_by = self._elect([a for a in answers if a.error is None], found)
-        if decided_by == "order" and self.judge is not None and len(answers) > 1:
-            winner, decided_by = await self._judged(ctx, answers, inputs), "judge"
+        ok = [answer for answer in answers if answer.error is None]
+        if not found and not ok:
+            raise InvalidOutput("No agent of the consensus gave an answer.")
+        votes = replace(votes, answers=self._agreement(ok), together=self._agreement([*ok, *found]), asked=len(asked))
+        decided_by, place = votes.elected
+        winner = await self._judged(ctx, ok, inputs) if decided_by == "judge" else [*ok, *found][place]
         spent = sum(answer.usd for answer in (*probes, *answers)) + (winner.usd if decided_by == "judge" else 0.0)
-        return Verdict(
-            mode, agreed.sigma, tuple(probes), tuple(answers), winner.agent, decided_by, spent, winner.output
-        )
+        name = "agreement" if decided_by == "agreement" else winner.agent
+        sigma = votes.probes.sigma
+        return Verdict(votes.mode, sigma, tuple(probes), tuple(answers), name, decided_by, spent, winner.output, votes)
 
     async def _ask(
         self, agents: Sequence[Agent], ctx: RunContext[Any], inputs: Mapping[str, Any], part: str, feedback: str | None
@@ -119,23 +144,9 @@ class Consensus:
     def _agreement(self, answers: Sequence[Answer]) -> Agreement:
         return agreement([self.extract(answer.output) for answer in answers], self.equivalent)
 
-    def _elect(self, answers: Sequence[Answer], probes: Sequence[Answer]) -> tuple[Answer, str]:
-        """The majority of the agents; where there is none, with the probes; else the first in order."""
-        if not answers:
-            if not probes:
-                raise InvalidOutput("No agent of the consensus gave an answer.")
-            return probes[self._agreement(probes).groups[0][0]], "order"
-        majority = self._agreement(answers).majority
-        if majority is not None:
-            return answers[majority], "majority"
-        with_probes = None if self.judge is not None else self._agreement([*answers, *probes]).majority
-        if with_probes is not None and with_probes < len(answers):
-            return answers[with_probes], "majority"
-        return answers[0], "order"
-
     async def _judged(self, ctx: RunContext[Any], answers: Sequence[Answer], inputs: Mapping[str, Any]) -> Answer:
         """What the judge holds to be best. Raises `InvalidOutput` when it fails."""
-        outputs = [answer.output for answer in answers if answer.error is None]
+        outputs = [answer.output for answer in answers]
         if isinstance(self.judge, Agent):
             answer = await answer_of(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
             if answer.error is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.agent import Agent, AgentOptions
 from orchestrator.context import RunContext
 from orchestrator.errors import DefinitionError, InvalidOutput
+from orchestrator.route import Candidate
 
 from .consensus import member_options
 from .subcall import Answer, answer_of
@@ -52,6 +53,9 @@ class Panel:
         if len(given) < self.least:
             problems = "; ".join(f"{a.agent}: {a.error}" for a in answers if a.error)
             raise InvalidOutput(f"{len(given)} of {len(answers)} agents answered, {self.least} are needed. {problems}")
+        listed = [Candidate(a.agent, a.usd, "gave no answer" if a.error else "answered") for a in answers]
+        facts = {"answered": sorted(given), "least": self.least}
+        ctx.chose(" + ".join(sorted(given)), listed, "their answers are merged by the refiner", {"panel": facts})
         return await self._refined(ctx, given, inputs, feedback)
 
     async def _refined(

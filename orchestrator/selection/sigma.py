@@ -41,6 +41,12 @@ class Agreement:
         return sum(len(group) for group in self.groups)
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """For each answer, which of the different answers it is, from 1."""
+        where = {place: number for number, group in enumerate(self.groups, 1) for place in group}
+        return tuple(where[place] for place in sorted(where))
+
+    @property
     def sigma(self) -> float:
         """(distinct - 1) / (answers - 1), in [0, 1]; 1 for fewer than two answers, which show no agreement."""
         return (self.distinct - 1) / (self.total - 1) if self.total > 1 else 1.0

@@ -3,13 +3,14 @@
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import Agent
 from orchestrator.context import RunContext
 from orchestrator.errors import InvalidOutput
+from orchestrator.route import Candidate
 from orchestrator.schema import validate
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class SubContext(RunContext[Any]):
 
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Nothing: it is the member's quota, not that of the agent that it is a part of."""
+
+    def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice on the record of the outer call."""
+        self._outer.chose(chosen, among, reason, {**facts, "within": self.tool})
 
     def charge(self, usd: float) -> None:
         """Charge the outer call."""

@@ -92,4 +92,4 @@ async def test_it_shows_who_was_chosen_and_why(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "proposal: database_expert (demand diagnose.database 1.00)" in shown
     assert "competence 0.76" in shown
-    assert "database_expert      not to be had  competence" in shown
+    assert "database_expert      not to be had  outage" in shown
