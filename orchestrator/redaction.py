@@ -16,6 +16,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from .schema import explain
+from .text import plain, shortened
 
 SHORTEST: Final = 4
 """Characters; a shorter string says too little to be a secret and occurs in too many words."""
@@ -35,7 +36,6 @@ _PLAIN: Final = re.compile(r"[ !#-&(-\[\]-~]*")
 """Text that is the same in a `repr` and in JSON."""
 _MAX_DEPTH: Final = 12
 _MAX_PARTS: Final = 20_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"[^\s,;:=|\"'()\[\]{}<>]{6,}")
 _TELLING = re.compile(r"[\d@]")
 
@@ -172,11 +172,12 @@ def message_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
         text = explain(error) if isinstance(error, ValidationError) else str(error)
     except Exception:
         text = ""
-    text = redact(text[: LONGEST_MESSAGE * 4], secrets)
-    text = " ".join(_CONTROL.sub(" ", text).split())
-    if not text:
-        return type(error).__name__
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+    known = tuple(secrets)
+    text = redact(text[: LONGEST_MESSAGE * 4], known)
+    line = plain(text)
+    if line != text:  # what an escape sequence parted has come together
+        line = redact(line, known)
+    return shortened(line, LONGEST_MESSAGE) or type(error).__name__
 
 
 def traceback_of(error: BaseException, secrets: Iterable[str] = ()) -> str:

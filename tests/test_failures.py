@@ -537,7 +537,7 @@ def test_common_words_survive() -> None:
 
 
 def test_messages_are_one_printable_line() -> None:
-    assert message_of(ValueError("a\x1b[31m\nb\tc \u202e d")) == "a [31m b c d"
+    assert message_of(ValueError("a\x1b[31m\nb\tc \u202e d")) == "a b c d"
     assert message_of(KeyError()) == "KeyError"
     assert len(message_of(ValueError("x" * 9999))) == 1000
     assert message_of(_raised(lambda: Shape.model_validate({"side": "hunter2"}))).startswith("side: ")

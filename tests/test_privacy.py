@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from orchestrator import Agent, CallerError, Event, Goal, Orchestrator, Outcome, Policy, Progressed, Refused, Tool
 from orchestrator.events import to_body
 from orchestrator.failures import Failure
+from orchestrator.redaction import message_of
 from orchestrator.tracing import TracingSink
 from tests.telemetry import Recorder
 
@@ -193,3 +194,24 @@ def test_whatever_the_secret_is_it_is_not_told(secret: str) -> None:
     if len(word) >= 8 and word not in said_anyway:
         assert word not in failure.message
         assert word not in told
+
+
+# -- terminals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("\x1b[31mred\x1b[0m and \x1b[1;4mbold\x1b[m", "red and bold"),
+        ("a\x1b]0;title\x07b\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "ablink"),
+        ("\x9b31mred \x1b(B \x1bPq#0\x1b\\sixel", "red sixel"),
+        ("one\r\ntwo\x00\x08\u202ethree", "one two three"),
+    ],
+)
+def test_whole_escape_sequences_are_left_out_of_messages(said: str, told: str) -> None:
+    assert message_of(ValueError(said)) == told
+
+
+def test_a_secret_that_an_escape_sequence_parts_is_not_told_either() -> None:
+    message = message_of(ValueError(f"key {ARGUMENT[:5]}\x1b[1m{ARGUMENT[5:]}\x1b[0m is wrong"), [ARGUMENT])
+    assert message == "key [redacted] is wrong"
