@@ -34,6 +34,8 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
         step = made.get((start, before, cost)) if c.bare[tool] and before >= 0 else None
         if step is None:
             after = (c.names[before],) if before >= 0 else ()
+            if c.plain and before >= 0:
+                gives = dict.fromkeys(c.gives[before], c.names[before])
             step = _link(situation, gives, tool, start, after, cost)
             if c.bare[tool] and before >= 0:
                 made[start, before, cost] = step
@@ -42,8 +44,6 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
         if not c.plain:
             for k in c.gives[tool]:
                 gives.setdefault(k, step.tool)
-        else:
-            gives = dict.fromkeys(c.gives[tool], step.tool)
     pico = path.cost >> SHIFT
     return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision, explain)
 
