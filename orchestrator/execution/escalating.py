@@ -37,6 +37,7 @@ from orchestrator.types import CircuitState, DecisionKind, Effect
 
 from . import planning
 from .closing import can_be_undone
+from .patience import wait_for
 from .planning import Planned
 from .state import ASKS_ONLY
 from .values import describe
@@ -314,7 +315,7 @@ class Escalator:
             case ResolutionKind.PROVIDE:
                 self._provide(impasse, resolution, by_model=by_model)
             case ResolutionKind.WAIT:
-                await run.services.clock.sleep(resolution.seconds or 0.0)
+                await wait_for(run, tool, resolution.seconds or 0.0)
                 self._allow(tool, forced=False)
             case ResolutionKind.APPROVE:
                 self._approve(impasse, tool)

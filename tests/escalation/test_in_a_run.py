@@ -1,5 +1,6 @@
 """Escalation inside a run: what its record says, what it counts, and how the models of a rung fare between runs."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,37 @@ async def test_waiting_for_a_tool_tries_it_again_after_that_time() -> None:
         outcome = await orc.run("it")
     assert (outcome.value, outcome.llm_calls, len(calls)) == ("there", 1, 2)
     assert calls[1] - calls[0] == 100
+
+
+async def waiting_an_hour(orc: Orchestrator) -> "asyncio.Task[Any]":
+    """A run that waits for its tool as it was told to."""
+    begun = asyncio.create_task(orc.run("it", run_id="r"))
+    for _ in range(400):
+        await asyncio.sleep(0.005)
+        if any(decision.chosen.startswith("wait 3600") for decision in orc.outcome("r").decisions):
+            return begun
+    raise AssertionError("it does not wait")
+
+
+async def an_hour(impasse: Impasse) -> Resolution:
+    return Resolution.wait("it", 3600)
+
+
+async def test_the_wait_is_over_when_the_tool_is_back() -> None:
+    orc = Orchestrator([Tool(lambda: "here", name="it")], escalation=[an_hour])
+    orc.health.trip("it", "under repair")
+    begun = await waiting_an_hour(orc)
+    assert not begun.done()
+    orc.health.restore("it")
+    assert (await asyncio.wait_for(begun, 20)).value == "here"
+
+
+async def test_a_run_that_waits_for_a_tool_can_be_cancelled() -> None:
+    orc = Orchestrator([Tool(lambda: "here", name="it")], escalation=[an_hour])
+    orc.health.trip("it", "under repair")
+    begun = await waiting_an_hour(orc)
+    cancelled = await asyncio.wait_for(orc.cancel("r", "enough"), 20)
+    assert (cancelled.status, (await begun).status) == (Status.ESCALATED, Status.ESCALATED)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
