@@ -20,7 +20,7 @@ from orchestrator.testing import FakeClock, ScriptedChatModel
 from orchestrator.tooling import Tool
 from orchestrator.view import GraphView
 from tests.escalation.openai_server import Fails, chooses, serving
-from tests.request_corpus import HOUSEHOLD, OFFICE, Corpus
+from tests.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 
 
 def graph(*tools: Tool) -> GraphView:
@@ -97,6 +97,19 @@ def test_requests_that_were_held_out(corpus: Corpus) -> None:
         request = interpreter.read(text, view)
         assert (request.goal, request.by, request.ready) == (None, "nobody", False), text
         assert request.question is not None
+
+
+def test_requests_in_other_words_are_asked_back_about_rather_than_guessed() -> None:
+    """The hard corpus: far fewer are understood, and hardly one is taken wrongly."""
+    interpreter, view = Interpreter(CLINIC.examples), goals_only(CLINIC)
+    read = [(goal, interpreter.read(text, view)) for goal, texts in CLINIC.held_out.items() for text in texts]
+    sure = [(goal, request) for goal, request in read if request.goal is not None]
+    unsure = [(goal, request) for goal, request in read if request.goal is None]
+    assert len(sure) >= 20
+    assert sum(request.goal != Goal(goal) for goal, request in sure) <= 1
+    assert all(request.question is not None for _, request in unsure)
+    assert sum(goal in [guess.goal.name for guess in request.candidates] for goal, request in unsure) >= 20
+    assert [text for text in CLINIC.elsewhere if interpreter.read(text, view).goal is not None] == []
 
 
 def test_the_examples_themselves_are_understood() -> None:
