@@ -4,8 +4,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import networkx as nx
-
 from .errors import DefinitionError, nearest
 from .schema import merge_types, type_name
 from .tooling import MAX_COST, Tool, check_number
@@ -13,9 +11,9 @@ from .types import START
 from .view import GraphView, Node, Transition
 
 if TYPE_CHECKING:
-    Drawn = nx.DiGraph[str]
-else:
-    Drawn = nx.DiGraph
+    import networkx
+
+    Drawn = networkx.DiGraph[str]
 
 
 class Weights(Protocol):
@@ -145,7 +143,7 @@ class ToolGraph:
         self._nx = None
 
     @property
-    def nx(self) -> Drawn:
+    def nx(self) -> "Drawn":
         """The graph of tools as networkx knows it, brought up to date on each access.
 
         An edge (a, b) says that `b` can start after `a`: by a transition, or because `a` gives what `b` takes. It has
@@ -163,9 +161,11 @@ class ToolGraph:
         self._nx = (self.revision, cursor, graph)
         return graph
 
-    def _draw(self) -> Drawn:
+    def _draw(self) -> "Drawn":
         view = self.view()
-        graph: Drawn = nx.DiGraph()
+        import networkx
+
+        graph: Drawn = networkx.DiGraph()
         graph.add_nodes_from(view.nodes)
         keys: dict[tuple[str, str], list[str]] = {}
         for key in sorted(view.keys):

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables.config import var_child_runnable_config
-
 from orchestrator.context import RunContext
 from orchestrator.errors import Escalated, InvalidOutput, Refused
 from orchestrator.escalation.reading import unpacked
@@ -56,6 +54,8 @@ class CallContext(RunContext[Any]):
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
     ) -> Outcome[Any]:
         """Run a child goal in the same graph."""
+        from langchain_core.runnables.config import var_child_runnable_config
+
         wanted, given = Goal.of(goal), dict(inputs or {})
         digest = self._run.digest(given)
         if self._run.is_open(wanted.keys, digest):

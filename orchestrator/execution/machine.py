@@ -6,13 +6,8 @@ run's id and phase, and for `compile` its values. The live run is looked up by i
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypedDict, cast
-
-from langgraph.channels import UntrackedValue
-from langgraph.config import get_stream_writer
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import interrupt
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 from orchestrator.events import Event
 from orchestrator.types import DecisionKind
@@ -21,6 +16,9 @@ from .closing import close
 from .driving import Driver
 from .escalating import Escalator
 from .run import Run
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
 
 PHASES = ("plan", "execute", "escalate", "finish")
 
@@ -69,6 +67,8 @@ class Nodes:
             return self._to(run, await self._escalated(run))
 
     async def _escalated(self, run: Run) -> str:
+        from langgraph.types import interrupt
+
         if run.escalator is None:
             run.escalator = Escalator(run)
         escalator = run.escalator
@@ -100,6 +100,12 @@ class Nodes:
         return {"run_id": run.state.run_id, "question": question.text, "choices": list(question.choices)}
 
 
+def load() -> None:
+    """Import LangGraph, which takes about a second: not when somebody only looks, and before a run's time begins."""
+    for name in ("langgraph.checkpoint.memory", "langgraph.graph"):
+        import_module(name)
+
+
 def _phase(state: Any) -> str:
     return str(state.get("phase") or "plan")
 
@@ -108,6 +114,8 @@ def build(
     nodes: Nodes, schema: Any = Phases, *, checkpointer: Any = None, input_schema: Any = None, output_schema: Any = None
 ) -> "CompiledStateGraph[Any, Any, Any, Any]":
     """Compile the graph of a run."""
+    from langgraph.graph import END, START, StateGraph
+
     graph: Any = StateGraph(schema, input_schema=input_schema, output_schema=output_schema)
     for name in PHASES:
         graph.add_node(name, getattr(nodes, name))
@@ -122,6 +130,8 @@ def build(
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:
     """State, input and output of `orc.compile(goal)`: every key of the graph in, the goal's keys and `outcome` out."""
+    from langgraph.channels import UntrackedValue
+
     make = cast("Any", TypedDict)
     fields: dict[str, Any] = dict.fromkeys(keys, Any) | dict.fromkeys(goal, Any)
     outcome = Annotated[Any, UntrackedValue]
@@ -135,6 +145,8 @@ class StreamSink:
     """Hands the events of a compiled graph's run to LangGraph's custom stream."""
 
     def __init__(self) -> None:
+        from langgraph.config import get_stream_writer
+
         self._write = get_stream_writer()
 
     def on_event(self, event: Event) -> None:

@@ -1,10 +1,15 @@
 """Where runs, their ledgers and what outlives them are kept: memory, one SQLite file, or PostgreSQL."""
 
+from typing import TYPE_CHECKING, Any
+
+from . import at_exit as at_exit  # what is registered first runs last
 from .base import Problem, Record, RunRow, Seal, Store
 from .memory import MemoryStore
 from .opening import open_store
 from .owner import owner_died, owner_name
-from .sql import SqlStore
+
+if TYPE_CHECKING:
+    from .sql import SqlStore
 
 __all__ = [
     "MemoryStore",
@@ -18,3 +23,12 @@ __all__ = [
     "owner_died",
     "owner_name",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`SqlStore` when it is asked for: SQLAlchemy takes longer to import than most programs take."""
+    if name == "SqlStore":
+        from .sql import SqlStore
+
+        return SqlStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

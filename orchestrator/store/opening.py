@@ -4,7 +4,6 @@ from pathlib import Path
 
 from .base import Store
 from .memory import MemoryStore
-from .sql import SqlStore
 
 
 def open_store(where: Store | str | Path | None = None) -> Store:
@@ -16,5 +15,7 @@ def open_store(where: Store | str | Path | None = None) -> Store:
     if where is None or where in (":memory:", "sqlite://", "sqlite:///:memory:"):
         return MemoryStore()
     if isinstance(where, str | Path):
+        from .sql import SqlStore
+
         return SqlStore(where)
     return where

@@ -1,14 +1,11 @@
 """The store in a database: SQLite in a file, or PostgreSQL."""
 
 import asyncio
-import atexit
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -17,6 +14,7 @@ from orchestrator.errors import StoreError
 from orchestrator.types import Status
 
 from . import statements
+from .at_exit import OPEN
 from .base import Problem, RunRow
 from .body import encode, exact
 from .connect import database_url, empty_log, engines, prepare, reason, same_file, shown
@@ -51,7 +49,7 @@ class SqlStore(SqlReads):
         self._lock = threading.Lock()
         self._erased = False
         self._open()
-        _OPEN.add(self)
+        OPEN.add(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown(self._url)!r})"
@@ -336,7 +334,7 @@ class SqlStore(SqlReads):
         self._writer.close(timeout)
         self.engine.dispose()
         self.reader.dispose()
-        _OPEN.discard(self)
+        OPEN.discard(self)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> None:
@@ -346,21 +344,3 @@ def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> N
 def _resolve(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
-
-
-_OPEN: "WeakSet[SqlStore]" = WeakSet()
-
-
-def _close_all() -> None:
-    for store in list(_OPEN):
-        store.close(timeout=2.0)
-
-
-def _after_fork() -> None:
-    for store in list(_OPEN):
-        store.after_fork()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,41 @@
+"""Open stores at the end of the process, and in a forked child.
+
+Registered when the package is imported, before anything that still has to read a store at the end of the process: what
+is registered first runs last. `store/sql.py` is imported later, where a database is used.
+"""
+
+import atexit
+import os
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Closes(Protocol):
+    """A store that must be closed at the end, and opened anew in a forked child."""
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is enqueued, for at most so many seconds."""
+        ...
+
+    def after_fork(self) -> None:
+        """Let go of what belongs to the parent."""
+        ...
+
+
+OPEN: "WeakSet[Closes]" = WeakSet()
+"""Every store that is open."""
+
+
+def _close_all() -> None:
+    for store in list(OPEN):
+        store.close(timeout=2.0)
+
+
+def _after_fork() -> None:
+    for store in list(OPEN):
+        store.after_fork()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
