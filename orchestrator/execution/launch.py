@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 from typing_extensions import Unpack
 
 from orchestrator.errors import InputError, StoreError
@@ -103,6 +101,7 @@ async def begin(
     parent_call: str | None = None,
 ) -> Run:
     """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
+    machine.load()
     if parent is None:
         await services.learn()  # what the runs before have taught
     view = services.graph.view()
@@ -295,6 +294,8 @@ def run_graph(services: "Services", run: Run) -> Any:
     """The compiled graph of one run; it keeps its checkpoints until the run has ended."""
     if run.graph is None:
 
+        from langgraph.checkpoint.memory import InMemorySaver
+
         async def find(state: Mapping[str, Any]) -> Run:
             return services.live[state["run_id"]]
 
@@ -382,6 +383,8 @@ def _same(run_id: str, then: str, now: str) -> None:
 
 async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outcome[Any]:
     """Give a waiting run its answer and go on. Raises `InputError` for what is no answer to its question."""
+    from langgraph.types import Command
+
     escalator = run.escalator
     assert escalator is not None and escalator.impasse is not None and escalator.question is not None
     check_answer(run, escalator.impasse, escalator.question, raw)
