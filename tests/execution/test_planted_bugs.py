@@ -2,21 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
 from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, Decided, GoalLowered, ToolExcluded
-from orchestrator.execution import closing, driving
+from orchestrator.events import CallEnded, Decided, EffectUndone, GoalLowered, ToolExcluded
+from orchestrator.execution import caller, closing, driving
 from orchestrator.execution.caller import Caller
+from orchestrator.execution.contexts import CallContext
 from orchestrator.execution.driving import Driver
+from orchestrator.execution.ending import AttemptFailed
 from orchestrator.execution.run import Run
 from orchestrator.execution.state import RunState
-from orchestrator.types import DecisionKind
+from orchestrator.failures import Failure, classify
+from orchestrator.types import DecisionKind, FailureKind
+from tests.execution.schedules import run_and_check
 from tests.execution.worlds import check, make_world, run
 
 WORLDS = 400
@@ -122,6 +127,72 @@ def a_failure_ends_the_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Run, "replan", only_once)
 
 
+def ambiguity_is_taken_for_failure(patch: pytest.MonkeyPatch) -> None:
+    def wrong(*args: Any, **options: Any) -> FailureKind:
+        kind = classify(*args, **options)
+        return FailureKind.TRANSIENT if kind is FailureKind.AMBIGUOUS else kind
+
+    patch.setattr(caller, "classify", wrong)
+
+
+def what_may_have_happened_is_repeated(patch: pytest.MonkeyPatch) -> None:
+    async def wrong(caller: Caller, failure: Failure, context: CallContext) -> AttemptFailed:
+        return AttemptFailed(failure, repeatable=True)
+
+    patch.setattr(caller, "settle", wrong)
+
+
+def undone_in_the_order_in_which_it_was_done(patch: pytest.MonkeyPatch) -> None:
+    standing = RunState.standing
+    patch.setattr(RunState, "standing", lambda self, keys: standing(self, keys)[::-1])
+
+
+def a_failed_undoing_is_told_as_done(event: Any) -> Any:
+    return replace(event, ok=True) if isinstance(event, EffectUndone) else event
+
+
+def the_price_leaves_out_a_step(event: Any) -> Any:
+    if isinstance(event, Decided) and event.decision.kind is DecisionKind.ROUTE and event.decision.price:
+        return replace(event, decision=replace(event.decision, price=event.decision.price * 0.9))
+    return event
+
+
+def writes_begin_before_reads(patch: pytest.MonkeyPatch) -> None:
+    def as_soon_as_possible(self: Driver, step: Any) -> bool:
+        return all(key in self.run.state.at_hand for key in step.sources)
+
+    patch.setattr(Driver, "_ready", as_soon_as_possible)
+    patch.setattr(Driver, "_candidates", lambda self: list(self.run.route.steps) if self.run.route else [])
+
+
+def an_impasse_is_declared_at_once(patch: pytest.MonkeyPatch) -> None:
+    take: Any = vars(Driver)["_take"]
+
+    def impatient(self: Driver, finished: Any, *, replan: bool = True) -> None:
+        take(self, finished, replan=replan)
+        if replan and self.run.route is None:
+            self.tasks.clear()
+
+    patch.setattr(Driver, "_take", impatient)
+
+
+def a_reason_tells_a_value(event: Any) -> Any:
+    if isinstance(event, Decided):
+        return replace(event, decision=replace(event.decision, reason=f"{event.decision.reason}: the secret one"))
+    return event
+
+
+MOVING: dict[str, Plant] = {
+    "ambiguity is taken for failure": ambiguity_is_taken_for_failure,
+    "what may have happened is repeated": what_may_have_happened_is_repeated,
+    "undone in the order in which it was done": undone_in_the_order_in_which_it_was_done,
+    "a failed undoing is told as done": on_emit(a_failed_undoing_is_told_as_done),
+    "the price leaves out a step": on_emit(the_price_leaves_out_a_step),
+    "writes begin before reads": writes_begin_before_reads,
+    "an impasse is declared at once": an_impasse_is_declared_at_once,
+    "a reason tells a value": on_emit(a_reason_tells_a_value),
+}
+"""Bugs that only worlds that move show."""
 BUGS: dict[str, Plant] = {
     "reroutes answer nothing": on_emit(reroutes_answer_nothing),
     "retries answer twice": on_emit(retries_answer_twice),
@@ -136,12 +207,17 @@ BUGS: dict[str, Plant] = {
 }
 
 
-def first_caught(seeds: range) -> int | None:
+async def still(seed: int) -> None:
+    """A world that stands still."""
+    world = make_world(seed)
+    check(world, await run(world, world.orchestrator(monitors=())))
+
+
+def first_caught(seeds: range, world: Callable[[int], Awaitable[None]] = still) -> int | None:
     """The first world in which a check fails; a run that does not end counts as caught."""
 
     async def one(seed: int) -> None:
-        world = make_world(seed)
-        check(world, await asyncio.wait_for(run(world, world.orchestrator(monitors=())), 2))
+        await asyncio.wait_for(world(seed), 5)
 
     for seed in seeds:
         try:
@@ -158,6 +234,14 @@ def test_each_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert first_caught(range(WORLDS)) is not None
 
 
+@pytest.mark.parametrize("name", MOVING)
+def test_each_planted_bug_is_caught_where_the_world_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("orchestrator"), "disabled", True)
+    MOVING[name](monkeypatch)
+    assert first_caught(range(WORLDS), partial(run_and_check, ledger=False)) is not None
+
+
 def test_without_a_bug_nothing_is_caught() -> None:
     seeds = Random(7).sample(range(10**6), 3)
     assert all(first_caught(range(seed, seed + 10)) is None for seed in seeds)
+    assert all(first_caught(range(seed, seed + 2), run_and_check) is None for seed in seeds)

@@ -73,7 +73,7 @@ class World:
                 await asyncio.sleep(0)
             self._fail(spec)
             self.done[spec.name] += 1
-            for key in spec.gives:
+            for key in spec.gives if spec.fault != "ensure" else ():
                 self.givers.setdefault(key, spec)
             if spec.write:
                 self.standing[spec.name] += 1
