@@ -53,6 +53,7 @@ def decide_agents(run: "Run", planned: Planned) -> None:
             facts={
                 "demand": demand.weights,
                 "source": demand.source,
+                **({} if demand.size is None else {"size": demand.size}),
                 "plan": plan,
                 **_judgements(run, planned.cast, rivals),
             },

@@ -156,7 +156,7 @@ def _demanded(services: "Services", state: RunState, agent: Agent) -> Demand:
     for decision in reversed(state.decisions):
         chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
         if chosen and decision.subject in agent.gives and "demand" in decision.facts:
-            return services.as_demand(decision.facts["demand"])
+            return services.as_demand(decision.facts["demand"], decision.facts.get("size"))
     live = services.live.get(state.run_id)
     return services.demands.of(agent, services.graph.view(), live.values.values if live else {})[0]
 

@@ -105,9 +105,9 @@ class Services:
         return view.digest
 
     @staticmethod
-    def as_demand(weights: Mapping[str, float]) -> Demand:
+    def as_demand(weights: Mapping[str, float], size: float | None = None) -> Demand:
         """A demand from its record."""
-        return Demand.of(weights or None)
+        return Demand(weights, size=size)
 
     def outcome(self, run_id: str) -> tuple[Outcome[Any], str] | None:
         """The outcome of a run that ended in this process, and the digest of its inputs."""

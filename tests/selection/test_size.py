@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import Orchestrator
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import (
     NEUTRAL,
@@ -192,3 +193,20 @@ def test_a_selector_counts_the_size_in_and_its_record_is_enough_to_count_again(e
     if explore is None:
         assert chosen.agent == "b"
         assert {c.name: c.competence for c in chosen.candidates}["b"] == selector.estimate(agents[1], LONG).mean
+
+
+@pytest.mark.parametrize("explore", [None, Exploration("thompson", seed=4)])
+async def test_a_run_knows_the_size_of_its_steps(explore: Exploration | None) -> None:
+    texts = [f"count {n} apples " + "and some more pears " * (n % 20) for n in range(100)]
+    agents = [worker("a", cost=0.01), worker("b", cost=0.1)]
+    selector = Selector(handbook=discover(texts), exploration=explore)
+    async with Orchestrator(agents=agents, selector=selector) as orc:
+        outcome = await orc.run("answer", {"question": texts[19] * 2})
+        (select,) = [d for d in outcome.decisions if d.kind == "select"]
+        assert select.facts["size"] == 1
+        assert orc.replay(outcome.run_id).agrees
+        orc.feedback(outcome.run_id, "answer", success=True)
+        selector.apply_pending()
+        short, long = selector.handbook.by_size(select.chosen)
+        assert short.calls == 0
+        assert long.calls == pytest.approx(1.25, abs=0.01)  # checked by the run, and judged by a person
