@@ -11,7 +11,7 @@ from .situation import Situation
 from .skeleton import Skeleton
 from .weights import NEVER
 
-FIRST = 500
+FIRST = 400
 """At first, one state in so many that may be looked at is kept for each decision ..."""
 LEAST = 2
 """... and at least so many."""
