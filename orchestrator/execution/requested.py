@@ -39,10 +39,13 @@ def warn_of_unused(services: "Services", goal: Goal[Any], inputs: Mapping[str, A
 
     Where demands are functions of the values at hand, only they know what they read, and nothing is said.
     """
-    known = services.graph.view().keys | set(all_keys(goal)) | set(goal.providable)
-    for key in sorted(key for key in inputs if key not in known):
-        if not services.demands.reads_anything:
-            LOG.warning("Nothing takes the input %r.%s", key, _names(known, key))
+    keys = services.graph.view().keys
+    unknown = [key for key in inputs if key not in keys]
+    if not unknown or services.demands.reads_anything:
+        return
+    known = {*keys, *all_keys(goal), *goal.providable}
+    for key in sorted(key for key in unknown if key not in known):
+        LOG.warning("Nothing takes the input %r.%s", key, _names(known, key))
 
 
 def _names(known: Collection[str], name: str) -> str:
