@@ -29,13 +29,16 @@ class Threads:
             fresh = self._idle == 0
             if not fresh:
                 self._idle -= 1
+        self._jobs.put(job)
         if fresh:
-            threading.Thread(target=self._work, args=(job,), name="orchestrator-tool", daemon=True).start()
-        else:
-            self._jobs.put(job)
-        return await future
+            threading.Thread(target=self._work, name="orchestrator-tool", daemon=True).start()
+        try:
+            return await future
+        finally:  # an error holds this frame: if the frame held the error, both would keep the call's values alive
+            del future, job
 
-    def _work(self, job: Job | None) -> None:
+    def _work(self) -> None:
+        job = self._next()  # put there before this thread was started; but another one may have taken it
         while job is not None:
             self._do(job)
             job = None
@@ -60,18 +63,20 @@ class Threads:
             result, error = context.run(call), None
         except BaseException as raised:
             result, error = None, raised
-
-        def deliver() -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            elif isinstance(error, StopIteration):
-                future.set_exception(RuntimeError("the tool raised StopIteration"))
-            else:
-                future.set_exception(error)
-
         try:
-            loop.call_soon_threadsafe(deliver)
+            loop.call_soon_threadsafe(_deliver, future, result, error)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
+        finally:
+            del error, future, job  # an error holds this frame, and a future its error
+
+
+def _deliver(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):
+        future.set_exception(RuntimeError("the tool raised StopIteration"))
+    else:
+        future.set_exception(error)

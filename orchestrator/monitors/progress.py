@@ -12,6 +12,8 @@ from .signal import WHOLE_RUN, Signal
 class Progress:
     """Halts a run that called one tool `repeats` times without any key getting its first value since.
 
+    A tool whose own `retries`, or whose policy's, allow more calls than that gets them.
+
     A run in which nothing happens for `still` seconds is told to people; it is halted when no call is in flight
     either, for then nothing will ever happen. A run that waits for a person does neither.
     """
@@ -35,7 +37,9 @@ class Progress:
     def _signal(self, run: RunFacts, facts: MonitorFacts) -> Signal | None:
         repeats = max(self._repeats, 3 * (facts.policy.retries.attempts + 1))
         for tool, times in sorted(run.repeated.items()):
-            if times >= repeats:
+            known = facts.tools.get(tool)
+            allowed = (known.retries or 0) + 1 if known is not None else 0
+            if times >= max(repeats, allowed + 1):
                 reason = f"{tool} was called {times} times and nothing came of it"
                 return Signal(WHOLE_RUN, "loop", 0.9, SignalAction.HALT, reason=reason, run_id=run.run_id)
         quiet = facts.now - run.last_event

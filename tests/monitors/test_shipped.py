@@ -231,6 +231,13 @@ async def test_retries_that_a_policy_allows_are_no_circle() -> None:
     assert said(await Progress(repeats=10).watch(stage.facts(run_started(), *[began()] * 60))) == []
 
 
+async def test_retries_that_a_tool_allows_are_no_circle() -> None:
+    stage = Stage(tool("t", retries=40))
+    monitor = Progress(repeats=10)
+    assert said(await monitor.watch(stage.facts(run_started(), *[began()] * 41))) == []
+    assert said(await monitor.watch(stage.facts(began()))) == [(WHOLE_RUN, "loop", HALT)]
+
+
 async def test_a_run_that_stands_still() -> None:
     stage, monitor = Stage(tool("t")), Progress(still=100)
     stage.facts(run_started(), began())
