@@ -36,6 +36,8 @@ class Story:
     inputs: tuple[str, ...]
     """The keys that were given."""
     policy: str
+    asked: tuple[str, ...]
+    """What was asked of the choice of agents, in words: the dial, and who might be used."""
     started: float
     """Seconds since the epoch."""
     ended: float | None
@@ -137,6 +139,7 @@ def _story(row: RunRow, state: RunState, teller: Teller, inputs: tuple[str, ...]
         goal=state.goal,
         inputs=inputs,
         policy=row.policy,
+        asked=_asked(state),
         started=row.started,
         ended=row.ended,
         seconds=state.seconds or last,
@@ -158,6 +161,17 @@ def _story(row: RunRow, state: RunState, teller: Teller, inputs: tuple[str, ...]
         trace_id=row.trace_id,
         usage=dict(state.usage),
     )
+
+
+def _asked(state: RunState) -> tuple[str, ...]:
+    said = [] if state.dial is None else [f"dial at {state.dial:g}"]
+    limits = state.constraints
+    if limits is not None:
+        said += [f"trust only {', '.join(sorted(limits.trust))}"] if limits.trust is not None else []
+        said += [] if limits.data_may_leave else ["data stays"]
+        said += [f"at most ${limits.max_cost:g} a call"] if limits.max_cost is not None else []
+        said += [f"only {', '.join(sorted(limits.agents)) or 'nobody'}"] if limits.agents is not None else []
+    return tuple(said)
 
 
 def _since(state: RunState, at: float) -> float:

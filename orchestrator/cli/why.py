@@ -63,7 +63,7 @@ def _show_head(story: Story) -> None:
     _field("run", story.run_id + (f", reached for by {story.parent}" if story.parent else ""))
     _field("wanted", wanted + (f", or at least {listed(lesser, 'or')}" if lesser else ""))
     _field("from", listed(story.inputs) or "nothing")
-    _field("policy", story.policy)
+    _field("policy", "; ".join((story.policy, *story.asked)))
     if story.children:
         _field("children", f"{len(story.children)}: {', '.join(story.children[:5])}")
 

@@ -133,6 +133,9 @@ def test_the_dial_and_the_limits_of_a_run(cli: Cli, project: Path) -> None:
     many = cli("run", "brief", "--each", "document", "quick.txt", "--dial", "0", "--json")
     assert many.exit == 0
     assert "lead" in cli("why", "last").out
+    assert "policy     balanced; dial at 0\n" in cli("why", "last").out
+    cli("run", "brief", "document=quick.txt", "--data-stays", "--max-cost", "0.5", "--trust", "local")
+    assert "balanced; trust only local; data stays; at most $0.5 a call" in cli("why", "last").out
 
 
 def test_why_shows_who_was_chosen_among_whom_with_what_uncertainty(cli: Cli, project: Path) -> None:
