@@ -21,6 +21,7 @@ from .view import GraphView
 __all__ = [
     "CLOSED",
     "GENESIS",
+    "StoreVerification",
     "Verification",
     "canonical",
     "check_chain",
@@ -57,29 +58,56 @@ class Verification:
         return not self.problems
 
 
-def verify_run(store: Store, run_id: str) -> Verification:
+@dataclass(frozen=True)
+class StoreVerification:
+    """Whether the ledgers of all runs of a store are whole and unchanged, and the chain over the runs that ended.
+
+    `head` (the hash of the newest seal) and `sealed` anchor all of them at once.
+    """
+
+    problems: tuple[str, ...]
+    head: str
+    sealed: int
+    """Runs that have ended."""
+    runs: int
+    """Runs, also those that go on."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify_run(store: Store, run_id: str, head: str = "") -> Verification:
     """Check the ledger of one run in a store, and the graphs on which it says that decisions were made.
 
+    `head` is one that was noted before: a ledger that was written anew, or cut, does not lead to it any more.
     Raises:
         InputError: there is no such run.
     """
     row, records = _snapshot(store, run_id)
     problems = [*check_chain(records, row), *_check_graphs(records, _Graphs(store.graph))]
+    problems += _check_head(head, [record.hash for record in records], "record")
     return Verification(run_id, tuple(problems), row.head, row.count)
 
 
-def verify_store(store: Store) -> list[str]:
-    """What is wrong with any run of a store, and with the chain over runs."""
+def verify_store(store: Store, head: str = "") -> StoreVerification:
+    """Check every run of a store, and the chain over runs; that it still leads to `head`, one that was noted before."""
     problems: list[str] = []
+    runs = 0
     ended: dict[str, str] = {}
     graphs = _Graphs(store.graph)
     for run_id in _all_runs(store):
         row, records = _snapshot(store, run_id)
+        runs += 1
         found = [*check_chain(records, row), *_check_graphs(records, graphs)]
         problems += [f"run {run_id!r}: {problem}" for problem in found]
         if row.status.ended:
             ended[row.run_id] = row.head
-    return problems + _check_seals(store, ended)
+    seals = store.seals()
+    problems += _check_seals(store, seals, ended)
+    problems += _check_head(head, [seal.hash for seal in seals], "seal")
+    return StoreVerification(tuple(problems), seals[-1].hash if seals else GENESIS, len(seals), runs)
 
 
 def export(store: Store, run_id: str) -> Iterator[str]:
@@ -98,8 +126,8 @@ def export(store: Store, run_id: str) -> Iterator[str]:
         yield canonical_text({"seal": asdict(seal)})
 
 
-def verify_export(lines: Iterable[str]) -> list[str]:
-    """What is wrong with an export, by itself: nobody needs the store, or this machine, to check it."""
+def verify_export(lines: Iterable[str]) -> Verification:
+    """Check an export by itself: nobody needs the store, or this machine, for it."""
     problems: list[str] = []
     row: RunRow | None = None
     records: list[Record] = []
@@ -119,11 +147,12 @@ def verify_export(lines: Iterable[str]) -> list[str]:
         except (KeyError, TypeError, ValueError):
             problems.append(f"line {number} is not what an export holds there")
     if row is None:
-        return problems or ["it is empty"]
+        return Verification("", tuple(problems or ["it is empty"]), GENESIS, 0)
     problems += [*check_chain(records, row), *_check_graphs(records, _Graphs(graphs.get))]
     unused = sorted(set(graphs) - set(_graphs_of(records)))
     problems += [f"no record names the graph {digest[:12]!r}" for digest in unused]
-    return problems + _check_exported_seal(row, seals)
+    problems += _check_exported_seal(row, seals)
+    return Verification(row.run_id, tuple(problems), row.head, row.count)
 
 
 class _Graphs:
@@ -189,11 +218,15 @@ def _snapshot(store: Store, run_id: str) -> tuple[RunRow, list[Record]]:
     return row, [record for record in records if record.seq <= row.count]
 
 
-def _check_seals(store: Store, ended: Mapping[str, str]) -> list[str]:
+def _check_head(head: str, hashes: Sequence[str], what: str) -> list[str]:
+    return [] if not head or head in hashes else [f"no {what} has the head {head!r}: it was written anew, or cut"]
+
+
+def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) -> list[str]:
     """The chain over runs against itself and against the runs that have ended."""
     problems: list[str] = []
     prev, sealed = GENESIS, dict[str, str]()
-    for n, seal in enumerate(store.seals(), start=1):
+    for n, seal in enumerate(seals, start=1):
         if seal.n != n:
             problems.append(f"seal {n} is missing")
         if seal.prev != prev:

@@ -316,7 +316,7 @@ def test_what_sql_does_to_a_ledger_is_found(tmp_path: Path, statement: str, prob
     connection.commit()
     connection.close()
     assert problem in "\n".join(verify_run(store, "a").problems)
-    assert problem in "\n".join(verify_store(store))
+    assert problem in "\n".join(verify_store(store).problems)
     store.close()
 
 
@@ -353,12 +353,12 @@ def test_what_is_done_to_sealed_runs_is_found(tmp_path: Path, statement: str, pr
     store = SqlStore(tmp_path / "runs.db")
     for name in "abc":
         ended_run(store, name, records=3)
-    assert verify_store(store) == []
+    assert verify_store(store).ok
     connection = sqlite3.connect(tmp_path / "runs.db")
     connection.execute(statement)
     connection.commit()
     connection.close()
-    assert problem in "\n".join(verify_store(store))
+    assert problem in "\n".join(verify_store(store).problems)
     store.close()
 
 
@@ -372,8 +372,8 @@ def test_a_store_is_verified_while_its_runs_go_on() -> None:
 
     store = Busy()
     store.begin(run_row())
-    assert verify_store(store) == []
-    assert verify_export(export(store, "run-1")) == []
+    assert verify_store(store).ok
+    assert verify_export(export(store, "run-1")).ok
 
 
 # -------------------------------------------------------------------- graphs
@@ -421,8 +421,8 @@ def test_a_graph_that_was_decided_on_must_be_the_one_there(
     store.edit, store.gone = edit, gone
     expected = () if problem is None else (f"the graph {digest!r} that was decided on {problem}",)
     assert verify_run(store, "run-1").problems == expected
-    assert len(verify_store(store)) == len(expected)
-    assert verify_export(export(store, "run-1")) == list(expected)
+    assert len(verify_store(store).problems) == len(expected)
+    assert verify_export(export(store, "run-1")).problems == expected
 
 
 def test_an_export_holds_the_graphs_and_no_others() -> None:
@@ -430,9 +430,8 @@ def test_an_export_holds_the_graphs_and_no_others() -> None:
     decided_on_a_graph(store)
     lines = list(export(store, "run-1"))
     assert len(lines) == 3
-    assert verify_export([lines[0], canonical_text({"digest": "d", "graph": {}}), *lines[1:]]) == [
-        "no record names the graph 'd'"
-    ]
+    more = [lines[0], canonical_text({"digest": "d", "graph": {}}), *lines[1:]]
+    assert verify_export(more).problems == ("no record names the graph 'd'",)
 
 
 def test_a_verification_carries_what_anchors_the_run() -> None:
@@ -441,6 +440,26 @@ def test_a_verification_carries_what_anchors_the_run() -> None:
     verification = verify_run(store, "run-1")
     assert verification.ok
     assert (verification.head, verification.count) == (store.records("run-1")[-1].hash, 4)
+
+
+def test_a_verification_of_a_store_carries_what_anchors_all_its_runs() -> None:
+    store = MemoryStore()
+    assert (verify_store(store).head, verify_store(store).sealed, verify_store(store).runs) == (GENESIS, 0, 0)
+    for name in "ab":
+        ended_run(store, name, records=3)
+    store.begin(run_row("c"))
+    verification = verify_store(store)
+    assert verification.ok
+    assert (verification.sealed, verification.runs) == (2, 3)
+    assert verification.head == store.seals()[-1].hash
+
+
+def test_an_export_carries_what_anchors_its_run() -> None:
+    store = MemoryStore()
+    ended_run(store, records=3)
+    verification = verify_export(export(store, "run-1"))
+    assert verification == verify_run(store, "run-1")
+    assert verification.count == 4
 
 
 # -------------------------------------------------------------------- exports
@@ -467,7 +486,7 @@ def test_what_is_done_to_an_export_is_found(change: Change, problem: str) -> Non
     store = MemoryStore()
     ended_run(store, records=9)
     lines = list(export(store, "run-1"))
-    assert problem in "\n".join(verify_export(change(lines)))
+    assert problem in "\n".join(verify_export(change(lines)).problems)
 
 
 def test_the_seal_of_another_run_is_found() -> None:
@@ -475,7 +494,7 @@ def test_the_seal_of_another_run_is_found() -> None:
     ended_run(store, "a", records=3)
     ended_run(store, "b", records=3)
     lines = [*list(export(store, "a"))[:-1], list(export(store, "b"))[-1]]
-    assert verify_export(lines) == ["seal 2 is not that of the run"]
+    assert verify_export(lines).problems == ("seal 2 is not that of the run",)
 
 
 @settings(max_examples=200, deadline=None)
@@ -487,7 +506,7 @@ def test_any_flipped_byte_of_an_export_is_found(data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(lines) - 1))
     flipped = list(flipped_texts(lines[number], 1 << data.draw(st.integers(0, 7))))
     lines[number] = flipped[data.draw(st.integers(0, len(flipped) - 1))]
-    assert verify_export(lines) != []
+    assert not verify_export(lines).ok
 
 
 def test_bodies_differ() -> None:

@@ -16,12 +16,13 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.execution.preferences import RunOptions
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
+from orchestrator.store.base import RunRow, Seal, Store
 from orchestrator.text import counted, duration, plain, shortened, usd
 from orchestrator.trail import healed, trail
 from orchestrator.types import Status
 
 from .exits import Exit, exit_of, worst
-from .result import MARKS, run_json, trail_text
+from .result import MARKS, durable, run_json, trail_text
 from .screen import hanging, screen, write_json
 from .values import Given
 
@@ -37,6 +38,8 @@ class Ended:
     exit: Exit
     outcome: Outcome[Any] | None = None
     error: str = ""
+    row: RunRow | None = None
+    """Of the run, with the head of its ledger; for programs."""
 
 
 class Batch:
@@ -46,7 +49,9 @@ class Batch:
         self.given = given
         self.names = short_names([str(value) for value in given.over])
         self.ended: list[Ended | None] = [None] * len(given.over)
-        self._as_json = as_json
+        self.as_json = as_json
+        self.newest: Seal | None = None
+        """The newest seal of the chain over runs, when all have ended."""
         self._written = 0
         self._console = screen()
         self._width = min(_WIDEST, max(map(len, self.names), default=0))
@@ -69,8 +74,11 @@ class Batch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if not self._as_json and error is None:
+        if not self.as_json and error is None:
             self._print(self._summary())
+            if self.newest is not None:
+                told = f"  ledger: {counted(self.newest.n, 'run')} sealed, head {self.newest.hash}"
+                self._print(Text(told, "dim"))
 
     @property
     def done(self) -> int:
@@ -86,7 +94,7 @@ class Batch:
         """One more has ended: its line on a terminal or in a pipe; for programs its object, in the order of inputs."""
         self.ended[index] = ended
         self._bar.advance(self._task)
-        if not self._as_json:
+        if not self.as_json:
             self._print(self.line(ended))
             return
         while self._written < len(self.ended) and (ready := self.ended[self._written]) is not None:
@@ -147,16 +155,27 @@ async def run_batch(
                 told = f"{type(error).__name__}: {error}"
                 batch.end(index, Ended(batch.names[index], Exit.UNEXPECTED, error=told))
             else:
-                batch.end(index, Ended(batch.names[index], exit_of(outcome.status), outcome))
+                row = await asyncio.to_thread(durable, orc.store, outcome.run_id) if batch.as_json else None
+                batch.end(index, Ended(batch.names[index], exit_of(outcome.status), outcome, row=row))
 
     await asyncio.gather(*(one(index, value) for index, value in enumerate(given.over)))
+    batch.newest = await asyncio.to_thread(_newest_seal, orc.store, batch)
     return batch.exit
+
+
+def _newest_seal(store: Store, batch: Batch) -> Seal | None:
+    """The newest seal of these runs: it anchors all of them, and those before."""
+    ids = [ended.outcome.run_id for ended in batch.ended if ended is not None and ended.outcome is not None]
+    if batch.as_json or not ids or durable(store, ids[-1]) is None:
+        return None
+    seals = [seal for run_id in ids for seal in store.seals(run_id=run_id)]
+    return max(seals, key=lambda seal: seal.n, default=None)
 
 
 def ended_json(ended: Ended, given: str) -> dict[str, Any]:
     """One of many for programs: as a single run, with the value of its key; an error where there was no run."""
     if ended.outcome is not None:
-        return run_json(ended.outcome, given)
+        return run_json(ended.outcome, given, ended.row)
     return {
         "schema": "orchestrator.run/1",
         "run_id": None,

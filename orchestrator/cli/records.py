@@ -9,14 +9,14 @@ from rich.text import Text
 
 from orchestrator.catalog_path import catalog_root
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.ledger import export, verify_run, verify_store
+from orchestrator.ledger import StoreVerification, Verification, export, verify_run, verify_store
 from orchestrator.policy import Policy
 from orchestrator.project import Project
 from orchestrator.replay import replay_run
 from orchestrator.store import Store
 from orchestrator.store.base import RunRow
 from orchestrator.story import tell
-from orchestrator.text import duration, plain, usd
+from orchestrator.text import counted, duration, plain, usd
 from orchestrator.types import Status
 
 from . import options
@@ -138,6 +138,9 @@ def _why(
 def _verify(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run, or `last`.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every run, and the chain over runs.")] = False,
+    head: Annotated[
+        str, typer.Option("--head", metavar="HASH", help="A head noted before, which the record must still lead to.")
+    ] = "",
     file: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Also write the run's ledger there, as JSON Lines.")
     ] = None,
@@ -149,23 +152,38 @@ def _verify(
         raise InputError("Name one run (or `last`) to verify, or all with --all.")
     with reading(store) as opened:
         row = None if run is None else find_run(opened, run)
-        problems = verify_store(opened) if row is None else list(verify_run(opened, row.run_id).problems)
+        found = verify_store(opened, head) if row is None else verify_run(opened, row.run_id, head)
         if file is not None:
             _export(opened, row, file)
-        checked = opened.count_runs() if row is None else 1
-    head = row.head if row is not None else None
     if as_json:
-        write_json(
-            {"schema": "orchestrator.verify/1", "ok": not problems, "problems": problems, "head": head, "runs": checked}
-        )
-    elif problems:
-        for problem in problems:
-            complain(problem, status="not as it was written")
+        write_json(_verified_json(found))
     else:
-        what = f"run {plain(row.run_id)}: {row.count} records" if row else f"{checked} runs and the chain over them"
-        say(Text.assemble(("✓ ", "green"), f"{what}, whole and unchanged", (f"  head {head}" if head else "", "dim")))
-    if problems:
+        _show_verified(found)
+    if not found.ok:
         raise typer.Exit(int(Exit.UNEXPECTED))
+
+
+def _verified_json(found: Verification | StoreVerification) -> dict[str, Any]:
+    count, runs = (found.sealed, found.runs) if isinstance(found, StoreVerification) else (found.count, 1)
+    return {
+        "schema": "orchestrator.verify/1",
+        "ok": found.ok,
+        "problems": list(found.problems),
+        "head": found.head,
+        "count": count,
+        "runs": runs,
+    }
+
+
+def _show_verified(found: Verification | StoreVerification) -> None:
+    for problem in found.problems:
+        complain(problem, status="not as it was written")
+    if isinstance(found, StoreVerification):
+        what = f"{counted(found.runs, 'run')} and the chain over the {found.sealed} that ended"
+    else:
+        what = f"run {plain(found.run_id)}: {counted(found.count, 'record')}"
+    mark, said = (("✓ ", "green"), ", whole and unchanged") if found.ok else (("✗ ", "red"), "")
+    say(Text.assemble(mark, f"{what}{said}", (f"  head {plain(found.head)}", "dim")))
 
 
 def _export(store: Store, row: RunRow | None, file: Path) -> None:

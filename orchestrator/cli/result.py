@@ -6,7 +6,9 @@ from typing import Any
 
 from rich.text import Text
 
+from orchestrator.errors import StoreError
 from orchestrator.outcome import Outcome
+from orchestrator.store.base import RunRow, Store
 from orchestrator.text import counted, duration, plain, plain_lines, shortened, usd
 from orchestrator.trail import Tried, healed, trail
 from orchestrator.types import Status
@@ -14,6 +16,8 @@ from orchestrator.types import Status
 from .exits import exit_of
 from .screen import plain_json, say
 
+DURABLE_SECONDS = 5.0
+"""That the end of a run waits for its record to be committed."""
 ARROW = " → "
 REJECTED = "ensure rejected the output: "
 """What a trail leaves out of an error, for the cross says it."""
@@ -26,7 +30,16 @@ MARKS = {
 }
 
 
-def run_json(outcome: Outcome[Any], given: str | None = None) -> dict[str, Any]:
+def durable(store: Store, run_id: str) -> RunRow | None:
+    """The row of a run once all of its record is committed, with the head to note; `None` where the store is away."""
+    try:
+        store.flush(DURABLE_SECONDS)
+        return store.run(run_id)
+    except StoreError:
+        return None
+
+
+def run_json(outcome: Outcome[Any], given: str | None = None, row: RunRow | None = None) -> dict[str, Any]:
     """An outcome for programs, as documented in docs/reference/cli.md. `given` is the value of the key of --each."""
     ok = outcome.ok
     return {
@@ -63,6 +76,7 @@ def run_json(outcome: Outcome[Any], given: str | None = None) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "llm_calls": outcome.llm_calls,
         "trace_id": outcome.trace_id,
+        "ledger": None if row is None else {"count": row.count, "head": row.head},
     }
 
 
@@ -128,8 +142,8 @@ def status_line(outcome: Outcome[Any]) -> Text:
     return text.append("  " + " · ".join(parts), "dim")
 
 
-def show_outcome(outcome: Outcome[Any]) -> None:
-    """The end of a run for people: how it ended, why when it did not, what it gave."""
+def show_outcome(outcome: Outcome[Any], row: RunRow | None = None) -> None:
+    """The end of a run for people: how it ended, why when it did not, what it gave, and the head of its ledger."""
     say(status_line(outcome))
     asked = any(q.text == outcome.impasse.message for q in outcome.questions) if outcome.impasse else False
     if outcome.impasse is not None and not outcome.ok and not asked:
@@ -140,6 +154,8 @@ def show_outcome(outcome: Outcome[Any]) -> None:
         say(Text(f"  not undone, or uncertain: {plain(tool)}", "yellow"))
     show_questions(outcome)
     say(Text(f"  why: orchestrator why {plain(outcome.run_id)}", "dim"))
+    if row is not None:
+        say(Text(f"  ledger: {counted(row.count, 'record')}, head {plain(row.head)}", "dim"))
     if outcome.ok and _has_value(outcome):
         say()
         say(Text(value_text(outcome.value)))

@@ -12,12 +12,13 @@ from orchestrator.api import Orchestrator
 from orchestrator.escalation.console import ask_on_terminal
 from orchestrator.outcome import Outcome
 from orchestrator.sinks.progress import ProgressSink
+from orchestrator.store.base import RunRow
 from orchestrator.text import plain
 from orchestrator.types import Status
 
 from . import options
 from .exits import Exit, exit_of
-from .result import run_json, show_outcome
+from .result import durable, run_json, show_outcome
 from .screen import complain, screen, write_json
 from .session import find_run, load, reading, working
 
@@ -50,17 +51,18 @@ def _resume(
     loaded = load(project)
     sink = None if as_json else ProgressSink(screen())
 
-    async def work() -> Outcome[Any]:
+    async def work() -> tuple[Outcome[Any], RunRow | None]:
         async with working(loaded, policy, store) as orc:
             if sink is not None and not row.status.ended:
                 orc.add_sink(sink)
             given: Any = answer
             if given is None and row.status is Status.WAITING and _person_is_there(as_json):
                 given = _ask(orc, row.run_id)
-            return await orc.resume(row.run_id, given, by=by or _user())
+            outcome = await orc.resume(row.run_id, given, by=by or _user())
+            return outcome, await asyncio.to_thread(durable, orc.store, row.run_id)
 
     try:
-        outcome = asyncio.run(work())
+        outcome, now = asyncio.run(work())
     except KeyboardInterrupt:
         complain(f"`orchestrator why {plain(row.run_id)}` tells what was done.", status="interrupted")
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
@@ -68,9 +70,9 @@ def _resume(
         if sink is not None:
             sink.close()
     if as_json:
-        write_json(run_json(outcome))
+        write_json(run_json(outcome, row=now))
     else:
-        show_outcome(outcome)
+        show_outcome(outcome, now)
     raise typer.Exit(int(exit_of(outcome.status)))
 
 

@@ -22,7 +22,7 @@ from orchestrator.tooling import Tool, check_number
 from . import options
 from .batch import Batch, run_batch
 from .exits import Exit, exit_of
-from .result import run_json, show_outcome
+from .result import durable, run_json, show_outcome
 from .screen import complain, screen, write_json
 from .session import assemble, load, working
 from .values import Given, goal_of, read_inputs
@@ -141,11 +141,12 @@ def _one(order: Order) -> Exit:
             _watch(orc, begun, sink)
             with _faults(orc, order):
                 outcome = await orc.run(order.goal, order.given.values, **order.options)
+            row = await asyncio.to_thread(durable, orc.store, outcome.run_id)
         if sink is not None:
             sink.close()
-            show_outcome(outcome)
+            show_outcome(outcome, row)
         else:
-            write_json(run_json(outcome))
+            write_json(run_json(outcome, row=row))
         return exit_of(outcome.status)
 
     try:

@@ -14,7 +14,8 @@ def test_each_file_gets_a_line_with_its_route_and_healings(cli: Cli) -> None:
     assert lines[1] == "✓ slow.txt   quick ✗ [bold]not[/bold] quick → thorough ✓ → headline ✓"
     assert lines[2].startswith("✗ blank.txt  ")
     assert lines[3].strip().startswith("escalated: ")
-    assert lines[-1].strip().startswith("2 reached · 1 escalated · 1 healed on the way · ")
+    assert lines[-1].startswith("  ledger: 3 runs sealed, head ")
+    assert lines[-2].strip().startswith("2 reached · 1 escalated · 1 healed on the way · ")
     assert len(cli("runs", "--json").json["runs"]) == 3
 
 

@@ -1,6 +1,7 @@
 """`orchestrator runs`, `why`, `verify`, `replay`: reading the record, and finding a run in it."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -148,3 +149,50 @@ def test_why_of_a_run_that_goes_on_says_so(ran: Cli) -> None:
     said = ran("why", "aab2")
     assert "has not ended" in said.out
     assert "orchestrator resume aab2" in said.out
+
+
+# -- heads to be noted elsewhere -------------------------------------------------------------------------------------
+
+HEAD = re.compile(r"  ledger: (\d+) (?:records|runs? sealed), head ([0-9a-f]{64})\n")
+
+
+def test_the_end_of_a_run_tells_the_head_that_verify_tells_later(cli: Cli) -> None:
+    noted = HEAD.search(cli("run", "title", "document=slow.txt", "--run-id", "r1").out)
+    assert noted
+    verified = cli("verify", "r1", "--json").json
+    assert (verified["count"], verified["head"]) == (int(noted[1]), noted[2])
+    assert f"{noted[1]} records, whole and unchanged  head {noted[2]}" in cli("verify", "r1").out
+    assert cli("run", "title", "document=slow.txt", "--run-id", "r1", "--json").json["ledger"] == {
+        "count": int(noted[1]),
+        "head": noted[2],
+    }
+
+
+def test_a_waiting_run_tells_its_head_too_and_its_end_another(cli: Cli) -> None:
+    waiting = HEAD.search(cli("run", "letter", "document=quick.txt", "--policy", "human", "--run-id", "w").out)
+    ended = HEAD.search(cli("resume", "w", "yes", "--policy", "human").out)
+    assert waiting and ended
+    assert int(waiting[1]) < int(ended[1])
+    for noted in (waiting[2], ended[2]):
+        assert cli("verify", "w", "--head", noted).exit == 0
+
+
+def test_many_runs_tell_the_head_of_the_chain_over_runs(cli: Cli) -> None:
+    noted = HEAD.search(cli("run", "title", "--each", "document", "quick.txt", "slow.txt").out)
+    assert noted and noted[1] == "2"
+    verified = cli("verify", "--all", "--json").json
+    assert (verified["count"], verified["head"], verified["runs"]) == (2, noted[2], 2)
+    assert "2 runs and the chain over the 2 that ended, whole and unchanged" in cli("verify", "--all").out
+    told = cli("run", "title", "--each", "document", "quick.txt", "slow.txt", "--json").objects
+    for each in told:
+        assert cli("verify", each["run_id"], "--head", each["ledger"]["head"]).exit == 0
+    assert cli("verify", "--all", "--head", noted[2]).exit == 0
+
+
+def test_a_head_that_the_record_does_not_lead_to_is_told(ran: Cli) -> None:
+    head = ran("verify", "aaa1", "--json").json["head"]
+    for words in (("aab2",), ("--all",)):
+        said = ran("verify", *words, "--head", head)
+        assert said.exit == 1
+        assert f"has the head '{head}': it was written anew, or cut" in said.err
+        assert "whole and unchanged" not in said.out

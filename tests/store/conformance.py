@@ -205,15 +205,15 @@ class StoreConformance:
         assert [seal.prev for seal in seals] == [GENESIS, seals[0].hash, seals[1].hash]
         assert store.seals(after=2) == seals[2:]
         assert store.seals(run_id="b") == seals[1:2]
-        assert verify_store(store) == []
+        assert verify_store(store).ok
 
     def test_an_export_verifies_by_itself(self, store: Store) -> None:
         ended_run(store, "a", records=5)
         ended_run(store, "b", records=5)
         lines = list(export(store, "b"))
         assert len(lines) == 1 + 6 + 1
-        assert verify_export(lines) == []
-        assert verify_export(line + "\n" for line in lines) == []
+        assert verify_export(lines).ok
+        assert verify_export(line + "\n" for line in lines).ok
 
     # ---------------------------------------------------------------- values
 
