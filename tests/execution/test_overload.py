@@ -77,18 +77,25 @@ async def test_an_outage_with_an_alternative_costs_probes_only() -> None:
 
 
 @pytest.mark.campaign
-async def test_overload_ends_when_its_trigger_does() -> None:
-    clock = FakeClock()
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(5))
+async def test_overload_ends_when_its_trigger_does(seed: int) -> None:
+    clock, policy = FakeClock(), Policy.load("balanced")
     server = Server(clock, capacity=20)
     options: Any = {"gives": "x", "timeout": 1.0}
-    orc = Orchestrator([Tool(server.call, name="server", **options)], policy=Policy.load("balanced"), clock=clock)
+    orc = Orchestrator([Tool(server.call, name="server", **options)], policy=policy, clock=clock)
+    orc._services.draws.seed(seed)  # pyright: ignore[reportPrivateUsage]
     began = clock.monotonic()
     running = asyncio.create_task(load(orc, clock, 180, 15))
     await clock.sleep(30)
     server.capacity = 5
     await clock.sleep(60)
+    over = clock.monotonic()
     server.capacity = 20
     results = await running
     assert goodput(results, began, began + 30) > 0.99
-    assert goodput(results, began + 40, began + 90) < 0.6, "there was no overload"
-    assert goodput(results, began + 150, began + 180) >= 0.95
+    assert goodput(results, began + 40, over) < 0.6, "there was no overload"
+    healed = over + 2 * policy.circuit.open_seconds + policy.circuit.ramp_seconds
+    assert healed < over + 60
+    assert goodput(results, healed, began + 180) >= 0.95
+    assert server.requests <= 1.2 * len(results)

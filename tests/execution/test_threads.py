@@ -38,20 +38,22 @@ async def test_a_failed_call_keeps_nothing_alive() -> None:
         gc.enable()
 
 
-async def test_an_idle_thread_is_used_again_and_a_busy_one_is_not_waited_for() -> None:
-    threads, free = Threads(), threading.Event()
-
-    async def name() -> str:
-        return await threads.run(lambda: f"{threading.get_ident()}")
-
-    first = await name()
-    await asyncio.sleep(0.05)
-    assert await name() == first
-    stuck = asyncio.create_task(threads.run(lambda: (free.wait(20), threading.get_ident())[1]))
-    await asyncio.sleep(0.05)
-    assert await name() != first
+async def test_a_busy_thread_is_not_waited_for() -> None:
+    threads, begun, free = Threads(), threading.Event(), threading.Event()
+    stuck = asyncio.create_task(threads.run(lambda: (begun.set(), free.wait(60))))
+    assert await asyncio.to_thread(begun.wait, 60)
+    assert await threads.run(lambda: 1) == 1
     free.set()
-    assert f"{await stuck}" == first
+    await stuck
+
+
+async def test_idle_threads_are_used_again() -> None:
+    threads = Threads()
+    used: set[str] = set()
+    for _ in range(50):
+        used.add(await threads.run(lambda: threading.current_thread().name + str(threading.get_ident())))
+        await asyncio.sleep(0.002)
+    assert len(used) < 50
 
 
 async def test_a_call_that_nobody_waits_for_any_more_is_left_to_finish() -> None:
