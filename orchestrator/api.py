@@ -15,7 +15,7 @@ from .clock import Clock, SystemClock
 from .errors import DefinitionError, InputError
 from .escalation import Announcer, check_ladder, ladder_from
 from .events import Event, Sink
-from .execution import launch, machine, resuming
+from .execution import casting, launch, machine, resuming
 from .execution.background import Background
 from .execution.preferences import Preferences, RunOptions
 from .execution.requested import check_goal
@@ -31,7 +31,7 @@ from .intent import Interpreter, Request, examples_of
 from .loops import in_a_loop
 from .outcome import Outcome
 from .policy import Policy
-from .pricing import PICO, PriceFacts, PriceTable, Pricing
+from .pricing import PriceFacts, PriceTable, Pricing
 from .route import Route
 from .routing import Planner
 from .selection import Demand, Selector
@@ -80,7 +80,7 @@ class Orchestrator:
         owner = owner_name()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
-        self.health.subscribe(lambda targets: self._health_changed(targets))
+        self.health.subscribe(lambda targets: self._services.repriced(targets))
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
@@ -180,22 +180,14 @@ class Orchestrator:
 
     def price_facts(self, tool: str) -> PriceFacts:
         """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
-        known = self.graph[tool]
-        base = self._services.prices.facts(known.name)
-        if not isinstance(known, Agent):
-            return base
-        return self.selector.facts(known, self._services.demands.declared(known.gives, {}), base)
+        return casting.facts_now(self._services, self.graph[tool])
 
     def price(self, tool: str, source: str | None = None) -> float | None:
         """The price of a tool or an agent now, in US dollars; `None` for one that is down.
 
         By the transition from `source` where there is one. Raises `DefinitionError` for an unknown name.
         """
-        by = next((t for t in self.graph.view().incoming(tool) if t.source == source), None)
-        facts = self.price_facts(tool)
-        cost = by.cost if by else 0.0
-        pico = self._services.prices.price(tool, cost, facts, by.source if by else None)
-        return None if pico is None else pico / PICO
+        return casting.price_now(self._services, self.graph[tool], source)
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
@@ -213,48 +205,32 @@ class Orchestrator:
 
     @overload
     async def run(
-        self,
-        goal: Goal[V],
-        inputs: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        self, goal: Goal[V], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[V]: ...
     @overload
     async def run(
-        self,
-        goal: str,
-        inputs: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        self, goal: str, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]: ...
     async def run(
-        self,
-        goal: str | Goal[Any],
-        inputs: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
         """Reach a goal from `inputs`; returns when the run has ended or waits for a person.
 
-        `run_id=` that was used before means that run: ended, its outcome; running, it is joined; waiting, its
-        question. `budget=` limits what it spends, `dial=` says how much quality is worth (0: cheapest, 1: best), and
-        `constraints=` which agents may be used; child goals keep to all of them.
-        Raises `InputError` for unknown keys, values of the wrong type, or other inputs under a known id.
+        The options are those of `RunOptions`: `run_id` (one used before means that run), `budget`, `dial`,
+        `constraints`; child goals keep to them. Raises `InputError` for an unknown goal, values of the wrong type, or
+        other inputs under a known id.
         """
         self._background.start()
         return await launch.launch(self._services, Goal.of(goal), inputs or {}, **options)
 
     def run_sync(
-        self,
-        goal: str | Goal[Any],
-        inputs: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
         """The same as `run`, for code that is not async; works inside a running event loop too (notebooks)."""
         return in_a_loop(self.run(goal, inputs, **options))
 
     async def stream(
-        self,
-        goal: str | Goal[Any],
-        inputs: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> AsyncIterator[Event]:
         """The events of a run as they happen, its end included. Leaving the loop early cancels the run."""
         run_id = options.get("run_id") or launch.new_run_id()
@@ -405,12 +381,6 @@ class Orchestrator:
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
         return self.store.try_lease(name, owner, seconds, self._services.clock.time())
-
-    def _health_changed(self, targets: Iterable[Any]) -> None:
-        names = sorted({target if isinstance(target, str) else target[1] for target in targets})
-        self._services.invalidate(names)
-        for run in list(self._services.live.values()):
-            run.nudge(names)
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

@@ -18,6 +18,7 @@ from orchestrator.schema import validate
 from orchestrator.tooling import Tool
 from orchestrator.types import DecisionKind, Effect, FailureKind
 
+from .approval import is_approved
 from .closing import DURABLE_WITHIN, undo
 from .contexts import Asked, CallContext, idempotency_key
 from .ending import AttemptFailed, Ending, Finished, NotStarted, Settled
@@ -46,7 +47,7 @@ class Caller:
 
     async def make(self) -> Finished:
         """Make the step happen; never raises for what a tool does."""
-        if not self.run.is_approved(self.tool, self.inputs):
+        if not is_approved(self.run, self.tool, self.inputs):
             return Finished(self.tool.name, Ending.NEEDS_APPROVAL)
         limit = self.services.limit(self.tool)
         if limit is None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.agent import Agent
 from orchestrator.goal import Goal
 from orchestrator.graph import GraphView
-from orchestrator.pricing import PriceFacts
+from orchestrator.pricing import PICO, PriceFacts
 from orchestrator.selection import Constraints, Demand, Judged, Turn
+from orchestrator.tooling import Tool
 
 if TYPE_CHECKING:
     from .services import Services
@@ -65,6 +66,22 @@ def _facts(
     return replace(base, money=selector.money(agent, base.money), competence=min(1.0, max(0.0, counted)))
 
 
+def facts_now(services: "Services", tool: Tool) -> PriceFacts:
+    """What the price of a tool or an agent is made of outside any run: an agent under its declared demand."""
+    base = services.prices.facts(tool.name)
+    if not isinstance(tool, Agent):
+        return base
+    return services.selector.facts(tool, services.demands.declared(tool.gives, {}), base)
+
+
+def price_now(services: "Services", tool: Tool, source: str | None) -> float | None:
+    """The price outside any run in US dollars, by the transition from `source` where there is one; `None`: down."""
+    by = next((t for t in services.graph.view().incoming(tool.name) if t.source == source), None)
+    facts, cost = facts_now(services, tool), by.cost if by else 0.0
+    pico = services.prices.price(tool.name, cost, facts, by.source if by else None)
+    return None if pico is None else pico / PICO
+
+
 # -- who is refused --------------------------------------------------------------------------------------------------
 
 
@@ -92,4 +109,4 @@ def all_keys(goal: Goal[Any]) -> tuple[str, ...]:
     return tuple(sorted(keys))
 
 
-__all__ = ["NOBODY", "Cast", "all_keys", "cast", "refused"]
+__all__ = ["NOBODY", "Cast", "all_keys", "cast", "facts_now", "price_now", "refused"]

@@ -155,6 +155,21 @@ def outcome_of(run: "Run") -> Outcome[Any]:
     )
 
 
+def summary(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What lists of runs show."""
+    return {
+        "route": list(outcome.route.tools) if outcome.route else [],
+        "calls": len(outcome.calls),
+        "failures": len(outcome.failures),
+        "reroutes": sum(decision.kind == "reroute" for decision in outcome.decisions),
+        "cost": outcome.cost,
+        "seconds": outcome.seconds,
+        "llm_calls": outcome.llm_calls,
+        "question": outcome.questions[0].text if outcome.questions else None,
+        "impasse": outcome.impasse.message if outcome.impasse else None,
+    }
+
+
 def _reached_goal(wanted: Goal[Any], keys: tuple[str, ...]) -> Goal[Any]:
     """The goal with these keys: the one that was wanted, or one of its lesser goals."""
     if wanted.keys == keys:

@@ -7,6 +7,7 @@ from orchestrator.events import ToolExcluded
 from orchestrator.route import Impasse, Route, Step
 from orchestrator.types import DecisionKind, Effect
 
+from .approval import why_approval
 from .caller import Caller
 from .choosing import newly_demanded
 from .contexts import Asked
@@ -176,7 +177,7 @@ def question_of(run: "Run", name: str, ending: Ending, reason: str, asked: Asked
     kinds = {Ending.NEEDS_APPROVAL: "approval", Ending.ASKED: "question"}
     tool = run.view.tools[name]
     reasons = {
-        Ending.NEEDS_APPROVAL: f"{name} waits for approval: {run.why_approval(tool, run.inputs_of(tool))}",
+        Ending.NEEDS_APPROVAL: f"{name} waits for approval: {why_approval(run, tool, run.inputs_of(tool))}",
         Ending.ASKED: f"{name} asks a person",
         Ending.UNCERTAIN: f"{name} may have happened: {reason}",
         Ending.INVALID_EFFECT: f"{name} happened, but its output is not valid: {reason}",

@@ -22,7 +22,7 @@ from orchestrator.types import Status
 
 from . import machine
 from .casting import all_keys
-from .closing import outcome_of
+from .closing import outcome_of, summary
 from .preferences import RunOptions, Wanted
 from .requested import check_goal, check_inputs, warn_of_unused
 from .run import Run
@@ -293,7 +293,6 @@ async def own_again(run: Run) -> None:
 def run_graph(services: "Services", run: Run) -> Any:
     """The compiled graph of one run; it keeps its checkpoints until the run has ended."""
     if run.graph is None:
-
         from langgraph.checkpoint.memory import InMemorySaver
 
         async def find(state: Mapping[str, Any]) -> Run:
@@ -317,21 +316,6 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     services.remember_outcome(outcome, state.inputs_digest)
     if run.parent is None and run.durable:
         services.forget_values(run)
-
-
-def summary(outcome: Outcome[Any]) -> dict[str, Any]:
-    """What lists of runs show."""
-    return {
-        "route": list(outcome.route.tools) if outcome.route else [],
-        "calls": len(outcome.calls),
-        "failures": len(outcome.failures),
-        "reroutes": sum(decision.kind == "reroute" for decision in outcome.decisions),
-        "cost": outcome.cost,
-        "seconds": outcome.seconds,
-        "llm_calls": outcome.llm_calls,
-        "question": outcome.questions[0].text if outcome.questions else None,
-        "impasse": outcome.impasse.message if outcome.impasse else None,
-    }
 
 
 # -- a run id that was used before -----------------------------------------------------------------------------------

@@ -140,11 +140,6 @@ def price_facts(
     return facts
 
 
-def relevant_tools(view: GraphView, goal: Iterable[str]) -> tuple[str, ...]:
-    """Tools that could take part in a route to the goal: backwards through needs and transitions, sorted."""
-    return view.relevant(tuple(goal))
-
-
 def special_facts(
     services: "Services", view: GraphView, goal: tuple[str, ...], allowed: Set[str], known: Cast
 ) -> dict[str, PriceFacts]:

@@ -22,7 +22,6 @@ from orchestrator.events import (
 )
 from orchestrator.goal import Goal
 from orchestrator.graph import GraphView
-from orchestrator.monitors.signal import WHOLE_RUN
 from orchestrator.outcome import Outcome
 from orchestrator.route import Candidate, Impasse, Route
 from orchestrator.tooling import Tool
@@ -99,8 +98,6 @@ class Run:
         self.named = False
         """Whether the caller chose the run's id."""
         self._stream: Sink | None = None
-        self._conditional_at: tuple[GraphView, tuple[str, ...]] | None = None
-        self._conditional_tools: tuple[str, ...] = ()
         self.repriced: set[str] = set()
         """Tools whose health changed since the run last looked."""
         self.children: dict[str, Run] = {}
@@ -260,7 +257,7 @@ class Run:
     def check_conditions(self) -> list[str]:
         """Ask every `when` whose inputs have come to hand; returns the tools that were asked."""
         asked: list[str] = []
-        for name in self._conditional():
+        for name in self.view.conditional(self.state.goal):
             tool = self.view.tools[name]
             if tool.when is None or name in self.state.conditions or name in self.state.done:
                 continue
@@ -271,16 +268,6 @@ class Run:
                 self._check_condition(tool, inputs)
                 asked.append(name)
         return asked
-
-    def _conditional(self) -> tuple[str, ...]:
-        """The tools with a `when` that could take part in a route to the goal."""
-        place = (self.view, self.state.goal)
-        if self._conditional_at != place:
-            tools = self.view.tools
-            relevant = planning.relevant_tools(self.view, self.state.goal)
-            self._conditional_tools = tuple(name for name in relevant if tools[name].when is not None)
-            self._conditional_at = place
-        return self._conditional_tools
 
     def _check_condition(self, tool: Tool, inputs: Mapping[str, Any]) -> None:
         assert tool.when is not None
@@ -303,41 +290,6 @@ class Run:
         """Those of the inputs that a user's function takes."""
         wanted = planning.parameters_of(call)
         return {name: value for name, value in inputs.items() if wanted is None or name in wanted}
-
-    def is_approved(self, tool: Tool, inputs: Mapping[str, Any]) -> bool:
-        """Whether a step may start without asking a person (first)."""
-        return tool.name in self.state.approved or not self.why_approval(tool, inputs)
-
-    def why_approval(self, tool: Tool, inputs: Mapping[str, Any]) -> str:
-        """Why a person must approve a step before it starts; empty when nobody must."""
-        approval = tool.approval
-        if callable(approval):
-            try:
-                asks = approval(**self.accepted(approval, inputs))
-            except Exception as error:
-                return f"its approval rule raised {type(error).__name__}"
-            if asks:
-                return "its approval rule says so"
-        if approval is True:
-            return "it always needs approval"
-        if tool.effect is Effect.READ:
-            return ""
-        tainted = sorted(key for key in (*tool.needs.values(), *tool.optional.values()) if key in self.state.tainted)
-        if tainted:
-            return f"it would use {', '.join(tainted)}, which a model provided"
-        limit = self.services.policy.approve_above
-        cost = self.services.health.money(tool.name, tool.planned_cost())
-        if limit is not None and cost > limit:
-            return f"it costs ${cost:g}, above the ${limit:g} that the policy allows"
-        return self._monitors_want(tool, inputs)
-
-    def _monitors_want(self, tool: Tool, inputs: Mapping[str, Any]) -> str:
-        """Why a monitor wants a person to approve a write; empty when none does."""
-        for name in (tool.name, WHOLE_RUN):
-            if name in self.approval_wanted:
-                return self.approval_wanted[name]
-        said = self.services.gate(tool, self.state.run_id, inputs)
-        return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in said)
 
     def over_budget(self, tool: Tool) -> str:
         """Why the budget (this run's, or that of a run above) does not allow an attempt; empty when it does."""

@@ -173,11 +173,13 @@ class Services:
         made.policy, made.prices, made.planner = policy, prices, planner
         return made
 
-    def invalidate(self, names: Iterable[str]) -> None:
-        """Something that the prices of these tools are made of has changed."""
-        names = list(names)
+    def repriced(self, targets: Iterable[str | tuple[str, str]]) -> None:
+        """The health of these tools and transitions has changed: their prices, and what runs rely on."""
+        names = sorted({target if isinstance(target, str) else target[1] for target in targets})
         for prices in (self.prices, *(prices for _, prices, _ in list(self._dialled.values()))):
             prices.invalidate(names)
+        for run in list(self.live.values()):
+            run.nudge(names)
 
 
 __all__ = ["DemandSource", "Services"]
