@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -105,23 +106,24 @@ def test_an_unknown_run_is_one_clear_error() -> None:
 # -------------------------------------------------------------------- every byte of every record
 
 
-def flips(record: Record) -> Iterator[Record]:
+def flips(record: Record, bits: tuple[int, ...] = (0x01, 0x20)) -> Iterator[Record]:
     """The record with each byte of each of its columns flipped, as a store would read it back.
 
-    Flipped by the bit that makes another character, in bodies also by the one that changes the case of a letter.
+    Flipped by the first of the bits (by default the one that makes another character), in bodies also by the others
+    (the one that changes the case of a letter).
     """
     for column in ("run_id", "kind", "prev", "hash"):
-        for text in flipped_texts(getattr(record, column), 0x01):
+        for text in flipped_texts(getattr(record, column), bits[0]):
             change: dict[str, Any] = {column: text}
             yield replace(record, **change)
-    for bit in (0x01, 0x20):
+    for bit in bits:
         for text in flipped_texts(canonical_text(record.body), bit):
             yield replace(record, body=decode(text))
     for index in range(8):
         moment = bytearray(struct.pack("<d", record.at))
-        moment[index] ^= 0x01
+        moment[index] ^= bits[0]
         yield replace(record, at=struct.unpack("<d", moment)[0])
-        yield replace(record, seq=record.seq ^ (0x01 << 8 * index))
+        yield replace(record, seq=record.seq ^ (bits[0] << 8 * index))
 
 
 def flipped_texts(text: str, bit: int) -> Iterator[str]:
@@ -205,6 +207,33 @@ def test_any_other_order_or_length_is_found(order: list[int], length: int) -> No
     records, row = ledger(11)
     given_records = [records[index] for index in order][:length]
     assert (check_chain(given_records, row) == []) == (given_records == records)
+
+
+# -------------------------------------------------------------------- in full
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("bit", range(8))
+def test_every_bit_of_every_byte_of_every_record_is_found(bit: int) -> None:
+    for index, record in enumerate(RECORDS):
+        after = RECORDS[index + 1 : index + 2]
+        row = replace(ROW, count=index + 1 + len(after))
+        sound = set(check_chain([record, *after], row))
+        for flipped in flips(record, (1 << bit,)):
+            window = sorted([flipped, *after], key=lambda each: each.seq)
+            assert names([problem for problem in check_chain(window, row) if problem not in sound], record.seq), flipped
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+def test_any_two_records_that_exchange_their_places_are_found() -> None:
+    for one, other in combinations(range(200), 2):
+        swapped = list(RECORDS)
+        swapped[one], swapped[other] = RECORDS[other], RECORDS[one]
+        assert check_chain(swapped, ROW)
+        swapped[one], swapped[other] = replace(RECORDS[other], seq=one + 1), replace(RECORDS[one], seq=other + 1)
+        assert names(check_chain(swapped, ROW), one + 1)
 
 
 # -------------------------------------------------------------------- what a forger does who can hash

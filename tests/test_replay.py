@@ -39,11 +39,13 @@ from orchestrator.execution import retrying
 from orchestrator.policy import Retries
 from orchestrator.replay import Replay, replay_run
 from orchestrator.replaying import answers
+from orchestrator.routing.compiled import Compiled
 from orchestrator.store.base import Record
 from orchestrator.store.memory import MemoryStore
 from orchestrator.testing import FakeClock, fail
 from orchestrator.view import GraphView
 from tests.random_runs import random_orchestrator, random_policy, random_run
+from tests.random_teams import random_job, random_team
 
 
 class Altered(MemoryStore):
@@ -152,6 +154,43 @@ def test_ten_thousand_random_runs_come_out_again(part: int) -> None:
 
     for seed in range(part * 300, part * 300 + 300):
         asyncio.run(run(seed))
+
+
+async def team_runs(seed: int) -> list[Replay]:
+    """The replays of three runs of a random team, each of which agrees."""
+    random, replays = Random(seed), list[Replay]()
+    async with random_team(random) as orchestrator:
+        for outcome in [await random_job(random, orchestrator) for _ in range(3)]:
+            if outcome is not None:
+                replays.append(orchestrator.replay(outcome.run_id))
+                assert [str(each) for each in replays[-1].differences] == [], seed
+                assert orchestrator.verify(outcome.run_id).ok
+    return replays
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_runs_of_teams_come_out_again(seed: int) -> None:
+    asyncio.run(team_runs(seed))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("part", range(10))
+def test_three_thousand_runs_of_teams_come_out_again(part: int) -> None:
+    for seed in range(part * 100, part * 100 + 100):
+        asyncio.run(team_runs(seed))
+
+
+def test_teams_meet_what_choices_are_made_of() -> None:
+    replays = [replay for seed in range(25) for replay in asyncio.run(team_runs(seed))]
+    decisions = [each.decision for replay in replays for each in replay.decisions]
+    assert {str(decision.kind) for decision in decisions} >= {"route", "reroute", "select", "branch", "escalate"}
+    selects = [decision for decision in decisions if decision.kind is DecisionKind.SELECT]
+    assert {decision.facts["source"] for decision in selects} >= {"declared", "inferred", "neutral"}
+    assert {decision.facts["exploration"]["strategy"] for decision in selects if decision.facts.get("exploration")} == {
+        "thompson",
+        "ucb",
+    }
 
 
 async def test_a_run_comes_out_again_in_a_later_process(tmp_path: Path) -> None:
@@ -439,6 +478,25 @@ async def test_a_broken_tie_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         difference = orchestrator.replay(outcome.run_id).differences[0]
     assert (difference.decision, difference.recorded, difference.recomputed) == ("d1", "x", "y")
     assert "ties break" in difference.why
+
+
+async def test_a_broken_tie_rule_names_the_decision_in_which_there_was_a_tie(monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = [Tool(lambda p: p, name=name, needs={"p": "a"}, gives="b", cost=0.01) for name in ("x", "y")]
+    cheap = Tool(lambda p: p, name="cheap", needs={"p": "a"}, gives="b", cost=0.001)
+    async with Orchestrator([*twins, fail(cheap, error=Refused("no"))]) as orchestrator:
+        outcome = await orchestrator.run("b", {"a": 1})
+        assert [(d.id, d.chosen) for d in outcome.decisions] == [("d1", "cheap"), ("d2", "x")]
+        number = Compiled.__init__
+
+        def by_the_end_of_the_alphabet(self: Compiled, view: GraphView) -> None:
+            turned = copy.copy(view)
+            turned.nodes = MappingProxyType(dict(sorted(view.nodes.items(), reverse=True)))
+            number(self, turned)
+
+        monkeypatch.setattr(Compiled, "__init__", by_the_end_of_the_alphabet)
+        differences = orchestrator.replay(outcome.run_id).differences
+    assert {difference.decision for difference in differences} == {"d2"}
+    assert (differences[0].what, differences[0].recorded, differences[0].recomputed) == ("route", "x", "y")
 
 
 async def test_a_changed_retry_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -630,6 +630,23 @@ async def test_metrics() -> None:
     assert {p["attributes"][names.RUN_STATUS] for p in found[names.WORKFLOW_DURATION]} == {"reached"}
 
 
+async def test_escalations_and_calls_of_models_are_measured() -> None:
+    reader, model = InMemoryMetricReader(), ScriptedChatModel(['{"choice": 1}'])
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    async with Orchestrator([fail(carrier, error=Refused("no"))], escalation=[AskModel(model)]) as orchestrator:
+        orchestrator.add_sink(TracingSink(meters=meters))
+        outcome = await orchestrator.run(Goal("quote", demotions=["parcel"]), {"parcel": "p"})
+        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # pyright: ignore
+    found = {m["name"]: m["data"]["data_points"] for m in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
+    decided = {p["attributes"][names.DECISION_KIND]: p["value"] for p in found[names.DECISIONS]}
+    assert sum(decided.values()) == len(outcome.decisions)
+    assert [(p["value"], p["attributes"]) for p in found[names.ESCALATIONS]] == [
+        (1, {names.DECISION_KIND: "demote" if "demote" in decided else "escalate"})
+    ]
+    assert [p["value"] for p in found[names.LLM_CALLS]] == [outcome.llm_calls] == [1]
+    assert sum(p["sum"] for p in found[names.COST_OF_RUN]) == outcome.cost
+
+
 async def test_log_records_carry_run_and_trace(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "orchestrator")
     async with Orchestrator(
