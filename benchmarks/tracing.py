@@ -1,12 +1,13 @@
 """What a governed call costs with tracing off, with the local store, with OTLP, and when collector or store is dead.
 
-    python benchmarks/tracing.py [--rounds 3] [--runs 5]
+    python benchmarks/tracing.py [--rounds 3] [--runs 5] [--only off,refused]
 
 Every configuration runs in a process of its own, in turns, so that all of them see the same machine. A run is a chain
 of tools; a sample is the time from the beginning of one tool's body to that of the next. Idle tools show the overhead
 itself, tools that take twenty milliseconds what a caller can feel of it. In every process runs of the configuration and
 runs with tracing off (and the store in memory) take turns: the ratios are between these. On a
 machine that others use too, the time on the clock is mostly theirs; processor time of the event loop is ours alone.
+At the end every run's ledger is verified, and must hold the end of every call.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any, Final
@@ -36,6 +37,8 @@ CHAIN: Final = 50
 """Tools in a run."""
 TOOLS: Final = (0.0, 0.02)
 """Seconds that tools take: idle ones show the overhead itself, the others what a caller can feel of it."""
+IDLE_RUNS: Final = 5
+"""Runs of idle tools for each one of the others: they are short."""
 KNOWN_DEAD: Final = 12.0
 """Seconds after which a dead collector is known to be dead: exporters try again for five."""
 CONFIGURATIONS: Final = ("off", "store", "otlp", "refused", "silent", "locked")
@@ -73,12 +76,31 @@ Sample = tuple[float, float]
 
 
 @dataclass
+class Found:
+    """What was measured of one configuration and one kind of tool."""
+
+    off: list[Sample]
+    mine: list[Sample]
+    runs: int = 0
+    whole: int = 0
+    """Runs of the configuration whose ledger is whole and holds every call."""
+
+    def add(self, other: "Found") -> None:
+        """Pool with another turn."""
+        self.off += other.off
+        self.mine += other.mine
+        self.runs += other.runs
+        self.whole += other.whole
+
+
+@dataclass
 class Bench:
     """A chain of tools under one configuration."""
 
     orchestrator: Orchestrator
     lock: Lock
     begun: list[Sample]
+    ids: list[str]
 
     @classmethod
     def of(cls, seconds: float, *, off: bool, store: str | None = None, locked: bool = False) -> "Bench":
@@ -101,41 +123,55 @@ class Bench:
 
         made = Orchestrator([tool_of(number) for number in range(CHAIN)], store=store)
         lock = Lock(store if locked else None)
-        if off:  # whatever listens in this process does not hear of this one
-            made._services.sinks.clear()  # pyright: ignore[reportPrivateUsage]
-            made._services.tracing = TracingSink(NoOpTracerProvider())  # pyright: ignore[reportPrivateUsage]
-        return cls(made, lock, begun)
+        if off:  # whatever listens in this process does not hear of this one; all else is as it is
+            services = made._services  # pyright: ignore[reportPrivateUsage]
+            services.sinks.remove(services.tracing)
+            services.tracing = TracingSink(NoOpTracerProvider())
+        return cls(made, lock, begun, [])
 
     async def run(self) -> list[Sample]:
         """The samples of one run."""
         self.begun.clear()
-        await self.orchestrator.run(f"k{CHAIN}", {"k0": 1})
+        outcome = await self.orchestrator.run(f"k{CHAIN}", {"k0": 1})
         self.lock.give_back()
+        self.ids.append(outcome.run_id)
         return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(self.begun)]
 
+    def whole(self) -> int:
+        """How many runs have a ledger that is whole and holds every call."""
+        return sum(self._is_whole(run_id) for run_id in self.ids)
 
-async def measure(name: str, folder: str, runs: int, seconds: float) -> tuple[list[Sample], list[Sample]]:
+    def _is_whole(self, run_id: str) -> bool:
+        if not self.orchestrator.verify(run_id).ok:
+            return False
+        return sum(record.kind == "CallEnded" for record in self.orchestrator.store.records(run_id)) == CHAIN
+
+
+async def measure(name: str, folder: str, runs: int, seconds: float) -> Found:
     """The samples with tracing off, and those of a configuration, run by run in turns."""
     store = f"{folder}/{seconds}.db" if name in ("store", "locked") else None
     off = Bench.of(seconds, off=True)
     mine = Bench.of(seconds, off=name in ("off", "store", "locked"), store=store, locked=name == "locked")
-    found: tuple[list[Sample], list[Sample]] = ([], [])
+    found = Found([], [])
     dead_at = time.monotonic() + KNOWN_DEAD if name in ("refused", "silent") else 0.0
     while time.monotonic() < dead_at:  # measured is a collector that is dead, not one that is just dying
         await mine.run()
     for number in range(runs + 2):
-        pair = [(0, off), (1, mine)] if number % 2 else [(1, mine), (0, off)]
-        for which, bench in pair:
+        pair = [(found.off, off), (found.mine, mine)] if number % 2 else [(found.mine, mine), (found.off, off)]
+        for kept, bench in pair:
             samples = await bench.run()
             if number >= 2:  # the first runs warm caches up
-                found[which].extend(samples)
+                kept.extend(samples)
+    found.runs, found.whole = len(mine.ids), mine.whole()
     return found
 
 
 def in_this_process(name: str, folder: str, runs: int) -> None:
     """Measure and print samples as JSON; then leave at once, without waiting for collectors."""
     setup()
-    sys.stdout.write(json.dumps([asyncio.run(measure(name, folder, runs, seconds)) for seconds in TOOLS]))
+    many = {0.0: runs * IDLE_RUNS}
+    found = [asyncio.run(measure(name, folder, many.get(seconds, runs), seconds)) for seconds in TOOLS]
+    sys.stdout.write(json.dumps([asdict(each) for each in found]))
     sys.stdout.flush()
     os._exit(0)
 
@@ -181,8 +217,8 @@ def nobody() -> Generator[str]:
 COLLECTORS: Final[Mapping[str, Callable[[], Any]]] = {"otlp": receiver, "refused": nobody, "silent": silence}
 
 
-def elsewhere(name: str, runs: int) -> list[tuple[list[Sample], list[Sample]]]:
-    """For each kind of tool, the samples with tracing off and those of one configuration, from a process of its own."""
+def elsewhere(name: str, runs: int) -> list[Found]:
+    """For each kind of tool, what is measured of one configuration in a process of its own."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     clean["OTEL_BSP_SCHEDULE_DELAY"] = "200"
     with ExitStack() as stack:
@@ -191,8 +227,7 @@ def elsewhere(name: str, runs: int) -> list[tuple[list[Sample], list[Sample]]]:
             clean["OTEL_EXPORTER_OTLP_ENDPOINT"] = stack.enter_context(COLLECTORS[name]())
         arguments = [sys.executable, __file__, "--inside", name, "--runs", str(runs), "--folder", folder]
         done = subprocess.run(arguments, env=clean, capture_output=True, text=True, check=True, timeout=600)
-    samples: list[tuple[list[Sample], list[Sample]]] = json.loads(done.stdout)
-    return samples
+    return [Found(**each) for each in json.loads(done.stdout)]
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -207,19 +242,21 @@ def figures(samples: list[Sample]) -> list[float]:
     return quantiles
 
 
-Pooled = dict[str, tuple[list[Sample], list[Sample]]]
-"""By configuration: the samples with tracing off, and its own."""
+Pooled = dict[str, Found]
+"""By configuration."""
 
 
 def table(found: Pooled) -> list[str]:
     """Each figure, and its ratio to tracing off in the same process."""
     lines = [
-        "| configuration | p50, µs | to off | p99, µs | to off | processor p50, µs | to off | p99, µs | to off |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| configuration | p50, µs | to off | p99, µs | to off | processor p50, µs | to off | p99, µs | to off "
+        "| ledgers whole |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, (off, mine) in found.items():
-        cells = [f"{each:.0f} | {each / base:.2f}" for each, base in zip(figures(mine), figures(off), strict=True)]
-        lines.append(f"| {WHAT[name]} | {' | '.join(cells)} |")
+    for name, each in found.items():
+        pairs = zip(figures(each.mine), figures(each.off), strict=True)
+        cells = [f"{mine:.0f} | {mine / off:.2f}" for mine, off in pairs]
+        lines.append(f"| {WHAT[name]} | {' | '.join(cells)} | {each.whole} of {each.runs} |")
     return lines
 
 
@@ -228,19 +265,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="turns through all configurations")
     parser.add_argument("--runs", type=int, default=5, help="runs per turn, configuration and kind of tool")
+    parser.add_argument("--only", default=",".join(CONFIGURATIONS), help="configurations, by commas")
     parser.add_argument("--inside", choices=CONFIGURATIONS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
         in_this_process(given.inside, given.folder, given.runs)
-    found = [Pooled((name, ([], [])) for name in CONFIGURATIONS) for _ in TOOLS]
+    wanted = [name for name in CONFIGURATIONS if name in given.only.split(",")]
+    found = [Pooled((name, Found([], [])) for name in wanted) for _ in TOOLS]
     for _ in range(given.rounds):
-        for name in CONFIGURATIONS:
-            for pooled, (off, mine) in zip(found, elsewhere(name, given.runs), strict=True):
-                pooled[name][0].extend(off)
-                pooled[name][1].extend(mine)
-    load = os.getloadavg()[0]
-    print(f"{given.rounds} turns of {given.runs} runs of {CHAIN} calls; load {load:.1f} on {os.cpu_count()} processors")
+        for name in wanted:
+            for pooled, turn in zip(found, elsewhere(name, given.runs), strict=True):
+                pooled[name].add(turn)
+    load, many = os.getloadavg()[0], f"{given.runs} runs (idle tools: {given.runs * IDLE_RUNS})"
+    print(f"{given.rounds} turns of {many} of {CHAIN} calls; load {load:.1f} on {os.cpu_count()} processors")
     for seconds, each in zip(TOOLS, found, strict=True):
         print(f"\n**{'tools of ' + f'{seconds * 1000:g} ms' if seconds else 'idle tools'}**\n")
         print("\n".join(table(each)), flush=True)

@@ -5,6 +5,7 @@ Nothing is printed unless the application sets up logging: the logger `orchestra
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from orchestrator import conventions as names
@@ -29,8 +30,8 @@ _LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
 """Events that may be warnings."""
 
 
-def record(event: Event, trace_id: str, span_id: str) -> None:
-    """Log one event, if it is worth a line and somebody listens."""
+def record(event: Event, ids: Callable[[], tuple[str, str]]) -> None:
+    """Log one event, if it is worth a line and somebody listens; `ids` are those of its trace and its span."""
     if type(event) in _LOUD:
         if isinstance(event, CallEnded) and event.failure is None:
             return
@@ -38,7 +39,7 @@ def record(event: Event, trace_id: str, span_id: str) -> None:
         return
     level, text = _line(event)
     if text and LOG.isEnabledFor(level):
-        tell(level, f"run {event.run_id}: {text}", event.run_id, trace_id, span_id)
+        tell(level, f"run {event.run_id}: {text}", event.run_id, *ids())
 
 
 def tell(level: int, text: str, run_id: str, trace_id: str = "", span_id: str = "") -> None:

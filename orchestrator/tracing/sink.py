@@ -54,6 +54,10 @@ class Opened:
     traceparent: str
     """W3C trace context; empty where nothing traces."""
 
+    def ids(self) -> tuple[str, str]:
+        """The trace and the span, for log records; empty where nothing traces."""
+        return _ids(self.span.get_span_context())
+
     @property
     def trace_id(self) -> str:
         """Of the trace that the run is part of; empty where nothing traces."""
@@ -192,7 +196,7 @@ class TracingSink:
             self._meters.take(event)
         if journal.LOG.isEnabledFor(logging.WARNING):
             opened = self._runs.get(run_id)
-            journal.record(event, *(_ids(opened.span.get_span_context()) if opened else ("", "")))
+            journal.record(event, opened.ids if opened else _no_ids)
         if isinstance(event, RunWaiting):
             self._rest(run_id)
 
@@ -254,6 +258,10 @@ def span_context_of(traceparent: str) -> SpanContext | None:
 def trace_id_of(traceparent: str) -> str:
     """The trace of a W3C trace context; empty for none."""
     return traceparent[3:35]
+
+
+def _no_ids() -> tuple[str, str]:
+    return "", ""
 
 
 def _ids(span: SpanContext) -> tuple[str, str]:
