@@ -89,9 +89,10 @@ class Policy(BaseModel):
     approve_above: float | None = Field(default=None, ge=0)
     """US dollars: a write that costs more asks a person first."""
     durability: Literal["async", "sync"] = "async"
-    """Whether a result is on disk before anything is made of it (`sync`), or within some milliseconds (`async`).
+    """Whether the result of a read is on disk before anything is made of it (`sync`), or milliseconds later (`async`).
 
-    Intents of writes are durable before the write in either case; what `async` may repeat after a crash are reads.
+    Intents of writes are durable before the write, and their results before anything is made of them, in either case;
+    what `async` may repeat after a crash are reads.
     """
     keep_values: bool = False
     """Whether the stored values of a run stay when it has ended."""

@@ -125,7 +125,7 @@ class Caller:
         finally:
             self.services.in_flight[self.tool.name] -= 1
         self.succeed(outputs, context, started)
-        if self.services.policy.durability == "sync":
+        if self.tool.effect is not Effect.READ or self.services.policy.durability == "sync":
             with suppress(StoreError):  # it is told; the result itself is not lost to this run
                 await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
 
