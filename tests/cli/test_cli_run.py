@@ -37,7 +37,8 @@ def test_json_has_a_stable_schema(cli: Cli) -> None:
     assert said.exit == told["exit_status"] == 0
     assert set(told) == {
         "schema", "run_id", "status", "exit_status", "goal", "value", "route", "tried", "failures", "decisions",
-        "compensated", "uncompensated", "impasse", "questions", "price", "cost", "seconds", "llm_calls", "trace_id", "ledger",
+        "compensated", "uncompensated", "impasse", "questions", "price", "cost", "seconds", "llm_calls", "trace_id",
+        "ledger",
     }  # fmt: skip
     assert told["schema"] == "orchestrator.run/1"
     assert told["run_id"] == "r1"
