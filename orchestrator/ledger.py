@@ -126,7 +126,7 @@ def export(store: Store, run_id: str) -> Iterator[str]:
         yield canonical_text({"seal": asdict(seal)})
 
 
-def verify_export(lines: Iterable[str]) -> Verification:
+def verify_export(lines: Iterable[str], head: str = "") -> Verification:
     """Check an export by itself: nobody needs the store, or this machine, for it."""
     problems: list[str] = []
     row: RunRow | None = None
@@ -152,6 +152,7 @@ def verify_export(lines: Iterable[str]) -> Verification:
     unused = sorted(set(graphs) - set(_graphs_of(records)))
     problems += [f"no record names the graph {digest[:12]!r}" for digest in unused]
     problems += _check_exported_seal(row, seals)
+    problems += _check_head(head, [record.hash for record in records], "record")
     return Verification(row.run_id, tuple(problems), row.head, row.count)
 
 

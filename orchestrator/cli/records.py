@@ -9,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.catalog_path import catalog_root
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.ledger import StoreVerification, Verification, export, verify_run, verify_store
+from orchestrator.ledger import StoreVerification, Verification, export, verify_export, verify_run, verify_store
 from orchestrator.policy import Policy
 from orchestrator.project import Project
 from orchestrator.replay import replay_run
@@ -136,7 +136,9 @@ def _why(
 
 
 def _verify(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run, or `last`.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run, `last`, or a file (.jsonl) that --export wrote.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every run, and the chain over runs.")] = False,
     head: Annotated[
         str, typer.Option("--head", metavar="HASH", help="A head noted before, which the record must still lead to.")
@@ -150,17 +152,32 @@ def _verify(
     """Check that a record is whole and unchanged; says which records are not."""
     if every == (run is not None):
         raise InputError("Name one run (or `last`) to verify, or all with --all.")
-    with reading(store) as opened:
-        row = None if run is None else find_run(opened, run)
-        found = verify_store(opened, head) if row is None else verify_run(opened, row.run_id, head)
-        if file is not None:
-            _export(opened, row, file)
+    if run is not None and run.endswith(".jsonl"):
+        found = _verify_exported(Path(run), head, file)
+    else:
+        found = _verify_stored(store, run, head, file)
     if as_json:
         write_json(_verified_json(found))
     else:
         _show_verified(found)
     if not found.ok:
         raise typer.Exit(int(Exit.UNEXPECTED))
+
+
+def _verify_exported(exported: Path, head: str, file: Path | None) -> Verification | StoreVerification:
+    if file is not None:
+        raise InputError(f"{exported} is an export already; --export writes that of a run in a store.")
+    with exported.open(encoding="utf-8", errors="surrogateescape") as lines:
+        return verify_export(lines, head)
+
+
+def _verify_stored(where: str, run: str | None, head: str, file: Path | None) -> Verification | StoreVerification:
+    with reading(where) as opened:
+        row = None if run is None else find_run(opened, run)
+        found = verify_store(opened, head) if row is None else verify_run(opened, row.run_id, head)
+        if file is not None:
+            _export(opened, row, file)
+        return found
 
 
 def _verified_json(found: Verification | StoreVerification) -> dict[str, Any]:

@@ -196,3 +196,19 @@ def test_a_head_that_the_record_does_not_lead_to_is_told(ran: Cli) -> None:
         assert said.exit == 1
         assert f"has the head '{head}': it was written anew, or cut" in said.err
         assert "whole and unchanged" not in said.out
+
+
+def test_an_export_is_verified_without_the_store(ran: Cli) -> None:
+    assert ran("verify", "aab2", "--export", "run.jsonl").exit == 0
+    here = ran("verify", "aab2", "--json").json
+    there = ran("verify", "run.jsonl", "--store", "gone.db", "--json")
+    assert (there.exit, there.json) == (0, here)
+    assert ran("verify", "run.jsonl", "--head", here["head"]).exit == 0
+    assert ran("verify", "run.jsonl", "--head", "0" * 64).exit == 1
+    text = Path("run.jsonl").read_text()
+    Path("run.jsonl").write_text(text.replace('"quick"', '"quack"', 1))
+    said = ran("verify", "run.jsonl")
+    assert said.exit == 1
+    assert "was changed" in said.err
+    assert ran("verify", "nowhere.jsonl").exit == 2
+    assert ran("verify", "run.jsonl", "--export", "again.jsonl").exit == 2
