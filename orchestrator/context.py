@@ -61,6 +61,13 @@ class RunContext(ABC, Generic[Deps]):
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota, so that the tool gets dearer before the limit is hit."""
 
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Hand over the headers of an HTTP answer: what they tell of a quota is heeded as `quota` does.
+
+        Understands `RateLimit` and `RateLimit-Policy`, and `X-RateLimit-Limit`, `-Remaining`, `-Reset` with or without
+        `X-`, for requests and tokens. Outside a run nobody listens.
+        """
+
     def chose(self, chosen: str, among: "Sequence[Candidate]", reason: str, facts: Mapping[str, Any]) -> None:
         """Put a choice that the call made on the record of its run, as a decision of kind `select`.
 

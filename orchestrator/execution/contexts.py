@@ -13,6 +13,7 @@ from orchestrator.errors import Escalated, InvalidOutput, Refused
 from orchestrator.escalation.reading import unpacked
 from orchestrator.events import Progressed
 from orchestrator.goal import Goal
+from orchestrator.health.headers import quota_of
 from orchestrator.outcome import Outcome
 from orchestrator.route import Candidate
 from orchestrator.schema import read_signature, type_name, validate
@@ -99,6 +100,12 @@ class CallContext(RunContext[Any]):
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota."""
         self._run.services.health.note_quota(self.tool, remaining, limit, reset_seconds)
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Heed what the headers of an answer tell of a quota."""
+        left = quota_of(headers, self._run.services.clock.time())
+        if left is not None:
+            self.quota(left.remaining, left.limit, left.reset_seconds)
 
     def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
         """Put a choice on record."""
