@@ -1,5 +1,6 @@
 """Effects: ambiguity is not failure, what was done is undone or reported, and nothing is done twice."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from orchestrator import (
     Policy,
     Refused,
     Resolution,
+    RunContext,
     Status,
     Tool,
     Unavailable,
     tool,
 )
 from orchestrator.policy import Retries
+from orchestrator.store import open_store, writer
 
 QUICK = Policy(retries=Retries(base_seconds=0))
 LOST = ConnectionResetError("connection lost")
@@ -120,6 +123,24 @@ async def test_what_proves_that_nothing_happened_is_rerouted(error: Exception) -
     ]
     outcome = await Orchestrator(tools, policy=QUICK).run("receipt")
     assert outcome.value == "other"
+
+
+async def test_the_result_of_a_write_is_on_disk_before_anything_is_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LINGER", 2.0)  # what nobody waits for stays in memory for long
+
+    def on_disk(receipt: str, ctx: RunContext) -> list[str]:
+        with_its_own_connection = open_store(tmp_path / "runs.db")
+        try:
+            return [record.kind for record in with_its_own_connection.records(ctx.run_id)]
+        finally:
+            with_its_own_connection.close()
+
+    check = Tool(on_disk, name="check", gives="kinds")
+    async with Orchestrator([paying(None, []), check], store=tmp_path / "runs.db") as orc:
+        kinds = (await orc.run("kinds")).value
+    assert [kind for kind in kinds if kind.startswith("Call")][:2] == ["CallStarted", "CallEnded"]
 
 
 async def test_a_write_with_an_invalid_output_did_happen_and_is_undone() -> None:
