@@ -10,19 +10,18 @@ from orchestrator import (
     AskHuman,
     DecisionKind,
     Demote,
+    Event,
     Goal,
     Orchestrator,
     Policy,
     Refused,
     Resolution,
-    RunContext,
     Status,
     Tool,
     Unavailable,
     tool,
 )
 from orchestrator.policy import Retries
-from orchestrator.store import open_store, writer
 
 QUICK = Policy(retries=Retries(base_seconds=0))
 LOST = ConnectionResetError("connection lost")
@@ -128,19 +127,25 @@ async def test_what_proves_that_nothing_happened_is_rerouted(error: Exception) -
 async def test_the_result_of_a_write_is_on_disk_before_anything_is_made_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "LINGER", 2.0)  # what nobody waits for stays in memory for long
+    told: list[str] = []
 
-    def on_disk(receipt: str, ctx: RunContext) -> list[str]:
-        with_its_own_connection = open_store(tmp_path / "runs.db")
-        try:
-            return [record.kind for record in with_its_own_connection.records(ctx.run_id)]
-        finally:
-            with_its_own_connection.close()
+    class Listener:
+        def on_event(self, event: Event) -> None:
+            told.append(type(event).__name__)
 
-    check = Tool(on_disk, name="check", gives="kinds")
-    async with Orchestrator([paying(None, []), check], store=tmp_path / "runs.db") as orc:
-        kinds = (await orc.run("kinds")).value
-    assert [kind for kind in kinds if kind.startswith("Call")][:2] == ["CallStarted", "CallEnded"]
+    use = Tool(lambda receipt: "used", name="use", gives="used", needs=["receipt"])
+    async with Orchestrator([paying(None, []), use], store=tmp_path / "runs.db") as orc:
+        settled = orc.store.settled
+
+        async def noted(*args: Any) -> None:
+            await settled(*args)
+            told.append("durable")
+
+        monkeypatch.setattr(orc.store, "settled", noted)
+        orc.add_sink(Listener())
+        assert (await orc.run("used")).value == "used"
+    calls = [name for name in told if name in ("CallStarted", "CallEnded", "durable")]
+    assert calls[:5] == ["CallStarted", "durable", "CallEnded", "durable", "CallStarted"]
 
 
 async def test_a_write_with_an_invalid_output_did_happen_and_is_undone() -> None:
