@@ -184,9 +184,10 @@ class Timed:
         for a, b, cost in self.edges:
             orc.connect(a, b, cost)
         found: list[Outcome[Any]] = []
-        for first in range(0, RUNS, 2):
-            found += await asyncio.gather(*(orc.run(self.goal, run_id=f"run{first + n}") for n in range(2)))
-            await self.clock.sleep(3)
+        async with orc:
+            for first in range(0, RUNS, 2):
+                found += await asyncio.gather(*(orc.run(self.goal, run_id=f"run{first + n}") for n in range(2)))
+                await self.clock.sleep(3)
         self.orc = orc
         return found
 

@@ -39,7 +39,8 @@ from tests.execution.worlds import check, make_world, run
 async def run_still(seed: int) -> None:
     """A world that stands still, from its number to its last check."""
     world = make_world(seed)
-    check(world, await run(world, world.orchestrator()))
+    async with world.orchestrator() as orc:
+        check(world, await run(world, orc))
 
 
 @settings(max_examples=150, deadline=None)
