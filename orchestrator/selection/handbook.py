@@ -240,9 +240,11 @@ class Handbook(BaseModel):
         if not missing:
             return self
         try:
-            return self.next("what was given beside", {name: {**theirs[name], **mine[name]} for name in missing})
+            made = self.next("what was given beside", {name: {**theirs[name], **mine[name]} for name in missing})
         except DefinitionError:  # of what the other describes, the broader skills are gone here
             return self
+        kept = {"embedding": self.embedding or other.embedding, "sizes": self.sizes or other.sizes}
+        return made.model_copy(update=kept)
 
     def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
         """The next version, with what another handbook holds."""

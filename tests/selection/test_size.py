@@ -210,3 +210,12 @@ async def test_a_run_knows_the_size_of_its_steps(explore: Exploration | None) ->
         short, long = selector.handbook.by_size(select.chosen)
         assert short.calls == 0
         assert long.calls == pytest.approx(1.25, abs=0.01)  # checked by the run, and judged by a person
+
+
+def test_a_handbook_given_beside_a_store_keeps_what_its_skills_are_written_in() -> None:
+    discovered = BOOK.model_copy(update={"embedding": "hashed-1"})
+    kept = Handbook(skills={"own": Skill(id="own")}).with_missing(discovered)
+    assert (kept.embedding, kept.sizes) == ("hashed-1", (10, 1000))
+    assert kept.skills.keys() == {"own", "s"}
+    mine = Handbook(skills={"own": Skill(id="own")}, sizes=(1, 2)).with_missing(discovered)
+    assert mine.sizes == (1, 2)
