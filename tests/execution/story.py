@@ -212,7 +212,7 @@ class Story:
         return float(spent * pressure / success)
 
     def commit_last(self) -> None:
-        """Promise 8: no effect begins while something milder, that does not depend on it, is still to be done."""
+        """Promise 8: no effect begins while something milder, that waits for no effect of its kind, is to be done."""
         plan, ok = tuple[str, ...](), set[str]()
         for event in self.events:
             if isinstance(event, Decided) and event.decision.kind in PLANNING:
@@ -220,7 +220,9 @@ class Story:
             elif isinstance(event, CallEnded) and event.ok:
                 ok.add(event.tool)
             elif isinstance(event, CallStarted) and event.attempt == 1:
-                rank, later = RANK[event.effect], self._downstream(event.tool, plan)
+                rank = RANK[event.effect]
+                waited_for = [n for n in plan if n not in ok and RANK[self.shapes[n].effect] >= rank]
+                later = {each for name in (event.tool, *waited_for) for each in self._downstream(name, plan)}
                 early = [n for n in plan if n not in ok | later and RANK[self.shapes[n].effect] < rank]
                 assert not early, ("promise 8", event.tool, "before", early)
 

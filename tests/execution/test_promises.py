@@ -15,7 +15,7 @@ record is compared with what really happened.
 | 5 undone or reported | in reverse order, never while waiting, nothing that is used; what stands unused is listed |
 | 6 same facts, same decision | tools added in another order; every run is replayed, with no difference |
 | 7 the price shown is the true price | recomputed from the recorded facts, where no transitions are priced |
-| 8 commit last | no effect begins while something milder that does not need it is still to be done |
+| 8 commit last | no effect begins while something milder that waits for no such effect is still to be done |
 | 9 a broken part stays local | a sink and a monitor that break change nothing; the store: `tests/store` |
 | 10 private by default | no value is in any record; files, keys and redaction: `tests/test_privacy.py` |
 
