@@ -71,6 +71,11 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "100", "TERM": "xterm"}
 
 
+def interruptible() -> None:
+    """Take Ctrl-C, in a new process, also where these tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def started(here: Path, *words: str) -> "Generator[subprocess.Popen[str]]":
     """The program while it runs."""
@@ -81,6 +86,7 @@ def started(here: Path, *words: str) -> "Generator[subprocess.Popen[str]]":
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        preexec_fn=interruptible,
     )
     try:
         yield process
