@@ -17,8 +17,8 @@ from .registry import HealthRegistry
 class HealthStore(Protocol):
     """Where processes meet; every `Store` is one."""
 
-    def merge_health(self, name: str, data: Mapping[str, Any], merge: "Merge") -> None:
-        """Enqueue that what is stored of `name` becomes `merge(stored, data)`, whoever else writes meanwhile."""
+    def merge_health(self, news: Mapping[str, Mapping[str, Any]], merge: "Merge") -> None:
+        """Enqueue that what is stored of each name becomes `merge(stored, its news)`, whoever else writes meanwhile."""
         ...
 
     def load_health(self) -> dict[str, dict[str, Any]]:
@@ -36,9 +36,9 @@ class Merge(Protocol):
 
 def tell(health: HealthRegistry, store: HealthStore) -> None:
     """Enqueue the news of this process."""
-    merge = partial(merged, half_life=health.policy.circuit.half_life)
-    for name, data in health.news().items():
-        store.merge_health(name, data, merge)
+    news = health.news()
+    if news:
+        store.merge_health(news, partial(merged, half_life=health.policy.circuit.half_life))
 
 
 def learn(health: HealthRegistry, store: HealthStore) -> None:

@@ -165,11 +165,10 @@ class Store(Protocol):
 
     def merge_health(
         self,
-        name: str,
-        data: Mapping[str, Any],
+        news: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        """Enqueue that the health of `name` becomes `merge(what is stored, data)`, in one step with other processes.
+        """Enqueue that the health of each name becomes `merge(what is stored, its news)`, in one step for all processes.
 
         `merge` is pure: it may be called again, by another thread.
         """

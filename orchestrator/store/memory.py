@@ -175,14 +175,14 @@ class MemoryStore:
 
     def merge_health(
         self,
-        name: str,
-        data: Mapping[str, Any],
+        news: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        """Add to the health of `name`."""
+        """Add to the health of these names."""
         with self._lock:
-            text = self._health.get(name)
-            self._health[name] = encode(merge(None if text is None else json.loads(text), data))[0]
+            for name, data in news.items():
+                text = self._health.get(name)
+                self._health[name] = encode(merge(None if text is None else json.loads(text), data))[0]
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""

@@ -59,6 +59,8 @@ def moment(at: float) -> float:
 
 def plain_text(text: str) -> str:
     """Text without what some database refuses: lone surrogates and NUL are written as escapes."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 

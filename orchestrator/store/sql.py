@@ -93,19 +93,19 @@ class SqlStore(SqlReads):
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Enqueue the health of `name`."""
         text = encode(data)[0]
-        self._enqueue_call(lambda connection, _: statements.set_health(connection, name, text))
+        self._enqueue_call(lambda connection, _: statements.set_health(connection, {name: text}))
 
     def merge_health(
         self,
-        name: str,
-        data: Mapping[str, Any],
+        news: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        """Enqueue an addition to the health of `name`."""
+        """Enqueue an addition to the health of these names."""
 
         def add(connection: Connection, _: Call) -> None:
-            stored = statements.health(connection, name)
-            statements.set_health(connection, name, encode(merge(stored, data))[0])
+            stored = statements.health(connection, sorted(news))
+            merged = {name: encode(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
+            statements.set_health(connection, merged)
 
         self._enqueue_call(add)
 

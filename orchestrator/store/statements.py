@@ -1,7 +1,7 @@
 """What the writer does in its transactions: folding writes into runs, and the calls that have an answer."""
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, String, bindparam, delete, func, insert, select, update
@@ -31,6 +31,7 @@ _CLAIMS_LOCKED: Final = (
     .order_by(CLAIMS.c.run_id)
     .with_for_update(read=True)
 )
+_HEALTH_OF: Final = select(HEALTH).where(HEALTH.c.name.in_(_IDS))
 _NEW_RECORDS: Final = insert(RECORDS)
 _MOVED_RUNS: Final = update(RUNS).where(RUNS.c.run_id == bindparam("id"))
 
@@ -168,17 +169,22 @@ def add_graph(connection: Connection, digest: str, text: str) -> None:
     connection.execute(_upsert(connection, GRAPHS).on_conflict_do_nothing(), {"digest": digest, "data": text})
 
 
-def health(connection: Connection, name: str) -> dict[str, Any] | None:
-    """What is stored, which nobody else changes until the end of the transaction."""
+def health(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What is stored of these names, which nobody else changes until the end of the transaction."""
     _take_turn(connection)
-    text = connection.execute(select(HEALTH.c.data).where(HEALTH.c.name == name)).scalar()
-    return None if text is None else decode(text)
+    found: dict[str, dict[str, Any]] = {}
+    for some in _chunks(names):
+        rows = connection.execute(_HEALTH_OF, {"ids": some})
+        found |= {row.name: decode(row.data) for row in rows}
+    return found
 
 
-def set_health(connection: Connection, name: str, text: str) -> None:
+def set_health(connection: Connection, texts: Mapping[str, str]) -> None:
     """Insert or replace."""
-    statement = _upsert(connection, HEALTH).values(name=name, data=text)
-    connection.execute(statement.on_conflict_do_update(index_elements=[HEALTH.c.name], set_={"data": text}))
+    rows = [{"name": name, "data": text} for name, text in texts.items()]
+    statement = _upsert(connection, HEALTH)
+    replaced = {"data": statement.excluded.data}
+    connection.execute(statement.on_conflict_do_update(index_elements=[HEALTH.c.name], set_=replaced), rows)
 
 
 def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, RunState]:

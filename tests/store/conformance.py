@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -269,6 +270,16 @@ class StoreConformance:
         store.put_graph("d1", {"tools": []})
         assert store.graph("d1") == {"tools": [{"name": "a", "price": "inf"}]}
         assert store.graph("d2") is None
+
+    def test_health_is_added_to_by_name(self, store: Store) -> None:
+        def add(stored: Mapping[str, Any] | None, news: Mapping[str, Any]) -> dict[str, Any]:
+            return {"n": (stored or {"n": 0})["n"] + news["n"]}
+
+        store.merge_health({"a": {"n": 1}, "b": {"n": 2}}, add)
+        store.merge_health({"b": {"n": 3}}, add)
+        store.save_health("c", {"n": 0})
+        store.merge_health({name: {"n": 1} for name in ("c", "d")}, add)
+        assert store.load_health() == {"a": {"n": 1}, "b": {"n": 5}, "c": {"n": 1}, "d": {"n": 1}}
 
     def test_health_is_replaced_by_name(self, store: Store) -> None:
         store.save_health("b", {"p": 0.5})
