@@ -168,7 +168,7 @@ class Store(Protocol):
         news: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        """Enqueue that the health of each name becomes `merge(what is stored, its news)`, in one step for all processes.
+        """Enqueue that the health of each name becomes `merge(stored, news)`; no other process comes between.
 
         `merge` is pure: it may be called again, by another thread.
         """
