@@ -84,7 +84,7 @@ class HealingBudget:
 
     def _earning(self, bucket: Bucket) -> Bucket:
         current = bucket.refilled(self._clock.monotonic(), float(self._retries.floor))
-        return replace(current, earned=current.earned + self._retries.share)
+        return Bucket(current.earned + self._retries.share, current.floor, current.at)
 
     def _tool(self, name: str) -> Bucket:
         return self._tools.get(name) or self._full()

@@ -85,9 +85,11 @@ class MonitorHub:
         if isinstance(event, RunEnded):
             self.board.forget_run(event.run_id)
         if not isinstance(event, Progressed):  # tokens: too many, and no news of health
-            wakes = not isinstance(event, _OURS)
             for watcher in self._watchers:
-                watcher.take(event, wakes=wakes)
+                watcher.events.append(event)
+            if not isinstance(event, _OURS):
+                for watcher in self._watchers:
+                    watcher.consider(event)
 
     def standing(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
@@ -178,7 +180,7 @@ class _Watcher:
         self._monitor = monitor
         self._ask: Any = getattr(monitor, "wakes", None)
         self._hub = hub
-        self._events: deque[Event] = deque(maxlen=MAX_BACKLOG)
+        self.events: deque[Event] = deque(maxlen=MAX_BACKLOG)
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -190,7 +192,7 @@ class _Watcher:
         if self._task is not None and not self._task.done() and self._loop is loop:
             return
         self._loop, self._wake = loop, asyncio.Event()
-        if self._events:
+        if self.events:
             self._wake.set()
         self._task = loop.create_task(self._run(self._wake), name=f"orchestrator:monitor:{self._monitor.name}")
 
@@ -200,11 +202,10 @@ class _Watcher:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def take(self, event: Event, *, wakes: bool) -> None:
-        """Keep an event for the next look, and look soon where that is asked for; from any thread."""
-        self._events.append(event)
+    def consider(self, event: Event) -> None:
+        """Look soon where the monitor asks for it; from any thread."""
         wake, loop = self._wake, self._loop
-        if not wakes or wake is None or loop is None or wake.is_set() or loop.is_closed() or not self._wakes(event):
+        if wake is None or loop is None or not self._wakes(event) or wake.is_set() or loop.is_closed():
             return
         if _running_loop() is loop:
             wake.set()
@@ -221,8 +222,8 @@ class _Watcher:
         while True:
             wake.clear()
             events: list[Event] = []
-            while self._events:
-                events.append(self._events.popleft())
+            while self.events:
+                events.append(self.events.popleft())
             try:
                 await self._look(tuple(events))
             except Exception as error:

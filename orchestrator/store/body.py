@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
 from orchestrator.errors import StoreError
@@ -20,6 +20,8 @@ UNREADABLE: Final = "_unreadable"
 
 _DEPTH: Final = 60
 _CONTAINERS: Final = (dict, list, tuple)
+_ONLY_TEXT: Final = frozenset({str})
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
@@ -74,13 +76,14 @@ def _text_keys(thing: object) -> bool:
     waiting = [thing]
     while waiting:
         container = waiting.pop()
-        items = cast("Iterable[object]", container)
+        items = cast("Collection[object]", container)
         if isinstance(container, dict):
             keyed = cast("dict[object, object]", container)
-            if not all(isinstance(key, str) for key in keyed):
+            if not (_ONLY_TEXT.issuperset(map(type, keyed)) or all(isinstance(key, str) for key in keyed)):
                 return False
             items = keyed.values()
-        waiting += [item for item in items if isinstance(item, _CONTAINERS)]
+        if not _SIMPLE.issuperset(map(type, items)):
+            waiting += [item for item in items if isinstance(item, _CONTAINERS)]
     return True
 
 
