@@ -3,7 +3,8 @@
     python benchmarks/overhead.py
 
 The slope over the number of read calls in a chain, ours and LangGraph's (with `InMemorySaver`) interleaved in one run,
-medians of several rounds. The base cost of a run is shown apart, and so is a durable write on SQLite.
+medians of several rounds; in seconds of the clock, and in seconds of the processor over all threads, which other
+programs on the machine disturb less. The base cost of a run is shown apart, and so is a durable write on SQLite.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
@@ -23,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from orchestrator import Orchestrator, Tool
 
-SHORT, LONG, ROUNDS = 10, 110, 7
+SHORT, LONG, ROUNDS = 10, 110, 15
 
 
 def chain(length: int, **options: Any) -> list[Tool]:
@@ -38,13 +40,31 @@ def chain(length: int, **options: Any) -> list[Tool]:
     ]
 
 
-async def ours(length: int, store: Path | None = None, **options: Any) -> float:
-    """Seconds of one run through the chain; the plan's caches are warm."""
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Spent":
+        """Since whenever they began."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.clock - other.clock, self.processor - other.processor)
+
+
+async def ours(length: int, store: Path | None = None, **options: Any) -> Spent:
+    """What one run through the chain takes; the plan's caches are warm."""
     async with Orchestrator(chain(length, **options), store=store) as orc:
         await orc.run(f"t{length - 1}")
-        began = time.perf_counter()
+        orc.store.flush()
+        began = Spent.now()
         await orc.run(f"t{length - 1}")
-        return time.perf_counter() - began
+        orc.store.flush()
+        return Spent.now() - began
 
 
 class Value(TypedDict, total=False):
@@ -53,8 +73,8 @@ class Value(TypedDict, total=False):
     x: int
 
 
-async def langgraph(length: int) -> float:
-    """Seconds of one run through as many nodes."""
+async def langgraph(length: int) -> Spent:
+    """What one run through as many nodes takes."""
     graph: Any = StateGraph(Value)
 
     async def node(state: Value) -> Value:
@@ -68,9 +88,9 @@ async def langgraph(length: int) -> float:
     graph.add_edge(f"t{length - 1}", END)
     compiled = graph.compile(checkpointer=InMemorySaver())
     for thread in ("warm", "measured"):
-        began = time.perf_counter()
+        began = Spent.now()
         await compiled.ainvoke({"x": 0}, {"configurable": {"thread_id": thread}, "recursion_limit": 10_000})
-    return time.perf_counter() - began  # pyright: ignore[reportPossiblyUnboundVariable]
+    return Spent.now() - began  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 async def main() -> None:
@@ -78,26 +98,36 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = (Path(folder) / f"{number}.db" for number in range(10_000))
 
-        def write(length: int) -> Awaitable[float]:
+        def write(length: int) -> Awaitable[Spent]:
             return ours(length, next(files), effect="write", compensate=print)
 
-        systems: dict[str, Callable[[int], Awaitable[float]]] = {
+        systems: dict[str, Callable[[int], Awaitable[Spent]]] = {
             "LangGraph node, InMemorySaver": langgraph,
             "ours, memory": ours,
             "ours, SQLite": lambda length: ours(length, next(files)),
             "ours, SQLite, durable write": write,
         }
-        rows: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
+        rows: dict[str, list[tuple[Spent, Spent]]] = {name: [] for name in systems}
         for _ in range(ROUNDS):
             for name, run in systems.items():
                 rows[name].append((await run(SHORT), await run(LONG)))
-    peer = 0.0
-    print("| system | per call, µs | against the peer | run of 10 calls, ms |\n|---|---|---|---|")
+    print_table(rows)
+
+
+def print_table(rows: dict[str, list[tuple[Spent, Spent]]]) -> None:
+    """Medians, and quartiles of the clock; the first system is the peer."""
+    print("| system | per call, µs | quartiles | against the peer | processor, µs | against the peer | 10 calls, ms |")
+    print("|---|---|---|---|---|---|---|")
+    peer: tuple[float, float] | None = None
     for name, pairs in rows.items():
-        slope = statistics.median((long - short) / (LONG - SHORT) for short, long in pairs) * 1e6
-        peer = peer or slope
-        base = statistics.median(short for short, _ in pairs) * 1e3
-        print(f"| {name} | {slope:.0f} | {slope / peer:.2f} | {base:.1f} |")
+        slopes = [(long.clock - short.clock) / (LONG - SHORT) * 1e6 for short, long in pairs]
+        busy = statistics.median((long.processor - short.processor) / (LONG - SHORT) * 1e6 for short, long in pairs)
+        lower, slope, upper = statistics.quantiles(slopes, n=4)
+        peer = peer or (slope, busy)
+        base = statistics.median(short.clock for short, _ in pairs) * 1e3
+        spread = f"{lower:.0f}-{upper:.0f}"
+        ratios = f"{slope / peer[0]:.2f} | {busy:.0f} | {busy / peer[1]:.2f}"
+        print(f"| {name} | {slope:.0f} | {spread} | {ratios} | {base:.1f} |")
 
 
 if __name__ == "__main__":
