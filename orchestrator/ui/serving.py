@@ -86,6 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen()  # who comes as soon as the address is printed waits a moment, and is not turned away
     except (OSError, OverflowError) as error:
         made.close()
         raise InputError(f"{host}:{port} cannot be listened on ({error}). --host and --port name another.") from None
