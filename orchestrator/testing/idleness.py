@@ -7,9 +7,11 @@ pause without activity. Reads private attributes of asyncio's own loop, and fall
 
 import asyncio
 import concurrent.futures.thread
+import gc
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any, Final
 
 _PAUSE: Final = 0.002
@@ -78,11 +80,14 @@ def threads_at_work(loop: Any) -> bool:
     queue = getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
     if queue is not None and queue.qsize() > 0:
         return True
-    if any(_inside(thread, "run", _EXECUTOR) for thread in _executor_threads(loop)):
+    if any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop)):
         return True
-    if any(_at_work(thread) for thread in _own_threads()):
-        return True
-    return any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop))
+    working = [(thread, "run", _EXECUTOR) for thread in _executor_threads(loop)]
+    working += [(thread, _AT_WORK[thread.name], None) for thread in _own_threads()]
+    if not working:
+        return False
+    frames = _current_frames()
+    return any(_below(frames.get(thread.ident or 0), function, file) for thread, function, file in working)
 
 
 def _executor_threads(loop: Any) -> list[threading.Thread]:
@@ -95,14 +100,23 @@ def _own_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name in _AT_WORK]
 
 
-def _at_work(thread: threading.Thread) -> bool:
-    """Whether one of the framework's threads is inside the function that does its work."""
-    return _inside(thread, _AT_WORK[thread.name])
+def _current_frames() -> Mapping[int, FrameType]:
+    """What each thread is doing, by its ident.
+
+    The interpreter holds its lock of threads meanwhile; where collecting garbage then runs a finalizer that wants it,
+    everything stands still (CPython gh-106883: 3.11 before 3.11.9).
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()  # pyright: ignore[reportPrivateUsage]
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _inside(thread: threading.Thread, function: str, file: str | None = None) -> bool:
-    """Whether a thread is somewhere below a function of that name (and file)."""
-    frame = sys._current_frames().get(thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
+def _below(frame: FrameType | None, function: str, file: str | None) -> bool:
+    """Whether a frame is somewhere below a function of that name (and file)."""
     while frame is not None:
         if frame.f_code.co_name == function and file in (None, frame.f_code.co_filename):
             return True
@@ -117,6 +131,4 @@ def _waits_for_thread(future: Any, depth: int) -> bool:
     for callback, _ in getattr(future, "_callbacks", None) or ():
         if str(getattr(callback, "__qualname__", "")).startswith("_chain_future"):
             return True
-    if any(_at_work(thread) for thread in _own_threads()):
-        return True
     return any(_waits_for_thread(child, depth + 1) for child in getattr(future, "_children", ()))
