@@ -82,7 +82,9 @@ def threads_at_work(loop: Any) -> bool:
         return True
     if any(_waits_for_thread(getattr(task, "_fut_waiter", None), 0) for task in asyncio.all_tasks(loop)):
         return True
-    working = [(thread, "run", _EXECUTOR) for thread in _executor_threads(loop)]
+    working: list[tuple[threading.Thread, str, str | None]] = [
+        (thread, "run", _EXECUTOR) for thread in _executor_threads(loop)
+    ]
     working += [(thread, _AT_WORK[thread.name], None) for thread in _own_threads()]
     if not working:
         return False
