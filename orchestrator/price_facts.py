@@ -75,6 +75,15 @@ class Touched(HealthFacts, Protocol):
         ...
 
 
+@runtime_checkable
+class ReadAtOnce(HealthFacts, Protocol):
+    """`HealthFacts` that tell all of one tool at once."""
+
+    def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency."""
+        ...
+
+
 def transition_name(source: str, target: str) -> str:
     """How a transition is named in records and explanations."""
     return f"{source} -> {target}"

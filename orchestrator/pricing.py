@@ -10,7 +10,7 @@ from .errors import DefinitionError, nearest
 from .formula import PRICINGS, Formula, PriceFacts, Pricing, self_healing_router, standard
 from .picodollar import PICO, picodollars
 from .policy import Policy
-from .price_facts import HealthFacts, Healthy, Recorded, Touched, transition_name
+from .price_facts import HealthFacts, Healthy, ReadAtOnce, Recorded, Touched, transition_name
 from .view import GraphView, Node, Transition
 
 
@@ -54,6 +54,7 @@ class PriceTable:
         self._usd = pricing.usd if isinstance(pricing, Formula) else None
         self._graph = graph
         self._health = facts or Healthy()
+        self._reading = self._health.reading if isinstance(self._health, ReadAtOnce) else self._one_by_one
         self._entries: dict[str, _Entry] = {}
         self._facts: dict[str, tuple[Node, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
@@ -89,11 +90,13 @@ class PriceTable:
     def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
         """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
         with self._lock:
-            now = self.now
+            now = self._forgotten + len(self._changes)
             if cursor >= now:
                 return now, ()
             if cursor < self._forgotten:
                 return now, None
+            if now == cursor + 1:
+                return now, (self._changes[-1][0],)
             return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
 
     def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
@@ -207,18 +210,22 @@ class PriceTable:
             raise DefinitionError(f"There is no tool {tool!r}.{nearest(tool, view.nodes)}")
         return node
 
+    def _one_by_one(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        health = self._health
+        return (
+            health.money(name, cost),
+            health.latency(name, latency),
+            health.competence(name),
+            health.pressure(name),
+            health.success(name),
+        )
+
     def _entry(self, node: Node) -> _Entry:
-        name, health = node.name, self._health
+        name = node.name
         if self._touched is not None and name not in self._touched:
             facts = (node.cost, node.latency, 1.0, 1.0, self._untouched_success)
         else:
-            facts = (
-                health.money(name, node.cost),
-                health.latency(name, node.latency),
-                health.competence(name),
-                health.pressure(name),
-                health.success(name),
-            )
+            facts = self._reading(name, node.cost, node.latency)
         entry = (node, *facts, self._price((node, *facts, None), 0.0, 1.0))
         self._entries[name] = entry
         return entry

@@ -25,6 +25,7 @@ class Cast:
 
 
 NOBODY: Final = Cast()
+UNCONSTRAINED: Final = Constraints()
 
 
 def cast(
@@ -88,7 +89,7 @@ def price_now(services: "Services", tool: Tool, source: str | None) -> float | N
 def refused(services: "Services", view: GraphView, goal: Goal[Any], constraints: Constraints | None) -> dict[str, str]:
     """Agent -> why it may not be used on the way to this goal, or to a lesser one."""
     selector = services.selector
-    if not constraints and selector.options.constraints == Constraints():
+    if not constraints and selector.options.constraints == UNCONSTRAINED:
         return {}
     found: dict[str, str] = {}
     for name in view.agents(all_keys(goal)):

@@ -25,6 +25,8 @@ class HealthBook:
         """The names of all tools, when somebody knows them: then a wrong name is an error."""
         self._clock = clock
         self._entries: dict[Target, Entry] = {}
+        self._restless: set[Target] = set()
+        """What was touched since time was last found to change nothing about it."""
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._lock = RLock()
         self._tells = False
@@ -65,6 +67,7 @@ class HealthBook:
         entries = self._read(data)
         with self._lock:
             self._entries.update(entries)
+            self._restless.update(entries)
         self._notify(*entries)
 
     def tell_news(self) -> None:
@@ -161,6 +164,8 @@ class HealthBook:
         return LatencyBuckets(self.policy.circuit.half_life)
 
     def _entry(self, target: Target) -> Entry:
+        """The entry of a target, to be changed."""
+        self._restless.add(target)
         entry = self._entries.get(target)
         if entry is None:
             news = Entry(self._buckets()) if self._tells else None

@@ -122,6 +122,8 @@ class Entry:
 
     def factor(self, policy: Policy, now: float) -> float:
         """Pressure: quota, rate limits, recovery, and what signals ask for; at least 1, infinite when forbidden."""
+        if not self.overrides and self.circuit.ramp_from is None and self.pressure.untouched:
+            return 1.0
         value = self.pressure.value(math.floor(now)) * self._ramp(policy, now)
         for override in self.overrides.values():
             if now < override.until:

@@ -75,7 +75,7 @@ class LatencyBuckets:
 
     def expected(self, declared: float) -> float:
         """Mean seconds, blended with the declared latency, which weighs as much as two calls (when there is one)."""
-        weight = self.weight
+        weight = self.weight if self.counts else 0.0
         if not weight:
             return declared
         spent = sum(self.counts[bucket] * middle_of(bucket) for bucket in sorted(self.counts))

@@ -18,9 +18,18 @@ class HealthReadings(HealthBook):
         if entry is None:
             return Entry(self._buckets()).mean(self.policy, self._now())
         now = self._now()
-        circuit = entry.circuit.ticked(now)
-        closed_now = circuit.state is CircuitState.OPEN or circuit.owner is not None
-        return 0.0 if closed_now or entry.forbidden(now) else entry.mean(self.policy, now)
+        return 0.0 if _shut(entry, now) or entry.forbidden(now) else entry.mean(self.policy, now)
+
+    def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency, at once."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return cost, latency, 1.0, 1.0, self.success(name)
+        now = self._now()
+        forbidden = entry.forbidden(now)
+        success = 0.0 if forbidden or _shut(entry, now) else entry.mean(self.policy, now)
+        pressure = 1.0 if forbidden else entry.factor(self.policy, now)
+        return self.money(name, cost), entry.latency.expected(latency), self.competence(name), pressure, success
 
     def last_resort_success(self, name: str) -> float:
         """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
@@ -99,3 +108,9 @@ class HealthReadings(HealthBook):
                 and entry.circuit.probe_at is not None
             ]
         return max(0.0, min(due)) if due else None
+
+
+def _shut(entry: Entry, now: float) -> bool:
+    """Whether its circuit lets nobody through: open, or half open with its probe taken."""
+    circuit = entry.circuit.ticked(now)
+    return circuit.state is CircuitState.OPEN or circuit.owner is not None

@@ -269,14 +269,17 @@ class HealthRegistry(HealthReadings):
     def poll(self) -> frozenset[Target]:
         """What time alone changed (circuits due for a probe, signals and quotas that ended, evidence that faded).
 
-        Cheap; call it before planning. Returns the changed targets, after telling the subscribers.
+        Cheap: what stands still is not looked at. Call it before planning. Returns the changed targets, after telling
+        the subscribers.
         """
         changed: set[Target] = set()
         with self._lock:
             now, grain = self._now(), self._current_grain()
             everything, self._grain = grain != self._grain, grain
-            for target, entry in self._entries.items():
+            for target in list(self._entries if everything else self._restless):
+                entry = self._entries[target]
                 if entry.timeless and not everything:
+                    self._restless.discard(target)
                     continue
                 ticked = entry.circuit.ticked(now)
                 over = [by for by, override in entry.overrides.items() if now >= override.until]
