@@ -52,7 +52,7 @@ class Compiled:
         """Whether all that a tool takes comes from the step before it, when it is in the middle of a path."""
         self.steps: dict[tuple[int, int, int], Step] = {}
         """Steps of paths made so far: by start, tool before, cost."""
-        self._onward: dict[int, list[tuple[int, int]]] = {}
+        self._onward: dict[int, list[tuple[int, int, int]]] = {}
         self._odd: dict[int, list[tuple[int, int]]] = {}
         self.simple = not any(node.optional for node in self.nodes) and all(
             len(needed) + bool(into) < 2 for needed, into in zip(self.needs, self.into, strict=True)
@@ -136,11 +136,13 @@ class Compiled:
     def _folds(self, tool: int) -> bool:
         return self.alone[tool] and len(self.gives[tool]) == 1 and not self.out[tool]
 
-    def onward(self, place: int) -> list[tuple[int, int]]:
-        """(tool, start) for the tools that wait for this place and for nothing else."""
-        if place not in self._onward:
+    def onward(self, place: int) -> list[tuple[int, int, int]]:
+        """(tool, start, where it leads) for the tools that wait for this place and for nothing else."""
+        found = self._onward.get(place)
+        if found is None:
             self._split(place)
-        return self._onward[place]
+            found = self._onward[place]
+        return found
 
     def odd(self, place: int) -> list[tuple[int, int]]:
         """(tool, start) for the tools that wait for this place and for more; -1 for any start of the tool."""
@@ -150,14 +152,14 @@ class Compiled:
 
     def _split(self, place: int) -> None:
         if place < self.tools:
-            self._onward[place] = [(t, t) for t in self.consumers[place] if self.alone[t]]
+            self._onward[place] = [(t, t, self.target[t]) for t in self.consumers[place] if self.alone[t]]
             self._odd[place] = [(t, -1) for t in self.consumers[place] if not self.alone[t]]
             return
         ways = self.entries if place == self.begin else self.out[place - self.tools]
-        self._onward[place] = [way for way in ways if not self.needs[way[0]]]
+        self._onward[place] = [(t, s, self.target[t]) for t, s in ways if not self.needs[t]]
         self._odd[place] = [way for way in ways if self.needs[way[0]]]
         if place == self.begin:
-            self._onward[place] += [(t, t) for t in self.rootless]
+            self._onward[place] += [(t, t, self.target[t]) for t in self.rootless]
 
     def starts(self, tool: int) -> range:
         """The ways to start a tool."""

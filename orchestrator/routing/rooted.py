@@ -62,12 +62,12 @@ class Rooted:
 
     def ways(self, place: int, over: dict[int, int]) -> Ahead:
         """The same where the starts in `over` cost something else."""
-        values, distance, target = self.weights.values, self.distance, self.weights.compiled.target
+        values, distance = self.weights.values, self.distance
         onward = self.weights.compiled.onward(place)
         if over:
-            ways = [(over.get(s, values[s]) + distance[target[tool]], tool, s) for tool, s in onward]
+            ways = [(over.get(s, values[s]) + distance[place], tool, s) for tool, s, place in onward]
         else:
-            ways = [(values[s] + distance[target[tool]], tool, s) for tool, s in onward]
+            ways = [(values[s] + distance[place], tool, s) for tool, s, place in onward]
         ways.sort()
         while ways and ways[-1][0] >= NEVER:
             ways.pop()
