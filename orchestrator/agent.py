@@ -24,6 +24,9 @@ class AgentOptions(ToolOptions, total=False):
     """The trust domain that the agent works in, for constraints. Default: `"local"`."""
     data_leaves: bool
     """Whether the inputs leave this machine. Default: what is known of the callable; a remote model's do."""
+    judge: Any
+    """Who judges its work when a run has ended: `judge(inputs, output)` or a `ModelJudge`; `False`: nobody. Default:
+    the orchestrator's judge."""
     feedback: str | None
     """The parameter that is told why the last answer was rejected. Default: one named `feedback` that is `None` by
     default; `None` says that there is no such parameter."""
@@ -57,6 +60,7 @@ class Agent(Tool):
         self.trust = options.get("trust", "local")
         self.data_leaves = options.get("data_leaves", False)
         self.accepts_feedback = self._feedback_parameter(options)
+        self.judge: Any = options.get("judge")
         self.own_tools: tuple[Tool, ...] = tuple(t for t in options.get("tools", ()) if isinstance(t, Tool))
         self._check_words()
 
@@ -92,6 +96,10 @@ class Agent(Tool):
         return parameter.name
 
     def _check_words(self) -> None:
+        if self.judge is not None and self.judge is not False and not callable(self.judge):
+            raise DefinitionError(
+                f"Agent {self.name!r}: judge is a function (inputs, output), a ModelJudge or False: {self.judge!r}."
+            )
         if not isinstance(self.trust, str) or not self.trust:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"Agent {self.name!r}: trust names a trust domain, not {self.trust!r}.")
         if not isinstance(self.data_leaves, bool):  # pyright: ignore[reportUnnecessaryIsInstance]

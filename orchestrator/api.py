@@ -14,9 +14,10 @@ from .agent import Agent
 from .clock import Clock, SystemClock
 from .errors import DefinitionError, InputError
 from .escalation import Announcer, check_ladder, ladder_from
-from .events import Event, Sink
+from .events import Event, Sink, WorkJudged
 from .execution import casting, launch, machine, resuming
 from .execution.background import Background
+from .execution.jury import Jury
 from .execution.preferences import Preferences, RunOptions
 from .execution.requested import check_goal
 from .execution.run import Run
@@ -35,6 +36,7 @@ from .pricing import PriceFacts, PriceTable, Pricing
 from .route import Route
 from .routing import Planner
 from .selection import Demand, Selector
+from .selection.judgement import Judge, check_judge, judgements_of
 from .sinks.queue import QueueSink
 from .store import Store, open_store, owner_name
 from .tooling import Tool, ToolOptions
@@ -48,13 +50,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 V = TypeVar("V")
+JUDGED_WITHIN = 30.0
+"""Seconds that closing waits for judges."""
 
 
 class Orchestrator:
     """Tools, agents and what is known about them; plans, runs, and answers for what it decided.
 
     `policy` is a `Policy` or the name of one; `pricing` replaces the price formula; `escalation` is the ladder of an
-    impasse; `store` is `None` (memory), a path (SQLite) or a database URL; `deps` is handed to tools and never stored.
+    impasse; `judge` judges the work of agents when a run has ended; `store` is `None` (memory), a path (SQLite) or a
+    database URL; `deps` is handed to tools and never stored.
     Raises `DefinitionError` for what is wrong as written and `StoreError` for a store that cannot be opened.
     """
 
@@ -68,6 +73,7 @@ class Orchestrator:
         monitors: Iterable[Any] | None = None,
         escalation: Iterable[Any] | None = None,
         selector: Selector | None = None,
+        judge: Judge | None = None,
         store: Store | str | Path | None = None,
         deps: Any = None,
         tracer_provider: TracerProvider | None = None,
@@ -110,6 +116,9 @@ class Orchestrator:
         self._services.sinks.append(self._announcer)
         self._services.announce = self._announcer.on_record
         self._background = Background(self._services, monitors)
+        self._jury = Jury(self._services)
+        self._services.hear = self._jury.hear
+        self.judge = judge
         self._closed = False
         for item in (*tools, *agents):
             self.add(item)
@@ -262,16 +271,17 @@ class Orchestrator:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
         return await resuming.cancel(self._services, run_id, reason)
 
-    def compile(self, goal: str | Goal[Any], checkpointer: Any = None) -> Any:
+    def compile(self, goal: str | Goal[Any], checkpointer: Any = None, **preferences: Unpack[Preferences]) -> Any:
         """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
 
-        Draw it, stream it, checkpoint it, or put it as a node into a graph of your own.
+        Draw it, stream it, checkpoint it, or put it as a node into a graph of your own. Every run of it keeps to
+        `dial` and `constraints`, as `run` does. Raises `InputError` for an unknown goal, or a dial outside [0, 1].
         """
         wanted = Goal.of(goal)
         keys = dict.fromkeys(sorted(self.graph.view().keys), Any)
         check_goal(wanted, set(keys))
         schema, taken, given = machine.schemas(keys, wanted.keys)
-        nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys))
+        nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys), **preferences)
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
 
     async def interpret(
@@ -314,6 +324,23 @@ class Orchestrator:
     def feedback(self, run_id: str, key: str, success: bool) -> None:
         """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
         resuming.feedback(self._services, run_id, key, success)
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who judges the work of agents that have no judge of their own, once their run has ended; may be set.
+
+        A function `(inputs, output)`, async or not, or a `ModelJudge`; `None` for nobody.
+        """
+        return self._jury.judge
+
+    @judge.setter
+    def judge(self, judge: Judge | None) -> None:
+        self._jury.judge = check_judge(judge, "The orchestrator")
+
+    def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
+        """What judges and people said of the work of a run's agents: who, how good, at what cost."""
+        self.store.flush()
+        return judgements_of(self.store, run_id)
 
     def outcome(self, run_id: str) -> Outcome[Any]:
         """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
@@ -363,6 +390,7 @@ class Orchestrator:
         if not self._closed:
             self._closed = True
             await self._announcer.drain()
+            await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()
             await self._services.threads.run(self._close_parts)
 

@@ -23,6 +23,7 @@ ATTEMPT: Final = "attempt"
 SIGNAL: Final = "signal"
 RUNG: Final = "rung"
 SEAL: Final = "seal"
+JUDGE: Final = "judge"
 
 # -- attributes of the GenAI conventions ---------------------------------------------------------------------------
 
@@ -123,6 +124,11 @@ RUNG_ADMITTED: Final = "orchestrator.rung.admitted"
 RUNG_CALLS: Final = "orchestrator.rung.calls"
 RUNG_REPAIRS: Final = "orchestrator.rung.repairs"
 RUNG_COST: Final = "orchestrator.rung.cost"
+
+JUDGED_BY: Final = "orchestrator.judgement.by"
+JUDGED_GOOD: Final = "orchestrator.judgement.good"
+JUDGED_WEIGHT: Final = "orchestrator.judgement.weight"
+JUDGED_COST: Final = "orchestrator.judgement.cost"
 
 EVENT: Final = "orchestrator."
 """Prefix of the names of span events: conditions, exclusions, provided values, problems."""

@@ -277,6 +277,32 @@ class RunEnded(Event):
     impasse: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkJudged(Event):
+    """Somebody judged the work of an agent: a judge, when the run had ended, or a person.
+
+    It is kept beside the run's ledger, which is closed by then; what was judged and why is not in it.
+    """
+
+    tool: str
+    keys: tuple[str, ...]
+    """What the work gave."""
+    by: str
+    """Who judged."""
+    good: bool | None = None
+    """`None`: there was no judgement that makes sense."""
+    weight: float = 0.0
+    """How much it counts, in (0, 1], beside a person's word, which counts 1."""
+    cost: float = 0.0
+    """US dollars, beside what the run cost."""
+    tokens: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    """Why there is no judgement."""
+    traceparent: str = ""
+    """W3C trace context of the run."""
+
+
 class Sink(Protocol):
     """Whatever observes runs. It must be quick and may fail: the run goes on and the failure is reported."""
 
@@ -308,6 +334,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         Progressed,
         ProblemReported,
         RunEnded,
+        WorkJudged,
     )
 }
 """Every event by its name, which is its records' kind."""

@@ -1,20 +1,23 @@
-"""`orchestrator feedback`: what people think of work, for the choice of agents to learn from."""
+"""`orchestrator feedback` and `judgements`: what people and judges say of work, to learn from."""
 
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from orchestrator.text import plain
+from orchestrator.events import to_body
+from orchestrator.selection.judgement import judgements_of
+from orchestrator.text import plain, usd
 
 from . import options
-from .screen import say
+from .screen import say, table, write_json
 from .session import assemble, find_run, load, reading
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("feedback")(_feedback)
+    app.command("judgements")(_judgements)
 
 
 class Word(StrEnum):
@@ -41,3 +44,22 @@ def _feedback(
     finally:
         orc.close()
     say(f"{plain(key)} of {plain(row.run_id)}: {word}")
+
+
+def _judgements(
+    run: options.Run, store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False
+) -> None:
+    """Show what judges and people said of the work of a run's agents."""
+    with reading(store) as opened:
+        row = find_run(opened, run)
+        found = judgements_of(opened, row.run_id)
+    if as_json:
+        told = [{**to_body(each), "at": each.at} for each in found]
+        write_json({"schema": "orchestrator.judgements/1", "run": row.run_id, "judgements": told})
+        return
+    if not found:
+        say("Nobody has judged the work of this run.")
+        return
+    words = {True: "good", False: "bad", None: "no judgement"}
+    rows = [[j.tool, " + ".join(j.keys), j.by, j.problem or words[j.good], f"{j.weight:g}", usd(j.cost)] for j in found]
+    table(["agent", "gave", "judged by", "word", "weighs", "cost"], rows, right=[4, 5])

@@ -142,11 +142,11 @@ def _one(order: Order) -> Exit:
             with _faults(orc, order):
                 outcome = await orc.run(order.goal, order.given.values, **order.options)
             row = await asyncio.to_thread(durable, orc.store, outcome.run_id)
-        if sink is not None:
-            sink.close()
-            show_outcome(outcome, row)
-        else:
-            write_json(run_json(outcome, row=row))
+            if sink is not None:  # shown before closing, which waits for judges
+                sink.close()
+                show_outcome(outcome, row)
+            else:
+                write_json(run_json(outcome, row=row))
         return exit_of(outcome.status)
 
     try:

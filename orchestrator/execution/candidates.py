@@ -70,10 +70,16 @@ def pricer(services: "Services", view: GraphView, unusable: Mapping[str, str], p
 
 
 def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:
-    """The steps of a route that an agent does, as (agent, key): each is a choice by skill."""
+    """The steps of a route that an agent does, as (agent, key): each is a choice by skill.
+
+    Of several keys that an agent gives, the key is the first that its step is wanted for: one of the goal, or one that
+    another step takes from it; the first of all where a transition alone leads on from it.
+    """
+    taken = {(source, key) for step in route.steps for key, source in step.sources.items()}
     chosen: list[tuple[str, str]] = []
     for step in route.steps:
         tool: Tool = view.tools[step.tool]
         if tool.is_agent:
-            chosen.append((step.tool, next(iter(tool.gives))))
+            wanted = [key for key in tool.gives if key in route.goal or (step.tool, key) in taken]
+            chosen.append((step.tool, (*wanted, *tool.gives)[0]))
     return chosen

@@ -312,6 +312,7 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
         state.run_id, outcome.status, ended=services.clock.time(), summary=summary(outcome), token=run.token
     )
     services.tracing.ended(state.run_id, services.store)
+    services.hear(run)
     services.live.pop(state.run_id, None)
     services.remember_outcome(outcome, state.inputs_digest)
     if run.parent is None and run.durable:

@@ -1,19 +1,23 @@
 """What runs teach of agents: learned off the path of calls, kept in the store, and told to who watches."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import Agent
 from orchestrator.errors import DefinitionError, StoreError
 from orchestrator.events import CallEnded, SignalRaised
 from orchestrator.monitors import Drift, MonitorHub, Signal, Verdict
+from orchestrator.selection import Demand
 from orchestrator.selection.keeping import Keeper
 from orchestrator.selection.learning import CHECKED, Observation, Spent
 from orchestrator.store.memory import MemoryStore
 from orchestrator.tooling import Tool
+from orchestrator.types import DecisionKind
 
 if TYPE_CHECKING:
     from .run import Run
     from .services import Services
+    from .state import RunState
 
 
 class Lessons:
@@ -83,6 +87,15 @@ def raised(run: "Run", signal: Signal) -> SignalRaised:
     )
 
 
+def demanded(services: "Services", state: "RunState", agent: Agent, values: Mapping[str, Any]) -> Demand:
+    """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
+    for decision in reversed(state.decisions):
+        chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
+        if chosen and decision.subject in agent.gives and "demand" in decision.facts:
+            return services.as_demand(decision.facts["demand"], decision.facts.get("size"))
+    return services.demands.of(agent, services.graph.view(), values)[0]
+
+
 def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> None:
     """Note how a call of an agent turned out; it is learned from later."""
     if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
@@ -96,4 +109,4 @@ def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> Non
     run.services.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
 
 
-__all__ = ["Lessons", "note_outcome", "raised"]
+__all__ = ["Lessons", "demanded", "note_outcome", "raised"]

@@ -8,24 +8,29 @@ from typing_extensions import Unpack
 
 from orchestrator.agent import Agent
 from orchestrator.errors import InputError, NoRoute
+from orchestrator.events import WorkJudged
 from orchestrator.goal import Goal
 from orchestrator.outcome import Outcome
 from orchestrator.route import CONDITION_FALSE, Problem, Route
-from orchestrator.selection import Demand
+from orchestrator.selection.judgement import keep_judgement
 from orchestrator.store.memory import MemoryStore
-from orchestrator.types import DecisionKind, Status
+from orchestrator.types import Status
 
 from . import launch, machine, planning
 from .casting import refused
 from .closing import outcome_of
+from .jury import tell
+from .lessons import demanded
 from .preferences import Preferences, Wanted
 from .recovery import fold, recorded_outcome, recover
 from .requested import check_goal, check_inputs, warn_of_unused
 from .run import Run
-from .state import RunState
 
 if TYPE_CHECKING:
     from .services import Services
+
+PERSON = "a person"
+"""Whose judgement feedback is."""
 
 
 def plan_only(
@@ -147,18 +152,21 @@ def feedback(services: "Services", run_id: str, key: str, success: bool) -> None
     if tool is None:
         raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
     if isinstance(tool, Agent):
-        services.selector.learn(tool, _demanded(services, state, tool), success)
+        live = services.live.get(run_id)
+        services.selector.learn(tool, demanded(services, state, tool, live.values.values if live else {}), success)
         services.selector.apply_pending()
-
-
-def _demanded(services: "Services", state: RunState, agent: Agent) -> Demand:
-    """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
-    for decision in reversed(state.decisions):
-        chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
-        if chosen and decision.subject in agent.gives and "demand" in decision.facts:
-            return services.as_demand(decision.facts["demand"], decision.facts.get("size"))
-    live = services.live.get(state.run_id)
-    return services.demands.of(agent, services.graph.view(), live.values.values if live else {})[0]
+        judged = WorkJudged(
+            run_id=run_id,
+            at=services.clock.time(),
+            tool=tool.name,
+            keys=(key,),
+            by=PERSON,
+            good=success,
+            weight=1.0,
+            traceparent=state.traceparent,
+        )
+        tell(services, judged)
+        keep_judgement(services.store, judged)
 
 
 def outcome(services: "Services", run_id: str) -> Outcome[Any]:
@@ -181,8 +189,16 @@ def _answered_elsewhere(services: "Services", run: Run) -> bool:
     return row is not None and row.status is not Status.WAITING
 
 
-def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...]) -> machine.Nodes:
-    """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state."""
+def compiled_nodes(
+    services: "Services", goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
+) -> machine.Nodes:
+    """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state.
+
+    Raises `InputError` for a dial that makes no sense.
+    """
+    dial = preferences.get("dial")
+    dialled = services.dialled(dial)
+    wanted = Wanted(None, dial, preferences.get("constraints"))
 
     async def find(state: Mapping[str, Any]) -> Run:
         run_id = state.get("run_id")
@@ -194,7 +210,7 @@ def compiled_nodes(services: "Services", goal: Goal[Any], keys: tuple[str, ...])
                 return found
         given = {key: state[key] for key in keys if state.get(key) is not None}
         checked = check_inputs(services, given)
-        run = await launch.begin(services, goal, checked, Wanted(), run_id=launch.new_run_id())
+        run = await launch.begin(dialled, goal, checked, wanted, run_id=launch.new_run_id())
         run.stream_to(machine.StreamSink())
         return run
 

@@ -75,6 +75,8 @@ class Services:
     """What steps demand of who does them."""
     learn: Callable[[], Awaitable[None]] = _learn_nothing
     """Learns from what runs have shown of agents; off the path of a call."""
+    hear: "Callable[[Run], None]" = lambda run: None
+    """Told of every run that has ended, so that the work of its agents is judged; returns at once."""
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""

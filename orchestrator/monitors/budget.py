@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.events import CallEnded, Event
+from orchestrator.events import CallEnded, Event, WorkJudged
 from orchestrator.types import SignalAction
 
 from .facts import DAY, MonitorFacts, RunFacts
@@ -37,7 +37,7 @@ class BudgetMonitor:
 
     def wakes(self, event: Event) -> bool:
         """Looks at once when something was paid for, else every second."""
-        return isinstance(event, CallEnded) and event.cost > 0
+        return isinstance(event, CallEnded | WorkJudged) and event.cost > 0
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
         """Signals of kind `budget`."""

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from orchestrator.events import BudgetRaised, CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
+from orchestrator.events import (
+    BudgetRaised,
+    CallEnded,
+    CallStarted,
+    Decided,
+    Event,
+    RunEnded,
+    RunStarted,
+    RunWaiting,
+    WorkJudged,
+)
 from orchestrator.goal import Budget
 from orchestrator.health import ToolHealth
 from orchestrator.policy import Policy
@@ -138,6 +148,8 @@ class Fold:
             self.today.usd += event.cost
             self.today.calls += 1
             self.today.seconds += event.seconds
+        if isinstance(event, WorkJudged):
+            self.today.usd += event.cost
         if run is None:
             return
         run.last_event = now

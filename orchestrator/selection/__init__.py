@@ -9,6 +9,7 @@ from .estimation import Estimate, competence
 from .evidence import Evidence, Profile, Stats
 from .handbook import Handbook
 from .inference import SkillIndex
+from .judgement import Judgement
 from .judging import Judged
 from .learning import Observation
 from .panel import Panel
@@ -20,6 +21,7 @@ from .sigma import Agreement, Mode, agreement
 from .skill import Insight, Skill
 from .structure import discover, learned_from, merge_alike, restructure, split
 from .turn import Exploration, Onboarding, Turn
+from .with_model import ModelJudge
 
 __all__ = [
     "NEUTRAL",
@@ -37,7 +39,9 @@ __all__ = [
     "HashedEmbedding",
     "Insight",
     "Judged",
+    "Judgement",
     "Mode",
+    "ModelJudge",
     "Observation",
     "Onboarding",
     "Panel",

@@ -7,7 +7,7 @@ from opentelemetry.util.types import AttributeValue
 
 from orchestrator import conventions as names
 from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, CallStarted, RunEnded, RungAsked, RunStarted, SignalRaised
+from orchestrator.events import CallEnded, CallStarted, RunEnded, RungAsked, RunStarted, SignalRaised, WorkJudged
 from orchestrator.failures import Failure
 from orchestrator.text import plain, shortened
 from orchestrator.types import DecisionKind
@@ -65,6 +65,22 @@ def of_end(event: RunEnded) -> Attributes:
         found[names.RUN_COMPENSATED] = listed(event.compensated)
     if event.uncompensated:
         found[names.RUN_UNCOMPENSATED] = listed(event.uncompensated)
+    return found
+
+
+def of_judgement(event: WorkJudged) -> Attributes:
+    """Who judged whose work, how good it was, and what judging it cost."""
+    found: Attributes = {
+        names.SPAN_KIND: names.CHAIN,
+        names.RUN_ID: event.run_id,
+        names.AGENT_NAME: brief(event.tool),
+        names.JUDGED_BY: brief(event.by),
+        names.JUDGED_COST: event.cost,
+    }
+    if event.good is not None:
+        found |= {names.JUDGED_GOOD: event.good, names.JUDGED_WEIGHT: event.weight}
+    if event.problem:
+        found[names.ERROR_TYPE] = brief(event.problem)
     return found
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from time import time_ns
 from weakref import WeakSet
 
 from opentelemetry import context as contexts
@@ -25,12 +26,12 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from orchestrator import conventions as names
-from orchestrator.events import CallEnded, Event, RunResumed, RunWaiting
+from orchestrator.events import CallEnded, Event, RunResumed, RunWaiting, WorkJudged
 from orchestrator.store.base import RunRow, Store
 
 from . import journal
 from .anchor import Anchor, head_now
-from .attributes import Attributes, brief
+from .attributes import Attributes, brief, of_judgement
 from .content import capture
 from .metering import Circuits, Meters
 from .runtrace import RunTrace
@@ -199,6 +200,18 @@ class TracingSink:
             journal.record(event, opened.ids if opened else _no_ids)
         if isinstance(event, RunWaiting):
             self._rest(run_id)
+        elif isinstance(event, WorkJudged):
+            self._judged(event)
+
+    def _judged(self, event: WorkJudged) -> None:
+        """A judgement comes when the run's span has ended: a span of its own in the same trace."""
+        first = span_context_of(event.traceparent)
+        if first is None:
+            return
+        context = trace.set_span_in_context(trace.NonRecordingSpan(first))
+        began = time_ns() - round(event.seconds * 1e9)
+        name = f"{names.JUDGE} {brief(event.tool, 100)}"
+        self._tracer.start_span(name, context, attributes=of_judgement(event), start_time=began).end()
 
     def _trace(self, traced: RunTrace, event: Event) -> None:
         run = None if traced.capture is None else self._live.get(event.run_id)

@@ -155,4 +155,20 @@ def test_feedback_is_learned_from(cli: Cli, project: Path) -> None:
     after = cli("skills", "show", "dear", "--json").json["general"]
     assert after["failures"] - before["failures"] == 1
     assert cli("feedback", "last", "nothing", "good").exit == 2
+    assert "dear   brief  a person   bad" in cli("judgements", "last").out
+    (told,) = cli("judgements", "last", "--json").json["judgements"]
+    assert (told["tool"], told["by"], told["good"], told["weight"]) == ("dear", "a person", False, 1.0)
+    cli("run", "brief", "document=quick.txt")
+    assert cli("judgements", "last").out == "Nobody has judged the work of this run.\n"
     assert cli("feedback", "last", "brief", "so-so").exit == 2
+
+
+def test_a_project_brings_its_judge(cli: Cli, project: Path) -> None:
+    _agents(project)
+    file = project / "agents" / "a.py"
+    judge = "\n    def long_enough(inputs, output):\n        return len(output) > 3\n\n    orc.judge = long_enough\n"
+    file.write_text(file.read_text() + judge)
+    cli("run", "brief", "document=quick.txt")
+    (told,) = cli("judgements", "last", "--json").json["judgements"]
+    assert (told["tool"], told["by"], told["good"]) == ("dear", "long_enough", True)
+    assert cli("skills", "show", "dear", "--json").json["general"]["successes"] > 0.7

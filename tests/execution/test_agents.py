@@ -426,3 +426,59 @@ async def test_a_run_that_is_known_is_not_refused_when_its_tools_are_gone() -> N
         orc.remove("quick")
         orc.remove("sound")
         assert (await orc.run("summary", {"text": "x"}, run_id="one")).status == "reached"
+
+
+# -- a compiled graph ------------------------------------------------------------------------------------------------
+
+
+async def test_every_run_of_a_compiled_graph_keeps_to_the_dial_and_the_constraints() -> None:
+    async with summarisers() as orc:
+        cheapest, best = orc.compile("summary", dial=0.0), orc.compile("summary", dial=1.0)
+        for text in ("a", "b"):
+            assert (await cheapest.ainvoke({"text": text}))["summary"] == f"quick {text}"
+            assert (await best.ainvoke({"text": text}))["summary"] == f"sound {text}"
+        here = orc.compile("summary", dial=1.0, constraints=Constraints(data_may_leave=False))
+        outcome = (await here.ainvoke({"text": "x"}))["outcome"]
+        assert outcome.value == "quick x"
+        assert orc.replay(outcome.run_id).agrees
+        with pytest.raises(InputError, match="dial goes from 0"):
+            orc.compile("summary", dial=7)
+
+
+# -- which of several keys -------------------------------------------------------------------------------------------
+
+
+async def test_a_choice_is_for_the_key_that_the_step_is_wanted_for() -> None:
+    def both(text: str) -> dict[str, str]:
+        return {"draft": text, "title": text[:1]}
+
+    def one(text: str) -> str:
+        return text[:2]
+
+    agents = [
+        Agent(both, name="both", gives=["draft", "title"], skills={"write": 0.9}),
+        Agent(one, name="one", gives="title", skills={"write": 0.3}),
+    ]
+    async with Orchestrator(agents=agents) as orc:
+        orc.require_skills("title", {"write": 1})
+        outcome = await orc.run("title", {"text": "Rain"})
+        (select,) = selects(outcome)
+        assert (select.subject, select.chosen) == ("title", "both")
+        assert {candidate.name for candidate in select.candidates} == {"both", "one"}
+        draft = await orc.run("draft", {"text": "Rain"})
+        assert [select.subject for select in selects(draft)] == ["draft"]
+        for each in (outcome, draft):
+            assert orc.replay(each.run_id).agrees
+
+
+async def test_a_choice_is_for_the_key_that_another_step_takes() -> None:
+    def both(text: str) -> dict[str, str]:
+        return {"draft": text, "title": text[:1]}
+
+    @tool(gives="shouted")
+    def shout(title: str) -> str:
+        return title.upper()
+
+    async with Orchestrator([shout], agents=[Agent(both, name="both", gives=["draft", "title"])]) as orc:
+        outcome = await orc.run("shouted", {"text": "rain"})
+    assert [select.subject for select in selects(outcome)] == ["title"]
