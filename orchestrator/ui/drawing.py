@@ -77,7 +77,7 @@ class _Artist:
     def __init__(self, moment: Moment, view: GraphView) -> None:
         self.moment, self.view = moment, view
         self.tools = _shown(moment, view)
-        self.route = set(moment.route)
+        self.route = set(moment.standing) - (set(moment.problem.done) - set(moment.route))
         goal = set(moment.problem.goal)
         used = {key for name in self.tools for key in (*view.nodes[name].needs, *view.nodes[name].optional)}
         made = {key for name in self.tools for key in view.nodes[name].gives}
@@ -101,7 +101,7 @@ class _Artist:
 
     def _told(self) -> str:
         dead = [name for name in self.tools if self._tool_state(name) == "dead"]
-        route = " then ".join(self.moment.route) or "no route"
+        route = " then ".join(self.moment.standing) or "no route"
         return f"Chosen: {route}." + (f" Cannot be used: {', '.join(dead)}." if dead else "")
 
     # -- shapes ------------------------------------------------------------------------------------------------------
@@ -196,7 +196,14 @@ def _shown(moment: Moment, view: GraphView) -> tuple[str, ...]:
     if len(names) <= MOST_TOOLS:
         return names
     rival = moment.rival.tools if moment.rival is not None else ()
-    first = [*moment.route, *problem.running, *rival, *problem.unusable, *reversed(list(problem.done)), *moment.prices]
+    first = [
+        *moment.standing,
+        *problem.running,
+        *rival,
+        *problem.unusable,
+        *reversed(list(problem.done)),
+        *moment.prices,
+    ]
     found = dict.fromkeys(name for name in first if name in view.nodes)
     return tuple(sorted(list(found)[:MOST_TOOLS]))
 
@@ -206,7 +213,7 @@ def _leading_to(moment: Moment, view: GraphView) -> set[str]:
     found: set[str] = set()
     keys = [
         *moment.problem.goal,
-        *(key for name in moment.route if name in view.nodes for key in view.nodes[name].gives),
+        *(key for name in moment.standing if name in view.nodes for key in view.nodes[name].gives),
     ]
     seen, tools = set(keys), [name for key in keys for name in view.producers(key)]
     while tools:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.decision import Decision
 from orchestrator.errors import DefinitionError
@@ -13,6 +13,7 @@ from orchestrator.policy import Policy
 from orchestrator.rival import Rival, next_best
 from orchestrator.route import Candidate, Problem
 from orchestrator.store import Store
+from orchestrator.types import DecisionKind
 from orchestrator.view import GraphView
 
 from .chronicle import Chronicle
@@ -66,9 +67,12 @@ class Moment:
     standard: bool
     """Whether the prices are those of the framework's formula, so that their parts add up."""
 
+    standing: tuple[str, ...]
+    """The route that holds after the decision: the one it chose, or the one it goes on with."""
+
     @property
     def route(self) -> tuple[str, ...]:
-        """The route that holds after the decision."""
+        """The route that the decision chose; empty where it chose something else."""
         return self.decision.chosen_tools
 
     def dearer(self, candidate: Candidate) -> float | None:
@@ -81,6 +85,10 @@ class Moment:
         elif not self.route or candidate.facts is None:
             chosen = self.decision.price
         return None if candidate.price is None or chosen is None else candidate.price - chosen
+
+
+GOES_ON: Final = frozenset({DecisionKind.SELECT, DecisionKind.RETRY})
+"""Decisions that leave the route as it is."""
 
 
 def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
@@ -101,6 +109,7 @@ def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
         prices=_prices(decision, planned, policy, problem),
         policy=policy.name if policy is not None else "",
         rival=None if graph is None else next_best(graph, problem, decision, state.policy),
+        standing=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
         standard=policy is not None and policy.pricing == "standard" and "priced" not in planned.facts,
     )
 

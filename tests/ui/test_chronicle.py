@@ -2,9 +2,12 @@
 
 import pytest
 
+from orchestrator import DecisionKind, Orchestrator, tool
 from orchestrator.execution.recovery import fold
+from orchestrator.testing import fail
 from orchestrator.ui import chronicle
 from orchestrator.ui.chronicle import Library, read
+from orchestrator.ui.drawing import draw
 from orchestrator.ui.moment import moment_of
 from tests.ui.worlds import World
 
@@ -62,3 +65,20 @@ def test_prices_are_those_that_were_recorded(runs: World) -> None:
                 sum(part.usd for part in each.parts) * each.facts.pressure / each.facts.success
             )
     assert first.rival is not None and first.rival.tools == ("rate_table", "buy_label")
+
+
+async def test_a_retry_goes_on_with_the_route_that_holds() -> None:
+    @tool(gives="quote", retries=1)
+    def quote(parcel: str) -> float:
+        return 4.2
+
+    async with Orchestrator([fail(quote, times=1, error=TimeoutError("slow"))]) as orc:
+        outcome = await orc.run("quote", {"parcel": "p-1"})
+        row = orc.store.run(outcome.run_id)
+        assert row is not None
+        made = read(row, orc.store.records(outcome.run_id))
+        moments = [moment_of(made, position, orc.store) for position in range(len(made.decisions))]
+        assert [moment.decision.kind for moment in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
+        assert [moment.standing for moment in moments] == [("quote",), ("quote",)]
+        drawings = [draw(moment) for moment in moments]
+        assert all(drawing is not None and drawing.told.startswith("Chosen: quote.") for drawing in drawings)
