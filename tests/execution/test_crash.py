@@ -4,7 +4,6 @@ The controls at the end are the same crashes with a ledger that forgets effects,
 they must lose or double effects, or these tests could not fail.
 """
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext
@@ -13,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tests import forked
 from tests.execution.crashing import WINDOWS, Death, World, crash_and_resume
 
 RECORDS = 24
@@ -21,9 +21,7 @@ RECORDS = 24
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["orchestrator", "tests.execution.crashing"])
-    return context
+    return forked.processes()
 
 
 def check(world: World, outcome: dict[str, object], *, fails: bool, died: int = 1) -> None:

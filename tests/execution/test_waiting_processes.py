@@ -1,11 +1,11 @@
 """A run waits for a person, its process is killed, and another process takes the answer and finishes."""
 
 import asyncio
-import multiprocessing
 import time
 from pathlib import Path
 
 from orchestrator import AskHuman, Demote, Orchestrator, Resolution, Status, Tool, Unavailable
+from tests import forked
 
 
 def orchestrator(folder: str) -> Orchestrator:
@@ -40,12 +40,12 @@ def wait_for_ever(folder: str) -> None:
 
 
 def test_its_process_is_killed_and_another_one_takes_the_answer(tmp_path: Path) -> None:
-    first = multiprocessing.get_context("forkserver").Process(target=wait_for_ever, args=(str(tmp_path),))
+    first = forked.processes().Process(target=wait_for_ever, args=(str(tmp_path),))
     first.start()
-    for _ in range(600):
+    for _ in range(6000):
         if (tmp_path / "waiting").exists():
             break
-        time.sleep(0.1)
+        time.sleep(0.01)
     first.kill()
     first.join()
 

@@ -1,20 +1,18 @@
 """Real processes that share a store meet a dead tool: they learn of it from each other, and one probes at a time."""
 
-import multiprocessing
 from itertools import pairwise
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.health.crowd import WINDOW, Crowd, Server
 
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["orchestrator", "tests.health.crowd"])
-    return context
+    return forked.processes()
 
 
 def meet_a_dead_tool(processes: ForkServerContext, store: Path, size: int, windows: int) -> None:

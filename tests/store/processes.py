@@ -1,26 +1,18 @@
 """What tests let other processes do with one store."""
 
-import multiprocessing
 import time
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from orchestrator.store import SqlStore, owner_name, sql
 from orchestrator.types import Status
+from tests import forked
 from tests.store.rows import run_row
-
-
-def context() -> ForkServerContext:
-    """Processes that start quickly: a server that has imported everything forks them."""
-    forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(["tests.store.processes"])
-    return forkserver
 
 
 def start(target: Any, *args: Any) -> BaseProcess:
     """Start a process."""
-    process = context().Process(target=target, args=args)
+    process = forked.processes().Process(target=target, args=args)
     process.start()
     return process
 

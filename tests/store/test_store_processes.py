@@ -10,13 +10,14 @@ import pytest
 
 from orchestrator.ledger import verify_run, verify_store
 from orchestrator.store import SqlStore, owner_name
-from tests.store.processes import append_for_ever, ask_for_leases, context, hold_claim, join, run_and_end, start
+from tests import forked
+from tests.store.processes import append_for_ever, ask_for_leases, hold_claim, join, run_and_end, start
 from tests.store.rows import run_row
 
 
 def crash(where: str, rounds: int) -> int:
     """Let a process append, kill it after it has settled `rounds` times; returns the last number it knew durable."""
-    ours, theirs = context().Pipe()
+    ours, theirs = forked.processes().Pipe()
     process = start(append_for_ever, where, theirs)
     number = 0
     for _ in range(rounds):
@@ -55,7 +56,7 @@ def test_what_was_settled_survives_kill_9_in_postgres(postgres: str) -> None:
 
 def test_a_killed_owner_loses_its_run_at_once(tmp_path: Path) -> None:
     where = str(tmp_path / "runs.db")
-    ours, theirs = context().Pipe()
+    ours, theirs = forked.processes().Pipe()
     process = start(hold_claim, where, theirs)
     assert ours.poll(60)
     first = ours.recv()
@@ -93,7 +94,7 @@ def test_sixteen_processes_share_one_new_database(postgres: str) -> None:
 def one_winner_per_window(where: str) -> None:
     """16 processes ask for the same probe in each of 20 windows."""
     SqlStore(where).close()
-    said = context().Queue()
+    said = forked.processes().Queue()
     processes = [start(ask_for_leases, where, f"p{index}", 20, said) for index in range(16)]
     won = [said.get(timeout=90) for _ in processes]
     join(processes)
