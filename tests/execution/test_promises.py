@@ -40,7 +40,9 @@ async def run_still(seed: int) -> None:
     """A world that stands still, from its number to its last check."""
     world = make_world(seed)
     async with world.orchestrator() as orc:
-        check(world, await run(world, orc))
+        outcome = await run(world, orc)
+        check(world, outcome)
+        assert [str(difference) for difference in orc.replay(outcome.run_id).differences] == [], seed
 
 
 @settings(max_examples=150, deadline=None)
