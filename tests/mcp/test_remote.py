@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import BaseModel
 
 from orchestrator import DefinitionError, Goal, Orchestrator, Progressed, Status, Tool, Unavailable
@@ -17,6 +18,8 @@ from orchestrator.mcp import McpServer
 from orchestrator.types import Effect, FailureKind
 
 SERVER = Path(__file__).with_name("shop_server.py")
+in_its_loop = pytest.mark.asyncio(loop_scope="module")
+"""For a test that uses the server of them all, whose session lives in one event loop."""
 
 
 class Quote(BaseModel):
@@ -42,13 +45,27 @@ def over_stdio(log: Path, **options: Any) -> McpServer:
 
 @pytest.fixture
 async def shop(log: Path) -> AsyncGenerator[McpServer]:
+    """A server of one's own, to be killed or kept waiting."""
     async with over_stdio(log) as server:
         yield server
 
 
-async def test_what_a_server_offers_is_read_from_it(shop: McpServer) -> None:
-    assert shop.listed is not None
-    quote = shop.listed["quote"]
+@pytest.fixture(scope="module")
+def one_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop") / "shop.log"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_shop(one_log: Path) -> AsyncGenerator[McpServer]:
+    """One server for all tests that leave it as it was: another process of Python and MCP takes seconds."""
+    async with over_stdio(one_log) as server:
+        yield server
+
+
+@in_its_loop
+async def test_what_a_server_offers_is_read_from_it(open_shop: McpServer) -> None:
+    assert open_shop.listed is not None
+    quote = open_shop.listed["quote"]
     assert (quote.description, quote.takes, quote.required) == (
         "What sending a parcel costs.",
         {"parcel": str, "days": int},
@@ -56,40 +73,45 @@ async def test_what_a_server_offers_is_read_from_it(shop: McpServer) -> None:
     )
 
 
-async def test_calls_give_values_of_their_types(shop: McpServer) -> None:
+@in_its_loop
+async def test_calls_give_values_of_their_types(open_shop: McpServer) -> None:
     tools = [
-        shop.tool("quote", gives={"quote": Quote}, cost=0.002),
-        shop.tool("weigh", gives={"grams": int}),
-        shop.tool("describe", gives="text"),
+        open_shop.tool("quote", gives={"quote": Quote}, cost=0.002),
+        open_shop.tool("weigh", gives={"grams": int}),
+        open_shop.tool("describe", gives="text"),
     ]
     async with Orchestrator(tools) as orc:
         outcome = await orc.run(Goal(["quote", "grams", "text"]), {"parcel": "abc"})
     assert outcome.value == {"quote": Quote(usd=4.5, days=3), "grams": 300, "text": "a parcel with abc"}
-    assert (outcome.cost, shop.connection.opened) == (0.002, 1)
+    assert (outcome.cost, open_shop.connection.opened) == (0.002, 1)
 
 
-async def test_an_optional_parameter_is_filled_only_where_it_was_named(shop: McpServer, log: Path) -> None:
+@in_its_loop
+async def test_an_optional_parameter_is_filled_only_where_it_was_named(open_shop: McpServer, one_log: Path) -> None:
     def runs(tool: Tool) -> Any:
         return Orchestrator([tool]).run("seen", {"parcel": "box", **({"iban": "DE02"} if iban else {})})
 
     iban = True
-    named = shop.tool("crowd", gives="seen", needs=["parcel", "iban"])
+    named = open_shop.tool("crowd", gives="seen", needs=["parcel", "iban"])
     assert (named.needs, named.optional) == ({"parcel": "parcel"}, {"iban": "iban"})
     assert (await runs(named)).value == "DE02"
     iban = False
     assert (await runs(named)).value == "nothing"
-    unnamed = shop.tool("crowd", gives="seen")
+    unnamed = open_shop.tool("crowd", gives="seen")
     orc = Orchestrator([unnamed, Tool(lambda: "DE02", name="iban")])
     assert (await orc.run("seen", {"parcel": "box", "iban": "DE02"})).value == "nothing"
-    assert done(log)[-1] == "crowd box "
+    assert done(one_log)[-1] == "crowd box "
 
 
-async def test_a_trusted_server_says_what_a_tool_does_and_an_untrusted_one_does_not(shop: McpServer, log: Path) -> None:
+@in_its_loop
+async def test_a_trusted_server_says_what_a_tool_does_and_an_untrusted_one_does_not(
+    open_shop: McpServer, one_log: Path
+) -> None:
     def effects(server: McpServer) -> list[Effect]:
         return [server.tool(name, gives=name + "s", needs=["parcel"]).effect for name in ("weigh", "book", "burn")]
 
-    assert effects(shop) == [Effect.READ, Effect.WRITE, Effect.IRREVERSIBLE]
-    async with over_stdio(log, trust=False) as stranger:
+    assert effects(open_shop) == [Effect.READ, Effect.WRITE, Effect.IRREVERSIBLE]
+    async with over_stdio(one_log, trust=False) as stranger:
         assert effects(stranger) == [Effect.WRITE] * 3
         assert stranger.tool("weigh", gives="grams", needs=["parcel"], effect="read").effect is Effect.READ
         with pytest.raises(DefinitionError, match=r"state needs=\[...\].*until trust=True"):
@@ -106,6 +128,7 @@ async def test_without_having_asked_the_user_says_everything(log: Path) -> None:
     await server.aclose()
 
 
+@in_its_loop
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -116,9 +139,9 @@ async def test_without_having_asked_the_user_says_everything(log: Path) -> None:
     ],
     ids=str,
 )
-async def test_what_is_wrong_is_told_when_it_is_written(shop: McpServer, options: Any, said: str) -> None:
+async def test_what_is_wrong_is_told_when_it_is_written(open_shop: McpServer, options: Any, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
-        shop.tool(options.pop("remote"), **options)
+        open_shop.tool(options.pop("remote"), **options)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +154,7 @@ def test_a_server_is_a_command_or_an_address(options: Any) -> None:
         McpServer("shop", **options)
 
 
+@in_its_loop
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
@@ -141,8 +165,8 @@ def test_a_server_is_a_command_or_an_address(options: Any) -> None:
         ("", FailureKind.BUG),
     ],
 )
-async def test_what_an_error_means(shop: McpServer, words: str, kind: FailureKind) -> None:
-    tool = shop.tool("fail", gives="never", retries=0)
+async def test_what_an_error_means(open_shop: McpServer, words: str, kind: FailureKind) -> None:
+    tool = open_shop.tool("fail", gives="never", retries=0)
     outcome = await Orchestrator([tool]).run("never", {"words": words})
     assert (outcome.status, [failure.kind for failure in outcome.failures]) == (Status.ESCALATED, [kind])
 
@@ -155,8 +179,9 @@ async def test_arguments_that_the_server_rejects_are_the_callers_error(log: Path
     await server.aclose()
 
 
-async def test_progress_is_streamed(shop: McpServer) -> None:
-    orc = Orchestrator([shop.tool("dawdle", gives="late")])
+@in_its_loop
+async def test_progress_is_streamed(open_shop: McpServer) -> None:
+    orc = Orchestrator([open_shop.tool("dawdle", gives="late")])
     told = [event.progress async for event in orc.stream("late", {"seconds": 0.05}) if isinstance(event, Progressed)]
     assert told == ["half way"]
 
