@@ -6,15 +6,19 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.dispatcher import ProgressFnT
 
 from orchestrator import Goal, InputError, Orchestrator, Status, Tool
+from orchestrator.cli.app import invoke
 from orchestrator.errors import DefinitionError
 from orchestrator.mcp import GoalServer, McpServer
 from orchestrator.mcp.goals import STATUS_TOOL
@@ -60,13 +64,17 @@ ROOT = str(Path(__file__).parents[2])
 BOX = {"parcel": {"kg": 3, "to": "Oslo"}}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def write_project(path: Path) -> Path:
     for folder in ("tools", "policies"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "tools" / "shop.py").write_text(PROJECT)
-    (tmp_path / "policies" / "ask.toml").write_text('escalation = ["demote"]\n')
-    return tmp_path
+        (path / folder).mkdir()
+    (path / "tools" / "shop.py").write_text(PROJECT)
+    (path / "policies" / "ask.toml").write_text('escalation = ["demote"]\n')
+    return path
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("project"))
 
 
 def arguments(project: Path) -> list[str]:
@@ -85,15 +93,30 @@ async def client(project: Path, *more: str) -> AsyncGenerator[Client]:
             yield made
 
 
-def program(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *words], capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": ROOT}
-    )
+class Session:
+    """The client of one server, for all tests that leave the server as it was: another process takes seconds."""
+
+    def __init__(self, portal: BlockingPortal, client: Client) -> None:
+        self._portal = portal
+        self._client = client
+
+    def tools(self) -> dict[str, Any]:
+        """What the server offers, by name."""
+        return {tool.name: tool for tool in self._portal.call(self._client.list_tools).tools}
+
+    def call(self, tool: str, given: dict[str, Any], progress: ProgressFnT | None = None) -> Any:
+        """Call a tool."""
+        return self._portal.call(partial(self._client.call_tool, tool, given, progress_callback=progress))
 
 
-async def test_each_goal_is_a_tool_with_what_it_takes_and_does(project: Path) -> None:
-    async with client(project) as session:
-        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+@pytest.fixture(scope="module")
+def session(project: Path) -> Generator[Session]:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(client(project)) as made:
+        yield Session(portal, made)
+
+
+def test_each_goal_is_a_tool_with_what_it_takes_and_does(session: Session) -> None:
+    tools = session.tools()
     assert sorted(tools) == ["label", STATUS_TOOL, "photo", "quote"]
     label = tools["label"]
     assert label.input_schema["required"] == ["address", "parcel"]
@@ -107,14 +130,16 @@ async def test_each_goal_is_a_tool_with_what_it_takes_and_does(project: Path) ->
         assert annotations.read_only_hint is reads
 
 
-async def test_a_call_is_a_governed_run_with_its_trail(project: Path) -> None:
+def test_a_call_is_a_governed_run_with_its_trail(tmp_path: Path) -> None:
+    """With a server and a store of its own, so that nothing is known of its tools."""
+    project = write_project(tmp_path)
     told: list[str | None] = []
 
     async def report(progress: float, total: float | None, message: str | None) -> None:
         told.append(message)
 
-    async with client(project) as session:
-        answer = await session.call_tool("quote", BOX, progress_callback=report)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(client(project)) as made:
+        answer = Session(portal, made).call("quote", BOX, report)
     assert not answer.is_error
     run: Any = answer.structured_content
     assert (run["status"], run["value"], run["route"]) == ("reached", 6.0, ["rate_table"])
@@ -124,29 +149,28 @@ async def test_a_call_is_a_governed_run_with_its_trail(project: Path) -> None:
     shown: Any = answer.content[0]
     assert shown.text.startswith("6.0\n\n[run mcp-") and "reached by rate_table" in shown.text
     for command in ("verify", "replay"):
-        assert program(command, run["run_id"], "--store", str(project / "runs.db")).returncode == 0
+        assert invoke([command, run["run_id"], "--store", str(project / "runs.db")]) == 0
 
 
-async def test_a_goal_that_was_not_reached_is_an_error_that_says_why(project: Path) -> None:
-    async with client(project) as session:
-        answer = await session.call_tool("photo", BOX)
+def test_a_goal_that_was_not_reached_is_an_error_that_says_why(session: Session) -> None:
+    answer = session.call("photo", BOX)
     run: Any = answer.structured_content
     assert answer.is_error
     assert run["status"] == "escalated"
     assert "photo (outage: no light)" in run["why"]
 
 
-async def test_a_run_that_waits_is_answered_by_a_person_and_by_no_client(project: Path) -> None:
-    async with client(project) as session:
-        answer = await session.call_tool("label", {**BOX, "address": "Main Street"})
-        run: Any = answer.structured_content
-        assert (answer.is_error, run["status"], run["value"]) == (False, "waiting", None)
-        assert run["answer_with"] == f"orchestrator resume {run['run_id']}"
-        for tool in (await session.list_tools()).tools:
-            assert "answer" not in tool.input_schema["properties"]
-        done = program("resume", run["run_id"], "yes", "--by", "ann", *arguments(project)[1:])
-        assert done.returncode == 0
-        later: Any = (await session.call_tool(STATUS_TOOL, {"run_id": run["run_id"]})).structured_content
+def test_a_run_that_waits_is_answered_by_a_person_and_by_no_client(session: Session, project: Path) -> None:
+    answer = session.call("label", {**BOX, "address": "Main Street"})
+    run: Any = answer.structured_content
+    assert (answer.is_error, run["status"], run["value"]) == (False, "waiting", None)
+    assert run["answer_with"] == f"orchestrator resume {run['run_id']}"
+    for tool in session.tools().values():
+        assert "answer" not in tool.input_schema["properties"]
+    words = ["resume", run["run_id"], "yes", "--by", "ann", *arguments(project)[1:]]
+    done = subprocess.run([*PROGRAM, *words], timeout=60, check=False, env={"PYTHONPATH": ROOT}, capture_output=True)
+    assert done.returncode == 0
+    later: Any = session.call(STATUS_TOOL, {"run_id": run["run_id"]}).structured_content
     assert later["status"] == "reached"
     assert "answered by ann" in [decision["reason"] for decision in later["decisions"]]
 
@@ -162,9 +186,8 @@ async def test_a_run_that_waits_is_answered_by_a_person_and_by_no_client(project
     ],
     ids=str,
 )
-async def test_wrong_arguments_are_answered_clearly(project: Path, goal: str, given: Any, said: str) -> None:
-    async with client(project) as session:
-        answer = await session.call_tool(goal, given)
+def test_wrong_arguments_are_answered_clearly(session: Session, goal: str, given: Any, said: str) -> None:
+    answer = session.call(goal, given)
     shown: Any = answer.content[0]
     assert answer.is_error
     assert said in shown.text
@@ -207,7 +230,7 @@ async def test_a_call_may_spend_so_much_and_no_more() -> None:
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address(project: Path) -> Generator[tuple[str, str]]:
     """The address and the token of a server in a process of its own."""
     words = [*PROGRAM, *arguments(project), "--http"]
