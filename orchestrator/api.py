@@ -47,6 +47,7 @@ from .types import START
 if TYPE_CHECKING:
     from .ledger import Verification
     from .replay import Replay
+    from .skill_learning import SkillsLearned
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -324,6 +325,23 @@ class Orchestrator:
     def feedback(self, run_id: str, key: str, success: bool) -> None:
         """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
         resuming.feedback(self._services, run_id, key, success)
+
+    async def learn_skills(
+        self, *, model: Any = None, dry_run: bool = False, keep_texts: bool = False
+    ) -> "SkillsLearned":
+        """Find skills in the recorded runs: discovered in what work was about, merged and split by how it turned out.
+
+        The new handbook is stored and chosen by at once; with `dry_run` nothing changes, and `.proposal` tells what
+        would, by what evidence. A chat `model` may propose splits, and is shown texts of the work; the outcomes decide.
+        Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
+        `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
+        """
+        from .skill_learning import How
+
+        self.store.flush()
+        options = self.selector.options
+        how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
+        return await self._background.lessons.learn_skills(how, dry_run=dry_run)
 
     @property
     def judge(self) -> Judge | None:

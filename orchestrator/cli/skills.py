@@ -13,7 +13,7 @@ from orchestrator.selection.keeping import change_handbook, keep_handbook, store
 from orchestrator.store import Store, open_store
 from orchestrator.text import counted, plain
 
-from . import options, skills_change
+from . import options, skills_change, skills_learn
 from .screen import say, table, write_json
 from .session import existing
 
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command("history")(_history)
     group.command("rollback")(_rollback)
     skills_change.register(group)
+    skills_learn.register(group)
     app.add_typer(group, name="skills")
 
 

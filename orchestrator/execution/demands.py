@@ -94,10 +94,15 @@ def text_of(view: GraphView, key: str, values: Mapping[str, Any]) -> str:
         tool = view.tools[name]
         if isinstance(tool, Agent):
             needs.update(tool.needs.values())
+    return texts_in({need: values[need] for need in sorted(needs & values.keys())})
+
+
+def texts_in(values: Mapping[str, Any]) -> str:
+    """The texts in values, by line, up to `MOST_TEXT` characters."""
     parts: list[str] = []
     left = MOST_TEXT
-    for need in sorted(needs & values.keys()):
-        for text in _texts(values[need], DEEP):
+    for value in values.values():
+        for text in _texts(value, DEEP):
             parts.append(text[:left])
             left -= len(parts[-1])
             if left <= 0:
@@ -125,4 +130,4 @@ def _texts(value: Any, deep: int) -> Iterator[str]:
         yield from _texts(part, deep - 1)
 
 
-__all__ = ["DemandSource", "Demands", "text_of"]
+__all__ = ["DemandSource", "Demands", "text_of", "texts_in"]

@@ -10,6 +10,7 @@ from orchestrator.monitors import Drift, MonitorHub, Signal, Verdict
 from orchestrator.selection import Demand
 from orchestrator.selection.keeping import Keeper
 from orchestrator.selection.learning import CHECKED, Observation, Spent
+from orchestrator.skill_learning import How, SkillsLearned, learn_skills
 from orchestrator.store.memory import MemoryStore
 from orchestrator.tooling import Tool
 from orchestrator.types import DecisionKind
@@ -60,6 +61,15 @@ class Lessons:
         selector = self._services.selector
         if self._keeper is not None and (selector.agents or selector.unstored):
             self._keeper.sync()
+
+    async def learn_skills(self, how: How, *, dry_run: bool) -> SkillsLearned:
+        """Find skills in the recorded runs, and take them into the handbook here and in the store."""
+        services = self._services
+        await self.learn()
+        await services.threads.run(self.sync)
+        learned = await learn_skills(services.store, how, dry_run=dry_run)
+        await services.threads.run(self.sync)
+        return learned
 
     def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
         """A signal newly won; drift that no run was told of is kept for the next."""

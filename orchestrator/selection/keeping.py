@@ -36,11 +36,22 @@ def change_handbook(store: Store, change: Callable[[Handbook], Handbook]) -> Han
     `change` is called again when another process was quicker. Raises what it raises, and `StoreError`.
     """
     for _ in range(TRIES):
-        number = max(store.document_versions(DOCUMENT), default=0)
-        made = change((_read(store.document(DOCUMENT, number)) if number else None) or Handbook())
-        if store.swap_document(DOCUMENT, made.model_dump(mode="json"), number, KEPT_VERSIONS):
+        number, handbook = numbered_handbook(store)
+        made = change(handbook)
+        if swap_handbook(store, made, number):
             return made
     raise StoreError("other processes change the handbook so fast that this one does not get its turn")
+
+
+def numbered_handbook(store: Store) -> tuple[int, Handbook]:
+    """The store's handbook with the number of its version, for `swap_handbook`; an empty one with 0 for none yet."""
+    number = max(store.document_versions(DOCUMENT), default=0)
+    return number, (_read(store.document(DOCUMENT, number)) if number else None) or Handbook()
+
+
+def swap_handbook(store: Store, handbook: Handbook, after: int) -> bool:
+    """Put a handbook in the place of version number `after`; `False` when somebody else was quicker."""
+    return store.swap_document(DOCUMENT, handbook.model_dump(mode="json"), after, KEPT_VERSIONS)
 
 
 def _read(data: dict[str, Any] | None) -> Handbook | None:
@@ -139,4 +150,12 @@ class Keeper:
         return number, stored.with_missing(self._given)
 
 
-__all__ = ["DOCUMENT", "Keeper", "change_handbook", "keep_handbook", "stored_handbook"]
+__all__ = [
+    "DOCUMENT",
+    "Keeper",
+    "change_handbook",
+    "keep_handbook",
+    "numbered_handbook",
+    "stored_handbook",
+    "swap_handbook",
+]

@@ -2,6 +2,7 @@
 tells two apart. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the other.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -139,6 +140,19 @@ def learned_from(
     return learn(handbook, reassigned(handbook, observations, SkillIndex(handbook, embedding)))
 
 
+def _between(one: Skill, other: Skill, weights: Sequence[float]) -> tuple[tuple[int, float], ...]:
+    """Where the texts of two skills lie together, each weighing as much as has been seen of it."""
+    if not one.prototype or not other.prototype:
+        return one.prototype or other.prototype
+    middle: dict[int, float] = {}
+    for skill, weight in zip((one, other), weights, strict=True):
+        for place, value in skill.prototype:
+            middle[place] = middle.get(place, 0.0) + weight * value
+    length = math.sqrt(math.fsum(value * value for value in middle.values())) or 1.0
+    largest = sorted(sorted(middle), key=lambda place: -abs(middle[place]))[:KEPT_COORDINATES]
+    return tuple((place, round(middle[place] / length, 6)) for place in sorted(largest) if middle[place] != 0)
+
+
 def _made(skill: Skill, texts: Sequence[str], vectors: Floats, inside: Bools, keep_texts: bool) -> Skill:
     """A skill with the body that its texts give it."""
     middle = unit_rows(vectors[inside].mean(axis=0, keepdims=True))[0]
@@ -173,7 +187,9 @@ def _merged(handbook: Handbook, kept: str, gone: str, factor: float) -> Handbook
         rest = {name: seen for name, seen in profile.skills.items() if name != gone}
         profiles[agent] = profile.model_copy(update={"skills": {**rest, kept: both}}) if both.total else profile
     one, other = handbook.skills[kept], handbook.skills[gone]
+    seen = [sum(each.total for each in _counts(handbook, skill).values()) for skill in (kept, gone)]
     body = {
+        "prototype": _between(one, other, seen),
         "indicators": tuple(dict.fromkeys((*one.indicators, *other.indicators))),
         "examples": tuple(dict.fromkeys((*one.examples, *other.examples))),
     }

@@ -1,10 +1,13 @@
 """`orchestrator skills`: the handbook in the store."""
 
+import asyncio
 import re
 from pathlib import Path
 
+from orchestrator import Policy
 from orchestrator.selection import Evidence, Handbook, Profile, Skill
 from tests.cli.conftest import Cli
+from tests.execution.test_agents_recorded import KEPT, runs
 
 
 def _file(name: str) -> Path:
@@ -172,3 +175,40 @@ def test_a_project_brings_its_judge(cli: Cli, project: Path) -> None:
     (told,) = cli("judgements", "last", "--json").json["judgements"]
     assert (told["tool"], told["by"], told["good"]) == ("dear", "long_enough", True)
     assert cli("skills", "show", "dear", "--json").json["general"]["successes"] > 0.7
+
+
+def test_skills_are_learned_from_recorded_runs(cli: Cli) -> None:
+    assert "nothing has been run here" in cli("skills", "learn").err
+    Path(".orchestrator").mkdir()
+    asyncio.run(runs(".orchestrator/runs.db", KEPT))
+    before = cli("skills", "list", "--json").json["version"]
+    tried = cli("skills", "learn", "--dry-run")
+    assert tried.exit == 0
+    assert "Read 96 runs, 96 steps of agents: 96 with a text, 96 judged." in tried.out
+    assert "split work: work split by " in tried.out
+    assert "skills / work/1: nothing -> " in tried.out
+    assert cli("skills", "list", "--json").json["version"] == before
+    as_data = cli("skills", "learn", "--dry-run", "--json").json
+    assert as_data["read"] == {"runs": 96, "steps": 96, "texts": 96, "judged": 96}
+    assert not as_data["stored"]
+    done = cli("skills", "learn")
+    assert f"`orchestrator skills rollback {before}` goes back." in done.out
+    learned = cli("skills", "list", "--json").json
+    assert [skill["id"] for skill in learned["skills"]] == ["work", "work/1", "work/2"]
+    assert [skill["provenance"] for skill in learned["skills"]][1:] == ["split", "split"]
+    assert "split work" in Path(".orchestrator/runs.db").read_bytes().decode(errors="ignore")
+    assert "Nothing is to be changed." in cli("skills", "learn").out
+    assert cli("skills", "rollback", str(before)).exit == 0
+    assert [skill["id"] for skill in cli("skills", "list", "--json").json["skills"]] == ["work"]
+
+
+def test_learning_says_so_when_no_texts_were_kept(cli: Cli, project: Path) -> None:
+    _agents(project)
+    cli("run", "brief", "document=quick.txt")
+    said = cli("skills", "learn")
+    assert said.exit == 0
+    assert "keep_values = true" in said.out
+    assert "Nothing is to be changed." in said.out
+    assert not Policy().keep_values
+    assert cli("skills", "learn", "--model", " ").exit == 2
+    assert cli("skills", "learn", "--runs", "0").exit == 2
