@@ -7,6 +7,8 @@ as Python writes them (`repr`), which reads back exactly.
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from json.encoder import encode_basestring as _quoted
+from math import isfinite
 from typing import Any, Final
 
 from .base import RunRow
@@ -30,7 +32,8 @@ def canonical(body: object) -> bytes:
 
 def canonical_text(body: object) -> str:
     """The same as text."""
-    return canonical(body).decode()
+    text = _ENCODER.encode(body)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def link(prev: str, run_id: str, seq: int, kind: str, at: float, body: Mapping[str, Any]) -> str:
@@ -40,8 +43,11 @@ def link(prev: str, run_id: str, seq: int, kind: str, at: float, body: Mapping[s
 
 def link_text(prev: str, run_id: str, seq: int, kind: str, at: float, text: str) -> str:
     """The same, of a body that is canonical JSON text already."""
-    head = canonical([prev, run_id, seq, kind, at])
-    return sha256(head[:-1] + b"," + text.encode() + b"]").hexdigest()
+    if type(at) is float and isfinite(at):  # as nearly always: the same bytes, put together in a quarter of the time
+        head = f"[{_quoted(prev)},{_quoted(run_id)},{seq:d},{_quoted(kind)},{at!r}".encode("utf-8", "backslashreplace")
+    else:
+        head = canonical([prev, run_id, seq, kind, at])[:-1]
+    return sha256(head + b"," + text.encode() + b"]").hexdigest()
 
 
 def seal_link(prev: str, n: int, run_id: str, head: str) -> str:

@@ -1,6 +1,7 @@
 """The store in a database: SQLite in a file, or PostgreSQL."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -244,10 +245,10 @@ class SqlStore(SqlReads):
             refusals = self._transactions.run(lambda connection: self._work(connection, items))
             if not self._same_file():
                 self._reopen()
-        except (IntegrityError, DataError):
+        except (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError):
             self._transactions.forget()
             raise
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.engine.dispose()
             raise Outage(f"the store {shown(self._url)} cannot be written: {reason(error, self._url)}") from error
         for refusal in refusals:

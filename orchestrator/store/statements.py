@@ -16,6 +16,7 @@ from orchestrator.types import Status
 
 from .base import Record, RunRow
 from .body import decode
+from .bulk import insert_rows, rows_of_runs, update_runs
 from .chain import GENESIS, canonical_text, seal_link
 from .fold import Refusal, RunState, Write, apply
 from .owner import owner_died
@@ -24,16 +25,8 @@ from .tables import CLAIMS, DOCUMENTS, GRAPHS, HEALTH, LEASES, META, RECORDS, RU
 
 # Built once: putting a statement together costs as much as running it.
 _IDS: Final[BindParameter[str]] = bindparam("ids", type_=String(), expanding=True)
-_RUNS_LOCKED: Final = select(RUNS).where(RUNS.c.run_id.in_(_IDS)).order_by(RUNS.c.run_id).with_for_update()
-_CLAIMS_LOCKED: Final = (
-    select(CLAIMS.c.run_id, CLAIMS.c.token)
-    .where(CLAIMS.c.run_id.in_(_IDS))
-    .order_by(CLAIMS.c.run_id)
-    .with_for_update(read=True)
-)
 _HEALTH_OF: Final = select(HEALTH).where(HEALTH.c.name.in_(_IDS))
-_NEW_RECORDS: Final = insert(RECORDS)
-_MOVED_RUNS: Final = update(RUNS).where(RUNS.c.run_id == bindparam("id"))
+_MOVED: Final = ("status", "ended", "head", "length", "summary")
 
 
 def write(connection: Connection, writes: Sequence[Write], foreign: Container[str]) -> list[Refusal]:
@@ -74,7 +67,7 @@ def create_run(connection: Connection, row: RunRow) -> RunRow | None:
     return run_row(connection.execute(select(RUNS).where(RUNS.c.run_id == row.run_id)).one())
 
 
-def run_row(row: Row[Any]) -> RunRow:
+def run_row(row: Any) -> RunRow:
     """A row of the table of runs, readable also when somebody has put into it what no store writes."""
     known = row.status in Status.__members__.values()
     return RunRow(
@@ -190,14 +183,10 @@ def set_health(connection: Connection, texts: Mapping[str, str]) -> None:
 def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, RunState]:
     ids = sorted({item.run_id for item in writes})
     fenced = sorted({item.run_id for item in writes if item.token is not None})
-    states: dict[str, RunState] = {}
-    for some in _chunks(ids):
-        rows = connection.execute(_RUNS_LOCKED, {"ids": some})
-        states |= {row.run_id: RunState.of(run_row(row)) for row in rows}
-    for some in _chunks(fenced):
-        for claim in connection.execute(_CLAIMS_LOCKED, {"ids": some}):
-            if claim.run_id in states:
-                states[claim.run_id].token = claim.token
+    states = {row.run_id: RunState.of(run_row(row)) for row in rows_of_runs(connection, RUNS, ids)}
+    for claim in rows_of_runs(connection, CLAIMS, fenced, shared=True):
+        if claim.run_id in states:
+            states[claim.run_id].token = claim.token
     return states
 
 
@@ -206,21 +195,12 @@ def _chunks(ids: list[str], size: int = 500) -> list[list[str]]:
 
 
 def _store(connection: Connection, states: list[RunState]) -> None:
-    records: list[dict[str, Any]] = [
-        {
-            "run_id": state.row.run_id,
-            "seq": record.seq,
-            "kind": record.kind,
-            "at": record.at,
-            "body": record.text,
-            "prev": record.prev,
-            "hash": record.hash,
-        }
+    records = [
+        (state.row.run_id, record.seq, record.kind, record.at, record.text, record.prev, record.hash)
         for state in states
         for record in state.records
     ]
-    if records:
-        connection.execute(_NEW_RECORDS, records)
+    insert_rows(connection, RECORDS, records)
     _store_values(connection, states)
     _store_runs(connection, states)
     sealed = [state for state in states if state.sealed]
@@ -232,34 +212,17 @@ def _store_values(connection: Connection, states: list[RunState]) -> None:
     for state in states:
         if state.dropped:
             connection.execute(delete(VALUES).where(VALUES.c.run_id == state.row.run_id))
-    values = [
-        {"run_id": state.row.run_id, "name": name, "text": state.values[name]}
-        for state in states
-        for name in sorted(state.values)
-    ]
-    if values:
-        statement = _upsert(connection, VALUES)
-        key = [VALUES.c.run_id, VALUES.c.name]
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=key, set_={"text": statement.excluded.text}), values
-        )
+    values = [(state.row.run_id, name, state.values[name]) for state in states for name in sorted(state.values)]
+    insert_rows(connection, VALUES, values, replace=True)
 
 
 def _store_runs(connection: Connection, states: list[RunState]) -> None:
-    changed: list[dict[str, Any]] = [
-        {
-            "id": state.row.run_id,
-            "status": str(state.status),
-            "ended": state.ended,
-            "head": state.head,
-            "length": state.count,
-            "summary": state.summary,
-        }
+    changed = [
+        (str(state.status), state.ended, state.head, state.count, state.summary, state.row.run_id)
         for state in states
         if (state.count, state.status) != (state.row.count, state.row.status) or state.summary_changed
     ]
-    if changed:
-        connection.execute(_MOVED_RUNS, changed)
+    update_runs(connection, RUNS, _MOVED, changed)
 
 
 def _seal(connection: Connection, states: list[RunState]) -> None:
