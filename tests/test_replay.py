@@ -121,7 +121,7 @@ def find(replay: Replay, kind: str) -> Decision:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_random_runs_come_out_again(seed: int) -> None:
     async def run() -> None:
         random = Random(seed)

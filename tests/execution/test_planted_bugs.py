@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -205,6 +205,27 @@ BUGS: dict[str, Plant] = {
     "ensure is ignored": ensure_is_ignored,
     "a failure ends the run": a_failure_ends_the_run,
 }
+SHOWN_IN = {
+    "reroutes answer nothing": 16,
+    "retries answer twice": 24,
+    "failed tools are not excluded": 4,
+    "lesser goals are not noted": 3,
+    "failures are swallowed": 24,
+    "work done is forgotten": 16,
+    "nothing is undone": 134,
+    "what is used is undone too": 6,
+    "ensure is ignored": 18,
+    "a failure ends the run": 16,
+    "ambiguity is taken for failure": 22,
+    "what may have happened is repeated": 18,
+    "undone in the order in which it was done": 18,
+    "a failed undoing is told as done": 1,
+    "the price leaves out a step": 1,
+    "writes begin before reads": 4,
+    "an impasse is declared at once": 75,
+    "a reason tells a value": 0,
+}
+"""A world that has shown the bug: it is looked at first, and all the others where it no longer does."""
 
 
 async def still(seed: int) -> None:
@@ -213,7 +234,7 @@ async def still(seed: int) -> None:
     check(world, await run(world, world.orchestrator(monitors=())))
 
 
-def first_caught(seeds: range, world: Callable[[int], Awaitable[None]] = still) -> int | None:
+def first_caught(seeds: Iterable[int], world: Callable[[int], Awaitable[None]] = still) -> int | None:
     """The first world in which a check fails; a run that does not end counts as caught."""
 
     async def one(seed: int) -> None:
@@ -231,14 +252,14 @@ def first_caught(seeds: range, world: Callable[[int], Awaitable[None]] = still) 
 def test_each_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("orchestrator"), "disabled", True)
     BUGS[name](monkeypatch)
-    assert first_caught(range(WORLDS)) is not None
+    assert first_caught([SHOWN_IN[name], *range(WORLDS)]) is not None
 
 
 @pytest.mark.parametrize("name", MOVING)
 def test_each_planted_bug_is_caught_where_the_world_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("orchestrator"), "disabled", True)
     MOVING[name](monkeypatch)
-    assert first_caught(range(WORLDS), partial(run_and_check, ledger=False)) is not None
+    assert first_caught([SHOWN_IN[name], *range(WORLDS)], partial(run_and_check, ledger=False)) is not None
 
 
 def test_without_a_bug_nothing_is_caught() -> None:
