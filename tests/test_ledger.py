@@ -140,10 +140,14 @@ def names(problems: list[str], seq: int) -> bool:
 
 @pytest.mark.parametrize("part", range(8))
 def test_every_flipped_byte_is_found_and_its_record_named(part: int) -> None:
-    count = 0
+    """One record and its neighbour at a time. In the first part whether a record was only moved is searched, too.
+
+    That is tried for few free numbers only, and the other parts have so many.
+    """
+    count, free = 0, 100 if part else 0
     for index in range(25 * part, 25 * part + 25):
         record, after = RECORDS[index], RECORDS[index + 1 : index + 2]
-        row = replace(ROW, count=index + 1 + len(after))
+        row = replace(ROW, count=max(free, index + 1 + len(after)))
         sound = set(check_chain([record, *after], row))
         for flipped in flips(record):
             window = sorted([flipped, *after], key=lambda each: each.seq)

@@ -11,12 +11,17 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from orchestrator import AskHuman
+from orchestrator.cli.app import invoke
+from orchestrator.escalation import RUNGS
 
 PROJECT = """
 import os
@@ -97,6 +102,7 @@ def project(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "policies" / "ask.toml").write_text('escalation = ["demote", "the_boss"]\n')
     monkeypatch.setenv("HOOK", told.url)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setitem(RUNGS, "the_boss", AskHuman)  # as the project itself will, in any process
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -119,10 +125,27 @@ def program(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-def listed() -> list[str]:
-    """The runs that wait."""
-    shown = program("runs", "--waiting", "--json", *OPTIONS)
-    return [run["run_id"] for run in json.loads(shown.stdout)["runs"]]
+@dataclass(frozen=True)
+class Here:
+    """The program in this process, for what needs none of its own: it only looks at the store."""
+
+    said: pytest.CaptureFixture[str]
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit status, and what it wrote."""
+        self.said.readouterr()
+        status = invoke(list(arguments))
+        return status, self.said.readouterr().out
+
+    def listed(self) -> list[str]:
+        """The runs that wait."""
+        _, shown = self.run("runs", "--waiting", "--json", *OPTIONS)
+        return [run["run_id"] for run in json.loads(shown)["runs"]]
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    return Here(capsys)
 
 
 @contextmanager
@@ -149,9 +172,9 @@ def terminal(*arguments: str) -> Generator[Any]:
             os.close(master)
 
 
-def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(project: Path, told: Told) -> None:
+def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(project: Path, told: Told, here: Here) -> None:
     run_id = wait_and_die("receipt", told)
-    assert listed() == [run_id]
+    assert here.listed() == [run_id]
     assert not (project / "effects.log").exists()
     with terminal("resume", run_id, "--by", "ann", *SESSION) as (say, process):
         assert "1. approve refund" in say("> ", "perhaps")
@@ -161,23 +184,23 @@ def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(project
         say("900.0 for A-1")
         assert process.wait(20) == 0
     assert (project / "effects.log").read_text() == "900.0 for A-1\n"
-    assert listed() == []
-    assert "Answered by ann: approve refund." in program("why", run_id, *OPTIONS).stdout
+    assert here.listed() == []
+    assert "Answered by ann: approve refund." in here.run("why", run_id, *OPTIONS)[1]
     for command in ("verify", "replay"):
-        assert program(command, run_id, *OPTIONS).returncode == 0
+        assert here.run(command, run_id, *OPTIONS)[0] == 0
 
 
-def test_a_question_of_a_tool_is_answered_on_the_command_line(project: Path, told: Told) -> None:
+def test_a_question_of_a_tool_is_answered_on_the_command_line(project: Path, told: Told, here: Here) -> None:
     run_id = wait_and_die("report", told)
     assert told.bodies[0]["question"] == "Which year?"
-    assert program("resume", run_id, *SESSION).returncode == 5  # no answer, no terminal: it shows its question
+    assert here.run("resume", run_id, *SESSION)[0] == 5  # no answer, no terminal: it shows its question
     assert program("resume", run_id, "many", *SESSION).returncode == 5
-    assert "the last answer is no int" in program("resume", run_id, *SESSION).stdout
+    assert "the last answer is no int" in here.run("resume", run_id, *SESSION)[1]
     done = program("resume", run_id, "2026", *SESSION)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "sales of 2026")
 
 
-def test_an_approval_is_given_in_the_viewer(project: Path, told: Told) -> None:
+def test_an_approval_is_given_in_the_viewer(project: Path, told: Told, here: Here) -> None:
     run_id = wait_and_die("receipt", told)
     with subprocess.Popen([*PROGRAM, "ui", *SESSION], stdout=subprocess.PIPE, text=True) as viewer:
         try:
@@ -195,7 +218,7 @@ def test_an_approval_is_given_in_the_viewer(project: Path, told: Told) -> None:
             viewer.send_signal(signal.SIGINT)
         viewer.wait(20)
     deadline = time.monotonic() + 30
-    while listed() and time.monotonic() < deadline:
+    while here.listed() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (project / "effects.log").read_text() == "900.0 for A-1\n"
-    assert "Answered by ann: approve refund." in program("why", run_id, *OPTIONS).stdout
+    assert "Answered by ann: approve refund." in here.run("why", run_id, *OPTIONS)[1]
