@@ -157,8 +157,8 @@ class HealthBook:
     def _now(self) -> float:
         return self._clock.monotonic()
 
-    def _current_grain(self) -> int:
-        return math.floor(self._now() / (self.policy.circuit.half_life / GRAINS))
+    def _grain_of(self, now: float) -> int:
+        return math.floor(now / (self.policy.circuit.half_life / GRAINS))
 
     def _buckets(self) -> LatencyBuckets:
         return LatencyBuckets(self.policy.circuit.half_life)

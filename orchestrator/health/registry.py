@@ -44,7 +44,7 @@ class HealthRegistry(HealthReadings):
         self._seed = seed
         self._lease = lease
         self._unlease = unlease
-        self._grain = self._current_grain()
+        self._grain = self._grain_of(self._now())
 
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
         """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition."""
@@ -274,8 +274,11 @@ class HealthRegistry(HealthReadings):
         """
         changed: set[Target] = set()
         with self._lock:
-            now, grain = self._now(), self._current_grain()
+            now = self._now()
+            grain = self._grain_of(now)
             everything, self._grain = grain != self._grain, grain
+            if not (everything or self._restless):
+                return frozenset()
             for target in list(self._entries if everything else self._restless):
                 entry = self._entries[target]
                 if entry.timeless and not everything:
