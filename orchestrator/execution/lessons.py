@@ -30,8 +30,9 @@ class Lessons:
     def __init__(self, services: "Services", hub: MonitorHub) -> None:
         self._services = services
         self._hub = hub
-        self._untold: dict[str, Signal] = {}
-        """Agent -> drift that was found when no run went on that it is about: the next one is told."""
+        self._untold: dict[tuple[str, str], Signal] = {}
+        """Drift, by agent and kind, that was found when no run went on that it is about: the next one is told. The
+        handbook has it too, so that the next run may be another process's."""
         self._keeper = None if isinstance(services.store, MemoryStore) else Keeper(services.selector, services.store)
         try:
             if self._keeper is not None:
@@ -45,12 +46,13 @@ class Lessons:
     async def learn(self) -> None:
         """Learn from what waits, in a thread; returns when that is done."""
         services = self._services
-        if not services.selector.pending:
-            return
-        try:
-            await services.threads.run(services.selector.apply_pending)
-        except Exception as error:
-            services.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
+        if services.selector.pending:
+            try:
+                await services.threads.run(services.selector.apply_pending)
+            except Exception as error:
+                services.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
+                return
+        if not services.selector.alarmed:
             return
         for monitor in self._hub.monitors:
             if isinstance(monitor, Drift):
@@ -74,13 +76,19 @@ class Lessons:
     def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
         """A signal newly won; drift that no run was told of is kept for the next."""
         signal = verdict.winner
-        if signal.kind.startswith("drift") and not by_a_run:
-            self._untold[signal.label] = signal
+        if not signal.kind.startswith("drift"):
+            return
+        if by_a_run:
+            self._services.selector.drift_told(signal.label)
+        else:
+            self._untold[signal.label, signal.kind] = signal
 
     def meet(self, run: "Run") -> None:
         """Put drift that was found between runs on the record of a run that may use the agent."""
-        for name in sorted(self._untold.keys() & set(run.view.agents(run.state.goal))):
-            run.emit(raised(run, self._untold.pop(name)))
+        agents = run.view.agents(run.state.goal)
+        for agent, kind in sorted(key for key in self._untold if key[0] in agents):
+            run.emit(raised(run, self._untold.pop((agent, kind))))
+            self._services.selector.drift_told(agent)
 
 
 def raised(run: "Run", signal: Signal) -> SignalRaised:

@@ -2,8 +2,8 @@
 
 from .consensus import Consensus, Verdict
 from .constraints import Constraints, dialled
+from .cusum import DriftSignal
 from .demand import NEUTRAL, Demand
-from .drift import DriftSignal
 from .embedding import Embedding, HashedEmbedding
 from .estimation import Estimate, competence
 from .evidence import Evidence, Profile, Stats

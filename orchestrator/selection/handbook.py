@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from orchestrator.errors import DefinitionError, nearest
 from orchestrator.schema import explain
 
+from .cusum import Cusum, DriftSignal
 from .demand import Demand
 from .evidence import UNSEEN, Evidence, Profile, Surplus
 from .revision import Change, Revision, apply_changes, changes_between, undo
 from .skill import Insight, Skill
 
+KEPT_DRIFT = 100
+"""How many signals of drift wait for a run to be told to."""
 KEPT_REVISIONS = 20
 """How many versions one can roll back."""
 
@@ -42,6 +45,10 @@ class Handbook(BaseModel):
     """Skill -> outcomes seen in it, of any agent; the empty name for all together."""
     insights: dict[str, Insight] = {}
     """By id."""
+    watched: dict[str, dict[str, Cusum]] = {}
+    """Agent -> metric -> the sums that drift is told by. Not part of what is rolled back."""
+    drifted: tuple[DriftSignal, ...] = ()
+    """Drift that is not on the record of a run yet."""
     turns: Annotated[int, Field(ge=0)] = 0
     """Turns taken by all who learn into this handbook: a process goes on counting where the others are."""
     revisions: tuple[Revision, ...] = ()
@@ -176,7 +183,18 @@ class Handbook(BaseModel):
         if agent not in self.profiles:
             raise DefinitionError(f"The handbook has no profile of {agent!r}.{nearest(agent, self.profiles)}")
         rest = {key: value for key, value in self.profiles.items() if key != agent}
-        return self.next(f"without profile {agent}", {"profiles": rest})
+        made = self.next(f"without profile {agent}", {"profiles": rest}).with_told(agent)
+        return made.model_copy(update={"watched": {k: v for k, v in self.watched.items() if k != agent}})
+
+    def with_watch(self, watched: Mapping[str, Mapping[str, Cusum]], found: Iterable[DriftSignal]) -> "Handbook":
+        """This version with these sums, and with drift that was found, the latest of each agent and metric."""
+        drifted = {(signal.agent, signal.metric): signal for signal in (*self.drifted, *found)}
+        return self.model_copy(update={"watched": dict(watched), "drifted": tuple(drifted.values())[-KEPT_DRIFT:]})
+
+    def with_told(self, agent: str) -> "Handbook":
+        """This version without the drift of an agent, which is on the record of a run."""
+        rest = tuple(signal for signal in self.drifted if signal.agent != agent)
+        return self if rest == self.drifted else self.model_copy(update={"drifted": rest})
 
     def with_insight(self, key: str, insight: Insight) -> "Handbook":
         """With an insight, new or in place of the one with that id."""
@@ -259,7 +277,7 @@ class Handbook(BaseModel):
         """
         after = {**self._sections(), **sections}
         revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
-        kept = {"embedding": self.embedding, "sizes": self.sizes, "turns": self.turns}
+        kept = {name: getattr(self, name) for name in ("embedding", "sizes", "turns", "watched", "drifted")}
         revisions = (*self.revisions, revision)[-KEPT_REVISIONS:]
         fields = {**kept, **after, "version": self.version + 1, "revisions": revisions}
         return _validated(fields) if check else self.model_copy(update=fields)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from orchestrator.agent import Agent
 
-from .drift import DriftMonitor, DriftSignal
-from .estimation import Estimate, competence
+from .cusum import DriftSignal
+from .drift import watch
+from .estimation import competence
 from .handbook import Handbook
 from .journal import Step
 from .learning import Observation, credited, forget, learn
@@ -34,7 +35,8 @@ class Learner:
     def __init__(self) -> None:
         self._pending: deque[Observation] = deque()
         self._signals: deque[DriftSignal] = deque(maxlen=1000)
-        self._drift = DriftMonitor()
+        self._raised: set[tuple[str, str]] = set()
+        """Drift, by agent and metric, that was told here and is not on the record of a run yet."""
 
     def note(self, observation: Observation) -> None:
         """Keep an outcome until it is learned from; from any thread."""
@@ -45,14 +47,12 @@ class Learner:
         batch: list[Observation] = []
         while self._pending:
             batch.append(self._pending.popleft())
-        drifted: set[str] = set()
-        dear = standings(agents.values())
-        declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in agents.items()}
-        for seen in batch:
-            skills, standing = declared.get(seen.agent, {}), dear.get(seen.agent, 0.0)
-            drifted |= self._watch(seen, competence(seen.agent, skills, seen.demand, handbook, standing), evidence)
-        step = _learning(tuple(batch), tuple(sorted(agents)), tuple(sorted(drifted))) if batch else None
-        handbook = step(handbook) if step else handbook
+        if not batch:
+            return Learned(handbook, frozenset(), frozenset(), 0)
+        declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in sorted(agents.items())}
+        step = Lesson(tuple(batch), declared, standings(agents.values()), evidence)
+        handbook = step(handbook)
+        self.heed(handbook)
         touched = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
         return Learned(handbook, frozenset(seen.agent for seen in batch), touched, len(batch), step)
 
@@ -61,6 +61,22 @@ class Learner:
         """Whether there is anything to learn from."""
         return bool(self._pending)
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether drift was found that nobody has asked for."""
+        return bool(self._signals)
+
+    def heed(self, handbook: Handbook) -> None:
+        """Take in the drift that a handbook has on it, whoever found it."""
+        for found in handbook.drifted:
+            if (found.agent, found.metric) not in self._raised:
+                self._raised.add((found.agent, found.metric))
+                self._signals.append(found)
+
+    def told(self, agent: str) -> None:
+        """The drift of an agent is on the record of a run: when it drifts again, that is news."""
+        self._raised = {(name, metric) for name, metric in self._raised if name != agent}
+
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
         found: list[DriftSignal] = []
@@ -68,20 +84,36 @@ class Learner:
             found.append(self._signals.popleft())
         return tuple(found)
 
-    def _watch(self, seen: Observation, known: Estimate, evidence: float) -> set[str]:
-        """The agent of an outcome, when its outcomes have drifted; every signal is kept for `signals`."""
-        found = self._drift.observe(seen, known.mean if known.evidence >= evidence else None)
-        self._signals.extend(found)
-        return {signal.agent for signal in found if signal.metric == "outcome"}
+
+@dataclass(frozen=True)
+class Lesson:
+    """Learning from a batch, watching for drift, believing less of who has drifted: a step that can be done again."""
+
+    batch: tuple[Observation, ...]
+    declared: Mapping[str, Mapping[str, float]]
+    """Agent -> its declared competence, of the agents that are present."""
+    standing: Mapping[str, float]
+    evidence: float
+    """Calls that an expectation rests on before outcomes are held against it."""
+
+    def __call__(self, handbook: Handbook) -> Handbook:
+        """The next version of a handbook."""
+        watched = dict(handbook.watched)
+        found: list[DriftSignal] = []
+        for seen in self.batch:
+            watched[seen.agent], signals = watch(watched.get(seen.agent, {}), seen, self._expected(seen, handbook))
+            found += signals
+        made = learn(handbook, self.batch, tuple(self.declared))
+        for agent in sorted({signal.agent for signal in found if signal.metric == "outcome"}):
+            made = forget(made, agent)
+        return made.with_watch(watched, found)
+
+    def _expected(self, seen: Observation, handbook: Handbook) -> float | None:
+        skills, standing = self.declared.get(seen.agent, {}), self.standing.get(seen.agent, 0.0)
+        known = competence(seen.agent, skills, seen.demand, handbook, standing)
+        return known.mean if known.evidence >= self.evidence else None
 
 
-def _learning(batch: tuple[Observation, ...], present: tuple[str, ...], drifted: tuple[str, ...]) -> Step:
-    """Learning from a batch, and believing less of who has drifted."""
-
-    def step(handbook: Handbook) -> Handbook:
-        handbook = learn(handbook, batch, present)
-        for agent in drifted:
-            handbook = forget(handbook, agent)
-        return handbook
-
-    return step
+def told_of(agent: str) -> Step:
+    """The step that takes the drift of an agent off a handbook: it is on the record of a run."""
+    return lambda handbook: handbook.with_told(agent)

@@ -12,14 +12,14 @@ from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.pricing import PriceFacts
 
 from .constraints import Constraints, dialled, refused
+from .cusum import DriftSignal
 from .demand import Demand
-from .drift import DriftSignal
 from .estimation import Estimate, competence
 from .handbook import Handbook
 from .inference import SkillIndex
 from .journal import Journal, changed
 from .judging import Counting, Judged
-from .learner import Learned, Learner
+from .learner import Learned, Learner, told_of
 from .learning import Observation, Spent
 from .pool import Bools, Costs, Pool
 from .result import Selection
@@ -231,6 +231,23 @@ class Selector:
         """Drift found since the last time this was asked."""
         return self._learner.signals()
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether `signals` has something to tell."""
+        return self._learner.alarmed
+
+    def drift_told(self, agent: str) -> None:
+        """The drift of an agent is on the record of a run, so it is told no more, by this process or any other."""
+        with self._lock:
+            handbook, pool = self._known
+            step = told_of(agent)
+            made = step(handbook)
+            self._learner.told(agent)
+            if made is not handbook:
+                self._known = (made, pool)
+                if self._journal is not None:
+                    self._journal.note(step)
+
     # -- a handbook that several processes share ---------------------------------------------------------------------
 
     def keep_journal(self) -> None:
@@ -253,6 +270,7 @@ class Selector:
             if handbook is None:
                 return mine.model_copy(update={"turns": mine.turns + self._told}), len(self._journal or ())
             made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
+            self._learner.heed(made)
             self._known = (made, None if pool is None else Pool(self._agents, made))
             self._turns.go_on_from(made.turns + self._told)
             return made.model_copy(update={"turns": made.turns + self._told}), steps
