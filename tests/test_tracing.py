@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -49,7 +50,7 @@ from orchestrator.escalation import AskModel
 from orchestrator.store.base import RunRow
 from orchestrator.store.memory import MemoryStore
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
-from orchestrator.tracing import TracingSink, collector, content, setup, sink
+from orchestrator.tracing import TracingSink, collector, content, metering, setup, sink
 from tests.random_runs import random_orchestrator, random_run
 from tests.telemetry import Recorder, attributes, id_of, parent_of, receiving
 
@@ -630,6 +631,50 @@ async def test_metrics() -> None:
     assert {p["attributes"][names.RUN_STATUS] for p in found[names.WORKFLOW_DURATION]} == {"reached"}
 
 
+def counted(reader: InMemoryMetricReader) -> dict[str, int]:
+    """Tool -> attempts that were measured."""
+    data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # pyright: ignore
+    found = {m["name"]: m["data"]["data_points"] for m in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
+    return {p["attributes"][names.TOOL_NAME]: p["count"] for p in found.get(names.TOOL_DURATION, ())}
+
+
+async def test_who_collects_while_a_run_goes_on_sees_the_calls_that_ended() -> None:
+    reader = InMemoryMetricReader()
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    seen: list[dict[str, int]] = []
+
+    @tool(gives="label")
+    async def look(quote: float) -> str:
+        seen.append(counted(reader))
+        return "label"
+
+    async with Orchestrator([table, look]) as orchestrator:
+        orchestrator.add_sink(TracingSink(meters=meters, circuits=orchestrator.health))
+        await orchestrator.run("label", {"parcel": "p"})
+    assert seen == [{"table": 1}]
+    assert counted(reader) == {"table": 1, "look": 1}
+
+
+async def test_no_more_than_a_few_measurements_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr(metering, "MOST_KEPT", 1)
+    counts: list[dict[str, int]] = []
+    numbers = range(4)
+
+    def step(number: int) -> Tool:
+        async def call(**values: int) -> int:
+            counts.append(counted(reader))
+            return number
+
+        return Tool(call, name=f"t{number}", needs=[f"t{number - 1}"] if number else [])
+
+    async with Orchestrator([step(number) for number in numbers]) as orchestrator:
+        orchestrator.add_sink(TracingSink(meters=MeterProvider([reader], shutdown_on_exit=False)))
+        await orchestrator.run("t3")
+    assert [len(found) for found in counts] == [0, 0, 1, 2]  # the newest one is kept until the run ends
+    assert counted(reader) == {f"t{number}": 1 for number in numbers}
+
+
 async def test_escalations_and_calls_of_models_are_measured() -> None:
     reader, model = InMemoryMetricReader(), ScriptedChatModel(['{"choice": 1}'])
     meters = MeterProvider([reader], shutdown_on_exit=False)
@@ -756,10 +801,20 @@ async def test_a_dead_collector_is_given_a_rest(
             return self.result
 
     deaf = Deaf()
-    watched = collector.Watched(deaf)
+    asked = threading.Event()
+    listens = [False]
+
+    def somebody_listens() -> bool:
+        asked.set()
+        return listens[0]
+
+    def until_it_is_up() -> None:
+        while watched.down:
+            time.sleep(0.001)
+
+    watched = collector.Watched(deaf, somebody_listens, rest=0.01)
+    monkeypatch.setattr(collector, "LONGEST_REST", 0.01)
     recorder.provider.sampler = collector.WhileDelivered(recorder.provider.sampler, watched)
-    now = [100.0]
-    monkeypatch.setattr("orchestrator.tracing.collector.monotonic", lambda: now[0])
     async with Orchestrator([carrier], tracer_provider=recorder.provider) as orchestrator:
 
         async def traced() -> int:
@@ -767,16 +822,37 @@ async def test_a_dead_collector_is_given_a_rest(
             await orchestrator.run("quote", {"parcel": "p"})
             return len(recorder.spans)
 
+        async def ask_again() -> None:
+            for _ in range(2):  # the first answer may be to what was asked before
+                asked.clear()
+                assert await asyncio.to_thread(asked.wait, 30)
+
         assert await traced() == 4
         watched.export([])
-        assert [await traced(), await traced()] == [4, 0]  # one to see, then a rest
-        now[0] += collector.REST
-        assert [await traced(), await traced()] == [4, 0]
+        assert await traced() == 0
+        await ask_again()
+        assert await traced() == 0
+        listens[0] = True  # somebody listens, and takes nothing
+        await ask_again()
+        assert await traced() == 0
         deaf.result = SpanExportResult.SUCCESS
-        watched.export([])
-        assert [await traced(), await traced()] == [4, 4]
+        await asyncio.to_thread(until_it_is_up)
+        assert await traced() == 4
+    watched.shutdown()
     said = [record.getMessage() for record in caplog.records if "collector" in record.getMessage()]
     assert [text.split()[4:6] for text in said] == [["cannot", "be"], ["is", "back"]]
+
+
+def test_whether_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/traces"
+        assert collector.somebody_listens(endpoint)()
+    assert not collector.somebody_listens(endpoint)()
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:1")
+    assert collector.somebody_listens(endpoint)()  # who knows
 
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:

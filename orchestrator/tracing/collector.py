@@ -1,14 +1,17 @@
-"""A dead collector is given a rest: while spans cannot be delivered, runs build none, but for one now and then to see.
+"""A dead collector is given a rest: while spans cannot be delivered runs build none, and a thread asks when it is back.
 
 An exporter that fails has tried again for seconds, and the batch is lost: building the next ones would cost every call
-and help nobody.
+and help nobody. A run that begins while the collector is down has no spans, also when it comes back meanwhile.
 """
 
 import logging
+import random
+import socket
 import threading
-from collections.abc import Sequence
-from time import monotonic
+from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -20,49 +23,81 @@ from opentelemetry.util.types import Attributes
 from orchestrator.conventions import SCOPE
 
 LOG: Final = logging.getLogger(SCOPE)
-REST: Final = 5.0
-"""Seconds between two tries of a collector that is down."""
+REST: Final = 1.0
+"""Seconds until a collector that is down is asked for the first time; twice as long each time it is still down."""
+LONGEST_REST: Final = 60.0
+ASKING: Final = "orchestrator-collector"
+"""The name of the thread that asks whether a collector is back."""
+_CONNECT_SECONDS: Final = 1.0
 
 
 class Watched(SpanExporter):
-    """An exporter that knows whether its last batch was delivered."""
+    """An exporter that knows whether its last batch was delivered, and finds out when the next one can be.
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    `answers` is a cheap look at whether anybody listens at all; only then an empty batch is sent.
+    """
+
+    def __init__(self, exporter: SpanExporter, answers: Callable[[], bool] = lambda: True, rest: float = REST) -> None:
         self._exporter = exporter
+        self._answers = answers
+        self._rest = rest
         self._lock = threading.Lock()
-        self._try_at = 0.0
+        self._ended = threading.Event()
+        self._asking: threading.Thread | None = None
         self.down = False
         """Whether the last batch was lost."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Deliver a batch, and note whether that was possible."""
+        """Deliver a batch, and note whether that was possible; one for a collector that is known to be down is lost."""
+        if self.down:
+            return SpanExportResult.FAILURE
         try:
-            result = self._exporter.export(spans)
+            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
         except Exception:
             self._note(down=True)
             raise
-        self._note(down=result is not SpanExportResult.SUCCESS)
-        return result
+        self._note(down=not delivered)
+        return SpanExportResult.SUCCESS if delivered else SpanExportResult.FAILURE
+
+    def worth_it(self) -> bool:
+        """Whether a new trace may be delivered."""
+        if self.down:
+            self._see_to_asking()  # a forked child has the exporter, but not the thread
+        return not self.down
 
     def _note(self, *, down: bool) -> None:
         if down != self.down:
-            what = "cannot be reached: only a run now and then is traced until it can" if down else "is back"
-            LOG.warning("The collector of spans %s", what)
+            LOG.warning("The collector of spans %s", "cannot be reached: no run is traced" if down else "is back")
         self.down = down
+        if down:
+            self._see_to_asking()
 
-    def worth_it(self) -> bool:
-        """Whether a new trace may be delivered: the collector is up, or it is time to try."""
-        if not self.down:
-            return True
+    def _see_to_asking(self) -> None:
+        if self._asking is not None and self._asking.is_alive():
+            return
         with self._lock:
-            now = monotonic()
-            due = now >= self._try_at
-            if due:
-                self._try_at = now + REST
-            return due
+            if (self._asking is None or not self._asking.is_alive()) and not self._ended.is_set():
+                self._asking = threading.Thread(target=self._ask, name=ASKING, daemon=True)
+                self._asking.start()
+
+    def _ask(self) -> None:
+        """Ask less and less often, not all processes at the same moment, until the collector is back."""
+        rest = self._rest
+        while not self._ended.wait(rest * random.uniform(0.75, 1.25)):
+            if self._is_back():
+                self._note(down=False)
+                return
+            rest = min(2 * rest, LONGEST_REST)
+
+    def _is_back(self) -> bool:
+        try:
+            return self._answers() and self._exporter.export(()) is SpanExportResult.SUCCESS
+        except Exception:
+            return False
 
     def shutdown(self) -> None:
         """End the exporter."""
+        self._ended.set()
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -96,3 +131,25 @@ class WhileDelivered(Sampler):
     def get_description(self) -> str:
         """For people."""
         return f"WhileDelivered({self._sampler.get_description()})"
+
+
+def somebody_listens(endpoint: str) -> Callable[[], bool]:
+    """Whether anybody takes connections at an endpoint; where a proxy is between, that cannot be told, so it is yes."""
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+
+    def look() -> bool:
+        if getproxies() or not parts.hostname:
+            return True
+        try:
+            socket.create_connection((parts.hostname, port), _CONNECT_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    return look
+
+
+def not_while_asking(record: logging.LogRecord) -> bool:
+    """A filter for an exporter's logger: that a collector is still down is no news."""
+    return record.threadName != ASKING

@@ -68,8 +68,11 @@ def flush(seconds: float = FLUSH_SECONDS) -> bool:
 
 
 def _wanted(signal: str) -> bool:
-    endpoint = os.environ.get(_ENDPOINT) or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return bool(endpoint) and not _off(f"OTEL_{signal}_EXPORTER", "none")
+    return bool(_endpoint(signal)) and not _off(f"OTEL_{signal}_EXPORTER", "none")
+
+
+def _endpoint(signal: str) -> str:
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or os.environ.get(_ENDPOINT, "")
 
 
 def _off(variable: str, value: str) -> bool:
@@ -112,10 +115,11 @@ def _tracer_provider(resource: "Resource") -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    from .collector import Watched, WhileDelivered
+    from .collector import Watched, WhileDelivered, not_while_asking, somebody_listens
 
     made = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = Watched(OTLPSpanExporter(timeout=_timeout("TRACES")))
+    exporter = Watched(OTLPSpanExporter(timeout=_timeout("TRACES")), somebody_listens(_endpoint("TRACES")))
+    logging.getLogger(OTLPSpanExporter.__module__).addFilter(not_while_asking)
     made.sampler = WhileDelivered(made.sampler, exporter)
     made.add_span_processor(BatchSpanProcessor(exporter))
     return made

@@ -1,16 +1,22 @@
 """Runs as OpenTelemetry metrics."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 from opentelemetry import metrics
+from opentelemetry.context import get_current
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from orchestrator import conventions as names
 from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted
+from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
 from orchestrator.types import DecisionKind
 
+MOST_KEPT: Final = 256
+"""Measurements of calls that are kept; in a run of more, each new one makes room."""
 _ESCALATIONS: Final = (DecisionKind.DEMOTE, DecisionKind.ESCALATE)
 
 
@@ -27,20 +33,29 @@ class Circuits(Protocol):
 
 
 class Meters:
-    """The instruments. They are made when something is first measured, and cost nothing while nobody collects."""
+    """The instruments. They are made when something is first measured, and cost nothing while nobody collects.
+
+    An instrument takes longer for a measurement than a call should wait for, so those of calls are kept until a run
+    ends or somebody collects.
+    """
 
     def __init__(self, provider: MeterProvider | None = None, circuits: Circuits | None = None) -> None:
         self._provider = provider
         self._circuits = circuits
         self._goals: dict[str, str] = {}
         self._agents: set[str] = set()
-        self._made = False
+        self._kept: deque[Callable[[], None]] = deque()
+        self._made = self._on = False
 
     @property
     def on(self) -> bool:
-        """Whether anybody collects: the API's own providers do not."""
+        """Whether anybody collects: the API's own providers do not. Who begins to, does so for runs that begin then."""
+        return self._on
+
+    def look(self) -> None:
+        """See whether anybody collects now."""
         provider = self._provider or metrics.get_meter_provider()
-        return not type(provider).__module__.startswith("opentelemetry.metrics")
+        self._on = not type(provider).__module__.startswith("opentelemetry.metrics")
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -58,8 +73,17 @@ class Meters:
                 self._goals[event.run_id] = " + ".join(event.goal.get("keys", ()))
             case RunEnded():
                 self._ended(event)
+                self.hand_over()
+            case RunWaiting():
+                self.hand_over()
             case _:
                 pass
+
+    def hand_over(self, but: int = 0) -> None:
+        """Give the instruments what was kept for them, but so many. From any thread."""
+        with suppress(IndexError):  # another thread was quicker
+            while len(self._kept) > but:
+                self._kept.popleft()()
 
     def _make(self) -> None:
         meter = (self._provider or metrics.get_meter_provider()).get_meter(names.SCOPE)
@@ -89,6 +113,7 @@ class Meters:
     def _observe(self, options: CallbackOptions) -> Iterable[Observation]:
         del options
         assert self._circuits is not None
+        self.hand_over()
         for name in self._circuits.touched():
             state = names.CIRCUIT_STATES[str(self._circuits.status(name).circuit)]
             yield Observation(state, {names.TOOL_NAME: name})
@@ -101,7 +126,9 @@ class Meters:
         if event.failure is not None:
             found[names.ERROR_TYPE] = str(event.failure.kind)
             self._failures.add(1, {names.TOOL_NAME: event.tool, names.ERROR_TYPE: str(event.failure.kind)})
-        (self._agent if agent else self._tools).record(event.seconds, found)
+        record = (self._agent if agent else self._tools).record
+        self._kept.append(partial(record, event.seconds, found, get_current()))
+        self.hand_over(MOST_KEPT)
 
     def _decided(self, decision: Decision) -> None:
         self._decisions.add(1, {names.DECISION_KIND: str(decision.kind)})

@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from orchestrator import conventions as names
-from orchestrator.events import CallEnded, Event, RunResumed, RunWaiting, WorkJudged
+from orchestrator.events import CallEnded, Event, RunResumed, RunStarted, RunWaiting, WorkJudged
 from orchestrator.store.base import RunRow, Store
 
 from . import journal
@@ -188,8 +188,10 @@ class TracingSink:
     def on_event(self, event: Event) -> None:
         """Take one event."""
         run_id = event.run_id
-        if isinstance(event, RunResumed) and run_id not in self._runs and run_id in self._known:
-            self._reopen(run_id)
+        if isinstance(event, RunStarted | RunResumed):
+            self._meters.look()
+            if isinstance(event, RunResumed) and run_id not in self._runs and run_id in self._known:
+                self._reopen(run_id)
         traced = self._recorded.get(run_id)
         if traced is not None:
             self._trace(traced, event)
