@@ -35,7 +35,7 @@ from .policy import Policy
 from .pricing import PriceFacts, PriceTable, Pricing
 from .route import Route
 from .routing import Planner
-from .selection import Demand, Selector
+from .selection import Demand, DemandModel, Selector
 from .selection.judgement import Judge, check_judge, judgements_of
 from .sinks.queue import QueueSink
 from .store import Store, open_store, owner_name
@@ -59,8 +59,9 @@ class Orchestrator:
     """Tools, agents and what is known about them; plans, runs, and answers for what it decided.
 
     `policy` is a `Policy` or the name of one; `pricing` replaces the price formula; `escalation` is the ladder of an
-    impasse; `judge` judges the work of agents when a run has ended; `store` is `None` (memory), a path (SQLite) or a
-    database URL; `deps` is handed to tools and never stored.
+    impasse; `judge` judges the work of agents when a run has ended; `demand_model` is asked what a step demands
+    where its text leaves that unsure; `store` is `None` (memory), a path (SQLite) or a database URL; `deps` is handed
+    to tools and never stored.
     Raises `DefinitionError` for what is wrong as written and `StoreError` for a store that cannot be opened.
     """
 
@@ -75,6 +76,7 @@ class Orchestrator:
         escalation: Iterable[Any] | None = None,
         selector: Selector | None = None,
         judge: Judge | None = None,
+        demand_model: Any = None,
         store: Store | str | Path | None = None,
         deps: Any = None,
         tracer_provider: TracerProvider | None = None,
@@ -120,6 +122,7 @@ class Orchestrator:
         self._jury = Jury(self._services)
         self._services.hear = self._jury.hear
         self.judge = judge
+        self.demand_model = demand_model
         self._closed = False
         for item in (*tools, *agents):
             self.add(item)
@@ -354,6 +357,19 @@ class Orchestrator:
     @judge.setter
     def judge(self, judge: Judge | None) -> None:
         self._jury.judge = check_judge(judge, "The orchestrator")
+
+    @property
+    def demand_model(self) -> DemandModel | None:
+        """The model that is asked what a step demands where its text leaves that unsure; may be set.
+
+        A `DemandModel`, a chat model or its string; `None` for none.
+        """
+        return self._services.demands.model
+
+    @demand_model.setter
+    def demand_model(self, model: Any) -> None:
+        made = model if model is None or isinstance(model, DemandModel) else DemandModel(model)
+        self._services.demands.model = made
 
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
         """What judges and people said of the work of a run's agents: who, how good, at what cost."""

@@ -200,6 +200,21 @@ class RungAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DemandTold(Event):
+    """A model was asked what a step demands, because its text leaves that unsure."""
+
+    key: str
+    model: str
+    demand: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Skill -> weight; empty where it said nothing that makes sense."""
+    cost: float = 0.0
+    """US dollars."""
+    tokens: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoalLowered(Event):
     """The run goes on for a lesser goal."""
 
@@ -326,6 +341,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         ValuesExpired,
         SignalRaised,
         RungAsked,
+        DemandTold,
         GoalLowered,
         BudgetRaised,
         RunWaiting,

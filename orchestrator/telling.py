@@ -10,6 +10,7 @@ from .events import (
     CallEnded,
     ConditionChecked,
     Decided,
+    DemandTold,
     EffectUndone,
     Event,
     GraphChanged,
@@ -105,6 +106,11 @@ class Teller:
         self._rungs.append(RungTold(event.rung, event.answer, event.admitted, event.model, event.calls))
         model = f" ({event.model})" if event.model else ""
         self._say(event, EntryKind.ESCALATION, f"{event.rung}{model} was asked: {event.answer}.")
+
+    @_tell.register
+    def _(self, event: DemandTold) -> None:
+        said = event.problem or listed([f"{skill} {share:.2f}" for skill, share in event.demand.items()])
+        self._say(event, EntryKind.CHANGE, f"{event.model} was asked what {event.key} demands: {said}.")
 
     @_tell.register
     def _(self, event: RunWaiting) -> None:

@@ -30,6 +30,7 @@ def decide_agents(run: "Run", planned: Planned) -> None:
     """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
     route = planned.route
     assert route is not None
+    asked = run.services.demands.model
     prices = pricer(run.services, run.view, run.state.problem().unusable, planned)
     plan = run.state.decisions[-1].id
     before = {
@@ -53,6 +54,7 @@ def decide_agents(run: "Run", planned: Planned) -> None:
             facts={
                 "demand": demand.weights,
                 "source": demand.source,
+                **({"model": asked.name} if demand.source == "model" and asked else {}),
                 **({} if demand.size is None else {"size": demand.size}),
                 "plan": plan,
                 **_judgements(run, planned.cast, rivals),

@@ -1,6 +1,6 @@
 """What steps demand: as declared, by a function of the values at hand, or by what the step's inputs are about."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from orchestrator.agent import Agent
 from orchestrator.errors import InputError
 from orchestrator.graph import GraphView
-from orchestrator.selection import NEUTRAL, Demand, Selector
+from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
 
 DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
 
@@ -29,6 +29,10 @@ class Demands:
     sources: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
     on_problem: Callable[[str], None] = lambda problem: None
     """Told when a function of the user's fails; the demand is then neutral."""
+    model: DemandModel | None = None
+    """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""
+    _said: dict[str, Demand] = field(default_factory=dict[str, Demand])
+    """Text -> what the model said of it; neutral where it said nothing that makes sense."""
     _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
     _skills: Any = None
     _told_of: set[str] = field(default_factory=set[str])
@@ -73,11 +77,37 @@ class Demands:
                 self.on_problem(problem)
             return NEUTRAL
 
+    def declares(self, agents: Iterable[Agent]) -> bool:
+        """Whether somebody declared what is demanded of one of these agents."""
+        return any(key in self.sources for agent in agents for key in agent.gives)
+
+    def said(self, text: str) -> bool:
+        """Whether the model was asked about a text, and the skills are still the same."""
+        self._heed_skills()
+        return text in self._said
+
+    def note(self, text: str, said: Demand) -> None:
+        """Remember what the model said of a text; neutral for nothing that makes sense."""
+        self._heed_skills()
+        if len(self._said) >= REMEMBERED:
+            del self._said[next(iter(self._said))]
+        size = self.selector.demand(text).size
+        self._said[text] = said if said.neutral else Demand(said.weights, source="model", size=size)
+        self._known.pop((text, NEUTRAL), None)
+
+    def _heed_skills(self) -> None:
+        skills = self.selector.handbook.skills
+        if self._skills is not skills:
+            if self._skills != skills:
+                self._known.clear()
+                self._said.clear()
+            self._skills = skills
+
     def _told(self, declared: Demand, text: str) -> Demand:
-        handbook = self.selector.handbook
-        if self._skills is not handbook.skills:
-            self._skills = handbook.skills
-            self._known.clear()
+        self._heed_skills()
+        said = self._said.get(text)
+        if declared.neutral and said is not None and not said.neutral:
+            return said
         found = self._known.get((text, declared))
         if found is None:
             found = self.selector.demand(text or None, declared)

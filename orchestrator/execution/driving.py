@@ -8,6 +8,7 @@ from orchestrator.route import Impasse, Route, Step
 from orchestrator.types import DecisionKind, Effect
 
 from .approval import why_approval
+from .asking import ask_what_is_demanded
 from .caller import Caller
 from .choosing import newly_demanded
 from .contexts import Asked
@@ -44,7 +45,10 @@ class Driver:
             if not self.tasks or run.cancelled is not None or run.state.reached:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
-            for finished in await self._some():
+            ended = await self._some()
+            if any(finished.ending is Ending.DONE for finished in ended):
+                await ask_what_is_demanded(run)
+            for finished in ended:
                 self._take(finished)
             self._heed_health()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.agent import Agent
 from orchestrator.events import WorkJudged
-from orchestrator.selection import Constraints, Demand
+from orchestrator.selection import Demand
 from orchestrator.selection.judgement import Judge, Judgement, as_judgement, keep_judgement, name_of
 from orchestrator.text import counted
 
@@ -110,7 +110,7 @@ class Jury:
         """Who judges an agent's work in a run; `None` where nobody does, or its judge may not see the data."""
         judge = self.judge if agent.judge is None else agent.judge or None
         limits = (run.state.constraints, run.services.selector.options.constraints)
-        if judge is None or not all(_may_see(judge, limit) for limit in limits if limit is not None):
+        if judge is None or not all(limit.lets_see(judge) for limit in limits if limit is not None):
             return None
         return judge
 
@@ -183,13 +183,6 @@ def tell(services: "Services", event: WorkJudged) -> None:
             sink.on_event(event)
         except Exception as error:
             services.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_told(error)}")
-
-
-def _may_see(judge: Judge, limits: Constraints) -> bool:
-    """Whether what an agent was given and gave may be shown to a judge."""
-    if not limits.data_may_leave and getattr(judge, "data_leaves", False):
-        return False
-    return limits.trust is None or getattr(judge, "domain", "local") in limits.trust
 
 
 def _told(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 from orchestrator.events import Event
 from orchestrator.types import DecisionKind
 
+from .asking import ask_what_is_demanded
 from .closing import close
 from .driving import Driver
 from .escalating import Escalator
@@ -50,6 +51,7 @@ class Nodes:
         again = bool(run.state.unanswered) or run.first_route is not None
         kind = DecisionKind.REROUTE if run.state.unanswered else DecisionKind.ROUTE
         with run.traced():
+            await ask_what_is_demanded(run)
             found = run.replan(kind, "from where the run stands" if again else "the cheapest feasible route")
         return self._to(run, "execute" if found else "escalate")
 

@@ -12,6 +12,7 @@ from orchestrator.events import (
     CallStarted,
     ConditionChecked,
     Decided,
+    DemandTold,
     EffectUndone,
     Event,
     GoalLowered,
@@ -311,6 +312,10 @@ class RunState:
         spent = {"control_repairs": event.repairs, "control_tokens": event.tokens}
         self.usage.update({name: amount for name, amount in spent.items() if amount})
 
+    def _demand_told(self, event: DemandTold) -> None:
+        self.cost += event.cost
+        self.usage.update({"demand_calls": 1, "demand_tokens": event.tokens} if event.tokens else {"demand_calls": 1})
+
     def _goal_lowered(self, event: GoalLowered) -> None:
         self.goal = event.goal
         self.lowered = True
@@ -356,6 +361,7 @@ class RunState:
         ValueProvided: _value_provided,
         ValuesExpired: _values_expired,
         RungAsked: _rung_asked,
+        DemandTold: _demand_told,
         GoalLowered: _goal_lowered,
         BudgetRaised: _budget_raised,
         RunWaiting: _run_waiting,

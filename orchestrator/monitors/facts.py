@@ -11,6 +11,7 @@ from orchestrator.events import (
     CallEnded,
     CallStarted,
     Decided,
+    DemandTold,
     Event,
     RunEnded,
     RunStarted,
@@ -148,7 +149,7 @@ class Fold:
             self.today.usd += event.cost
             self.today.calls += 1
             self.today.seconds += event.seconds
-        if isinstance(event, WorkJudged):
+        if isinstance(event, WorkJudged | DemandTold):
             self.today.usd += event.cost
         if run is None:
             return
@@ -165,6 +166,8 @@ class Fold:
             run.in_flight[event.tool] -= 1
             if event.kept:
                 run.repeated.clear()
+        elif isinstance(event, DemandTold):
+            run.cost += event.cost
         elif isinstance(event, RunEnded):
             del self.runs[event.run_id]
 

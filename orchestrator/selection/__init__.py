@@ -21,7 +21,7 @@ from .sigma import Agreement, Mode, agreement
 from .skill import Insight, Skill
 from .structure import discover, learned_from, merge_alike, restructure, split
 from .turn import Exploration, Onboarding, Turn
-from .with_model import ModelJudge
+from .with_model import DemandModel, ModelJudge
 
 __all__ = [
     "NEUTRAL",
@@ -30,6 +30,7 @@ __all__ = [
     "Consensus",
     "Constraints",
     "Demand",
+    "DemandModel",
     "DriftSignal",
     "Embedding",
     "Estimate",

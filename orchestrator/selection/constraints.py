@@ -68,6 +68,15 @@ class Constraints:
             return f"costs {cost:g} US dollars, more than {self.max_cost:g}"
         return ""
 
+    def lets_see(self, model: Any) -> bool:
+        """Whether a model that works beside a run, as a judge does, may be shown what the run is about.
+
+        `data_leaves` and `domain` of the model say where that goes; what says nothing of itself is on this machine.
+        """
+        if not self.data_may_leave and getattr(model, "data_leaves", False):
+            return False
+        return self.trust is None or getattr(model, "domain", "local") in self.trust
+
 
 def refused(agents: Sequence[Agent], costs: Sequence[float], limits: Sequence[Constraints]) -> dict[int, str]:
     """Position -> why that agent may not be chosen, for those that one of the limits leaves out."""

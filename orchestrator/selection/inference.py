@@ -18,6 +18,8 @@ NEIGHBOURS = 8
 """Skills that a text may demand at one time."""
 FLOOR = 0.08
 """The least similarity that means anything."""
+SURE = 0.3
+"""The similarity from which a text is taken to be about a skill with some certainty."""
 SHARPNESS = 0.04
 """Difference in similarity that makes one skill e times as likely as another."""
 
@@ -84,6 +86,13 @@ class SkillIndex:
         weights = {item.skill: math.exp((item.score - near[0].score) / SHARPNESS) for item in near}
         told = {skill: weight for skill, weight in weights.items() if weight > 0.01}
         return Demand(told, source="inferred", size=size_of(text, self.handbook.sizes))
+
+    def sure(self, text: str, among: Iterable[str] | None = None) -> bool:
+        """Whether a text is told to be about a skill with some certainty: it is near to one, and to few others."""
+        near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
+        if not near or near[0].score < SURE:
+            return False
+        return sum(math.exp((item.score - near[0].score) / SHARPNESS) for item in near) <= 2
 
     def refined(self, demand: Demand, text: str) -> Demand:
         """A declared demand with each skill that was split replaced by those of its parts that the text is about, and

@@ -188,10 +188,22 @@ class Selector:
         wanted = handbook.resolved(Demand.of(declared))
         if text is None or not handbook.skills:
             return wanted
+        index = self._indexed(handbook)
+        return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
+
+    def sure(self, text: str) -> bool:
+        """Whether a text tells with some certainty what it demands; so it is where there is nothing to tell apart."""
+        handbook = self.handbook
+        live = [skill for skill in handbook.skills.values() if skill.merged_into is None]
+        if len(live) < 2 or not handbook.described:
+            return True
+        return self._indexed(handbook).sure(text, handbook.described)
+
+    def _indexed(self, handbook: Handbook) -> SkillIndex:
         index = self._index
         if index is None or index.handbook.skills is not handbook.skills:
             index = self._index = SkillIndex(handbook, self.options.embedding)
-        return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
+        return index
 
     def learn(
         self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]

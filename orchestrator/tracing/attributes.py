@@ -7,7 +7,16 @@ from opentelemetry.util.types import AttributeValue
 
 from orchestrator import conventions as names
 from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, CallStarted, RunEnded, RungAsked, RunStarted, SignalRaised, WorkJudged
+from orchestrator.events import (
+    CallEnded,
+    CallStarted,
+    DemandTold,
+    RunEnded,
+    RungAsked,
+    RunStarted,
+    SignalRaised,
+    WorkJudged,
+)
 from orchestrator.failures import Failure
 from orchestrator.text import plain, shortened
 from orchestrator.types import DecisionKind
@@ -79,6 +88,22 @@ def of_judgement(event: WorkJudged) -> Attributes:
     }
     if event.good is not None:
         found |= {names.JUDGED_GOOD: event.good, names.JUDGED_WEIGHT: event.weight}
+    if event.problem:
+        found[names.ERROR_TYPE] = brief(event.problem)
+    return found
+
+
+def of_demand(event: DemandTold) -> Attributes:
+    """A model that was asked what a step demands."""
+    found: Attributes = {
+        names.SPAN_KIND: names.LLM,
+        names.OPERATION: names.CHAT,
+        names.REQUEST_MODEL: brief(event.model),
+        names.LLM_MODEL: brief(event.model),
+        names.LLM_TOKENS: event.tokens,
+        names.CALL_COST: event.cost,
+        names.EVENT_KEY: brief(event.key),
+    }
     if event.problem:
         found[names.ERROR_TYPE] = brief(event.problem)
     return found

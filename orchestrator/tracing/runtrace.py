@@ -26,6 +26,7 @@ from orchestrator.events import (
     CallStarted,
     ConditionChecked,
     Decided,
+    DemandTold,
     EffectUndone,
     Event,
     GraphChanged,
@@ -204,6 +205,10 @@ class RunTrace:
     def asked(self, event: RungAsked) -> None:
         self._rungs.append((event, time_ns()))
 
+    def demanded(self, event: DemandTold) -> None:
+        name, now = f"{names.CHAT} {brief(event.model, 60)}", time_ns()
+        self._start(name, of.of_demand(event), self.context, start=now - _ns(event.seconds)).end(now)
+
     def _flush_rungs(self, context: Context) -> None:
         for rung, at in self._rungs:
             name = f"{names.CHAT} {brief(rung.model, 60)}" if rung.model else f"{names.RUNG} {brief(rung.rung, 60)}"
@@ -314,6 +319,7 @@ _TAKERS: Final[dict[type[Event], Callable[[RunTrace, Any], None]]] = {
     Decided: RunTrace.decided,
     EffectUndone: RunTrace.undone,
     RungAsked: RunTrace.asked,
+    DemandTold: RunTrace.demanded,
     SignalRaised: RunTrace.signalled,
     CallStarted: RunTrace.called,
     CallEnded: RunTrace.answered,
