@@ -61,6 +61,8 @@ class Agent(Tool):
         self.data_leaves = options.get("data_leaves", False)
         self.accepts_feedback = self._feedback_parameter(options)
         self.judge: Any = options.get("judge")
+        self.members: tuple[str, ...] = tuple(getattr(work, "members", ()))
+        """Names of the agents that this one is made of; each has health of its own."""
         self.own_tools: tuple[Tool, ...] = tuple(t for t in options.get("tools", ()) if isinstance(t, Tool))
         self._check_words()
 

@@ -94,7 +94,7 @@ class Orchestrator:
         self.selector = selector or Selector(policy=self.policy)
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
-        self.health.known = lambda: (*self.graph.view().nodes, *models)
+        self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
         live: dict[str, Run] = {}
         tracing = TracingSink(tracer_provider, live=live, circuits=self.health)
         self._services = Services(
@@ -440,6 +440,11 @@ class Orchestrator:
         self.store.close()
 
     # -- wiring ------------------------------------------------------------------------------------------------------
+
+    def _members(self) -> set[str]:
+        """The agents that others are made of: they have health, and are no nodes."""
+        agents = (tool for tool in self.graph.view().tools.values() if isinstance(tool, Agent))
+        return {member for agent in agents for member in agent.members}
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
         return self.store.try_lease(name, owner, seconds, self._services.clock.time())

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .context import RunContext
-from .errors import DefinitionError, InvalidOutput, OrchestratorError
+from .errors import DefinitionError, InvalidOutput, OrchestratorError, Unavailable
 from .goal import Goal
 from .schema import adapter, validate
 from .tooling import Tool
+from .types import PartKind
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> s
     from .chat_agent import as_text
 
     if not isinstance(offer.work, GoalTool):
-        return as_text(await offer.work.ainvoke(dict(arguments)))
+        return as_text(await _own(ctx, offer, arguments))
     goal = offer.work
     unknown = sorted(set(arguments) - set(goal.takes))
     missing = sorted(set(goal.takes) - set(arguments))
@@ -122,3 +123,20 @@ async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> s
     inputs = {key: validate(key, goal.takes[key], value) for key, value in arguments.items()}
     outcome = await ctx.reach(Goal(goal.goal.split(" + ")), inputs)
     return as_text(outcome.value)
+
+
+async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> Any:
+    """Call a tool of the agent's own: a function or a LangChain tool. The run's record and its budget know of it."""
+    part = ctx.part(offer.name, PartKind.TOOL, f"tool{ctx.usage['tool_calls']}")
+    if part.refused:
+        raise Unavailable(f"{offer.name} may not be called: {part.refused}.")
+    try:
+        output = await offer.work.ainvoke(dict(arguments))
+    except Exception as error:
+        part.ended(error)
+        raise
+    except BaseException:
+        part.dropped()
+        raise
+    part.ended()
+    return output

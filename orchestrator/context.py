@@ -7,12 +7,28 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
+from .types import PartKind
+
 if TYPE_CHECKING:
     from .goal import Goal
     from .outcome import Outcome
     from .route import Candidate
+    from .tooling import Tool
 
 Deps = TypeVar("Deps", default=Any)
+
+
+class Part:
+    """One call within a call: of a member of a consensus, or of a tool of an agent's own. Outside a run, of nobody."""
+
+    refused: str = ""
+    """Why it may not be made now: the member is down, or the budget used up; empty when it may."""
+
+    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: "Tool | None" = None) -> None:
+        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+
+    def dropped(self) -> None:
+        """It was cancelled, or asked a person: there is no verdict."""
 
 
 class RunContext(ABC, Generic[Deps]):
@@ -73,6 +89,14 @@ class RunContext(ABC, Generic[Deps]):
 
         `facts` is what it was made from, as plain data without contents. Outside a run nobody keeps it.
         """
+
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within this call, on the record of its run; `label` tells it from others within the same call.
+
+        Where it is not `refused`, make the call, and say how it `ended`. `anyway`: it is made whatever is said.
+        """
+        del name, kind, label, anyway
+        return Part()
 
     @abstractmethod
     def charge(self, usd: float) -> None:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from .decision import Decision
 from .failures import Failure
-from .types import Effect, Status
+from .types import Effect, FailureKind, PartKind, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,28 @@ class CallEnded(Event):
     """Control-plane model calls of child runs that the call made."""
     reconciled: bool = False
     """The result was found out afterwards, not returned by the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEnded(Event):
+    """A call within a call ended, or was not made: of a member of a consensus, or of a tool of an agent's own."""
+
+    call_id: str
+    """The call that it was made in."""
+    tool: str
+    """The agent whose call that was."""
+    part: str
+    """What was called."""
+    kind: PartKind
+    seconds: float
+    ok: bool
+    failure: FailureKind | None = None
+    error: str = ""
+    """The name of the exception's class; its message may hold anything."""
+    cost: float = 0.0
+    """US dollars, which are part of what the outer call costs."""
+    left_out: str = ""
+    """Why it was not called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +357,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         ConditionChecked,
         CallStarted,
         CallEnded,
+        PartEnded,
         ToolExcluded,
         ToolAllowed,
         ValueProvided,

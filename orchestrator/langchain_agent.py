@@ -1,6 +1,5 @@
 """Agents made of what LangChain and LangGraph have: any `Runnable`, and a compiled graph."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
@@ -15,9 +14,10 @@ from pydantic import BaseModel
 
 from .agent import AgentOptions
 from .chat_agent import ChatWorker, prompt, read_answer
-from .context import RunContext
+from .context import Part, RunContext
 from .errors import DefinitionError, InvalidOutput
 from .schema import adapter, given_types
+from .types import PartKind
 
 Work = Runnable[Any, Any]
 
@@ -112,11 +112,11 @@ class GraphWorker:
 
 
 async def _invoke(ctx: RunContext, runnable: Work, given: Any) -> Any:
-    """Invoke, and add the tokens that every model in it reports to the call's usage.
+    """Invoke; the tokens that every model in it reports are the call's, and its tools are on the run's record.
 
     The run may itself be inside a LangGraph; what is invoked here is a run of its own, no subgraph of that one.
     """
-    config: RunnableConfig = {"callbacks": [_UsageCounter(ctx.usage)]}
+    config: RunnableConfig = {"callbacks": [_Listener(ctx)]}
     outer = var_child_runnable_config.set(None)
     try:
         return await runnable.ainvoke(given, config)
@@ -124,11 +124,34 @@ async def _invoke(ctx: RunContext, runnable: Work, given: Any) -> Any:
         var_child_runnable_config.reset(outer)
 
 
-class _UsageCounter(AsyncCallbackHandler):
-    """Adds up what models report, also those that do not say their name."""
+class _Listener(AsyncCallbackHandler):
+    """Adds up what models report, also those that do not say their name, and tells the run what tools are called."""
 
-    def __init__(self, usage: Counter[str]) -> None:
-        self._usage = usage
+    def __init__(self, ctx: RunContext) -> None:
+        self._ctx = ctx
+        self._usage = ctx.usage
+        self._parts: dict[Any, Part] = {}
+
+    async def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **kwargs: Any) -> None:
+        """A tool is called. It cannot be kept from that here: what is on its way counts, and the next step sees it."""
+        del input_str
+        self._usage["tool_calls"] += 1
+        name = str(kwargs.get("name") or (serialized or {}).get("name") or "tool")
+        label = f"tool{self._usage['tool_calls']}"
+        self._parts[kwargs.get("run_id")] = self._ctx.part(name, PartKind.TOOL, label, anyway=True)
+
+    async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
+        """A tool has answered."""
+        del output
+        part = self._parts.pop(kwargs.get("run_id"), None)
+        if part is not None:
+            part.ended()
+
+    async def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """A tool has failed."""
+        part = self._parts.pop(kwargs.get("run_id"), None)
+        if part is not None and isinstance(error, Exception):
+            part.ended(error)
 
     async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """A model has answered."""

@@ -14,6 +14,7 @@ from .events import (
     EffectUndone,
     Event,
     GraphChanged,
+    PartEnded,
     ProblemReported,
     RungAsked,
     RunResumed,
@@ -145,6 +146,17 @@ class Teller:
             found = " (found out afterwards)" if event.reconciled else ""
             text = f"{event.tool} gave {listed(event.gives)} ({duration(event.seconds)}{price}){found}."
             self._say(event, EntryKind.CALL, text, event.tool)
+
+    @_tell.register
+    def _(self, event: PartEnded) -> None:
+        how = f" ({duration(event.seconds)})"
+        if event.left_out:
+            text = f"{event.tool} left {event.part} out: {event.left_out}"
+        elif event.ok:
+            text = f"{event.tool} called {event.part}{how}"
+        else:
+            text = f"{event.tool} called {event.part}, which failed: {words(event.failure)}, {event.error}{how}"
+        self._say(event, EntryKind.CALL, _full_stop(text), event.tool)
 
     @_tell.register
     def _(self, event: EffectUndone) -> None:

@@ -101,6 +101,15 @@ class FailureKind(StrEnum):
         return self in (FailureKind.INVALID_OUTPUT, FailureKind.BUG)
 
 
+class PartKind(StrEnum):
+    """What is called within a call."""
+
+    MEMBER = "member"
+    """An agent that another one is made of: it has health of its own."""
+    TOOL = "tool"
+    """A tool of an agent's own, which the router knows nothing of."""
+
+
 class CircuitState(StrEnum):
     """State of a tool's circuit."""
 

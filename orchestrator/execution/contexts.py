@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.context import RunContext
+from orchestrator.context import Part, RunContext
 from orchestrator.errors import Escalated, InvalidOutput, Refused
 from orchestrator.escalation.reading import unpacked
 from orchestrator.events import Progressed
@@ -17,7 +17,9 @@ from orchestrator.health.headers import quota_of
 from orchestrator.outcome import Outcome
 from orchestrator.route import Candidate
 from orchestrator.schema import read_signature, type_name, validate
-from orchestrator.types import DecisionKind, Status
+from orchestrator.types import DecisionKind, PartKind, Status
+
+from .parts import CallPart
 
 if TYPE_CHECKING:
     from .run import Run
@@ -117,6 +119,10 @@ class CallContext(RunContext[Any]):
             subject=self.tool,
             facts={**facts, "call": self.call_id},
         )
+
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within this call."""
+        return CallPart(self._run, self, name, kind, label, anyway=anyway)
 
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""

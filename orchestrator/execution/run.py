@@ -163,6 +163,17 @@ class Run:
         """Tell an event from any thread."""
         self.loop.call_soon_threadsafe(self.publish, event)
 
+    def emit_from_anywhere(self, event: Event) -> None:
+        """Tell an event from any thread; at once in the run's own event loop."""
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if here:
+            self.emit(event)
+        else:
+            self.loop.call_soon_threadsafe(self.emit, event)
+
     def decide(
         self,
         kind: DecisionKind,
@@ -294,20 +305,27 @@ class Run:
     def over_budget(self, tool: Tool) -> str:
         """Why the budget (this run's, or that of a run above) does not allow an attempt; empty when it does."""
         budget = self.state.budget
-        if budget.calls is not None and self.calls() >= budget.calls:
-            return f"the budget of {budget.calls} calls is used up"
-        left = self.seconds_left()
-        if left is not None and left <= 0:
-            return "the deadline has passed"
+        over = self.out_of_calls(above=False)
+        if over:
+            return over
         if budget.usd is not None:
             spent, cost = self.spent(), self._cost_of(tool.name)
             if spent + cost > budget.usd + 1e-12:
                 return f"it costs ${cost:g}, and ${max(0.0, budget.usd - spent):g} of ${budget.usd:g} is left"
         return self.parent.over_budget(tool) if self.parent else ""
 
+    def out_of_calls(self, *, above: bool = True) -> str:
+        """Why this run, or one `above` it, may make no call at all any more; empty when it may."""
+        budget, left = self.state.budget, self.seconds_left()
+        if budget.calls is not None and self.calls() >= budget.calls:
+            return f"the budget of {budget.calls} calls is used up"
+        if left is not None and left <= 0:
+            return "the deadline has passed"
+        return self.parent.out_of_calls() if above and self.parent else ""
+
     def calls(self) -> int:
-        """Attempts so far, those of live children included."""
-        return self.state.started_calls + sum(child.calls() for child in self.children.values())
+        """Attempts so far, with what agents called themselves; those of live children included."""
+        return self.state.started_calls + self.state.own_calls + sum(child.calls() for child in self.children.values())
 
     def spent(self) -> float:
         """US dollars so far: what ended calls cost, what calls in flight are expected to, and live children."""

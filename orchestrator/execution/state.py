@@ -17,6 +17,7 @@ from orchestrator.events import (
     Event,
     GoalLowered,
     GraphChanged,
+    PartEnded,
     RunEnded,
     RungAsked,
     RunResumed,
@@ -33,7 +34,7 @@ from orchestrator.outcome import Call
 from orchestrator.route import CONDITION_FALSE, Problem, Taken
 from orchestrator.selection.constraints import Constraints
 from orchestrator.selection.turn import Turn
-from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, PartKind, Status
 
 ASKS_ONLY = frozenset({"approval", "question"})
 """Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
@@ -111,6 +112,8 @@ class RunState:
     allowed: set[str] = field(default_factory=set[str])
     """Tools that somebody with the right to do so allowed in spite of their health."""
     started_calls: int = 0
+    own_calls: int = 0
+    """Calls that agents made of tools of their own; they count for the budget."""
     cost: float = 0.0
     usage: Counter[str] = field(default_factory=Counter[str])
     llm_calls: int = 0
@@ -312,6 +315,9 @@ class RunState:
         spent = {"control_repairs": event.repairs, "control_tokens": event.tokens}
         self.usage.update({name: amount for name, amount in spent.items() if amount})
 
+    def _part_ended(self, event: PartEnded) -> None:
+        self.own_calls += event.kind is PartKind.TOOL and not event.left_out
+
     def _demand_told(self, event: DemandTold) -> None:
         self.cost += event.cost
         self.usage.update({"demand_calls": 1, "demand_tokens": event.tokens} if event.tokens else {"demand_calls": 1})
@@ -361,6 +367,7 @@ class RunState:
         ValueProvided: _value_provided,
         ValuesExpired: _values_expired,
         RungAsked: _rung_asked,
+        PartEnded: _part_ended,
         DemandTold: _demand_told,
         GoalLowered: _goal_lowered,
         BudgetRaised: _budget_raised,

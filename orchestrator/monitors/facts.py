@@ -13,6 +13,7 @@ from orchestrator.events import (
     Decided,
     DemandTold,
     Event,
+    PartEnded,
     RunEnded,
     RunStarted,
     RunWaiting,
@@ -22,6 +23,7 @@ from orchestrator.goal import Budget
 from orchestrator.health import ToolHealth
 from orchestrator.policy import Policy
 from orchestrator.tooling import Tool
+from orchestrator.types import PartKind
 
 from .signal import Signal
 
@@ -166,6 +168,8 @@ class Fold:
             run.in_flight[event.tool] -= 1
             if event.kept:
                 run.repeated.clear()
+        elif isinstance(event, PartEnded):
+            run.calls += event.kind is PartKind.TOOL and not event.left_out
         elif isinstance(event, DemandTold):
             run.cost += event.cost
         elif isinstance(event, RunEnded):

@@ -23,9 +23,10 @@ def _consensus(decision: Decision, told: dict[str, Any]) -> list[Finding]:
     found = compared("sigma", told["sigma"], votes.probes.sigma)
     found += compared("mode", told["mode"], str(votes.mode))
     found += compared("decided by", told["decided_by"], decided_by)
-    probes = len(decision.candidates) - votes.asked
-    ok = [c.name for c in decision.candidates if c.reason != "gave no answer"]
-    of_probes = [c.name for c in decision.candidates[:probes] if c.reason != "gave no answer"]
+    asked = [c for c in decision.candidates if not c.reason.startswith("left out")]
+    probes = len(asked) - votes.asked
+    ok = [c.name for c in asked if c.reason != "gave no answer"]
+    of_probes = [c.name for c in asked[:probes] if c.reason != "gave no answer"]
     in_order = [*ok[len(of_probes) :], *of_probes]
     if decided_by == "judge":
         return found

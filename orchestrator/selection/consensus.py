@@ -4,15 +4,16 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from orchestrator.agent import Agent, AgentOptions
-from orchestrator.context import RunContext
-from orchestrator.errors import DefinitionError, InvalidOutput
+from orchestrator.context import Part, RunContext
+from orchestrator.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.route import Candidate
+from orchestrator.types import PartKind
 
 from .sigma import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
-from .subcall import Answer, answer_of
+from .subcall import Answer, answer_of, candidate_of
 from .votes import Votes
 
 Judge = Callable[..., Any]
@@ -37,6 +38,8 @@ class Verdict:
     output: Any
     votes: Votes
     """What was decided on."""
+    left_out: tuple[Answer, ...] = ()
+    """Members that were not asked, and why: they are down, say."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data without the answers themselves, for records: enough to decide again."""
@@ -49,6 +52,7 @@ class Verdict:
             "decided_by": self.decided_by,
             "usd": self.usd,
             "votes": self.votes.to_json(),
+            **({"left_out": {a.agent: a.left_out for a in self.left_out}} if self.left_out else {}),
         }
 
     @property
@@ -61,14 +65,14 @@ class Verdict:
         ):
             numbers = iter(agreed.numbers)
             for answer in given:
-                said = "gave no answer" if answer.error else f"{kind}answer {next(numbers)}"
-                listed.append(Candidate(answer.agent, answer.usd, said))
-        return tuple(listed)
+                listed.append(candidate_of(answer, "" if answer.error else f"{kind}answer {next(numbers)}"))
+        return (*listed, *(candidate_of(answer, "") for answer in self.left_out))
 
     @property
     def reason(self) -> str:
         """How it was found, in a line."""
-        return f"σ {self.sigma:g} of {len(self.probes)} probes: {self.mode}; decided by {self.decided_by}"
+        out = f"; without {', '.join(dict.fromkeys(a.agent for a in self.left_out))}" if self.left_out else ""
+        return f"σ {self.sigma:g} of {len(self.probes)} probes: {self.mode}; decided by {self.decided_by}{out}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,12 @@ class Consensus:
         if isinstance(self.judge, Agent) and "answers" not in self.judge.needs.values():
             raise DefinitionError(f"The judge {self.judge.name!r} must need the key 'answers'.")
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the agents that it is made of, the judge's included where it is one."""
+        judge = [self.judge] if isinstance(self.judge, Agent) else []
+        return tuple(dict.fromkeys(agent.name for agent in (self.probe, *self.agents, *judge)))
+
     def as_agent(self, options: AgentOptions) -> "tuple[Consensus, AgentOptions]":
         """The agent's options, with the needs and gives of its members and what it is expected to cost."""
         return self, {**member_options((self.probe, *self.agents), self._cost), **options}
@@ -116,36 +126,74 @@ class Consensus:
         return verdict.output
 
     async def verdict(self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None) -> Verdict:
-        """Probe, see how much the answers differ, ask as many agents as that is worth."""
-        probes = await self._ask([self.probe] * self.n, ctx, inputs, "probe", feedback)
+        """Probe, see how much the answers differ, ask as many agents as that is worth; who is down is left out."""
+        probes, out = await self._ask([self.probe] * self.n, self.n, ctx, inputs, "probe", feedback)
         ctx.usage["probes"] += self.n
-        found = [probe for probe in probes if probe.error is None]
-        again = feedback is not None
-        votes = Votes(self._agreement(found), again=again, judged=self.judge is not None)
-        asked = list(self.agents[: {Mode.ONE: 0, Mode.TWO: 2, Mode.ALL: None}[votes.mode]])
-        answers = await self._ask(asked, ctx, inputs, "agent", feedback)
-        ok = [answer for answer in answers if answer.error is None]
+        found = [probe for probe in probes if probe.given]
+        votes = Votes(self._agreement(found), again=feedback is not None, judged=self.judge is not None)
+        wanted = {Mode.ONE: 0, Mode.TWO: 2, Mode.ALL: len(self.agents)}[votes.mode]
+        answers, also_out = await self._ask(self.agents, wanted, ctx, inputs, "agent", feedback)
+        out += also_out
+        ok = [answer for answer in answers if answer.given]
         if not found and not ok:
-            raise InvalidOutput("No agent of the consensus gave an answer.")
-        votes = replace(votes, answers=self._agreement(ok), together=self._agreement([*ok, *found]), asked=len(asked))
+            self._nobody(probes + answers, out)
+        votes = replace(votes, answers=self._agreement(ok), together=self._agreement([*ok, *found]), asked=len(answers))
+        judged = await self._judged(ctx, ok, inputs) if votes.elected[0] == "judge" else None
+        if judged is not None and judged.left_out:  # its judge is down: what is decided without one
+            out.append(judged)
+            votes, judged = replace(votes, judged=False), None
         decided_by, place = votes.elected
-        winner = await self._judged(ctx, ok, inputs) if decided_by == "judge" else [*ok, *found][place]
-        spent = sum(answer.usd for answer in (*probes, *answers)) + (winner.usd if decided_by == "judge" else 0.0)
+        winner = judged or [*ok, *found][place]
+        spent = sum(answer.usd for answer in (*probes, *answers)) + (judged.usd if judged else 0.0)
         name = "agreement" if decided_by == "agreement" else winner.agent
-        sigma = votes.probes.sigma
-        return Verdict(votes.mode, sigma, tuple(probes), tuple(answers), name, decided_by, spent, winner.output, votes)
+        return Verdict(
+            mode=votes.mode,
+            sigma=votes.probes.sigma,
+            probes=tuple(probes),
+            answers=tuple(answers),
+            winner=name,
+            decided_by=decided_by,
+            usd=spent,
+            output=winner.output,
+            votes=votes,
+            left_out=tuple(out),
+        )
 
     async def _ask(
-        self, agents: Sequence[Agent], ctx: RunContext[Any], inputs: Mapping[str, Any], part: str, feedback: str | None
-    ) -> list[Answer]:
-        calls = [answer_of(agent, ctx, inputs, f"{part}{n}", feedback) for n, agent in enumerate(agents)]
-        return list(await asyncio.gather(*calls))
+        self,
+        agents: Sequence[Agent],
+        wanted: int,
+        ctx: RunContext[Any],
+        inputs: Mapping[str, Any],
+        part: str,
+        feedback: str | None,
+    ) -> tuple[list[Answer], list[Answer]]:
+        """The answers of the first so many agents that may be asked, and who of those before was left out."""
+        asked: list[tuple[Agent, str, Part]] = []
+        out: list[Answer] = []
+        for number, agent in enumerate(agents):
+            if len(asked) == wanted:
+                break
+            label = f"{part}{number}"
+            call = ctx.part(agent.name, PartKind.MEMBER, label)
+            if call.refused:
+                out.append(Answer(agent.name, left_out=call.refused))
+            else:
+                asked.append((agent, label, call))
+        calls = [answer_of(agent, ctx, inputs, label, feedback, call) for agent, label, call in asked]
+        return list(await asyncio.gather(*calls)), out
+
+    def _nobody(self, asked: list[Answer], out: list[Answer]) -> NoReturn:
+        if not asked:
+            why = "; ".join(dict.fromkeys(f"{each.agent}: {each.left_out}" for each in out))
+            raise Unavailable(f"Every member of the consensus is down. {why}")
+        raise InvalidOutput("No agent of the consensus gave an answer.")
 
     def _agreement(self, answers: Sequence[Answer]) -> Agreement:
         return agreement([self.extract(answer.output) for answer in answers], self.equivalent)
 
     async def _judged(self, ctx: RunContext[Any], answers: Sequence[Answer], inputs: Mapping[str, Any]) -> Answer:
-        """What the judge holds to be best. Raises `InvalidOutput` when it fails."""
+        """What the judge holds to be best, or why it was not asked. Raises `InvalidOutput` when it fails."""
         outputs = [answer.output for answer in answers]
         if isinstance(self.judge, Agent):
             answer = await answer_of(self.judge, ctx, {**inputs, "answers": outputs}, "judge")

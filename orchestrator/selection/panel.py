@@ -8,11 +8,10 @@ from typing import Any
 
 from orchestrator.agent import Agent, AgentOptions
 from orchestrator.context import RunContext
-from orchestrator.errors import DefinitionError, InvalidOutput
-from orchestrator.route import Candidate
+from orchestrator.errors import DefinitionError, InvalidOutput, Unavailable
 
 from .consensus import member_options
-from .subcall import Answer, answer_of
+from .subcall import Answer, answer_of, candidate_of
 
 Refiner = Callable[..., Any]
 """`refiner(answers, inputs)`, where `answers` maps the name of each agent that answered to its output."""
@@ -36,6 +35,12 @@ class Panel:
         if isinstance(self.refiner, Agent) and "answers" not in self.refiner.needs.values():
             raise DefinitionError(f"The refiner {self.refiner.name!r} must need the key 'answers'.")
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the agents that it is made of, the refiner's included where it is one."""
+        refiner = [self.refiner] if isinstance(self.refiner, Agent) else []
+        return tuple(dict.fromkeys(agent.name for agent in (*self.agents, *refiner)))
+
     def as_agent(self, options: AgentOptions) -> "tuple[Panel, AgentOptions]":
         """The agent's options, with the needs of its members and the gives of its refiner."""
         defaults = member_options(self.agents, self._cost)
@@ -49,12 +54,14 @@ class Panel:
         calls = [answer_of(a, ctx, inputs, f"member{n}", feedback) for n, a in enumerate(self.agents)]
         answers = await asyncio.gather(*calls)
         ctx.usage["members"] += len(answers)
-        given = {answer.agent: answer.output for answer in answers if answer.error is None}
+        given = {answer.agent: answer.output for answer in answers if answer.given}
+        out = {answer.agent: answer.left_out for answer in answers if answer.left_out}
         if len(given) < self.least:
-            problems = "; ".join(f"{a.agent}: {a.error}" for a in answers if a.error)
-            raise InvalidOutput(f"{len(given)} of {len(answers)} agents answered, {self.least} are needed. {problems}")
-        listed = [Candidate(a.agent, a.usd, "gave no answer" if a.error else "answered") for a in answers]
-        facts = {"answered": sorted(given), "least": self.least}
+            problems = "; ".join(f"{a.agent}: {a.why_none}" for a in answers if not a.given)
+            told = f"{len(given)} of {len(answers)} agents answered, {self.least} are needed. {problems}"
+            raise Unavailable(told) if len(answers) - len(out) < self.least else InvalidOutput(told)
+        listed = [candidate_of(a, "answered") for a in answers]
+        facts = {"answered": sorted(given), "least": self.least, **({"left_out": out} if out else {})}
         ctx.chose(" + ".join(sorted(given)), listed, "their answers are merged by the refiner", {"panel": facts})
         return await self._refined(ctx, given, inputs, feedback)
 
@@ -63,6 +70,8 @@ class Panel:
     ) -> Any:
         if isinstance(self.refiner, Agent):
             answer: Answer = await answer_of(self.refiner, ctx, {**inputs, "answers": dict(given)}, "refiner", feedback)
+            if answer.left_out:
+                raise Unavailable(f"The refiner {answer.agent} may not be asked: {answer.left_out}")
             if answer.error is not None:
                 raise InvalidOutput(f"The refiner failed: {answer.error}")
             return answer.output

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import Agent
-from orchestrator.context import RunContext
+from orchestrator.context import Part, RunContext
 from orchestrator.errors import InvalidOutput
 from orchestrator.route import Candidate
 from orchestrator.schema import validate
+from orchestrator.types import PartKind
 
 if TYPE_CHECKING:
     from orchestrator.goal import Goal
@@ -53,6 +54,10 @@ class SubContext(RunContext[Any]):
         """Put a choice on the record of the outer call."""
         self._outer.chose(chosen, among, reason, {**facts, "within": self.tool})
 
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within the outer call."""
+        return self._outer.part(name, kind, f"{self._part}-{label}", anyway=anyway)
+
     def charge(self, usd: float) -> None:
         """Charge the outer call."""
         self._outer.charge(usd)
@@ -68,25 +73,58 @@ class Answer:
     error: str | None = None
     """Why there is no output; `None` when there is."""
     usd: float = 0.0
+    left_out: str = ""
+    """Why it was not asked: it is down, say. Then there is neither output nor error."""
+
+    @property
+    def given(self) -> bool:
+        """Whether there is an output."""
+        return self.error is None and not self.left_out
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no output."""
+        return self.left_out or self.error or ""
+
+
+def candidate_of(answer: Answer, said: str) -> Candidate:
+    """An answer on record: by whom, at what cost, and what is `said` of it; never what it was."""
+    if answer.left_out:
+        return Candidate(answer.agent, None, f"left out: {answer.left_out}")
+    return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else said)
 
 
 async def answer_of(
-    agent: Agent, ctx: RunContext[Any], inputs: Mapping[str, Any], part: str, feedback: str | None = None
+    agent: Agent,
+    ctx: RunContext[Any],
+    inputs: Mapping[str, Any],
+    part: str,
+    feedback: str | None = None,
+    call: Part | None = None,
 ) -> Answer:
     """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
 
-    `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage.
+    `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage. It
+    has health of its own: one that is down is left out. `call` is the part that was begun for it already.
     """
+    call = call or ctx.part(agent.name, PartKind.MEMBER, part)
+    if call.refused:
+        return Answer(agent.name, left_out=call.refused)
     inner = SubContext(ctx, agent.name, part)
-    output, error = None, None
+    output, problem = None, None
     try:
         output = await _checked(agent, inner, inputs, feedback)
-    except Exception as problem:
-        error = f"{type(problem).__name__}: {problem}"
+    except Exception as error:
+        problem = error
+    except BaseException:
+        call.dropped()
+        raise
     usd = agent.cost(inner.usage) if callable(agent.cost) else agent.cost
     ctx.charge(usd)
     ctx.usage.update(inner.usage)
-    return Answer(agent.name, output, error, usd + inner.charged)
+    call.ended(problem, usd=usd + inner.charged, of=agent)
+    told = None if problem is None else f"{type(problem).__name__}: {problem}"
+    return Answer(agent.name, output, told, usd + inner.charged)
 
 
 async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], feedback: str | None) -> Any:

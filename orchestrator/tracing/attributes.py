@@ -11,6 +11,7 @@ from orchestrator.events import (
     CallEnded,
     CallStarted,
     DemandTold,
+    PartEnded,
     RunEnded,
     RungAsked,
     RunStarted,
@@ -19,7 +20,7 @@ from orchestrator.events import (
 )
 from orchestrator.failures import Failure
 from orchestrator.text import plain, shortened
-from orchestrator.types import DecisionKind
+from orchestrator.types import DecisionKind, PartKind
 
 Attributes = dict[str, AttributeValue]
 
@@ -90,6 +91,20 @@ def of_judgement(event: WorkJudged) -> Attributes:
         found |= {names.JUDGED_GOOD: event.good, names.JUDGED_WEIGHT: event.weight}
     if event.problem:
         found[names.ERROR_TYPE] = brief(event.problem)
+    return found
+
+
+def of_part(event: PartEnded) -> Attributes:
+    """A call within a call."""
+    found: Attributes = {names.CALL_COST: event.cost}
+    if event.kind is PartKind.MEMBER:
+        found |= {names.SPAN_KIND: names.AGENT, names.OPERATION: names.INVOKE_AGENT, names.AGENT_NAME: event.part}
+    else:
+        found |= {names.SPAN_KIND: names.TOOL, names.OPERATION: names.EXECUTE_TOOL, names.TOOL_NAME: brief(event.part)}
+    if event.failure is not None:
+        found[names.ERROR_TYPE] = str(event.failure)
+    if event.left_out:
+        found[names.EVENT_REASON] = brief(event.left_out)
     return found
 
 

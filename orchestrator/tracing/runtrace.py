@@ -30,6 +30,7 @@ from orchestrator.events import (
     EffectUndone,
     Event,
     GraphChanged,
+    PartEnded,
     ProblemReported,
     RunEnded,
     RungAsked,
@@ -42,7 +43,7 @@ from orchestrator.events import (
     ValueProvided,
 )
 from orchestrator.failures import Failure
-from orchestrator.types import DecisionKind, Status
+from orchestrator.types import DecisionKind, PartKind, Status
 
 from . import attributes as of
 from .attributes import Attributes, brief
@@ -255,6 +256,17 @@ class RunTrace:
         else:
             step.failed_at = time_ns()
 
+    def part(self, event: PartEnded) -> None:
+        """A call within a call: a span under the attempt that it was made in."""
+        attempt, now = self._attempts.get(event.call_id), time_ns()
+        context = self.context if attempt is None else set_span_in_context(attempt.span, self.context)
+        operation = names.INVOKE_AGENT if event.kind is PartKind.MEMBER else names.EXECUTE_TOOL
+        name = f"{operation} {brief(event.part, 100)}"
+        span = self._start(name, of.of_part(event), context, start=now - _ns(event.seconds))
+        if event.failure is not None:
+            span.set_status(StatusCode.ERROR, brief(event.error))
+        span.end(now)
+
     def excluded(self, event: ToolExcluded) -> None:
         self._end_step(event.tool)
         self._note("excluded", {names.EVENT_TOOL: event.tool, names.EVENT_REASON: brief(event.reason)})
@@ -320,6 +332,7 @@ _TAKERS: Final[dict[type[Event], Callable[[RunTrace, Any], None]]] = {
     EffectUndone: RunTrace.undone,
     RungAsked: RunTrace.asked,
     DemandTold: RunTrace.demanded,
+    PartEnded: RunTrace.part,
     SignalRaised: RunTrace.signalled,
     CallStarted: RunTrace.called,
     CallEnded: RunTrace.answered,
