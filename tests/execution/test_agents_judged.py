@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, tool
+from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, RunContext, tool
 from orchestrator.agent import per_token
 from orchestrator.events import Event, WorkJudged
 from orchestrator.monitors.facts import Fold
@@ -181,18 +181,20 @@ async def test_a_judge_is_shown_nothing_that_may_not_leave() -> None:
     assert len(orc.judgements(shown.run_id)) == 1
 
 
-async def test_child_runs_and_plain_tools(tmp_path: Path) -> None:
+async def test_child_runs_are_judged_and_plain_tools_are_not(tmp_path: Path) -> None:
     @tool(gives="brief")
-    async def brief(text: str, ctx: Any = None) -> str:
-        return text
+    async def brief(text: str, ctx: RunContext) -> str:
+        return str((await ctx.reach("summary", {"text": text}, key="part")).value)
 
     async with summarising(lambda inputs, output: True, str(tmp_path / "runs.db")) as orc:
         orc.add(brief)
-        plain = await orc.run("brief", {"text": "x"})
+        plain = await orc.run("brief", {"text": "y"})
         outcome = await orc.run("summary", {"text": "x"})
         orc.feedback(outcome.run_id, "summary", success=False)
     async with Orchestrator(agents=team(), store=str(tmp_path / "runs.db")) as other:
         assert other.judgements(plain.run_id) == ()
+        (child,) = other.store.runs(parent=plain.run_id)
+        assert [each.tool for each in other.judgements(child.run_id)] == ["short"]
         told = {each.by: (each.good, each.weight) for each in other.judgements(outcome.run_id)}
         assert told == {"<lambda>": (True, 0.5), "a person": (False, 1.0)}
 
