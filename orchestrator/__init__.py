@@ -27,10 +27,12 @@ from .events import (
     CallStarted,
     ConditionChecked,
     Decided,
+    DemandTold,
     EffectUndone,
     Event,
     GoalLowered,
     GraphChanged,
+    PartEnded,
     ProblemReported,
     Progressed,
     RunEnded,
@@ -44,6 +46,7 @@ from .events import (
     ToolExcluded,
     ValueProvided,
     ValuesExpired,
+    WorkJudged,
 )
 from .failures import Failure
 from .goal import Budget, Goal
@@ -65,6 +68,7 @@ from .types import (
     DecisionKind,
     Effect,
     FailureKind,
+    PartKind,
     SignalAction,
     Status,
 )
@@ -94,6 +98,7 @@ __all__ = [
     "DecisionKind",
     "DefinitionError",
     "Demand",
+    "DemandTold",
     "Demote",
     "Effect",
     "EffectUndone",
@@ -114,6 +119,8 @@ __all__ = [
     "Orchestrator",
     "OrchestratorError",
     "Outcome",
+    "PartEnded",
+    "PartKind",
     "Policy",
     "PriceFacts",
     "ProblemReported",
@@ -152,6 +159,7 @@ __all__ = [
     "ValueProvided",
     "ValuesExpired",
     "Verification",
+    "WorkJudged",
     "__version__",
     "tool",
 ]
