@@ -119,7 +119,7 @@ class Orchestrator:
         self._services.sinks.append(self._announcer)
         self._services.announce = self._announcer.on_record
         self._background = Background(self._services, monitors)
-        self._jury = Jury(self._services)
+        self._jury = Jury(self._services, lambda: self._background.hub.today.usd)
         self._services.hear = self._jury.hear
         self.judge = judge
         self.demand_model = demand_model

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,16 +49,20 @@ class Jury:
     judged when an event loop ended is judged in the next one, or when the orchestrator is closed.
     """
 
-    def __init__(self, services: "Services") -> None:
+    def __init__(self, services: "Services", spent_today: Callable[[], float] = lambda: 0.0) -> None:
         self.judge: Judge | None = None
         self._services = services
+        self._spent_today = spent_today
         self._waiting: deque[Work] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def hear(self, run: "Run") -> None:
         """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
         found = self._works(run)
-        if found:
+        limit = self._services.policy.max_spend_per_day
+        if found and limit is not None and self._spent_today() >= limit:
+            self._problem(f"the work of run {run.state.run_id} is not judged: today's ${limit:g} are spent")
+        elif found:
             self._waiting.extend(found)
             lost = len(self._waiting) - MOST
             for _ in range(lost):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, RunContext, tool
+from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, Policy, RunContext, tool
 from orchestrator.agent import per_token
 from orchestrator.events import Event, WorkJudged
 from orchestrator.monitors.facts import Fold
@@ -229,3 +229,18 @@ def test_something_that_cannot_judge() -> None:
         Agent(short, judge="me")
     with pytest.raises(InputError, match="above 0, up to 1"):
         Judgement(True, 0.0)
+
+
+async def test_nobody_judges_when_the_money_of_the_day_is_spent() -> None:
+    store = MemoryStore()
+    problems: list[str] = []
+    store.on_problem = problems.append
+    judge = ModelJudge(ScriptedChatModel([GOOD], repeat=True), "Good?", cost=0.3)
+    policy = Policy(max_spend_per_day=0.2)
+    async with Orchestrator(agents=team(), judge=judge, store=store, policy=policy, monitors=()) as orc:
+        first = await orc.run("summary", {"text": "one"})
+        await orc._jury.drain(10)  # pyright: ignore[reportPrivateUsage]
+        second = await orc.run("summary", {"text": "two"})
+    assert len(orc.judgements(first.run_id)) == 1
+    assert orc.judgements(second.run_id) == ()
+    assert problems == [f"the work of run {second.run_id} is not judged: today's $0.2 are spent"]
