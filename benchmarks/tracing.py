@@ -1,12 +1,14 @@
 """What a governed call costs with tracing off, with the local store, with OTLP, and when collector or store is dead.
 
-    python benchmarks/tracing.py [--rounds 3] [--runs 5] [--only off,refused]
+    python benchmarks/tracing.py [--rounds 3] [--runs 3] [--only off,refused]
 
 Every configuration runs in a process of its own, in turns, so that all of them see the same machine. A run is a chain
 of tools; a sample is the time from the beginning of one tool's body to that of the next. Idle tools show the overhead
 itself, tools that take twenty milliseconds what a caller can feel of it. In every process runs of the configuration and
-runs with tracing off (and the store in memory) take turns: the ratios are between these. On a
-machine that others use too, the time on the clock is mostly theirs; processor time of the event loop is ours alone.
+runs with tracing off (and the store in memory) take turns: the ratios are between these. So do runs of a second chain
+with tracing off: off against off is what the same thing measured twice comes out as, the noise. Every turn is a process
+of its own; figures and ratios are medians over the turns. On a machine that others use too, the time on the clock is
+mostly theirs; processor time of the event loop is ours alone, and real-time priority (`chrt -f 5`) keeps others away.
 At the end every run's ledger is verified, and must hold the end of every call.
 """
 
@@ -26,6 +28,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from statistics import median
 from typing import Any, Final
 
 from opentelemetry.trace import NoOpTracerProvider
@@ -37,7 +40,7 @@ CHAIN: Final = 50
 """Tools in a run."""
 TOOLS: Final = (0.0, 0.02)
 """Seconds that tools take: idle ones show the overhead itself, the others what a caller can feel of it."""
-IDLE_RUNS: Final = 5
+IDLE_RUNS: Final = 20
 """Runs of idle tools for each one of the others: they are short."""
 KNOWN_DEAD: Final = 12.0
 """Seconds after which a dead collector is known to be dead: exporters try again for five."""
@@ -80,17 +83,12 @@ class Found:
     """What was measured of one configuration and one kind of tool."""
 
     off: list[Sample]
+    again: list[Sample]
+    """The same once more: tracing off, measured by a second chain of tools."""
     mine: list[Sample]
     runs: int = 0
     whole: int = 0
     """Runs of the configuration whose ledger is whole and holds every call."""
-
-    def add(self, other: "Found") -> None:
-        """Pool with another turn."""
-        self.off += other.off
-        self.mine += other.mine
-        self.runs += other.runs
-        self.whole += other.whole
 
 
 @dataclass
@@ -150,15 +148,15 @@ class Bench:
 async def measure(name: str, folder: str, runs: int, seconds: float) -> Found:
     """The samples with tracing off, and those of a configuration, run by run in turns."""
     store = f"{folder}/{seconds}.db" if name in ("store", "locked") else None
-    off = Bench.of(seconds, off=True)
+    off, again = Bench.of(seconds, off=True), Bench.of(seconds, off=True)
     mine = Bench.of(seconds, off=name in ("off", "store", "locked"), store=store, locked=name == "locked")
-    found = Found([], [])
-    dead_at = time.monotonic() + KNOWN_DEAD if name in ("refused", "silent") else 0.0
+    found = Found([], [], [])
+    dead_at = time.monotonic() + KNOWN_DEAD if name in ("refused", "silent") and seconds == TOOLS[0] else 0.0
     while time.monotonic() < dead_at:  # measured is a collector that is dead, not one that is just dying
         await mine.run()
     for number in range(runs + 2):
-        pair = [(found.off, off), (found.mine, mine)] if number % 2 else [(found.mine, mine), (found.off, off)]
-        for kept, bench in pair:
+        turns = [(found.off, off), (found.mine, mine), (found.again, again)]
+        for kept, bench in turns[number % 3 :] + turns[: number % 3]:
             samples = await bench.run()
             if number >= 2:  # the first runs warm caches up
                 kept.extend(samples)
@@ -242,21 +240,29 @@ def figures(samples: list[Sample]) -> list[float]:
     return quantiles
 
 
-Pooled = dict[str, Found]
+Turns = dict[str, list[Found]]
 """By configuration."""
 
 
-def table(found: Pooled) -> list[str]:
-    """Each figure, and its ratio to tracing off in the same process."""
+def table(found: Turns) -> list[str]:
+    """Each figure, its ratio to tracing off in the same process and that of off to off: medians over the turns."""
     lines = [
-        "| configuration | p50, µs | to off | p99, µs | to off | processor p50, µs | to off | p99, µs | to off "
-        "| ledgers whole |",
+        "| configuration | p50, µs | to off | p99, µs | to off (off to off) | processor p50, µs | to off | p99, µs "
+        "| to off (off to off) | ledgers whole |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, each in found.items():
-        pairs = zip(figures(each.mine), figures(each.off), strict=True)
-        cells = [f"{mine:.0f} | {mine / off:.2f}" for mine, off in pairs]
-        lines.append(f"| {WHAT[name]} | {' | '.join(cells)} | {each.whole} of {each.runs} |")
+    for name, turns in found.items():
+        cells: list[str] = []
+        for which in range(4):
+            mine, off, again = (
+                [figures(samples)[which] for samples in kind]
+                for kind in zip(*((each.mine, each.off, each.again) for each in turns), strict=True)
+            )
+            ratio = median(one / other for one, other in zip(mine, off, strict=True))
+            noise = median(one / other for one, other in zip(again, off, strict=True))
+            cells.append(f"{median(mine):.0f} | {ratio:.2f}" + (f" ({noise:.2f})" if which % 2 else ""))
+        whole = f"{sum(each.whole for each in turns)} of {sum(each.runs for each in turns)}"
+        lines.append(f"| {WHAT[name]} | {' | '.join(cells)} | {whole} |")
     return lines
 
 
@@ -264,7 +270,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="turns through all configurations")
-    parser.add_argument("--runs", type=int, default=5, help="runs per turn, configuration and kind of tool")
+    parser.add_argument("--runs", type=int, default=3, help="runs per turn, configuration and kind of tool")
     parser.add_argument("--only", default=",".join(CONFIGURATIONS), help="configurations, by commas")
     parser.add_argument("--inside", choices=CONFIGURATIONS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -272,11 +278,11 @@ def main() -> None:
     if given.inside:
         in_this_process(given.inside, given.folder, given.runs)
     wanted = [name for name in CONFIGURATIONS if name in given.only.split(",")]
-    found = [Pooled((name, Found([], [])) for name in wanted) for _ in TOOLS]
+    found = [Turns((name, []) for name in wanted) for _ in TOOLS]
     for _ in range(given.rounds):
         for name in wanted:
-            for pooled, turn in zip(found, elsewhere(name, given.runs), strict=True):
-                pooled[name].add(turn)
+            for turns, turn in zip(found, elsewhere(name, given.runs), strict=True):
+                turns[name].append(turn)
     load, many = os.getloadavg()[0], f"{given.runs} runs (idle tools: {given.runs * IDLE_RUNS})"
     print(f"{given.rounds} turns of {many} of {CHAIN} calls; load {load:.1f} on {os.cpu_count()} processors")
     for seconds, each in zip(TOOLS, found, strict=True):

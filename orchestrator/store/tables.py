@@ -45,6 +45,7 @@ RECORDS: Final = Table(
     Column("body", Text, nullable=False),
     Column("prev", String, nullable=False),
     Column("hash", String, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 SEALS: Final = Table(
@@ -63,6 +64,7 @@ VALUES: Final = Table(
     Column("run_id", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("text", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 CLAIMS: Final = Table(
