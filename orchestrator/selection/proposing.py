@@ -85,6 +85,11 @@ async def propose(
             except Exception as error:
                 on_problem(f"no split of {skill} was proposed by the model: {type(error).__name__}")
         after = split(after, skill, mine, embedding=embed, keep_texts=keep_texts)
+    most = max((sum(skill in o.demand.skills for o in seen) for skill in after.skills), default=0)
+    if after is handbook and 0 < most < 4 * LEAST:
+        notes.append(
+            f"A split is looked for in {4 * LEAST} or more outcomes of one skill; the most there are is {most}."
+        )
     return Proposal(handbook, after, tuple(notes), groups)
 
 

@@ -93,6 +93,7 @@ async def test_a_model_proposes_a_split_and_the_outcomes_decide() -> None:
     assert not alike.changed
     few = await propose(Handbook.of(["work"]), outcomes(APART, steps=20), model=model)
     assert not few.changed
+    assert few.notes == ("A split is looked for in 48 or more outcomes of one skill; the most there are is 20.",)
     assert model.calls == 2  # it was not asked where there are too few outcomes to decide
 
 
