@@ -110,33 +110,35 @@ def reassigned_where_open(
 def _discovered(
     handbook: Handbook, observations: Sequence[Observation], embed: Embedding, *, keep_texts: bool
 ) -> tuple[Handbook, list[str], dict[str, tuple[str, ...]]]:
-    """The handbook with the skills that open texts fall into, if agents may differ in them."""
-    index = SkillIndex(handbook, embed)
-    seen = reassigned_where_open(handbook, observations, index)
+    """The handbook with the skills that open texts fall into, if agents may differ in them; notes; and words."""
+    seen = reassigned_where_open(handbook, observations, SkillIndex(handbook, embed))
     unexplained = [o for o in seen if o.demand.neutral and o.text]
     texts = list(dict.fromkeys(o.text or "" for o in unexplained))
     if len(texts) < LEAST_TEXTS:
         many = f"{len(texts)} distinct texts are about no known skill"
         return handbook, [f"{many}; skills are looked for in {LEAST_TEXTS} or more."] if texts else [], {}
-    grouping = max((_grouped(k, texts, unexplained, handbook, embed) for k in _sizes(len(texts))), key=lambda g: g.gain)
-    named, work, gain = grouping.handbook, grouping.work, grouping.gain
-    words = {skill.id: skill.indicators for skill in named.skills.values()}
-    if gain < -STRONG:
-        note = f"{len(texts)} texts fall into {len(words)} groups that nobody tells apart"
-        return handbook, [f"{note} (log Bayes factor {gain:.1f})."], {}
-    kept = named.skills if keep_texts else {key: _without_words(skill) for key, skill in named.skills.items()}
-    scratch = learn(named, work)
+    groupings = (_grouped(number, texts, unexplained, handbook, embed) for number in _sizes(len(texts)))
+    best = max(groupings, key=lambda grouping: grouping.gain)
+    if best.gain < -STRONG:
+        note = f"{len(texts)} texts fall into {len(best.handbook.skills)} groups that nobody tells apart"
+        return handbook, [f"{note} (log Bayes factor {best.gain:.1f})."], {}
+    words = {skill.id: skill.indicators for skill in best.handbook.skills.values()}
+    made = _taken_in(handbook.under(embedding_name(embed)), best, len(texts), keep_texts=keep_texts)
+    return made, [], words
+
+
+def _taken_in(handbook: Handbook, found: "_Grouping", texts: int, *, keep_texts: bool) -> Handbook:
+    """The handbook with discovered skills, and with what each agent has shown in them."""
+    skills = found.handbook.skills
+    kept = skills if keep_texts else {key: _without_words(skill) for key, skill in skills.items()}
     profiles: dict[str, Profile] = dict(handbook.profiles)
-    for agent, profile in scratch.profiles.items():
+    for agent, profile in learn(found.handbook, found.work).profiles.items():
         before = handbook.profile(agent)
         profiles[agent] = before.model_copy(update={"skills": {**before.skills, **profile.skills}})
+    factor = f"log Bayes factor {found.gain:.1f} for {len(kept)} skills over one"
+    why = f"texts of work that nothing was demanded for; {factor}"
     insights = {
-        f"discovered {skill}": Insight(
-            mode="",
-            text=f"{skill} discovered among {len(texts)} texts of work that nothing was demanded for; "
-            f"log Bayes factor {gain:.1f} for {len(kept)} skills over one",
-            provenance="discovered",
-        )
+        f"discovered {skill}": Insight(mode="", text=f"{skill} discovered among {texts} {why}", provenance="discovered")
         for skill in kept
     }
     sections: dict[str, Mapping[str, Any]] = {
@@ -144,9 +146,8 @@ def _discovered(
         "profiles": profiles,
         "insights": {**handbook.insights, **insights},
     }
-    based = handbook.under(embedding_name(embed))
-    made = based.next(f"discovered {len(kept)} skills in {len(texts)} texts", sections)
-    return made.model_copy(update={"sizes": handbook.sizes or named.sizes}), [], words
+    made = handbook.next(f"discovered {len(kept)} skills in {texts} texts", sections)
+    return made.model_copy(update={"sizes": handbook.sizes or found.handbook.sizes})
 
 
 @dataclass(frozen=True)
