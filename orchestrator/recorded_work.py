@@ -60,16 +60,16 @@ class RecordedWork:
 
 def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
     """What the newest runs of a store tell. Runs that cannot be read are left out. Raises `StoreError`."""
-    rows: list[RunRow] = []
-    while len(rows) < runs:
-        page = store.runs(limit=min(_PAGE, runs - len(rows)), offset=len(rows))
-        rows += page
+    rows: dict[str, RunRow] = {}
+    for offset in range(0, runs, _PAGE):  # a run that begins meanwhile may show a row twice
+        page = store.runs(limit=min(_PAGE, runs - offset), offset=offset)
+        rows |= {row.run_id: row for row in page}
         if len(page) < _PAGE:
             break
     views: dict[str, GraphView] = {}
     found: list[Observation] = []
     judged = 0
-    for row in sorted(rows, key=lambda row: (row.started, row.run_id)):
+    for row in sorted(rows.values(), key=lambda row: (row.started, row.run_id)):
         seen, said = _of_run(store, row.run_id, views)
         found += seen
         judged += said
