@@ -140,20 +140,27 @@ def test_random_runs_come_out_again(seed: int) -> None:
     asyncio.run(run())
 
 
+async def two_runs(seed: int) -> None:
+    """Two runs on one random graph, each of which agrees with its replay."""
+    random = Random(seed)
+    async with random_orchestrator(random, tools=random.choice([5, 7, 12])) as orchestrator:
+        for _ in range(2):
+            outcome = await random_run(random, orchestrator)
+            if outcome is not None:
+                replay = orchestrator.replay(outcome.run_id)
+                assert [str(difference) for difference in replay.differences] == [], seed
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(20))
 def test_ten_thousand_random_runs_come_out_again(part: int) -> None:
-    async def run(seed: int) -> None:
-        random = Random(seed)
-        async with random_orchestrator(random, tools=random.choice([5, 7, 12])) as orchestrator:
-            for _ in range(2):
-                outcome = await random_run(random, orchestrator)
-                if outcome is not None:
-                    replay = orchestrator.replay(outcome.run_id)
-                    assert [str(difference) for difference in replay.differences] == [], seed
-
     for seed in range(part * 300, part * 300 + 300):
-        asyncio.run(run(seed))
+        asyncio.run(two_runs(seed))
+
+
+@pytest.mark.parametrize("seed", [1295, 1461])
+async def test_an_agent_whose_way_on_is_a_transition_alone_has_only_rivals_that_matter(seed: int) -> None:
+    await two_runs(seed)
 
 
 async def team_runs(seed: int) -> list[Replay]:

@@ -42,7 +42,7 @@ def decide_agents(run: "Run", planned: Planned) -> None:
         demand = planned.cast.demands.get(agent, Demand())
         if agent in run.state.doing or before.get(key) == (agent, demand.weights):
             continue
-        rivals = [name for name in run.view.producers(key) if run.view.tools[name].is_agent]
+        rivals = [name for name in run.view.producers(key) if name in planned.cast.facts]
         listed = tuple(_explained(each, planned.cast.judged.get(each.name)) for each in prices.agents(rivals))
         run.decide(
             DecisionKind.SELECT,
