@@ -119,7 +119,9 @@ class Driver:
         name = finished.tool
         if finished.ending is Ending.DONE:
             self._ended.append(name)
-            if replan:
+            if replan and self.run.route is None:
+                self._reroute(f"{name} is done after all")  # what it gave was not counted on while it was uncertain
+            elif replan:
                 self._branch()
         elif finished.ending is Ending.FAILED:
             self._exclude(name, finished.reason)

@@ -67,6 +67,7 @@ def _link(
 def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:
     """The route that takes these starts. `bound` is a lower bound on the cost of any plan."""
     wiring = _Wiring(situation, starts)
+    assert wiring.cost < NEVER, "a plan that was found can be paid for"
     fewer = wiring.used()
     if len(fewer) < len(wiring.start):
         without = _Wiring(situation, [start for tool, start in wiring.start.items() if tool in fewer])
@@ -102,7 +103,7 @@ class _Wiring:
             for start in starts:
                 self.effects |= situation.effects_of(start)
         self.cost = situation.with_penalty(total, self.effects)
-        assert self.cost < NEVER, "a plan that was found can be paid for"
+        """`NEVER` where the plan leaves an effect behind that cannot be left."""
 
     def led_by(self, tool: int) -> int | None:
         """The tool of this plan whose transition starts `tool`."""

@@ -199,3 +199,38 @@ async def test_reconcile_and_compensate_get_the_context() -> None:
     key = seen[0][2]
     assert seen == [("A-1", "deps", key), ("A-1", "deps", key), ("found", "deps", key)]
     assert DecisionKind.RECONCILE in {decision.kind for decision in outcome.decisions}
+
+
+async def test_an_effect_in_doubt_that_took_place_opens_a_way_before_anybody_is_asked() -> None:
+    failed = asyncio.Event()
+
+    async def pay(order: str) -> str:
+        raise TimeoutError("slow")
+
+    async def find(order: str) -> str:
+        await failed.wait()
+        await asyncio.sleep(0.05)
+        return "paid"
+
+    async def stamp(order: str) -> str:
+        await asyncio.sleep(0.02)
+        failed.set()
+        raise Unavailable("out of stamps")
+
+    paying = Tool(pay, gives="payment", effect="write", reconcile=find, compensate=lambda output: None)
+    stamps = Tool(stamp, gives="postage", cost=0.001, effect="write", compensate=lambda output: None)
+
+    @tool(gives="postage", cost=0.01)
+    def frank(payment: str) -> str:
+        return "franked"
+
+    async with Orchestrator([paying, stamps, frank], policy=QUICK) as orc:
+        outcome = await orc.run(Goal(["payment", "postage"]), {"order": "o-1"})
+        assert outcome.values["postage"] == "franked"
+        assert [decision.kind for decision in outcome.decisions] == [
+            DecisionKind.ROUTE,
+            DecisionKind.RECONCILE,
+            DecisionKind.REROUTE,
+        ]
+        assert outcome.decisions[-1].answers == tuple(f.id for f in outcome.failures if f.tool == "stamp")
+        assert orc.replay(outcome.run_id).agrees
