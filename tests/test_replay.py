@@ -163,6 +163,7 @@ def test_ten_thousand_random_runs_come_out_again(part: int) -> None:
     [
         pytest.param(1295, id="an agent that leads on by a transition alone has only rivals that matter"),
         pytest.param(4128, id="an effect that turns out to have taken place opens a way"),
+        pytest.param(21237, id="an effect that is being settled is answered by that, and by no reroute beside it"),
         pytest.param(5830, id="a tool that a plan needs for its effects alone stays in it"),
     ],
 )

@@ -209,7 +209,7 @@ class Run:
     def replan(self, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
         """Plan from where the run stands and put the decision on record; False when there is no route.
 
-        The decision answers every failure that is still unanswered. Without a route nothing is decided yet: calls in
+        The decision answers the failures that are its to answer. Without a route nothing is decided yet: calls in
         flight finish first, and then the impasse is escalated.
         """
         self.follow_graph()
@@ -229,7 +229,7 @@ class Run:
             kind,
             planning.describe_route(planned.route),
             reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
-            answers=tuple(self.state.unanswered) if kind is DecisionKind.REROUTE else (),
+            answers=self.state.to_answer if kind is DecisionKind.REROUTE else (),
             candidates=candidates.pricer(self.services, self.view, self.state.problem().unusable, planned).route(
                 planned.route
             ),

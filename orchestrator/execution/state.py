@@ -137,6 +137,15 @@ class RunState:
             may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
         )
 
+    @property
+    def to_answer(self) -> tuple[str, ...]:
+        """The failures that a new route answers: those without an answer, but for effects that are being settled.
+
+        Whether these took place, or were undone, answers them.
+        """
+        settling = {*self.uncertain.values(), *self.invalid.values()}
+        return tuple(failure for failure in self.unanswered if failure not in settling)
+
     def _running(self) -> dict[str, Taken]:
         """Calls in flight, and those that wait to be tried again although they may have taken place."""
         between = (tool for tool in self.doubt if tool not in self.uncertain and tool in self.last)

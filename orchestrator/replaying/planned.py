@@ -78,8 +78,10 @@ def candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...
 
 
 def _answers(stand: Stand, decision: Decision) -> list[Finding]:
-    """A reroute answers every failure that is still unanswered; a route and a branch answer none."""
-    wanted = tuple(stand.state.unanswered) if decision.kind is DecisionKind.REROUTE else ()
+    """A reroute answers every failure but those of effects being settled, the last one all; others answer none."""
+    last = "prices" not in decision.facts
+    left = tuple(stand.state.unanswered) if last else stand.state.to_answer
+    wanted = left if decision.kind is DecisionKind.REROUTE else ()
     if decision.kind is DecisionKind.ROUTE and stand.state.unanswered:
         return [Finding("kind", "route", "reroute", f"unanswered: {', '.join(stand.state.unanswered)}")]
     return compared("answers", decision.answers, wanted)
