@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from orchestrator.errors import StoreError
 
-LINGER: Final = 0.01
+LINGER: Final = 0.025
 """Seconds that writes nobody waits for are gathered before they are committed."""
 
 QUIET: Final = 0.25
