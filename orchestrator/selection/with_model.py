@@ -37,8 +37,25 @@ class DemandSaid:
     tokens: int = 0
 
 
+class _Shown:
+    """A model that is shown work."""
+
+    model: "BaseChatModel | str"
+    leaves: bool | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in records."""
+        return _name_of(self.model)
+
+    @property
+    def data_leaves(self) -> bool:
+        """Whether what it is shown leaves this machine."""
+        return _leaves(self.model) if self.leaves is None else self.leaves
+
+
 @dataclass(frozen=True)
-class DemandModel:
+class DemandModel(_Shown):
     """A chat model that says what work demands: `Orchestrator(demand_model=DemandModel("openai:...", cost=0.001))`.
 
     It is shown the text of a step, and the names and descriptions of the skills.
@@ -53,16 +70,6 @@ class DemandModel:
     """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
     leaves: bool | None = None
     """Whether what it is shown leaves this machine; `None`: as the model's name tells, a remote model's does."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in records."""
-        return _name_of(self.model)
-
-    @property
-    def data_leaves(self) -> bool:
-        """Whether what it is shown leaves this machine."""
-        return _leaves(self.model) if self.leaves is None else self.leaves
 
     async def __call__(self, text: str, handbook: Handbook) -> DemandSaid:
         """What a text demands: one call. Raises what the model's client raises."""
@@ -94,7 +101,7 @@ class _Said(BaseModel):
 
 
 @dataclass(frozen=True)
-class ModelJudge:
+class ModelJudge(_Shown):
     """A chat model that judges work: `Orchestrator(judge=ModelJudge("openai:...", "Is the brief faithful?"))`.
 
     It sees what an agent was given and what it gave. Alone: `await judge(inputs, output)`.
@@ -110,16 +117,6 @@ class ModelJudge:
     """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
     leaves: bool | None = None
     """Whether what it is shown leaves this machine; `None`: as the model's name tells, a remote model's does."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in records."""
-        return _name_of(self.model)
-
-    @property
-    def data_leaves(self) -> bool:
-        """Whether what it is shown leaves this machine."""
-        return _leaves(self.model) if self.leaves is None else self.leaves
 
     async def __call__(self, inputs: Any, output: Any) -> Judgement:
         """Its judgement; `good` is `None` when it gave none that makes sense. Raises what the model's client raises."""
