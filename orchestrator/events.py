@@ -7,6 +7,7 @@ data, and replay folds the records and makes the decisions again. No event holds
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter
@@ -379,13 +380,9 @@ EVENTS: Final[dict[str, type[Event]]] = {
 """Every event by its name, which is its records' kind."""
 
 
-_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {}
-
-
+@cache
 def _adapter(kind: str) -> TypeAdapter[Any]:
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(EVENTS[kind])
-    return _ADAPTERS[kind]
+    return TypeAdapter(EVENTS[kind])
 
 
 def to_body(event: Event) -> dict[str, Any]:

@@ -98,7 +98,11 @@ def of_part(event: PartEnded) -> Attributes:
     """A call within a call."""
     found: Attributes = {names.CALL_COST: event.cost}
     if event.kind is PartKind.MEMBER:
-        found |= {names.SPAN_KIND: names.AGENT, names.OPERATION: names.INVOKE_AGENT, names.AGENT_NAME: event.part}
+        found |= {
+            names.SPAN_KIND: names.AGENT,
+            names.OPERATION: names.INVOKE_AGENT,
+            names.AGENT_NAME: brief(event.part),
+        }
     else:
         found |= {names.SPAN_KIND: names.TOOL, names.OPERATION: names.EXECUTE_TOOL, names.TOOL_NAME: brief(event.part)}
     if event.failure is not None:
