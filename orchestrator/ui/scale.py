@@ -41,7 +41,9 @@ def scale_of(spans: Iterable[tuple[float, float]]) -> Scale:
     long = [gap for gap in gaps if gap[1] - gap[0] > max(2.0, busy)]
     shown = GAP_SHARE if len(long) * GAP_SHARE < 0.5 else 0.5 / len(long)
     first, last = merged[0][0], max(end for _, end in merged)
-    normal = (last - first) - sum(end - start for start, end in long)
+    resumed = [first, *(end for _, end in long)]
+    stopped = [*(start for start, _ in long), last]
+    normal = sum(end - start for start, end in zip(resumed, stopped, strict=True))
     rate = (1.0 - shown * len(long)) / (normal or 1e-9)
     points, told, place, before = [(first, 0.0)], list[tuple[float, float]](), 0.0, first
     for start, end in long:
