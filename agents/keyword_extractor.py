@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 from orchestrator import Agent
-from orchestrator.checks import not_empty
+from orchestrator.core.checks import not_empty
 
 COMMON_WORDS = """
 a about above after again against all also although always am an and any are as at be because been before being

@@ -3,7 +3,7 @@
 import re
 
 from orchestrator import Agent
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n{2,}")
 ENDS = (".", "!", "?", "…", '"', "'", ")", "”", "’", "»")

@@ -8,7 +8,7 @@ no such agent.
 import os
 
 from orchestrator import Agent
-from orchestrator.chat_tools import GoalTool
+from orchestrator.agents.chat_tools import GoalTool
 
 MODEL = os.environ.get("ORCHESTRATOR_MODEL")
 TOOLS = (

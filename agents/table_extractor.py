@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from itertools import groupby
 
 from orchestrator import Agent, Refused, Unavailable
-from orchestrator.checks import not_empty
+from orchestrator.core.checks import not_empty
 
 RULE = re.compile(r"[\s|:+=-]*")
 """A line that only rules off the head of a table."""

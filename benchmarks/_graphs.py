@@ -5,13 +5,13 @@ from random import Random
 
 import networkx as nx
 
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import Healthy, PriceTable
-from orchestrator.route import Problem, Route, Taken
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
-from orchestrator.tooling import Tool
-from orchestrator.types import START
 
 DEGREE = 8
 GOAL = "goal"

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from orchestrator.graph import ToolGraph
-from orchestrator.tooling import Tool
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.tool import Tool
 
 ALTERNATIVES = 3
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from benchmarks._outcomes import Bench, Floats
 from orchestrator import Agent
-from orchestrator.policy import Policy
+from orchestrator.core.policy import Policy
 from orchestrator.selection import Exploration, Handbook, HashedEmbedding, Observation, Selector, SkillIndex, discover
-from orchestrator.selection.learning import learn
-from orchestrator.selection.standing import standings
-from orchestrator.selection.table import CompetenceTable
+from orchestrator.selection.competence.priors import standings
+from orchestrator.selection.competence.table import CompetenceTable
+from orchestrator.selection.learning.updates import learn
 
 Predict = Callable[[Bench, Floats], Floats]
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.published_graphs import CASES, Case
 from benchmarks.self_healing import SCENARIOS, World, reason, stop
 from orchestrator import AskModel, Demote, Goal, Orchestrator, Policy, Tool, Unavailable
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 from tests.escalation.openai_server import OpenAIServer, Says, serving
 
 SECONDS_PER_ANSWER = 0.2

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.policy import Policy
 from orchestrator.errors import CallerError, InvalidOutput, RateLimited, Refused, Unavailable
-from orchestrator.failures import classify, no_error_text
+from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
-from orchestrator.policy import Policy
+from orchestrator.health.failures.classify import classify, no_error_text
 from orchestrator.testing import FakeClock
-from orchestrator.tooling import Tool
-from orchestrator.types import CircuitState, FailureKind
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 SECONDS_BETWEEN_CALLS = 1.0

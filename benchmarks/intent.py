@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from orchestrator.goal import Goal
-from orchestrator.graph import ToolGraph
+from orchestrator.core.goal import Goal
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.tool import Tool
 from orchestrator.intent import Interpreter
-from orchestrator.tooling import Tool
 from tests.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 
 

@@ -23,19 +23,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks._graphs import END, GOAL, INPUT, Bench, Weather, layered_typed, ready
 from benchmarks._joins import layered_joins
 from orchestrator import Orchestrator
-from orchestrator.execution import candidates, planning
-from orchestrator.execution.services import Services
-from orchestrator.execution.state import RunState
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import PriceTable
-from orchestrator.route import Problem, Route, Taken
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.engine.planning import planning
+from orchestrator.engine.planning import planning as candidates
+from orchestrator.engine.runtime import Services
+from orchestrator.engine.state import RunState
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PriceTable
+from orchestrator.graph.revision import GraphView
 from orchestrator.routing import Planner
-from orchestrator.routing.paths import shortest
-from orchestrator.routing.rooted import Rooted
+from orchestrator.routing.paths.astar import shortest
+from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
-from orchestrator.types import START
-from orchestrator.view import GraphView
 
 SHARING = (0.2, 0.8)
 PROBLEM = Problem(("goal",), {"k": None})

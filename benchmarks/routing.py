@@ -22,14 +22,14 @@ import networkx as nx
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._graphs import END, GOAL, Bench, layered_connected, layered_typed, ready, scale_free
-from orchestrator.graph import ToolGraph
-from orchestrator.route import Problem, Route
+from orchestrator.core.enums import START
+from orchestrator.core.route import Problem, Route
+from orchestrator.graph.graph import ToolGraph
 from orchestrator.routing.compiled import Compiled
-from orchestrator.routing.paths import shortest
-from orchestrator.routing.rooted import Rooted
+from orchestrator.routing.paths.astar import shortest
+from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import Weights
-from orchestrator.types import START
 
 STYLES: dict[str, Callable[[int], ToolGraph]] = {
     "layered, typed": layered_typed,

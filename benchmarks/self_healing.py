@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.published_graphs import CASES, Case
 from orchestrator import START, AskModel, DecisionKind, Demote, Goal, Orchestrator, Policy, Tool, Unavailable
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "customer support": ("", "Stripe", "Email", "Stripe Email", "Stripe Razorpay", "Email SMS", "CRM"),

@@ -34,7 +34,7 @@ from typing import Any, Final
 from opentelemetry.trace import NoOpTracerProvider
 
 from orchestrator import Orchestrator, Tool
-from orchestrator.tracing import TracingSink, setup
+from orchestrator.observability.tracing import TracingSink, setup
 
 CHAIN: Final = 50
 """Tools in a run."""

@@ -23,7 +23,7 @@ import uvicorn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator import Orchestrator, Policy, Tool
-from orchestrator.policy import Circuit, Retries
+from orchestrator.core.policy import Circuit, Retries
 from orchestrator.store import SqlStore
 from orchestrator.ui import create_app
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator import START, Orchestrator, Outcome, RunContext, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 from orchestrator.testing import fail
 
 RUDE = frozenset({"idiot", "idiots", "stupid", "hate", "scum"})

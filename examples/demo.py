@@ -12,16 +12,15 @@ from pathlib import Path
 from rich.text import Text
 
 from orchestrator import Goal, Orchestrator, Status
-from orchestrator.catalog_path import catalog_root
 from orchestrator.cli.batch import Batch, run_batch
-from orchestrator.cli.exits import Exit
-from orchestrator.cli.screen import complain, say
+from orchestrator.cli.screen import Exit, complain, say
 from orchestrator.cli.values import Given
 from orchestrator.cli.why import show_story
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.text import plain
 from orchestrator.errors import OrchestratorError
-from orchestrator.story import tell
-from orchestrator.text import plain
-from orchestrator.trail import healed, trail
+from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.summary import healed, trail
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "documents"

@@ -1,27 +1,21 @@
 """Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""
 
-from .agent import Agent
-from .api import Orchestrator
-from .clock import Clock, SystemClock
-from .context import RunContext
-from .decision import Decision
-from .errors import (
-    CallerError,
-    DefinitionError,
-    Escalated,
-    InputError,
-    InvalidOutput,
-    NoRoute,
-    OrchestratorError,
-    RateLimited,
-    Refused,
-    StoreError,
-    ToolError,
-    Unavailable,
-    UnknownGoal,
+from orchestrator.agents.agent import Agent
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.context import RunContext
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import (
+    NOT_DONE,
+    START,
+    CircuitState,
+    DecisionKind,
+    Effect,
+    FailureKind,
+    PartKind,
+    SignalAction,
+    Status,
 )
-from .escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
-from .events import (
+from orchestrator.core.events import (
     BudgetRaised,
     CallEnded,
     CallStarted,
@@ -48,30 +42,37 @@ from .events import (
     ValuesExpired,
     WorkJudged,
 )
-from .failures import Failure
-from .goal import Budget, Goal
-from .graph import ToolGraph
-from .health import HealthRegistry, ToolHealth
-from .ledger import Verification
-from .monitors import Monitor, Signal
-from .outcome import Call, Outcome
-from .policy import Policy
-from .pricing import PriceFacts
-from .replay import Replay
-from .route import Alternative, Blame, Candidate, Impasse, Route, Step
-from .selection import Demand, Handbook, Selection, Selector
-from .tooling import Tool, tool
-from .types import (
-    NOT_DONE,
-    START,
-    CircuitState,
-    DecisionKind,
-    Effect,
-    FailureKind,
-    PartKind,
-    SignalAction,
-    Status,
+from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.outcome import Call, Outcome
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Alternative, Blame, Candidate, Impasse, Route, Step
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PriceFacts
+from orchestrator.graph.tool import Tool, tool
+from orchestrator.health.failures.classify import Failure
+from orchestrator.health.monitors import Monitor, Signal
+from orchestrator.observability.replay.replay import Replay
+from orchestrator.store.ledger.verify import Verification
+
+from .api import Orchestrator
+from .errors import (
+    CallerError,
+    DefinitionError,
+    Escalated,
+    InputError,
+    InvalidOutput,
+    NoRoute,
+    OrchestratorError,
+    RateLimited,
+    Refused,
+    StoreError,
+    ToolError,
+    Unavailable,
+    UnknownGoal,
 )
+from .escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
+from .health import HealthRegistry, ToolHealth
+from .selection import Demand, Handbook, Selection, Selector
 
 __version__ = "0.1.0"
 

@@ -5,45 +5,136 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from opentelemetry.trace import TracerProvider
 from typing_extensions import Unpack
 
-from .agent import Agent
-from .answering import Answering
-from .clock import Clock, SystemClock
+from orchestrator.agents.agent import Agent
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.enums import START
+from orchestrator.core.events import Event, Sink, WorkJudged
+from orchestrator.core.goal import Goal
+from orchestrator.core.loops import in_a_loop
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Route
+from orchestrator.engine import langgraph as machine
+from orchestrator.engine.background.evaluation import Jury
+from orchestrator.engine.background.heartbeat import Background
+from orchestrator.engine.lifecycle import resume as resuming
+from orchestrator.engine.lifecycle import start as launch
+from orchestrator.engine.lifecycle.start import check_goal
+from orchestrator.engine.options import Preferences, RunOptions
+from orchestrator.engine.planning import agents as casting
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import DemandSource, Services
+from orchestrator.engine.values import checked_inputs
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing
+from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import tool as make_tool
+from orchestrator.health.failures.classify import FailureTable
+from orchestrator.health.retry_budget import HealingBudget
+from orchestrator.observability.stream import QueueSink
+from orchestrator.observability.tracing import TracingSink
+from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
+
 from .errors import DefinitionError, InputError
 from .escalation import Announcer, check_ladder, ladder_from
-from .events import Event, Sink
-from .execution import casting, launch, machine, resuming
-from .execution.background import Background
-from .execution.jury import Jury
-from .execution.preferences import Preferences, RunOptions
-from .execution.requested import check_goal
-from .execution.run import Run
-from .execution.services import DemandSource, Services
-from .execution.values import checked_inputs
-from .failures import FailureTable
-from .goal import Goal
-from .graph import ToolGraph
 from .health import HealthRegistry
-from .health.budget import HealingBudget
 from .intent import Interpreter, Request, examples_of
-from .loops import in_a_loop
-from .outcome import Outcome
-from .policy import Policy
-from .pricing import PriceFacts, PriceTable, Pricing
-from .route import Route
 from .routing import Planner
-from .selection import Demand, Selector
-from .selection.judgement import Judge
-from .sinks.queue import QueueSink
+from .selection import Demand, DemandModel, Selector
 from .store import Store, open_store, owner_name
-from .tooling import Tool, ToolOptions
-from .tooling import tool as make_tool
-from .tracing import TracingSink
-from .types import START
+
+if TYPE_CHECKING:
+    from orchestrator.observability.replay.replay import Replay
+    from orchestrator.observability.skills.learn_skills import SkillsLearned
+    from orchestrator.store.ledger.verify import Verification
+
+
+class Answering:
+    """The part of an `Orchestrator` that looks back at runs, and learns from them."""
+
+    store: Store
+    selector: Selector
+    _services: Services
+    _background: Background
+    _jury: Jury
+
+    def verify(self, run_id: str) -> "Verification":
+        """Whether the record of a run is whole and unchanged. Raises `InputError` for an unknown run."""
+        from orchestrator.store.ledger.verify import verify_run
+
+        self.store.flush()
+        return verify_run(self.store, run_id)
+
+    def replay(self, run_id: str, policy: Policy | str | None = None) -> "Replay":
+        """Make every decision of a run again from its record; calls no tool, no model, no code of yours.
+
+        With another policy it answers what would have been decided. Raises `InputError` for an unknown run.
+        """
+        from orchestrator.observability.replay.replay import replay_run
+
+        self.store.flush()
+        return replay_run(self.store, run_id, Policy.load(policy) if isinstance(policy, str) else policy)
+
+    def feedback(self, run_id: str, key: str, success: bool) -> None:
+        """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
+        resuming.feedback(self._services, run_id, key, success)
+
+    async def learn_skills(
+        self, *, model: Any = None, dry_run: bool = False, keep_texts: bool = False
+    ) -> "SkillsLearned":
+        """Find skills in the recorded runs: discovered in what work was about, merged and split by how it turned out.
+
+        The new handbook is stored and chosen by at once; with `dry_run` nothing changes, and `.proposal` tells what
+        would, by what evidence. A chat `model` may propose splits, and is shown texts of the work; the outcomes decide.
+        Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
+        `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
+        """
+        from orchestrator.observability.skills.learn_skills import How
+
+        self.store.flush()
+        options = self.selector.options
+        how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
+        return await self._background.lessons.learn_skills(how, dry_run=dry_run)
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who judges the work of agents that have no judge of their own, once their run has ended; may be set.
+
+        A function `(inputs, output)`, async or not, or a `ModelJudge`; `None` for nobody.
+        """
+        return self._jury.judge
+
+    @judge.setter
+    def judge(self, judge: Judge | None) -> None:
+        self._jury.judge = check_judge(judge, "The orchestrator")
+
+    @property
+    def demand_model(self) -> DemandModel | None:
+        """The model that is asked what a step demands where its text leaves that unsure; may be set.
+
+        A `DemandModel`, a chat model or its string; `None` for none.
+        """
+        return self._services.demands.model
+
+    @demand_model.setter
+    def demand_model(self, model: Any) -> None:
+        made = model if model is None or isinstance(model, DemandModel) else DemandModel(model)
+        self._services.demands.model = made
+
+    def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
+        """What judges and people said of the work of a run's agents: who, how good, at what cost."""
+        self.store.flush()
+        return judgements_of(self.store, run_id)
+
+    def outcome(self, run_id: str) -> Outcome[Any]:
+        """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
+        return resuming.outcome(self._services, run_id)
+
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .outcome import Outcome
-    from .route import Impasse
+    from orchestrator.core.outcome import Outcome
+    from orchestrator.core.route import Impasse
 
 
 class OrchestratorError(Exception):

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from .agent import Agent
+from orchestrator.agents.agent import Agent
+from orchestrator.core.policy import Policy
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.tool import Tool
+
 from .errors import DefinitionError, nearest
-from .graph import ToolGraph
-from .policy import Policy
-from .tooling import Tool
 
 if TYPE_CHECKING:
     from .api import Orchestrator

@@ -15,7 +15,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from orchestrator.tracing import content
+from orchestrator.observability.tracing import content
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

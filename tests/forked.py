@@ -5,7 +5,7 @@ from multiprocessing.context import ForkServerContext
 
 PRELOADED = (
     "orchestrator",
-    "orchestrator.store.sql",
+    "orchestrator.store.sql.store",
     "langgraph.graph.state",
     "psycopg",
     "tests.execution.crashing",

@@ -6,9 +6,9 @@ from random import Random
 from typing import Any
 
 from orchestrator import NOT_DONE, START, Agent, CallerError, Goal, Orchestrator, Policy, Refused, Tool, Unavailable
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.policy import Circuit, Retries
 from orchestrator.errors import DefinitionError, InputError
-from orchestrator.outcome import Outcome
-from orchestrator.policy import Circuit, Retries
 from orchestrator.testing import FakeClock
 
 KEYS = 6

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from orchestrator import Agent, DecisionKind, Goal, Orchestrator, Outcome, Refused, Tool, Unavailable
+from orchestrator.core.policy import Circuit, Policy, Retries
 from orchestrator.errors import DefinitionError, InputError
-from orchestrator.policy import Circuit, Policy, Retries
 from orchestrator.selection import Constraints, Exploration, Handbook, Selector, Skill
 from orchestrator.testing import FakeClock
 

@@ -11,13 +11,13 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
-from orchestrator.agent import Agent, per_token
-from orchestrator.chat_agent import find_json, read_answer
-from orchestrator.chat_tools import GoalTool
+from orchestrator.agents.agent import Agent, per_token
+from orchestrator.agents.chat import find_json, read_answer
+from orchestrator.agents.chat_tools import GoalTool
+from orchestrator.agents.human import Person
 from orchestrator.errors import CallerError, DefinitionError, InvalidOutput
-from orchestrator.person import Person
+from orchestrator.graph.tool import Tool
 from orchestrator.testing import ScriptedChatModel
-from orchestrator.tooling import Tool
 from tests.selection.workers import Alone
 
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from orchestrator import conventions as names
-from orchestrator.catalog_path import catalog_folder
+from orchestrator.core import conventions as names
+from orchestrator.core.catalog_path import catalog_folder
 from tests.random_runs import random_orchestrator, random_run
 from tests.telemetry import Recorder, attributes
 

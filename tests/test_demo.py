@@ -12,9 +12,9 @@ import pytest
 from examples import demo
 from orchestrator import Goal, Outcome
 from orchestrator.cli.batch import Batch, Ended
-from orchestrator.cli.exits import Exit
+from orchestrator.cli.screen import Exit
 from orchestrator.cli.values import Given
-from orchestrator.types import Status
+from orchestrator.core.enums import Status
 
 DEMO = Path(demo.__file__)
 SAMPLES = demo.SAMPLES

@@ -32,7 +32,8 @@ from langchain_core.tools import ToolException
 from pydantic import BaseModel, SecretStr
 
 from benchmarks import failures as benchmark
-from orchestrator import failure_rules, failure_signs, failures, redaction, retry_after
+from orchestrator.core import redaction
+from orchestrator.core.enums import FailureKind
 from orchestrator.errors import (
     CallerError,
     DefinitionError,
@@ -43,7 +44,12 @@ from orchestrator.errors import (
     ToolError,
     Unavailable,
 )
-from orchestrator.failures import (
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures import classify as failures
+from orchestrator.health.failures import inspect as failure_signs
+from orchestrator.health.failures import retry_after
+from orchestrator.health.failures import rules as failure_rules
+from orchestrator.health.failures.classify import (
     Failure,
     FailureTable,
     classify,
@@ -57,8 +63,6 @@ from orchestrator.failures import (
     secret_strings,
     traceback_of,
 )
-from orchestrator.tooling import Tool
-from orchestrator.types import FailureKind
 
 MODULES = [failures, failure_rules, failure_signs, redaction, retry_after]
 TRANSIENT, OUTAGE, INVALID = FailureKind.TRANSIENT, FailureKind.OUTAGE, FailureKind.INVALID_OUTPUT

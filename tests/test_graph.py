@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import pytest
 
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import Healthy, PriceTable
-from orchestrator.tooling import Tool
-from orchestrator.types import START
-from orchestrator.view import GraphView
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.revision import GraphView
+from orchestrator.graph.tool import Tool
 
 
 def fetch(url: str) -> bytes:

@@ -32,7 +32,7 @@ print(*[name for name in {HEAVY!r} if name in sys.modules])
 
 def test_a_store_in_a_database_is_there_by_name_and_nothing_else_is() -> None:
     from orchestrator import store
-    from orchestrator.store.sql import SqlStore
+    from orchestrator.store.sql.store import SqlStore
 
     assert store.SqlStore is SqlStore
     with pytest.raises(AttributeError, match="MySqlStore"):

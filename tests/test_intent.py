@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, Field
 
+from orchestrator.core.goal import Goal
 from orchestrator.errors import DefinitionError, InputError
-from orchestrator.goal import Goal
-from orchestrator.graph import ToolGraph
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.revision import GraphView
+from orchestrator.graph.tool import Tool
 from orchestrator.intent import Interpreter, Request, extract, needs_of
 from orchestrator.testing import FakeClock, ScriptedChatModel
-from orchestrator.tooling import Tool
-from orchestrator.view import GraphView
 from tests.escalation.openai_server import Fails, chooses, serving
 from tests.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 

@@ -15,8 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import Status
 from orchestrator.errors import InputError
-from orchestrator.ledger import (
+from orchestrator.graph.revision import GraphView, Node
+from orchestrator.graph.tool import Tool
+from orchestrator.store import MemoryStore, Record, RunRow, SqlStore
+from orchestrator.store.ledger.chain import canonical_text
+from orchestrator.store.ledger.encoding import decode
+from orchestrator.store.ledger.verify import (
     GENESIS,
     canonical,
     check_chain,
@@ -26,12 +32,6 @@ from orchestrator.ledger import (
     verify_run,
     verify_store,
 )
-from orchestrator.store import MemoryStore, Record, RunRow, SqlStore
-from orchestrator.store.body import decode
-from orchestrator.store.chain import canonical_text
-from orchestrator.tooling import Tool
-from orchestrator.types import Status
-from orchestrator.view import GraphView, Node
 from tests.store.rows import body, ended_run, run_row
 
 JSON = st.recursive(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import (
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import (
     PICO,
     Healthy,
     PriceFacts,
@@ -20,8 +21,7 @@ from orchestrator.pricing import (
     standard,
     transition_name,
 )
-from orchestrator.tooling import Tool
-from orchestrator.types import START
+from orchestrator.graph.tool import Tool
 
 
 class Watched(Healthy):

@@ -16,10 +16,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import BaseModel
 
 from orchestrator import Agent, CallerError, Event, Goal, Orchestrator, Outcome, Policy, Progressed, Refused, Tool
-from orchestrator.events import to_body
-from orchestrator.failures import Failure
-from orchestrator.redaction import message_of
-from orchestrator.tracing import TracingSink
+from orchestrator.core.events import to_body
+from orchestrator.core.redaction import message_of
+from orchestrator.health.failures.classify import Failure
+from orchestrator.observability.tracing import TracingSink
 from tests.telemetry import Recorder
 
 ARGUMENT = "tok-4f9a31c07be2"

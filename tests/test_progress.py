@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from orchestrator import Event, Goal, Orchestrator, RunContext, Tool, Unavailable, tool
-from orchestrator.events import CallStarted, Progressed
-from orchestrator.sinks.progress import ProgressSink, lines_of
+from orchestrator.core.enums import Effect
+from orchestrator.core.events import CallStarted, Progressed
+from orchestrator.observability.progress import ProgressSink, lines_of
 from orchestrator.testing import FakeClock, fail
-from orchestrator.types import Effect
 
 
 @tool(gives="text")

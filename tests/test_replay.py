@@ -34,16 +34,16 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.catalog_path import catalog_root
-from orchestrator.execution import retrying
-from orchestrator.policy import Retries
-from orchestrator.replay import Replay, replay_run
-from orchestrator.replaying import answers
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.policy import Retries
+from orchestrator.engine.steps import retry as retrying
+from orchestrator.graph.revision import GraphView
+from orchestrator.observability.replay import retries as answers
+from orchestrator.observability.replay.replay import Replay, replay_run
 from orchestrator.routing.compiled import Compiled
-from orchestrator.store.base import Record
 from orchestrator.store.memory import MemoryStore
+from orchestrator.store.protocol import Record
 from orchestrator.testing import FakeClock, fail
-from orchestrator.view import GraphView
 from tests.random_runs import random_orchestrator, random_policy, random_run
 from tests.random_teams import random_job, random_team
 

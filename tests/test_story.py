@@ -22,13 +22,13 @@ from orchestrator import (
     Unavailable,
     tool,
 )
+from orchestrator.core.enums import DecisionKind, Status
+from orchestrator.core.outcome import Call
 from orchestrator.escalation import AskHuman
-from orchestrator.outcome import Call
+from orchestrator.observability.explain.story import EntryKind, Story, story_of, tell
+from orchestrator.observability.explain.summary import healed, trail
 from orchestrator.store import open_store
-from orchestrator.story import EntryKind, Story, story_of, tell
 from orchestrator.testing import FakeClock, fail
-from orchestrator.trail import healed, trail
-from orchestrator.types import DecisionKind, Status
 
 
 @tool(gives="text", cost=0.001)

@@ -9,8 +9,10 @@ import pytest
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
+from orchestrator.core.enums import FailureKind
+from orchestrator.engine.threads import Threads
 from orchestrator.errors import CallerError, DefinitionError, InputError, RateLimited, Refused, Unavailable
-from orchestrator.execution.threads import Threads
+from orchestrator.graph.tool import Tool, tool
 from orchestrator.testing import (
     FakeClock,
     ScriptedChatModel,
@@ -24,8 +26,6 @@ from orchestrator.testing import (
     refuse,
     slow,
 )
-from orchestrator.tooling import Tool, tool
-from orchestrator.types import FailureKind
 
 
 def _tool() -> Tool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.text import counted, duration, listed, plain, plain_lines, shortened, usd
+from orchestrator.core.text import counted, duration, listed, plain, plain_lines, shortened, usd
 
 
 @given(st.text())

@@ -45,12 +45,12 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator import conventions as names
+from orchestrator.core import conventions as names
 from orchestrator.escalation import AskModel
-from orchestrator.store.base import RunRow
+from orchestrator.observability.tracing import TracingSink, collector, content, metering, setup, sink
 from orchestrator.store.memory import MemoryStore
+from orchestrator.store.protocol import RunRow
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
-from orchestrator.tracing import TracingSink, collector, content, metering, setup, sink
 from tests.random_runs import random_orchestrator, random_run
 from tests.telemetry import Recorder, attributes, id_of, parent_of, receiving
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from orchestrator import Refused, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 
 def is_docx(kind: str) -> bool:

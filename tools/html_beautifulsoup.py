@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator import Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 HIDDEN = ("script", "style", "noscript", "template", "nav", "footer", "svg")
 

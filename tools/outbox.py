@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orchestrator import CallerError, Escalated, RunContext, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 TABLE = """create table if not exists outbox (
     key text primary key, recipient text not null, subject text not null, body text not null,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import Refused, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 DOTS_PER_INCH = 200
 MOST_PAGES = 50

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from orchestrator import Refused, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 logging.getLogger("pdfminer").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 

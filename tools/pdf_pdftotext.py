@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from orchestrator import Refused, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 CANNOT_OPEN = 1
 """The exit status for a file that Poppler cannot open (man pdftotext)."""

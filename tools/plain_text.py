@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from orchestrator import tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 MARKS = re.compile(r"^\s{0,3}(#{1,6}\s+|[-*+]\s+|\d+\.\s+|>\s?)|[*_`]{1,3}", re.MULTILINE)
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from orchestrator import CallerError, RunContext, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 
 class Webhook(BaseModel):

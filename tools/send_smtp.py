@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from orchestrator import NOT_DONE, CallerError, Refused, RunContext, Unavailable, tool
-from orchestrator.checks import has_words
+from orchestrator.core.checks import has_words
 
 SECONDS = 20.0
 """For each answer of the server."""

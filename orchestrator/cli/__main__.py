@@ -1,5 +1,5 @@
 """`python -m orchestrator.cli`: the same program for an environment without scripts."""
 
-from . import main
+from orchestrator.cli import main
 
 main()

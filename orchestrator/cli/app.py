@@ -13,12 +13,12 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator import __version__
+from orchestrator.core.text import plain
 from orchestrator.errors import Escalated, InputError, NoRoute, OrchestratorError, StoreError
-from orchestrator.text import plain
 
-from . import catalog, feedback, health, init, plan, records, resume, run, serve, skills
-from .exits import Exit
-from .screen import complain, drop_output
+from . import catalog, feedback, health, plan, records, resume, run, serve, skills
+from . import templates as init
+from .screen import Exit, complain, drop_output
 
 LOG: Final = Path(".orchestrator") / "errors.log"
 """Where the traceback of an unexpected error goes, if it can."""

@@ -12,18 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.enums import Status
+from orchestrator.core.goal import Goal
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.text import counted, duration, plain, shortened, usd
+from orchestrator.engine.options import RunOptions
 from orchestrator.errors import OrchestratorError
-from orchestrator.execution.preferences import RunOptions
-from orchestrator.goal import Goal
-from orchestrator.outcome import Outcome
-from orchestrator.store.base import RunRow, Seal, Store
-from orchestrator.text import counted, duration, plain, shortened, usd
-from orchestrator.trail import healed, trail
-from orchestrator.types import Status
+from orchestrator.observability.explain.summary import healed, trail
+from orchestrator.store.protocol import RunRow, Seal, Store
 
-from .exits import Exit, exit_of, worst
 from .result import MARKS, durable, run_json, trail_text
-from .screen import hanging, screen, write_json
+from .screen import Exit, exit_of, hanging, screen, worst, write_json
 from .values import Given
 
 _WIDEST = 36

@@ -5,13 +5,13 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
+from orchestrator.core.enums import CircuitState, Effect
+from orchestrator.core.schema import type_name
+from orchestrator.core.text import duration, usd
+from orchestrator.graph.tool import Tool
 from orchestrator.project import Project
-from orchestrator.schema import type_name
-from orchestrator.text import duration, usd
-from orchestrator.tooling import Tool
-from orchestrator.types import CircuitState, Effect
 
 from . import options
 from .plan import facts_json

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.events import to_body
-from orchestrator.selection.judgement import judgements_of
-from orchestrator.text import plain, usd
+from orchestrator.core.events import to_body
+from orchestrator.core.text import plain, usd
+from orchestrator.selection.learning.evaluation import judgements_of
 
 from . import options
 from .screen import say, table, write_json

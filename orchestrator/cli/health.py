@@ -6,10 +6,10 @@ import typer
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.text import duration, plain
 from orchestrator.errors import InputError
 from orchestrator.health import ToolHealth, sharing
-from orchestrator.text import duration, plain
-from orchestrator.types import CircuitState
 
 from . import options
 from .screen import say, table, write_json

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from orchestrator.api import Orchestrator
-from orchestrator.route import Route
-from orchestrator.text import plain, usd
-from orchestrator.types import START
+from orchestrator.core.enums import START
+from orchestrator.core.route import Route
+from orchestrator.core.text import plain, usd
 
 _UNSAFE = frozenset('"#&<>;`{}[]|\\%')
 _LONGEST = 60

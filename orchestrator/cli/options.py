@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.execution.preferences import Preferences
-from orchestrator.policy import Policy as _Policy
+from orchestrator.core.policy import Policy as _Policy
+from orchestrator.engine.options import Preferences
 from orchestrator.selection import Constraints, dialled
 
 DEFAULT_STORE: Final = ".orchestrator/runs.db"

@@ -6,16 +6,15 @@ import typer
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.route import Impasse, Route
+from orchestrator.core.text import duration, listed, plain, usd
+from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.errors import InputError, NoRoute
-from orchestrator.execution.requested import check_goal
-from orchestrator.pricing import PriceFacts
-from orchestrator.route import Impasse, Route
-from orchestrator.text import duration, listed, plain, usd
+from orchestrator.graph.price_table import PriceFacts
 
 from . import options
-from .exits import Exit
 from .mermaid import mermaid
-from .screen import say, table, write_json
+from .screen import Exit, say, table, write_json
 from .session import load, looking
 from .values import goal_of, read_inputs
 

@@ -7,22 +7,28 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from orchestrator.catalog_path import catalog_root
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.enums import Status
+from orchestrator.core.policy import Policy
+from orchestrator.core.text import counted, duration, plain, usd
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.ledger import StoreVerification, Verification, export, verify_export, verify_run, verify_store
-from orchestrator.policy import Policy
+from orchestrator.observability.explain.story import tell
+from orchestrator.observability.replay.replay import replay_run
 from orchestrator.project import Project
-from orchestrator.replay import replay_run
 from orchestrator.store import Store
-from orchestrator.store.base import RunRow
-from orchestrator.story import tell
-from orchestrator.text import counted, duration, plain, usd
-from orchestrator.types import Status
+from orchestrator.store.ledger.verify import (
+    StoreVerification,
+    Verification,
+    export,
+    verify_export,
+    verify_run,
+    verify_store,
+)
+from orchestrator.store.protocol import RunRow
 
 from . import options
-from .exits import Exit
 from .result import MARKS
-from .screen import complain, say, table, write_json
+from .screen import Exit, complain, say, table, write_json
 from .session import find_run, reading
 from .why import show_story
 

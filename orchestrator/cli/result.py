@@ -6,15 +6,14 @@ from typing import Any
 
 from rich.text import Text
 
+from orchestrator.core.enums import Status
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.text import counted, duration, plain, plain_lines, shortened, usd
 from orchestrator.errors import StoreError
-from orchestrator.outcome import Outcome
-from orchestrator.store.base import RunRow, Store
-from orchestrator.text import counted, duration, plain, plain_lines, shortened, usd
-from orchestrator.trail import Tried, healed, trail
-from orchestrator.types import Status
+from orchestrator.observability.explain.summary import Tried, healed, trail
+from orchestrator.store.protocol import RunRow, Store
 
-from .exits import exit_of
-from .screen import plain_json, say
+from .screen import exit_of, plain_json, say
 
 DURABLE_SECONDS = 5.0
 """That the end of a run waits for its record to be committed."""

@@ -9,21 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.text import plain
+from orchestrator.engine.lifecycle.start import check_goal
+from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.errors import InputError
-from orchestrator.execution.preferences import Preferences, RunOptions
-from orchestrator.execution.requested import check_goal
-from orchestrator.goal import Budget, Goal
+from orchestrator.graph.tool import Tool, check_number
+from orchestrator.observability.progress import ProgressSink
 from orchestrator.project import Project
-from orchestrator.sinks.progress import ProgressSink
 from orchestrator.testing import parse_fault
-from orchestrator.text import plain
-from orchestrator.tooling import Tool, check_number
 
 from . import options
 from .batch import Batch, run_batch
-from .exits import Exit, exit_of
 from .result import durable, run_json, show_outcome
-from .screen import complain, screen, write_json
+from .screen import Exit, complain, exit_of, screen, write_json
 from .session import assemble, load, working
 from .values import Given, goal_of, read_inputs
 
@@ -197,7 +196,7 @@ class _Begun:
 
     def on_event(self, event: Any) -> None:
         """Take one event."""
-        from orchestrator.events import RunEnded, RunStarted
+        from orchestrator.core.events import RunEnded, RunStarted
 
         if isinstance(event, RunStarted) and event.parent is None:
             self.ids[event.run_id] = None

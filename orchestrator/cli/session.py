@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.api import Orchestrator
-from orchestrator.catalog_path import catalog_root
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.text import plain
 from orchestrator.errors import InputError, StoreError
+from orchestrator.observability.tracing import setup
 from orchestrator.project import Project, load_project
 from orchestrator.store import Store, open_store
-from orchestrator.store.base import RunRow
-from orchestrator.text import plain
-from orchestrator.tracing import setup
+from orchestrator.store.protocol import RunRow
 
 LAST = "last"
 _PAGE = 500

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from orchestrator.core.text import counted, plain
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import Handbook
-from orchestrator.selection.keeping import change_handbook, keep_handbook, stored_handbook
+from orchestrator.selection.skills.storage import change_handbook, keep_handbook, stored_handbook
 from orchestrator.store import Store, open_store
-from orchestrator.text import counted, plain
 
 from . import options, skills_change, skills_learn
 from .screen import say, table, write_json

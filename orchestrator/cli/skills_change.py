@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.core.text import counted, plain
 from orchestrator.errors import DefinitionError
 from orchestrator.selection import Handbook, Skill, merge_alike
-from orchestrator.selection.keeping import change_handbook, stored_handbook
+from orchestrator.selection.skills.storage import change_handbook, stored_handbook
 from orchestrator.store import open_store
-from orchestrator.text import counted, plain
 
 from . import options
 from .screen import say, write_json

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.core.text import counted, plain
 from orchestrator.errors import DefinitionError, InputError
-from orchestrator.recorded_work import MOST_RUNS
-from orchestrator.selection.proposing import Proposal
-from orchestrator.skill_learning import How, SkillsLearned, learn_skills
+from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills
+from orchestrator.observability.skills.recorded_work import MOST_RUNS
+from orchestrator.selection.learning.proposal import Proposal
 from orchestrator.store import open_store
-from orchestrator.text import counted, plain
 
 from . import options
 from .screen import complain, say, write_json

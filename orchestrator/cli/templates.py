@@ -1,6 +1,14 @@
 """The files of a new project."""
 
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from orchestrator.core.text import plain
+from orchestrator.errors import InputError
+
+from .screen import say
 
 _NAMES = '''"""Two ways to find somebody's full name: a directory that is often down, and a list that never is."""
 
@@ -68,3 +76,24 @@ FILES: Final = {
     "policies/careful.toml": _POLICY,
 }
 """Path in the project -> text; the word PROJECT stands for the folder."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init")(_init)
+
+
+def _init(folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)]) -> None:
+    """Make a project folder with tools, an agent, a policy and a README. Nothing is ever overwritten."""
+    there = [str(folder / name) for name in FILES if (folder / name).exists()]
+    if there:
+        raise InputError(f"{there[0]} is there already; nothing was written.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; nothing was written.")
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("PROJECT", str(folder)), encoding="utf-8")
+        say(f"  {plain(path)}")
+    say()
+    say(f"Try: orchestrator run greeting name=Ada --project {plain(folder)}")

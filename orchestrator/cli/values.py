@@ -10,12 +10,12 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.types import PathType
 
+from orchestrator.core.enums import Effect
+from orchestrator.core.goal import Goal
+from orchestrator.core.schema import adapter, base_type, explain, type_name, without_none
+from orchestrator.core.text import plain
 from orchestrator.errors import InputError, nearest
-from orchestrator.goal import Goal
-from orchestrator.schema import adapter, base_type, explain, type_name, without_none
-from orchestrator.text import plain
-from orchestrator.types import Effect
-from orchestrator.view import GraphView
+from orchestrator.graph.revision import GraphView
 
 _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)
 

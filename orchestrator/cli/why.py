@@ -2,9 +2,9 @@
 
 from rich.text import Text
 
-from orchestrator.story import Entry, EntryKind, Story
-from orchestrator.text import counted, duration, listed, plain, usd
-from orchestrator.types import DecisionKind, Status
+from orchestrator.core.enums import DecisionKind, Status
+from orchestrator.core.text import counted, duration, listed, plain, usd
+from orchestrator.observability.explain.story import Entry, EntryKind, Story
 
 from .plan import facts_text
 from .result import MARKS

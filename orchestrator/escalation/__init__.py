@@ -1,15 +1,16 @@
 """Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
 
+from orchestrator.agents.models.pool import Router
+from orchestrator.escalation.notify.channels import Notify, Terminal, Webhook, announce
+from orchestrator.escalation.notify.console import ask_on_terminal
+from orchestrator.escalation.notify.sink import Announcer
+from orchestrator.escalation.rungs.ask_human import AskHuman
+from orchestrator.escalation.rungs.ask_model import AskModel
+from orchestrator.escalation.rungs.demote import Demote
+
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
-from .announcer import Announcer
-from .console import ask_on_terminal
-from .demote import Demote
-from .human import AskHuman
 from .ladder import Asked, Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
-from .model import AskModel
-from .notify import Notify, Terminal, Webhook, announce
 from .options import Hole, Option, options_for
-from .pool import Router
 from .question import Question, accepted, answer, unanswered
 from .registry import RUNGS, ladder_from
 from .resolution import Resolution, ResolutionKind

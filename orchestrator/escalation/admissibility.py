@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError, OrchestratorError, nearest
-from orchestrator.route import Impasse
 
 from .resolution import Resolution, ResolutionKind
 

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from orchestrator.clock import Clock, SystemClock
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.route import Impasse
+from orchestrator.core.text import clean
 from orchestrator.errors import DefinitionError
-from orchestrator.route import Impasse
 
 from .admissibility import Validate, check, rights_of
-from .cleaning import clean
 from .question import Question
 from .resolution import Resolution
 
 if TYPE_CHECKING:
-    from .pool import Router
+    from orchestrator.agents.models.pool import Router
 
 GRACE: Final = 1.0
 """Seconds that a rung which keeps to the time itself gets beyond it."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.route import Impasse
+from orchestrator.core.route import Impasse
+from orchestrator.core.text import clean
 
 from .admissibility import ANSWER, MAX_SECONDS, is_person, keys_to_provide, longest_wait, open_kinds, tools_to_allow
-from .cleaning import clean
 from .resolution import Resolution, ResolutionKind
 
 

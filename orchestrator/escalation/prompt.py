@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.route import Blame, Impasse
+from orchestrator.core.route import Blame, Impasse
+from orchestrator.core.text import clean
 
-from .cleaning import clean
 from .options import Hole, Option
 
 MAX_ITEMS: Final = 40

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from orchestrator.errors import DefinitionError, nearest
+from orchestrator.escalation.rungs.ask_human import AskHuman
+from orchestrator.escalation.rungs.ask_model import AskModel
+from orchestrator.escalation.rungs.demote import Demote
 
-from .demote import Demote
-from .human import AskHuman
 from .ladder import Rung
-from .model import AskModel
 
 MODEL_VARIABLE: Final = "ORCHESTRATOR_MODEL"
 """The environment variable that names the model of `ask_model`, or several, separated by commas, best first."""

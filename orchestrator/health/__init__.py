@@ -1,8 +1,8 @@
 """Health of tools: evidence, latency, circuits, pressure, and what healing may cost."""
 
-from .budget import HealingBudget, backoff
-from .headers import QuotaLeft, quota_of
+from .quota_headers import QuotaLeft, quota_of
 from .registry import HealthRegistry, Lease
+from .retry_budget import HealingBudget, backoff
 from .status import Admission, Target, ToolHealth
 
 __all__ = [

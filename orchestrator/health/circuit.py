@@ -9,8 +9,8 @@ tripped by hand: open until restored by hand
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-from orchestrator.policy import Circuit as CircuitPolicy
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.policy import Circuit as CircuitPolicy
 
 from .evidence import Evidence
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.policy import Policy
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.policy import Policy
 
 from .circuit import Circuit
 from .evidence import Evidence, Mean

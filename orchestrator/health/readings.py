@@ -2,9 +2,9 @@
 
 import math
 
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
 
-from .book import HealthBook, label_of
+from .entries import HealthBook, label_of
 from .entry import Entry
 from .status import ToolHealth
 

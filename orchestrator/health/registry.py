@@ -5,14 +5,14 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.clock import Clock
+from orchestrator.core.clock import Clock
+from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.policy import Policy
 from orchestrator.errors import InputError
-from orchestrator.failures import counts
-from orchestrator.policy import Policy
-from orchestrator.types import CircuitState, FailureKind
+from orchestrator.health.failures.classify import counts
 
-from .book import label_of
 from .circuit import Circuit
+from .entries import label_of
 from .entry import Entry, Override
 from .readings import HealthReadings
 from .status import Admission, Target

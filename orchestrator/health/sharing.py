@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
 
 from .entry import Entry
 from .registry import HealthRegistry

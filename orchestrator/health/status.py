@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
 
 Target = str | tuple[str, str]
 """A tool, or a transition: the two tools it connects."""

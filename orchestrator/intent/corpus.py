@@ -1,6 +1,6 @@
 """Examples for those who gave none: what the graph itself says about its goals."""
 
-from orchestrator.view import GraphView
+from orchestrator.graph.revision import GraphView
 
 
 def examples_of(view: GraphView) -> dict[str, list[str]]:

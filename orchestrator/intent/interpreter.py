@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from orchestrator.clock import Clock, SystemClock
+from orchestrator.agents.models.client import Consultant, Consultation
+from orchestrator.agents.models.parse import RawAnswer, Unusable, parse, unpacked, whole_number
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.goal import Goal
+from orchestrator.core.schema import type_name, validate
+from orchestrator.core.text import clean
 from orchestrator.errors import DefinitionError, InputError, nearest
-from orchestrator.escalation.cleaning import clean
-from orchestrator.escalation.consultant import Consultant, Consultation
-from orchestrator.escalation.reading import RawAnswer, Unusable, parse, unpacked, whole_number
-from orchestrator.goal import Goal
-from orchestrator.schema import type_name, validate
-from orchestrator.view import GraphView
+from orchestrator.graph.revision import GraphView
 
 from . import prompt
 from .extraction import extract

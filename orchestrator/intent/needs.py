@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from orchestrator.view import GraphView
+from orchestrator.graph.revision import GraphView
 
 _Weight = tuple[int, float]
 """Inputs that are missing, then US dollars."""

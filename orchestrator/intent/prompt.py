@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.escalation.cleaning import clean
+from orchestrator.core.text import clean
 from orchestrator.escalation.prompt import TOOL_DESCRIPTION, TOOL_NAME, unmarked
 
 MAX_TEXT: Final = 6_000

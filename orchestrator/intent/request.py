@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.goal import Goal
 from orchestrator.escalation import Asked
-from orchestrator.goal import Goal
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
-from orchestrator.route import Alternative, Route, Step
+from orchestrator.core.route import Alternative, Route, Step
+from orchestrator.routing.paths.astar import Path
 
 from .commit import Task, order, waits
-from .paths import Path
 from .situation import Situation
 from .weights import NEVER, SHIFT, pico_of
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from orchestrator.types import Effect
+from orchestrator.core.enums import Effect
 
 EXACT = 6
 _CLASS: Mapping[str, int] = {Effect.READ: 0, Effect.WRITE: 1, Effect.IRREVERSIBLE: 2}

@@ -7,9 +7,9 @@ a number from `len(nodes)` on for each transition; those that lead to one tool f
 
 from functools import cached_property
 
-from orchestrator.route import Step
-from orchestrator.types import START, Effect
-from orchestrator.view import GraphView
+from orchestrator.core.enums import START, Effect
+from orchestrator.core.route import Step
+from orchestrator.graph.revision import GraphView
 
 
 class Compiled:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from orchestrator.core.route import CONDITION_FALSE, Blame, Impasse
 from orchestrator.errors import nearest
-from orchestrator.pricing import transition_name
-from orchestrator.route import CONDITION_FALSE, Blame, Impasse
+from orchestrator.graph.price_table import transition_name
+from orchestrator.routing.joins.branch_and_bound import Instance, build
+from orchestrator.routing.joins.decisions import Skeleton
+from orchestrator.routing.joins.solver import best_plan
 
-from .instance import Instance, build
-from .joins import best_plan
 from .situation import Situation
-from .skeleton import Skeleton
 from .weights import NEVER
 
 _UNIT = 1 << 120

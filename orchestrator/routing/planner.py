@@ -1,27 +1,48 @@
 """`Planner`: the cheapest feasible route from where a run stands. Pure: no clock, no randomness, no I/O."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Alternative, Problem, Route
 from orchestrator.errors import NoRoute
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import PriceFacts, PriceTable, Pricing, Recorded
-from orchestrator.route import Alternative, Problem, Route
-from orchestrator.view import GraphView
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing, Recorded
+from orchestrator.graph.revision import GraphView
+from orchestrator.routing.joins.decisions import Skeleton
+from orchestrator.routing.joins.solver import best_plan, named
+from orchestrator.routing.paths.astar import Path, shortest
+from orchestrator.routing.paths.distances import Rooted
 
-from .alternatives import beaten
 from .assemble import Explain, chain, to_route
 from .compiled import Compiled
 from .impasse import impasse_of
-from .joins import best_plan, named
-from .paths import Path, shortest
-from .rooted import Rooted
 from .situation import Situation
-from .skeleton import Skeleton
 from .weights import NEVER, Weights
+
+
+def beaten(plan: Callable[[Problem], Route], problem: Problem) -> tuple[Alternative, ...]:
+    """The alternatives of the route that `plan` chooses for `problem`, best first.
+
+    The first, `instead_of` nothing in particular, is the next best route as a whole: any other route lacks one of the
+    chosen steps. Then for each step the best route that does without it, cheapest first.
+    """
+    chosen = plan(problem)
+    found: list[Alternative] = []
+    for step in chosen.steps:
+        if step.tool in problem.running:
+            continue
+        try:
+            other = plan(replace(problem, unusable={**problem.unusable, step.tool: "left out"}))
+        except NoRoute:
+            continue
+        found.append(Alternative(step.tool, other.tools, other.pico, other.pico - chosen.pico))
+    found.sort(key=lambda a: (a.pico, len(a.tools), a.instead_of or ""))
+    return (replace(found[0], instead_of=None), *found) if found else ()
+
 
 KEEP_REVISIONS = 4
 KEEP_GOALS = 32

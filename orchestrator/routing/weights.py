@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from orchestrator.pricing import PriceFacts
-from orchestrator.view import Node, Transition
+from orchestrator.graph.price_table import PriceFacts
+from orchestrator.graph.revision import Node, Transition
 
 from .compiled import Compiled
 

@@ -1,27 +1,25 @@
 """Choosing agents by skill: demand, competence, the handbook, the selector, and how they learn."""
 
-from .consensus import Consensus, Verdict
-from .constraints import Constraints, dialled
-from .cusum import DriftSignal
-from .demand import NEUTRAL, Demand
-from .embedding import Embedding, HashedEmbedding
-from .estimation import Estimate, competence
-from .evidence import Evidence, Profile, Stats
-from .handbook import Handbook
-from .inference import SkillIndex
-from .judgement import Judgement
-from .judging import Judged
-from .learning import Observation
-from .panel import Panel
-from .result import Scored, Selection
-from .revision import Change, Revision
-from .selector import Selector
-from .settings import SelectorOptions
-from .sigma import Agreement, Mode, agreement
-from .skill import Insight, Skill
-from .structure import discover, learned_from, merge_alike, restructure, split
-from .turn import Exploration, Onboarding, Turn
-from .with_model import DemandModel, ModelJudge
+from orchestrator.selection.choice.constraints import Constraints, dialled
+from orchestrator.selection.choice.demand import NEUTRAL, Demand
+from orchestrator.selection.choice.demand_inference import SkillIndex
+from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding
+from orchestrator.selection.choice.exploration import Exploration, Onboarding, Turn
+from orchestrator.selection.choice.result import Scored, Selection
+from orchestrator.selection.choice.scoring import Judged
+from orchestrator.selection.choice.selector import Selector, SelectorOptions
+from orchestrator.selection.competence.estimation import Estimate, competence
+from orchestrator.selection.ensembles.consensus import Consensus, Verdict
+from orchestrator.selection.ensembles.disagreement import Agreement, Mode, agreement
+from orchestrator.selection.ensembles.panel import Panel
+from orchestrator.selection.learning.cusum import DriftSignal
+from orchestrator.selection.learning.evaluation import Judgement
+from orchestrator.selection.learning.llm_judge import DemandModel, ModelJudge
+from orchestrator.selection.learning.skill_discovery import discover, learned_from, merge_alike, restructure, split
+from orchestrator.selection.learning.updates import Observation
+from orchestrator.selection.skills.evidence import Evidence, Profile, Stats
+from orchestrator.selection.skills.handbook import Handbook, Insight, Skill
+from orchestrator.selection.skills.revision import Change, Revision
 
 __all__ = [
     "NEUTRAL",

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import at_exit as at_exit  # what is registered first runs last
-from .base import Problem, Record, RunRow, Seal, Store
+from . import shutdown as shutdown  # what is registered first runs last
 from .memory import MemoryStore
-from .opening import open_store
+from .open import open_store
 from .owner import owner_died, owner_name
+from .protocol import Problem, Record, RunRow, Seal, Store
 
 if TYPE_CHECKING:
-    from .sql import SqlStore
+    from orchestrator.store.sql.store import SqlStore
 
 __all__ = [
     "MemoryStore",
@@ -28,7 +28,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`SqlStore` when it is asked for: SQLAlchemy takes longer to import than most programs take."""
     if name == "SqlStore":
-        from .sql import SqlStore
+        from orchestrator.store.sql.store import SqlStore
 
         return SqlStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

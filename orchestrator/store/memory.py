@@ -8,15 +8,14 @@ from threading import RLock
 from types import EllipsisType
 from typing import Any
 
+from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
-from orchestrator.types import Status
+from orchestrator.store.ledger.chain import GENESIS, seal_link
+from orchestrator.store.ledger.encoding import LOG, decode, encode, exact, fresh_row, moment, needle, search_text, tell
+from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RunState, SetStatus, Write, apply
 
-from .base import Problem, Record, RunRow, Seal
-from .body import decode, encode, exact
-from .chain import GENESIS, seal_link
-from .fold import Append, DropValues, PutValue, RunState, SetStatus, Write, apply
 from .owner import owner_died
-from .rows import LOG, fresh_row, moment, needle, search_text, tell
+from .protocol import Problem, Record, RunRow, Seal
 
 
 @dataclass

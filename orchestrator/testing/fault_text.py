@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from orchestrator.errors import InputError, nearest
-from orchestrator.tooling import Tool
+from orchestrator.graph.tool import Tool
 
 from . import faults
 

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from orchestrator.clock import Clock, SystemClock
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.enums import FailureKind
 from orchestrator.errors import CallerError, DefinitionError, InvalidOutput, RateLimited, Refused, Unavailable
-from orchestrator.tooling import Tool
-from orchestrator.types import FailureKind
+from orchestrator.graph.tool import Tool
 
 P = ParamSpec("P")
 R = TypeVar("R")

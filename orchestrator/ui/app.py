@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
 from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.store import Store
-from orchestrator.store.base import RunRow
+from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
 from .people_page import agents_page, health_page

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.api import Orchestrator
-from orchestrator.clock import SystemClock
+from orchestrator.core.clock import SystemClock
+from orchestrator.core.policy import Policy
+from orchestrator.core.text import listed
+from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.execution.recovery import fold
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
-from orchestrator.policy import Policy
 from orchestrator.selection import Handbook
-from orchestrator.selection.keeping import stored_handbook
+from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
-from orchestrator.text import listed
 
 PATIENCE: Final = 3.0
 """Seconds that a form waits for a run to go on; after that the page shows how it goes."""

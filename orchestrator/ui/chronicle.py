@@ -9,16 +9,16 @@ from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import Final
 
-from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
-from orchestrator.execution.state import RunState
-from orchestrator.failures import Failure
-from orchestrator.ledger import CLOSED, Verification, check_chain
-from orchestrator.store.base import Record, RunRow, Store
-from orchestrator.story import answers_of
-from orchestrator.story_parts import Answer, EntryKind, EscalationTold
-from orchestrator.telling import Teller
-from orchestrator.view import GraphView
+from orchestrator.core.decision import Decision
+from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
+from orchestrator.engine.state import RunState
+from orchestrator.graph.revision import GraphView
+from orchestrator.health.failures.classify import Failure
+from orchestrator.observability.explain.model import Answer, EntryKind, EscalationTold
+from orchestrator.observability.explain.sentences import Teller
+from orchestrator.observability.explain.story import answers_of
+from orchestrator.store.ledger.verify import CLOSED, Verification, check_chain
+from orchestrator.store.protocol import Record, RunRow, Store
 
 MOST_VERIFIED: Final = 5000
 """Records that are checked while a page is made; more are checked when asked for."""

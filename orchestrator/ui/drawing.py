@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.text import plain, usd
-from orchestrator.types import START
-from orchestrator.view import GraphView
+from orchestrator.core.enums import START
+from orchestrator.core.text import plain, usd
+from orchestrator.graph.revision import GraphView
 
 from .layout import Box, Layout, Placed, lay_out
 from .moment import Moment

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.decision import Decision
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.policy import Policy
+from orchestrator.core.price import PRICINGS, PriceFacts
+from orchestrator.core.route import Candidate, Problem
+from orchestrator.engine.state import RunState
 from orchestrator.errors import DefinitionError
-from orchestrator.execution.state import RunState
-from orchestrator.formula import PRICINGS, PriceFacts
-from orchestrator.policy import Policy
-from orchestrator.rival import Rival, next_best
-from orchestrator.route import Candidate, Problem
+from orchestrator.graph.revision import GraphView
+from orchestrator.observability.explain.next_best import Rival, next_best
 from orchestrator.store import Store
-from orchestrator.types import DecisionKind
-from orchestrator.view import GraphView
 
 from .chronicle import Chronicle
 

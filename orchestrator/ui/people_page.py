@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import HTMLResponse
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
 from orchestrator.selection import Estimate, Handbook
-from orchestrator.selection.estimation import beta_variance, neutral_prior, prior_of
-from orchestrator.selection.standing import standings
+from orchestrator.selection.competence.estimation import beta_variance, neutral_prior, prior_of
+from orchestrator.selection.competence.priors import standings
 
 from .backend import Backend
 from .security import Keys

@@ -6,13 +6,13 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from orchestrator.core.enums import Status
+from orchestrator.core.route import Impasse
 from orchestrator.errors import InputError
 from orchestrator.escalation import Question
 from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of
-from orchestrator.route import Impasse
-from orchestrator.store.base import RunRow
-from orchestrator.types import Status
+from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
 from .chronicle import Chronicle, Library, Row

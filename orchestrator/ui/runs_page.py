@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from orchestrator.store.base import RunRow
-from orchestrator.types import Status
+from orchestrator.core.enums import Status
+from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
 from .site import render

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from orchestrator.api import Orchestrator
-from orchestrator.catalog_path import catalog_root
+from orchestrator.core.catalog_path import catalog_root
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.project import load_project
 from orchestrator.store import Store, open_store

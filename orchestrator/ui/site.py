@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from orchestrator.telling import words
-from orchestrator.text import counted, duration, listed, plain, usd
+from orchestrator.core.text import counted, duration, listed, plain, usd
+from orchestrator.observability.explain.sentences import words
 
 STATIC: Final = Path(__file__).parent / "static"
 

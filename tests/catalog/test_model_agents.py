@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from orchestrator import DecisionKind, Orchestrator, Policy, Status
-from orchestrator.catalog_path import catalog_root
-from orchestrator.policy import Retries
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.policy import Retries
 from orchestrator.testing import ScriptedChatModel
 from tests.catalog.conftest import DOCUMENTS
 from tests.catalog.servers import Reply, http_server
@@ -29,7 +29,7 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Load]:
 
     def scripted(model: ScriptedChatModel) -> Orchestrator:
         monkeypatch.setenv("ORCHESTRATOR_MODEL", "scripted:model")
-        monkeypatch.setattr("orchestrator.chat_agent.load_model", lambda _: model)
+        monkeypatch.setattr("orchestrator.agents.chat.load_model", lambda _: model)
         opened.append(Orchestrator.from_project(catalog_root(), policy=BEST, deps={"pages": tmp_path}))
         return opened[-1]
 

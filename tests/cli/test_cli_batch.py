@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.cli.exits import Exit, worst
+from orchestrator.cli.screen import Exit, worst
 from tests.cli.conftest import Cli
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.cli.app import invoke
 from orchestrator.cli.screen import complain
+from orchestrator.core.enums import Status
+from orchestrator.observability.explain.story import tell
 from orchestrator.store import Store, open_store
-from orchestrator.story import tell
-from orchestrator.types import Status
 
 PROGRAM = [sys.executable, "-m", "orchestrator.cli"]
 SLOW = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.tables import RECORDS, RUNS
+from orchestrator.store.sql.tables import RECORDS, RUNS
 from tests.cli.conftest import Cli
 
 

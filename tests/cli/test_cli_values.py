@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, FilePath
 
 from orchestrator import InputError, Tool
 from orchestrator.cli.values import goal_of, is_path, read_inputs, read_value
-from orchestrator.graph import ToolGraph
-from orchestrator.view import GraphView
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.revision import GraphView
 
 
 class Colour(Enum):

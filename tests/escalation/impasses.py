@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from orchestrator.core.route import Blame, Impasse, Offer
 from orchestrator.errors import InvalidOutput
-from orchestrator.route import Blame, Impasse, Offer
 
 
 def no_route(**changes: Any) -> Impasse:

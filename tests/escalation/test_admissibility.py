@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
     ANSWER,
@@ -22,7 +23,6 @@ from orchestrator.escalation import (
     options_for,
     rights_of,
 )
-from orchestrator.route import Impasse
 from tests.escalation.impasses import NAMES, ambiguous, approval, asked_by_tool, impasses, no_route, typed
 
 

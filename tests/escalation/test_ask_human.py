@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from orchestrator import Orchestrator, Status, Unavailable, tool
+from orchestrator.core.events import ProblemReported, RunResumed, RunWaiting
+from orchestrator.core.route import Blame, Impasse, Offer
+from orchestrator.core.text import clean
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
     Announcer,
@@ -22,9 +25,6 @@ from orchestrator.escalation import (
     Webhook,
     announce,
 )
-from orchestrator.escalation.cleaning import clean
-from orchestrator.events import ProblemReported, RunResumed, RunWaiting
-from orchestrator.route import Blame, Impasse, Offer
 from tests.escalation.impasses import approval, asked_by_tool, no_route
 
 

@@ -6,9 +6,9 @@ import pytest
 from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
+from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
-from orchestrator.route import Impasse
 from tests.escalation.impasses import ambiguous, approval, asked_by_tool, no_route, typed
 from tests.escalation.openai_server import Fails, OpenAIServer, Says, chooses, serving
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator import Goal, InputError, Orchestrator, Refused, Resolution, RungAsked, Status, Unavailable
+from orchestrator.core.route import Impasse
 from orchestrator.escalation import AskHuman, AskModel, Demote
-from orchestrator.route import Impasse
+from orchestrator.graph.tool import Tool
 from orchestrator.testing import FakeClock
-from orchestrator.tooling import Tool
 from tests.escalation.openai_server import Fails, Says, chooses, serving
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 
+from orchestrator.core.route import Blame, Impasse, Offer
 from orchestrator.escalation import AskModel, Climb, Resolution, climb
-from orchestrator.route import Blame, Impasse, Offer
 from tests.escalation.adversary import INJECTIONS, Obeys, any_answer, any_impasse
 from tests.escalation.impasses import ambiguous, approval, typed
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
     Asked,
@@ -22,7 +23,6 @@ from orchestrator.escalation import (
     ladder_from,
     rung_name,
 )
-from orchestrator.route import Impasse
 from tests.escalation.impasses import ambiguous, approval, no_route, typed
 
 

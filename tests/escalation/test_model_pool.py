@@ -1,8 +1,8 @@
 """Which model is asked: the order given, until health says otherwise."""
 
+from orchestrator.agents.models.pool import ModelPool
 from orchestrator.errors import RateLimited
 from orchestrator.escalation import AskModel, Means, Router, climb
-from orchestrator.escalation.pool import ModelPool
 from orchestrator.testing import FakeClock
 from tests.escalation.impasses import no_route
 from tests.escalation.openai_server import Fails, chooses, serving

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator import AskHuman, Demote, Goal, InputError, Orchestrator, Policy, Resolution, RunContext, Status
-from orchestrator.decision import Decision
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind
+from orchestrator.graph.tool import Tool
 from orchestrator.testing import FakeClock
-from orchestrator.tooling import Tool
-from orchestrator.types import DecisionKind
 
 
 async def report(ctx: RunContext, topic: str) -> str:

@@ -8,11 +8,11 @@ import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_ollama import ChatOllama
 
-from orchestrator import chat_agent
-from orchestrator.clock import SystemClock
+from orchestrator.agents import chat as chat_agent
+from orchestrator.agents.models.no_retries import one_attempt
+from orchestrator.agents.models.structured_output import Mode, modes_of
+from orchestrator.core.clock import SystemClock
 from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
-from orchestrator.escalation.chat import Mode, modes_of
-from orchestrator.one_attempt import one_attempt
 from orchestrator.testing import ScriptedChatModel
 from tests.escalation.anthropic_server import OVERLOADED, limited, serving_anthropic
 from tests.escalation.impasses import no_route, typed

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.route import Impasse
 from orchestrator.errors import InputError
 from orchestrator.escalation import (
     ANSWER,
@@ -19,7 +20,6 @@ from orchestrator.escalation import (
     ask_on_terminal,
     unanswered,
 )
-from orchestrator.route import Impasse
 from tests.escalation.impasses import ambiguous, approval, asked_by_tool, impasses, no_route, typed
 
 

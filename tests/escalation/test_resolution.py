@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from orchestrator.core.goal import Goal
 from orchestrator.errors import InputError
 from orchestrator.escalation import Resolution, ResolutionKind
-from orchestrator.goal import Goal
 
 EVERY = (
     Resolution.demote("quote"),

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from orchestrator import Goal, Orchestrator, Refused, Status, tracing
+from orchestrator import Goal, Orchestrator, Refused, Status
+from orchestrator.core.redaction import FAILED
 from orchestrator.escalation import AskModel, Means, climb
-from orchestrator.shown import FAILED
-from orchestrator.tooling import Tool
+from orchestrator.graph.tool import Tool
+from orchestrator.observability import tracing
 from tests.escalation.impasses import no_route
 from tests.escalation.openai_server import chooses, serving
 

@@ -23,9 +23,9 @@ from orchestrator import (
     Tool,
     Unavailable,
 )
-from orchestrator.policy import Circuit, Retries
+from orchestrator.core.enums import Effect, Status
+from orchestrator.core.policy import Circuit, Retries
 from orchestrator.testing import FakeClock
-from orchestrator.types import Effect, Status
 from tests.execution.story import SECRET, Shape, Story
 
 SCHEDULES = ("fail", "hang", "slow", "corrupt", "flap", "limit", "refuse", "recover", "lose")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator import Event
-from orchestrator.events import (
+from orchestrator.core.enums import ANSWERING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.core.events import (
     CallEnded,
     CallStarted,
     Decided,
@@ -23,8 +24,7 @@ from orchestrator.events import (
     ValueProvided,
     to_body,
 )
-from orchestrator.policy import Policy
-from orchestrator.types import ANSWERING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.core.policy import Policy
 
 SECRET = "secret"
 """A word that every value of a world holds."""

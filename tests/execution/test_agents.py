@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Decision, Goal, InputError, NoRoute, Orchestrator, Outcome, Policy, RunContext, tool
-from orchestrator.events import Event, RunStarted
+from orchestrator.core.events import Event, RunStarted
+from orchestrator.observability.explain.story import tell
 from orchestrator.selection import Constraints, Exploration, Handbook, Onboarding, Selector, Skill
-from orchestrator.story import tell
 
 
 def quick(text: str) -> str:
@@ -93,8 +93,8 @@ async def test_replay_draws_again_from_the_record(strategy: str) -> None:
 
 
 async def test_replay_finds_a_draw_that_is_not_that_of_the_turn() -> None:
-    from orchestrator.events import Decided, from_body
-    from orchestrator.store.base import Record
+    from orchestrator.core.events import Decided, from_body
+    from orchestrator.store.protocol import Record
 
     async with summarisers(selector=Selector(exploration=Exploration("thompson", seed=1))) as orc:
         outcome = await orc.run("summary", {"text": "x"})

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Budget, Orchestrator, Outcome, tool
-from orchestrator.agent import per_token
-from orchestrator.events import DemandTold, from_body
+from orchestrator.agents.agent import per_token
+from orchestrator.core.events import DemandTold, from_body
+from orchestrator.observability.explain.story import tell
 from orchestrator.selection import Constraints, DemandModel, Handbook, Selector, Skill
 from orchestrator.store import MemoryStore
-from orchestrator.story import tell
 from orchestrator.testing import ScriptedChatModel
 from tests.telemetry import Recorder
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, Policy, RunContext, tool
-from orchestrator.agent import per_token
-from orchestrator.events import Event, WorkJudged
-from orchestrator.monitors.facts import Fold
+from orchestrator.agents.agent import per_token
+from orchestrator.core.events import Event, WorkJudged
+from orchestrator.health.monitors.facts import Fold
 from orchestrator.selection import Constraints, Judgement, ModelJudge
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel

@@ -10,11 +10,11 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from orchestrator import Agent, Budget, Orchestrator, Status, Unavailable
-from orchestrator.events import PartEnded, from_body
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.events import PartEnded, from_body
+from orchestrator.observability.explain.story import tell
 from orchestrator.selection import Consensus, Panel
-from orchestrator.story import tell
 from orchestrator.testing import FakeClock, ScriptedChatModel
-from orchestrator.types import CircuitState
 from tests.telemetry import Recorder
 
 

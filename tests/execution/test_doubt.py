@@ -28,7 +28,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 
 QUICK = Policy(retries=Retries(base_seconds=0))
 LOST = ConnectionResetError("connection lost")
@@ -109,7 +109,7 @@ async def test_a_repetition_that_cannot_be_started_leaves_the_doubt() -> None:
 
 async def test_no_other_way_is_begun_while_it_waits_to_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "orchestrator.execution.caller.backoff", lambda *drawn: 0.5
+        "orchestrator.engine.steps.executor.backoff", lambda *drawn: 0.5
     )  # full jitter may draw next to none
     log: list[str] = []
     paid = asyncio.Event()

@@ -23,7 +23,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 from orchestrator.testing import FakeClock
 
 QUICK = Policy(retries=Retries(base_seconds=0))

@@ -21,7 +21,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 
 QUICK = Policy(retries=Retries(base_seconds=0))
 LOST = ConnectionResetError("connection lost")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Orchestrator, StoreError
-from orchestrator.events import CallEnded, Event, SignalRaised
-from orchestrator.monitors import Drift
+from orchestrator.core.events import CallEnded, Event, SignalRaised
+from orchestrator.health.monitors import Drift
 from orchestrator.selection import DriftSignal, Handbook, Selector, Skill
-from orchestrator.selection.keeping import DOCUMENT, Keeper, keep_handbook, stored_handbook
+from orchestrator.selection.skills.storage import DOCUMENT, Keeper, keep_handbook, stored_handbook
 from orchestrator.store import MemoryStore, open_store
 
 

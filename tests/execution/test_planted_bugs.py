@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator.decision import Decision
-from orchestrator.events import CallEnded, Decided, EffectUndone, GoalLowered, ToolExcluded
-from orchestrator.execution import caller, closing, driving
-from orchestrator.execution.caller import Caller
-from orchestrator.execution.contexts import CallContext
-from orchestrator.execution.driving import Driver
-from orchestrator.execution.ending import AttemptFailed
-from orchestrator.execution.run import Run
-from orchestrator.execution.state import RunState
-from orchestrator.failures import Failure, classify
-from orchestrator.types import DecisionKind, FailureKind
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind, FailureKind
+from orchestrator.core.events import CallEnded, Decided, EffectUndone, GoalLowered, ToolExcluded
+from orchestrator.engine.lifecycle import finish as closing
+from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
+from orchestrator.engine.steps import executor as caller
+from orchestrator.engine.steps import scheduler as driving
+from orchestrator.engine.steps.context import CallContext
+from orchestrator.engine.steps.executor import Caller
+from orchestrator.engine.steps.result import AttemptFailed
+from orchestrator.engine.steps.scheduler import Driver
+from orchestrator.health.failures.classify import Failure, classify
 from tests.execution.schedules import run_and_check
 from tests.execution.worlds import check, make_world, run
 

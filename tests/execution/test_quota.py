@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Orchestrator, RateLimited, RunContext, Status, Tool
-from orchestrator.policy import Policy, Retries
+from orchestrator.core.policy import Policy, Retries
 from orchestrator.testing import FakeClock
 
 LIMIT = 20

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from orchestrator.execution.threads import Threads
+from orchestrator.engine.threads import Threads
 
 
 class Large:

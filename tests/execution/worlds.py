@@ -18,8 +18,8 @@ from orchestrator import (
     Tool,
     Unavailable,
 )
-from orchestrator.policy import Retries
-from orchestrator.types import ANSWERING, DecisionKind, FailureKind
+from orchestrator.core.enums import ANSWERING, DecisionKind, FailureKind
+from orchestrator.core.policy import Retries
 
 FAULTS = ("down", "refuses", "caller", "times_out", "limited", "bug", "flaky", "ensure")
 LASTING = frozenset(FAULTS) - {"flaky"}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import Orchestrator, Policy, Tool
-from orchestrator.policy import Circuit, Retries
-from orchestrator.types import CircuitState
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.policy import Circuit, Retries
 
 WINDOW = 2.0
 POLICY = Policy(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.health.budget import HealingBudget, backoff
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
+from orchestrator.health.retry_budget import HealingBudget, backoff
 from tests.health.clocks import StillClock
 
 RETRIES = Retries(share=0.2, floor=5, base_seconds=0.1, max_seconds=2)

@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.policy import Circuit as CircuitPolicy
 from orchestrator.health.circuit import Circuit
-from orchestrator.policy import Circuit as CircuitPolicy
-from orchestrator.types import CircuitState
 
 POLICY = CircuitPolicy(consecutive=3, rate=0.5, evidence=10, open_seconds=10, max_open_seconds=60, jitter=0.2)
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.health.headers import QuotaLeft, quota_of
+from orchestrator.health.quota_headers import QuotaLeft, quota_of
 
 NOW = 1_700_000_000.0
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.policy import Circuit, Policy
 from orchestrator.errors import InputError, StoreError
 from orchestrator.health import HealthRegistry, Target
-from orchestrator.policy import Circuit, Policy
-from orchestrator.types import CircuitState, FailureKind
 from tests.health.clocks import StillClock
 
 TRANSIENT, REFUSAL, CALLER = FailureKind.TRANSIENT, FailureKind.REFUSAL, FailureKind.CALLER_ERROR

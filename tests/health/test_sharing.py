@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.policy import Circuit, Policy
 from orchestrator.errors import StoreError
 from orchestrator.health import HealthRegistry, sharing
-from orchestrator.policy import Circuit, Policy
 from orchestrator.store.memory import MemoryStore
-from orchestrator.types import CircuitState, FailureKind
 from tests.health.clocks import StillClock
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN

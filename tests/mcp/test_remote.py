@@ -14,8 +14,8 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from orchestrator import DefinitionError, Goal, Orchestrator, Progressed, Status, Tool, Unavailable
-from orchestrator.mcp import McpServer
-from orchestrator.types import Effect, FailureKind
+from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.integrations.mcp import McpServer
 
 SERVER = Path(__file__).with_name("shop_server.py")
 in_its_loop = pytest.mark.asyncio(loop_scope="module")

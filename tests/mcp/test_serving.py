@@ -20,9 +20,9 @@ from mcp.shared.dispatcher import ProgressFnT
 from orchestrator import Goal, InputError, Orchestrator, Status, Tool
 from orchestrator.cli.app import invoke
 from orchestrator.errors import DefinitionError
-from orchestrator.mcp import GoalServer, McpServer
-from orchestrator.mcp.goals import STATUS_TOOL
-from orchestrator.mcp.http import listen
+from orchestrator.integrations.mcp import GoalServer, McpServer
+from orchestrator.integrations.mcp.goals import STATUS_TOOL
+from orchestrator.integrations.mcp.http import listen
 
 PROJECT = '''
 from pydantic import BaseModel

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.clock import Clock
-from orchestrator.events import CallEnded, CallStarted, Event, RunEnded, RunStarted
-from orchestrator.failures import Failure
+from orchestrator.core.clock import Clock
+from orchestrator.core.enums import Effect, FailureKind, Status
+from orchestrator.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted
+from orchestrator.core.policy import Policy
+from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
-from orchestrator.monitors import MonitorFacts, MonitorHub, RunFacts, Signal, Today, Verdict
-from orchestrator.monitors.facts import Fold
-from orchestrator.policy import Policy
+from orchestrator.health.failures.classify import Failure
+from orchestrator.health.monitors import MonitorFacts, MonitorHub, RunFacts, Signal, Today, Verdict
+from orchestrator.health.monitors.facts import Fold
 from orchestrator.testing import FakeClock
-from orchestrator.tooling import Tool
-from orchestrator.types import Effect, FailureKind, Status
 
 RUN = "run-1"
 

@@ -1,7 +1,7 @@
 """Signals act while they hold, one per target."""
 
-from orchestrator.monitors import WHOLE_RUN, Signal, SignalAction
-from orchestrator.monitors.board import Board
+from orchestrator.health.monitors import WHOLE_RUN, Signal, SignalAction
+from orchestrator.health.monitors.board import Board
 from tests.monitors.stage import Stage
 
 REWEIGHT, FORBID, HALT, APPROVE = SignalAction.REWEIGHT, SignalAction.FORBID, SignalAction.HALT, SignalAction.APPROVE

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.clock import SystemClock
+from orchestrator.core.clock import SystemClock
+from orchestrator.core.enums import FailureKind
+from orchestrator.core.events import Progressed, SignalRaised
+from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
-from orchestrator.events import Progressed, SignalRaised
-from orchestrator.monitors import WHOLE_RUN, MonitorFacts, Risk, RunFacts, Signal, SignalAction, default_monitors
-from orchestrator.monitors.hub import MAX_BACKLOG, check_monitors
-from orchestrator.policy import Policy
+from orchestrator.graph.tool import Tool
+from orchestrator.health.monitors import WHOLE_RUN, MonitorFacts, Risk, RunFacts, Signal, SignalAction, default_monitors
+from orchestrator.health.monitors.hub import MAX_BACKLOG, check_monitors
 from orchestrator.testing import FakeClock
-from orchestrator.tooling import Tool
-from orchestrator.types import FailureKind
 from tests.monitors.stage import Company, began, ended, run_ended, run_started, tool
 
 

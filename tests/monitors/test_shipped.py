@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.events import RunWaiting
+from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
-from orchestrator.events import RunWaiting
-from orchestrator.monitors import (
+from orchestrator.health.monitors import (
     WHOLE_RUN,
     BudgetMonitor,
     ErrorRate,
@@ -22,8 +24,6 @@ from orchestrator.monitors import (
     Signal,
     SignalAction,
 )
-from orchestrator.policy import Policy
-from orchestrator.types import CircuitState, FailureKind
 from tests.monitors.stage import RUN, Stage, began, ended, run_ended, run_started, tool
 
 HALT, FORBID, APPROVE = SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE

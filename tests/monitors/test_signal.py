@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import SignalAction
 from orchestrator.errors import DefinitionError
-from orchestrator.monitors import WHOLE_RUN, Signal, arbitrate
-from orchestrator.monitors.signal import SEVERITY
-from orchestrator.types import SignalAction
+from orchestrator.health.monitors import WHOLE_RUN, Signal, arbitrate
+from orchestrator.health.monitors.signal import SEVERITY
 
 HALT, FORBID, APPROVE, REWEIGHT, NONE = (
     SignalAction.HALT,

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from typing import NamedTuple
 
-from orchestrator.pricing import PriceTable
-from orchestrator.route import Problem
-from orchestrator.types import START
-from orchestrator.view import GraphView
+from orchestrator.core.enums import START
+from orchestrator.core.route import Problem
+from orchestrator.graph.price_table import PriceTable
+from orchestrator.graph.revision import GraphView
 
 
 class Found(NamedTuple):

@@ -3,10 +3,10 @@
 import networkx as nx
 from ortools.sat.python import cp_model
 
-from orchestrator.pricing import PriceTable
-from orchestrator.route import Problem
-from orchestrator.types import START
-from orchestrator.view import GraphView
+from orchestrator.core.enums import START
+from orchestrator.core.route import Problem
+from orchestrator.graph.price_table import PriceTable
+from orchestrator.graph.revision import GraphView
 
 
 class _Program:

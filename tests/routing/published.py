@@ -1,7 +1,7 @@
 """The three graphs of the Self-Healing Router (arXiv 2603.01548), written with `connect` alone."""
 
-from orchestrator.tooling import Tool
-from orchestrator.types import START
+from orchestrator.core.enums import START
+from orchestrator.graph.tool import Tool
 
 from .worlds import World
 

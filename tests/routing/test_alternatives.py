@@ -3,8 +3,8 @@
 from dataclasses import replace
 from random import Random
 
+from orchestrator.core.route import Problem
 from orchestrator.errors import NoRoute
-from orchestrator.route import Problem
 from orchestrator.routing import Planner
 
 from .brute import brute_force

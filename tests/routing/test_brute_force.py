@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from orchestrator.core.route import Problem, Route
 from orchestrator.errors import NoRoute
-from orchestrator.route import Problem, Route
 from orchestrator.routing import Planner
 
 from .brute import Found, brute_force

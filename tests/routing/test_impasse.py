@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
+from orchestrator.core.route import Blame, Impasse, Problem, Taken
 from orchestrator.errors import NoRoute
-from orchestrator.pricing import PriceFacts
-from orchestrator.route import Blame, Impasse, Problem, Taken
+from orchestrator.graph.price_table import PriceFacts
 from orchestrator.routing import Planner
 
 from .worlds import World, random_problem, random_world

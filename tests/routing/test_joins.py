@@ -6,10 +6,10 @@ from statistics import mean
 import pytest
 
 from benchmarks._joins import layered_joins
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route
 from orchestrator.errors import NoRoute
-from orchestrator.policy import Policy
-from orchestrator.pricing import PriceTable
-from orchestrator.route import Problem, Route
+from orchestrator.graph.price_table import PriceTable
 from orchestrator.routing import Planner
 
 from .cpsat import cheapest_price

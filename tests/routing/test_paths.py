@@ -5,11 +5,11 @@ from random import Random
 import networkx as nx
 import pytest
 
+from orchestrator.core.enums import START
+from orchestrator.core.route import Problem, Taken
 from orchestrator.errors import NoRoute
-from orchestrator.pricing import PICO
-from orchestrator.route import Problem, Taken
+from orchestrator.graph.price_table import PICO
 from orchestrator.routing import Planner
-from orchestrator.types import START
 
 from .worlds import World
 

@@ -10,14 +10,14 @@ from random import Random
 
 import pytest
 
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route, Taken
 from orchestrator.errors import DefinitionError, NoRoute
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import PriceFacts, PriceTable
-from orchestrator.route import Problem, Route, Taken
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PriceFacts, PriceTable
+from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
-from orchestrator.tooling import Tool
-from orchestrator.types import START
 
 from .worlds import World, advance, random_problem, random_world
 

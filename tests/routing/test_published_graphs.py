@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
+from orchestrator.core.route import Problem
 from orchestrator.errors import NoRoute
-from orchestrator.route import Problem
 from orchestrator.routing import Planner
 
 from .brute import brute_force

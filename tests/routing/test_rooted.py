@@ -6,13 +6,13 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.route import Problem
 from orchestrator.errors import NoRoute
-from orchestrator.pricing import PriceFacts
-from orchestrator.route import Problem
+from orchestrator.graph.price_table import PriceFacts
 from orchestrator.routing import Planner
 from orchestrator.routing.compiled import Compiled
-from orchestrator.routing.paths import shortest
-from orchestrator.routing.rooted import Rooted
+from orchestrator.routing.paths.astar import shortest
+from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER, Weights
 

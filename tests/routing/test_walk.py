@@ -1,10 +1,10 @@
 """Walking downhill: when it finds the best path by itself, and when it leaves it to the search."""
 
-from orchestrator.route import Problem, Taken
+from orchestrator.core.route import Problem, Taken
 from orchestrator.routing.compiled import Compiled
-from orchestrator.routing.rooted import Rooted
+from orchestrator.routing.paths.astar import PATIENCE, walk
+from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
-from orchestrator.routing.walk import PATIENCE, walk
 from orchestrator.routing.weights import Weights
 
 from .worlds import World

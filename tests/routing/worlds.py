@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from orchestrator.graph import ToolGraph
-from orchestrator.policy import Policy
-from orchestrator.pricing import Healthy, PriceTable
-from orchestrator.route import Problem, Route, Taken
-from orchestrator.tooling import Tool, ToolOptions
-from orchestrator.types import START
+from orchestrator.core.enums import START
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.tool import Tool, ToolOptions
 
 
 class Shaky(Healthy):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
 from orchestrator.errors import DefinitionError, InvalidOutput
 from orchestrator.selection import Consensus, Mode, Panel, Verdict, agreement
-from orchestrator.selection.sigma import plain_answer, same
+from orchestrator.selection.ensembles.disagreement import plain_answer, same
 from tests.selection.workers import Alone
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from orchestrator.selection import draws
+from orchestrator.selection.competence import sampling as draws
 
 AGENTS = draws.keys_of(f"a{n}" for n in range(500))
 SKILLS = draws.keys_of(f"s{n}" for n in range(100))

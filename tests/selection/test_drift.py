@@ -5,8 +5,8 @@ import random
 import pytest
 
 from orchestrator.selection import Demand, DriftSignal, Exploration, Handbook, Observation, Selector
-from orchestrator.selection.cusum import Cusum
-from orchestrator.selection.drift import watch
+from orchestrator.selection.learning.cusum import Cusum
+from orchestrator.selection.learning.drift import watch
 from tests.selection.workers import worker
 
 

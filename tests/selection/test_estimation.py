@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.selection import NEUTRAL, Demand, Evidence, Handbook, Profile, Skill, competence
-from orchestrator.selection.prior import prior
-from orchestrator.selection.table import CompetenceTable
+from orchestrator.selection.competence.priors import prior
+from orchestrator.selection.competence.table import CompetenceTable
 
 
 def book(**profiles: dict[str, tuple[float, float]]) -> Handbook:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import DefinitionError
 from orchestrator.selection import Demand, Evidence, Handbook, Insight, Observation, Profile, Skill
-from orchestrator.selection.learning import learn
+from orchestrator.selection.learning.updates import learn
 
 
 @pytest.fixture

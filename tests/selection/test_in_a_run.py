@@ -8,9 +8,9 @@ from langgraph.graph import StateGraph
 from pydantic import BaseModel
 
 from orchestrator import Agent, Orchestrator, Status, Unavailable, tool
-from orchestrator.agent import per_token
-from orchestrator.chat_tools import GoalTool
-from orchestrator.person import Person
+from orchestrator.agents.agent import per_token
+from orchestrator.agents.chat_tools import GoalTool
+from orchestrator.agents.human import Person
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import ScriptedChatModel
 

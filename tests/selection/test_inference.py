@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
 from orchestrator.errors import DefinitionError
 from orchestrator.selection import Demand, Handbook, HashedEmbedding, Selector, Skill, SkillIndex, discover
-from orchestrator.selection.embedding import unit_rows
-from orchestrator.selection.table import Floats
+from orchestrator.selection.choice.embedding import unit_rows
+from orchestrator.selection.competence.table import Floats
 from tests.selection.workers import worker
 
 SKILLS = (

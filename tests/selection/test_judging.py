@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.selection import Demand, Exploration, Selector, Turn
-from orchestrator.selection.judging import Judged, counted_again
+from orchestrator.selection.choice.scoring import Judged, counted_again
 from tests.selection.workers import worker
 
 demands = st.sampled_from([{}, {"x": 1.0}, {"x": 2.0, "y": 1.0}, {"unheard of": 1.0}])

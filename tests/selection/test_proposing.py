@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.selection import NEUTRAL, Demand, Handbook, Observation, Selector
-from orchestrator.selection.proposing import LEAST_TEXTS, propose
+from orchestrator.selection.learning.proposal import LEAST_TEXTS, propose
 from orchestrator.testing import ScriptedChatModel
 from tests.selection.test_structure import PAINT, SUMS, outcomes
 from tests.selection.test_with_model import PARTS

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agent import Agent
+from orchestrator.agents.agent import Agent
+from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError, InputError
-from orchestrator.policy import Policy
-from orchestrator.pricing import PICO, PriceFacts, standard
+from orchestrator.graph.price_table import PICO, PriceFacts, standard
 from orchestrator.selection import Constraints, Demand, Exploration, Handbook, Onboarding, Selector, Turn, dialled
 from tests.selection.workers import worker
 

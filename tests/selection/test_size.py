@@ -22,12 +22,11 @@ from orchestrator.selection import (
     competence,
     discover,
 )
-from orchestrator.selection.judging import Judged, counted_again
-from orchestrator.selection.learning import expected_by_skill, forget, learn
-from orchestrator.selection.prior import TRANSFER, prior
-from orchestrator.selection.size import measured, size_of, size_shift, size_shifts
-from orchestrator.selection.standing import standings
-from orchestrator.selection.table import CompetenceTable
+from orchestrator.selection.choice.scoring import Judged, counted_again
+from orchestrator.selection.competence.priors import TRANSFER, prior, standings
+from orchestrator.selection.competence.table import CompetenceTable
+from orchestrator.selection.competence.task_size import measured, size_of, size_shift, size_shifts
+from orchestrator.selection.learning.updates import expected_by_skill, forget, learn
 from tests.selection.workers import worker
 
 SHORT = Demand("s", size=0.0)

@@ -17,7 +17,7 @@ from orchestrator.selection import (
     restructure,
     split,
 )
-from orchestrator.selection.bayes import STRONG, separation
+from orchestrator.selection.competence.sampling import STRONG, separation
 from tests.selection.workers import worker
 
 PAINT = ["paint the {} fence green", "a fresh coat of paint for the {} door", "brush and varnish the {} table"]

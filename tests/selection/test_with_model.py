@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.selection import Demand, Handbook, Skill
-from orchestrator.selection.with_model import ModelJudge, demand_by_model, split_by_model
+from orchestrator.selection.learning.llm_judge import ModelJudge, demand_by_model, split_by_model
 from orchestrator.testing import ScriptedChatModel
 from tests.selection.test_structure import outcomes
 

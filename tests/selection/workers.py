@@ -6,9 +6,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from orchestrator.agent import Agent, AgentOptions
-from orchestrator.context import RunContext
-from orchestrator.goal import Goal
+from orchestrator.agents.agent import Agent, AgentOptions
+from orchestrator.core.context import RunContext
+from orchestrator.core.goal import Goal
 
 
 def worker(name: str, /, **options: Unpack[AgentOptions]) -> Agent:

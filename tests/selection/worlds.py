@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from orchestrator.policy import Policy
+from orchestrator.core.policy import Policy
 from orchestrator.selection import Demand, Exploration, Selector
 from tests.selection.workers import worker
 

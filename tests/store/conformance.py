@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
-from orchestrator.ledger import GENESIS, export, verify_export, verify_run, verify_store
 from orchestrator.store import Store, owner_name
-from orchestrator.store.body import LIMIT, NOTE
-from orchestrator.types import Status
+from orchestrator.store.ledger.encoding import LIMIT, NOTE
+from orchestrator.store.ledger.verify import GENESIS, export, verify_export, verify_run, verify_store
 from tests.store.rows import body, ended_run, run_row
 
 

@@ -4,8 +4,9 @@ import time
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from orchestrator.store import SqlStore, owner_name, sql
-from orchestrator.types import Status
+from orchestrator.core.enums import Status
+from orchestrator.store import SqlStore, owner_name
+from orchestrator.store.sql import store as sql
 from tests import forked
 from tests.store.rows import run_row
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from orchestrator.core.enums import Status
 from orchestrator.store import RunRow, Store
-from orchestrator.types import Status
 
 
 def run_row(run_id: str = "run-1", **changes: Any) -> RunRow:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.store.body import LIMIT, NOTE, UNREADABLE, decode, encode, normal
-from orchestrator.store.chain import canonical_text
+from orchestrator.store.ledger.chain import canonical_text
+from orchestrator.store.ledger.encoding import LIMIT, NOTE, UNREADABLE, decode, encode, normal
 
 ODD = st.recursive(
     st.none()

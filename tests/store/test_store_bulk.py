@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from orchestrator.store.bulk import insert_rows, rows_of_runs
-from orchestrator.store.connect import database_url, engines, prepare
-from orchestrator.store.tables import CLAIMS, VALUES
+from orchestrator.store.sql.bulk import insert_rows, rows_of_runs
+from orchestrator.store.sql.engine import database_url, engines, prepare
+from orchestrator.store.sql.tables import CLAIMS, VALUES
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 63, 64, 65, 200])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
-from orchestrator.ledger import verify_run, verify_store
-from orchestrator.store import SqlStore, writer
-from orchestrator.types import Status
+from orchestrator.store import SqlStore
+from orchestrator.store.ledger.verify import verify_run, verify_store
+from orchestrator.store.sql import writer
 from tests.store.rows import run_row
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.ledger import verify_store
-from orchestrator.store import SqlStore, writer
-from orchestrator.types import Status
+from orchestrator.core.enums import Status
+from orchestrator.store import SqlStore
+from orchestrator.store.ledger.verify import verify_store
+from orchestrator.store.sql import writer
 from tests.store.rows import run_row
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ledger import verify_run, verify_store
 from orchestrator.store import SqlStore, owner_name
+from orchestrator.store.ledger.verify import verify_run, verify_store
 from tests import forked
 from tests.store.processes import append_for_ever, ask_for_leases, hold_claim, join, run_and_end, start
 from tests.store.rows import run_row

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from orchestrator.core.enums import Status
 from orchestrator.store import SqlStore
-from orchestrator.types import Status
 from tests.store.rows import run_row
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StoreError
-from orchestrator.store import writer as writer_module
-from orchestrator.store.writer import Call, Outage, Writer
+from orchestrator.store.sql import writer as writer_module
+from orchestrator.store.sql.writer import Call, Outage, Writer
 
 
 class Sink:

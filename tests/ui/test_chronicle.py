@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator import DecisionKind, Orchestrator, tool
-from orchestrator.execution.recovery import fold
+from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.testing import fail
 from orchestrator.ui import chronicle
 from orchestrator.ui.chronicle import Library, read

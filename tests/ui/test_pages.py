@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from orchestrator import Orchestrator, Status
 from orchestrator.errors import StoreError
 from orchestrator.store import MemoryStore, SqlStore, open_store
-from orchestrator.store.base import RunRow
+from orchestrator.store.protocol import RunRow
 from orchestrator.ui import create_app
 from orchestrator.ui.backend import Backend
 from tests.ui.worlds import HERE, TOKEN, World, admitted, csrf_of, orchestrator, world

@@ -1,0 +1,166 @@
+"""`Agent`: a tool whose work a model, a program or a person does, chosen by what it can do."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, cast, get_args, runtime_checkable
+
+from typing_extensions import Unpack
+
+from orchestrator.core.schema import read_signature
+from orchestrator.errors import DefinitionError
+from orchestrator.graph.tool import Tool, ToolOptions, check_number
+
+
+class AgentOptions(ToolOptions, total=False):
+    """The options of `Agent`: those of `Tool`, and these."""
+
+    skills: str | Iterable[str] | Mapping[str, float]
+    """Declared competence per skill in [0, 1]; a skill named without a number is declared at 1."""
+    instructions: str
+    """For a chat model: its system prompt."""
+    tools: Iterable[Any]
+    """For a chat model: what it may call. Functions, LangChain tools, and `Tool`s or `GoalTool`s, which are goals."""
+    trust: str
+    """The trust domain that the agent works in, for constraints. Default: `"local"`."""
+    data_leaves: bool
+    """Whether the inputs leave this machine. Default: what is known of the callable; a remote model's do."""
+    judge: Any
+    """Who judges its work when a run has ended: `judge(inputs, output)` or a `ModelJudge`; `False`: nobody. Default:
+    the orchestrator's judge."""
+    feedback: str | None
+    """The parameter that is told why the last answer was rejected. Default: one named `feedback` that is `None` by
+    default; `None` says that there is no such parameter."""
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """What knows how an agent is made of it: a chat model, a graph, a consensus, a person."""
+
+    def as_agent(self, options: AgentOptions) -> tuple[Callable[..., Any], AgentOptions]:
+        """The callable, and the options where `options`, which the user wrote, leave something open; checks them."""
+        ...
+
+
+class Agent(Tool):
+    """A tool whose work a model, a program or a person does: `Agent(call, skills={"summarise": 0.9})`.
+
+    `call` is a callable, a LangChain `Runnable`, a compiled LangGraph, a chat model, or the string that names one
+    (`"openai:..."`). An agent is a node of the same graph as the tools, so health, price, effects and tracing apply to
+    it unchanged; its competence under a step's demand enters its price. Raises `DefinitionError` for nonsense.
+    """
+
+    def __init__(self, call: Any, **options: Unpack[AgentOptions]) -> None:
+        work = _worker(call, options)
+        if isinstance(work, Worker) and not inspect.isclass(work):
+            work, options = work.as_agent(options)
+        own = set(AgentOptions.__annotations__) - set(ToolOptions.__annotations__)
+        plain = cast(ToolOptions, {key: value for key, value in options.items() if key not in own})
+        super().__init__(_callable(work), **plain)
+        self._skills = declared_skills(self.name, options.get("skills", ()))
+        self.trust = options.get("trust", "local")
+        self.data_leaves = options.get("data_leaves", False)
+        self.accepts_feedback = self._feedback_parameter(options)
+        self.judge: Any = options.get("judge")
+        self.members: tuple[str, ...] = tuple(getattr(work, "members", ()))
+        """Names of the agents that this one is made of; each has health of its own."""
+        self.own_tools: tuple[Tool, ...] = tuple(t for t in options.get("tools", ()) if isinstance(t, Tool))
+        self._check_words()
+
+    @property
+    def skills(self) -> Mapping[str, float]:
+        """Declared competence per skill, in [0, 1]."""
+        return self._skills
+
+    @property
+    def is_agent(self) -> bool:
+        """True."""
+        return True
+
+    def _feedback_parameter(self, options: AgentOptions) -> str | None:
+        """Name of the parameter that takes the error of a rejected answer; it is never filled from a key."""
+        named = options.get("feedback")
+        explicit = "feedback" in options
+        signature = read_signature(self.call) if self.signature is None else self.signature
+        found = {p.name: p for p in signature.parameters} if signature else {}
+        if explicit and named is None:
+            return None
+        parameter = found.get(named or "feedback")
+        if explicit and (parameter is None or parameter.required):
+            raise DefinitionError(
+                f"Agent {self.name!r}: feedback names the parameter {named!r}; its call has no such optional parameter."
+            )
+        takes_none = parameter is not None and (
+            parameter.annotation is Any or type(None) in get_args(parameter.annotation)
+        )
+        if parameter is None or parameter.required or not (explicit or takes_none):
+            return None
+        self.optional.pop(parameter.name, None)
+        return parameter.name
+
+    def _check_words(self) -> None:
+        if self.judge is not None and self.judge is not False and not callable(self.judge):
+            raise DefinitionError(
+                f"Agent {self.name!r}: judge is a function (inputs, output), a ModelJudge or False: {self.judge!r}."
+            )
+        if not isinstance(self.trust, str) or not self.trust:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"Agent {self.name!r}: trust names a trust domain, not {self.trust!r}.")
+        if not isinstance(self.data_leaves, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"Agent {self.name!r}: data_leaves is True or False, not {self.data_leaves!r}.")
+
+
+def declared_skills(name: str, skills: Any) -> dict[str, float]:
+    """Skill -> declared competence, from what a user wrote. Raises `DefinitionError` for anything but [0, 1]."""
+    if isinstance(skills, str):
+        skills = (skills,)
+    if not isinstance(skills, Iterable):
+        raise DefinitionError(f"Agent {name!r}: skills is a list of skill ids or a mapping id -> number: {skills!r}.")
+    stated: dict[Any, Any] = {}
+    stated.update(skills if isinstance(skills, Mapping) else dict.fromkeys(skills, 1.0))  # pyright: ignore[reportUnknownArgumentType]
+    for skill in stated:
+        if not isinstance(skill, str) or not skill.strip():
+            raise DefinitionError(f"Agent {name!r}: a skill is a non-empty string, not {skill!r}.")
+    return {skill: check_number(f"Agent {name!r}: skill {skill!r}", value, 1.0) for skill, value in stated.items()}
+
+
+def per_token(
+    input: float, output: float, *, typical: tuple[float, float] = (1000, 300)
+) -> Callable[[Mapping[str, float]], float]:
+    """A `cost=` by tokens: US dollars per million input and output tokens.
+
+    `typical` are the tokens that a call is expected to use, for planning. Raises `DefinitionError` for no prices.
+    """
+    check_number("The price of input tokens", input)
+    check_number("The price of output tokens", output)
+    expected = {"input_tokens": float(typical[0]), "output_tokens": float(typical[1])}
+
+    def cost(usage: Mapping[str, float]) -> float:
+        used = usage if "input_tokens" in usage or "output_tokens" in usage else expected
+        return (input * used.get("input_tokens", 0) + output * used.get("output_tokens", 0)) / 1e6
+
+    return cost
+
+
+def _worker(call: Any, options: AgentOptions) -> Any:
+    """`call` itself, or what makes an agent of a model or a graph."""
+    if isinstance(call, Worker) and not inspect.isclass(call):
+        return call
+    if isinstance(call, str):
+        from .chat import ChatWorker
+
+        return ChatWorker.of(call, options)
+    if any(base.__module__.startswith(("langchain_core", "langgraph")) for base in type(call).__mro__):
+        from .langchain import langchain_worker
+
+        return langchain_worker(call, options)
+    for option in ("instructions", "tools"):
+        if option in options:
+            raise DefinitionError(f"{option}= is for an agent made of a chat model, not of {call!r}.")
+    return call
+
+
+def _callable(work: Any) -> Callable[..., Any]:
+    if not callable(work):
+        raise DefinitionError(
+            f"An agent is made of a callable, a Runnable, a graph, or a chat model or its name, not of {work!r}."
+        )
+    return cast(Callable[..., Any], work)

@@ -1,0 +1,142 @@
+"""What a chat-model agent may call: functions, LangChain tools, and goals of the graph it is part of."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.context import RunContext
+from orchestrator.core.enums import PartKind
+from orchestrator.core.goal import Goal
+from orchestrator.core.schema import adapter, validate
+from orchestrator.errors import DefinitionError, InvalidOutput, OrchestratorError, Unavailable
+from orchestrator.graph.tool import Tool
+
+
+@dataclass(frozen=True)
+class GoalTool:
+    """A goal of the graph as a tool of a model: `GoalTool("weather", takes={"city": str})`.
+
+    Calling it runs a child goal, so the router chooses and heals whatever reaches it.
+    """
+
+    goal: str
+    takes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Key -> type of the values the model provides."""
+    description: str = ""
+    name: str = ""
+    """What the model calls it. Default: the goal."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One tool as a model sees it (`spec`) and as it is run (`work`)."""
+
+    name: str
+    spec: Any
+    work: Any
+
+
+def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[Offer, ...]:
+    """What a model is offered. Raises `DefinitionError` for something that is no tool, or two of one name."""
+    offers = tuple(_offer(agent, item) for item in tools)
+    names = [offer.name for offer in offers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DefinitionError(f"Agent {agent!r} has two tools named {', '.join(map(repr, twice))}.")
+    return offers
+
+
+def _offer(agent: str, item: Any) -> Offer:
+    from langchain_core.tools import BaseTool, StructuredTool
+
+    if isinstance(item, str):
+        item = GoalTool(item)
+    if isinstance(item, Tool):
+        item = GoalTool(" + ".join(item.gives), _takes(item), item.description, item.name)
+        return Offer(item.name, _spec(item), item)
+    if isinstance(item, GoalTool):
+        return Offer(item.name or item.goal, _spec(item), item)
+    if isinstance(item, BaseTool):
+        return Offer(item.name, item, item)
+    if inspect.isfunction(item) or inspect.ismethod(item):
+        try:
+            is_async = inspect.iscoroutinefunction(item)
+            made = StructuredTool.from_function(coroutine=item) if is_async else StructuredTool.from_function(item)
+        except ValueError as error:
+            raise DefinitionError(f"Agent {agent!r}: {error}") from error
+        return Offer(made.name, made, made)
+    raise DefinitionError(
+        f"Agent {agent!r}: a tool of a chat model is a function, a LangChain tool, a Tool or a GoalTool, not {item!r}."
+    )
+
+
+def _takes(tool: Tool) -> dict[str, Any]:
+    types = tool.parameter_types
+    return {key: types[parameter] for parameter, key in tool.needs.items()}
+
+
+def _spec(item: GoalTool) -> dict[str, Any]:
+    properties = {key: adapter(annotation).json_schema() for key, annotation in item.takes.items()}
+    return {
+        "type": "function",
+        "function": {
+            "name": item.name or item.goal,
+            "description": item.description or f"Get a value for {item.goal}.",
+            "parameters": {"type": "object", "properties": properties, "required": list(item.takes)},
+        },
+    }
+
+
+async def run_tool_calls(ctx: RunContext, offers: Sequence[Offer], calls: Sequence[Any]) -> list[Any]:
+    """Run what the model asked for, in order; an error becomes an answer that the model can mend."""
+    from langchain_core.messages import ToolMessage
+
+    by_name = {offer.name: offer for offer in offers}
+    answers: list[Any] = []
+    for call in calls:
+        ctx.usage["tool_calls"] += 1
+        status = "success"
+        offer = by_name.get(call["name"])
+        try:
+            if offer is None:
+                raise InvalidOutput(f"There is no tool {call['name']!r}. There are: {', '.join(by_name)}.")
+            content = await _run(ctx, offer, call["args"])
+        except OrchestratorError as error:
+            content, status = str(error), "error"
+        except Exception as error:
+            content, status = f"{type(error).__name__}: {error}", "error"
+        answers.append(ToolMessage(content, tool_call_id=call["id"], name=call["name"], status=status))
+    return answers
+
+
+async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> str:
+    from .chat import as_text
+
+    if not isinstance(offer.work, GoalTool):
+        return as_text(await _own(ctx, offer, arguments))
+    goal = offer.work
+    unknown = sorted(set(arguments) - set(goal.takes))
+    missing = sorted(set(goal.takes) - set(arguments))
+    if unknown or missing:
+        raise InvalidOutput(f"{offer.name} takes {', '.join(goal.takes)}; wrong: {', '.join(unknown + missing)}.")
+    inputs = {key: validate(key, goal.takes[key], value) for key, value in arguments.items()}
+    outcome = await ctx.reach(Goal(goal.goal.split(" + ")), inputs)
+    return as_text(outcome.value)
+
+
+async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> Any:
+    """Call a tool of the agent's own: a function or a LangChain tool. The run's record and its budget know of it."""
+    part = ctx.part(offer.name, PartKind.TOOL, f"tool{ctx.usage['tool_calls']}")
+    if part.refused:
+        raise Unavailable(f"{offer.name} may not be called: {part.refused}.")
+    try:
+        output = await offer.work.ainvoke(dict(arguments))
+    except Exception as error:
+        part.ended(error)
+        raise
+    except BaseException:
+        part.dropped()
+        raise
+    part.ended()
+    return output

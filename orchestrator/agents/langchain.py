@@ -1,0 +1,238 @@
+"""Agents made of what LangChain and LangGraph have: any `Runnable`, and a compiled graph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast, get_type_hints
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from pydantic import BaseModel
+
+from orchestrator.core.context import Part, RunContext
+from orchestrator.core.enums import PartKind
+from orchestrator.core.schema import adapter, given_types
+from orchestrator.errors import DefinitionError, InvalidOutput
+
+from .agent import AgentOptions
+from .chat import ChatWorker, prompt, read_answer
+
+Work = Runnable[Any, Any]
+
+
+def langchain_worker(call: Any, options: AgentOptions) -> Any:
+    """What makes an agent of an object of LangChain or LangGraph; `call` itself when it is none of theirs to wrap.
+
+    Raises `DefinitionError` for options that do not fit, and for a graph that was not compiled.
+    """
+    if isinstance(call, BaseChatModel):
+        return ChatWorker.of(call, options)
+    for option in ("instructions", "tools"):
+        if option in options:
+            raise DefinitionError(f"{option}= is for an agent made of a chat model, not of a {type(call).__name__}.")
+    if hasattr(call, "compile") and not isinstance(call, Runnable):
+        raise DefinitionError(f"An agent is made of a compiled graph: call .compile() on the {type(call).__name__}.")
+    return _runnable_worker(call, options) if isinstance(call, Runnable) else call  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _runnable_worker(runnable: Work, options: AgentOptions) -> Any:
+    name = options.get("name") or runnable.get_name()
+    gives = given_types(name, options.get("gives"), Any)
+    keys = state_keys(runnable)
+    if keys is not None:
+        return GraphWorker(runnable, name, gives, keys)
+    return RunnableWorker(runnable, name, gives, input_fields(runnable))
+
+
+@dataclass(frozen=True)
+class RunnableWorker:
+    """What makes an agent of a `Runnable`: it is given a mapping of its needs, or the value of its only one."""
+
+    runnable: Work
+    name: str
+    gives: Mapping[str, Any]
+    fields: tuple[str, ...] | None
+    """Fields of the mapping that it takes; `None` when it takes one bare value."""
+
+    def as_agent(self, options: AgentOptions) -> "tuple[RunnableWorker, AgentOptions]":
+        """This worker, and the user's options with the needs that the runnable declares."""
+        needs = _needs(self.name, self.fields or (), options)
+        if self.fields is None and len(needs) != 1:
+            raise DefinitionError(
+                f"Agent {self.name!r}: its runnable takes one value, not a mapping; name one key in needs=, "
+                f"not {list(needs)!r}."
+            )
+        return self, {**_defaults(self.name, self.gives), **options, "needs": needs, "gives": dict(self.gives)}
+
+    async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
+        """Invoke the runnable; a prompt that has a `feedback` variable is told why its last answer was rejected."""
+        given: Any = next(iter(inputs.values())) if self.fields is None else dict(inputs)
+        if self.fields is not None and "feedback" in self.fields:
+            given = {**given, "feedback": feedback or ""}
+        elif self.fields is None and feedback and isinstance(given, str):
+            given = f"{given}\n\n{prompt({}, feedback)}"
+        return _read(await _invoke(ctx, self.runnable, given), self.gives)
+
+
+@dataclass(frozen=True)
+class GraphWorker:
+    """What makes an agent of a compiled LangGraph: needs are keys of its state in, gives are keys of its state out.
+
+    A graph whose state is messages is given its needs as one user message and answers with its last message, or with
+    its `structured_response`.
+    """
+
+    graph: Work
+    name: str
+    gives: Mapping[str, Any]
+    keys: tuple[str, ...]
+    """Keys of its input state."""
+
+    def as_agent(self, options: AgentOptions) -> "tuple[GraphWorker, AgentOptions]":
+        """This worker, and the user's options with the keys of the graph's state as needs."""
+        needs = _needs(self.name, () if self.keys == ("messages",) else self.keys, options)
+        wrong = sorted(set(needs) - set(self.keys))
+        if self.keys and wrong and "messages" not in self.keys:
+            raise DefinitionError(
+                f"Agent {self.name!r} needs {wrong!r}, which its graph does not take. It takes {list(self.keys)!r}."
+            )
+        return self, {**_defaults(self.name, self.gives), **options, "needs": needs, "gives": dict(self.gives)}
+
+    async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
+        """Run the graph."""
+        given = {key: value for key, value in inputs.items() if key in self.keys} if self.keys else dict(inputs)
+        if "messages" in self.keys and "messages" not in inputs:
+            rest = {key: value for key, value in inputs.items() if key not in self.keys}
+            given["messages"] = [HumanMessage(prompt(rest, feedback))]
+        elif "feedback" in self.keys and feedback:
+            given["feedback"] = feedback
+        return _read(await _invoke(ctx, self.graph, given), self.gives)
+
+
+async def _invoke(ctx: RunContext, runnable: Work, given: Any) -> Any:
+    """Invoke; the tokens that every model in it reports are the call's, and its tools are on the run's record.
+
+    The run may itself be inside a LangGraph; what is invoked here is a run of its own, no subgraph of that one.
+    """
+    config: RunnableConfig = {"callbacks": [_Listener(ctx)]}
+    outer = var_child_runnable_config.set(None)
+    try:
+        return await runnable.ainvoke(given, config)
+    finally:
+        var_child_runnable_config.reset(outer)
+
+
+class _Listener(AsyncCallbackHandler):
+    """Adds up what models report, also those that do not say their name, and tells the run what tools are called."""
+
+    def __init__(self, ctx: RunContext) -> None:
+        self._ctx = ctx
+        self._usage = ctx.usage
+        self._parts: dict[Any, Part] = {}
+
+    async def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **kwargs: Any) -> None:
+        """A tool is called. It cannot be kept from that here: what is on its way counts, and the next step sees it."""
+        del input_str
+        self._usage["tool_calls"] += 1
+        name = str(kwargs.get("name") or (serialized or {}).get("name") or "tool")
+        label = f"tool{self._usage['tool_calls']}"
+        self._parts[kwargs.get("run_id")] = self._ctx.part(name, PartKind.TOOL, label, anyway=True)
+
+    async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
+        """A tool has answered."""
+        del output
+        part = self._parts.pop(kwargs.get("run_id"), None)
+        if part is not None:
+            part.ended()
+
+    async def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """A tool has failed."""
+        part = self._parts.pop(kwargs.get("run_id"), None)
+        if part is not None and isinstance(error, Exception):
+            part.ended(error)
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """A model has answered."""
+        del kwargs
+        self._usage["model_calls"] += 1
+        for generation in response.generations[0] if response.generations else ():
+            used: Any = getattr(getattr(generation, "message", None), "usage_metadata", None)
+            if used:
+                self._usage["input_tokens"] += used["input_tokens"]
+                self._usage["output_tokens"] += used["output_tokens"]
+
+
+def _read(output: Any, gives: Mapping[str, Any]) -> Any:
+    """What a runnable returned, as the keys that its agent gives. Raises `InvalidOutput` when a key is missing."""
+    if isinstance(output, BaseMessage):
+        return read_answer(output.text, _texts(gives))
+    if not isinstance(output, Mapping):
+        return dict(output) if isinstance(output, BaseModel) and len(gives) > 1 else output
+    state = cast(Mapping[str, Any], output)
+    missing = [key for key in gives if key not in state]
+    if not missing:
+        return {key: state[key] for key in gives} if len(gives) > 1 else state[next(iter(gives))]
+    if state.get("structured_response") is not None:
+        return state["structured_response"]
+    messages = state.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
+        return read_answer(messages[-1].text, _texts(gives))
+    if len(gives) == 1 and _is_mapping_type(next(iter(gives.values()))):
+        return dict(state)
+    raise InvalidOutput(f"The output lacks {', '.join(missing)}; it holds {', '.join(map(str, state)) or 'nothing'}.")
+
+
+def _is_mapping_type(annotation: Any) -> bool:
+    return annotation is not Any and adapter(annotation).json_schema().get("type") == "object"
+
+
+def _texts(gives: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str if annotation is Any else annotation for key, annotation in gives.items()}
+
+
+def state_keys(call: Any) -> tuple[str, ...] | None:
+    """Keys that a compiled graph takes; empty when they cannot be read; `None` for anything but a graph."""
+    from langgraph.pregel.protocol import PregelProtocol
+
+    if not isinstance(call, PregelProtocol):
+        return None
+    builder: Any = getattr(call, "builder", None)  # pyright: ignore[reportUnknownArgumentType]
+    schema: Any = getattr(builder, "input_schema", None)
+    if schema is None:
+        return ()
+    try:
+        return tuple(get_type_hints(schema))
+    except (NameError, TypeError):
+        return ()
+
+
+def input_fields(runnable: Work) -> tuple[str, ...] | None:
+    """Fields of the mapping that a runnable takes; empty for a mapping of anything; `None` for one bare value."""
+    try:
+        schema = runnable.get_input_jsonschema()
+    except Exception:  # a type that pydantic has no schema for
+        return None
+    if "properties" in schema:
+        return tuple(schema["properties"])
+    return () if schema.get("type") == "object" else None
+
+
+def _needs(name: str, readable: tuple[str, ...], options: AgentOptions) -> Mapping[str, str]:
+    """Parameter -> key: what the user stated, else what can be read."""
+    stated: Any = options.get("needs")
+    if stated is None:
+        stated = [key for key in readable if key != "feedback"]
+    if isinstance(stated, str):
+        stated = [stated]
+    mapping: dict[str, str] = {}
+    mapping.update(stated if isinstance(stated, Mapping) else {str(key): str(key) for key in stated})  # pyright: ignore[reportUnknownArgumentType]
+    if not mapping:
+        raise DefinitionError(f"Agent {name!r}: what it needs cannot be read from it; state needs=[...].")
+    return mapping
+
+
+def _defaults(name: str, gives: Mapping[str, Any]) -> AgentOptions:
+    return {"name": name, "gives": dict(gives), "data_leaves": True, "description": f"The runnable {name}."}

@@ -1,0 +1,226 @@
+"""Asking one of several chat models one thing: in the way that it can, once, with one repair, and all of it counted."""
+
+import asyncio
+import importlib.util
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from orchestrator.agents.chat import load_model
+from orchestrator.core.clock import Clock
+from orchestrator.core.redaction import message_of
+from orchestrator.core.text import clean
+from orchestrator.errors import DefinitionError
+from orchestrator.escalation.ladder import Asked
+from orchestrator.health.failures.classify import retry_after_of
+from orchestrator.health.failures.rules import status_of
+
+from .no_retries import one_attempt
+from .parse import RawAnswer, Unusable
+from .pool import ModelPool, Router, health_names
+from .structured_output import Mode, ask, modes_of, raw_answer, tokens, turned_down
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+
+T = TypeVar("T")
+
+AGAIN_AFTER: Final = 0.5
+"""Seconds until a model that failed for a moment is asked once more, where its server does not say."""
+MOMENTARY: Final = frozenset({408, 429, 500, 502, 503, 504, 529})
+
+
+@dataclass(frozen=True)
+class Consultation(Generic[T]):
+    """What is asked, and how the answer is read."""
+
+    system: str
+    user: str
+    schema: dict[str, Any]
+    read: Callable[[RawAnswer], T]
+    """Raises `Unusable` for an answer that cannot be used."""
+    again: Callable[[RawAnswer, Unusable], str]
+    """The user message that asks once more after such an answer."""
+
+
+@dataclass(frozen=True)
+class Consulted(Generic[T]):
+    """What came of it."""
+
+    value: T | None
+    asked: Asked
+    unusable: tuple[Unusable, ...] = ()
+    """Why answers could not be used, one for each that could not."""
+
+
+class Consultant:
+    """Several chat models behind one question. Raises `DefinitionError` for what is no chat model."""
+
+    def __init__(
+        self,
+        models: "BaseChatModel | str | Sequence[BaseChatModel | str]",
+        usd_per_million: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        self.models = tuple(m if isinstance(m, str) else one_attempt(m) for m in _checked(models))
+        self.usd_per_million = dict(usd_per_million or {})
+        self._modes: dict[int, Mode] = {}
+        self._alone: tuple[Clock, Router] | None = None
+
+    @property
+    def health_names(self) -> tuple[str, ...]:
+        """The names under which health knows the models."""
+        return health_names(self.models)
+
+    async def consult(
+        self, it: Consultation[T], name: str, clock: Clock, seconds: float, router: Router | None = None
+    ) -> Consulted[T]:
+        """Ask, within so many seconds. What goes wrong is told in the result; nothing is raised.
+
+        `router` prices and heals the models: the run's, or one of their own.
+        """
+        talk = _Talk(clock, clock.monotonic() + seconds, self._pooled(clock, router))
+        place, message = await self._first(talk, it)
+        value: T | None = None
+        if message is not None:
+            answer = raw_answer(message)
+            value = talk.take(it, answer)
+            if value is None:
+                talk.repairs = 1
+                user = it.again(answer, talk.unusable[-1])
+                message, _ = await self._request(talk, place, it, user)
+                value = None if message is None else talk.take(it, raw_answer(message))
+        return Consulted(value, talk.asked(name), tuple(talk.unusable))
+
+    async def _first(self, talk: "_Talk", it: Consultation[Any]) -> "tuple[int, AIMessage | None]":
+        """The first model that answers; when all fail, the one that failed for a moment is asked once more."""
+        later: list[tuple[float, int]] = []
+        for place in talk.pool.order():
+            message, again = await self._request(talk, place, it, it.user)
+            if message is not None:
+                return place, message
+            if again is not None:
+                later.append((again, place))
+        if later and min(later)[0] < talk.left():
+            seconds, place = min(later)
+            await talk.clock.sleep(seconds)
+            return place, (await self._request(talk, place, it, it.user))[0]
+        return 0, None
+
+    async def _request(
+        self, talk: "_Talk", place: int, it: Consultation[Any], user: str
+    ) -> "tuple[AIMessage | None, float | None]":
+        """One model's answer; or `None`, and in how many seconds it is worth asking again, if it is."""
+        talk.model = talk.pool.name(place)
+        try:
+            return await self._answer(talk, place, it, user), None
+        except TimeoutError as error:
+            talk.problem("the answer took too long")
+            talk.pool.failed(place, error)
+        except Exception as error:
+            talk.problem(f"{type(error).__name__}: {message_of(error)}")
+            talk.pool.failed(place, error, talk.clock.time())
+            if status_of(error) in MOMENTARY:
+                return None, retry_after_of(error, talk.clock.time()) or AGAIN_AFTER
+        return None, None
+
+    async def _answer(self, talk: "_Talk", place: int, it: Consultation[Any], user: str) -> "AIMessage":
+        """One model's answer in the best way that it can. Raises what its client raises, and `TimeoutError`."""
+        named = self.models[place]
+        model = await talk.clock.wait_for(asyncio.to_thread(load_model, named), talk.left())  # it may import much
+        modes = modes_of(model)
+        begin_at = self._modes.get(place, modes[0])
+        for mode in modes[modes.index(begin_at) :]:
+            try:
+                message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
+            except Exception as error:
+                if mode is Mode.JSON or not turned_down(error):
+                    raise
+                talk.problem(f"{mode} is not supported ({type(error).__name__})")
+            else:
+                self._modes[place] = mode
+                return message
+        raise AssertionError("plain JSON is the last mode")
+
+    async def _send(self, talk: "_Talk", place: int, request: "Awaitable[AIMessage]") -> "AIMessage":
+        talk.attempts += 1
+        began = talk.clock.monotonic()
+        message = await talk.clock.wait_for(request, talk.left())
+        used = tokens(message)
+        usd = talk.pool.usd(place, used)
+        talk.pool.answered(place, talk.clock.monotonic() - began, usd)
+        talk.input_tokens += used[0]
+        talk.output_tokens += used[1]
+        talk.usd += usd
+        return message
+
+    def _pooled(self, clock: Clock, router: Router | None) -> ModelPool:
+        if router is None:
+            if self._alone is None or self._alone[0] is not clock:
+                self._alone = clock, Router.alone(clock)
+            router = self._alone[1]
+        return ModelPool(self.models, self.usd_per_million, router)
+
+
+@dataclass
+class _Talk:
+    """One consultation while it goes on."""
+
+    clock: Clock
+    deadline: float
+    pool: ModelPool
+    model: str = ""
+    repairs: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    problems: list[str] = field(default_factory=list[str])
+    unusable: list[Unusable] = field(default_factory=list[Unusable])
+
+    def left(self) -> float:
+        """Seconds that remain."""
+        return max(0.0, self.deadline - self.clock.monotonic())
+
+    def problem(self, text: str) -> None:
+        """Put a problem on record."""
+        self.problems.append(f"{self.model}: {clean(text, 200)}")
+
+    def take(self, it: Consultation[T], answer: RawAnswer) -> T | None:
+        """What the answer says; `None`, and why on record, when it cannot be used."""
+        try:
+            return it.read(answer)
+        except Unusable as error:
+            self.unusable.append(error)
+            return None
+
+    def asked(self, name: str) -> Asked:
+        """What it took."""
+        return Asked(
+            name,
+            model=self.model,
+            calls=1,
+            repairs=self.repairs,
+            attempts=self.attempts,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            usd=self.usd,
+            problems=tuple(self.problems),
+        )
+
+
+def _checked(models: Any) -> "tuple[BaseChatModel | str, ...]":
+    from langchain_core.language_models import BaseChatModel
+
+    listed: tuple[Any, ...] = tuple(models) if isinstance(models, list | tuple) else (models,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if not listed:
+        raise DefinitionError("Name at least one chat model, for instance 'openai:gpt-5-mini'.")
+    for model in listed:
+        if isinstance(model, str) and model.strip():
+            if importlib.util.find_spec("langchain") is None:
+                raise DefinitionError(
+                    f"The chat model {model!r} needs the package langchain: install orchestrator[llm]."
+                )
+        elif not isinstance(model, BaseChatModel):
+            raise DefinitionError(f"A chat model is LangChain's, or a string that names one, not {model!r}.")
+    return listed

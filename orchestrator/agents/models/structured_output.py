@@ -1,0 +1,98 @@
+"""Asking a chat model for a choice, in the best way that it can: a tool call, a JSON schema, or plain JSON."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.escalation.prompt import TOOL_DESCRIPTION, TOOL_NAME
+from orchestrator.health.failures.rules import status_of
+
+from .parse import RawAnswer
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+
+
+class Mode(StrEnum):
+    """How a model is asked for structured output."""
+
+    TOOL = "tool"
+    SCHEMA = "schema"
+    JSON = "json"
+
+
+NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
+"""HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
+
+
+def modes_of(model: "BaseChatModel") -> tuple[Mode, ...]:
+    """The ways to ask a model, best first, as far as it says: its profile, and what its class binds at all.
+
+    A server may still turn one down; then the next is tried. Plain JSON, the last, needs nothing of it.
+    """
+    from langchain_core.language_models import BaseChatModel
+
+    profile: Mapping[str, Any] = getattr(model, "profile", None) or {}
+    kind = type(model)
+    binds = kind.bind_tools is not BaseChatModel.bind_tools and profile.get("tool_calling", True)
+    structures = kind.with_structured_output is not BaseChatModel.with_structured_output
+    tool = (Mode.TOOL,) if binds else ()
+    schema = (Mode.SCHEMA,) if structures and profile.get("structured_output", binds) else ()
+    return (*tool, *schema, Mode.JSON)
+
+
+async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: Mode) -> "AIMessage":
+    """One request. Raises whatever the model's client raises."""
+    messages = [("system", system), ("human", user)]
+    if mode is Mode.TOOL:
+        tool = {
+            "type": "function",
+            "function": {"name": TOOL_NAME, "description": TOOL_DESCRIPTION, "parameters": schema},
+        }
+        answer: AIMessage = await model.bind_tools([tool], tool_choice=TOOL_NAME).ainvoke(messages)
+        return answer
+    if mode is Mode.SCHEMA:
+        structured: Any = model.with_structured_output(_closed(schema), method="json_schema", include_raw=True)
+        both: dict[str, Any] = await structured.ainvoke(messages)
+        raw: AIMessage = both["raw"]
+        return raw
+    return await model.ainvoke(messages)
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without fields of any type, which constrained decoding does not know: such a value is JSON as text."""
+    scalars = [{"type": kind} for kind in ("string", "number", "boolean", "null")]
+    fields: dict[str, Any] = {
+        name: field
+        if field.get("type") in ("integer", "string")
+        else {"anyOf": scalars, "description": f"{field['description']}. An object or a list is written as JSON text"}
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def raw_answer(message: "AIMessage") -> RawAnswer:
+    """What the message holds: calls of the answering tool, well formed or not, and its text."""
+    calls: list[Any] = [call["args"] for call in message.tool_calls if call["name"] == TOOL_NAME]
+    calls += [call["args"] or "" for call in message.invalid_tool_calls if call["name"] == TOOL_NAME]
+    return RawAnswer(tuple(calls), _text(message))
+
+
+def tokens(message: "AIMessage") -> tuple[int, int]:
+    """Input and output tokens; 0 where the server did not say."""
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    return int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
+
+
+def turned_down(error: BaseException) -> bool:
+    """Whether the request failed for the way it asked in, so that a simpler way may succeed."""
+    return isinstance(error, NotImplementedError | TypeError | ValueError) or status_of(error) in NOT_SUPPORTED
+
+
+def _text(message: "AIMessage") -> str:
+    content: Any = message.content
+    if isinstance(content, str):
+        return content
+    parts: Sequence[Any] = content
+    return "".join(str(p.get("text", "")) if isinstance(p, Mapping) else str(p) for p in parts)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]

@@ -1,0 +1,104 @@
+"""`RunContext`: what a tool may ask of the run that calls it."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
+
+from .enums import PartKind
+
+if TYPE_CHECKING:
+    from orchestrator.graph.tool import Tool
+
+    from .goal import Goal
+    from .outcome import Outcome
+    from .route import Candidate
+
+Deps = TypeVar("Deps", default=Any)
+
+
+class Part:
+    """One call within a call: of a member of a consensus, or of a tool of an agent's own. Outside a run, of nobody."""
+
+    refused: str = ""
+    """Why it may not be made now: the member is down, or the budget used up; empty when it may."""
+
+    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: "Tool | None" = None) -> None:
+        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+
+    def dropped(self) -> None:
+        """It was cancelled, or asked a person: there is no verdict."""
+
+
+class RunContext(ABC, Generic[Deps]):
+    """Handed to a tool through a parameter annotated `RunContext` (or `RunContext[MyDeps]`); it is no need."""
+
+    deps: Deps
+    """What the user gave as `Orchestrator(deps=...)`. Never stored, never shown."""
+
+    run_id: str
+    """The run that this call belongs to."""
+
+    tool: str
+    """The name of the tool that is being called."""
+
+    attempt: int
+    """Which attempt of the step this is, from 1."""
+
+    idempotency_key: str
+    """A key that stays the same over the retries of this step, and after a crash."""
+
+    usage: Counter[str]
+    """What the call used (tokens, pages, rows): add to it; `cost` functions and `Outcome.usage` read it."""
+
+    @abstractmethod
+    async def reach(
+        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> "Outcome[Any]":
+        """Run a child goal in the same graph: own values; shared budget, deadline and health; a child span.
+
+        After a crash a finished child is not run again: its id is made of parent, step and `key`, which by default is
+        a hash of goal and inputs. Raises `Refused` when the same goal with equal inputs is already open above.
+        """
+
+    @abstractmethod
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person: the run waits, and this returns the answer once `orc.resume(run_id, answer)` gave one.
+
+        The tool is called again from its top when the answer is there, so ask before doing anything.
+        """
+
+    @abstractmethod
+    def report(self, progress: Any) -> None:
+        """Stream progress (a fraction, a message, a token) to `orc.stream` and the terminal. Never stored."""
+
+    @abstractmethod
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Say what an answer told of a quota, so that the tool gets dearer before the limit is hit."""
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Hand over the headers of an HTTP answer: what they tell of a quota is heeded as `quota` does.
+
+        Understands `RateLimit` and `RateLimit-Policy`, and `X-RateLimit-Limit`, `-Remaining`, `-Reset` with or without
+        `X-`, for requests and tokens. Outside a run nobody listens.
+        """
+
+    def chose(self, chosen: str, among: "Sequence[Candidate]", reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice that the call made on the record of its run, as a decision of kind `select`.
+
+        `facts` is what it was made from, as plain data without contents. Outside a run nobody keeps it.
+        """
+
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within this call, on the record of its run; `label` tells it from others within the same call.
+
+        Where it is not `refused`, make the call, and say how it `ended`. `anyway`: it is made whatever is said.
+        """
+        del name, kind, label, anyway
+        return Part()
+
+    @abstractmethod
+    def charge(self, usd: float) -> None:
+        """Add US dollars to what this call has cost. Raises `ValueError` for a negative or non-finite amount."""

@@ -1,0 +1,33 @@
+"""`Decision`: what was chosen among which candidates, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .enums import DecisionKind
+from .route import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision of a run. Deterministic: `facts` and the records before it are all that it was made from."""
+
+    id: str
+    kind: DecisionKind
+    chosen: str
+    """What was chosen: a route (`a > b > c`), a tool, an agent, a resolution, `retry`, `stop` ..."""
+    candidates: tuple[Candidate, ...] = ()
+    reason: str = ""
+    answers: tuple[str, ...] = ()
+    """Ids of the failures that this decision answers."""
+    subject: str | None = None
+    """The tool, key or question that it is about."""
+    price: float | None = None
+    """US dollars of what was chosen, where it has a price."""
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What it was made from, beside the records before it; enough to make it again."""
+
+    @property
+    def chosen_tools(self) -> tuple[str, ...]:
+        """The tools of a chosen route, in order; empty for other decisions."""
+        return tuple(self.facts.get("tools", ()))

@@ -1,0 +1,400 @@
+"""The story of a run, told once as frozen events. Everything that observes is a sink of these.
+
+An event is a fact: a run's state is the fold of its events (`execution/state.py`), a ledger record is an event's plain
+data, and replay folds the records and makes the decisions again. No event holds an input, an output or a prompt;
+`Progressed` alone carries what a tool reports, and is never stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final, Protocol
+
+from pydantic import TypeAdapter
+
+from orchestrator.health.failures.classify import Failure
+
+from .decision import Decision
+from .enums import Effect, FailureKind, PartKind, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has."""
+
+    run_id: str
+    at: float
+    """Seconds since the epoch, for people; no decision reads it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run began."""
+
+    goal: Mapping[str, Any]
+    """`Goal.to_json()`."""
+    inputs: tuple[str, ...]
+    """Keys that were provided."""
+    inputs_digest: str
+    """SHA-256 of the inputs, so that another call with this run's id is recognised."""
+    policy: Mapping[str, Any]
+    graph: str
+    """Digest of the graph; the graph itself is stored once under it."""
+    revision: int
+    budget: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    traceparent: str = ""
+    """W3C trace context of the run's span, so that a resumed run can link to it."""
+    parent: str | None = None
+    """The run that reached for this one."""
+    parent_call: str | None = None
+    depth: int = 0
+    resumable: bool = True
+    """False when a value cannot be stored, so that a crash would end the run for good."""
+    not_resumable: tuple[str, ...] = ()
+    """The keys to blame for that."""
+    turn: int = 0
+    """The turn of its choices of agents, which decides what is drawn; 0 where no agent could take part."""
+    probe: bool = False
+    """Whether agents that are not proven may be tried out in this run."""
+    dial: float | None = None
+    """What the caller preferred, from 0 (cheapest) to 1 (best); the policy has it in it."""
+    constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """`Constraints.to_json()`: which agents may be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphChanged(Event):
+    """The tools changed while the run was going on; from here on it plans on this revision."""
+
+    graph: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Event):
+    """A decision was made."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionChecked(Event):
+    """A `when` was asked."""
+
+    tool: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted(Event):
+    """An attempt began. For a write this is the intent, durable before the call."""
+
+    call_id: str
+    tool: str
+    attempt: int
+    effect: Effect
+    keys: tuple[str, ...]
+    """The keys it takes."""
+    via: str | None = None
+    """The transition that led to it."""
+    agent: bool = False
+    probe: bool = False
+    """Whether this call finds out if a broken tool works again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """An attempt ended; the result of an effect."""
+
+    call_id: str
+    tool: str
+    attempt: int
+    seconds: float
+    ok: bool
+    gives: tuple[str, ...] = ()
+    """The keys it gave, where it succeeded."""
+    kept: tuple[str, ...] = ()
+    """Of those, the keys that had no value before: the first value of a key stays."""
+    cost: float = 0.0
+    """US dollars."""
+    usage: Mapping[str, float] = field(default_factory=dict[str, float])
+    failure: Failure | None = None
+    cancelled: bool = False
+    """A loser of a race, or a run that was cancelled: no failure."""
+    asked: bool = False
+    """It asked a person and will be called again with the answer."""
+    llm_calls: int = 0
+    """Control-plane model calls of child runs that the call made."""
+    reconciled: bool = False
+    """The result was found out afterwards, not returned by the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEnded(Event):
+    """A call within a call ended, or was not made: of a member of a consensus, or of a tool of an agent's own."""
+
+    call_id: str
+    """The call that it was made in."""
+    tool: str
+    """The agent whose call that was."""
+    part: str
+    """What was called."""
+    kind: PartKind
+    seconds: float
+    ok: bool
+    failure: FailureKind | None = None
+    error: str = ""
+    """The name of the exception's class; its message may hold anything."""
+    cost: float = 0.0
+    """US dollars, which are part of what the outer call costs."""
+    left_out: str = ""
+    """Why it was not called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolExcluded(Event):
+    """The run may not start a tool any more."""
+
+    tool: str
+    reason: str
+    over_budget: bool = False
+    """Whether what is left of the budget is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAllowed(Event):
+    """The run may start a tool again: after a wait, a raised budget, or a person's word. Its retries count anew."""
+
+    tool: str
+    approved: bool = False
+    """Whether the step itself was approved."""
+    abandon: bool = False
+    """Whether the tool's effect may be left behind."""
+    forced: bool = False
+    """Whether it may be used in spite of its health."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueProvided(Event):
+    """A key got a value from outside the graph: from a rung of the ladder."""
+
+    key: str
+    by: str
+    tainted: bool = False
+    settles: str | None = None
+    """The tool whose uncertain effect this settles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuesExpired(Event):
+    """Reads that had been done were too old to rely on; they run again when they are needed."""
+
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRaised(Event):
+    """A monitor said something."""
+
+    target: str
+    """A tool, or a transition as `a -> b`."""
+    kind: str
+    action: str
+    priority: float
+    reason: str
+    monitor: str = ""
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungAsked(Event):
+    """A rung of the escalation ladder was asked."""
+
+    rung: str
+    answer: str
+    """What it said, or why its answer was refused."""
+    admitted: bool
+    """Whether the run acts on it. An answer that was not admitted is told again, with the reason."""
+    model: str = ""
+    calls: int = 0
+    repairs: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandTold(Event):
+    """A model was asked what a step demands, because its text leaves that unsure."""
+
+    key: str
+    model: str
+    demand: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Skill -> weight; empty where it said nothing that makes sense."""
+    cost: float = 0.0
+    """US dollars."""
+    tokens: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalLowered(Event):
+    """The run goes on for a lesser goal."""
+
+    goal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRaised(Event):
+    """Somebody with the right to do so allowed the run to spend more."""
+
+    budget: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWaiting(Event):
+    """The run waits for a person."""
+
+    question: Mapping[str, Any]
+    """`Question.to_json()`."""
+    impasse: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    """The run goes on: a person answered, or it was picked up after a crash."""
+
+    answer: str = ""
+    by: str = ""
+    after_crash: bool = False
+    question_id: str = ""
+    policy: Mapping[str, Any] | None = None
+    """The policy that it goes on under, where that is not the one it began under."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectUndone(Event):
+    """A compensation ended."""
+
+    tool: str
+    ok: bool
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed(Event):
+    """A tool reported progress. Streamed, never stored."""
+
+    tool: str
+    progress: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemReported(Event):
+    """Something beside the work broke (a monitor, a sink, an exporter, the shared store) and the run went on."""
+
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """A run is over."""
+
+    status: Status
+    goal: tuple[str, ...]
+    price: float | None
+    """Planned, in US dollars."""
+    cost: float
+    """Actual, in US dollars."""
+    seconds: float
+    llm_calls: int
+    compensated: tuple[str, ...] = ()
+    uncompensated: tuple[str, ...] = ()
+    impasse: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkJudged(Event):
+    """Somebody judged the work of an agent: a judge, when the run had ended, or a person.
+
+    It is kept beside the run's ledger, which is closed by then; what was judged and why is not in it.
+    """
+
+    tool: str
+    keys: tuple[str, ...]
+    """What the work gave."""
+    by: str
+    """Who judged."""
+    good: bool | None = None
+    """`None`: there was no judgement that makes sense."""
+    weight: float = 0.0
+    """How much it counts, in (0, 1], beside a person's word, which counts 1."""
+    cost: float = 0.0
+    """US dollars, beside what the run cost."""
+    tokens: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    """Why there is no judgement."""
+    traceparent: str = ""
+    """W3C trace context of the run."""
+
+
+class Sink(Protocol):
+    """Whatever observes runs. It must be quick and may fail: the run goes on and the failure is reported."""
+
+    def on_event(self, event: Event) -> None:
+        """Take one event. Called on the run's own event loop, in order."""
+        ...
+
+
+EVENTS: Final[dict[str, type[Event]]] = {
+    cls.__name__: cls
+    for cls in (
+        RunStarted,
+        GraphChanged,
+        Decided,
+        ConditionChecked,
+        CallStarted,
+        CallEnded,
+        PartEnded,
+        ToolExcluded,
+        ToolAllowed,
+        ValueProvided,
+        ValuesExpired,
+        SignalRaised,
+        RungAsked,
+        DemandTold,
+        GoalLowered,
+        BudgetRaised,
+        RunWaiting,
+        RunResumed,
+        EffectUndone,
+        Progressed,
+        ProblemReported,
+        RunEnded,
+        WorkJudged,
+    )
+}
+"""Every event by its name, which is its records' kind."""
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(EVENTS[kind])
+
+
+def to_body(event: Event) -> dict[str, Any]:
+    """Plain data of an event, without run and time."""
+    body: dict[str, Any] = _adapter(type(event).__name__).dump_python(
+        event, mode="json", exclude={"run_id", "at"}, exclude_defaults=True
+    )
+    return body
+
+
+def from_body(kind: str, run_id: str, at: float, body: Mapping[str, Any]) -> Event:
+    """The event that `to_body` wrote. Raises `KeyError` for a kind that is not known."""
+    event: Event = _adapter(kind).validate_python({**body, "run_id": run_id, "at": at})
+    return event

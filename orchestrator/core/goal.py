@@ -1,0 +1,100 @@
+"""`Goal`: the keys that somebody wants, with the lesser goals that would do."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Self
+
+from typing_extensions import TypeVar
+
+from orchestrator.errors import DefinitionError, InputError
+from orchestrator.graph.tool import check_number
+
+V = TypeVar("V", default=Any)
+
+
+@dataclass(frozen=True, init=False)
+class Goal(Generic[V]):
+    """One key, or several, that a run is to have a value for.
+
+    `demotions` are lesser goals that are acceptable, best first; `providable` are the keys that a model may provide a
+    value for when no route is left; `type` makes the outcome typed: `Goal("label", type=Label)`.
+    """
+
+    keys: tuple[str, ...]
+    demotions: tuple["Goal[Any]", ...]
+    providable: tuple[str, ...]
+
+    def __init__(
+        self,
+        keys: str | Iterable[str],
+        *,
+        demotions: "Iterable[str | Goal[Any] | Iterable[str]]" = (),
+        providable: Iterable[str] = (),
+        type: type[V] | None = None,
+    ) -> None:
+        del type  # read by type checkers only: the key's own type is what is enforced
+        names = (keys,) if isinstance(keys, str) else tuple(keys)
+        if not names or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"A goal names one key or several, not {keys!r}.")
+        if isinstance(demotions, str):
+            demotions = (demotions,)
+        object.__setattr__(self, "keys", tuple(dict.fromkeys(names)))
+        object.__setattr__(self, "demotions", tuple(Goal.of(goal) for goal in demotions))
+        object.__setattr__(self, "providable", (providable,) if isinstance(providable, str) else tuple(providable))
+
+    @classmethod
+    def of(cls, goal: "str | Goal[Any] | Iterable[str]") -> "Goal[Any]":
+        """A goal from what a caller wrote: a key, several, or a goal."""
+        return goal if isinstance(goal, Goal) else Goal(goal)
+
+    @property
+    def name(self) -> str:
+        """The keys, joined for people."""
+        return " + ".join(self.keys)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {
+            "keys": list(self.keys),
+            "demotions": [goal.to_json() for goal in self.demotions],
+            "providable": list(self.providable),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Goal[Any]":
+        """The goal that `to_json` wrote."""
+        return Goal(
+            data["keys"],
+            demotions=[Goal.from_json(goal) for goal in data["demotions"]],
+            providable=data["providable"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may spend at most; `None` is no limit."""
+
+    usd: float | None = None
+    """US dollars."""
+    seconds: float | None = None
+    """From the start of the run; also the deadline of every call."""
+    calls: int | None = None
+    """Attempts, retries included."""
+
+    @classmethod
+    def of(cls, budget: "Budget | float | None") -> Self:
+        """A budget from what a caller wrote; a plain number is US dollars. Raises `InputError` for nonsense."""
+        if budget is None:
+            return cls()
+        try:
+            if not isinstance(budget, Budget):
+                return cls(usd=check_number("A budget in US dollars", budget))
+            for label, value in (("usd", budget.usd), ("seconds", budget.seconds), ("calls", budget.calls)):
+                if value is not None:
+                    check_number(f"Budget.{label}", value)
+        except DefinitionError as error:
+            raise InputError(str(error)) from None
+        return cls(budget.usd, budget.seconds, budget.calls)

@@ -1,0 +1,85 @@
+"""`Outcome`: how a run ended, and everything that led there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
+
+from orchestrator.errors import Escalated
+from orchestrator.health.failures.classify import Failure
+
+from .decision import Decision
+from .enums import Status
+from .goal import Goal
+from .route import Impasse, Route
+
+V = TypeVar("V", default=Any)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt of one step."""
+
+    tool: str
+    attempt: int
+    """From 1."""
+    seconds: float
+    error: str | None
+    """What went wrong; `None` for a success."""
+    call_id: str = ""
+    cost: float = 0.0
+    """US dollars."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[V]):
+    """How a run ended: `reached`, `demoted` or `escalated`; or `waiting` for a person's answer."""
+
+    status: Status
+    goal: Goal[Any]
+    """The goal that was reached, lesser or not; the one that was wanted when none was."""
+    values: Mapping[str, Any]
+    """Every value at hand, by key."""
+    run_id: str
+    trace_id: str = ""
+    route: Route | None = None
+    """The last route."""
+    calls: tuple[Call, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    compensated: tuple[str, ...] = ()
+    """Tools whose effects were undone, in the order of undoing."""
+    uncompensated: tuple[str, ...] = ()
+    """Tools whose effects stand although the outcome does not use them, or whose effects are uncertain."""
+    impasse: Impasse | None = None
+    """Why no goal was reached, or what the run waits for."""
+    questions: tuple[Any, ...] = ()
+    """What a person is asked, while the run waits."""
+    price: float | None = None
+    """Planned, in US dollars, by the first route."""
+    cost: float = 0.0
+    """Actual US dollars."""
+    seconds: float = 0.0
+    usage: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Tokens, pages and whatever else the calls reported; `control_tokens` and `control_repairs` are what the control
+    plane used besides: tokens of its model, and calls that repaired an answer."""
+    llm_calls: int = 0
+    """Model calls of the control plane, repairs not counted; the work of agents is not among them."""
+
+    @property
+    def value(self) -> V:
+        """The value of the goal that was reached (a mapping where it has several keys).
+
+        Raises `Escalated` when no goal was reached, or the run still waits.
+        """
+        if self.status not in (Status.REACHED, Status.DEMOTED):
+            why = self.impasse.message if self.impasse else f"the run is {self.status}"
+            raise Escalated(f"{self.goal.name} was not reached: {why}", self)
+        keys = self.goal.keys
+        return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
+
+    @property
+    def ok(self) -> bool:
+        """Whether the goal, or a declared lesser one, was reached."""
+        return self.status in (Status.REACHED, Status.DEMOTED)

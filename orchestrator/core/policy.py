@@ -1,0 +1,156 @@
+"""`Policy`: the weights of the one price, and the limits of healing. TOML files under `policies/`."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.errors import DefinitionError, nearest
+
+from .catalog_path import catalog_folder
+
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Circuit(BaseModel):
+    """When a circuit opens, and how it closes again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    consecutive: int = Field(default=5, ge=1)
+    """Failures in a row that open it."""
+    rate: Share = 0.5
+    """Share of failures that opens it, once there is enough evidence."""
+    evidence: float = Field(default=10, ge=1)
+    """Decayed number of calls that counts as enough evidence for the rate."""
+    open_seconds: Seconds = 10
+    """Time until the first probe; doubles with each failed probe."""
+    max_open_seconds: Seconds = 300
+    jitter: Share = 0.2
+    """Share of the open time that is drawn at random."""
+    ramp_seconds: Seconds = 10
+    """Time after recovery until a tool gets its full share again."""
+    half_life: Seconds = 300
+    """Seconds after which an observation counts half."""
+
+
+class Retries(BaseModel):
+    """How often and how soon a transient failure is tried again, and what healing may cost altogether."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: int = Field(default=2, ge=0, le=100)
+    """Retries of one step after its first attempt, where the tool does not say."""
+    base_seconds: Weight = 0.1
+    """First back-off; it doubles, with full jitter."""
+    max_seconds: Seconds = 5
+    max_retry_after: Seconds = 30
+    """A longer Retry-After is not waited for: the run is rerouted."""
+    share: Share = 0.2
+    """Retries and fallbacks allowed, as a share of calls."""
+    floor: int = Field(default=10, ge=0)
+    """Retries and fallbacks allowed in any case, per minute."""
+
+
+class Policy(BaseModel):
+    """How to price, how long to try, what to allow. Unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "balanced"
+    description: str = ""
+    pricing: str = "standard"
+    """Name of a registered pricing."""
+    step_cost: Weight = 0.0001
+    """US dollars per step, so that free tools still differ and plans stay short."""
+    time_value: Weight = 0.001
+    """US dollars per second."""
+    risk_value: Weight = 0.1
+    """US dollars for a risk of 1."""
+    quality_value: Weight = 0.05
+    """US dollars for full competence; 1/λ."""
+    timeout: Seconds = 60
+    """Seconds per call, where the tool does not say."""
+    max_impasses: int = Field(default=5, ge=1)
+    max_reroutes: int = Field(default=1000, ge=1)
+    planning_states: int = Field(default=4000, ge=0)
+    """States the exact search of a plan with joins may visit."""
+    fail_fast: bool = False
+    """Whether the last usable alternative may be ejected by its circuit."""
+    escalation: tuple[str, ...] = ("demote",)
+    """Names of registered rungs."""
+    max_spend: float | None = Field(default=None, ge=0)
+    """US dollars per run, where the caller gives no budget."""
+    max_spend_per_day: float | None = Field(default=None, ge=0)
+    max_seconds: Seconds | None = None
+    max_calls: int | None = Field(default=None, ge=1)
+    approve_above: float | None = Field(default=None, ge=0)
+    """US dollars: a write that costs more asks a person first."""
+    durability: Literal["async", "sync"] = "async"
+    """Whether the result of a read is on disk before anything is made of it (`sync`), or milliseconds later (`async`).
+
+    Intents of writes are durable before the write, and their results before anything is made of them, in either case;
+    what `async` may repeat after a crash are reads.
+    """
+    keep_values: bool = False
+    """Whether the stored values of a run stay when it has ended."""
+    circuit: Circuit = Circuit()
+    retries: Retries = Retries()
+
+    @classmethod
+    def load(cls, name: str | Path) -> Self:
+        """A policy by the name of a file in the catalogue's `policies/`, or from a path ending in `.toml`.
+
+        Raises `DefinitionError` naming file, line and field.
+        """
+        path = Path(name)
+        if path.suffix != ".toml":
+            folder = catalog_folder("policies")
+            path = folder / f"{name}.toml"
+            if not path.is_file():
+                known = sorted(file.stem for file in folder.glob("*.toml"))
+                raise DefinitionError(
+                    f"There is no policy {str(name)!r}.{nearest(str(name), known)} Known: {', '.join(known)}."
+                )
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A policy from a TOML file. Raises `DefinitionError` naming file, line and field."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DefinitionError(f"{path}: cannot be read ({error.__class__.__name__}).") from None
+        try:
+            data: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise DefinitionError(f"{path}: {error}") from None
+        try:
+            return cls.model_validate({"name": path.stem, **data})
+        except ValidationError as error:
+            raise DefinitionError(_explain(path, text, error)) from None
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    lines: list[str] = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"])
+        hint = nearest(field, Policy.model_fields) if item["type"] == "extra_forbidden" else ""
+        message = "unknown field." if item["type"] == "extra_forbidden" else f"{item['msg']}."
+        lines.append(f"{path}:{_line_of(text, [str(part) for part in item['loc']])}: {field}: {message}{hint}")
+    return "\n".join(lines)
+
+
+def _line_of(text: str, location: list[str]) -> int:
+    """The line (from 1) where the field at `location` is set; 1 when it cannot be found."""
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            section = stripped.strip("[] ").split(".")
+        elif "=" in stripped and [*section, stripped.split("=")[0].strip().strip('"')] == location[: len(section) + 1]:
+            return number
+    return 1

@@ -1,0 +1,111 @@
+"""Formulas of the one price: facts about a tool in, US dollars out."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.errors import DefinitionError
+
+from .policy import Policy
+
+PICO: Final = 10**12
+"""Picodollars in a US dollar."""
+
+
+def picodollars(usd: Any, tool: str) -> int | None:
+    """A price as whole picodollars; `None` for an infinite one. Raises `DefinitionError` for negative or NaN."""
+    if not isinstance(usd, int | float) or math.isnan(usd) or usd < 0:
+        raise DefinitionError(f"The pricing gave {usd!r} for {tool!r}. A price is a number of US dollars, at least 0.")
+    return None if math.isinf(usd) else round(usd * PICO)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFacts:
+    """Everything a price is made of, for one tool by one transition."""
+
+    tool: str
+    money: float
+    """US dollars: the tool's cost plus the cost of the transition that leads to it."""
+    latency: float
+    """Seconds."""
+    risk: float
+    """In [0, 1]."""
+    competence: float
+    """In [0, 1]; 1 for plain tools."""
+    pressure: float
+    """At least 1; grows as a quota or rate limit comes near."""
+    success: float
+    """Posterior mean probability of success in [0, 1]; 0 for an open circuit."""
+
+
+Pricing = Callable[[PriceFacts], float]
+"""A pure function of the facts: US dollars, `inf` for unusable."""
+
+
+class Formula(ABC):
+    """A pricing by numbers: called with facts like any other, or with the numbers themselves, which is quicker."""
+
+    def __call__(self, facts: PriceFacts) -> float:
+        """The price in US dollars."""
+        return self.usd(facts.money, facts.latency, facts.risk, facts.competence, facts.pressure, facts.success)
+
+    @abstractmethod
+    def usd(
+        self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
+    ) -> float:
+        """The price in US dollars."""
+
+
+class _Standard(Formula):
+    def __init__(self, policy: Policy) -> None:
+        self.step_cost, self.time_value = policy.step_cost, policy.time_value
+        self.risk_value, self.quality_value = policy.risk_value, policy.quality_value
+
+    def usd(
+        self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
+    ) -> float:
+        if success <= 0:
+            return math.inf
+        spent = self.step_cost + money + self.time_value * latency
+        return (spent + self.risk_value * risk + self.quality_value * (1 - competence)) * pressure / success
+
+
+def standard(policy: Policy) -> Formula:
+    """The formula of the framework under a policy's weights.
+
+    price = (step_cost + money + time_value * latency + risk_value * risk + quality_value * (1 - competence))
+            * pressure / success
+
+    Dividing by the probability of success is no heuristic: for independent alternatives tried one after another until
+    one succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960).
+    """
+    return _Standard(policy)
+
+
+class _SelfHealingRouter(Formula):
+    def usd(
+        self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
+    ) -> float:
+        del risk, competence
+        if success <= 0:
+            return math.inf
+        return money * max(0.5, latency * 10) / max(0.01, success) * pressure
+
+
+def self_healing_router(policy: Policy) -> Formula:
+    """The formula of the published Self-Healing Router (arXiv 2603.01548).
+
+    base * max(.5, latency_ms / 100) / max(.01, reliability) * (1 + 5 * rate_limit_proximity), where the base is the
+    cost of the edge and the last factor is our pressure.
+    """
+    del policy
+    return _SelfHealingRouter()
+
+
+PRICINGS: Final[dict[str, Callable[[Policy], Pricing]]] = {
+    "standard": standard,
+    "self_healing_router": self_healing_router,
+}
+"""The pricings that a policy may name."""

@@ -1,0 +1,222 @@
+"""Signatures and types: what a callable needs and gives, read from its annotations and enforced by pydantic."""
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from orchestrator.errors import DefinitionError, InvalidOutput
+
+from .context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a callable."""
+
+    name: str
+    annotation: Any
+    required: bool
+    positional_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What reading a callable gave: its parameters, the one that takes the `RunContext`, the type it returns."""
+
+    parameters: tuple[Parameter, ...]
+    context: str | None
+    returns: Any
+    takes_any: bool
+    """Whether it has `**kwargs`."""
+
+
+def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | None = None) -> Signature | None:
+    """Read a callable; `None` when Python cannot (some builtins).
+
+    Raises `DefinitionError` when an annotation names something that cannot be found.
+    """
+    try:
+        signature = inspect.signature(call)
+    except (ValueError, TypeError):
+        return None
+    hints = _hints(call, frame_locals or {})
+    parameters: list[Parameter] = []
+    context: str | None = None
+    takes_any = False
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            takes_any = True
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        annotation = hints.get(parameter.name, Any)
+        if annotation is RunContext or get_origin(annotation) is RunContext:
+            context = parameter.name
+            continue
+        parameters.append(
+            Parameter(
+                parameter.name,
+                annotation,
+                parameter.default is inspect.Parameter.empty,
+                parameter.kind is inspect.Parameter.POSITIONAL_ONLY,
+            )
+        )
+    return Signature(tuple(parameters), context, hints.get("return", Any), takes_any)
+
+
+def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[str, Any]:
+    target: Any = call
+    while hasattr(target, "func") and not inspect.isfunction(target):  # functools.partial
+        target = target.func
+    if not (inspect.isfunction(target) or inspect.ismethod(target) or inspect.isbuiltin(target)):
+        kind: Any = cast("Any", type(target))
+        target = target.__init__ if inspect.isclass(target) else kind.__call__
+    namespace = dict(frame_locals)
+    module = sys.modules.get(getattr(target, "__module__", "") or "")
+    try:
+        hints = get_type_hints(target, vars(module) if module else None, namespace, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"The annotations of {describe(call)} name {error.name!r}, which cannot be found. "
+            "Define or import it at the top of the module."
+        ) from error
+    except TypeError:
+        return {}
+    if inspect.isclass(call):
+        hints["return"] = call
+    return hints
+
+
+def describe(call: Callable[..., Any]) -> str:
+    """A callable's name and place, for messages."""
+    name = getattr(call, "__qualname__", None) or getattr(call, "__name__", None) or repr(call)
+    module = getattr(call, "__module__", None)
+    return f"{module}.{name}" if module else str(name)
+
+
+def without_none(annotation: Any) -> Any:
+    """`X` for `X | None`."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        rest = [arg for arg in get_args(annotation) if arg is not type(None)]
+        if len(rest) < len(get_args(annotation)):
+            union: Any = rest[0]
+            for arg in rest[1:]:
+                union = union | arg
+            return union
+    return annotation
+
+
+def base_type(annotation: Any) -> Any:
+    """The type without its `Annotated` metadata."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def merge_types(one: Any, other: Any) -> Any | None:
+    """The type of a key that is annotated `one` here and `other` there; `None` when they contradict."""
+    if one is Any or one == other:
+        return other
+    if other is Any:
+        return one
+    if base_type(one) == base_type(other):
+        if get_origin(one) is not Annotated:
+            return other
+        if get_origin(other) is not Annotated:
+            return one
+    return None
+
+
+def type_name(annotation: Any) -> str:
+    """How an annotation is shown to people."""
+    if annotation is Any:
+        return "Any"
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
+    """The types of the keys that a tool gives, from its `gives` option and its return annotation.
+
+    Raises `DefinitionError` when `gives` is empty, or holds something that is no key.
+    """
+    typed: dict[str, Any]
+    if gives is None:
+        return {name: returns}
+    if isinstance(gives, str):
+        return {_key(gives): returns}
+    if isinstance(gives, Mapping):
+        typed = _typed_keys(gives)
+    else:
+        keys = [_key(key) for key in gives]
+        if len(keys) == 1:
+            return {keys[0]: returns}
+        typed = dict.fromkeys(keys, Any)
+        if is_typeddict(returns):
+            typed |= {key: hint for key, hint in get_type_hints(returns, include_extras=True).items() if key in typed}
+    if not typed:
+        raise DefinitionError(f"Tool {name!r} gives nothing. Name at least one key in `gives`.")
+    return typed
+
+
+def _typed_keys(gives: Any) -> dict[str, Any]:
+    return {_key(key): annotation for key, annotation in gives.items()}
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str) or not key:
+        raise DefinitionError(f"A key is a non-empty string, not {key!r}.")
+    return key
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """The pydantic adapter of a type; classes that pydantic does not know are checked by `isinstance`.
+
+    Raises `DefinitionError` for what no adapter can be made of.
+    """
+    try:
+        return _cached_adapter(annotation)
+    except TypeError:  # an unhashable annotation
+        return _make_adapter(annotation)
+
+
+@lru_cache(maxsize=4096)
+def _cached_adapter(annotation: Any) -> TypeAdapter[Any]:
+    return _make_adapter(annotation)
+
+
+def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        pass  # a model, dataclass or typed dict brings its own config
+    try:
+        return TypeAdapter(annotation)
+    except Exception as error:
+        raise DefinitionError(f"The type {type_name(annotation)} cannot be used for a key: {error}") from error
+
+
+def validate(key: str, annotation: Any, value: Any) -> Any:
+    """`value` as the key's type. Raises `InvalidOutput` in one line, naming the key and what was wrong.
+
+    The message never holds the value: it may be private.
+    """
+    if annotation is Any:
+        return value
+    try:
+        return adapter(annotation).validate_python(value)
+    except ValidationError as error:
+        raise InvalidOutput(f"{key} is no {type_name(annotation)}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """What was wrong, field by field, without the values."""
+    parts: list[str] = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False)[:5]:
+        place = ".".join(str(part) for part in item["loc"])
+        parts.append(f"{place}: {item['msg']}" if place else item["msg"])
+    return "; ".join(parts)

@@ -1,0 +1,197 @@
+"""`Jury`: the work of agents judged when their run has ended, off the path of every call."""
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.events import WorkJudged
+from orchestrator.core.text import counted
+from orchestrator.selection import Demand
+from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judgement, keep_judgement, name_of
+
+from .learning import demanded
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+    from orchestrator.engine.runtime import Services
+
+AT_ONCE: Final = 4
+"""Pieces of work that are judged at one time."""
+PATIENCE: Final = 60.0
+"""Seconds that judging one piece may take."""
+MOST: Final = 1000
+"""Pieces of work that wait to be judged; when there are more, the oldest are let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an agent did in a run that has ended."""
+
+    run_id: str
+    agent: Agent
+    judge: Judge
+    keys: tuple[str, ...]
+    inputs: Mapping[str, Any]
+    """By key."""
+    output: Any
+    demand: Demand
+    traceparent: str
+
+
+class Jury:
+    """Takes ended runs in, has the work of their agents judged beside everything else, and notes it for learning.
+
+    `judge` is for agents that have none of their own. A judge that fails, or takes too long, is reported; what was not
+    judged when an event loop ended is judged in the next one, or when the orchestrator is closed.
+    """
+
+    def __init__(self, services: "Services", spent_today: Callable[[], float] = lambda: 0.0) -> None:
+        self.judge: Judge | None = None
+        self._services = services
+        self._spent_today = spent_today
+        self._waiting: deque[Work] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hear(self, run: "Run") -> None:
+        """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
+        found = self._works(run)
+        limit = self._services.policy.max_spend_per_day
+        if found and limit is not None and self._spent_today() >= limit:
+            self._problem(f"the work of run {run.state.run_id} is not judged: today's ${limit:g} are spent")
+        elif found:
+            self._waiting.extend(found)
+            lost = len(self._waiting) - MOST
+            for _ in range(lost):
+                self._waiting.popleft()
+            if lost > 0:
+                self._problem(f"the judges do not keep up: {counted(lost, 'piece')} of work without a judgement")
+            self._begin()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all that waits is judged, at most so long; what is left then is told, and let go."""
+        self._begin()
+        tasks = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
+        if tasks:
+            try:
+                await self._services.clock.wait_for(asyncio.wait(tasks), seconds)
+            except TimeoutError:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+        if self._waiting:
+            self._problem(f"{counted(len(self._waiting), 'piece')} of work: not judged before the end")
+            self._waiting.clear()
+
+    def _works(self, run: "Run") -> list[Work]:
+        state, found = run.state, list[Work]()
+        for name, taken in state.done.items():
+            agent = run.view.tools.get(name)
+            if not isinstance(agent, Agent) or not run.values.has_output(name):
+                continue
+            judge = self._judge_of(agent, run)
+            if judge is None:
+                continue
+            values = run.values.values
+            found.append(
+                Work(
+                    run_id=state.run_id,
+                    agent=agent,
+                    judge=judge,
+                    keys=tuple(agent.gives),
+                    inputs={key: values[key] for key in taken.keys if key in values},
+                    output=run.values.output(name),
+                    demand=demanded(run.services, state, agent, values),
+                    traceparent=state.traceparent,
+                )
+            )
+        return found
+
+    def _judge_of(self, agent: Agent, run: "Run") -> Judge | None:
+        """Who judges an agent's work in a run; `None` where nobody does, or its judge may not see the data."""
+        judge = self.judge if agent.judge is None else agent.judge or None
+        limits = (run.state.constraints, run.services.selector.options.constraints)
+        if judge is None or not all(limit.lets_see(judge) for limit in limits if limit is not None):
+            return None
+        return judge
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = {task for task in self._tasks if not task.done() and task.get_loop() is loop}
+        for _ in range(min(AT_ONCE - len(self._tasks), len(self._waiting))):
+            self._tasks.add(asyncio.create_task(self._work(), name="orchestrator:judge"))
+
+    async def _work(self) -> None:
+        """Judge what waits, one after another, then learn from it."""
+        while self._waiting:
+            work = self._waiting.popleft()
+            try:
+                await self._judged(work)
+            except asyncio.CancelledError:
+                self._waiting.appendleft(work)
+                raise
+            except Exception as error:
+                self._problem(f"a judgement of {work.agent.name} could not be taken in: {_told(error)}")
+        await self._services.learn()
+
+    async def _judged(self, work: Work) -> None:
+        services, clock = self._services, self._services.clock
+        began, problem, said = clock.monotonic(), "", Judgement(None)
+        try:
+            said = as_judgement(await clock.wait_for(self._asked(work), PATIENCE))
+        except TimeoutError:
+            problem = f"gave no judgement within {PATIENCE:g} s"
+        except Exception as error:
+            problem = f"failed: {_told(error)}"
+        event = WorkJudged(
+            run_id=work.run_id,
+            at=clock.time(),
+            tool=work.agent.name,
+            keys=work.keys,
+            by=name_of(work.judge),
+            good=said.good,
+            weight=0.0 if said.good is None else said.sure,
+            cost=said.usd,
+            tokens=said.tokens,
+            seconds=max(0.0, clock.monotonic() - began),
+            problem=problem,
+            traceparent=work.traceparent,
+        )
+        if problem:
+            self._problem(f"the judge {event.by} of {work.agent.name} in run {work.run_id} {problem}")
+        if said.good is not None:
+            services.selector.learn(work.agent, work.demand, said.good, said.sure)
+        tell(services, event)
+        await services.threads.run(lambda: keep_judgement(services.store, event))
+
+    async def _asked(self, work: Work) -> Any:
+        judge = work.judge
+        if inspect.iscoroutinefunction(judge) or inspect.iscoroutinefunction(getattr(type(judge), "__call__", None)):  # noqa: B004
+            return await judge(work.inputs, work.output)
+        said = await self._services.threads.run(lambda: judge(work.inputs, work.output))
+        return await said if inspect.isawaitable(said) else said
+
+    def _problem(self, message: str) -> None:
+        self._services.store.on_problem(message)
+
+
+def tell(services: "Services", event: WorkJudged) -> None:
+    """Tell every sink of a judgement; one that fails is reported."""
+    for sink in list(services.sinks):
+        try:
+            sink.on_event(event)
+        except Exception as error:
+            services.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """An error by its class: its message may quote the work."""
+    return type(error).__name__
+
+
+__all__ = ["Jury", "Work", "tell"]

@@ -1,0 +1,130 @@
+"""What runs teach of agents: learned off the path of calls, kept in the store, and told to who watches."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.events import CallEnded, SignalRaised
+from orchestrator.errors import DefinitionError, StoreError
+from orchestrator.graph.tool import Tool
+from orchestrator.health.monitors import Drift, MonitorHub, Signal, Verdict
+from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills
+from orchestrator.selection import Demand
+from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
+from orchestrator.selection.skills.storage import Keeper
+from orchestrator.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.state import RunState
+
+
+class Lessons:
+    """Learns what waits, when a run has ended or before one begins, in a thread; stores it now and then.
+
+    What cannot be read or stored is reported, and the runs go on with what is known.
+    """
+
+    def __init__(self, services: "Services", hub: MonitorHub) -> None:
+        self._services = services
+        self._hub = hub
+        self._untold: dict[tuple[str, str], Signal] = {}
+        """Drift, by agent and kind, that was found when no run went on that it is about: the next one is told. The
+        handbook has it too, so that the next run may be another process's."""
+        self._keeper = None if isinstance(services.store, MemoryStore) else Keeper(services.selector, services.store)
+        try:
+            if self._keeper is not None:
+                self._keeper.begin()
+        except StoreError as error:
+            services.store.on_problem(f"what is known of agents cannot be read now: {error}")
+        except DefinitionError as error:
+            self._keeper = None
+            services.store.on_problem(f"what agents have shown is neither read nor kept: {error}")
+
+    async def learn(self) -> None:
+        """Learn from what waits, in a thread; returns when that is done."""
+        services = self._services
+        if services.selector.pending:
+            try:
+                await services.threads.run(services.selector.apply_pending)
+            except Exception as error:
+                services.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
+                return
+        if not services.selector.alarmed:
+            return
+        for monitor in self._hub.monitors:
+            if isinstance(monitor, Drift):
+                await self._hub.look(monitor, self._hub.facts(()))
+
+    def sync(self) -> None:
+        """Store what was learned, and take in what other processes did. Raises what the store raises."""
+        selector = self._services.selector
+        if self._keeper is not None and (selector.agents or selector.unstored):
+            self._keeper.sync()
+
+    async def learn_skills(self, how: How, *, dry_run: bool) -> SkillsLearned:
+        """Find skills in the recorded runs, and take them into the handbook here and in the store."""
+        services = self._services
+        await self.learn()
+        await services.threads.run(self.sync)
+        learned = await learn_skills(services.store, how, dry_run=dry_run)
+        await services.threads.run(self.sync)
+        return learned
+
+    def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
+        """A signal newly won; drift that no run was told of is kept for the next."""
+        signal = verdict.winner
+        if not signal.kind.startswith("drift"):
+            return
+        if by_a_run:
+            self._services.selector.drift_told(signal.label)
+        else:
+            self._untold[signal.label, signal.kind] = signal
+
+    def meet(self, run: "Run") -> None:
+        """Put drift that was found between runs on the record of a run that may use the agent."""
+        agents = run.view.agents(run.state.goal)
+        for agent, kind in sorted(key for key in self._untold if key[0] in agents):
+            run.emit(raised(run, self._untold.pop((agent, kind))))
+            self._services.selector.drift_told(agent)
+
+
+def raised(run: "Run", signal: Signal) -> SignalRaised:
+    """A signal as a run's event."""
+    return SignalRaised(
+        **run.stamp(),
+        target=signal.label,
+        kind=signal.kind,
+        action=str(signal.action),
+        priority=signal.priority,
+        reason=signal.reason,
+        monitor=signal.monitor,
+        factor=signal.factor,
+    )
+
+
+def demanded(services: "Services", state: "RunState", agent: Agent, values: Mapping[str, Any]) -> Demand:
+    """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
+    for decision in reversed(state.decisions):
+        chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
+        if chosen and decision.subject in agent.gives and "demand" in decision.facts:
+            return services.as_demand(decision.facts["demand"], decision.facts.get("size"))
+    return services.demands.of(agent, services.graph.view(), values)[0]
+
+
+def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> None:
+    """Note how a call of an agent turned out; it is learned from later."""
+    if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
+        return
+    demand, text = run.services.demands.of(tool, run.view, run.values.values)
+    usage = event.usage
+    spent: Spent = {"seconds": event.seconds, "usd": event.cost}
+    spent["tokens"] = sum(amount for name, amount in usage.items() if name.endswith("tokens"))
+    if "tool_calls" in usage:
+        spent["tool_calls"] = usage["tool_calls"]
+    run.services.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
+
+
+__all__ = ["Lessons", "demanded", "note_outcome", "raised"]

@@ -1,0 +1,432 @@
+"""Escalating: an impasse climbs the ladder once, and what comes of it is one decision."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import CircuitState, DecisionKind, Effect
+from orchestrator.core.events import (
+    BudgetRaised,
+    GoalLowered,
+    RungAsked,
+    RunResumed,
+    RunWaiting,
+    ToolAllowed,
+    ToolExcluded,
+    ValueProvided,
+)
+from orchestrator.core.goal import Goal
+from orchestrator.core.route import Blame, Candidate, Impasse, Offer
+from orchestrator.core.schema import type_name, validate
+from orchestrator.engine.planning import planning
+from orchestrator.engine.planning.planning import Planned
+from orchestrator.engine.state import ASKS_ONLY
+from orchestrator.engine.values import describe
+from orchestrator.errors import InputError
+from orchestrator.escalation import (
+    ANSWER,
+    Asked,
+    AskHuman,
+    Climb,
+    Means,
+    Question,
+    Refusal,
+    Resolution,
+    ResolutionKind,
+    Router,
+    answer,
+    climb,
+    unanswered,
+)
+
+from .finish import can_be_undone
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+async def wait_for(run: "Run", tool: str | None, seconds: float) -> None:
+    """Wait at most so long. A tool whose circuit is shut is back when that opens; any other is given all the time."""
+    health, clock = run.services.health, run.services.clock
+    shut = tool is not None and tool in run.view.tools and not health.usable(tool)
+
+    def over() -> bool:
+        return run.cancelled is not None or (shut and tool is not None and health.usable(tool))
+
+    def look(targets: Iterable[Any]) -> None:
+        if tool in targets:
+            run.wake_up()
+
+    forget = health.subscribe(look)
+    time_over = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        while not over() and not time_over.done():
+            run.wake.clear()
+            woken = asyncio.ensure_future(run.wake.wait())
+            try:
+                await asyncio.wait({time_over, woken}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
+    finally:
+        time_over.cancel()
+        forget()
+
+
+NEEDS_A_PERSON = frozenset({"approval", "question", "ambiguous"})
+"""Kinds of impasse that are about one step, not about a missing route."""
+
+
+class Escalator:
+    """Takes one impasse of a run to its ladder, and its answer back into the run."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.impasse: Impasse | None = None
+        self.question: Question | None = None
+        self.asked_on: int = 0
+        self._offered: tuple[Planned, ...] = ()
+        """What the lesser goals were planned on."""
+
+    async def escalate(self) -> bool:
+        """Whether the run goes on; False when it ends, or waits (then `question` is set)."""
+        run = self.run
+        self.impasse = impasse = self._impasse()
+        if run.cancelled is not None or self._too_many(impasse):
+            return self._halt(impasse)
+        if impasse.kind == "question":
+            return self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"))
+        climbed = await self._climb(impasse, 0)
+        if climbed.question is not None:
+            return self._wait(impasse, climbed)
+        if climbed.resolution is None and impasse.kind == "approval" and run.open:
+            question = await AskHuman()(impasse)
+            return self._wait(impasse, Climb(question=question, by="approval"))
+        return await self._resolve(impasse, climbed)
+
+    async def answered(self, raw: Any, by: str = "") -> bool:
+        """Take a person's answer in; whether the run goes on. Raises `InputError` for what is no answer."""
+        run = self.run
+        assert self.impasse is not None and self.question is not None
+        impasse, question = self.impasse, self.question
+        at = run.services.clock.time()
+        if raw is None and question.due is not None and at >= question.due:
+            resolution = unanswered(question, impasse, validate=self.validate)
+            said = f"nobody answered within {question.deadline:g} seconds"
+        else:
+            resolution = answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
+            said = f"answered by {by or 'a person'}"
+        text = "a value" if self._is_answer(impasse, resolution) else resolution.text
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by))
+        run.decide(
+            DecisionKind.RESUME,
+            text,
+            reason=said,
+            subject=question.text,
+            candidates=tuple(Candidate(choice, None) for choice in question.choices),
+            facts={"resolution": resolution.to_json(content=False), "by": by},
+        )
+        self.question = None
+        if self._is_answer(impasse, resolution):
+            return self._answer_call(impasse, resolution.value)
+        return await self.apply(impasse, resolution, by_model=False)
+
+    def _is_answer(self, impasse: Impasse, resolution: Resolution) -> bool:
+        return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
+
+    def _answer_call(self, impasse: Impasse, value: Any) -> bool:
+        """Keep the answer for the call that asked, which is made again; a child's is kept by the child."""
+        run, tool = self.run, impasse.subject
+        assert tool is not None
+        if impasse.run_id == run.state.run_id:
+            run.values.note_answer(tool, run.values.answers(tool) + 1, value)
+        self._settled()
+        return True
+
+    # -- the impasse -------------------------------------------------------------------------------------------------
+
+    def _impasse(self) -> Impasse:
+        run, state = self.run, self.run.state
+        run.follow_graph()
+        if run.cancelled is not None:
+            base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
+        elif run.open:
+            base = run.open[0]
+        else:
+            base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
+        spent = bool(base.blame) and all(blame.tool in state.over_budget for blame in base.blame)
+        return replace(
+            base,
+            kind="budget" if spent and base.kind == "no_route" else base.kind,
+            blame=tuple(self._blame(blame) for blame in base.blame),
+            at_hand=describe(run.values.values, state.at_hand, run.view),
+            offers=() if base.kind == "ambiguous" else self._offers(),
+            providable=state.wanted.providable,
+            effects=self._effects(),
+            budget_left=self._budget_left(),
+            run_id=base.run_id or state.run_id,
+        )
+
+    def _blame(self, blame: Blame) -> Blame:
+        """With how the tool is, and its last error: in this run, else in any."""
+        run, name = self.run, blame.tool
+        own = [failure.message for failure in run.state.failures.values() if failure.tool == name]
+        if name not in run.view.tools:
+            return replace(blame, last_error=own[-1] if own else blame.last_error)
+        health = run.services.health.status(name)
+        shut = health.circuit is CircuitState.OPEN
+        return replace(
+            blame,
+            reason=f"{blame.reason}: {health.reason}" if shut and health.reason else blame.reason,
+            last_error=own[-1] if own else blame.last_error or health.last_failure,
+            health=f"circuit {health.circuit.replace('_', ' ')}, {health.failures} of {health.calls} calls failed",
+        )
+
+    def _offers(self) -> tuple[Offer, ...]:
+        run, state = self.run, self.run.state
+        goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
+        self._offered = tuple(
+            planning.plan(run.services, state.lowered_to(keys), run.view, run.values.values) for keys in goals
+        )
+        return tuple(offer_of(keys, planned) for keys, planned in zip(goals, self._offered, strict=True))
+
+    def _facts(self, impasse: Impasse, by: str, **more: Any) -> dict[str, Any]:
+        """What the decision that answers an impasse is made from."""
+        run = self.run
+        facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
+        if impasse.offers:
+            facts |= planning.record_of(run.services, run.view, *self._offered)
+        if impasse.kind in ("no_route", "budget") and run.dead_end is not None:
+            facts["no_route"] = planning.record_of(run.services, run.view, run.dead_end)
+        return facts
+
+    def _effects(self) -> Mapping[str, str]:
+        run = self.run
+        told = {
+            name: "undoable" if (tool := run.view.tools.get(name)) and can_be_undone(tool) else "standing"
+            for name in run.state.effects
+            if name not in run.state.compensated
+        }
+        return told | dict.fromkeys(run.state.doubt, "uncertain")
+
+    def _budget_left(self) -> dict[str, float]:
+        budget, left = self.run.state.budget, dict[str, float]()
+        if budget.usd is not None:
+            left["usd"] = max(0.0, budget.usd - self.run.spent())
+        seconds = self.run.seconds_left()
+        if seconds is not None:
+            left["seconds"] = max(0.0, seconds)
+        if budget.calls is not None:
+            left["calls"] = max(0, budget.calls - self.run.calls())
+        return left
+
+    # -- the ladder --------------------------------------------------------------------------------------------------
+
+    async def _climb(self, impasse: Impasse, start_at: int) -> Climb:
+        return await climb(
+            self.run.services.ladder,
+            impasse,
+            validate=self.validate,
+            on_event=self._told,
+            start_at=start_at,
+            means=self._means(),
+        )
+
+    def _means(self) -> Means:
+        services = self.run.services
+        router = Router(services.health, services.prices.pricing)
+        return Means(clock=services.clock, contents=dict(self.run.values.values), router=router)
+
+    def validate(self, key: str, value: Any) -> Any:
+        if self.impasse is not None and self.impasse.kind == "question":
+            return value  # the call that asked knows its type
+        return validate(key, self.run.view.key_type(key), value)
+
+    def _told(self, event: Asked | Refusal) -> None:
+        run = self.run
+        if isinstance(event, Refusal):
+            run.emit(RungAsked(**run.stamp(), rung=event.rung, answer=f"refused: {event.reason}", admitted=False))
+            return
+        run.emit(
+            RungAsked(
+                **run.stamp(),
+                rung=event.rung,
+                answer=event.answered or "; ".join(event.problems) or ("nothing usable" if event.calls else "passed"),
+                admitted=event.admitted,
+                model=event.model,
+                calls=event.calls,
+                repairs=event.repairs,
+                tokens=event.input_tokens + event.output_tokens,
+                cost=event.usd,
+                seconds=event.seconds,
+            )
+        )
+
+    def _question_of_tool(self, impasse: Impasse) -> Question:
+        """A tool's own question; the deadline is that of the ladder's first person."""
+        made = Question(text=impasse.question or impasse.message, key=ANSWER, answer_type=impasse.answer_type or None)
+        person = next((rung for rung in self.run.services.ladder if isinstance(rung, AskHuman)), None)
+        if person is None:
+            return made
+        holds = person.default if person.default is not None and person.default.key == ANSWER else None
+        return replace(made, deadline=person.deadline, default=holds, rung=person.name)
+
+    def _wait(self, impasse: Impasse, climbed: Climb) -> bool:
+        run, question = self.run, climbed.question
+        assert question is not None
+        if question.key is not None and question.answer_type is None and question.key in run.view.keys:
+            question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
+        question = question.asked(run.services.clock.time(), f"q{len(run.state.decisions) + 1}")
+        self.question = question
+        run.decide(
+            DecisionKind.ESCALATE,
+            "wait for a person",
+            reason=impasse.message,
+            answers=tuple(run.state.unanswered),
+            candidates=tuple(Candidate(choice, None) for choice in question.choices),
+            subject=question.text,
+            facts=self._facts(impasse, climbed.by),
+        )
+        run.emit(RunWaiting(**run.stamp(), question=question.to_json(), impasse=impasse.to_json()))
+        return False
+
+    async def _resolve(self, impasse: Impasse, climbed: Climb) -> bool:
+        resolution = climbed.resolution or Resolution.stop()
+        demoting = resolution.kind is ResolutionKind.DEMOTE
+        listed = [Candidate(" + ".join(offer.goal), offer.price, "a lesser goal") for offer in impasse.offers]
+        self.run.decide(
+            DecisionKind.DEMOTE if demoting else DecisionKind.ESCALATE,
+            " + ".join(resolution.goal) if demoting else resolution.text,
+            reason=f"{impasse.message} {f'Answered by {climbed.by}' if climbed.by else 'No rung could help'}.",
+            answers=tuple(self.run.state.unanswered),
+            candidates=(*listed, Candidate("stop", None)),
+            price=next((o.price for o in impasse.offers if demoting and o.goal == resolution.goal), None),
+            facts=self._facts(
+                impasse,
+                climbed.by,
+                resolution=resolution.to_json(content=False),
+                refused=[refusal.to_json() for refusal in climbed.refused],
+            ),
+        )
+        return await self.apply(
+            impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by)
+        )
+
+    def _too_many(self, impasse: Impasse) -> bool:
+        """Approvals and questions were to be expected; they do not count."""
+        return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.services.policy.max_impasses
+
+    def _halt(self, impasse: Impasse) -> bool:
+        cancelled = self.run.cancelled is not None
+        if not cancelled:
+            limit = self.run.services.policy.max_impasses
+            impasse = replace(impasse, reason=f"The run has met as many impasses as its policy allows ({limit})")
+        self.run.impasse = impasse
+        self.run.decide(
+            DecisionKind.HALT,
+            "stop",
+            reason=impasse.message,
+            answers=tuple(self.run.state.unanswered),
+            facts={"impasse": "cancelled" if cancelled else impasse.kind, "limit": not cancelled},
+        )
+        return False
+
+    # -- resolutions -------------------------------------------------------------------------------------------------
+
+    async def apply(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> bool:
+        """Put an admitted resolution into effect; whether the run goes on."""
+        run, stamp = self.run, self.run.stamp()
+        tool = resolution.tool or resolution.what or impasse.subject
+        match resolution.kind:
+            case ResolutionKind.DEMOTE:
+                run.emit(GoalLowered(**stamp, goal=resolution.goal))
+            case ResolutionKind.PROVIDE:
+                self._provide(impasse, resolution, by_model=by_model)
+            case ResolutionKind.WAIT:
+                await wait_for(run, tool, resolution.seconds or 0.0)
+                self._allow(tool, forced=False)
+            case ResolutionKind.APPROVE:
+                self._approve(impasse, tool)
+            case ResolutionKind.ALLOW:
+                self._allow(tool, forced=True)
+            case ResolutionKind.RAISE_BUDGET:
+                self._raise_budget(resolution)
+            case ResolutionKind.STOP:
+                return self._stopped(impasse, resolution)
+        self._settled()
+        return True
+
+    def _settled(self) -> None:
+        self.run.impasse = None
+        if self.run.open:
+            self.run.open.pop(0)
+
+    def _stopped(self, impasse: Impasse, resolution: Resolution) -> bool:
+        """A step that was not approved is left out, and another way is looked for; anything else ends the run."""
+        run, tool = self.run, impasse.subject
+        if impasse.kind == "approval" and tool is not None and tool not in run.state.done:
+            run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
+            self._settled()
+            return True
+        said = f"Stopped: {resolution.message}" if resolution.message else ""
+        run.impasse = replace(impasse, reason=". ".join(part for part in (impasse.reason.rstrip("."), said) if part))
+        return False
+
+    def _provide(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> None:
+        run, key = self.run, resolution.key
+        assert key is not None
+        settles = impasse.subject if impasse.kind == "ambiguous" else None
+        value = self.validate(key, resolution.value)
+        run.values.put(settles or "", {key: value}, run.view)
+        by = "model" if by_model else resolution.by or "person"
+        run.emit(ValueProvided(**run.stamp(), key=key, by=by, tainted=by_model, settles=settles))
+
+    def _approve(self, impasse: Impasse, tool: str | None) -> None:
+        run = self.run
+        if tool is None:
+            return
+        known = run.view.tools.get(tool)
+        abandons = tool in run.state.done and known is not None and known.effect is not Effect.READ
+        run.emit(ToolAllowed(**run.stamp(), tool=tool, approved=not abandons, abandon=abandons))
+
+    def _allow(self, tool: str | None, *, forced: bool) -> None:
+        if tool is not None:
+            self.run.emit(ToolAllowed(**self.run.stamp(), tool=tool, forced=forced))
+
+    def _raise_budget(self, resolution: Resolution) -> None:
+        run, budget = self.run, self.run.state.budget
+        raised = {
+            name: None if getattr(budget, name) is None else getattr(budget, name) + (more or 0)
+            for name, more in (("usd", resolution.usd), ("seconds", resolution.seconds), ("calls", resolution.calls))
+        }
+        run.emit(BudgetRaised(**run.stamp(), budget=raised))
+        for tool in sorted(run.state.over_budget):
+            self._allow(tool, forced=False)
+
+
+def offer_of(goal: tuple[str, ...], planned: Planned) -> Offer:
+    """A lesser goal as it is offered: what it would cost, where it can be reached at all."""
+    route = planned.route
+    return Offer(goal, route.price if route else None, route.tools if route else ())
+
+
+def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
+    """The declared lesser goals that are left, best first: those after the one the run is at."""
+    flat = list[Goal[Any]]()
+
+    def walk(one: Goal[Any]) -> None:
+        for lesser in one.demotions:
+            flat.append(lesser)
+            walk(lesser)
+
+    walk(goal)
+    keys = [lesser.keys for lesser in flat]
+    return flat[keys.index(now) + 1 :] if now in keys else flat
+
+
+__all__ = ["NEEDS_A_PERSON", "Escalator", "InputError"]

@@ -1,0 +1,180 @@
+"""Closing a run: what was done and is not used is undone or reported, and the outcome is told."""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import DecisionKind, Effect, Status
+from orchestrator.core.events import EffectUndone, RunEnded
+from orchestrator.core.goal import Goal
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.route import Impasse
+from orchestrator.engine.steps.context import context_argument
+from orchestrator.errors import StoreError
+from orchestrator.graph.tool import Tool
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+DURABLE_WITHIN = 10.0
+"""Seconds that an intent may take to become durable."""
+
+
+async def close(run: "Run") -> Outcome[Any]:
+    """Undo what the outcome does not use, tell that the run ended, and give its outcome."""
+    state = run.state
+    reached = state.reached and run.cancelled is None and run.impasse is None
+    status = (Status.DEMOTED if state.lowered else Status.REACHED) if reached else Status.ESCALATED
+    _answer_what_is_left(run, reached=reached)
+    await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
+    standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
+    left = dict.fromkeys([*standing, *state.doubt, *state.invalid, *state.uncompensated])
+    run.emit(
+        RunEnded(
+            **run.stamp(),
+            status=status,
+            goal=state.goal if reached else state.wanted.keys,
+            price=state.planned_price,
+            cost=state.cost,
+            seconds=max(0.0, run.services.clock.time() - state.started_at),
+            llm_calls=state.llm_calls,
+            compensated=tuple(state.compensated),
+            uncompensated=tuple(left),
+            impasse=None if reached or run.impasse is None else run.impasse.to_json(),
+        )
+    )
+    return outcome_of(run)
+
+
+def _answer_what_is_left(run: "Run", *, reached: bool) -> None:
+    """A failure that came too late to matter (a write that was no longer needed) is answered too."""
+    if not run.state.unanswered:
+        return
+    run.decide(
+        DecisionKind.REROUTE if reached else DecisionKind.HALT,
+        "nothing more to do" if reached else "stop",
+        reason="the goal was reached without it" if reached else "the run ends here",
+        answers=tuple(run.state.unanswered),
+        facts={"tools": []},
+    )
+
+
+async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None:
+    lost = [name for name in standing if not run.values.has_output(name)]
+    facts: dict[str, Any] = {"reached": reached, **({"without_output": lost} if lost else {})}
+    for name in standing:
+        tool = run.view.tools.get(name) or run.services.graph.view().tools.get(name)
+        if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
+            continue
+        await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
+
+
+def can_be_undone(tool: Tool) -> bool:
+    """Whether an effect of this tool can be undone at all."""
+    return tool.effect is Effect.WRITE and tool.compensate is not None
+
+
+async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
+    """Compensate one effect; a compensation that fails is tried again, then reported, never swallowed.
+
+    `facts` are what it was decided on at the end of a run; `None` while it goes on.
+    """
+    if not can_be_undone(tool) or tool.compensate is None:
+        return False
+    run.decide(
+        DecisionKind.COMPENSATE,
+        tool.name,
+        reason=reason,
+        subject=tool.name,
+        price=tool.undo_cost,
+        facts={"undo": True, **(facts or {})},
+    )
+    with suppress(StoreError):  # an effect that stands is worse than one whose undoing is not yet on disk
+        await run.services.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
+    clock = run.services.clock
+    started, retries = clock.monotonic(), run.services.policy.retries
+    problem = ""
+    for attempt in range(retries.attempts + 1):
+        if attempt:
+            await clock.sleep(min(retries.max_seconds, retries.base_seconds * 2**attempt))
+        try:
+            await clock.wait_for(_compensation(run, tool, output), tool.timeout or run.services.policy.timeout)
+        except Exception as error:
+            problem = f"{type(error).__name__}"
+        else:
+            run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=True, seconds=clock.monotonic() - started))
+            return True
+    run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=False, reason=problem, seconds=clock.monotonic() - started))
+    return False
+
+
+async def _compensation(run: "Run", tool: Tool, output: Any) -> None:
+    call = tool.compensate
+    assert call is not None
+    context = context_argument(run, tool.name, call)
+    if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
+        await call(output, **context)
+        return
+    result = await run.services.threads.run(lambda: call(output, **context))
+    if inspect.isawaitable(result):
+        await result
+
+
+def outcome_of(run: "Run") -> Outcome[Any]:
+    """The outcome of a run as it stands."""
+    state = run.state
+    reached = state.status in (Status.REACHED, Status.DEMOTED)
+    impasse = Impasse.from_json(state.impasse) if state.impasse else None
+    questions: tuple[Any, ...] = ()
+    if state.status is Status.WAITING and state.question is not None:
+        from orchestrator.escalation import Question
+
+        questions = (Question.from_json(state.question),)
+    return Outcome(
+        status=state.status,
+        goal=_reached_goal(state.wanted, state.goal) if reached else state.wanted,
+        values=dict(run.values.values),
+        run_id=state.run_id,
+        trace_id=run.trace_id,
+        route=run.route or run.first_route,
+        calls=tuple(state.calls),
+        failures=tuple(state.failures.values()),
+        decisions=tuple(state.decisions),
+        compensated=tuple(state.compensated),
+        uncompensated=tuple(state.uncompensated),
+        impasse=None if reached else impasse,
+        questions=questions,
+        price=state.planned_price,
+        cost=state.cost,
+        seconds=state.seconds,
+        usage=dict(state.usage),
+        llm_calls=state.llm_calls,
+    )
+
+
+def summary(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What lists of runs show."""
+    return {
+        "route": list(outcome.route.tools) if outcome.route else [],
+        "calls": len(outcome.calls),
+        "failures": len(outcome.failures),
+        "reroutes": sum(decision.kind == "reroute" for decision in outcome.decisions),
+        "cost": outcome.cost,
+        "seconds": outcome.seconds,
+        "llm_calls": outcome.llm_calls,
+        "question": outcome.questions[0].text if outcome.questions else None,
+        "impasse": outcome.impasse.message if outcome.impasse else None,
+    }
+
+
+def _reached_goal(wanted: Goal[Any], keys: tuple[str, ...]) -> Goal[Any]:
+    """The goal with these keys: the one that was wanted, or one of its lesser goals."""
+    if wanted.keys == keys:
+        return wanted
+    for lesser in wanted.demotions:
+        found = _reached_goal(lesser, keys)
+        if found.keys == keys:
+            return found
+    return Goal(keys)

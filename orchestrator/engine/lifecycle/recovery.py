@@ -1,0 +1,291 @@
+"""Recovery: a run picked up from its records, after a crash or while it waits for a person."""
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import Status
+from orchestrator.core.events import Event, RunResumed, ValuesExpired, from_body
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.route import Impasse
+from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
+from orchestrator.engine.values import ValueTable
+from orchestrator.errors import InputError
+from orchestrator.escalation import Question
+from orchestrator.observability.tracing import trace_id_of
+from orchestrator.store.protocol import Record
+
+from .escalation import Escalator
+from .finish import outcome_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runtime import Services
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind
+from orchestrator.core.events import CallEnded, EffectUndone, ToolExcluded
+from orchestrator.core.route import Step
+from orchestrator.engine.state import Doing
+from orchestrator.engine.steps.context import CallContext
+from orchestrator.engine.steps.executor import Caller
+from orchestrator.engine.steps.reconcile import note_found, reconciled, settle
+from orchestrator.engine.steps.result import AttemptFailed, Ending, Settled
+from orchestrator.engine.steps.scheduler import question_of
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures.classify import Failure
+
+from .finish import undo
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+_STOPPED = "the process stopped"
+
+
+async def settle_what_was_left(run: "Run") -> None:
+    """Settle calls in flight, effects in doubt and undoings begun; answer failures that are not answered."""
+    state = run.state
+    lost, uncertain = dict(state.doing), sorted(state.uncertain.keys() - state.doing.keys())
+    run.decide(
+        DecisionKind.RESUME,
+        "go on from where the run stood",
+        reason="the process that ran it stopped" + (f" during {', '.join(sorted(lost))}" if lost else ""),
+        facts={"in_flight": sorted(lost)},
+    )
+    undoing, invalid = sorted(state.undoing), sorted(state.invalid)
+    unanswered = [state.failures[failure] for failure in state.unanswered]
+    for name, doing in sorted(lost.items()):
+        await _settle_call(run, name, doing)
+    for name in uncertain:
+        await _settle_uncertain(run, name)
+    for name in undoing:
+        await _settle_undoing(run, name)
+    for name in invalid:
+        await _settle_invalid(run, name)
+    for failure in unanswered:
+        _answer(run, failure)
+    _exclude_what_did_not_happen(run)
+
+
+def _caller(run: "Run", tool: Tool, doing: Doing) -> Caller:
+    step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
+    return Caller(run, step, tool)
+
+
+async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
+    """A read in flight is simply lost; a write in flight may have happened (promise 4)."""
+    tool = run.view.tools.get(name)
+    ended: dict[str, Any] = {
+        **run.stamp(),
+        "call_id": doing.call_id,
+        "tool": name,
+        "attempt": doing.attempt,
+        "seconds": 0.0,
+        "ok": False,
+    }
+    if doing.effect is Effect.READ or tool is None:
+        run.emit(CallEnded(**ended, cancelled=True))
+        return
+    failure = Failure(
+        id=run.state.next_failure_id(),
+        tool=name,
+        kind=FailureKind.AMBIGUOUS,
+        message=f"{_STOPPED} during the call",
+        call_id=doing.call_id,
+        attempt=doing.attempt,
+        at=run.services.clock.time(),
+    )
+    run.emit(CallEnded(**ended, failure=failure))
+    await _find_out(run, tool, doing, failure)
+
+
+async def _settle_uncertain(run: "Run", name: str) -> None:
+    """It stopped before it was found out whether a call took place, or before a person said so."""
+    tool, doing = run.view.tools.get(name), run.state.last.get(name)
+    failure = run.state.failures[run.state.uncertain[name]]
+    if tool is not None and doing is not None and failure.id in run.state.unanswered:
+        await _find_out(run, tool, doing, failure)
+    elif tool is not None:
+        run.open.append(question_of(run, name, Ending.UNCERTAIN, failure.message))
+
+
+async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> None:
+    caller = _caller(run, tool, doing)
+    try:
+        failed = await settle(caller, failure, CallContext(run, tool.name, doing.attempt, doing.call_id))
+    except Settled:
+        return
+    if not failed.answered and not caller.may_repeat(failed):
+        run.open.append(question_of(run, tool.name, Ending.UNCERTAIN, failure.message))
+
+
+async def _settle_undoing(run: "Run", name: str) -> None:
+    """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can."""
+    stands = await _output_found(run, name)
+    if stands is not None and stands is not NOT_DONE:
+        run.state.undoing.discard(name)
+        return  # the effect still stands: it is undone when the run ends, or at once when its output is not valid
+    ok = stands is NOT_DONE
+    run.emit(
+        EffectUndone(**run.stamp(), tool=name, ok=ok, reason="" if ok else f"{_STOPPED} while it was being undone")
+    )
+
+
+async def _settle_invalid(run: "Run", name: str) -> None:
+    """An effect took place with an output that is not valid: it is undone, where `reconcile` still knows the output."""
+    state, tool = run.state, run.view.tools.get(name)
+    if name not in state.invalid or tool is None:
+        return
+    failure = state.failures[state.invalid[name]]
+    output = None if name in state.uncompensated else await _output_found(run, name)
+    if output is not None and output is not NOT_DONE:
+        await undo(run, tool, output, "it happened, but its output is not valid")
+    if name in state.invalid:
+        run.open.append(question_of(run, name, Ending.INVALID_EFFECT, failure.message))
+
+
+async def _output_found(run: "Run", name: str) -> Any:
+    """What `reconcile` says of an effect: its output or `NOT_DONE`; `None` when nobody can tell."""
+    tool = run.view.tools.get(name)
+    done, last = run.state.done.get(name), run.state.last.get(name)
+    taken = done or (last.taken if last else None)
+    if tool is None or tool.reconcile is None or taken is None:
+        return None
+    try:
+        return await reconciled(_caller(run, tool, Doing("", taken, tool.effect, 1)))
+    except Exception:
+        return None
+
+
+def _answer(run: "Run", failure: Failure) -> None:
+    """Decide on a failure that was on record, with nothing yet that came of it."""
+    state, tool = run.state, run.view.tools.get(failure.tool)
+    if failure.id not in state.unanswered or tool is None or failure.tool in state.excluded:
+        return
+    if failure.tool in state.done:
+        note_found(run, failure)
+        return
+    if failure.tool in state.uncertain or failure.tool in state.invalid or failure.tool in state.doing:
+        return
+    undone = failure.kind is FailureKind.INVALID_OUTPUT and tool.effect is not Effect.READ
+    caller = Caller(run, Step(tool.name, {}, None, (), 0), tool)
+    if not caller.may_repeat(AttemptFailed(failure, repeatable=not undone)):
+        _exclude(run, tool.name, f"{failure.kind.replace('_', ' ')}: {failure.message}")
+
+
+def _exclude_what_did_not_happen(run: "Run") -> None:
+    """`reconcile` said that a call did not take place and it was not to be tried again: it is given up."""
+    state = run.state
+    for decision in state.decisions:
+        name, facts = decision.subject or "", decision.facts
+        given_up = decision.kind is DecisionKind.RECONCILE and not _done(facts) and decision.chosen == "reroute"
+        if given_up and state.tries[name] and name not in {**state.excluded, **state.done, **state.doing}:
+            _exclude(run, name, decision.reason)
+
+
+def _done(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("done"))
+
+
+def _exclude(run: "Run", name: str, reason: str) -> None:
+    run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
+
+
+LEASE_SECONDS = 60.0
+
+
+def events_of(records: list[Record]) -> list[Event]:
+    """The events that a run's records hold."""
+    return [from_body(r.kind, r.run_id, r.at, r.body) for r in records if r.kind != "closed"]
+
+
+def fold(run_id: str, records: list[Record]) -> RunState:
+    """The state of a run, from its records."""
+    state = RunState(run_id)
+    for event in events_of(records):
+        state.apply(event)
+    return state
+
+
+def recorded_outcome(services: "Services", run_id: str) -> tuple[Outcome[Any], str]:
+    """The outcome of a run as its records tell it, and the digest of its inputs. Values may be gone.
+
+    Raises `InputError` when there is no such run.
+    """
+    records = services.store.records(run_id)
+    if not records:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    state = fold(run_id, records)
+    view = services.graph.view()
+    values = ValueTable(run_id, services.store, durable=False)
+    values.restore(services.store.values(run_id), state.at_hand, view)
+    row = services.store.run(run_id)
+    return recorded(state, values, row.trace_id if row else ""), state.inputs_digest
+
+
+def recorded(state: RunState, values: ValueTable, trace_id: str) -> Outcome[Any]:
+    """The outcome of a state that no live run has."""
+    stand_in: Any = type("Recorded", (), {})()
+    stand_in.state, stand_in.values, stand_in.trace_id = state, values, trace_id
+    stand_in.route = stand_in.first_route = None
+    return outcome_of(stand_in)
+
+
+async def recover(services: "Services", run_id: str) -> Run | None:
+    """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
+
+    Raises `InputError` when there is no such run, or a value that it needs could not be stored.
+    """
+
+    def load() -> tuple[int | None, list[Record], dict[str, str]]:
+        token = services.store.claim(run_id, services.owner, services.clock.time(), LEASE_SECONDS)
+        if token is None:
+            return None, [], {}
+        return token, services.store.records(run_id), services.store.values(run_id)
+
+    token, records, rows = await services.threads.run(load)
+    if token is None:
+        return None
+    if not records:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    state = fold(run_id, records)
+    run = Run(services.dialled(state.dial), state, durable=True, token=token)
+    run.values.restore(rows, run.state.at_hand, run.view)
+    run.named = True  # somebody knows its id: it was resumed by it
+    run.trace_id = trace_id_of(run.state.traceparent)
+    services.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
+    _check_values(run)
+    services.live[run_id] = run
+    if run.state.status is Status.WAITING:
+        _ask_again(run)
+    else:
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True))
+        with run.traced():
+            await settle_what_was_left(run)
+    return run
+
+
+def _check_values(run: Run) -> None:
+    """Values that could not be stored: what was read is read again; what was provided or done cannot be."""
+    lost = [key for key in sorted(run.values.unstored) if key in run.state.at_hand]
+    givers = {run.state.at_hand[key] for key in lost}
+    for giver in sorted(giver or "" for giver in givers):
+        if not giver or giver in run.state.effects:
+            raise InputError(
+                f"The run {run.state.run_id!r} cannot be resumed: {', '.join(lost)} could not be stored. "
+                "Give these keys a type that pydantic can write as JSON."
+            )
+        run.emit(ValuesExpired(**run.stamp(), tools=(giver,)))
+
+
+def _ask_again(run: Run) -> None:
+    escalator = run.escalator = Escalator(run)
+    assert run.state.question is not None and run.state.impasse is not None
+    escalator.question = Question.from_json(run.state.question)
+    escalator.impasse = impasse = Impasse.from_json(run.state.impasse)
+    if impasse.kind in ("approval", "question", "ambiguous"):
+        run.open.append(impasse)
+
+
+__all__ = ["events_of", "fold", "recorded_outcome", "recover"]

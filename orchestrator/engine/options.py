@@ -1,0 +1,37 @@
+"""What a caller may ask of one run, beside its goal and inputs."""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from orchestrator.core.goal import Budget
+from orchestrator.selection.choice.constraints import Constraints
+
+
+class Preferences(TypedDict, total=False):
+    """What a caller prefers; both may be left out."""
+
+    dial: float | None
+    """From 0 (the cheapest agents) over 0.5 (the policy as it is) to 1 (the best, whatever they cost)."""
+    constraints: Constraints | None
+    """Which agents may be used: trust domains, whether data may leave, the most that a call may cost."""
+
+
+class RunOptions(Preferences, total=False):
+    """The options of a run; every one may be left out."""
+
+    run_id: str | None
+    """One that was used before means that run: ended, its outcome; running, it is joined; waiting, its question."""
+    budget: Budget | float | None
+    """What the run may spend: a `Budget`, or US dollars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for, of a run that begins."""
+
+    budget: Budget | None = None
+    dial: float | None = None
+    constraints: Constraints | None = None
+
+
+__all__ = ["Preferences", "RunOptions", "Wanted"]

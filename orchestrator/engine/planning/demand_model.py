@@ -1,0 +1,89 @@
+"""A chat model asked what a step demands, where its text leaves that unsure: before the run plans, and only if one is
+configured. What it says is remembered; where it fails, what the text tells stands.
+"""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.events import DemandTold
+from orchestrator.selection import Demand
+from orchestrator.selection.learning.llm_judge import DemandSaid
+
+from .demands import text_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+async def ask_what_is_demanded(run: "Run") -> None:
+    """Ask about every choice ahead whose text is at hand and leaves unsure what it demands; one call for each text."""
+    demands = run.services.demands
+    if demands.model is None or not _may_be_asked(run):
+        return
+    for key, text in _unsure(run):
+        if not demands.said(text):
+            await _ask(run, key, text)
+
+
+def _unsure(run: "Run") -> list[tuple[str, str]]:
+    """The keys that several agents could give, whose inputs are at hand, with the texts of these."""
+    demands, view, values = run.services.demands, run.view, run.values.values
+    givers: dict[str, list[Agent]] = {}
+    for name in view.agents(run.state.goal):
+        agent = view.tools[name]
+        if isinstance(agent, Agent):
+            for key in agent.gives:
+                givers.setdefault(key, []).append(agent)
+    found: list[tuple[str, str]] = []
+    for key, agents in sorted(givers.items()):
+        ready = any(need in values for agent in agents for need in agent.needs.values()) and any(
+            all(need in values for need in agent.needs.values()) for agent in agents
+        )
+        if len(agents) < 2 or not ready or key in run.state.at_hand or demands.declares(agents):
+            continue
+        text = text_of(view, key, values)
+        if text and not run.services.selector.sure(text):
+            found.append((key, text))
+    return found
+
+
+def _may_be_asked(run: "Run") -> bool:
+    """Whether the model may see what the run is about, and the run may still spend something."""
+    model, state = run.services.demands.model, run.state
+    limits = (state.constraints, run.services.selector.options.constraints)
+    if any(limit is not None and not limit.lets_see(model) for limit in limits):
+        return False
+    left = run.seconds_left()
+    return (state.budget.usd is None or run.spent() < state.budget.usd) and (left is None or left > 0)
+
+
+async def _ask(run: "Run", key: str, text: str) -> None:
+    services = run.services
+    model, clock = services.demands.model, services.clock
+    assert model is not None
+    began, problem, said = clock.monotonic(), "", DemandSaid(Demand())
+    try:
+        said = await run.within_deadline(model(text, services.selector.handbook), model.timeout)
+        problem = "it gave no answer that makes sense" if said.demand.neutral else ""
+    except TimeoutError:
+        problem = "it gave no answer in time"
+    except Exception as error:
+        problem = type(error).__name__
+    services.demands.note(text, said.demand)
+    run.emit(
+        DemandTold(
+            **run.stamp(),
+            key=key,
+            model=model.name,
+            demand=said.demand.weights,
+            cost=said.usd,
+            tokens=said.tokens,
+            seconds=max(0.0, clock.monotonic() - began),
+            problem=problem,
+        )
+    )
+    if problem:
+        services.store.on_problem(f"the model {model.name} was asked what {key} demands: {problem}")
+
+
+__all__ = ["ask_what_is_demanded"]

@@ -1,0 +1,163 @@
+"""What steps demand: as declared, by a function of the values at hand, or by what the step's inputs are about."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from orchestrator.agents.agent import Agent
+from orchestrator.errors import InputError
+from orchestrator.graph.graph import GraphView
+from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
+
+DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
+
+MOST_TEXT: Final = 4000
+"""Characters of a step's inputs that are read to tell what it demands."""
+REMEMBERED: Final = 256
+"""Texts whose demands are remembered."""
+DEEP: Final = 3
+"""How deep texts are looked for in a value."""
+
+
+@dataclass
+class Demands:
+    """Declared demands by key, and the selector that tells what texts demand."""
+
+    selector: Selector
+    sources: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
+    on_problem: Callable[[str], None] = lambda problem: None
+    """Told when a function of the user's fails; the demand is then neutral."""
+    model: DemandModel | None = None
+    """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""
+    _said: dict[str, Demand] = field(default_factory=dict[str, Demand])
+    """Text -> what the model said of it; neutral where it said nothing that makes sense."""
+    _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
+    _skills: Any = None
+    _told_of: set[str] = field(default_factory=set[str])
+    """Problems that were told; once is enough."""
+
+    def of(self, agent: Agent, view: GraphView, values: Mapping[str, Any]) -> tuple[Demand, str]:
+        """What a step that this agent could do demands, as far as the values at hand tell; and the text of the step.
+
+        The text is what the inputs of all agents that could do it say. The same values and skills give the same demand.
+        """
+        key = next((key for key in agent.gives if key in self.sources), None)
+        declared = self.declared(agent.gives, values)
+        handbook = self.selector.handbook
+        if not handbook.described:
+            return handbook.resolved(declared), ""
+        text = text_of(view, key or next(iter(agent.gives)), values)
+        if key is not None and declared.neutral:
+            return declared, text  # it is to be told by values that are not there yet
+        return self._told(declared, text), text
+
+    @property
+    def reads_anything(self) -> bool:
+        """Whether a demand is a function, which may read whatever is at hand."""
+        return any(callable(source) for source in self.sources.values())
+
+    def declared(self, keys: Mapping[str, Any] | tuple[str, ...], values: Mapping[str, Any]) -> Demand:
+        """What was declared for the first of these keys for which anything was; neutral while a value is missing."""
+        source = next((self.sources[key] for key in keys if key in self.sources), None)
+        if source is None:
+            return NEUTRAL
+        if not callable(source):
+            return Demand.of(source)
+        try:
+            return Demand.of(source(values))
+        except KeyError:
+            return NEUTRAL  # it depends on values that are not there yet
+        except Exception as error:
+            told = str(error) if isinstance(error, InputError) else type(error).__name__
+            problem = f"the demand of {' + '.join(keys)} is taken for neutral: its function failed: {told}"
+            if problem not in self._told_of:
+                self._told_of.add(problem)
+                self.on_problem(problem)
+            return NEUTRAL
+
+    def declares(self, agents: Iterable[Agent]) -> bool:
+        """Whether somebody declared what is demanded of one of these agents."""
+        return any(key in self.sources for agent in agents for key in agent.gives)
+
+    def said(self, text: str) -> bool:
+        """Whether the model was asked about a text, and the skills are still the same."""
+        self._heed_skills()
+        return text in self._said
+
+    def note(self, text: str, said: Demand) -> None:
+        """Remember what the model said of a text; neutral for nothing that makes sense."""
+        self._heed_skills()
+        if len(self._said) >= REMEMBERED:
+            del self._said[next(iter(self._said))]
+        size = self.selector.demand(text).size
+        self._said[text] = said if said.neutral else Demand(said.weights, source="model", size=size)
+        self._known.pop((text, NEUTRAL), None)
+
+    def _heed_skills(self) -> None:
+        skills = self.selector.handbook.skills
+        if self._skills is not skills:
+            if self._skills != skills:
+                self._known.clear()
+                self._said.clear()
+            self._skills = skills
+
+    def _told(self, declared: Demand, text: str) -> Demand:
+        self._heed_skills()
+        said = self._said.get(text)
+        if declared.neutral and said is not None and not said.neutral:
+            return said
+        found = self._known.get((text, declared))
+        if found is None:
+            found = self.selector.demand(text or None, declared)
+            if len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[text, declared] = found
+        return found
+
+
+def text_of(view: GraphView, key: str, values: Mapping[str, Any]) -> str:
+    """What the inputs at hand of the agents that give `key` say; empty while there are none."""
+    needs: set[str] = set()
+    for name in view.producers(key):
+        tool = view.tools[name]
+        if isinstance(tool, Agent):
+            needs.update(tool.needs.values())
+    return texts_in({need: values[need] for need in sorted(needs & values.keys())})
+
+
+def texts_in(values: Mapping[str, Any]) -> str:
+    """The texts in values, by line, up to `MOST_TEXT` characters."""
+    parts: list[str] = []
+    left = MOST_TEXT
+    for value in values.values():
+        for text in _texts(value, DEEP):
+            parts.append(text[:left])
+            left -= len(parts[-1])
+            if left <= 0:
+                return "\n".join(parts)
+    return "\n".join(parts)
+
+
+def _texts(value: Any, deep: int) -> Iterator[str]:
+    """The texts in a value, in order."""
+    if isinstance(value, str):
+        yield value
+        return
+    inside: Any = ()
+    if deep <= 0:
+        return
+    if isinstance(value, Mapping):
+        inside = value.values()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    elif isinstance(value, list | tuple):
+        inside = value  # pyright: ignore[reportUnknownVariableType]
+    elif isinstance(value, BaseModel):
+        inside = (getattr(value, name) for name in type(value).model_fields)
+    elif is_dataclass(value):
+        inside = (getattr(value, part.name) for part in fields(value))
+    for part in inside:  # pyright: ignore[reportUnknownVariableType]
+        yield from _texts(part, deep - 1)
+
+
+__all__ = ["DemandSource", "Demands", "text_of", "texts_in"]

@@ -1,0 +1,347 @@
+"""Planning for a run: the problem and the facts that it is decided on, the route, and the decisions that say so."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.price import picodollars
+from orchestrator.core.route import Impasse, Problem, Route
+from orchestrator.errors import NoRoute
+from orchestrator.graph.graph import GraphView
+from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
+from orchestrator.selection.choice.exploration import Turn
+
+from .agents import NOBODY, Cast, cast
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.state import RunState
+from typing import TYPE_CHECKING
+
+from orchestrator.core.price import PICO
+from orchestrator.core.route import Candidate
+from orchestrator.graph.tool import Tool
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runtime import Services
+
+
+ALL_FACTS = 64
+"""Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
+PATIENCE = 4
+"""How often a plan is made again because a price changed under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A route or an impasse, with the facts that it was planned on."""
+
+    route: Route | None
+    impasse: Impasse | None
+    facts: Mapping[str, PriceFacts]
+    """The price facts of the tools that could matter (and of transitions whose health is not perfect), as they were."""
+    otherwise: float = 0.0
+    """The success of a tool that is not among them: nothing was ever heard of it, and it is as it was declared."""
+    last_resort: bool = False
+    """Whether tools with an open circuit were admitted, because no route was left without them."""
+    revived: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Tools with an open circuit that could be admitted as a last resort -> the success that they then have."""
+    cast: Cast = NOBODY
+    """What was known of the agents."""
+
+
+def plan(services: "Services", state: "RunState", view: GraphView, values: Mapping[str, Any]) -> Planned:
+    """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record."""
+    return solve(services, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
+
+
+def solve(
+    services: "Services",
+    problem: Problem,
+    view: GraphView,
+    values: Mapping[str, Any],
+    *,
+    allowed: Set[str] = frozenset(),
+    recorded: bool = True,
+    turn: Turn | None = None,
+) -> Planned:
+    """The cheapest feasible route of a problem, or the impasse. What is not `recorded` takes down no facts.
+
+    When no route is left, tools whose circuit opened by itself are admitted as a last resort, unless the policy says
+    fail fast: the last usable alternative is never ejected.
+    """
+    known = cast(services, view, problem.goal, values, turn, problem.unusable)
+    special = special_facts(services, view, problem.goal, allowed, known)
+    attempt = _recorded if recorded else _unrecorded
+    planned = in_two_stages(
+        lambda more: attempt(services, view, _with_facts(problem, special, more)),
+        lambda: _last_resort(services, view.relevant(problem.goal), problem, special),
+        fail_fast=services.policy.fail_fast,
+    )
+    return planned if known is NOBODY else replace(planned, cast=known)
+
+
+def _with_facts(problem: Problem, special: Mapping[str, PriceFacts], more: Mapping[str, PriceFacts]) -> Problem:
+    return replace(problem, facts={**special, **more}) if special or more else problem
+
+
+def in_two_stages(
+    attempt: Callable[[Mapping[str, PriceFacts]], Planned],
+    revive: Callable[[], Mapping[str, PriceFacts]],
+    *,
+    fail_fast: bool,
+) -> Planned:
+    """Plan without what is down; and where that finds no route, with what may be admitted as a last resort."""
+    planned = attempt({})
+    if planned.route is not None or fail_fast:
+        return planned
+    revived = revive()
+    if not revived:
+        return planned
+    known = {name: fact.success for name, fact in revived.items()}
+    second = attempt(revived)
+    if second.route is None:
+        return replace(planned, revived=known)
+    return replace(second, last_resort=True, revived=known)
+
+
+def _recorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
+    """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
+    for _ in range(PATIENCE):
+        now = services.prices.now
+        facts = price_facts(services, view, problem.facts, problem.goal)
+        planned = replace(_unrecorded(services, view, problem), facts=facts)
+        if services.prices.now == now:
+            break
+    return planned  # pyright: ignore[reportPossiblyUnboundVariable]
+
+
+def _unrecorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
+    try:
+        return Planned(services.planner.plan(problem, view), None, {}, services.prices.untouched_success)
+    except NoRoute as no_route:
+        return Planned(None, no_route.impasse, {}, services.prices.untouched_success)
+
+
+def price_facts(
+    services: "Services", view: GraphView, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
+) -> dict[str, PriceFacts]:
+    """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
+
+    In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
+    """
+    relevant = view.relevant(goal)
+    names = list(relevant)
+    transitions = services.health.touched_transitions()
+    if len(names) > ALL_FACTS and not services.own_pricing:
+        heard = {*services.health.touched(), *(target for _, target in transitions), *special}
+        names = sorted(heard & view.relevant_set(goal))
+    nodes = view.nodes
+    facts = {name: special.get(name) or services.prices.node_facts(nodes[name]) for name in names}
+    for source, target in transitions:
+        success = services.health.transition_success(source, target) if target in facts else 1.0
+        if success != 1:
+            label = transition_name(source, target)
+            facts[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
+    return facts
+
+
+def special_facts(
+    services: "Services", view: GraphView, goal: tuple[str, ...], allowed: Set[str], known: Cast
+) -> dict[str, PriceFacts]:
+    """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
+    facts = dict(known.facts)
+    for name in sorted(allowed & view.relevant_set(goal)) if allowed else ():
+        base = facts.get(name) or services.prices.facts(name)
+        if base.success <= 0:
+            facts[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
+    return facts
+
+
+def _last_resort(
+    services: "Services", relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
+) -> dict[str, PriceFacts]:
+    revived: dict[str, PriceFacts] = {}
+    for name in relevant:
+        base = special.get(name) or services.prices.facts(name)
+        if base.success <= 0 and name not in problem.unusable and services.health.usable(name, last_resort=True):
+            revived[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
+    return revived
+
+
+def describe_route(route: Route) -> str:
+    """A route as people read it."""
+    return " > ".join(route.tools) or "nothing more to do"
+
+
+def record_of(services: "Services", view: GraphView, *planned: Planned) -> dict[str, Any]:
+    """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
+    facts = {name: fact for each in planned for name, fact in each.facts.items()}
+    record: dict[str, Any] = {
+        "prices": {name: fact_row(fact) for name, fact in facts.items()},
+        "otherwise": max((each.otherwise for each in planned), default=0.0),
+    }
+    revived = {name: success for each in planned for name, success in each.revived.items()}
+    if revived:
+        record["revived"] = revived
+    if services.own_pricing:
+        record["priced"] = own_prices(services.prices, view, facts, revived)
+    return record
+
+
+def own_prices(
+    prices: PriceTable, view: GraphView, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
+) -> list[list[Any]]:
+    """What the user's own pricing says of these tools by each of their transitions: replay calls no user code.
+
+    Rows of tool, facts as a row, and the price in picodollars (`None` for infinite).
+    """
+    rows: list[list[Any]] = []
+    for name in sorted(name for name in facts if name in view.nodes):
+        told = facts[name]
+        for fact in (told, replace(told, success=revived[name])) if name in revived else (told,):
+            for each in priced_facts(view, facts, fact):
+                pico = None if each.success <= 0 else picodollars(prices.pricing(each), name)
+                rows.append([name, fact_row(each), pico])
+    return rows
+
+
+def priced_facts(view: GraphView, facts: Mapping[str, PriceFacts], fact: PriceFacts) -> list[PriceFacts]:
+    """The facts that a tool may be priced by: its own, and those by each of its transitions."""
+    found = [fact]
+    for t in view.incoming(fact.tool):
+        passes = facts.get(transition_name(t.source, t.target))
+        success = fact.success * passes.success if passes else fact.success
+        found.append(replace(fact, money=fact.money + t.cost, success=success))
+    return found
+
+
+def route_facts(services: "Services", view: GraphView, planned: Planned) -> dict[str, Any]:
+    """What a planning decision was made from, and what came out."""
+    facts = record_of(services, view, planned)
+    if planned.last_resort:
+        facts["last_resort"] = True
+    if planned.route is not None:
+        facts |= {
+            "tools": list(planned.route.tools),
+            "price": planned.route.pico,
+            "bound": planned.route.bound_pico,
+            "revision": planned.route.revision,
+        }
+        if planned.route.abandons:
+            facts["abandons"] = list(planned.route.abandons)
+    return facts
+
+
+def fact_row(facts: PriceFacts) -> list[float]:
+    """Price facts as a row of numbers."""
+    return [facts.money, facts.latency, facts.risk, facts.competence, facts.pressure, facts.success]
+
+
+def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
+    """The price facts that `fact_row` wrote."""
+    return PriceFacts(tool, *row)
+
+
+def known_conditions(view: GraphView, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
+    """What every `when` whose inputs are at hand says. One that raises does not hold."""
+    said: dict[str, bool] = {}
+    for name in view.conditional(tuple(goal)):
+        tool = view.tools[name]
+        if tool.when is None:
+            continue
+        inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
+        wanted = parameters_of(tool.when)
+        if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
+            given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
+            try:
+                said[name] = bool(tool.when(**given))
+            except Exception:
+                said[name] = False
+    return said
+
+
+def parameters_of(call: Callable[..., Any]) -> set[str] | None:
+    """The parameters that a user's function takes; `None` for any."""
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (ValueError, TypeError):
+        return None
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+PLANNING: frozenset[DecisionKind] = frozenset({DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH})
+"""The kinds of decision that choose a route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pricer:
+    """Prices single tools as candidates. Pure but for `why`, which says why a circuit is open."""
+
+    prices: PriceTable
+    view: GraphView
+    unusable: Mapping[str, str]
+    facts: Mapping[str, PriceFacts]
+    why: Callable[[str], str] = lambda name: ""
+
+    def candidate(self, name: str, reason: str = "") -> Candidate:
+        """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
+        node = self.view.nodes[name]
+        shared = self.prices.node_facts(node)
+        fact = self.facts.get(name) or shared
+        if name in self.unusable:
+            return Candidate(name, None, self.unusable[name], fact)
+        own = None if fact is shared else fact
+        pico = self.prices.pico(node, None, 0.0, own)
+        incoming = self.view.incoming(name)
+        if incoming:
+            picos = [self.prices.pico(node, t.source, t.cost, own) for t in incoming]
+            pico = min((pico for pico in picos if pico is not None), default=None)
+        if pico is None:
+            return Candidate(name, None, self.why(name) or "its circuit is open", fact)
+        return Candidate(name, pico / PICO, reason, fact)
+
+    def route(self, route: Route) -> tuple[Candidate, ...]:
+        """The route that was chosen, then for each of its steps the other tools that give the key it is there for."""
+        listed = [Candidate(describe_route(route), route.price, "the chosen route")]
+        told = set(route.tools)
+        wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
+        for step in route.steps:
+            for key in sorted(wanted.intersection(self.view.nodes[step.tool].gives)):
+                for name in self.view.producers(key):
+                    if name not in told:
+                        told.add(name)
+                        listed.append(self.candidate(name, f"instead of {step.tool}"))
+        return tuple(listed)
+
+    def agents(self, names: Iterable[str]) -> tuple[Candidate, ...]:
+        """Agents that could do the same work, the cheapest first."""
+        listed = [self.candidate(name) for name in names]
+        return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
+
+
+def pricer(services: "Services", view: GraphView, unusable: Mapping[str, str], planned: Planned) -> Pricer:
+    """Prices candidates as a plan saw them."""
+    return Pricer(
+        services.prices, view, unusable, planned.facts, lambda name: services.health.status(name).reason or ""
+    )
+
+
+def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:
+    """The steps of a route that an agent does, as (agent, key): each is a choice by skill.
+
+    Of several keys that an agent gives, the key is the first that its step is wanted for: one of the goal, or one that
+    another step takes from it; the first of all where a transition alone leads on from it.
+    """
+    taken = {(source, key) for step in route.steps for key, source in step.sources.items()}
+    chosen: list[tuple[str, str]] = []
+    for step in route.steps:
+        tool: Tool = view.tools[step.tool]
+        if tool.is_agent:
+            wanted = [key for key in tool.gives if key in route.goal or (step.tool, key) in taken]
+            chosen.append((step.tool, (*wanted, *tool.gives)[0]))
+    return chosen

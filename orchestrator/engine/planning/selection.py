@@ -1,0 +1,115 @@
+"""Agents chosen and left out in a run, put on record: who is refused, who does a step among whom, and why."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.events import ToolExcluded
+from orchestrator.core.route import Candidate
+from orchestrator.selection import Demand, Judged
+from orchestrator.selection.choice.pool import parts_of
+
+from .agents import NOBODY, Cast, refused
+from .planning import Planned, agent_steps, pricer
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+def exclude_refused(run: "Run") -> None:
+    """Put on record which agents the run's constraints leave out; what somebody allowed stays left out too."""
+    state = run.state
+    for name, reason in refused(run.services, run.view, state.wanted, state.constraints).items():
+        if name not in state.excluded and name not in state.done and name not in state.doing:
+            run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
+
+
+def decide_agents(run: "Run", planned: Planned) -> None:
+    """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
+    route = planned.route
+    assert route is not None
+    asked = run.services.demands.model
+    prices = pricer(run.services, run.view, run.state.problem().unusable, planned)
+    plan = run.state.decisions[-1].id
+    before = {
+        d.subject: (d.chosen, d.facts.get("demand"))
+        for d in run.state.decisions
+        if d.kind is DecisionKind.SELECT and "plan" in d.facts
+    }
+    for agent, key in agent_steps(route, run.view):
+        demand = planned.cast.demands.get(agent, Demand())
+        if agent in run.state.doing or before.get(key) == (agent, demand.weights):
+            continue
+        rivals = [name for name in run.view.producers(key) if name in planned.cast.facts]
+        listed = tuple(_explained(each, planned.cast.judged.get(each.name)) for each in prices.agents(rivals))
+        run.decide(
+            DecisionKind.SELECT,
+            agent,
+            candidates=listed,
+            subject=key,
+            reason=f"part of the cheapest route under the demand {demand}{_told(planned.cast.judged.get(agent))}",
+            price=next((c.price for c in listed if c.name == agent), None),
+            facts={
+                "demand": demand.weights,
+                "source": demand.source,
+                **({"model": asked.name} if demand.source == "model" and asked else {}),
+                **({} if demand.size is None else {"size": demand.size}),
+                "plan": plan,
+                **_judgements(run, planned.cast, rivals),
+            },
+        )
+
+
+def _told(judged: Judged | None) -> str:
+    if judged is None:
+        return ""
+    trial = "; a newcomer on trial" if judged.newcomer and judged.counted > 0 else ""
+    return f", {_expected(judged)}{trial}"
+
+
+def _expected(judged: Judged) -> str:
+    seen = judged.estimate
+    calls = f"{seen.evidence:.0f} call{'' if round(seen.evidence) == 1 else 's'}"
+    return f"competence {seen.mean:.2f} [{seen.low:.2f}, {seen.high:.2f}] by {calls}"
+
+
+def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
+    """A candidate that says what was expected of it, and what counted where that is something else."""
+    if judged is None or candidate.reason:
+        return candidate
+    other = abs(judged.counted - judged.estimate.mean) > 1e-9
+    counted = f", counted at {judged.counted:.2f}{' (a newcomer)' if judged.newcomer else ''}" if other else ""
+    return replace(candidate, reason=_expected(judged) + counted)
+
+
+def _judgements(run: "Run", made: Cast, rivals: list[str]) -> dict[str, Any]:
+    """How each rival was judged, and its price in parts: enough to count its competence again."""
+    services = run.services
+    told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
+    if not services.own_pricing and services.policy.pricing == "standard":
+        parts = {name: parts_of(made.facts[name], services.policy) for name in rivals if name in made.facts}
+        told["parts"] = {name: {part: row[part] for part in PARTS} for name, row in parts.items()}
+    explore = services.selector.options.exploration
+    return told if explore is None else {**told, "exploration": explore.to_json()}
+
+
+PARTS: Final = ("step", "money", "time", "risk", "quality")
+"""The parts of a price, in US dollars, that the standard formula sums before pressure and success."""
+
+
+def newly_demanded(run: "Run") -> str:
+    """A step ahead that an agent is to do and whose demand is another now than it was planned under; empty for none."""
+    if run.route is None or run.cast is NOBODY:
+        return ""
+    for agent, key in agent_steps(run.route, run.view):
+        tool = run.view.tools[agent]
+        ahead = agent not in run.state.done and agent not in run.state.doing
+        if ahead and isinstance(tool, Agent) and agent in run.cast.demands:
+            now, _ = run.services.demands.of(tool, run.view, run.values.values)
+            if now != run.cast.demands[agent]:
+                return key
+    return ""
+
+
+__all__ = ["PARTS", "decide_agents", "exclude_refused", "newly_demanded"]

@@ -1,0 +1,393 @@
+"""`RunState`: where a run stands, as the fold of its events. No I/O, no clock: replay builds the same state."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import ANSWERING, DecisionKind, Effect, FailureKind, PartKind, Status
+from orchestrator.core.events import (
+    BudgetRaised,
+    CallEnded,
+    CallStarted,
+    ConditionChecked,
+    Decided,
+    DemandTold,
+    EffectUndone,
+    Event,
+    GoalLowered,
+    GraphChanged,
+    PartEnded,
+    RunEnded,
+    RungAsked,
+    RunResumed,
+    RunStarted,
+    RunWaiting,
+    ToolAllowed,
+    ToolExcluded,
+    ValueProvided,
+    ValuesExpired,
+)
+from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.outcome import Call
+from orchestrator.core.route import CONDITION_FALSE, Problem, Taken
+from orchestrator.health.failures.classify import Failure
+from orchestrator.selection.choice.constraints import Constraints
+from orchestrator.selection.choice.exploration import Turn
+
+ASKS_ONLY = frozenset({"approval", "question"})
+"""Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
+
+
+@dataclass(slots=True)
+class Doing:
+    """A call that has begun and not ended."""
+
+    call_id: str
+    taken: Taken
+    effect: Effect
+    attempt: int
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything that decisions of a run are made from, and everything that its outcome tells."""
+
+    run_id: str
+    wanted: Goal[Any] = field(default_factory=lambda: Goal("?"))
+    """The goal that was asked for."""
+    goal: tuple[str, ...] = ()
+    """The keys that the run is after now."""
+    graph: str = ""
+    revision: int = 0
+    started_at: float = 0.0
+    parent: str | None = None
+    depth: int = 0
+    inputs_digest: str = ""
+    traceparent: str = ""
+    """W3C trace context of the run's first span."""
+    policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    budget: Budget = field(default_factory=Budget)
+    turn: Turn | None = None
+    """The turn of its choices of agents; `None` where no agent could take part."""
+    dial: float | None = None
+    constraints: Constraints | None = None
+    """Which agents may be used."""
+    status: Status = Status.RUNNING
+    at_hand: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    done: dict[str, Taken] = field(default_factory=dict[str, Taken])
+    done_at: dict[str, float] = field(default_factory=dict[str, float])
+    effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
+    """Tools whose effects took place, in the order in which they did."""
+    doing: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    """Calls in flight, by tool."""
+    last: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    """The last call of a tool that ended uncertain, or happened with no valid output: what it was made from."""
+    excluded: dict[str, str] = field(default_factory=dict[str, str])
+    over_budget: set[str] = field(default_factory=set[str])
+    """Those excluded because of the budget."""
+    conditions: dict[str, bool] = field(default_factory=dict[str, bool])
+    approved: set[str] = field(default_factory=set[str])
+    may_abandon: set[str] = field(default_factory=set[str])
+    tainted: set[str] = field(default_factory=set[str])
+    """Keys that a model provided, and all that derives from them."""
+    uncertain: dict[str, str] = field(default_factory=dict[str, str])
+    """Tools whose effect may have taken place -> the failure that says so."""
+    doubt: dict[str, str] = field(default_factory=dict[str, str])
+    """The same, kept while it is tried again: that a repetition failed says nothing of the attempt before it."""
+    invalid: dict[str, str] = field(default_factory=dict[str, str])
+    """Tools whose effect took place with an output that is not valid -> the failure that says so."""
+    calls: list[Call] = field(default_factory=list[Call])
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    unanswered: list[str] = field(default_factory=list[str])
+    decisions: list[Decision] = field(default_factory=list[Decision])
+    compensated: list[str] = field(default_factory=list[str])
+    uncompensated: list[str] = field(default_factory=list[str])
+    undoing: set[str] = field(default_factory=set[str])
+    """Tools whose compensation has begun and not ended."""
+    attempts: Counter[str] = field(default_factory=Counter[str])
+    tries: Counter[str] = field(default_factory=Counter[str])
+    """Attempts since the tool was last allowed: what its retries are counted by."""
+    allowed: set[str] = field(default_factory=set[str])
+    """Tools that somebody with the right to do so allowed in spite of their health."""
+    started_calls: int = 0
+    own_calls: int = 0
+    """Calls that agents made of tools of their own; they count for the budget."""
+    cost: float = 0.0
+    usage: Counter[str] = field(default_factory=Counter[str])
+    llm_calls: int = 0
+    impasses: int = 0
+    question: Mapping[str, Any] | None = None
+    impasse: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+    lowered: bool = False
+
+    def problem(self) -> Problem:
+        """Where the run stands, for the planner."""
+        unusable = dict(self.excluded)
+        unusable.update({tool: CONDITION_FALSE for tool, holds in self.conditions.items() if not holds})
+        unusable.update(dict.fromkeys(self.uncertain, "its effect is uncertain"))
+        return Problem(
+            goal=self.goal,
+            at_hand=dict(self.at_hand),
+            done=dict(self.done),
+            running=self._running(),
+            unusable=unusable,
+            may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
+        )
+
+    @property
+    def to_answer(self) -> tuple[str, ...]:
+        """The failures that a new route answers: those without an answer, but for effects that are being settled.
+
+        Whether these took place, or were undone, answers them.
+        """
+        settling = {*self.uncertain.values(), *self.invalid.values()}
+        return tuple(failure for failure in self.unanswered if failure not in settling)
+
+    def _running(self) -> dict[str, Taken]:
+        """Calls in flight, and those that wait to be tried again although they may have taken place."""
+        between = (tool for tool in self.doubt if tool not in self.uncertain and tool in self.last)
+        return {tool: self.last[tool].taken for tool in between} | {
+            tool: doing.taken for tool, doing in self.doing.items()
+        }
+
+    def lowered_to(self, goal: tuple[str, ...]) -> "RunState":
+        """A copy that is after a lesser goal, for planning what that would take.
+
+        A demotion may leave behind what cannot be undone: it is listed when the run ends.
+        """
+        return replace(self, goal=goal, lowered=True)
+
+    @property
+    def reached(self) -> bool:
+        """Whether every key of the goal has a value."""
+        return all(key in self.at_hand for key in self.goal)
+
+    def support(self, keys: Iterable[str]) -> set[str]:
+        """The finished tools that the values of `keys` were made with."""
+        used: set[str] = set()
+        open_keys = [key for key in keys if key in self.at_hand]
+        while open_keys:
+            tool = self.at_hand.get(open_keys.pop())
+            while tool is not None and tool not in used and tool in self.done:
+                used.add(tool)
+                open_keys += [key for key in self.done[tool].keys if key in self.at_hand]
+                tool = self.done[tool].via
+        return used
+
+    def standing(self, keys: Iterable[str]) -> list[str]:
+        """Tools whose effects stand and that the values of `keys` do not use, the latest first."""
+        used = self.support(keys)
+        return [tool for tool in reversed(self.effects) if tool not in used and tool not in self.compensated]
+
+    def next_failure_id(self) -> str:
+        """An id that no failure of this run has."""
+        return f"f{len(self.failures) + 1}"
+
+    def next_decision_id(self) -> str:
+        """An id that no decision of this run has."""
+        return f"d{len(self.decisions) + 1}"
+
+    def note_failure(self, failure: Failure) -> None:
+        """Take a failure in; it stays unanswered until a decision answers it."""
+        self.failures[failure.id] = failure
+        self.unanswered.append(failure.id)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in. Events that change nothing here (signals, progress) fall through."""
+        take = self._TAKES.get(type(event))
+        if take is not None:
+            take(self, event)
+
+    def _run_started(self, event: RunStarted) -> None:
+        self.wanted = Goal.from_json(event.goal)
+        self.goal = self.wanted.keys
+        self.graph, self.revision = event.graph, event.revision
+        self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
+        self.inputs_digest, self.policy = event.inputs_digest, event.policy
+        self.turn = Turn(event.turn, event.probe) if event.turn else None
+        self.dial = event.dial
+        self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
+        self.traceparent = event.traceparent
+        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self.at_hand.update(dict.fromkeys(event.inputs))
+
+    def _graph_changed(self, event: GraphChanged) -> None:
+        self.graph, self.revision = event.graph, event.revision
+
+    def _decided(self, event: Decided) -> None:
+        self.decisions.append(event.decision)
+        if event.decision.kind in ANSWERING:
+            answered = set(event.decision.answers)
+            self.unanswered = [failure for failure in self.unanswered if failure not in answered]
+        limited = event.decision.facts.get("impasse") not in ASKS_ONLY
+        if event.decision.kind in (DecisionKind.DEMOTE, DecisionKind.ESCALATE) and limited:
+            self.impasses += 1
+        if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
+            self.undoing.add(event.decision.subject)
+        if event.decision.kind in (DecisionKind.RETRY, DecisionKind.RECONCILE) and event.decision.subject:
+            self.uncertain.pop(event.decision.subject, None)
+        if event.decision.kind is DecisionKind.RECONCILE and event.decision.subject:
+            self.doubt.pop(event.decision.subject, None)
+
+    def _condition_checked(self, event: ConditionChecked) -> None:
+        self.conditions[event.tool] = event.holds
+
+    def _call_started(self, event: CallStarted) -> None:
+        self.started_calls += 1
+        self.attempts[event.tool] += 1
+        self.tries[event.tool] += 1
+        self.doing[event.tool] = Doing(event.call_id, Taken(event.keys, event.via), event.effect, event.attempt)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
+        self.cost += event.cost
+        self.llm_calls += event.llm_calls
+        self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if event.asked:
+            self.tries[event.tool] -= 1
+            return
+        if event.failure is not None:
+            self.note_failure(event.failure)
+            self._note_effect_of_failure(event, doing)
+        if event.failure is not None or event.ok:
+            error = event.failure.message if event.failure else None
+            self.calls.append(Call(event.tool, event.attempt, event.seconds, error, event.call_id, event.cost))
+        if event.ok and doing is not None:
+            self._finish(event, doing)
+
+    def _note_effect_of_failure(self, event: CallEnded, doing: Doing | None) -> None:
+        assert event.failure is not None
+        if event.failure.kind is FailureKind.AMBIGUOUS:
+            self.uncertain[event.tool] = self.doubt[event.tool] = event.failure.id
+            if doing is not None:
+                self.last[event.tool] = doing
+        elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
+            self.invalid[event.tool] = event.failure.id
+            self.effects[event.tool] = doing.effect
+            self.last[event.tool] = doing
+
+    def _settled(self, tool: str) -> None:
+        """It is known by now whether the effect of a tool took place."""
+        self.uncertain.pop(tool, None)
+        self.doubt.pop(tool, None)
+
+    def _finish(self, event: CallEnded, doing: Doing) -> None:
+        self.done[event.tool] = doing.taken
+        self.done_at[event.tool] = event.at
+        self._settled(event.tool)
+        for key in event.kept:
+            self.at_hand.setdefault(key, event.tool)
+        if self.tainted.intersection(doing.taken.keys):
+            self.tainted.update(event.gives)
+        if doing.effect is not Effect.READ:
+            self.effects[event.tool] = doing.effect
+
+    def _tool_excluded(self, event: ToolExcluded) -> None:
+        self.excluded[event.tool] = event.reason
+        if event.over_budget:
+            self.over_budget.add(event.tool)
+
+    def _tool_allowed(self, event: ToolAllowed) -> None:
+        self.excluded.pop(event.tool, None)
+        self.over_budget.discard(event.tool)
+        self._settled(event.tool)
+        self.tries.pop(event.tool, None)
+        if event.approved:
+            self.approved.add(event.tool)
+        if event.abandon:
+            self.may_abandon.add(event.tool)
+        if event.forced:
+            self.allowed.add(event.tool)
+
+    def _value_provided(self, event: ValueProvided) -> None:
+        self.at_hand.setdefault(event.key, event.settles)
+        if event.tainted:
+            self.tainted.add(event.key)
+        if event.settles:
+            self._settled(event.settles)
+            self.invalid.pop(event.settles, None)
+            self.done.setdefault(event.settles, Taken(()))
+            self.effects.setdefault(event.settles, Effect.WRITE)
+
+    def _values_expired(self, event: ValuesExpired) -> None:
+        for tool in event.tools:
+            self.done.pop(tool, None)
+            for key in [key for key, giver in self.at_hand.items() if giver == tool]:
+                del self.at_hand[key]
+
+    def _rung_asked(self, event: RungAsked) -> None:
+        self.llm_calls += event.calls
+        self.cost += event.cost
+        spent = {"control_repairs": event.repairs, "control_tokens": event.tokens}
+        self.usage.update({name: amount for name, amount in spent.items() if amount})
+
+    def _part_ended(self, event: PartEnded) -> None:
+        self.own_calls += event.kind is PartKind.TOOL and not event.left_out
+
+    def _demand_told(self, event: DemandTold) -> None:
+        self.cost += event.cost
+        self.usage.update({"demand_calls": 1, "demand_tokens": event.tokens} if event.tokens else {"demand_calls": 1})
+
+    def _goal_lowered(self, event: GoalLowered) -> None:
+        self.goal = event.goal
+        self.lowered = True
+
+    def _budget_raised(self, event: BudgetRaised) -> None:
+        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def _run_waiting(self, event: RunWaiting) -> None:
+        self.status = Status.WAITING
+        self.question, self.impasse = event.question, event.impasse
+
+    def _run_resumed(self, event: RunResumed) -> None:
+        self.status = Status.RUNNING
+        self.question = None
+        if event.policy is not None:
+            self.policy = event.policy
+
+    def _effect_undone(self, event: EffectUndone) -> None:
+        self.undoing.discard(event.tool)
+        if event.ok:
+            self.compensated.append(event.tool)
+            self.invalid.pop(event.tool, None)
+            self.uncompensated = [tool for tool in self.uncompensated if tool != event.tool]
+        elif event.tool not in self.uncompensated:
+            self.uncompensated.append(event.tool)
+
+    def _run_ended(self, event: RunEnded) -> None:
+        self.status = event.status
+        self.seconds = event.seconds
+        self.goal = event.goal
+        self.uncompensated = list(event.uncompensated)
+        self.impasse = event.impasse
+
+    _TAKES: ClassVar[Mapping[type[Event], Callable[[Any, Any], None]]] = {
+        RunStarted: _run_started,
+        GraphChanged: _graph_changed,
+        Decided: _decided,
+        ConditionChecked: _condition_checked,
+        CallStarted: _call_started,
+        CallEnded: _call_ended,
+        ToolExcluded: _tool_excluded,
+        ToolAllowed: _tool_allowed,
+        ValueProvided: _value_provided,
+        ValuesExpired: _values_expired,
+        RungAsked: _rung_asked,
+        PartEnded: _part_ended,
+        DemandTold: _demand_told,
+        GoalLowered: _goal_lowered,
+        BudgetRaised: _budget_raised,
+        RunWaiting: _run_waiting,
+        RunResumed: _run_resumed,
+        EffectUndone: _effect_undone,
+        RunEnded: _run_ended,
+    }
+    """What takes an event in, by its type."""
+
+    @property
+    def planned_price(self) -> float | None:
+        """Price of the first route, in US dollars."""
+        return next((d.price for d in self.decisions if d.kind is DecisionKind.ROUTE), None)

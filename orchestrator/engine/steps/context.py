@@ -1,0 +1,235 @@
+"""The `RunContext` that a call gets."""
+
+import asyncio
+import contextvars
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.agents.models.parse import unpacked
+from orchestrator.core.context import Part, RunContext
+from orchestrator.core.enums import DecisionKind, PartKind, Status
+from orchestrator.core.events import Progressed
+from orchestrator.core.goal import Goal
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.route import Candidate
+from orchestrator.core.schema import read_signature, type_name, validate
+from orchestrator.errors import Escalated, InvalidOutput, Refused
+from orchestrator.health.quota_headers import quota_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+from typing import TYPE_CHECKING
+
+from orchestrator.core.events import PartEnded
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures.classify import classify
+from orchestrator.health.failures.retry_after import is_rate_limit, retry_after_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+class CallPart(Part):
+    """One call within a call of a run."""
+
+    def __init__(
+        self, run: "Run", context: "CallContext", name: str, kind: PartKind, label: str, *, anyway: bool = False
+    ) -> None:
+        self._run = run
+        self._context = context
+        self._name = name
+        self._kind = kind
+        self._owner = f"{context.call_id}/{label}"
+        self._open = True
+        self._began = run.services.clock.monotonic()
+        self.refused = "" if anyway else self._refused()
+        if self.refused:
+            self._open = False
+            self._tell(ok=False, left_out=self.refused)
+
+    def _refused(self) -> str:
+        """Why it may not be called now."""
+        if self._kind is PartKind.TOOL:
+            return self._run.out_of_calls()
+        health = self._run.services.health
+        health.poll()
+        admission = health.admit(self._name, self._owner, self._run.last_resort)
+        return "" if admission.ok else admission.reason or "its circuit is open"
+
+    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Tool | None = None) -> None:
+        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+        if not self._open:
+            return
+        self._open = False
+        services = self._run.services
+        kind = None
+        if error is not None:
+            whose = of or self._run.view.tools[self._context.tool]
+            kind = classify(error, whose, started=of is not None, table=services.failures)
+        event = self._tell(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
+        if self._kind is PartKind.MEMBER:
+            services.health.record(
+                self._name,
+                error is None,
+                kind,
+                event.seconds,
+                usd,
+                retry_after=None if error is None else retry_after_of(error, services.clock.time()),
+                rate_limited=error is not None and is_rate_limit(error),
+                message=event.error,
+                owner=self._owner,
+            )
+
+    def dropped(self) -> None:
+        """It was cancelled, or asked a person: there is no verdict."""
+        if self._open and self._kind is PartKind.MEMBER:
+            self._run.services.health.release(self._name, self._owner)
+        self._open = False
+
+    def _tell(self, **what: Any) -> PartEnded:
+        event = PartEnded(
+            **self._run.stamp(),
+            call_id=self._context.call_id,
+            tool=self._context.tool,
+            part=self._name,
+            kind=self._kind,
+            seconds=max(0.0, self._run.services.clock.monotonic() - self._began),
+            **what,
+        )
+        self._run.emit_from_anywhere(event)
+        return event
+
+
+__all__ = ["CallPart"]
+
+
+class Asked(BaseException):
+    """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
+
+    def __init__(self, question: str, wanted: str = "", child: str | None = None) -> None:
+        super().__init__(question)
+        self.question = question
+        self.wanted = wanted
+        """The name of the type of the answer; empty for anything."""
+        self.child = child
+        """The child run that waits, when it is not the call itself."""
+
+
+class CallContext(RunContext[Any]):
+    """One attempt's view of its run."""
+
+    def __init__(self, run: "Run", tool: str, attempt: int, call_id: str) -> None:
+        self._run = run
+        self._waits = 0
+        self.deps = run.services.deps
+        self.run_id = run.state.run_id
+        self.tool = tool
+        self.attempt = attempt
+        self.call_id = call_id
+        self.idempotency_key = idempotency_key(run.state.run_id, tool)
+        self.usage: Counter[str] = Counter()
+        self.charged = 0.0
+        self.llm_calls = 0
+
+    async def reach(
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> Outcome[Any]:
+        """Run a child goal in the same graph."""
+        from langchain_core.runnables.config import var_child_runnable_config
+
+        wanted, given = Goal.of(goal), dict(inputs or {})
+        digest = self._run.digest(given)
+        if self._run.is_open(wanted.keys, digest):
+            raise Refused(f"the goal {wanted.name} with equal inputs is already being worked on above")
+        part = key if key is not None else f"{wanted.name}-{digest[:12]}"
+        child_id = f"{self.run_id}/{self.tool}/{part}"
+        context = contextvars.copy_context()
+        context.run(var_child_runnable_config.set, None)  # a child is a run of its own, no LangGraph subgraph
+        child = asyncio.create_task(self._run.child(child_id, wanted, given, self.call_id), context=context)
+        outcome = await child
+        self.charged += outcome.cost
+        self.llm_calls += outcome.llm_calls
+        self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if outcome.status is Status.WAITING:
+            asked = outcome.questions[0] if outcome.questions else None
+            raise Asked(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child_id)
+        if outcome.status is Status.ESCALATED:
+            message = outcome.impasse.message if outcome.impasse else "it was stopped"
+            raise Escalated(f"{wanted.name} was not reached: {message}", outcome)
+        return outcome
+
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person, again where the answer is none of the wanted type."""
+        told = question
+        while True:
+            self._waits += 1
+            found, answer = self._run.answer_for(self.tool, self._waits)
+            if not found:
+                raise Asked(told, "" if type is Any else type_name(type))
+            try:
+                return _typed(type, answer)
+            except InvalidOutput as error:
+                told = f"{question} ({error})"
+
+    def report(self, progress: Any) -> None:
+        """Stream progress."""
+        self._run.publish_from_anywhere(
+            Progressed(run_id=self.run_id, at=self._run.services.clock.time(), tool=self.tool, progress=progress)
+        )
+
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Say what an answer told of a quota."""
+        self._run.services.health.note_quota(self.tool, remaining, limit, reset_seconds)
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Heed what the headers of an answer tell of a quota."""
+        left = quota_of(headers, self._run.services.clock.time())
+        if left is not None:
+            self.quota(left.remaining, left.limit, left.reset_seconds)
+
+    def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice on record."""
+        self._run.decide(
+            DecisionKind.SELECT,
+            chosen,
+            candidates=tuple(among),
+            reason=reason,
+            subject=self.tool,
+            facts={**facts, "call": self.call_id},
+        )
+
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within this call."""
+        return CallPart(self._run, self, name, kind, label, anyway=anyway)
+
+    def charge(self, usd: float) -> None:
+        """Add US dollars to what this call has cost."""
+        if not math.isfinite(usd) or usd < 0:
+            raise ValueError(f"charge() takes US dollars of at least 0, not {usd!r}")
+        self.charged += usd
+
+
+def _typed(annotation: Any, answer: Any) -> Any:
+    """An answer as the type that was asked for; what a person typed may be JSON. Raises `InvalidOutput`."""
+    try:
+        return validate("the last answer", annotation, answer)
+    except InvalidOutput:
+        if not isinstance(answer, str):
+            raise
+        return validate("the last answer", annotation, unpacked(answer))
+
+
+def context_argument(run: "Run", tool: str, call: Callable[..., Any]) -> dict[str, Any]:
+    """The `RunContext` for a `reconcile` or a `compensate`, by the name of the parameter that takes it, if any does."""
+    signature = read_signature(call)
+    if signature is None or signature.context is None:
+        return {}
+    return {signature.context: CallContext(run, tool, run.state.attempts[tool], "")}
+
+
+def idempotency_key(run_id: str, tool: str) -> str:
+    """The same for every retry of a step, and after a crash; different for every run and step."""
+    return hashlib.sha256(f"{run_id}\x1f{tool}".encode()).hexdigest()[:32]

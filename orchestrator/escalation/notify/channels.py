@@ -1,0 +1,128 @@
+"""Telling people that a run waits: a webhook, a terminal, or any callable."""
+
+import asyncio
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TextIO
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.route import Impasse
+from orchestrator.core.text import clean
+from orchestrator.errors import DefinitionError
+from orchestrator.escalation.question import Question
+
+Notify = Callable[[Question, Impasse], Any]
+"""A way to tell people that a run waits: a plain or async callable. It is told once the question is on record."""
+SECONDS: Final = 10.0
+"""How long telling may take."""
+
+
+def announcement(question: Question, impasse: Impasse) -> dict[str, Any]:
+    """What is told: names and texts, never values."""
+    return {
+        "event": "run_waiting",
+        "run_id": impasse.run_id,
+        "question_id": question.id,
+        "question": question.text,
+        "choices": list(question.choices),
+        "kind": impasse.kind,
+        "goal": list(impasse.goal),
+        "subject": impasse.subject,
+        "asked_at": question.asked_at,
+        "due": question.due,
+        "default": question.default.text if question.default else None,
+        "answer_with": f"orchestrator resume {impasse.run_id}",
+    }
+
+
+class Webhook:
+    """Posts the announcement as JSON to a URL. `headers` may hold a credential; `timeout` is in seconds.
+
+    Redirects are not followed. Raises `DefinitionError` for a URL that is not http or https; a call raises `OSError`
+    when the server cannot be reached or does not answer with a 2xx status.
+    """
+
+    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 5.0) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise DefinitionError(f"A webhook is an http or https address, not {url!r}.")
+        self._url = url
+        self._headers = dict(headers or {})
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"Webhook({urlsplit(self._url).hostname!r})"  # the path and the headers may hold a secret
+
+    async def __call__(self, question: Question, impasse: Impasse) -> None:
+        """Post it."""
+        await asyncio.to_thread(self._post, json.dumps(announcement(question, impasse)).encode())
+
+    def _post(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json", **self._headers}
+        request = Request(self._url, body, headers, method="POST")
+        try:
+            with build_opener(_NoRedirect).open(request, timeout=self._timeout):
+                return
+        except HTTPError as error:
+            error.close()
+            raise OSError(f"the webhook answered {error.code}") from None
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class Terminal:
+    """Prints the question, its choices, and how to answer. Default: to standard error."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out
+
+    def __call__(self, question: Question, impasse: Impasse) -> None:
+        """Print it."""
+        print(shown(question, impasse), file=self._out or sys.stderr)
+
+
+def shown(question: Question, impasse: Impasse) -> str:
+    """The question as lines of plain text, safe for a terminal."""
+    lines = [f"Run {clean(impasse.run_id, 80)} waits: {clean(question.text, 2000)}"]
+    lines += [f"  {number}. {clean(choice)}" for number, choice in enumerate(question.choices, 1)]
+    if question.key is not None:
+        lines.append(f"  or a value for {clean(question.key, 80)}")
+    if question.deadline is not None:
+        default = question.default.text if question.default else "stop"
+        lines.append(f"  When nobody answers within {question.deadline:g} seconds: {clean(default)}.")
+    return "\n".join((*lines, f"Answer with: orchestrator resume {clean(impasse.run_id, 80)}"))
+
+
+async def announce(
+    rungs: Iterable[object], question: Question, impasse: Impasse, clock: Clock | None = None
+) -> tuple[str, ...]:
+    """Tell people in every way of the rung that asks, and return what went wrong; nothing is raised.
+
+    A question that no rung asked (a tool's own, say) is told in the ways of all. Call it once the question is on
+    record: who is told must be able to answer.
+    """
+    every = tuple(rungs)
+    asking = tuple(rung for rung in every if getattr(rung, "name", None) == question.rung)
+    ways: list[Notify] = [way for rung in asking or every for way in getattr(rung, "notify", ())]
+    told = await asyncio.gather(*(_tell(way, question, impasse, clock or SystemClock()) for way in ways))
+    return tuple(problem for problem in told if problem)
+
+
+async def _tell(way: Notify, question: Question, impasse: Impasse, clock: Clock) -> str:
+    name = clean(repr(way) if isinstance(way, Webhook) else getattr(way, "__name__", type(way).__name__), 80)
+    try:
+        made = way(question, impasse)
+        if inspect.isawaitable(made):
+            await clock.wait_for(made, SECONDS)
+    except TimeoutError:
+        return f"{name}: took longer than {SECONDS:g} seconds"
+    except Exception as error:
+        return f"{name}: {clean(f'{type(error).__name__}: {error}', 200)}"
+    return ""

@@ -1,0 +1,249 @@
+"""`ToolGraph`: the tools of an orchestrator and the edges between them, live; `view()` is a revision of it."""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.core.enums import START
+from orchestrator.core.schema import merge_types, type_name
+from orchestrator.errors import DefinitionError, nearest
+
+from .revision import GraphView, Node, Transition
+from .tool import MAX_COST, Tool, check_number
+
+if TYPE_CHECKING:
+    import networkx
+
+    Drawn = networkx.DiGraph[str]
+
+
+class Weights(Protocol):
+    """What gives the edges of `ToolGraph.nx` their weight: a `PriceTable`."""
+
+    def weight(self, node: Node, source: str | None = None, transition_cost: float = 0.0) -> float:
+        """Price in US dollars of starting `node` by the transition from `source`; `inf` when it is down."""
+        ...
+
+    def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
+        """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
+        ...
+
+
+class ToolGraph:
+    """Tools by name, with explicit transitions and the edges that their keys imply.
+
+    `nx` is the same graph as a `networkx.DiGraph`. Not thread-safe: change it from one event loop; the views it hands
+    out are immutable and may be read from anywhere.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._tools: dict[str, Tool] = {}
+        self._nodes: dict[str, Node] = {}
+        self._transitions: dict[tuple[str, str], Transition] = {}
+        self._annotations: dict[str, dict[str, Any]] = {}
+        self._types: dict[str, Any] = {}
+        self._view: GraphView | None = None
+        self._weights: Weights | None = None
+        self._nx: tuple[int, int, Drawn] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    def __getitem__(self, name: str) -> Tool:
+        """The tool of that name. Raises `DefinitionError` when there is none."""
+        return self._tools[self._known(name)]
+
+    def add(self, tool: Tool) -> Tool:
+        """Add a tool. Raises `DefinitionError` when its name is taken, or a key of it has another type elsewhere."""
+        if tool.name == START:
+            raise DefinitionError(f"{START!r} is where a run begins; no tool can have that name.")
+        if tool.name in self._tools:
+            raise DefinitionError(f"There are two tools of the name {tool.name!r}. Give one of them another name=.")
+        node = Node.of(tool)
+        self._check_types(tool)
+        self._put(tool, node)
+        return tool
+
+    def remove(self, name: str | Tool) -> Tool:
+        """Take a tool out, with its transitions. Raises `DefinitionError` when there is none of that name."""
+        name = self._known(name)
+        tool = self._tools.pop(name)
+        del self._nodes[name]
+        self._forget_types(tool)
+        self._transitions = {edge: t for edge, t in self._transitions.items() if name not in edge}
+        self._changed()
+        return tool
+
+    def replace(self, tool: Tool) -> Tool:
+        """Put `tool` in the place of the one of its name, whose transitions it takes over. Returns the old one.
+
+        Raises `DefinitionError` when there is none of that name, or the keys' types contradict.
+        """
+        old = self._tools[self._known(tool)]
+        node = Node.of(tool)
+        self._forget_types(old)
+        try:
+            self._check_types(tool)
+        except DefinitionError:
+            self._note_types(old)
+            raise
+        self._put(tool, node)
+        return old
+
+    @contextmanager
+    def override(self, tool: Tool) -> Generator[Tool]:
+        """Within the block, `tool` stands in the place of the one of its name."""
+        old = self.replace(tool)
+        try:
+            yield tool
+        finally:
+            self.replace(old)
+
+    def connect(self, a: str | Tool, b: str | Tool, cost: float = 0.0) -> Transition:
+        """Let `b` start once `a` (a tool, or `START`) is done; `cost` in US dollars is paid when it does.
+
+        A tool with transitions into it starts only by one of them. Raises `DefinitionError` for an unknown tool, a
+        self-loop, a second transition between the same two, `START` as the target, and a cost that is none.
+        """
+        if b == START:
+            raise DefinitionError(f"No transition can lead to {START}: it is where a run begins.")
+        source = START if a == START else self._known(a)
+        target = self._known(b)
+        if source == target:
+            raise DefinitionError(f"A transition from {source!r} to itself can never be taken first.")
+        if (source, target) in self._transitions:
+            raise DefinitionError(f"{source!r} and {target!r} are connected already. State one cost.")
+        money = check_number(f"The cost of the transition from {source!r} to {target!r}", cost, MAX_COST)
+        transition = Transition(source, target, money)
+        self._transitions[source, target] = transition
+        self._changed()
+        return transition
+
+    def view(self) -> GraphView:
+        """The current revision, immutable; the same object until the next change."""
+        if self._view is None:
+            self._view = GraphView(
+                self._nodes.values(),
+                self._transitions.values(),
+                tools=self._tools,
+                key_types=self._types,
+                revision=self.revision,
+            )
+        return self._view
+
+    def use_weights(self, weights: Weights) -> None:
+        """Take the `weight` of the edges of `nx` from `weights`. Until then it is the declared cost."""
+        self._weights = weights
+        self._nx = None
+
+    @property
+    def nx(self) -> "Drawn":
+        """The graph of tools as networkx knows it, brought up to date on each access.
+
+        An edge (a, b) says that `b` can start after `a`: by a transition, or because `a` gives what `b` takes. It has
+        `keys` (a tuple), `cost` (of the transition, US dollars) and `weight` (the current price of `b` by this edge,
+        US dollars; `inf` when `b` is down). `START` is a node where a transition leaves it.
+        """
+        cursor, changed = self._weights.changes_since(self._nx[1] if self._nx else 0) if self._weights else (0, ())
+        if self._nx is None or self._nx[0] != self.revision:
+            graph = self._draw()
+        else:
+            graph = self._nx[2]
+            for name in graph.nodes if changed is None else changed:
+                for source in list(graph.predecessors(name)) if name in graph else ():
+                    graph.edges[source, name]["weight"] = self._weight(source, name)
+        self._nx = (self.revision, cursor, graph)
+        return graph
+
+    def _draw(self) -> "Drawn":
+        view = self.view()
+        import networkx
+
+        graph: Drawn = networkx.DiGraph()
+        graph.add_nodes_from(view.nodes)
+        keys: dict[tuple[str, str], list[str]] = {}
+        for key in sorted(view.keys):
+            for source in view.producers(key):
+                for target in view.consumers(key):
+                    if source != target:
+                        keys.setdefault((source, target), []).append(key)
+        for edge in sorted({*keys, *self._transitions}):
+            transition = self._transitions.get(edge)
+            graph.add_edge(
+                *edge,
+                keys=tuple(keys.get(edge, ())),
+                cost=transition.cost if transition else 0.0,
+                weight=self._weight(*edge),
+            )
+        return graph
+
+    def _weight(self, source: str, target: str) -> float:
+        transition = self._transitions.get((source, target))
+        cost = transition.cost if transition else 0.0
+        node = self._nodes[target]
+        if self._weights is None:
+            return node.cost + cost
+        return self._weights.weight(node, source if transition else None, cost)
+
+    def _put(self, tool: Tool, node: Node) -> None:
+        self._tools[tool.name] = tool
+        self._nodes[tool.name] = node
+        self._note_types(tool)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self._view = None
+
+    def _known(self, name: str | Tool) -> str:
+        name = name.name if isinstance(name, Tool) else name
+        if name not in self._tools:
+            raise DefinitionError(f"There is no tool {name!r}.{nearest(name, self._tools)}")
+        return name
+
+    def _check_types(self, tool: Tool) -> None:
+        own: dict[str, Any] = {}
+        for key, annotation in _annotated(tool):
+            if merge_types(own.get(key, Any), annotation) is None:
+                raise _two_types(key, own[key], tool.name, annotation, tool.name)
+            own[key] = annotation
+            if merge_types(self._types.get(key, Any), annotation) is None:
+                others = sorted(self._annotations[key].items(), key=lambda item: item[0])
+                name, known = next((n, t) for n, t in others if merge_types(t, annotation) is None)
+                raise _two_types(key, known, name, annotation, tool.name)
+
+    def _note_types(self, tool: Tool) -> None:
+        for key, annotation in _annotated(tool):
+            self._annotations.setdefault(key, {})[tool.name] = annotation
+            self._types[key] = merge_types(self._types.get(key, Any), annotation)
+
+    def _forget_types(self, tool: Tool) -> None:
+        for key in sorted({key for key, _ in _annotated(tool)}):
+            del self._annotations[key][tool.name]
+            del self._types[key]
+            for _, annotation in sorted(self._annotations[key].items(), key=lambda item: item[0]):
+                self._types[key] = merge_types(self._types.get(key, Any), annotation)
+
+
+def _annotated(tool: Tool) -> list[tuple[str, Any]]:
+    """(key, annotation) for every key that the tool takes or gives."""
+    parameters = {**tool.needs, **tool.optional}
+    taken = [(parameters[name], annotation) for name, annotation in tool.parameter_types.items() if name in parameters]
+    return [*taken, *tool.gives.items()]
+
+
+def _two_types(key: str, known: Any, other: str, annotation: Any, name: str) -> DefinitionError:
+    return DefinitionError(
+        f"The key {key!r} has two types: {type_name(known)} in tool {other!r} and {type_name(annotation)} in tool "
+        f"{name!r}. One key has one type: rename one of them."
+    )
+
+
+__all__ = ["START", "GraphView", "Node", "ToolGraph", "Transition", "Weights"]

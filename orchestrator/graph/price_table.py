@@ -1,0 +1,400 @@
+"""The one price of every tool by every transition, kept up to date: `PriceTable`."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from threading import Lock
+from typing import Final, Protocol, runtime_checkable
+
+from orchestrator.core.policy import Policy
+from orchestrator.core.price import (
+    PICO,
+    PRICINGS,
+    Formula,
+    PriceFacts,
+    Pricing,
+    picodollars,
+    self_healing_router,
+    standard,
+)
+from orchestrator.errors import DefinitionError, nearest
+
+from .revision import GraphView, Node, Transition
+
+
+class HealthFacts(Protocol):
+    """What the price asks of those who watch the tools. Every answer is read when a tool is re-priced, not before."""
+
+    def success(self, name: str) -> float:
+        """Posterior mean probability of success in [0, 1]; 0 for an open circuit."""
+        ...
+
+    def latency(self, name: str, declared: float) -> float:
+        """Expected seconds; `declared` until something is known."""
+        ...
+
+    def pressure(self, name: str) -> float:
+        """At least 1; grows as a quota or rate limit comes near."""
+        ...
+
+    def money(self, name: str, declared: float) -> float:
+        """Expected US dollars per call; `declared` until something is known."""
+        ...
+
+    def competence(self, name: str) -> float:
+        """In [0, 1]; 1 for plain tools."""
+        ...
+
+    def transition_success(self, source: str, target: str) -> float:
+        """As `success`, for a transition; 1 where nothing is known."""
+        ...
+
+
+class Healthy:
+    """`HealthFacts` where nothing ever fails: everything is as declared."""
+
+    def success(self, name: str) -> float:
+        """1."""
+        return 1.0
+
+    def latency(self, name: str, declared: float) -> float:
+        """As declared."""
+        return declared
+
+    def pressure(self, name: str) -> float:
+        """1."""
+        return 1.0
+
+    def money(self, name: str, declared: float) -> float:
+        """As declared."""
+        return declared
+
+    def competence(self, name: str) -> float:
+        """1."""
+        return 1.0
+
+    def transition_success(self, source: str, target: str) -> float:
+        """1."""
+        return 1.0
+
+
+@runtime_checkable
+class Touched(HealthFacts, Protocol):
+    """`HealthFacts` that know which tools and transitions anything was ever heard of; all others are as declared."""
+
+    def touched(self) -> Iterable[str]:
+        """The tools that something is known about."""
+        ...
+
+    def touched_transitions(self) -> Iterable[tuple[str, str]]:
+        """The transitions that something is known about."""
+        ...
+
+
+@runtime_checkable
+class ReadAtOnce(HealthFacts, Protocol):
+    """`HealthFacts` that tell all of one tool at once."""
+
+    def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency."""
+        ...
+
+
+def transition_name(source: str, target: str) -> str:
+    """How a transition is named in records and explanations."""
+    return f"{source} -> {target}"
+
+
+class Recorded(Healthy):
+    """`HealthFacts` out of a record: replay prices with it, and asks nobody."""
+
+    def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:
+        self._facts = facts
+        self._otherwise = otherwise
+
+    def success(self, name: str) -> float:
+        """As recorded; 0 for a tool that was not, or what was said of those."""
+        return self._facts[name].success if name in self._facts else self._otherwise
+
+    def latency(self, name: str, declared: float) -> float:
+        """As recorded."""
+        return self._facts[name].latency if name in self._facts else declared
+
+    def pressure(self, name: str) -> float:
+        """As recorded."""
+        return self._facts[name].pressure if name in self._facts else 1.0
+
+    def money(self, name: str, declared: float) -> float:
+        """As recorded."""
+        return self._facts[name].money if name in self._facts else declared
+
+    def competence(self, name: str) -> float:
+        """As recorded."""
+        return self._facts[name].competence if name in self._facts else 1.0
+
+    def transition_success(self, source: str, target: str) -> float:
+        """As recorded; 1 where nothing was."""
+        name = transition_name(source, target)
+        return self._facts[name].success if name in self._facts else 1.0
+
+
+class HasView(Protocol):
+    """A live graph."""
+
+    def view(self) -> GraphView:
+        """Its current revision."""
+        ...
+
+
+KEEP_CHANGES: Final = 100_000
+"""Changes that are remembered; who is further behind takes everything for changed."""
+
+_Entry = tuple[Node, float, float, float, float, float, int | None]
+"""Node, money, latency, competence, pressure, success, picodollars without transition."""
+
+
+class PriceTable:
+    """The current price of every tool by every transition. A price is computed once and again after `invalidate`.
+
+    `pricing` replaces the policy's formula. What is down (success 0, an open transition) stays infinite whatever it
+    says. Where the facts say what they were `touched` by, everything else is taken to be as it was in the beginning,
+    and they are not asked again. Raises `DefinitionError` where the policy names no known pricing, or a price is
+    negative or NaN.
+    """
+
+    def __init__(
+        self,
+        graph: HasView | GraphView,
+        policy: Policy,
+        pricing: Pricing | None = None,
+        facts: HealthFacts | None = None,
+    ) -> None:
+        if pricing is None:
+            if policy.pricing not in PRICINGS:
+                hint = nearest(policy.pricing, PRICINGS)
+                raise DefinitionError(f"Policy {policy.name!r}: there is no pricing {policy.pricing!r}.{hint}")
+            pricing = PRICINGS[policy.pricing](policy)
+        self.pricing = pricing
+        self._usd = pricing.usd if isinstance(pricing, Formula) else None
+        self._graph = graph
+        self._health = facts or Healthy()
+        self._reading = self._health.reading if isinstance(self._health, ReadAtOnce) else self._one_by_one
+        self._entries: dict[str, _Entry] = {}
+        self._facts: dict[str, tuple[Node, PriceFacts]] = {}
+        self._changes: list[tuple[str, _Entry | None]] = []
+        self._lock = Lock()
+        self._forgotten = 0
+        self._touched: set[str] | None = None
+        self._untouched_success = 1.0
+        if isinstance(self._health, Touched):
+            self._touched = {*self._health.touched(), *(b for _, b in self._health.touched_transitions())}
+            self._untouched_success = self._health.success("")
+
+    def invalidate(self, names: Iterable[str]) -> None:
+        """Forget the prices of these tools: something that they are made of has changed.
+
+        What changes a transition's health changes the price of the tool that it leads to: name that one.
+        """
+        names = list(names)
+        with self._lock:
+            if self._touched is not None:
+                self._touched.update(names)
+            for name in names:
+                self._facts.pop(name, None)
+            self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
+            if len(self._changes) > KEEP_CHANGES:
+                self._forgotten += len(self._changes)
+                self._changes.clear()
+
+    @property
+    def now(self) -> int:
+        """A cursor for `changes_since`: everything up to here is known."""
+        return self._forgotten + len(self._changes)
+
+    def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
+        """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
+        with self._lock:
+            now = self._forgotten + len(self._changes)
+            if cursor >= now:
+                return now, ()
+            if cursor < self._forgotten:
+                return now, None
+            if now == cursor + 1:
+                return now, (self._changes[-1][0],)
+            return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
+
+    def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
+        """What the tools re-priced since `cursor` cost then, in picodollars: by the source of each transition."""
+        now: dict[str, Mapping[str | None, int | None]] = {}
+        for name, entry in self._changes[max(0, cursor - self._forgotten) :]:
+            if entry is not None and name not in now:
+                node = entry[0]
+                view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
+                found: dict[str | None, int | None] = {None: entry[6]}
+                for t in view.incoming(name):
+                    found[t.source] = self._price(entry, t.cost, self._passes(t.source, node.name))
+                now[name] = found
+        return now
+
+    def facts(self, tool: str, transition_cost: float = 0.0, source: str | None = None) -> PriceFacts:
+        """What the price of `tool` is made of now, by the transition from `source` where there is one."""
+        return self._by(self.node_facts(self._node(tool)), source, transition_cost)
+
+    def price(
+        self,
+        tool: str,
+        transition_cost: float = 0.0,
+        overrides: PriceFacts | None = None,
+        source: str | None = None,
+    ) -> int | None:
+        """Picodollars; `None` for infinite. `overrides` are facts (without transition) in place of the shared ones."""
+        return self.pico(self._node(tool), source, transition_cost, overrides)
+
+    def weight(self, node: Node, source: str | None = None, transition_cost: float = 0.0) -> float:
+        """The price in US dollars; `inf` for what is down."""
+        pico = self.pico(node, source, transition_cost)
+        return math.inf if pico is None else pico / PICO
+
+    def pico(
+        self,
+        node: Node,
+        source: str | None = None,
+        transition_cost: float = 0.0,
+        overrides: PriceFacts | None = None,
+    ) -> int | None:
+        """The price of a node of any revision in picodollars; `None` for infinite."""
+        if overrides is not None:
+            facts = self._by(overrides, source, transition_cost)
+            return None if facts.success <= 0 else picodollars(self.pricing(facts), node.name)
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        if source is None and not transition_cost:
+            return entry[6]
+        return self._price(entry, transition_cost, 1.0 if source is None else self._passes(source, node.name))
+
+    def picos(self, node: Node, transitions: Iterable[Transition]) -> list[int | None]:
+        """The prices of a node by each of these transitions that lead to it."""
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        return [self._price(entry, t.cost, self._passes(t.source, node.name)) for t in transitions]
+
+    def node_facts(self, node: Node) -> PriceFacts:
+        """What the price of a node of any revision is made of now, without transition."""
+        known = self._facts.get(node.name)
+        if known is not None and known[0] is node:
+            return known[1]
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        facts = _facts(entry)
+        self._facts[node.name] = (node, facts)
+        return facts
+
+    def success(self, node: Node) -> float:
+        """The probability of success of a node, as its price has it."""
+        entry = self._entries.get(node.name)
+        if entry is None or entry[0] is not node:
+            entry = self._entry(node)
+        return entry[5]
+
+    def touched(self, names: Iterable[str]) -> dict[str, PriceFacts]:
+        """The facts of those among `names` that anything was ever heard of. All others are as declared, and succeed
+        with probability `untouched_success`. A short record of what prices are made of.
+        """
+        if self._touched is None:
+            return {name: self.node_facts(self._node(name)) for name in names}
+        return {name: self.node_facts(self._node(name)) for name in names if name in self._touched}
+
+    @property
+    def untouched_success(self) -> float:
+        """The probability of success of a tool that nothing was ever heard of."""
+        return self._untouched_success
+
+    def record(self, view: GraphView, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
+        """What `Planner.plan_recorded` needs to come to the same prices later: the facts of these tools, or of all.
+
+        A transition whose health is not perfect is recorded under `transition_name(source, target)`.
+        """
+        found: dict[str, PriceFacts] = {}
+        for name in view.nodes if names is None else names:
+            found[name] = self.node_facts(view.nodes[name])
+            for t in view.incoming(name):
+                success = self._passes(t.source, name)
+                if success != 1:
+                    label = transition_name(t.source, name)
+                    found[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
+        return found
+
+    def _node(self, tool: str) -> Node:
+        view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
+        node = view.nodes.get(tool)
+        if node is None:
+            raise DefinitionError(f"There is no tool {tool!r}.{nearest(tool, view.nodes)}")
+        return node
+
+    def _one_by_one(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        health = self._health
+        return (
+            health.money(name, cost),
+            health.latency(name, latency),
+            health.competence(name),
+            health.pressure(name),
+            health.success(name),
+        )
+
+    def _entry(self, node: Node) -> _Entry:
+        name = node.name
+        if self._touched is not None and name not in self._touched:
+            facts = (node.cost, node.latency, 1.0, 1.0, self._untouched_success)
+        else:
+            facts = self._reading(name, node.cost, node.latency)
+        entry = (node, *facts, self._price((node, *facts, None), 0.0, 1.0))
+        self._entries[name] = entry
+        return entry
+
+    def _price(self, entry: _Entry, transition_cost: float, passes: float) -> int | None:
+        node, money, latency, competence, pressure, success, _ = entry
+        success *= passes
+        if success <= 0:
+            return None
+        if self._usd is None:
+            return picodollars(self.pricing(_facts(entry, transition_cost, passes)), node.name)
+        usd = self._usd(money + transition_cost, latency, node.risk, competence, pressure, success)
+        return round(usd * PICO) if 0 <= usd < _LARGE else picodollars(usd, node.name)
+
+    def _passes(self, source: str, target: str) -> float:
+        if self._touched is not None and target not in self._touched:
+            return 1.0
+        return self._health.transition_success(source, target)
+
+    def _by(self, facts: PriceFacts, source: str | None, transition_cost: float) -> PriceFacts:
+        passes = 1.0 if source is None else self._passes(source, facts.tool)
+        if not transition_cost and passes == 1:
+            return facts
+        return replace(facts, money=facts.money + transition_cost, success=facts.success * passes)
+
+
+_LARGE = 1e100
+
+
+def _facts(entry: _Entry, transition_cost: float = 0.0, passes: float = 1.0) -> PriceFacts:
+    node, money, latency, competence, pressure, success, _ = entry
+    return PriceFacts(node.name, money + transition_cost, latency, node.risk, competence, pressure, success * passes)
+
+
+__all__ = [
+    "PICO",
+    "PRICINGS",
+    "HealthFacts",
+    "Healthy",
+    "PriceFacts",
+    "PriceTable",
+    "Pricing",
+    "Recorded",
+    "picodollars",
+    "self_healing_router",
+    "standard",
+    "transition_name",
+]

@@ -1,0 +1,289 @@
+"""`Tool`, and `@tool` that builds one: a callable with what it needs, what it gives, and its price."""
+
+import inspect
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import FrameType
+from typing import Any, TypedDict, overload
+
+from typing_extensions import Unpack
+
+from orchestrator.core.enums import Effect
+from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
+from orchestrator.errors import DefinitionError
+
+Cost = float | Callable[[Mapping[str, float]], float]
+MAX_COST = 1e9
+"""US dollars; a larger cost is taken for a mistake."""
+
+
+class ToolOptions(TypedDict, total=False):
+    """The options of `Tool` and `@tool`; every one may be left out."""
+
+    name: str
+    """Default: the callable's name."""
+    needs: str | Iterable[str] | Mapping[str, str]
+    """Keys in: a key, a list, or a mapping parameter -> key. Default: the parameter names."""
+    gives: str | Iterable[str] | Mapping[str, Any]
+    """Keys out: a key, several (the call returns a mapping), or a mapping key -> type. Default: the tool's name."""
+    cost: Cost
+    """US dollars per call, or a function of the usage that the call reported."""
+    latency: float
+    """Expected seconds per call."""
+    risk: float
+    """In [0, 1]."""
+    effect: str
+    """`"read"`, `"write"` or `"irreversible"`."""
+    timeout: float
+    """Seconds a call may take. Default: the policy's."""
+    retries: int
+    """Retries after the first attempt. Default: the policy's."""
+    when: Callable[..., bool]
+    """Precondition over the inputs."""
+    ensure: Callable[[Any], Any]
+    """Check of the output: returning False or raising makes it a failure."""
+    reconcile: Callable[..., Any]
+    """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell.
+
+    A parameter annotated `RunContext` gets the context: `deps`, and the idempotency key of the step."""
+    compensate: Callable[..., Any]
+    """Called with the output (and a `RunContext`, where it takes one), to undo the effect."""
+    undo_cost: float
+    """US dollars that undoing costs."""
+    idempotency_key: str
+    """The parameter that receives a key which stays the same over the retries of a step."""
+    approval: bool | Callable[..., bool]
+    """Ask a person first: always, or when this function of the inputs says so."""
+    health_check: Callable[[], Any]
+    """Polled in the background when asked for; raising or returning False is a failure."""
+    max_concurrency: int
+    """Calls at one time."""
+    ttl: float
+    """Seconds that a read stays fresh."""
+    description: str
+    """Default: the callable's docstring."""
+    classify: Callable[[BaseException], Any]
+    """The tool's own row of the failure table: an exception -> `FailureKind`, or `None` to leave it to the table."""
+
+
+class Tool:
+    """A callable with `needs` (keys in), `gives` (keys out), a price and an `effect`.
+
+    Calling the tool calls the function itself, unchecked: that is what unit tests want.
+    Raises `DefinitionError` for options that make no sense.
+    """
+
+    def __init__(self, call: Callable[..., Any], **options: Unpack[ToolOptions]) -> None:
+        self.call = call
+        self.name: str = options.get("name") or _default_name(call)
+        self.signature = read_signature(call, _frames_locals())
+        self.needs, self.optional = _needs(self.name, self.signature, options)
+        self.idempotency_key = options.get("idempotency_key")
+        if self.idempotency_key is not None:
+            self._take_idempotency_parameter(self.idempotency_key, explicit="needs" in options)
+        returns = self.signature.returns if self.signature else Any
+        self.gives: dict[str, Any] = given_types(self.name, options.get("gives"), returns)
+        self.cost: Cost = options.get("cost", 0.0)
+        self.latency = options.get("latency", 0.0)
+        self.risk = options.get("risk", 0.0)
+        self.effect = _effect(self.name, options.get("effect", Effect.READ))
+        self.timeout = options.get("timeout")
+        self.retries = options.get("retries")
+        self.when = options.get("when")
+        self.ensure = options.get("ensure")
+        self.reconcile = options.get("reconcile")
+        self.compensate = options.get("compensate")
+        self.undo_cost = options.get("undo_cost", 0.0)
+        self.approval = options.get("approval", False)
+        self.health_check = options.get("health_check")
+        self.max_concurrency = options.get("max_concurrency")
+        self.ttl = options.get("ttl")
+        self.classify = options.get("classify")
+        self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
+        self.is_async = _is_async(call)
+        self._check_numbers()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        return self.call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}: {', '.join(self.needs.values())} -> {', '.join(self.gives)})"
+
+    @property
+    def parameter_types(self) -> dict[str, Any]:
+        """The annotation of each parameter that takes a key (`Any` where there is none)."""
+        found = {p.name: p for p in self.signature.parameters} if self.signature else {}
+        types: dict[str, Any] = {}
+        for name in (*self.needs, *self.optional):
+            parameter = found.get(name)
+            annotation = parameter.annotation if parameter else Any
+            types[name] = annotation if parameter is None or parameter.required else without_none(annotation)
+        return types
+
+    @property
+    def skills(self) -> Mapping[str, float]:
+        """Declared competence per skill; a plain tool has none."""
+        return {}
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether a model, a program or a person does the work, chosen by skill."""
+        return False
+
+    def bind(self, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for a call with `inputs` (parameter -> value)."""
+        only = {p.name for p in self.signature.parameters if p.positional_only} if self.signature else set(inputs)
+        args = [inputs[name] for name in (*self.needs, *self.optional) if name in only and name in inputs]
+        return args, {name: value for name, value in inputs.items() if name not in only}
+
+    def planned_cost(self) -> float:
+        """US dollars a call is expected to cost before anything is known of its usage."""
+        if not callable(self.cost):
+            return self.cost
+        return float(self.cost(Counter()))  # nothing used yet, whatever it asks for
+
+    def _take_idempotency_parameter(self, parameter: str, *, explicit: bool) -> None:
+        known = {p.name for p in self.signature.parameters} if self.signature else {parameter}
+        if parameter not in known and not (self.signature and self.signature.takes_any):
+            raise DefinitionError(
+                f"Tool {self.name!r}: idempotency_key names the parameter {parameter!r}, which its call does not have."
+            )
+        if not explicit:
+            self.needs.pop(parameter, None)
+        self.optional.pop(parameter, None)
+
+    def _check_numbers(self) -> None:
+        cost: Any = 0.0 if callable(self.cost) else self.cost
+        for label, value, top in (
+            ("cost", cost, MAX_COST),
+            ("undo_cost", self.undo_cost, MAX_COST),
+            ("latency", self.latency, 1e7),
+            ("risk", self.risk, 1.0),
+            ("ttl", self.ttl, math.inf),
+        ):
+            if value is not None:
+                check_number(f"Tool {self.name!r}: {label}", value, top)
+        if self.timeout is not None and check_number(f"Tool {self.name!r}: timeout", self.timeout) == 0:
+            raise DefinitionError(f"Tool {self.name!r}: timeout is a positive number of seconds, not {self.timeout!r}.")
+        for label, count, least in (("retries", self.retries, 0), ("max_concurrency", self.max_concurrency, 1)):
+            if count is not None and (not isinstance(count, int) or count < least):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise DefinitionError(
+                    f"Tool {self.name!r}: {label} is a whole number of at least {least}, not {count!r}."
+                )
+        overlap = sorted(set(self.needs.values()) & set(self.gives))
+        if overlap:
+            raise DefinitionError(
+                f"Tool {self.name!r} gives a key that it needs: {', '.join(overlap)}. Give the result another key."
+            )
+
+
+def check_number(label: str, value: Any, top: float = math.inf) -> float:
+    """`value` as a float in [0, top]. Raises `DefinitionError` for anything else, NaN included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or not 0 <= value <= top:
+        limit = "" if top == math.inf else f" of at most {top:g}"
+        raise DefinitionError(f"{label} is a number{limit}, not below zero; it was {value!r}.")
+    return float(value)
+
+
+@overload
+def tool(call: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a `Tool` of a function: `@tool` or `@tool(gives="quote", cost=0.002)`."""
+    if call is not None:
+        return Tool(call, **options)
+
+    def build(function: Callable[..., Any]) -> Tool:
+        return Tool(function, **options)
+
+    return build
+
+
+def _default_name(call: Callable[..., Any]) -> str:
+    target: Any = call
+    while isinstance(target, partial):
+        target = target.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    name = getattr(target, "__name__", None) or getattr(target, "name", None) or type(target).__name__  # pyright: ignore[reportUnknownArgumentType]
+    if name == "<lambda>":
+        raise DefinitionError("A lambda has no name: give the tool one with name=.")
+    return str(name)
+
+
+def _needs(name: str, signature: Signature | None, options: ToolOptions) -> tuple[dict[str, str], dict[str, str]]:
+    """Required and optional parameters, each mapped to its key."""
+    stated: Any = options.get("needs")
+    if stated is None:
+        if signature is None:
+            raise DefinitionError(f"The signature of tool {name!r} cannot be read. State its keys with needs=[...].")
+        required = {p.name: p.name for p in signature.parameters if p.required}
+        return required, {p.name: p.name for p in signature.parameters if not p.required}
+    if isinstance(stated, str):
+        stated = [stated]
+    parameters = [p.name for p in signature.parameters] if signature else None
+    if isinstance(stated, Mapping):
+        mapping = {str(parameter): str(key) for parameter, key in stated.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    else:
+        keys = [str(key) for key in stated]
+        if len(set(keys)) < len(keys):
+            raise DefinitionError(f"Tool {name!r} names a key twice in needs={keys!r}.")
+        by_name = parameters is None or set(keys) <= set(parameters) or (signature is not None and signature.takes_any)
+        if not by_name and parameters is not None and len(keys) > len(parameters):
+            raise DefinitionError(f"Tool {name!r} needs {keys!r}, but its call takes only {parameters!r}.")
+        mapping = dict(zip(keys if by_name or parameters is None else parameters, keys, strict=False))
+    if signature is None or parameters is None:
+        return mapping, {}
+    if not signature.takes_any:
+        wrong = sorted(set(mapping) - set(parameters))
+        if wrong:
+            raise DefinitionError(f"Tool {name!r}: needs= names {wrong!r}, which its call does not take.")
+    skip = {options.get("idempotency_key")}
+    missing = [p.name for p in signature.parameters if p.required and p.name not in mapping and p.name not in skip]
+    if missing:
+        raise DefinitionError(f"Tool {name!r}: its call also takes {missing!r}, which needs= does not name.")
+    defaults = {p.name for p in signature.parameters if not p.required}
+    if isinstance(stated, Mapping):
+        return (
+            {p: k for p, k in mapping.items() if p not in defaults},
+            {p: k for p, k in mapping.items() if p in defaults},
+        )
+    return mapping, {}
+
+
+def _effect(name: str, effect: str) -> Effect:
+    try:
+        return Effect(effect)
+    except ValueError:
+        choices = ", ".join(repr(str(e)) for e in Effect)
+        raise DefinitionError(f"Tool {name!r}: effect is one of {choices}, not {effect!r}.") from None
+
+
+def _is_async(call: Callable[..., Any]) -> bool:
+    target: Any = call
+    while isinstance(target, partial):
+        target = target.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if inspect.isclass(target):
+        return False
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
+
+
+def _frames_locals() -> dict[str, Any]:
+    """Names that annotations may refer to in the functions around the definition (types defined in a test, say)."""
+    found: dict[str, Any] = {}
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    for _ in range(8):
+        if frame is None or frame.f_code.co_name == "<module>":
+            break
+        if not str(frame.f_globals.get("__name__")).startswith("orchestrator."):
+            found = {**frame.f_locals, **found}
+        frame = frame.f_back
+    return found
+
+
+__all__ = ["Cost", "Tool", "ToolOptions", "check_number", "describe", "tool"]

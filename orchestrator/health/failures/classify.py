@@ -1,0 +1,292 @@
+"""What a failure says about a tool, and what may be done next: `classify`, the table behind it, and `Failure`.
+
+| kind | examples | health | answer |
+|---|---|---|---|
+| transient | timeout, connection reset, 429, 502/503/504 | falls | retry within budget, then reroute |
+| outage | `Unavailable`, a name that does not resolve, a missing program or package | falls | reroute |
+| invalid output | schema or `ensure` rejects it, malformed JSON | falls | re-ask an agent, else reroute |
+| refusal | a business no: not found, no seats | unchanged | unusable in this run for these inputs |
+| caller error | bad arguments, 400, 401, 403 | unchanged | no retry |
+| ambiguous | a write that may have happened | falls | reconcile, or escalate |
+| bug | any other exception | falls | reroute |
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.core.redaction import message_of, redact, secret_strings, traceback_of, type_name_of
+from orchestrator.errors import (
+    CallerError,
+    DefinitionError,
+    Escalated,
+    InputError,
+    InvalidOutput,
+    NoRoute,
+    RateLimited,
+    Refused,
+    ToolError,
+    Unavailable,
+)
+from orchestrator.graph.tool import Tool
+
+from .inspect import (
+    UNCERTAIN_STATUS,
+    from_library,
+    names_of,
+    of_status,
+    of_text,
+    parts_of,
+    refused_connection,
+    status_of,
+)
+from .retry_after import is_rate_limit, retry_after_of
+from .rules import ROWS, Verdict
+
+Match = type[BaseException] | str | Callable[[BaseException], bool]
+"""An exception type, the name of one (`"stripe.CardError"`: top package and class), or a predicate."""
+Meaning = FailureKind | str | Callable[[BaseException], Any]
+"""A kind, or a function of the error that gives one, or `None` to leave it to the next row."""
+
+_OWN: Final[tuple[tuple[type[BaseException], FailureKind], ...]] = (
+    (Unavailable, FailureKind.OUTAGE),
+    (RateLimited, FailureKind.TRANSIENT),
+    (Refused, FailureKind.REFUSAL),
+    (CallerError, FailureKind.CALLER_ERROR),
+    (InvalidOutput, FailureKind.INVALID_OUTPUT),
+    (Escalated, FailureKind.REFUSAL),
+    (InputError, FailureKind.CALLER_ERROR),
+    (NoRoute, FailureKind.REFUSAL),
+)
+_PROOF: Final = (Unavailable, Refused, RateLimited, CallerError)
+_STATED: Final = (FailureKind.OUTAGE, FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
+_MAX_LINKS: Final = 8
+
+
+class FailureTable:
+    """A project's own rows, asked before the shipped ones, in the order given. Immutable.
+
+    FailureTable([(CardDeclined, "refusal"), ("stripe.APIConnectionError", "transient"), (is_maintenance, "outage")])
+    """
+
+    def __init__(self, rows: Iterable[tuple[Match, Meaning]] = ()) -> None:
+        self.rows: tuple[tuple[Match, Meaning], ...] = tuple((_match(match), _meaning(kind)) for match, kind in rows)
+
+    def with_row(self, match: Match, kind: Meaning) -> Self:
+        """This table with one more row at its end."""
+        return type(self)([*self.rows, (match, kind)])
+
+    def stated(self, error: BaseException) -> FailureKind | None:
+        """What the project's rows say; `None` when they say nothing. A row that breaks is passed over."""
+        for match, meaning in self.rows:
+            try:
+                if _matches(match, error):
+                    kind = meaning(error) if callable(meaning) else meaning
+                    if kind is not None:
+                        return FailureKind(kind)
+            except Exception:
+                continue
+        return None
+
+
+_EMPTY: Final = FailureTable()
+
+
+def _match(match: Match) -> Match:
+    if isinstance(match, str):
+        if not re.fullmatch(r"\w+(\.\w+)+", match):
+            raise DefinitionError(f"A failure row names an exception as 'package.Class', not {match!r}.")
+    elif not callable(match):
+        raise DefinitionError(f"A failure row matches an exception type, its name or a predicate, not {match!r}.")
+    return match
+
+
+def _meaning(meaning: Meaning) -> Meaning:
+    if callable(meaning):
+        return meaning
+    try:
+        return FailureKind(meaning)
+    except ValueError:
+        known = ", ".join(repr(str(kind)) for kind in FailureKind)
+        raise DefinitionError(f"A failure is one of {known}, not {meaning!r}.") from None
+
+
+def _matches(match: Match, error: BaseException) -> bool:
+    if isinstance(match, str):
+        package, name = match.split(".")[0], match.split(".")[-1]
+        return any(base.__name__ == name and base.__module__.split(".")[0] == package for base in type(error).__mro__)
+    return isinstance(error, match) if isinstance(match, type) else bool(match(error))
+
+
+def classify(error: BaseException, tool: Tool, *, started: bool, table: FailureTable | None = None) -> FailureKind:
+    """The kind of a failure; total: what no row knows is a `bug`.
+
+    The tool's own `classify` decides first, then the project's `table`, then the framework's exceptions and the
+    shipped rows. `started` says whether the call had begun. Once a `write` or `irreversible` call has, only proof that
+    nothing happened keeps an error from being `ambiguous`: `Unavailable`, `Refused`, `RateLimited`, `CallerError`, a
+    refused connection, an HTTP answer that declines (4xx other than a timeout or a conflict), or a row of the user
+    that says refusal, caller error, or (the tool's own) outage. A write whose output is invalid did happen.
+    """
+    own = _stated_by_tool(error, tool)
+    stated = own or (table or _EMPTY).stated(error)
+    if tool.effect is Effect.READ or not started:
+        return stated or _shipped(error, 0)
+    if own in _STATED or stated in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR):
+        return stated or FailureKind.AMBIGUOUS
+    if isinstance(error, InvalidOutput):
+        return FailureKind.INVALID_OUTPUT
+    if stated is FailureKind.AMBIGUOUS or not nothing_happened(error):
+        return FailureKind.AMBIGUOUS
+    return stated or _shipped(error, 0)
+
+
+def nothing_happened(error: BaseException) -> bool:
+    """Whether an error out of a started call proves that the call had no effect."""
+    parts = parts_of(error)
+    if parts:
+        return all(nothing_happened(part) for part in parts)
+    if isinstance(error, _PROOF) or refused_connection(error):
+        return True
+    if isinstance(error, ToolError | OSError) and not hasattr(error, "response"):
+        return False
+    status = status_of(error) if from_library(error) else None
+    return status is not None and 400 <= status < 500 and status not in UNCERTAIN_STATUS
+
+
+def _stated_by_tool(error: BaseException, tool: Tool) -> FailureKind | None:
+    if tool.classify is None:
+        return None
+    try:
+        kind = tool.classify(error)
+        return None if kind is None else FailureKind(kind)
+    except Exception:  # a row that breaks says nothing; the error itself is still classified
+        return None
+
+
+def _shipped(error: BaseException, depth: int) -> FailureKind:
+    parts = parts_of(error)
+    if parts:
+        kinds = {_shipped(part, depth + 1) for part in parts}
+        return kinds.pop() if len(kinds) == 1 else FailureKind.BUG
+    for kind_of, kind in _OWN:
+        if isinstance(error, kind_of):
+            return kind
+    for name in names_of(type(error)):
+        verdict = _verdict(name, error)
+        if isinstance(verdict, FailureKind):
+            return verdict
+        if verdict is not None and depth < _MAX_LINKS:
+            return _shipped(verdict, depth + 1)
+    status = status_of(error) if from_library(error) else None
+    return (of_status(status) if status is not None else None) or FailureKind.BUG
+
+
+def _verdict(name: str, error: BaseException) -> Verdict:
+    row = ROWS.get(name)
+    if row is None or isinstance(row, FailureKind):
+        return row
+    try:
+        return row(error)
+    except Exception:  # an object that only looks like the library's error
+        return None
+
+
+def retryable(kind: FailureKind) -> bool:
+    """Whether the same call may be tried again as it is."""
+    return kind is FailureKind.TRANSIENT
+
+
+def counts(kind: FailureKind) -> bool:
+    """Whether a failure of this kind says something about the tool's health."""
+    return kind not in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
+
+
+def no_error_text(output: Any) -> bool:
+    """An `ensure=` for tools that answer `"Error: no seats"` as if it were a result.
+
+    Raises `Refused`, `CallerError`, `RateLimited`, `Unavailable` or `ToolError` by the words; anything else passes.
+    """
+    if not isinstance(output, str) or not re.match(r"\s*(error|exception|failed)\b", output, re.IGNORECASE):
+        return True
+    kind = of_text(output)
+    text = output.strip()[:500]
+    if kind is FailureKind.TRANSIENT:
+        raise RateLimited(text) if re.search(r"rate.?limit|too many", text, re.IGNORECASE) else TimeoutError(text)
+    raise {FailureKind.OUTAGE: Unavailable, FailureKind.CALLER_ERROR: CallerError}.get(kind, Refused)(text)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt. Its texts hold no argument values."""
+
+    id: str
+    tool: str
+    kind: FailureKind
+    message: str
+    call_id: str = ""
+    attempt: int = 1
+    """From 1."""
+    step: str = ""
+    retry_after: float | None = None
+    """Seconds that the other side asked to wait."""
+    rate_limited: bool = False
+    error_type: str = ""
+    """Such as `httpx.ReadTimeout`."""
+    status: int | None = None
+    """HTTP status, where there was one."""
+    traceback: str = ""
+    at: float = 0.0
+    """Seconds since the epoch."""
+
+    @classmethod
+    def of(
+        cls, error: BaseException, kind: FailureKind, tool: str, *, secrets: Iterable[str] = (), **place: Any
+    ) -> "Failure":
+        """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`."""
+        known = tuple(secrets)
+        return cls(
+            tool=tool,
+            kind=kind,
+            message=message_of(error, known),
+            retry_after=retry_after_of(error, place.get("at")),
+            rate_limited=is_rate_limit(error),
+            error_type=type_name_of(error),
+            status=status_of(error) if from_library(error) else None,
+            traceback=traceback_of(error, known),
+            **place,
+        )
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may be tried again as it is."""
+        return retryable(self.kind)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {**asdict(self), "kind": str(self.kind)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Failure":
+        """The failure that `to_json` wrote."""
+        plain: dict[str, Any] = {**data, "kind": FailureKind(data["kind"])}
+        return cls(**plain)
+
+
+__all__ = [
+    "Failure",
+    "FailureTable",
+    "classify",
+    "counts",
+    "is_rate_limit",
+    "message_of",
+    "no_error_text",
+    "nothing_happened",
+    "of_text",
+    "redact",
+    "retry_after_of",
+    "retryable",
+    "secret_strings",
+    "traceback_of",
+]

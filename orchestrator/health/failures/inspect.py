@@ -1,0 +1,163 @@
+"""What an error carries, whatever library it comes from: a status, words, the errors it was raised for."""
+
+import errno
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.core.enums import FailureKind
+
+TRANSIENT, OUTAGE, REFUSAL, CALLER = (
+    FailureKind.TRANSIENT,
+    FailureKind.OUTAGE,
+    FailureKind.REFUSAL,
+    FailureKind.CALLER_ERROR,
+)
+
+_STATUS: Final[Mapping[int, FailureKind]] = {
+    402: REFUSAL,
+    404: REFUSAL,
+    407: OUTAGE,
+    408: TRANSIENT,
+    409: REFUSAL,
+    410: REFUSAL,
+    412: REFUSAL,
+    421: TRANSIENT,
+    423: TRANSIENT,
+    424: TRANSIENT,
+    425: TRANSIENT,
+    429: TRANSIENT,
+    451: REFUSAL,
+    501: CALLER,
+    505: CALLER,
+    506: OUTAGE,
+    507: OUTAGE,
+    508: OUTAGE,
+    510: CALLER,
+    511: OUTAGE,
+    521: OUTAGE,
+    523: OUTAGE,
+    525: OUTAGE,
+    526: OUTAGE,
+    530: OUTAGE,
+    540: OUTAGE,
+}
+UNCERTAIN_STATUS: Final = frozenset({408, 409, 421, 423, 424, 425})
+"""Answers below 500 that do not prove that a write did not happen: a conflict may be with our own earlier attempt."""
+
+
+def of_status(status: int) -> FailureKind | None:
+    """The kind of an HTTP status; `None` for one that is no error."""
+    if status in _STATUS:
+        return _STATUS[status]
+    if 400 <= status < 500:
+        return CALLER
+    return TRANSIENT if 500 <= status < 600 else None
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error carries, in any of the ways that client libraries carry it."""
+    response = getattr(error, "response", None)
+    places: tuple[Any, ...] = (
+        getattr(response, "status_code", None),
+        getattr(response, "status", None),
+        _aws_status(response),
+        getattr(error, "status_code", None),
+        getattr(error, "status", None),
+        getattr(error, "code", None),
+    )
+    for status in places:
+        if isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:
+            return status
+    return None
+
+
+def _aws_status(response: Any) -> Any:
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+_TEXT: Final = (
+    (TRANSIENT, r"rate.?limit|too many requests|\b429\b"),
+    (
+        OUTAGE,
+        r"quota (?:was |is |has been )?exceeded|exceeded (?:your|the) .*quota|connection refused|service unavailable",
+    ),
+    (OUTAGE, r"unreachable|name resolution|could not resolve|getaddrinfo|no such (?:tool|host)"),
+    (OUTAGE, r"certificate (?:verify|has expired)"),
+    (TRANSIENT, r"time[d]?[ -]?out|temporar|connection (?:was )?(?:reset|aborted|lost|closed|error)|try again later"),
+    (TRANSIENT, r"\b(?:500|502|503|504|529)\b(?= |:|$).*(?:error|gateway|unavailable|overload)|bad gateway|overloaded"),
+    (CALLER, r"unauthori[sz]ed|forbidden|(?:permission|access) denied|api.?key|not allowed to|authentication"),
+    (CALLER, r"invalid (?:argument|input|param|type|json|request)|validation error|unexpected keyword|unknown tool"),
+    (
+        CALLER,
+        r"missing (?:\d+ )?required|required (?:property|field|param|argument)|is required\b|must be (?:a|an|of type) ",
+    ),
+)
+_PATTERNS: Final = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _TEXT)
+
+
+def of_text(text: str) -> FailureKind:
+    """The kind of a failure that a tool reports in words (an MCP error result, a LangChain `ToolException`).
+
+    Words for overload, networks, permission and arguments are recognised; what remains is the tool's own no.
+    """
+    for kind, pattern in _PATTERNS:
+        if pattern.search(text):
+            return kind
+    return REFUSAL
+
+
+def parts_of(error: BaseException) -> tuple[BaseException, ...]:
+    """The errors in an exception group; empty for any other."""
+    group: Any = error
+    return tuple(group.exceptions) if isinstance(error, BaseExceptionGroup) else ()
+
+
+def links_of(error: BaseException) -> list[BaseException]:
+    """The errors that a wrapper says it was raised for: its cause, and what client libraries keep in other places.
+
+    Never `__context__`: that may be an earlier error that was handled and is over.
+    """
+    places = (error.__cause__, getattr(error, "reason", None), getattr(error, "os_error", None))
+    kept = (*places, *error.args, *parts_of(error))
+    return [link for link in kept if isinstance(link, BaseException)]
+
+
+def refused_connection(error: BaseException, depth: int = 0) -> bool:
+    """Whether an error says that no connection was made because the other side refused it: nothing was sent."""
+    if isinstance(error, ConnectionRefusedError) or getattr(error, "errno", None) == errno.ECONNREFUSED:
+        return True
+    names = names_of(type(error))
+    if "httpx.ConnectError" in names and "all connection attempts failed" in str(error).lower():
+        return True
+    if any(name in names for name in _CONNECTORS) and "connection refused" in str(error).lower():
+        return True
+    wrapper = names[0] in _CONNECTORS or names[0].split(".")[0] in ("requests", "urllib3", "urllib", "sqlalchemy")
+    return wrapper and depth < 8 and any(refused_connection(link, depth + 1) for link in links_of(error))
+
+
+_CONNECTORS: Final = (
+    "httpx.ConnectError",
+    "urllib3.NewConnectionError",
+    "aiohttp.ClientConnectorError",
+    "openai.APIConnectionError",
+    "anthropic.APIConnectionError",
+    "psycopg.OperationalError",
+)
+
+
+_SAME: Final = {"httpx2": "httpx", "httpcore": "httpx", "_duckdb": "duckdb", "simplejson": "json", "_socket": "socket"}
+
+
+def names_of(kind: type[BaseException]) -> tuple[str, ...]:
+    """The names that rows are looked up by: `package.Class` for the type and its bases, most specific first."""
+    names: list[str] = []
+    for base in kind.__mro__:
+        package = base.__module__.split(".")[0]
+        names.append(f"{_SAME.get(package, package)}.{base.__name__}")
+    return tuple(names)
+
+
+def from_library(error: BaseException) -> bool:
+    """Whether an error's type is neither Python's nor the framework's: only then may it carry a status."""
+    return type(error).__module__.split(".")[0] not in ("builtins", "asyncio", "orchestrator")

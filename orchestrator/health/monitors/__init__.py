@@ -1,0 +1,47 @@
+"""Monitors: watchers beside the work, whose signals change prices, demand approval, or halt a run."""
+
+from orchestrator.core.enums import SignalAction
+
+from .budget import BudgetMonitor, Limits
+from .checks import HealthChecks
+from .drift import Drift, Learns
+from .error_rate import ErrorRate
+from .facts import Monitor, MonitorFacts, RunFacts, Today
+from .hub import MonitorHub
+from .latency import Latency
+from .outage import Outage
+from .progress import Progress
+from .quota import Quota
+from .risk import Risk
+from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
+
+
+def default_monitors(learner: Learns | None = None) -> tuple[Monitor, ...]:
+    """One of each that needs no settings; with a learner (a `Selector`), drift of agents is watched too."""
+    drift = () if learner is None else (Drift(learner),)
+    return (Outage(), ErrorRate(), Latency(), BudgetMonitor(), Risk(), Progress(), *drift)
+
+
+__all__ = [
+    "WHOLE_RUN",
+    "BudgetMonitor",
+    "Drift",
+    "ErrorRate",
+    "HealthChecks",
+    "Latency",
+    "Limits",
+    "Monitor",
+    "MonitorFacts",
+    "MonitorHub",
+    "Outage",
+    "Progress",
+    "Quota",
+    "Risk",
+    "RunFacts",
+    "Signal",
+    "SignalAction",
+    "Today",
+    "Verdict",
+    "arbitrate",
+    "default_monitors",
+]

@@ -1,0 +1,114 @@
+"""The signals that hold now, and what they do to prices."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.core.enums import SignalAction
+from orchestrator.health import Target
+
+from .signal import Signal, Verdict, arbitrate
+
+BY = "monitors"
+"""Under this name the winning signal of a target acts on health."""
+
+
+class Weights(Protocol):
+    """Where signals act on prices; `HealthRegistry` is one."""
+
+    def reweight(self, target: Target, factor: float, seconds: float, reason: str = "", by: str = "signal") -> None:
+        """Multiply a price for a while."""
+        ...
+
+    def forbid(self, target: Target, seconds: float, reason: str = "", by: str = "signal") -> None:
+        """Make a target unusable for a while."""
+        ...
+
+    def lift(self, target: Target, by: str = "signal") -> None:
+        """Take that back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    signal: Signal
+    until: float
+
+
+class Board:
+    """Holds signals until their time is over, and lets one per target act.
+
+    `reweight` and `forbid` without a run act on health; with a run, and `approve` and `halt`, they are the engine's to
+    carry out, which is told of every signal that newly wins.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._held: dict[tuple[str, str, str, str], _Held] = {}
+        self._acting: dict[tuple[str, str], Signal] = {}
+
+    def post(self, signals: tuple[Signal, ...], now: float) -> tuple[Verdict, ...]:
+        """Take signals in at `now` (monotonic seconds); the verdicts whose winner is new."""
+        for signal in signals:
+            self._held[_key(signal)] = _Held(signal, now + signal.ttl)
+        return self._settle(now)
+
+    def sweep(self, now: float) -> tuple[Verdict, ...]:
+        """Let what is over go; the verdicts whose winner is new because another went."""
+        return self._settle(now)
+
+    def holding(self, now: float) -> tuple[Signal, ...]:
+        """The signals that hold, in a fixed order."""
+        return tuple(self._held[key].signal for key in sorted(self._held) if now < self._held[key].until)
+
+    def forget_run(self, run_id: str) -> None:
+        """Drop what was said about a run that is over."""
+        for key in [key for key in self._held if key[0] == run_id]:
+            del self._held[key]
+        for place in [place for place in self._acting if place[0] == run_id]:
+            del self._acting[place]
+
+    def _settle(self, now: float) -> tuple[Verdict, ...]:
+        for key in [key for key, held in self._held.items() if now >= held.until]:
+            del self._held[key]
+        verdicts = {_place(v.winner): v for v in arbitrate(self.holding(now))}
+        fresh: list[Verdict] = []
+        for place in [place for place in self._acting if place not in verdicts]:
+            self._act(self._acting.pop(place), None, now)
+        for place, verdict in sorted(verdicts.items()):
+            before = self._acting.get(place)
+            self._acting[place] = verdict.winner
+            if before is None or not _same(before, verdict.winner):
+                fresh.append(verdict)
+            self._act(before, verdict.winner, now)
+        return tuple(fresh)
+
+    def _act(self, before: Signal | None, winner: Signal | None, now: float) -> None:
+        if winner is not None and winner is before:
+            return
+        shown = winner or before
+        if shown is None or shown.run_id:
+            return
+        if winner is None or winner.action not in (SignalAction.REWEIGHT, SignalAction.FORBID):
+            if before is not None and before.action in (SignalAction.REWEIGHT, SignalAction.FORBID):
+                self._weights.lift(shown.target, BY)
+            return
+        reason = f"{winner.monitor}: {winner.reason}" if winner.reason else winner.monitor
+        seconds = self._held[_key(winner)].until - now
+        if winner.action is SignalAction.FORBID:
+            self._weights.forbid(winner.target, seconds, reason, BY)
+        else:
+            self._weights.reweight(winner.target, winner.factor, seconds, reason, BY)
+
+
+def _key(signal: Signal) -> tuple[str, str, str, str]:
+    return (signal.run_id, signal.label, signal.monitor, signal.kind)
+
+
+def _place(signal: Signal) -> tuple[str, str]:
+    return (signal.run_id, signal.label)
+
+
+def _same(one: Signal, other: Signal) -> bool:
+    """Whether a signal says what was said already: only its words or the time it holds may differ."""
+    near = abs(one.factor - other.factor) <= 0.25 * one.factor
+    return _key(one) == _key(other) and one.action is other.action and near

@@ -1,0 +1,55 @@
+"""`HealthChecks`: polls the `health_check=` of tools in the background."""
+
+import asyncio
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.core.events import Event
+from orchestrator.core.redaction import message_of
+from orchestrator.graph.tool import Tool
+
+from .facts import MonitorFacts
+from .signal import Signal
+
+
+class HealthChecks:
+    """Calls each tool's health check every `interval` seconds. Raising, or returning False, is a failure.
+
+    A failing check counts like a failed call; a passing one lets an open circuit probe at once. Checks of one round
+    run side by side, each for at most `timeout` seconds of real time.
+    """
+
+    def __init__(self, interval: float = 30.0, timeout: float = 5.0, name: str = "health_checks") -> None:
+        self.name = name
+        self.interval = interval
+        self._timeout = timeout
+        self._due = 0.0
+
+    def wakes(self, event: Event) -> bool:
+        """Never: it polls."""
+        del event
+        return False
+
+    async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
+        """No signals: what a check finds becomes the tool's health."""
+        if facts.now < self._due:
+            return ()
+        self._due = facts.now + self.interval
+        names = sorted(name for name, tool in facts.tools.items() if tool.health_check is not None)
+        results = await asyncio.gather(*(self._check(facts.tools[name], facts) for name in names))
+        for name, problem in zip(names, results, strict=True):
+            facts.health.checked(name, problem is None, problem or "")
+        return ()
+
+    async def _check(self, tool: Tool, facts: MonitorFacts) -> str | None:
+        """What is wrong; `None` when nothing is."""
+        check = tool.health_check
+        if check is None:
+            return None
+        try:
+            async with asyncio.timeout(self._timeout):
+                found: Any = await check() if inspect.iscoroutinefunction(check) else await facts.in_thread(check)
+        except Exception as error:
+            return f"health check: {message_of(error)}"
+        return "its health check said no" if found is False else None

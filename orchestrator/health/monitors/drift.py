@@ -1,0 +1,76 @@
+"""`Drift`: agents that are no longer what they were."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from orchestrator.core.enums import SignalAction
+from orchestrator.core.events import Event
+
+from .facts import MonitorFacts
+from .signal import Signal
+
+
+class Drifted(Protocol):
+    """What was found of an agent; `orchestrator.selection.DriftSignal` is one."""
+
+    @property
+    def agent(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """`outcome`, `seconds`, `usd`, `tokens` or `tool_calls`."""
+        ...
+
+    @property
+    def worse(self) -> bool:
+        """Whether it changed for the worse."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """What was found, in one line."""
+        ...
+
+
+class Learns(Protocol):
+    """Who finds drift while learning; a `Selector` does."""
+
+    def signals(self) -> Iterable[Drifted]:
+        """What was found since this was last asked."""
+        ...
+
+
+class Drift:
+    """Tells of agents whose outcomes, costs or use of tools drift from their own history.
+
+    One whose outcomes got worse is dearer by `factor` for `ttl` seconds, until the record that counts less from now on
+    has been made anew; what got dearer or slower has its price from what calls cost and take, and is told only.
+    """
+
+    interval = 5.0
+
+    def __init__(self, source: Learns, *, factor: float = 1.5, ttl: float = 600.0, name: str = "drift") -> None:
+        self.name = name
+        self._source = source
+        self._factor = factor
+        self._ttl = ttl
+
+    def wakes(self, event: Event) -> bool:
+        """Never: what is found is found by learning, when a run has ended."""
+        del event
+        return False
+
+    async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
+        """Signals of kind `drift`."""
+        known = facts.tools
+        return [self._signal(found) for found in self._source.signals() if found.agent in known]
+
+    def _signal(self, found: Drifted) -> Signal:
+        kind = f"drift: {found.metric}"
+        if found.metric == "outcome" and found.worse:
+            return Signal(
+                found.agent, kind, 0.5, SignalAction.REWEIGHT, self._factor, reason=found.message, ttl=self._ttl
+            )
+        return Signal(found.agent, kind, 0.3 if found.worse else 0.1, reason=found.message, ttl=self._ttl)

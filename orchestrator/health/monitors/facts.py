@@ -1,0 +1,181 @@
+"""What monitors see: what has just happened, every run that goes on, the tools and their health."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.core.enums import PartKind
+from orchestrator.core.events import (
+    BudgetRaised,
+    CallEnded,
+    CallStarted,
+    Decided,
+    DemandTold,
+    Event,
+    PartEnded,
+    RunEnded,
+    RunStarted,
+    RunWaiting,
+    WorkJudged,
+)
+from orchestrator.core.goal import Budget
+from orchestrator.core.policy import Policy
+from orchestrator.graph.tool import Tool
+from orchestrator.health import ToolHealth
+
+from .signal import Signal
+
+DAY = 86_400
+"""Seconds; days begin at midnight UTC."""
+
+
+class HealthFacts(Protocol):
+    """What monitors may ask and tell about health; `HealthRegistry` is one."""
+
+    def status(self, name: str, to: str | None = None) -> ToolHealth:
+        """The health of a tool or transition."""
+        ...
+
+    def touched(self) -> tuple[str, ...]:
+        """The tools that something is known about."""
+        ...
+
+    def checked(self, name: str, ok: bool, message: str = "") -> None:
+        """Take in a background check."""
+        ...
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """A run that goes on, as monitors see it. Read it; it is kept by the hub."""
+
+    run_id: str
+    goal: str
+    began: float
+    """Monotonic seconds."""
+    budget: Budget = field(default_factory=Budget)
+    cost: float = 0.0
+    """US dollars."""
+    calls: int = 0
+    """Attempts."""
+    in_flight: Counter[str] = field(default_factory=Counter[str])
+    repeated: Counter[str] = field(default_factory=Counter[str])
+    """Attempts by tool since a key last got its first value."""
+    last_event: float = 0.0
+    """Monotonic seconds."""
+    waiting: bool = False
+    """Whether it waits for a person."""
+
+
+@dataclass(slots=True)
+class Today:
+    """What all runs spent since midnight UTC."""
+
+    day: int = 0
+    usd: float = 0.0
+    calls: int = 0
+    seconds: float = 0.0
+    """Of calls, one after another."""
+
+    def begin(self, time: float) -> None:
+        """Start anew when a day is over; `time` in seconds since the epoch."""
+        if int(time // DAY) != self.day:
+            self.day, self.usd, self.calls, self.seconds = int(time // DAY), 0.0, 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorFacts:
+    """Handed to `watch`."""
+
+    events: tuple[Event, ...]
+    """What happened since the last look, oldest first; empty when only time passed."""
+    now: float
+    """Monotonic seconds."""
+    time: float
+    """Seconds since the epoch."""
+    runs: Mapping[str, RunFacts]
+    tools: Mapping[str, Tool]
+    health: HealthFacts
+    policy: Policy
+    today: Today
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread
+    """Runs something that blocks, beside the event loop."""
+
+    def ended(self) -> Iterable[CallEnded]:
+        """The attempts that ended since the last look, cancelled ones left out."""
+        return (event for event in self.events if isinstance(event, CallEnded) and not event.cancelled)
+
+
+class Monitor(Protocol):
+    """A watcher: `watch` is called beside the work, after events and at least every `interval` seconds.
+
+    An `async def` shares the event loop with the work and must not block; a plain `def` runs in a thread and may.
+    With a method `wakes(event) -> bool` it says which events it looks at at once; the others it sees when it next does.
+    """
+
+    name: str
+    interval: float
+
+    def watch(self, facts: MonitorFacts) -> Any:
+        """The signals to raise: an iterable of `Signal`, or something awaitable that gives one."""
+        ...
+
+
+class Gate(Protocol):
+    """A monitor that is also asked before each write begins. It must be quick."""
+
+    name: str
+
+    def gate(self, tool: Tool, values: Mapping[str, Any], run: RunFacts, policy: Policy) -> Signal | None:
+        """`values` by parameter. A signal that keeps the write from beginning as it is, or `None`."""
+        ...
+
+
+class Fold:
+    """Keeps `RunFacts` and `Today` up to date from events."""
+
+    def __init__(self, today: Today | None = None) -> None:
+        self.runs: dict[str, RunFacts] = {}
+        self.today = today or Today()
+
+    def apply(self, event: Event, now: float) -> None:
+        """Take in one event; `now` in monotonic seconds."""
+        self.today.begin(event.at)
+        if isinstance(event, RunStarted):
+            goal = " + ".join(event.goal.get("keys", ()))
+            self.runs[event.run_id] = RunFacts(event.run_id, goal, now, _budget(event.budget))
+        run = self.runs.get(event.run_id)
+        if isinstance(event, CallEnded):
+            self.today.usd += event.cost
+            self.today.calls += 1
+            self.today.seconds += event.seconds
+        if isinstance(event, WorkJudged | DemandTold):
+            self.today.usd += event.cost
+        if run is None:
+            return
+        run.last_event = now
+        if isinstance(event, BudgetRaised):
+            run.budget = _budget(event.budget)
+        run.waiting = isinstance(event, RunWaiting) or (run.waiting and isinstance(event, Decided))
+        if isinstance(event, CallStarted):
+            run.calls += 1
+            run.in_flight[event.tool] += 1
+            run.repeated[event.tool] += 1
+        elif isinstance(event, CallEnded):
+            run.cost += event.cost
+            run.in_flight[event.tool] -= 1
+            if event.kept:
+                run.repeated.clear()
+        elif isinstance(event, PartEnded):
+            run.calls += event.kind is PartKind.TOOL and not event.left_out
+        elif isinstance(event, DemandTold):
+            run.cost += event.cost
+        elif isinstance(event, RunEnded):
+            del self.runs[event.run_id]
+
+
+def _budget(stated: Mapping[str, float | None]) -> Budget:
+    calls = stated.get("calls")
+    return Budget(stated.get("usd"), stated.get("seconds"), None if calls is None else int(calls))

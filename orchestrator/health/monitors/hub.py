@@ -1,0 +1,287 @@
+"""`MonitorHub`: runs monitors beside the work, so that a slow or broken one hurts nobody."""
+
+import asyncio
+import inspect
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.enums import SignalAction
+from orchestrator.core.events import Event, ProblemReported, Progressed, RunEnded, SignalRaised
+from orchestrator.core.policy import Policy
+from orchestrator.errors import DefinitionError
+from orchestrator.graph.tool import Tool
+from orchestrator.health import HealthRegistry
+
+from .board import Board
+from .facts import Fold, Monitor, MonitorFacts, Today
+from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
+
+T = TypeVar("T")
+MAX_BACKLOG: Final = 1024
+"""Events that a slow monitor may be behind; the oldest are dropped."""
+PATIENCE: Final = 10.0
+"""Seconds that one look may take."""
+_OURS: Final = (SignalRaised, ProblemReported)
+"""What monitors themselves cause: if it woke them, they would wake each other for ever."""
+
+
+class MonitorHub:
+    """A sink of events that wakes each monitor in a task of its own.
+
+    `on_verdict` is called with each signal that newly wins its target; `on_problem` with a monitor's name and its
+    error, once until it works again. Neither may raise. Looks are bounded by `patience` seconds; a monitor that is
+    slow misses the oldest events, never the work its time.
+    """
+
+    def __init__(
+        self,
+        monitors: Iterable[Monitor],
+        clock: Clock,
+        health: HealthRegistry,
+        policy: Policy,
+        *,
+        tools: Callable[[], Mapping[str, Tool]],
+        on_verdict: Callable[[Verdict], None],
+        on_problem: Callable[[str, BaseException], None],
+        today: Today | None = None,
+        patience: float = PATIENCE,
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
+    ) -> None:
+        self.monitors = check_monitors(monitors)
+        self._clock = clock
+        self._health = health
+        self._policy = policy
+        self._tools = tools
+        self._on_verdict = on_verdict
+        self._on_problem = on_problem
+        self._patience = patience
+        self._in_thread = in_thread
+        self._fold = Fold(today)
+        self.board = Board(health)
+        self._watchers = [_Watcher(monitor, self) for monitor in self.monitors]
+
+    @property
+    def today(self) -> Today:
+        """What all runs spent since midnight UTC; keep it to begin a new process with."""
+        return self._fold.today
+
+    def start(self) -> None:
+        """Begin, in the running event loop. Starting again does nothing; in another loop, it moves there."""
+        for watcher in self._watchers:
+            watcher.start()
+
+    async def stop(self) -> None:
+        """End every watcher, and wait until they have."""
+        await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event and wake the monitors; never waits, never raises."""
+        now = self._clock.monotonic()
+        self._fold.apply(event, now)
+        if isinstance(event, RunEnded):
+            self.board.forget_run(event.run_id)
+        if not isinstance(event, Progressed):  # tokens: too many, and no news of health
+            for watcher in self._watchers:
+                watcher.events.append(event)
+            if not isinstance(event, _OURS):
+                for watcher in self._watchers:
+                    watcher.consider(event)
+
+    def standing(self, run_id: str) -> tuple[Signal, ...]:
+        """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
+        holding = [signal for signal in self.board.holding(self._clock.monotonic()) if signal.run_id in ("", run_id)]
+        return tuple(
+            verdict.winner
+            for verdict in arbitrate(holding)
+            if verdict.winner.run_id or verdict.winner.action in (SignalAction.HALT, SignalAction.APPROVE)
+        )
+
+    def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
+        """What keeps a write from beginning: signals that stand, and what monitors with a `gate` say of its values.
+
+        A monitor that breaks says nothing.
+        """
+        run = self._fold.runs.get(run_id)
+        keeping = (SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE)
+        about = (tool.name, WHOLE_RUN)
+        found = [s for s in self.standing(run_id) if s.target in about and s.action in keeping]
+        for monitor in self.monitors:
+            ask: Any = getattr(monitor, "gate", None)
+            if run is None or ask is None:
+                continue
+            try:
+                signal = ask(tool, values, run, self._policy)
+            except Exception as error:
+                self._on_problem(monitor.name, error)
+                continue
+            if signal is not None:
+                found.append(replace(signal, monitor=monitor.name, run_id=run_id))
+        return tuple(found)
+
+    def facts(self, events: tuple[Event, ...]) -> MonitorFacts:
+        """What a monitor sees now."""
+        return MonitorFacts(
+            events=events,
+            now=self._clock.monotonic(),
+            time=self._clock.time(),
+            runs=dict(self._fold.runs),
+            tools=self._tools(),
+            health=self._health,
+            policy=self._policy,
+            today=self._fold.today,
+            in_thread=self._in_thread,
+        )
+
+    def post(self, signals: Iterable[Signal]) -> None:
+        """Let signals act, and tell which of them newly won."""
+        for verdict in self.board.post(tuple(signals), self._clock.monotonic()):
+            self._on_verdict(verdict)
+
+    async def look(self, monitor: Monitor, facts: MonitorFacts) -> None:
+        """Let a monitor look once. Raises whatever it raises, and `TimeoutError` when it takes too long."""
+        found: Any = await self._clock.wait_for(monitor.watch(facts), self._patience)
+        self.post([_signed(signal, monitor) for signal in found or ()])
+
+    async def look_in_thread(self, monitor: Monitor, facts: MonitorFacts) -> "asyncio.Task[Any] | None":
+        """As `look`, in a thread; one that takes too long is returned, for a thread cannot be ended."""
+        task = asyncio.ensure_future(_awaited(self._in_thread(lambda: _listed(monitor, facts))))
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())  # what comes too late is not heard
+        try:
+            found = await self._clock.wait_for(asyncio.shield(task), self._patience)
+        except TimeoutError as error:
+            if task.done():
+                raise
+            self.trouble(monitor, error)
+            return task
+        self.post([_signed(signal, monitor) for signal in found])
+        return None
+
+    def trouble(self, monitor: Monitor, error: BaseException) -> None:
+        """Report what broke."""
+        self._on_problem(monitor.name, error)
+
+    async def pause(self, wake: asyncio.Event, seconds: float) -> None:
+        """Wait for something to happen, at most `seconds`."""
+        try:
+            await self._clock.wait_for(wake.wait(), None if math.isinf(seconds) else seconds)
+        except TimeoutError:
+            for verdict in self.board.sweep(self._clock.monotonic()):
+                self._on_verdict(verdict)
+
+
+class _Watcher:
+    """One monitor's task and its backlog of events."""
+
+    def __init__(self, monitor: Monitor, hub: MonitorHub) -> None:
+        self._monitor = monitor
+        self._ask: Any = getattr(monitor, "wakes", None)
+        self._hub = hub
+        self.events: deque[Event] = deque(maxlen=MAX_BACKLOG)
+        self._wake: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._broken = False
+        self._stuck: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._task is not None and not self._task.done() and self._loop is loop:
+            return
+        self._loop, self._wake = loop, asyncio.Event()
+        if self.events:
+            self._wake.set()
+        self._task = loop.create_task(self._run(self._wake), name=f"orchestrator:monitor:{self._monitor.name}")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None and self._loop is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def consider(self, event: Event) -> None:
+        """Look soon where the monitor asks for it; from any thread."""
+        wake, loop = self._wake, self._loop
+        if wake is None or loop is None or not self._wakes(event) or wake.is_set() or loop.is_closed():
+            return
+        if _running_loop() is loop:
+            wake.set()
+        else:
+            loop.call_soon_threadsafe(wake.set)
+
+    def _wakes(self, event: Event) -> bool:
+        try:
+            return True if self._ask is None else bool(self._ask(event))
+        except Exception:  # it will be told when it looks
+            return True
+
+    async def _run(self, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            events: list[Event] = []
+            while self.events:
+                events.append(self.events.popleft())
+            try:
+                await self._look(tuple(events))
+            except Exception as error:
+                if not self._broken:
+                    self._hub.trouble(self._monitor, error)
+                self._broken = True
+            await self._hub.pause(wake, self._monitor.interval)
+
+    async def _look(self, events: tuple[Event, ...]) -> None:
+        if self._stuck is not None and not self._stuck.done():
+            return
+        facts = self._hub.facts(events)
+        if inspect.iscoroutinefunction(self._monitor.watch):
+            await self._hub.look(self._monitor, facts)
+            self._stuck = None
+        else:
+            self._stuck = await self._hub.look_in_thread(self._monitor, facts)
+        self._broken = self._stuck is not None
+
+
+def check_monitors(monitors: Iterable[Any]) -> tuple[Monitor, ...]:
+    """The monitors, if they are some. Raises `DefinitionError` for what is none, and for a name used twice."""
+    found: list[Monitor] = []
+    names: set[str] = set()
+    for monitor in monitors:
+        name, interval = getattr(monitor, "name", None), getattr(monitor, "interval", None)
+        if not isinstance(name, str) or not name or not callable(getattr(monitor, "watch", None)):
+            raise DefinitionError(
+                f"A monitor has a name, an interval in seconds and watch(facts), which {monitor!r} has not."
+            )
+        if isinstance(interval, bool) or not isinstance(interval, int | float) or not interval > 0:
+            raise DefinitionError(f"Monitor {name!r}: interval is a number of seconds above 0, not {interval!r}.")
+        if name in names:
+            raise DefinitionError(f"Two monitors are called {name!r}. Give one of them another name.")
+        names.add(name)
+        found.append(monitor)
+    return tuple(found)
+
+
+def _listed(monitor: Monitor, facts: MonitorFacts) -> list[Any]:
+    found = monitor.watch(facts)
+    if inspect.isawaitable(found):
+        raise DefinitionError(f"Monitor {monitor.name!r}: a watch that awaits is written async def.")
+    return list(found or ())
+
+
+def _signed(signal: Any, monitor: Monitor) -> Signal:
+    if not isinstance(signal, Signal):
+        raise DefinitionError(f"Monitor {monitor.name!r} gave {signal!r}. A monitor gives signals.")
+    return replace(signal, monitor=monitor.name)
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

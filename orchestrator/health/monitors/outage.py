@@ -1,0 +1,53 @@
+"""`Outage`: a tool that cannot be reached, seen before its circuit opens."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from orchestrator.core.enums import CircuitState, FailureKind, SignalAction
+from orchestrator.core.events import CallEnded, Event
+
+from .facts import MonitorFacts
+from .signal import Signal
+
+
+class Outage:
+    """Makes a tool dearer after a few outages in a row, and tells people of every circuit that is open.
+
+    A failure that only configuration can end (401, 403) is told too. The factor is small: it turns the choice between
+    near equals, while a tool that is worth the risk is used until its circuit opens.
+    """
+
+    interval = 5.0
+
+    def __init__(self, in_a_row: int = 2, factor: float = 2.0, ttl: float = 30.0, name: str = "outage") -> None:
+        self.name = name
+        self._in_a_row = in_a_row
+        self._factor = factor
+        self._ttl = ttl
+        self._row: Counter[str] = Counter()
+
+    def wakes(self, event: Event) -> bool:
+        """Looks at once after a failure."""
+        return isinstance(event, CallEnded) and event.failure is not None
+
+    async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
+        """Signals of kind `outage` and `configuration`."""
+        signals: list[Signal] = []
+        for call in facts.ended():
+            failure = call.failure
+            if failure is not None and failure.status in (401, 403):
+                reason = f"it answered {failure.status}: its credentials or its configuration are wrong"
+                signals.append(Signal(call.tool, "configuration", 0.6, reason=reason, ttl=self._ttl))
+            if call.ok:
+                self._row.pop(call.tool, None)
+            elif failure is not None and failure.kind is FailureKind.OUTAGE:
+                self._row[call.tool] += 1
+        for tool, times in sorted(self._row.items()):
+            if times >= self._in_a_row and any(call.tool == tool for call in facts.ended()):
+                reason = f"{times} outages in a row"
+                signals.append(Signal(tool, "outage", 0.9, SignalAction.REWEIGHT, self._factor, reason, ttl=self._ttl))
+        for tool in facts.health.touched():
+            status = facts.health.status(tool) if tool in facts.tools else None
+            if status is not None and status.circuit is CircuitState.OPEN:
+                signals.append(Signal(tool, "circuit", 0.99, reason=status.reason, ttl=self._ttl))
+        return signals

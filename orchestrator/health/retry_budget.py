@@ -1,0 +1,102 @@
+"""What healing may cost: a budget for retries and fallbacks, and back-off.
+
+Retries and fallbacks are load. When everything fails at once they can keep a system down long after its trigger is
+gone (Huang et al., Metastable Failures in the Wild, OSDI 2022), so both draw on a share of real calls plus a floor. An
+empty budget stops retries; a reroute takes its part but is never refused, for a feasible route is always taken.
+"""
+
+import math
+import random
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Final, Self
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.policy import Retries
+
+_WINDOW: Final = 60.0
+"""Seconds over which an earned share fades (by e), and the floor refills."""
+_ROUNDING: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Tokens: a share of every call, fading, plus a floor that refills (as in Finagle's RetryBudget)."""
+
+    earned: float
+    floor: float
+    at: float
+
+    def refilled(self, now: float, floor: float) -> Self:
+        """As time alone changes it."""
+        passed = max(0.0, now - self.at)
+        if not passed:
+            return self
+        refilled = min(floor, self.floor + floor * passed / _WINDOW)
+        return type(self)(self.earned * math.exp(-passed / _WINDOW), refilled, now)
+
+    @property
+    def tokens(self) -> float:
+        """Retries or fallbacks left."""
+        return self.earned + self.floor
+
+    def spent(self) -> Self:
+        """With one token less: earned ones first."""
+        earned = min(1.0, self.earned)
+        return replace(self, earned=self.earned - earned, floor=max(0.0, self.floor - (1.0 - earned)))
+
+
+class HealingBudget:
+    """Whether one more retry or fallback is affordable, for its tool and overall.
+
+    Over any time, healing stays within `share` of the calls, plus `floor` per minute (and one floor to start with).
+    """
+
+    def __init__(self, retries: Retries, clock: Clock) -> None:
+        self._retries = retries
+        self._clock = clock
+        self._overall = self._full()
+        self._tools: dict[str, Bucket] = {}
+        self._lock = Lock()
+
+    def note_call(self, name: str) -> None:
+        """Count a first attempt."""
+        with self._lock:
+            self._overall = self._earning(self._overall)
+            self._tools[name] = self._earning(self._tool(name))
+
+    def allow(self, name: str) -> bool:
+        """Take one token for a retry of a tool, or a fallback from it; False when it is not affordable."""
+        with self._lock:
+            now, floor = self._clock.monotonic(), float(self._retries.floor)
+            self._overall = self._overall.refilled(now, floor)
+            tool = self._tools[name] = self._tool(name).refilled(now, floor)
+            if min(self._overall.tokens, tool.tokens) < 1 - _ROUNDING:
+                return False
+            self._overall, self._tools[name] = self._overall.spent(), tool.spent()
+            return True
+
+    def left(self, name: str) -> float:
+        """Retries and fallbacks that could be had for a tool now."""
+        with self._lock:
+            now, floor = self._clock.monotonic(), float(self._retries.floor)
+            return min(self._overall.refilled(now, floor).tokens, self._tool(name).refilled(now, floor).tokens)
+
+    def _earning(self, bucket: Bucket) -> Bucket:
+        current = bucket.refilled(self._clock.monotonic(), float(self._retries.floor))
+        return Bucket(current.earned + self._retries.share, current.floor, current.at)
+
+    def _tool(self, name: str) -> Bucket:
+        return self._tools.get(name) or self._full()
+
+    def _full(self) -> Bucket:
+        return Bucket(0.0, float(self._retries.floor), self._clock.monotonic())
+
+
+def backoff(attempt: int, retries: Retries, rng: random.Random) -> float:
+    """Seconds to wait before retry number `attempt` (from 1): full jitter under a doubling bound.
+
+    Uniform in [0, min(max_seconds, base_seconds * 2 ** (attempt - 1))] (Brooker, Exponential Backoff and Jitter, 2015).
+    """
+    bound = min(retries.max_seconds, retries.base_seconds * 2.0 ** min(max(0, attempt - 1), 60))
+    return rng.uniform(0.0, bound)

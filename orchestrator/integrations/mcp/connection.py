@@ -1,0 +1,164 @@
+"""`Connection`: one session with an MCP server, opened when it is first needed and again when it broke."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from mcp import Client, MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
+
+from orchestrator.core.redaction import message_of
+from orchestrator.errors import ToolError, Unavailable
+from orchestrator.health.failures.inspect import parts_of
+
+CLOSE_SECONDS: Final = 10.0
+"""How long closing a session may take; then its task is cancelled, which ends the server's process."""
+SILENT: Final = 2
+"""Answers in a row that did not come in time, after which a session is given up: one may be a slow tool's."""
+_ANSWERED: Final = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR})
+"""Errors that a server answers with: the session is well."""
+
+
+@dataclass(eq=False)
+class _Session:
+    """A session while it is held open."""
+
+    client: Client
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+    calls: int = 0
+    """Under way."""
+    silent: int = 0
+    """Time-outs since the last answer."""
+    given_up: bool = False
+
+    def heard(self, error: BaseException | None) -> None:
+        """Take in how a call ended."""
+        if error is None or isinstance(error, ToolError) or (isinstance(error, MCPError) and error.code in _ANSWERED):
+            self.silent = 0
+        elif isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT:
+            self.silent += 1
+            self.given_up = self.given_up or self.silent >= SILENT
+        elif isinstance(error, Exception):
+            self.given_up = True
+
+    def close_when_idle(self) -> None:
+        """End it unless calls are under way: those go on, and the last one ends it."""
+        if self.given_up and not self.calls:
+            self.stop.set()
+
+
+class Connection:
+    """Holds a session open for whoever calls. Another event loop gets a session of its own.
+
+    A session belongs to the task that opened it, as its transports demand; calls may come from any task of the loop.
+    """
+
+    def __init__(self, name: str, opening: Callable[[], AbstractAsyncContextManager[Client]], seconds: float) -> None:
+        self.name = name
+        self._opening = opening
+        self._seconds = seconds
+        self._session: _Session | None = None
+        self._ending: set[_Session] = set()
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self.opened = 0
+        """How often a session was opened."""
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[Client]:
+        """The client of the open session, for one call. Raises `Unavailable` when none can be opened, so that nothing
+        was sent. What the call raises says whether the session is still of use.
+        """
+        async with self._locked():
+            held = self._session = self._usable() or await self._begin()
+            held.calls += 1
+        error: BaseException | None = None
+        try:
+            yield held.client
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            held.calls -= 1
+            held.heard(error)
+            held.close_when_idle()
+
+    async def aclose(self) -> None:
+        """Close the session, and with it the process of a server that was started. It may be opened again."""
+        async with self._locked():
+            held, self._session = self._session, None
+            for session in [*self._ending, *([held] if held else [])]:
+                await _end(session)
+
+    def _locked(self) -> asyncio.Lock:
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = loop, asyncio.Lock()
+        return self._lock[1]
+
+    def _usable(self) -> _Session | None:
+        held = self._session
+        if held is None:
+            return None
+        if held.loop is asyncio.get_running_loop() and not held.given_up and not held.task.done():
+            return held
+        held.given_up = True
+        if held.loop is asyncio.get_running_loop():
+            held.close_when_idle()
+        elif not held.loop.is_closed():
+            held.loop.call_soon_threadsafe(held.close_when_idle)
+        return None
+
+    async def _begin(self) -> _Session:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        ready: asyncio.Future[Client] = loop.create_future()
+        task = loop.create_task(self._hold(ready, stop), name=f"mcp:{self.name}")
+        try:
+            client = await asyncio.wait_for(asyncio.shield(ready), self._seconds)
+        except BaseException as error:
+            task.cancel()
+            with contextlib.suppress(BaseException):
+                await asyncio.wait([task], timeout=CLOSE_SECONDS)
+            if not isinstance(error, Exception):
+                raise
+            said = "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
+            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {said}") from error
+        self.opened += 1
+        made = _Session(client, loop, stop, task)
+        self._ending.add(made)
+        task.add_done_callback(lambda _: self._ending.discard(made))
+        return made
+
+    async def _hold(self, ready: "asyncio.Future[Client]", stop: asyncio.Event) -> None:
+        try:
+            async with self._opening() as client:
+                if not ready.done():
+                    ready.set_result(client)
+                await stop.wait()
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
+                ready.exception()  # whoever waits may have given up
+
+
+async def _end(session: _Session) -> None:
+    if session.loop.is_closed() or session.task.done():
+        return
+    if session.loop is not asyncio.get_running_loop():
+        session.loop.call_soon_threadsafe(session.stop.set)
+        return
+    session.stop.set()
+    await asyncio.wait([session.task], timeout=CLOSE_SECONDS)
+    if not session.task.done():
+        session.task.cancel()
+        await asyncio.wait([session.task], timeout=CLOSE_SECONDS)
+
+
+def _said(error: BaseException) -> str:
+    """What the innermost of an error's parts says."""
+    parts = parts_of(error)
+    return _said(parts[0]) if parts else f"{type(error).__name__}: {message_of(error)}"

@@ -1,0 +1,118 @@
+"""`GoalServer`: what answers the requests of an MCP client, each call with a run."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterable
+from typing import Any, Final
+
+import mcp_types as types
+from mcp import MCPError
+from mcp.server import Server
+
+from orchestrator import __version__
+from orchestrator.api import Orchestrator
+from orchestrator.core.events import Decided, Event
+from orchestrator.core.goal import Budget
+from orchestrator.core.schema import type_name
+from orchestrator.errors import OrchestratorError, nearest
+from orchestrator.intent.needs import needs_of
+
+from .answers import answer_of, refusal
+from .goals import STATUS_TOOL, Offered, offered_goals, status_tool
+
+RUN_PREFIX: Final = "mcp-"
+"""What the ids of runs begin with that were started over MCP."""
+INSTRUCTIONS: Final = (
+    "Each tool is a goal: it is reached by the cheapest route of tools that work, with healing when one fails. "
+    "An answer names its run; the tool orchestrator_run tells how a run stands. "
+    "A run that waits for a person is answered by a person, outside this server."
+)
+
+
+class GoalServer:
+    """Goals of an orchestrator as the tools of an MCP server. Each call is a run, recorded like any other.
+
+    `budget`, in US dollars, is for each call. No tool answers the question of a waiting run: whoever calls may be a
+    model, and approvals are for people.
+    """
+
+    def __init__(self, orc: Orchestrator, goals: Iterable[str] | None = None, budget: float | None = None) -> None:
+        self.orc = orc
+        self.offered: dict[str, Offered] = offered_goals(orc.graph.view(), goals)
+        self.budget = budget
+        self._progress = _Progress()
+        orc.add_sink(self._progress)
+        self.server: Server[Any] = Server(
+            "orchestrator",
+            version=__version__,
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+
+    async def _list_tools(self, ctx: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        del ctx, params
+        return types.ListToolsResult(tools=[*(one.tool for one in self.offered.values()), status_tool()])
+
+    async def _call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        arguments = params.arguments or {}
+        if params.name == STATUS_TOOL:
+            return await self._status(arguments)
+        offered = self.offered.get(params.name)
+        if offered is None:
+            raise MCPError(
+                types.INVALID_PARAMS, f"There is no tool {params.name!r}.{nearest(params.name, self.offered)}"
+            )
+        unknown = sorted(set(arguments) - set(offered.tool.input_schema["properties"]))
+        if unknown:
+            takes = ", ".join(offered.tool.input_schema["properties"]) or "nothing"
+            return refusal(f"The goal {params.name} does not take {', '.join(map(repr, unknown))}. It takes: {takes}.")
+        view = self.orc.graph.view()
+        missing = needs_of(view, offered.goal.keys, arguments).required
+        if missing:
+            named = ", ".join(f"{key} ({type_name(view.key_type(key))})" for key in missing)
+            return refusal(f"To get {offered.goal.name}, please give: {named}.")
+        run_id = f"{RUN_PREFIX}{uuid.uuid4().hex[:16]}"
+        self._progress.sessions[run_id] = ctx.session
+        try:
+            budget = None if self.budget is None else Budget(usd=self.budget)
+            return answer_of(await self.orc.run(offered.goal, arguments, run_id=run_id, budget=budget))
+        except OrchestratorError as error:
+            return refusal(str(error))
+        finally:
+            self._progress.sessions.pop(run_id, None)
+
+    async def _status(self, arguments: dict[str, Any]) -> types.CallToolResult:
+        run_id = arguments.get("run_id")
+        if not isinstance(run_id, str) or not run_id.startswith(RUN_PREFIX):
+            return refusal(f"run_id names a run that was started here; its id begins with {RUN_PREFIX!r}.")
+        try:
+            return answer_of(await asyncio.to_thread(self.orc.outcome, run_id))
+        except OrchestratorError as error:
+            return refusal(str(error))
+
+
+class _Progress:
+    """Reports the decisions of runs as progress, where the client asked for that."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Any] = {}
+        """Run -> who asked for it."""
+        self._work: set[asyncio.Task[None]] = set()
+
+    def on_event(self, event: Event) -> None:
+        """Take one event."""
+        session = self.sessions.get(event.run_id)
+        if session is not None and isinstance(event, Decided):
+            number, said = event.decision.id.lstrip("d"), f"{event.decision.kind}: {event.decision.chosen}"
+            progress = float(number) if number.isdigit() else 0.0
+            task = asyncio.get_running_loop().create_task(self._report(session, progress, said))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
+
+    async def _report(self, session: Any, progress: float, said: str) -> None:
+        try:
+            await session.report_progress(progress, None, said)
+        except Exception:  # a client that is gone or does not listen is no reason to fail
+            logging.getLogger("orchestrator.mcp").debug("progress could not be reported", exc_info=True)

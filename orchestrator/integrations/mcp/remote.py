@@ -1,0 +1,217 @@
+"""`McpServer`: an MCP server whose tools become tools of the graph, on the terms of whoever adds them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import mcp_types as types
+from mcp import Client
+from typing_extensions import Unpack
+
+from orchestrator.core.enums import NOT_DONE, Effect
+from orchestrator.core.schema import given_types
+from orchestrator.core.text import clean
+from orchestrator.errors import DefinitionError, nearest
+from orchestrator.graph.tool import Tool, ToolOptions, check_number
+
+from . import transports
+from .calling import Terms, remote_call
+from .connection import Connection
+from .results import kind_of, type_of
+
+
+def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Effect:
+    """`read`, `write` or `irreversible`. What an untrusted server says of itself counts for nothing: it writes."""
+    if not trusted or annotations is None or not annotations.read_only_hint:
+        destroys = trusted and annotations is not None and annotations.destructive_hint
+        return Effect.IRREVERSIBLE if destroys else Effect.WRITE
+    return Effect.READ
+
+
+def reconcile_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Callable[..., Any] | None:
+    """For a tool that may be called again without harm: whether an uncertain call took place does not matter."""
+    return _do_it_again if trusted and annotations is not None and annotations.idempotent_hint else None
+
+
+def _do_it_again(**inputs: Any) -> Any:
+    """It may have happened; happening again changes nothing."""
+    del inputs
+    return NOT_DONE
+
+
+MAX_TOOLS: Final = 1000
+"""Tools of one server that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTool:
+    """A tool as its server describes it. All of it is the server's word."""
+
+    name: str
+    description: str = ""
+    takes: Mapping[str, Any] | None = None
+    """Parameter -> type, the required ones first; `None` when the server has not been asked."""
+    required: tuple[str, ...] = ()
+    annotations: types.ToolAnnotations | None = None
+
+
+class McpServer:
+    """An MCP server: `McpServer("files", command=["files-server", "/data"])` or `McpServer("crm", url="http://...")`.
+
+    `timeout`, in seconds, is for opening a session and for each answer. `env` and `cwd` are those of the process that a
+    `command` starts, `log` the file that takes what it writes to standard error (default: nobody), `headers` those of
+    each request to a `url`. A tool counts as a write until `trust=True` says that what the server tells of its tools
+    (their parameters, and whether they only read) may be believed.
+
+    Sessions open when they are first needed, and again after the server went away. `async with` opens one at once,
+    asks what tools there are, and closes it. Raises `DefinitionError` for what is wrong as written.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        command: Sequence[str] = (),
+        url: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+        log: str | Path | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 30.0,
+        trust: bool = False,
+    ) -> None:
+        if bool(command) == bool(url):
+            raise DefinitionError(f"The MCP server {name!r} has either command=[...] or url='http://...'.")
+        if check_number(f"The MCP server {name!r}: timeout", timeout, 1e7) == 0:
+            raise DefinitionError(f"The MCP server {name!r}: timeout is a positive number of seconds.")
+        self.name = name
+        self.timeout = timeout
+        self.trust = trust
+        self.listed: dict[str, RemoteTool] | None = None
+        """What the server offers, by name; `None` until it was asked."""
+        opening = transports.over_http(url, headers, timeout) if url else transports.over_stdio(command, env, cwd, log)
+        self.connection = Connection(name, self._opening(opening), timeout)
+
+    def _opening(self, transport: transports.Opening) -> Callable[[], AbstractAsyncContextManager[Client]]:
+        return lambda: Client(transport(), read_timeout_seconds=self.timeout)
+
+    async def __aenter__(self) -> Self:
+        await self.list_tools()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the session; a server that was started ends. The next call opens another."""
+        await self.connection.aclose()
+
+    async def list_tools(self) -> dict[str, RemoteTool]:
+        """Ask the server what tools it has. Raises `Unavailable`, and `MCPError` when it does not say."""
+        found: dict[str, RemoteTool] = {}
+        cursor: str | None = None
+        async with self.connection.client() as client:
+            while len(found) < MAX_TOOLS:
+                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+                found |= {one.name: _described(one) for one in page.tools[:MAX_TOOLS]}
+                if page.next_cursor is None or page.next_cursor == cursor:
+                    break
+                cursor = page.next_cursor
+        self.listed = found
+        return found
+
+    async def ping(self) -> None:
+        """Ask the server something small, to use as a `health_check`. Raises when it does not answer."""
+        async with self.connection.client() as client:
+            await client.list_tools(cache_mode="refresh")
+
+    def tool(self, remote: str, **options: Unpack[ToolOptions]) -> Tool:
+        """A tool of the graph that calls `remote`; `options` are those of `Tool`.
+
+        `gives` is required: a server gives only keys that the user mapped. `needs` lists or maps the parameters that
+        are filled from keys; only where the server is trusted and was asked may it be left out. Whether it reads or
+        writes, a trusted server says; else it writes unless `effect` says otherwise. Its cost is what the user states.
+
+        Raises `DefinitionError` for a tool that the server does not have, and for parameters that it does not take.
+        """
+        known = self._known(remote)
+        name = options.get("name") or _tool_name(remote)
+        if "gives" not in options:
+            raise DefinitionError(f"MCP tool {remote!r}: state gives=, the key or keys that its result becomes.")
+        needs = self._needs(known, options)
+        terms = Terms(
+            server=self.name,
+            remote=remote,
+            takes={parameter: (known.takes or {}).get(parameter, Any) for parameter in needs},
+            required=tuple(p for p in needs if known.takes is None or p in known.required),
+            gives=given_types(name, options["gives"], Any),
+            timeout=self.timeout,
+        )
+        trusted = self.trust and known.takes is not None
+        defaults: ToolOptions = {
+            "name": name,
+            "description": known.description or f"The tool {remote} of the MCP server {self.name}.",
+            "effect": effect_of(known.annotations, trusted=trusted),
+            "classify": kind_of,
+        }
+        reconcile = reconcile_of(known.annotations, trusted=trusted)
+        if reconcile is not None:
+            defaults["reconcile"] = reconcile
+        merged: ToolOptions = {**defaults, **options, "needs": needs}
+        return Tool(remote_call(self.connection, terms), **merged)
+
+    def _known(self, remote: str) -> RemoteTool:
+        if self.listed is None:
+            return RemoteTool(remote)
+        if remote not in self.listed:
+            raise DefinitionError(
+                f"The MCP server {self.name!r} has no tool {remote!r}.{nearest(remote, self.listed)} "
+                f"It has: {', '.join(clean(name, 60) for name in sorted(self.listed)[:20]) or 'none'}."
+            )
+        return self.listed[remote]
+
+    def _needs(self, known: RemoteTool, options: ToolOptions) -> dict[str, str]:
+        """Parameter -> key. What the user did not name is never sent."""
+        stated: Any = options.get("needs")
+        if stated is None:
+            if not self.trust or known.takes is None:
+                raise DefinitionError(
+                    f"MCP tool {known.name!r}: state needs=[...]; which values a server gets is for you to say"
+                    + ("." if self.trust else ", until trust=True.")
+                )
+            return {parameter: parameter for parameter in known.required}
+        names: list[str] = [stated] if isinstance(stated, str) else [*stated]
+        needs: dict[str, str] = dict(stated) if isinstance(stated, Mapping) else {name: name for name in names}  # pyright: ignore[reportUnknownArgumentType]
+        if known.takes is not None:
+            wrong = sorted(set(needs) - set(known.takes))
+            lacking = sorted(set(known.required) - set(needs))
+            if wrong or lacking:
+                takes = ", ".join(clean(parameter, 60) for parameter in known.takes) or "nothing"
+                said = f"does not take {wrong!r}" if wrong else f"also takes {lacking!r}, which needs= does not name"
+                raise DefinitionError(f"The MCP tool {known.name!r} {said}. It takes: {takes}.")
+        return needs
+
+
+def _described(one: types.Tool) -> RemoteTool:
+    properties: Any = one.input_schema.get("properties")
+    fields: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+    wanted: Any = one.input_schema.get("required")
+    required = tuple(name for name in fields if isinstance(wanted, list) and name in wanted)
+    ordered = (*required, *(name for name in fields if name not in required))
+    return RemoteTool(
+        one.name,
+        clean(one.description or "", 1000),
+        {name: type_of(fields[name]) for name in ordered},
+        required,
+        one.annotations,
+    )
+
+
+def _tool_name(remote: str) -> str:
+    """A server's name for a tool as one of ours."""
+    return "".join(c if c.isalnum() or c in "_-." else "_" for c in remote) or "tool"

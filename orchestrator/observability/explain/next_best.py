@@ -1,0 +1,80 @@
+"""The next best route: what a recorded decision would have chosen, had it been forced to choose otherwise.
+
+Planned again from the record alone (the graph, the state and the price facts of that moment), so it can be told years
+later and calls nobody's code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem, Route
+from orchestrator.engine.planning.planning import fact_from_row
+from orchestrator.errors import NoRoute, OrchestratorError
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable
+from orchestrator.routing import Planner
+
+MOST_STEPS: Final = 12
+"""Steps of a route that are left out in turn; a longer route has no rival worth the wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The next best route."""
+
+    tools: tuple[str, ...]
+    price: float
+    """US dollars."""
+    more: float
+    """By how much it is dearer than the chosen route, in US dollars."""
+    without: str
+    """The step of the chosen route that it does without."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"tools": list(self.tools), "price": self.price, "more": self.more, "without": self.without}
+
+
+def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, policy: Mapping[str, Any]) -> Rival | None:
+    """The cheapest route other than the one that `decision` chose; `None` when there is none, or none can be told.
+
+    `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
+    the recorded price does not come out again: under a pricing function of the user's own.
+    """
+    rows: Mapping[str, list[float]] | None = decision.facts.get("prices")
+    steps = decision.chosen_tools
+    if rows is None or not steps or len(steps) > MOST_STEPS:
+        return None
+    facts = {name: fact_from_row(name, row) for name, row in rows.items()}
+    otherwise = float(decision.facts.get("otherwise", 0.0))
+    try:
+        weights = Policy.model_validate(policy)
+        chosen = _plan(view, problem, facts, weights, otherwise)
+        if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
+            return None
+        found = [(_plan(view, _without(problem, step), facts, weights, otherwise), step) for step in steps]
+    except (OrchestratorError, ValueError, KeyError, TypeError):
+        return None
+    routes = [(route, step) for route, step in found if route is not None and route.tools != steps]
+    if not routes:
+        return None
+    best, step = min(routes, key=lambda pair: (pair[0].pico, len(pair[0].steps), pair[0].tools, pair[1]))
+    return Rival(best.tools, best.price, (best.pico - chosen.pico) / PICO, step)
+
+
+def _without(problem: Problem, step: str) -> Problem:
+    return replace(problem, unusable={**problem.unusable, step: "left out"})
+
+
+def _plan(
+    view: Mapping[str, Any], problem: Problem, facts: Mapping[str, PriceFacts], policy: Policy, otherwise: float
+) -> Route | None:
+    graph = ToolGraph()
+    planner = Planner(graph, PriceTable(graph, policy), policy)
+    try:
+        return planner.plan_recorded(view, problem, facts, policy, otherwise=otherwise)
+    except NoRoute:
+        return None

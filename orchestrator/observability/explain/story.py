@@ -1,0 +1,219 @@
+"""The story of a run in plain words, told from its record: what was wanted, what was chosen, what failed, who answered.
+
+`tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story
+of a run can be told by any process, long after it ended or while it goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import ANSWERING, DecisionKind, Status
+from orchestrator.core.events import Decided, Event, RunStarted, from_body
+from orchestrator.core.outcome import Call
+from orchestrator.engine.state import RunState
+from orchestrator.errors import InputError
+from orchestrator.store.protocol import Record, RunRow, Store
+
+from .model import Answer, Entry, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold
+from .next_best import Rival, next_best
+from .sentences import Teller
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run, told."""
+
+    run_id: str
+    status: Status
+    wanted: tuple[str, ...]
+    """The keys that were asked for."""
+    lesser: tuple[tuple[str, ...], ...]
+    """The declared lesser goals."""
+    goal: tuple[str, ...]
+    """The keys that were reached, or that the run was after last."""
+    inputs: tuple[str, ...]
+    """The keys that were given."""
+    policy: str
+    asked: tuple[str, ...]
+    """What was asked of the choice of agents, in words: the dial, and who might be used."""
+    started: float
+    """Seconds since the epoch."""
+    ended: float | None
+    seconds: float
+    price: float | None
+    """Planned, in US dollars."""
+    cost: float
+    """Actual US dollars."""
+    llm_calls: int
+    """Model calls of the control plane."""
+    route: RouteTold | None
+    entries: tuple[Entry, ...]
+    failures: tuple[FailureTold, ...]
+    escalations: tuple[EscalationTold, ...]
+    calls: tuple[Call, ...]
+    compensated: tuple[str, ...]
+    uncompensated: tuple[str, ...]
+    impasse: str | None
+    """Why no goal was reached, or what the run waits for."""
+    parent: str | None = None
+    children: tuple[str, ...] = ()
+    trace_id: str = ""
+    usage: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def ended_for_good(self) -> bool:
+        """Whether the run is over."""
+        return self.status.ended
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for programs: the fields of this class, statuses and kinds as strings."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {name: _plain(value) for name, value in data.items()}
+        return {"schema": "orchestrator.story/1", **plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(asdict(value))
+    return value
+
+
+def tell(store: Store, run_id: str, *, rivals: bool = True) -> Story:
+    """The story of a run. Without `rivals`, the next best route is left out, which saves planning again.
+
+    Raises `InputError` when there is no such run, `StoreError` when the store cannot be read.
+    """
+    row = store.run(run_id)
+    if row is None:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    children = tuple(child.run_id for child in reversed(store.runs(parent=run_id, limit=1000)))
+    return story_of(row, store.records(run_id), store if rivals else None, children)
+
+
+def story_of(
+    row: RunRow, records: Sequence[Record], graphs: Store | None = None, children: tuple[str, ...] = ()
+) -> Story:
+    """The story that a run's row and records tell. `graphs` finds a recorded graph, for the next best route."""
+    state, teller = RunState(row.run_id), Teller()
+    route: RouteTold | None = None
+    inputs: tuple[str, ...] = ()
+    for record in records:
+        event = _event(record)
+        if event is None:
+            continue
+        if isinstance(event, RunStarted):
+            inputs = event.inputs
+        if route is None and isinstance(event, Decided) and event.decision.kind is DecisionKind.ROUTE:
+            route = _route(state, event.decision, graphs)
+        state.apply(event)
+        teller.take(record.seq, event, state)
+    told = _story(row, state, teller, inputs)
+    return replace(told, route=route, children=children)
+
+
+def _event(record: Record) -> Event | None:
+    """The event of a record; `None` for the closing record, and for one that was damaged."""
+    try:
+        return from_body(record.kind, record.run_id, record.at, record.body)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _story(row: RunRow, state: RunState, teller: Teller, inputs: tuple[str, ...]) -> Story:
+    answers = answers_of(state.decisions)
+    impasse = row.summary.get("impasse")
+    last = max((entry.at for entry in teller.entries), default=0.0)
+    return Story(
+        run_id=row.run_id,
+        status=row.status,
+        wanted=state.wanted.keys,
+        lesser=tuple(lesser.keys for lesser in state.wanted.demotions),
+        goal=state.goal,
+        inputs=inputs,
+        policy=row.policy,
+        asked=_asked(state),
+        started=row.started,
+        ended=row.ended,
+        seconds=state.seconds or last,
+        price=state.planned_price,
+        cost=state.cost,
+        llm_calls=state.llm_calls,
+        route=None,
+        entries=tuple(teller.entries),
+        failures=tuple(
+            FailureTold(f.id, f.tool, str(f.kind), f.message, f.attempt, _since(state, f.at), answers.get(f.id))
+            for f in state.failures.values()
+        ),
+        escalations=tuple(teller.escalations),
+        calls=tuple(state.calls),
+        compensated=tuple(state.compensated),
+        uncompensated=tuple(state.uncompensated),
+        impasse=str(impasse) if impasse and row.status not in (Status.REACHED, Status.DEMOTED) else None,
+        parent=row.parent,
+        trace_id=row.trace_id,
+        usage=dict(state.usage),
+    )
+
+
+def _asked(state: RunState) -> tuple[str, ...]:
+    said = [] if state.dial is None else [f"dial at {state.dial:g}"]
+    limits = state.constraints
+    if limits is not None:
+        said += [f"trust only {', '.join(sorted(limits.trust))}"] if limits.trust is not None else []
+        said += [] if limits.data_may_leave else ["data stays"]
+        said += [f"at most ${limits.max_cost:g} a call"] if limits.max_cost is not None else []
+        said += [f"only {', '.join(sorted(limits.agents)) or 'nobody'}"] if limits.agents is not None else []
+    return tuple(said)
+
+
+def _since(state: RunState, at: float) -> float:
+    return max(0.0, at - state.started_at) if at else 0.0
+
+
+def answers_of(decisions: Sequence[Decision]) -> dict[str, Answer]:
+    """Failure id -> the decision that answered it."""
+    return {
+        failure: Answer(d.id, d.kind, d.chosen, d.reason)
+        for d in reversed(decisions)
+        if d.kind in ANSWERING
+        for failure in d.answers
+    }
+
+
+def _route(state: RunState, decision: Decision, graphs: Store | None) -> RouteTold:
+    bound = decision.facts.get("bound")
+    return RouteTold(
+        tools=decision.chosen_tools,
+        price=decision.price,
+        bound=None if bound is None else bound / 10**12,
+        rival=_rival(state, decision, graphs),
+    )
+
+
+def _rival(state: RunState, decision: Decision, graphs: Store | None) -> Rival | None:
+    view = graphs.graph(state.graph) if graphs is not None else None
+    return None if view is None else next_best(view, state.problem(), decision, state.policy)
+
+
+__all__ = [
+    "Answer",
+    "Entry",
+    "EntryKind",
+    "EscalationTold",
+    "FailureTold",
+    "RouteTold",
+    "RungTold",
+    "Story",
+    "answers_of",
+    "story_of",
+    "tell",
+]

@@ -1,0 +1,115 @@
+"""Checks of the decisions about an impasse: demote, escalate, halt, and the resumption after an answer or a crash."""
+
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.route import Impasse, Offer
+from orchestrator.engine.lifecycle.escalation import lesser_goals, offer_of
+from orchestrator.engine.planning.planning import describe_route
+from orchestrator.engine.state import ASKS_ONLY
+from orchestrator.escalation import Demote, Resolution
+
+from .difference import Finding, Stand, compared
+from .recorded_plan import Ground
+
+
+def check_impasse(stand: Stand, decision: Decision) -> list[Finding]:
+    """That there was no way on, what lesser goals were within reach, and what the best of them was."""
+    found = compared("answers", decision.answers, tuple(stand.state.unanswered))
+    if "impasse" not in decision.facts:
+        return found if decision.answers else [*found, Finding("failures", "unanswered", "none was")]
+    found += _limit(stand, decision)
+    if decision.kind is DecisionKind.HALT:
+        return found
+    impasse = Impasse.from_json(decision.facts["met"])
+    found += _no_route(stand, decision)
+    found += _subject(stand, impasse)
+    offers = _offers(stand, decision, impasse)
+    if not stand.other:
+        found += _same_offers(impasse.offers, offers)
+    return found + _answer(stand, decision, replace(impasse, offers=offers))
+
+
+def _limit(stand: Stand, decision: Decision) -> list[Finding]:
+    """A run meets so many impasses and no more; the next one stops it."""
+    met, limit = stand.state.impasses, stand.policy.max_impasses
+    stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
+    if decision.facts.get("impasse") in (*ASKS_ONLY, "cancelled"):
+        return []
+    if stopped == (met >= limit):
+        return []
+    then, now = ("halt", "go on") if stopped else (str(decision.kind), "halt")
+    return [Finding("limit", then, now, f"{met} impasses were met, and the policy allows {limit}")]
+
+
+def _no_route(stand: Stand, decision: Decision) -> list[Finding]:
+    record = decision.facts.get("no_route")
+    if record is None:
+        return []
+    planned = Ground.of(record, stand.view, stand.policy, own_prices=not stand.other).plan(stand.state.problem())
+    if planned.route is None:
+        return []
+    return [Finding("route", "no route", describe_route(planned.route), f"at ${planned.route.price:.9g}")]
+
+
+def _subject(stand: Stand, impasse: Impasse) -> list[Finding]:
+    """An impasse about an uncertain effect is about one that the records show."""
+    uncertain = {**stand.state.doubt, **stand.state.invalid}
+    if impasse.kind != "ambiguous" or impasse.subject in uncertain:
+        return []
+    return [Finding("uncertain effect", str(impasse.subject), ", ".join(sorted(uncertain)) or "none")]
+
+
+def _offers(stand: Stand, decision: Decision, impasse: Impasse) -> tuple[Offer, ...]:
+    if "prices" not in decision.facts or not impasse.offers:
+        return impasse.offers
+    ground = Ground.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
+    goals = [goal.keys for goal in lesser_goals(stand.state.wanted, stand.state.goal)]
+    return tuple(offer_of(keys, ground.plan(stand.state.lowered_to(keys).problem())) for keys in goals)
+
+
+def _same_offers(recorded: tuple[Offer, ...], recomputed: tuple[Offer, ...]) -> list[Finding]:
+    found = compared("lesser goals", tuple(o.goal for o in recorded), tuple(o.goal for o in recomputed))
+    for then, now in zip(recorded, recomputed, strict=False):
+        name = " + ".join(then.goal)
+        found += compared(f"price of {name}", then.price, now.price)
+        found += compared(f"route to {name}", then.tools, now.tools)
+    return found
+
+
+def _answer(stand: Stand, decision: Decision, impasse: Impasse) -> list[Finding]:
+    """What the ladder's own rung would say; what a model or a person said is a fact, and only has to be admissible."""
+    asked = next((rung for rung in stand.rungs if rung.rung == Demote.name), None)
+    taken = decision.facts.get("by") == Demote.name
+    found: list[Finding] = []
+    if asked is not None or taken:
+        resolution = _at_once(Demote()(impasse))
+        best = " + ".join(resolution.goal) if resolution else None
+        found += compared("best lesser goal", decision.chosen if taken else None, best)
+    if decision.kind is not DecisionKind.DEMOTE:
+        return found
+    offer = next((offer for offer in impasse.offers if " + ".join(offer.goal) == decision.chosen), None)
+    if offer is None or offer.price is None:
+        return [*found, Finding("lesser goal", decision.chosen, "it is not within reach")]
+    return found if stand.other else [*found, *compared("price", decision.price, offer.price)]
+
+
+def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
+    """The result of a rung that decides without waiting for anything."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        answer: Resolution | None = done.value
+        return answer
+    work.close()
+    raise AssertionError("the rung that demotes waits for something")
+
+
+def check_resume(stand: Stand, decision: Decision) -> list[Finding]:
+    """After a crash, the calls in flight are those of the records; after an answer, somebody had been asked."""
+    if "in_flight" in decision.facts:
+        return compared("calls in flight", list(decision.facts["in_flight"]), sorted(stand.state.doing))
+    return compared("question", decision.subject, stand.question)

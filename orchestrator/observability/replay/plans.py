@@ -1,0 +1,135 @@
+"""Checks of the decisions that plan: route, reroute, branch, and the choice of agents in a route."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.price import PICO
+from orchestrator.core.route import Candidate
+from orchestrator.engine.planning.planning import Planned, describe_route
+from orchestrator.selection import Exploration, Judged, Turn
+from orchestrator.selection.choice.scoring import counted_again
+
+from .context import check_within
+from .difference import Finding, Stand, compared, shown
+from .recorded_plan import Ground
+
+
+def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
+    """Plan again from where the run stood."""
+    found = _answers(stand, decision)
+    if decision.kind is DecisionKind.BRANCH:
+        known = decision.subject in stand.state.conditions or decision.subject in _agent_keys(stand)
+        found += [] if known else [Finding("condition", f"{decision.subject} is known", "it was never asked")]
+    if "prices" not in decision.facts:
+        return found + _left_over(stand)
+    ground = Ground.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
+    problem = stand.state.problem()
+    planned = ground.plan(problem)
+    if planned.route is None:
+        why = planned.impasse.message if planned.impasse else ""
+        return [*found, Finding("route", decision.chosen, "no route", why)]
+    stand.plans[decision.id] = planned.route.tools
+    found += compared("route", decision.chosen, describe_route(planned.route), _why(decision, planned))
+    if stand.other:
+        return found
+    found += _figures(decision, planned)
+    listed = ground.pricer(problem, last_resort=planned.last_resort).route(planned.route)
+    return found + candidates(decision.candidates, listed)
+
+
+def _agent_keys(stand: Stand) -> set[str]:
+    """Keys for which an agent was chosen so far: what they demand may come to be known later."""
+    return {d.subject for d in stand.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
+
+
+def _why(decision: Decision, planned: Planned) -> str:
+    assert planned.route is not None
+    recorded = decision.facts.get("price")
+    if not isinstance(recorded, int):
+        return ""
+    if recorded == planned.route.pico:
+        return "both cost the same: ties break by price, then number of steps, then names"
+    return f"${recorded / PICO:.9g} then, ${planned.route.price:.9g} now"
+
+
+def _figures(decision: Decision, planned: Planned) -> list[Finding]:
+    route, facts = planned.route, decision.facts
+    assert route is not None
+    return [
+        *compared("tools", tuple(facts.get("tools", ())), route.tools),
+        *compared("price", facts.get("price"), route.pico, "in picodollars"),
+        *compared("price", decision.price, route.price),
+        *compared("abandoned effects", tuple(facts.get("abandons", ())), route.abandons),
+        *compared("last resort", bool(facts.get("last_resort", False)), planned.last_resort),
+        *compared("revision", facts.get("revision"), route.revision),
+    ]
+
+
+def candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...]) -> list[Finding]:
+    """What was chosen among, with prices and the facts that these are made of."""
+    found = compared("candidates", tuple(c.name for c in recorded), tuple(c.name for c in recomputed))
+    for then, now in zip(recorded, recomputed, strict=False) if not found else ():
+        found += compared(f"price of {then.name}", then.price, now.price)
+        found += compared(f"facts of {then.name}", then.facts, now.facts)
+    return found
+
+
+def _answers(stand: Stand, decision: Decision) -> list[Finding]:
+    """A reroute answers every failure but those of effects being settled, the last one all; others answer none."""
+    last = "prices" not in decision.facts
+    left = tuple(stand.state.unanswered) if last else stand.state.to_answer
+    wanted = left if decision.kind is DecisionKind.REROUTE else ()
+    if decision.kind is DecisionKind.ROUTE and stand.state.unanswered:
+        return [Finding("kind", "route", "reroute", f"unanswered: {', '.join(stand.state.unanswered)}")]
+    return compared("answers", decision.answers, wanted)
+
+
+def _left_over(stand: Stand) -> list[Finding]:
+    """A failure that came too late to matter."""
+    return [] if stand.state.reached else [Finding("route", "nothing more to do", "the goal was not reached")]
+
+
+def check_select(stand: Stand, decision: Decision) -> list[Finding]:
+    """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts.
+
+    What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
+    choices explore, drawn again from its posterior.
+    """
+    within = check_within(decision)
+    if within is not None:
+        return within
+    plan = stand.decided(str(decision.facts.get("plan")))
+    if plan is None:
+        return [Finding("plan", str(decision.facts.get("plan")), "there is no such decision before it")]
+    tools = stand.plans.get(plan.id, plan.chosen_tools)
+    key = decision.subject or ""
+    givers = [name for name in tools if name in stand.view.nodes and key in stand.view.nodes[name].gives]
+    found = [] if decision.chosen in givers else [Finding("agent", decision.chosen, ", ".join(givers) or "nobody")]
+    if stand.other:
+        return found
+    ground = Ground.of(plan.facts, stand.view, stand.policy)
+    pricer = ground.pricer(stand.state.problem(), last_resort=bool(plan.facts.get("last_resort", False)))
+    rivals = [name for name in stand.view.producers(key) if name in {c.name for c in decision.candidates}]
+    listed = pricer.agents(rivals)
+    found += candidates(decision.candidates, listed)
+    found += _judged(stand, decision)
+    price = next((c.price for c in listed if c.name == decision.chosen), None)
+    return found + compared("price", decision.price, price)
+
+
+def _judged(stand: Stand, decision: Decision) -> list[Finding]:
+    """Competence as it counted for each rival."""
+    explored: Mapping[str, Any] | None = decision.facts.get("exploration")
+    explore = Exploration(**explored) if explored else None
+    priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
+    found: list[Finding] = []
+    for name, row in decision.facts.get("judged", {}).items():
+        judged, turn = Judged.from_json(name, row), stand.state.turn or Turn()
+        now = counted_again(judged, decision.facts["demand"], turn, explore)
+        for then in (judged.counted, priced.get(name, judged.counted)):
+            if not math.isclose(then, now, abs_tol=1e-9):
+                found.append(Finding(f"competence of {name}", shown(then), shown(now), f"in turn {turn.number}"))
+    return found

@@ -1,0 +1,97 @@
+"""Planning from a record: the graph as it was, the prices as they were, today's planner; no code of the user's."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Problem
+from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
+from orchestrator.errors import NoRoute
+from orchestrator.graph.graph import ToolGraph
+from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
+from orchestrator.graph.revision import GraphView
+from orchestrator.routing import Planner
+
+Priced = Mapping[PriceFacts, int | None]
+"""What the user's own pricing said of facts, in picodollars; `None` for infinite."""
+
+
+class AsRecorded(Recorded):
+    """Recorded facts, and what was said of all tools that nothing was ever heard of."""
+
+    def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float) -> None:
+        super().__init__(facts)
+        self._known = frozenset(facts)
+        self._untouched = otherwise
+
+    def success(self, name: str) -> float:
+        """As recorded."""
+        return super().success(name) if name in self._known else self._untouched
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What one decision was planned on."""
+
+    view: GraphView
+    policy: Policy
+    facts: Mapping[str, PriceFacts]
+    """As they were before a last resort: what is down has success 0."""
+    revived: Mapping[str, PriceFacts]
+    otherwise: float
+    priced: Priced | None
+    """The user's own prices, where no formula of a policy was in force."""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], view: GraphView, policy: Policy, *, own_prices: bool = True) -> "Ground":
+        """The ground that `planning.record_of` wrote."""
+        rows: Mapping[str, Iterable[float]] = record["prices"]
+        told = {name: fact_from_row(name, row) for name, row in rows.items()}
+        revived = {name: replace(told[name], success=success) for name, success in record.get("revived", {}).items()}
+        down = {name: replace(fact, success=0.0) for name, fact in revived.items()}
+        priced = _priced(record["priced"]) if own_prices and "priced" in record else None
+        return cls(view, policy, {**told, **down}, revived, float(record.get("otherwise", 0.0)), priced)
+
+    def plan(self, problem: Problem) -> Planned:
+        """Plan again, in the two stages of the engine."""
+        return in_two_stages(
+            lambda more: self._attempt(problem, more), lambda: self._usable(problem), fail_fast=self.policy.fail_fast
+        )
+
+    def pricer(self, problem: Problem, *, last_resort: bool) -> Pricer:
+        """Prices single tools as they were."""
+        more: Mapping[str, PriceFacts] = self.revived if last_resort else {}
+        return Pricer(self._table(more), self.view, problem.unusable, {**self.facts, **more})
+
+    def _usable(self, problem: Problem) -> dict[str, PriceFacts]:
+        return {name: fact for name, fact in self.revived.items() if name not in problem.unusable}
+
+    def _attempt(self, problem: Problem, more: Mapping[str, PriceFacts]) -> Planned:
+        facts, prices = {**self.facts, **more}, self._table(more)
+        try:
+            route = Planner(ToolGraph(), prices, self.policy).plan(problem, self.view)
+            return Planned(route, None, facts, self.otherwise)
+        except NoRoute as no_route:
+            return Planned(None, no_route.impasse, facts, self.otherwise)
+
+    def _table(self, more: Mapping[str, PriceFacts]) -> PriceTable:
+        facts = AsRecorded({**self.facts, **more}, self.otherwise)
+        return PriceTable(self.view, self.policy, _own_pricing(self.priced), facts)
+
+
+def _priced(rows: Iterable[tuple[str, Iterable[float], int | None]]) -> Priced:
+    return {fact_from_row(name, row): pico for name, row, pico in rows}
+
+
+def _own_pricing(priced: Priced | None) -> Pricing | None:
+    """The user's own pricing as a table of what it said; a policy's formula where there was none."""
+    if priced is None:
+        return None
+
+    def price(facts: PriceFacts) -> float:
+        pico = priced.get(facts)
+        return math.inf if pico is None else pico / PICO
+
+    return price

@@ -1,0 +1,185 @@
+"""Replay: every decision of a run made again from its records, with today's code. No tool, no model, no user code.
+
+The records before a decision fold to where the run stood (`execution/state.py`, the engine's own code); the facts in
+the decision are the prices, budgets and answers that it was made from. Results of `when`, `ensure`, `reconcile`, demand
+functions, models and people are facts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.core.decision import Decision
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.events import Decided, Event, RungAsked, RunWaiting, from_body
+from orchestrator.core.policy import Policy
+from orchestrator.engine.planning.planning import PLANNING
+from orchestrator.engine.state import RunState
+from orchestrator.errors import InputError
+from orchestrator.graph.revision import GraphView
+from orchestrator.store.ledger.writes import CLOSED
+from orchestrator.store.protocol import Record, Store
+
+from .difference import Finding, Stand, compared
+from .impasses import check_impasse, check_resume
+from .plans import check_plan, check_select
+from .retries import check_compensate, check_not_retried, check_reconcile, check_retry
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One respect in which a decision does not come out as recorded."""
+
+    decision: str
+    """Its id."""
+    kind: DecisionKind
+    what: str
+    """What differs: the route, a price, the answer, a reason ..."""
+    recorded: str
+    recomputed: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.decision} {self.kind}, {self.what}: recorded {self.recorded}, recomputed {self.recomputed}{why}"
+
+    def to_json(self) -> dict[str, str]:
+        """Plain data, for programs."""
+        return {name: str(getattr(self, name)) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One decision, made again."""
+
+    decision: Decision
+    """As recorded."""
+    differences: tuple[Difference, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it comes out as recorded."""
+        return not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of making every decision of a run again."""
+
+    run_id: str
+    policy: str
+    """The policy that was decided under."""
+    other: bool
+    """Whether that is another policy than the run's own: differences are then answers, not faults."""
+    decisions: tuple[Replayed, ...] = ()
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """Every difference, in the order of the decisions."""
+        return tuple(difference for decision in self.decisions for difference in decision.differences)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every decision comes out as recorded."""
+        return all(decision.agrees for decision in self.decisions)
+
+
+Check = Callable[[Stand, Decision], list[Finding]]
+
+_CHECKS: Final[Mapping[DecisionKind, Check]] = {
+    **dict.fromkeys(sorted(PLANNING), check_plan),
+    DecisionKind.SELECT: check_select,
+    DecisionKind.RETRY: check_retry,
+    DecisionKind.RECONCILE: check_reconcile,
+    DecisionKind.COMPENSATE: check_compensate,
+    DecisionKind.DEMOTE: check_impasse,
+    DecisionKind.ESCALATE: check_impasse,
+    DecisionKind.HALT: check_impasse,
+    DecisionKind.RESUME: check_resume,
+}
+
+
+def replay_run(store: Store, run_id: str, policy: Policy | None = None) -> Replay:
+    """Make every decision of a run again; with another `policy`, say what it would have decided at each point.
+
+    Raises `InputError` for an unknown run, and for a record that cannot be read (which `verify` explains).
+    """
+    records = store.records(run_id)
+    if not records:
+        raise InputError(f"There is no run {run_id!r} in this store.")
+    return _Replayer(store, run_id, policy).replay(records)
+
+
+@dataclass
+class _Replayer:
+    store: Store
+    run_id: str
+    other: Policy | None
+    rungs: list[RungAsked] = field(default_factory=list[RungAsked])
+    question: str | None = None
+    plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    views: dict[str, GraphView] = field(default_factory=dict[str, GraphView])
+
+    def replay(self, records: list[Record]) -> Replay:
+        state = RunState(self.run_id)
+        made: list[Replayed] = []
+        for record in records:
+            event = _event(record)
+            if isinstance(event, Decided):
+                made.append(self._again(state, event.decision))
+                self.rungs.clear()
+            elif isinstance(event, RungAsked):
+                self.rungs.append(event)
+            elif isinstance(event, RunWaiting):
+                self.question = str(event.question.get("text"))
+            if event is not None:
+                state.apply(event)
+        name = self.other.name if self.other else str(state.policy.get("name", ""))
+        return Replay(self.run_id, name, self.other is not None, tuple(made))
+
+    def _again(self, state: RunState, decision: Decision) -> Replayed:
+        stand = Stand(
+            state=state,
+            view=self._view(state.graph),
+            policy=self.other or recorded_policy(state.policy),
+            other=self.other is not None,
+            rungs=tuple(self.rungs),
+            question=self.question,
+            plans=self.plans,
+        )
+        found = compared("id", decision.id, state.next_decision_id())
+        try:
+            found += _CHECKS[decision.kind](stand, decision)
+            found += check_not_retried(stand, decision)
+        except (KeyError, TypeError, ValueError) as error:
+            found.append(Finding("facts", "incomplete", "cannot be made again", f"{type(error).__name__}: {error}"))
+        told = [Difference(decision.id, decision.kind, f.what, f.recorded, f.recomputed, f.why) for f in found]
+        return Replayed(decision, tuple(told))
+
+    def _view(self, digest: str) -> GraphView:
+        if digest not in self.views:
+            data = self.store.graph(digest)
+            if data is None:
+                raise InputError(f"The graph {digest[:12]} of run {self.run_id!r} is not in this store any more.")
+            self.views[digest] = GraphView.from_json(data)
+        return self.views[digest]
+
+
+def _event(record: Record) -> Event | None:
+    """The event of a record; `None` for the closing one. Raises `InputError` for what cannot be read."""
+    if record.kind == CLOSED:
+        return None
+    try:
+        return from_body(record.kind, record.run_id, record.at, record.body)
+    except (KeyError, ValueError) as error:
+        what = record.body.get("count") if record.kind == "lost" else None
+        lost = f"{what} records before it were lost" if what else f"it cannot be read ({type(error).__name__})"
+        raise InputError(f"Record {record.seq} of run {record.run_id!r}: {lost}; verify the run.") from None
+
+
+def recorded_policy(data: Mapping[str, Any]) -> Policy:
+    """The policy of a record; fields that a user's own policy added are left out: only their own pricing reads them."""
+    return Policy.model_validate({name: value for name, value in data.items() if name in Policy.model_fields})
+
+
+__all__ = ["Difference", "Replay", "Replayed", "recorded_policy", "replay_run"]

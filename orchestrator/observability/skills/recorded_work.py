@@ -1,0 +1,155 @@
+"""What recorded runs tell of agents' work: what it was about, what it demanded, how it turned out. No code is called.
+
+Texts are there only where the values of runs were kept (`Policy(keep_values=True)`): a record holds none.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from orchestrator.core.enums import DecisionKind
+from orchestrator.core.events import CallEnded, Event, from_body
+from orchestrator.engine.planning.demands import texts_in
+from orchestrator.engine.state import RunState
+from orchestrator.graph.revision import GraphView
+from orchestrator.selection.choice.demand import Demand
+from orchestrator.selection.learning.evaluation import judgements_of
+from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
+from orchestrator.store.protocol import Record, RunRow, Store
+
+MOST_RUNS: Final = 2000
+"""Runs that are read, the newest."""
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedWork:
+    """The outcomes of agents' steps, oldest first."""
+
+    observations: tuple[Observation, ...] = ()
+    runs: int = 0
+    """Runs that were read."""
+    judged: int = 0
+    """Steps that a person or a judge had something to say of."""
+
+    @property
+    def steps(self) -> int:
+        """Steps that an agent did or failed at."""
+        return len(self.observations)
+
+    @property
+    def texts(self) -> int:
+        """Steps whose text was kept."""
+        return sum(1 for seen in self.observations if seen.text)
+
+    @property
+    def why_nothing(self) -> str:
+        """Why nothing can be found in it; empty when something can."""
+        if not self.runs:
+            return "No run is recorded in this store."
+        if not self.steps:
+            return f"In {self.runs} recorded runs no agent was chosen for a step."
+        if not self.texts:
+            return (
+                f"{self.steps} steps of agents are recorded, but not what they were about, and by that skills are told "
+                "apart. Texts are there when the values of runs are kept: set keep_values = true in the policy."
+            )
+        return ""
+
+
+def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
+    """What the newest runs of a store tell. Runs that cannot be read are left out. Raises `StoreError`."""
+    rows: dict[str, RunRow] = {}
+    for offset in range(0, runs, _PAGE):  # a run that begins meanwhile may show a row twice
+        page = store.runs(limit=min(_PAGE, runs - offset), offset=offset)
+        rows |= {row.run_id: row for row in page}
+        if len(page) < _PAGE:
+            break
+    views: dict[str, GraphView] = {}
+    found: list[Observation] = []
+    judged = 0
+    for row in sorted(rows.values(), key=lambda row: (row.started, row.run_id)):
+        seen, said = _of_run(store, row.run_id, views)
+        found += seen
+        judged += said
+    return RecordedWork(tuple(found), len(rows), judged)
+
+
+def _of_run(store: Store, run_id: str, views: dict[str, GraphView]) -> tuple[list[Observation], int]:
+    """The outcomes of a run, and how many of them were judged."""
+    state, found = RunState(run_id), list[Observation]()
+    of_key: dict[str, int] = {}
+    """Key -> the outcome of the step that gave it."""
+    texts: dict[str, str] | None = None
+    for event in _events(store.records(run_id)):
+        if isinstance(event, CallEnded) and _tells(event):
+            chosen = _choice(state, event.tool)
+            view = _view(store, state.graph, views)
+            if chosen is not None and view is not None:
+                texts = store.values(run_id) if texts is None else texts
+                demand, rivals = chosen
+                text = _text(view, rivals, state, texts)
+                found.append(_observation(event, demand, text))
+                of_key |= dict.fromkeys(event.gives, len(found) - 1)
+        state.apply(event)
+    judged = set[int]()
+    for said in judgements_of(store, run_id):
+        place = next((of_key[key] for key in said.keys if key in of_key), None)
+        if place is not None and said.good is not None and found[place].agent == said.tool:
+            if said.weight >= found[place].weight or place not in judged:
+                found[place] = replace(found[place], success=said.good, weight=said.weight)
+            judged.add(place)
+    return found, len(judged)
+
+
+def _events(records: list[Record]) -> Iterator[Event]:
+    """The events of a run, up to the first that cannot be read."""
+    for record in records:
+        try:
+            yield from_body(record.kind, record.run_id, record.at, record.body)
+        except (KeyError, ValueError, TypeError):
+            return  # the closing record, or one that was damaged
+
+
+def _tells(event: CallEnded) -> bool:
+    """Whether an attempt tells how good the work of who made it is."""
+    return event.failure.kind.says_something_of_the_work if event.failure else event.ok
+
+
+def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | None:
+    """What was demanded when an agent was chosen, and who else could have done it; `None` for what is no agent."""
+    for decision in reversed(state.decisions):
+        if decision.kind is DecisionKind.SELECT and decision.chosen == agent and "demand" in decision.facts:
+            facts = decision.facts
+            demand = Demand(facts["demand"], source=facts.get("source", "declared"), size=facts.get("size"))
+            return demand, tuple(candidate.name for candidate in decision.candidates)
+    return None
+
+
+def _text(view: GraphView, rivals: tuple[str, ...], state: RunState, stored: Mapping[str, str]) -> str:
+    """What the inputs of a step said, as far as they were kept."""
+    needs = {need for name in rivals if name in view.nodes for need in view.nodes[name].needs}
+    values: dict[str, Any] = {}
+    for key in sorted(needs & state.at_hand.keys()):
+        kept = stored.get(f"{state.at_hand[key] or ''}\x1f{key}")
+        if kept is not None:
+            values[key] = json.loads(kept)
+    return texts_in(values)
+
+
+def _observation(event: CallEnded, demand: Demand, text: str) -> Observation:
+    spent: Spent = {"seconds": event.seconds, "usd": event.cost}
+    return Observation(event.tool, demand, event.ok, CHECKED, text=text or None, **spent)
+
+
+def _view(store: Store, digest: str, views: dict[str, GraphView]) -> GraphView | None:
+    if digest not in views:
+        data = store.graph(digest)
+        if data is None:
+            return None
+        views[digest] = GraphView.from_json(data)
+    return views[digest]
+
+
+__all__ = ["MOST_RUNS", "RecordedWork", "recorded_work"]

@@ -1,0 +1,27 @@
+"""`QueueSink`: the events of one run (and its children) as an async iterator."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from orchestrator.core.events import Event
+
+
+class QueueSink:
+    """Hands the events of one run to whoever iterates over it, until it is closed."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    def on_event(self, event: Event) -> None:
+        """Take one event."""
+        if event.run_id == self._run_id or event.run_id.startswith(f"{self._run_id}/"):
+            self._queue.put_nowait(event)
+
+    def close(self) -> None:
+        """End the iteration after what has been taken so far."""
+        self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (event := await self._queue.get()) is not None:
+            yield event

@@ -1,0 +1,100 @@
+"""The head of each ended run's ledger, told outside of the store: a chain that is kept in one place proves too little.
+
+The head is known when the store's writer has committed the run's closing record, which no run waits for. A thread of
+its own waits instead, gathers what has ended meanwhile, and tells.
+"""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.errors import StoreError
+from orchestrator.store.protocol import RunRow, Store
+
+GATHER: Final = 0.05
+"""Seconds that ended runs are gathered: by then the writer has committed them without being hurried."""
+PATIENCE: Final = 1.0
+"""Seconds that a store may take to make a run durable before it is asked again later."""
+OUTAGE: Final = 1.0
+"""Seconds until a store that could not be reached is asked again."""
+KEPT: Final = 10_000
+"""Ended runs that are waited for while the store is down; the oldest are given up."""
+
+Tell = Callable[[RunRow], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    store: Store
+    run_id: str
+    tell: Tell
+
+
+class Anchor:
+    """Waits for the heads of ended runs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[_Ended] = deque()
+        self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def watch(self, store: Store, run_id: str, tell: Tell) -> None:
+        """Tell the row of a run once it is durable. Returns at once."""
+        with self._lock:
+            self._queue.append(_Ended(store, run_id, tell))
+            self._idle.clear()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="orchestrator-anchor", daemon=True)
+                self._thread.start()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until everything has been told; whether it has."""
+        self._hurry.set()
+        return self._idle.wait(timeout)
+
+    def _work(self) -> None:
+        pause = GATHER
+        while True:
+            self._hurry.wait(pause)
+            with self._lock:
+                batch = list(self._queue)
+                self._queue.clear()
+                if not batch:
+                    self._thread = None
+                    self._hurry.clear()
+                    self._idle.set()
+                    return
+            late = [ended for ended in batch if not _tell(ended)]
+            pause = OUTAGE if late else GATHER
+            if late:
+                self._hurry.clear()
+                with self._lock:
+                    self._queue.extendleft(reversed(late))
+                    while len(self._queue) > KEPT:
+                        self._queue.popleft()
+
+
+def _tell(ended: _Ended) -> bool:
+    """Tell the head of a run; `False` when the store cannot be reached, which it reports itself."""
+    try:
+        ended.store.flush(PATIENCE)
+        row = ended.store.run(ended.run_id)
+    except StoreError:
+        return False
+    if row is not None and row.status.ended:  # else somebody else owns it, and will end it
+        with contextlib.suppress(Exception):  # a broken exporter is no reason to keep the heads that follow
+            ended.tell(row)
+    return True
+
+
+def head_now(store: Any, run_id: str) -> RunRow | None:
+    """The row of an ended run where asking costs no I/O: a store in memory."""
+    from orchestrator.store.memory import MemoryStore
+
+    return store.run(run_id) if isinstance(store, MemoryStore) else None

@@ -1,0 +1,155 @@
+"""A dead collector is given a rest: while spans cannot be delivered runs build none, and a thread asks when it is back.
+
+An exporter that fails has tried again for seconds, and the batch is lost: building the next ones would cost every call
+and help nobody. A run that begins while the collector is down has no spans, also when it comes back meanwhile.
+"""
+
+import logging
+import random
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
+from opentelemetry.util.types import Attributes
+
+from orchestrator.core.conventions import SCOPE
+
+LOG: Final = logging.getLogger(SCOPE)
+REST: Final = 1.0
+"""Seconds until a collector that is down is asked for the first time; twice as long each time it is still down."""
+LONGEST_REST: Final = 60.0
+ASKING: Final = "orchestrator-collector"
+"""The name of the thread that asks whether a collector is back."""
+_CONNECT_SECONDS: Final = 1.0
+
+
+class Watched(SpanExporter):
+    """An exporter that knows whether its last batch was delivered, and finds out when the next one can be.
+
+    `answers` is a cheap look at whether anybody listens at all; only then an empty batch is sent.
+    """
+
+    def __init__(self, exporter: SpanExporter, answers: Callable[[], bool] = lambda: True, rest: float = REST) -> None:
+        self._exporter = exporter
+        self._answers = answers
+        self._rest = rest
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._asking: threading.Thread | None = None
+        self.down = False
+        """Whether the last batch was lost."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Deliver a batch, and note whether that was possible; one for a collector that is known to be down is lost."""
+        if self.down:
+            return SpanExportResult.FAILURE
+        try:
+            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
+        except Exception:
+            self._note(down=True)
+            raise
+        self._note(down=not delivered)
+        return SpanExportResult.SUCCESS if delivered else SpanExportResult.FAILURE
+
+    def worth_it(self) -> bool:
+        """Whether a new trace may be delivered."""
+        if self.down:
+            self._see_to_asking()  # a forked child has the exporter, but not the thread
+        return not self.down
+
+    def _note(self, *, down: bool) -> None:
+        if down != self.down:
+            LOG.warning("The collector of spans %s", "cannot be reached: no run is traced" if down else "is back")
+        self.down = down
+        if down:
+            self._see_to_asking()
+
+    def _see_to_asking(self) -> None:
+        if self._asking is not None and self._asking.is_alive():
+            return
+        with self._lock:
+            if (self._asking is None or not self._asking.is_alive()) and not self._ended.is_set():
+                self._asking = threading.Thread(target=self._ask, name=ASKING, daemon=True)
+                self._asking.start()
+
+    def _ask(self) -> None:
+        """Ask less and less often, not all processes at the same moment, until the collector is back."""
+        rest = self._rest
+        while not self._ended.wait(rest * random.uniform(0.75, 1.25)):
+            if self._is_back():
+                self._note(down=False)
+                return
+            rest = min(2 * rest, LONGEST_REST)
+
+    def _is_back(self) -> bool:
+        try:
+            return self._answers() and self._exporter.export(()) is SpanExportResult.SUCCESS
+        except Exception:
+            return False
+
+    def shutdown(self) -> None:
+        """End the exporter."""
+        self._ended.set()
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held here."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+class WhileDelivered(Sampler):
+    """Leaves out new traces while the collector is down; what belongs to a trace that was begun is as it was begun."""
+
+    def __init__(self, sampler: Sampler, exporter: Watched) -> None:
+        self._sampler = sampler
+        self._exporter = exporter
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """As the sampler says, where a trace can be delivered at all."""
+        begun = get_current_span(parent_context).get_span_context().is_valid
+        if not begun and not self._exporter.worth_it():
+            return SamplingResult(Decision.DROP)
+        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
+
+    def get_description(self) -> str:
+        """For people."""
+        return f"WhileDelivered({self._sampler.get_description()})"
+
+
+def somebody_listens(endpoint: str) -> Callable[[], bool]:
+    """Whether anybody takes connections at an endpoint; where a proxy is between, that cannot be told, so it is yes."""
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+
+    def look() -> bool:
+        if getproxies() or not parts.hostname:
+            return True
+        try:
+            socket.create_connection((parts.hostname, port), _CONNECT_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    return look
+
+
+def not_while_asking(record: logging.LogRecord) -> bool:
+    """A filter for an exporter's logger: that a collector is still down is no news."""
+    return record.threadName != ASKING

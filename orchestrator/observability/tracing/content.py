@@ -1,0 +1,61 @@
+"""What spans may hold of inputs and outputs: nothing, unless the user says so, and then through a redaction hook."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from orchestrator.core.redaction import FAILED, Redact, set_general_hook, shown
+from orchestrator.core.text import shortened
+from orchestrator.errors import DefinitionError
+
+ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
+"""The environment variable that turns content capture on: `true` or `1`."""
+MAX_CONTENT: Final = 8192
+"""Characters of JSON that one attribute may hold, where the user does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How inputs and outputs are shown."""
+
+    redact: Redact | None = None
+    max_content: int = MAX_CONTENT
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """The values by key as JSON, redacted and cut. A hook that fails shows nothing of that value."""
+        try:
+            text = to_json(shown(values, self.redact), fallback=repr).decode()
+        except Exception as error:  # an object whose repr fails is not worth a run
+            text = f"[{type(error).__name__}]"
+        return shortened(text, self.max_content)
+
+
+_current: Capture | None = None
+_chosen = False
+
+
+def configure(*, on: bool | None, redact: Redact | None, max_content: int) -> None:
+    """Choose how content is captured; `None` leaves it to the environment. Raises `DefinitionError` for nonsense."""
+    global _current, _chosen
+    if max_content < 1:
+        raise DefinitionError(f"max_content is a number of characters, at least 1, not {max_content!r}.")
+    wanted = _in_environment() if on is None else on
+    set_general_hook(redact)
+    _current, _chosen = (Capture(redact, max_content) if wanted else None), True
+
+
+def capture() -> Capture | None:
+    """How content is captured now; `None` when it is not."""
+    if not _chosen and _in_environment():
+        return Capture()
+    return _current
+
+
+def _in_environment() -> bool:
+    return os.environ.get(ENVIRONMENT, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+__all__ = ["ENVIRONMENT", "FAILED", "MAX_CONTENT", "Capture", "Redact", "capture", "configure"]

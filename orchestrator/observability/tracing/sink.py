@@ -1,0 +1,291 @@
+"""`TracingSink`: what the engine tells, as spans, metrics and log records. The OpenTelemetry API only."""
+
+import logging
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from time import time_ns
+from weakref import WeakSet
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    StatusCode,
+    Tracer,
+    TracerProvider,
+    format_span_id,
+    format_trace_id,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from orchestrator.core import conventions as names
+from orchestrator.core.events import CallEnded, Event, RunResumed, RunStarted, RunWaiting, WorkJudged
+from orchestrator.store.protocol import RunRow, Store
+
+from . import journal
+from .anchor import Anchor, head_now
+from .attributes import Attributes, brief, of_judgement
+from .content import capture
+from .metering import Circuits, Meters
+from .runtrace import RunTrace
+from .showing import LiveRun, show
+
+DRAIN_SECONDS = 5.0
+"""Seconds that closing waits for the heads of ledgers that are not on disk yet."""
+KEPT = 10_000
+"""Runs that wait whose first span is remembered."""
+SINKS: "WeakSet[TracingSink]" = WeakSet()
+"""Every sink there is, so that the end of the process can wait for what they have to tell."""
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run's span that has begun."""
+
+    span: Span
+    context: Context
+    traceparent: str
+    """W3C trace context; empty where nothing traces."""
+
+    def ids(self) -> tuple[str, str]:
+        """The trace and the span, for log records; empty where nothing traces."""
+        return _ids(self.span.get_span_context())
+
+    @property
+    def trace_id(self) -> str:
+        """Of the trace that the run is part of; empty where nothing traces."""
+        return trace_id_of(self.traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a run that waits, or was recovered, needs for its next span."""
+
+    name: str
+    traceparent: str
+
+
+class TracingSink:
+    """Tells runs as spans, metrics and log records. While nobody listens it does next to nothing.
+
+    `provider` and `meters` are the OpenTelemetry providers to use instead of the global ones; `live` are the runs of
+    the process by id (asked for values when content capture is on); `circuits` is the health registry.
+    """
+
+    def __init__(
+        self,
+        provider: TracerProvider | None = None,
+        *,
+        meters: MeterProvider | None = None,
+        live: Mapping[str, LiveRun] | None = None,
+        circuits: Circuits | None = None,
+    ) -> None:
+        self._tracer: Tracer = trace.get_tracer(names.SCOPE, _version(), provider)
+        self._meters = Meters(meters, circuits)
+        self._live: Mapping[str, LiveRun] = live if live is not None else {}
+        self._runs: dict[str, Opened] = {}
+        self._recorded: dict[str, RunTrace] = {}
+        self._known: dict[str, _Known] = {}
+        self._anchor = Anchor()
+        SINKS.add(self)
+
+    # -- the spans of runs -------------------------------------------------------------------------------------------
+
+    def open(self, run_id: str, goal: str, link: str = "") -> Opened:
+        """Begin the span of a run in the current context; `link` is the trace context of the run's first span.
+
+        Nothing is told about it before `adopt`.
+        """
+        attributes: Attributes = {
+            names.SPAN_KIND: names.CHAIN,
+            names.OPERATION: names.INVOKE_WORKFLOW,
+            names.WORKFLOW_NAME: goal,
+            names.RUN_ID: run_id,
+        }
+        first = span_context_of(link)
+        links = [Link(first, {names.LINK: "resumes"})] if first is not None else None
+        span = self._tracer.start_span(
+            f"{names.INVOKE_WORKFLOW} {brief(goal, 100)}", attributes=attributes, links=links
+        )
+        return Opened(span, trace.set_span_in_context(span), traceparent_of(span.get_span_context()))
+
+    def adopt(self, run_id: str, goal: str, opened: Opened) -> None:
+        """From now on `opened` is the span of this run."""
+        self._known[run_id] = _Known(goal, opened.traceparent)
+        while len(self._known) > KEPT:  # runs that wait may be answered by another process, which tells nobody here
+            del self._known[next(iter(self._known))]
+        if not opened.traceparent:
+            return
+        self._runs[run_id] = opened
+        if opened.span.is_recording():
+            self._recorded[run_id] = RunTrace(self._tracer, opened.span, opened.context, capture())
+
+    def expect(self, run_id: str, goal: str, traceparent: str) -> None:
+        """A run was recovered whose first span had this trace context: its next span links to it."""
+        self._known.setdefault(run_id, _Known(goal, traceparent))
+
+    def within(self, run_id: str) -> AbstractContextManager[None]:
+        """Make the run's span the current one for the length of a `with`."""
+        opened = self._runs.get(run_id)
+        return nullcontext() if opened is None else _attached(opened.context)
+
+    def abandon(self, run_id: str, error: BaseException) -> None:
+        """A run stopped without an end: it was interrupted, or broke."""
+        self._known.pop(run_id, None)
+        opened = self._runs.pop(run_id, None)
+        traced = self._recorded.pop(run_id, None)
+        if traced is not None:
+            traced.note({names.ERROR_TYPE: type(error).__name__})
+            traced.span.set_status(StatusCode.ERROR, type(error).__name__)
+            traced.end()
+        elif opened is not None:
+            opened.span.end()
+
+    def ended(self, run_id: str, store: Store) -> None:
+        """A run has ended and its end was handed to the store: end its span, and anchor the head of its ledger."""
+        self._known.pop(run_id, None)
+        opened = self._runs.pop(run_id, None)
+        traced = self._recorded.pop(run_id, None)
+        if traced is not None or journal.LOG.isEnabledFor(logging.INFO):
+            row = head_now(store, run_id)
+            if row is None:
+                self._anchor.watch(store, run_id, lambda row: self._seal(row, opened))
+            else:
+                self._tell_head(row, opened.span if opened else None)
+        if traced is not None:
+            traced.end()
+        elif opened is not None:
+            opened.span.end()
+
+    def _seal(self, row: RunRow, opened: Opened | None) -> None:
+        """The head was not known when the run's span ended: a short span of its own carries it."""
+        if opened is None:
+            self._tell_head(row, None)
+            return
+        attributes: Attributes = {names.SPAN_KIND: names.CHAIN, names.RUN_ID: row.run_id}
+        span = self._tracer.start_span(names.SEAL, opened.context, attributes=attributes)
+        self._tell_head(row, span)
+        span.end()
+
+    def _tell_head(self, row: RunRow, span: Span | None) -> None:
+        trace_id = span_id = ""
+        if span is not None:
+            span.set_attributes({names.LEDGER_HEAD: row.head, names.LEDGER_COUNT: row.count})
+            trace_id, span_id = _ids(span.get_span_context())
+        text = f"run {row.run_id}: {row.status}, ledger of {row.count} records, head {row.head}"
+        journal.tell(logging.INFO, text, row.run_id, trace_id, span_id)
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """Take one event."""
+        run_id = event.run_id
+        if isinstance(event, RunStarted | RunResumed):
+            self._meters.look()
+            if isinstance(event, RunResumed) and run_id not in self._runs and run_id in self._known:
+                self._reopen(run_id)
+        traced = self._recorded.get(run_id)
+        if traced is not None:
+            self._trace(traced, event)
+        if self._meters.on:
+            self._meters.take(event)
+        if journal.LOG.isEnabledFor(logging.WARNING):
+            opened = self._runs.get(run_id)
+            journal.record(event, opened.ids if opened else _no_ids)
+        if isinstance(event, RunWaiting):
+            self._rest(run_id)
+        elif isinstance(event, WorkJudged):
+            self._judged(event)
+
+    def _judged(self, event: WorkJudged) -> None:
+        """A judgement comes when the run's span has ended: a span of its own in the same trace."""
+        first = span_context_of(event.traceparent)
+        if first is None:
+            return
+        context = trace.set_span_in_context(trace.NonRecordingSpan(first))
+        began = time_ns() - round(event.seconds * 1e9)
+        name = f"{names.JUDGE} {brief(event.tool, 100)}"
+        self._tracer.start_span(name, context, attributes=of_judgement(event), start_time=began).end()
+
+    def _trace(self, traced: RunTrace, event: Event) -> None:
+        run = None if traced.capture is None else self._live.get(event.run_id)
+        if traced.capture is not None and run is not None and isinstance(event, CallEnded):
+            show(traced.capture, run, traced, event)  # while its span has not ended
+        traced.take(event)
+        if traced.capture is not None and run is not None and not isinstance(event, CallEnded):
+            show(traced.capture, run, traced, event)
+
+    def _reopen(self, run_id: str) -> None:
+        known = self._known[run_id]
+        self.adopt(run_id, known.name, self.open(run_id, known.name, known.traceparent))
+        self._known[run_id] = known  # the first span stays the one to link to
+
+    def _rest(self, run_id: str) -> None:
+        """A run that waits may wait for days: its span ends, and the one it goes on with links to its first."""
+        opened = self._runs.pop(run_id, None)
+        traced = self._recorded.pop(run_id, None)
+        if traced is not None:
+            traced.end()
+        elif opened is not None:
+            opened.span.end()
+
+    def close(self) -> None:
+        """Tell what is left to tell, and end the spans of runs that were left behind."""
+        self._anchor.drain(DRAIN_SECONDS)
+        for run_id in list(self._runs):
+            self.abandon(run_id, InterruptedError())
+
+    def drain(self, seconds: float) -> None:
+        """Wait a little for the heads of ledgers that are not told yet."""
+        self._anchor.drain(seconds)
+
+
+@contextmanager
+def _attached(context: Context) -> Generator[None]:
+    token = contexts.attach(context)
+    try:
+        yield
+    finally:
+        contexts.detach(token)
+
+
+def traceparent_of(span: SpanContext) -> str:
+    """The W3C trace context of a span; empty for one that is not valid."""
+    if not span.is_valid:
+        return ""
+    return f"00-{format_trace_id(span.trace_id)}-{format_span_id(span.span_id)}-{span.trace_flags:02x}"
+
+
+def span_context_of(traceparent: str) -> SpanContext | None:
+    """The span that a W3C trace context names; `None` for none."""
+    carried = trace.get_current_span(_PROPAGATOR.extract({"traceparent": traceparent}, Context())).get_span_context()
+    return carried if carried.is_valid else None
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace of a W3C trace context; empty for none."""
+    return traceparent[3:35]
+
+
+def _no_ids() -> tuple[str, str]:
+    return "", ""
+
+
+def _ids(span: SpanContext) -> tuple[str, str]:
+    return (format_trace_id(span.trace_id), format_span_id(span.span_id)) if span.is_valid else ("", "")
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("orchestrator")
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,286 @@
+"""`Rooted`: the distance of everything to one goal, kept as a lower bound while prices change.
+
+One Dijkstra backwards from the goal gives every key and tool its distance. It stays a consistent heuristic for A* as
+long as prices only rise; when one falls, what is now nearer is lowered again, from there backwards. After a search the
+tools that it looked at are raised to what it found out. Both keep the heuristic consistent for the current prices
+(generalized adaptive A*: Sun, Koenig, Yeoh, AAMAS 2008), so that every search is exact.
+
+A tool that needs several keys is nearer to the goal by any of them: distances are along single chains. They bound what
+any plan through that place still has to pay.
+"""
+
+from heapq import heapify, heappop, heappush
+from itertools import chain
+
+from orchestrator.routing.situation import Situation
+from orchestrator.routing.weights import NEVER, Weights
+
+REBUILD = 8
+"""A root is made anew when searches have looked at this many times the places that making it took."""
+SWEPT = 16
+"""So many starts are swept in the time in which a search looks at one place."""
+
+
+Ahead = list[tuple[int, int, int]]
+"""(what it costs to go on to the goal by it, tool, start): the ways on from a place, cheapest first."""
+
+
+class Rooted:
+    """Distances to `goal` (a key's number) from all places."""
+
+    def __init__(self, weights: Weights, goal: int) -> None:
+        self.weights = weights
+        self.goal = goal
+        self.distance: list[int] = []
+        self.known: dict[int, Ahead] = {}
+        """What `ahead` has said since it last changed."""
+        self.radius = 0
+        """Places farther than this are known to be at least this far."""
+        self._edge = -1
+        """The place at which the last building stopped."""
+        self.work = 0
+        self._built = 0
+        self._cursor = 0
+
+    def prepare(self, situation: Situation) -> None:
+        """Bring the distances up to date for a search from `situation`."""
+        if self.work > REBUILD * self._built or not self._reaches(situation):
+            self._build(situation)
+        self._cursor, changed = self.weights.prices.changes_since(self._cursor)
+        if changed is None:
+            self._build(situation)
+            changed = ()
+        if changed or situation.problem.facts:
+            self._repair(situation, {*changed, *situation.problem.facts})
+
+    def ahead(self, place: int) -> Ahead:
+        """The ways on from a place to tools that wait for nothing else, cheapest first, at the shared prices."""
+        found = self.known.get(place)
+        if found is None:
+            found = self.known[place] = self.ways(place, {})
+        return found
+
+    def ways(self, place: int, over: dict[int, int]) -> Ahead:
+        """The same where the starts in `over` cost something else."""
+        values, distance = self.weights.values, self.distance
+        onward = self.weights.compiled.onward(place)
+        if over:
+            ways = [(over.get(s, values[s]) + distance[place], tool, s) for tool, s, place in onward]
+        else:
+            ways = [(values[s] + distance[place], tool, s) for tool, s, place in onward]
+        ways.sort()
+        while ways and ways[-1][0] >= NEVER:
+            ways.pop()
+        return ways
+
+    def learn(self, places: dict[int, int], found: int) -> None:
+        """Raise the distances of places (place -> cost from the start): the goal is `found` from the start."""
+        distance = self.distance
+        for place, before in places.items():
+            d = NEVER if found >= NEVER else found - before
+            if d > distance[place]:
+                self._raise(place, d)
+
+    def correct(self, places: list[int]) -> None:
+        """Raise the distances of places to what the nearest way on from each says."""
+        c, distance = self.weights.compiled, self.distance
+        self.work += len(places)
+        for place in places:
+            ways = self.ahead(place)
+            nearest = ways[0][0] if ways else NEVER
+            if c.tools <= place < c.begin:
+                nearest = min([nearest, *[distance[k] for k in c.gives[place - c.tools]]])
+            if nearest > distance[place]:
+                self._raise(place, nearest)
+
+    def _raise(self, place: int, d: int) -> None:
+        c, known = self.weights.compiled, self.known
+        self.distance[place] = d
+        if place < c.tools:
+            for _, k in c.folded[place]:
+                if k in known:
+                    del known[k]
+        elif place < c.begin:
+            self._forget(place - c.tools)
+
+    def _forget(self, tool: int) -> None:
+        """What goes on by this tool has changed."""
+        c, ahead = self.weights.compiled, self.known
+        for place in c.needs[tool] or (() if c.into[tool] else (c.begin,)):
+            ahead.pop(place, None)
+        for place in c.into[tool]:
+            ahead.pop(place, None)
+
+    def _reaches(self, situation: Situation) -> bool:
+        if self.radius >= NEVER:
+            return True
+        if not self.distance:
+            return False
+        distance, radius = self.distance, self.radius
+        places = (self.weights.compiled.begin, *situation.free, *situation.passed)
+        return any(distance[place] < radius for place in places) or self._edge in places
+
+    def _build(self, situation: Situation) -> None:
+        """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
+        self._cursor = self.weights.prices.now
+        self.known = {}
+        self.work = 0
+        order = self.weights.compiled.backwards
+        if order is None:
+            self._spread({self.weights.compiled.begin, *situation.free, *situation.passed})
+        else:
+            self._sweep(order)
+
+    def _sweep(self, order: list[int]) -> None:
+        """Distances in the order given: of each place after those that it leads to."""
+        c, values = self.weights.compiled, self.weights.values
+        needs, into, first, tools, folded, unfolded = c.needs, c.into, c.first, c.tools, c.folded, c.unfolded
+        begin = (c.begin,)
+        distance = [NEVER] * (c.begin + 1)
+        distance[self.goal] = 0
+        for place in chain((self.goal,), order):
+            d = distance[place]
+            if d >= NEVER:
+                continue
+            if place < tools:
+                for tool, k in folded[place]:
+                    e = d + values[tool]
+                    if e < distance[k]:
+                        distance[k] = e
+                for here in unfolded[place]:
+                    if d < distance[here]:
+                        distance[here] = d
+                continue
+            tool = place - tools
+            if place == c.begin:
+                continue
+            if into[tool]:
+                start = first[tool]
+                costs = values[start : start + len(into[tool])]
+                for before, w in zip(into[tool], costs, strict=True):
+                    e = d + w
+                    if e < distance[before]:
+                        distance[before] = e
+                e = d + min(costs) if needs[tool] else NEVER
+            else:
+                e = d + values[tool]
+            for k in needs[tool] or (() if into[tool] else begin):
+                if e < distance[k]:
+                    distance[k] = e
+        self.distance = distance
+        self.radius = NEVER
+        self._built = len(values) // SWEPT + 1
+
+    def _spread(self, stops: set[int]) -> None:
+        """Dijkstra backwards from the goal until one of `stops` is met, from which a run could go on."""
+        c, values = self.weights.compiled, self.weights.values
+        needs, into, first, tools, folded, unfolded = c.needs, c.into, c.first, c.tools, c.folded, c.unfolded
+        distance = [NEVER] * (c.begin + 1)
+        distance[self.goal] = 0
+        heap = [(0, self.goal)]
+        radius, edge, built = NEVER, -1, 1
+        while heap:
+            d, place = heappop(heap)
+            if d > distance[place]:
+                continue
+            if place in stops:
+                edge = place
+                break
+            built += 1
+            if place >= tools:
+                near = [place - tools]
+            else:
+                near = [here - tools for here in unfolded[place] if d < distance[here]]
+                for tool, k in folded[place]:
+                    e = d + values[tool]
+                    if e < distance[k] and e <= radius:
+                        distance[k] = e
+                        heappush(heap, (e, k))
+                        if k in stops:
+                            radius = e
+            for tool in near:
+                distance[tools + tool] = d
+                start, places = first[tool], into[tool]
+                costs = values[start : start + (len(places) or 1)]
+                for before, w in zip(places, costs, strict=False):
+                    e = d + w
+                    if e < distance[before] and e <= radius:
+                        distance[before] = e
+                        heappush(heap, (e, before))
+                        if before in stops:
+                            radius = e
+                keys = needs[tool] or (() if places else (c.begin,))
+                e = d + min(costs) if keys else NEVER
+                for k in keys:
+                    if e < distance[k] and e <= radius:
+                        distance[k] = e
+                        heappush(heap, (e, k))
+                        if k in stops:
+                            radius = e
+        self.radius, self._edge, self._built = radius, edge, built
+        self.distance = distance if radius >= NEVER else [d if d < radius else radius for d in distance]
+
+    def _repair(self, situation: Situation, names: set[str]) -> None:
+        """Lower what has come nearer since the last search, here or for this run only."""
+        c, over = self.weights.compiled, situation.over
+        lowered: list[tuple[int, int]] = []
+        for name in names:
+            if name in c.tool:
+                self._forget(c.tool[name])
+                self._lower(c.tool[name], lowered, over)
+        if not lowered:
+            return
+        heapify(lowered)
+        distance, values, known = self.distance, self.weights.values, self.known
+        tools, folded, unfolded = c.tools, c.folded, c.unfolded
+        while lowered:
+            d, place = heappop(lowered)
+            if d > distance[place] or place == c.begin:
+                continue
+            self.work += 1
+            if place >= tools:
+                self._forget(place - tools)
+                self._lower(place - tools, lowered, over)
+                continue
+            for tool, k in folded[place]:
+                if k in known:
+                    del known[k]
+                e = d + (min(values[tool], over.get(tool, NEVER)) if over else values[tool])
+                if e < distance[k]:
+                    distance[k] = e
+                    heappush(lowered, (e, k))
+            for here in unfolded[place]:
+                if d < distance[here]:
+                    distance[here] = d
+                    self._forget(here - tools)
+                    self._lower(here - tools, lowered, over)
+
+    def _lower(self, tool: int, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
+        """Lower the places before a tool where going on by it has become the nearer way.
+
+        Of the shared cost and this run's the lower one counts: a distance must hold for both.
+        """
+        c, distance, values = self.weights.compiled, self.distance, self.weights.values
+        d = distance[c.target[tool]]
+        if d >= NEVER:
+            return
+        start, places, needs = c.first[tool], c.into[tool], c.needs[tool]
+        if not places:
+            least = d + (min(values[tool], over.get(tool, NEVER)) if over else values[tool])
+            for k in needs or (c.begin,):
+                if least < distance[k]:
+                    distance[k] = least
+                    heappush(lowered, (least, k))
+            return
+        costs = values[start : start + len(places)]
+        if over:
+            costs = [min(cost, over.get(start + i, NEVER)) for i, cost in enumerate(costs)]
+        for before, cost in zip(places, costs, strict=True):
+            if d + cost < distance[before]:
+                distance[before] = d + cost
+                heappush(lowered, (d + cost, before))
+        least = d + min(costs) if needs else NEVER
+        for k in needs:
+            if least < distance[k]:
+                distance[k] = least
+                heappush(lowered, (least, k))

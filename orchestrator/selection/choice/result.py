@@ -1,0 +1,156 @@
+"""What a selection returns: who was chosen, among whom, and why."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from orchestrator.core.policy import Policy
+from orchestrator.core.route import Candidate
+from orchestrator.graph.price_table import PICO, PriceFacts
+from orchestrator.selection.competence.estimation import Estimate, competence
+from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.skills.handbook import Handbook
+
+from .demand import Demand
+from .exploration import Turn
+from .pool import Bools, Costs, Pool, parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One agent as a choice saw it."""
+
+    name: str
+    price: float | None
+    """US dollars; `None` for one that may not or cannot be chosen."""
+    estimate: Estimate
+    """Expected competence, with its 90 % interval and its evidence."""
+    facts: PriceFacts
+    """What the price was made of; its competence is drawn when exploring, and bounded for a newcomer."""
+    parts: Mapping[str, float]
+    """The price in parts, in US dollars: step, money, time, risk, quality; and the factors pressure and success."""
+    reason: str = ""
+    """Why it was left out, or counted otherwise than by its estimate."""
+
+    @property
+    def competence(self) -> float:
+        """Expected competence in [0, 1]."""
+        return self.estimate.mean
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 90 % interval of its competence."""
+        return self.estimate.low, self.estimate.high
+
+    @property
+    def cost(self) -> float:
+        """US dollars that the call is expected to cost."""
+        return self.facts.money
+
+    @property
+    def candidate(self) -> Candidate:
+        """As a decision records it."""
+        low, high = self.interval
+        made_of = f"competence {self.competence:.3f} [{low:.2f}, {high:.2f}], {self.cost:g} USD"
+        return Candidate(self.name, self.price, self.reason or made_of, self.facts)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Who does it, and why. Candidates are worked out when first asked for."""
+
+    agent: str
+    """Name of the chosen agent."""
+    demand: Demand
+    reason: str
+    turn: Turn
+    ties: tuple[str, ...] = ()
+    """Agents at the same price, which the order of names decided against."""
+    explain: Callable[[], tuple[Scored, ...]] = field(default=tuple, compare=False, repr=False)
+
+    @cached_property
+    def candidates(self) -> tuple[Scored, ...]:
+        """All that were considered, cheapest first, then those left out."""
+        return self.explain()
+
+    @property
+    def chosen(self) -> Scored:
+        """The chosen agent among the candidates."""
+        return next(candidate for candidate in self.candidates if candidate.name == self.agent)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {
+            "agent": self.agent,
+            "demand": self.demand.to_json(),
+            "reason": self.reason,
+            "turn": {"number": self.turn.number, "probe": self.turn.probe},
+            "ties": list(self.ties),
+            "candidates": [
+                {
+                    "name": c.name,
+                    "price": c.price,
+                    "competence": c.competence,
+                    "interval": list(c.interval),
+                    "evidence": c.estimate.evidence,
+                    "cost": c.cost,
+                    "parts": dict(c.parts),
+                    "reason": c.reason,
+                }
+                for c in self.candidates
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that one choice was made from."""
+
+    pool: Pool
+    costs: Costs
+    demand: Demand
+    policy: Policy
+    counted: Floats
+    prices: Floats
+    bounded: Bools
+    refusals: Mapping[int, str]
+    handbook: Handbook
+
+    def candidates(self) -> tuple[Scored, ...]:
+        """Every agent as it was seen, cheapest first, then those left out."""
+        scored = [self._scored(row) for row in range(len(self.prices))]
+        return tuple(sorted(scored, key=lambda s: (s.price is None, s.price or 0.0, s.name)))
+
+    def _scored(self, row: int) -> Scored:
+        agent = self.pool.agents[row]
+        facts = self.costs.facts(agent.name, row, float(self.counted[row]))
+        price = float(self.prices[row]) / PICO if np.isfinite(self.prices[row]) else None
+        reason = self.refusals.get(row, "" if price is not None else "cannot be used now")
+        if not reason and self.bounded[row]:
+            reason = f"a newcomer, counted at competence {facts.competence:g}"
+        standing = self.pool.table.standing(agent.name)
+        estimate = competence(agent.name, agent.skills, self.demand, self.handbook, standing)
+        return Scored(agent.name, price, estimate, facts, parts_of(facts, self.policy), reason)
+
+    def reason(self, row: int) -> str:
+        """Why this one, in a line."""
+        text = f"least price {self.prices[row] / PICO:.6g} USD for {self.demand}"
+        if self.bounded[row]:
+            text += "; a newcomer on trial"
+        others = self.prices.copy()
+        others[row] = np.inf
+        second = int(np.argmin(others))
+        if np.isfinite(others[second]):
+            text += f"; next {self.pool.names[second]} at {others[second] / PICO:.6g} USD"
+        return text
+
+
+def nobody(pool: Pool, refusals: Mapping[int, str]) -> str:
+    """Why there is nobody to choose."""
+    if not pool.agents:
+        return "There is no agent to choose. Add one."
+    why = [f"{pool.names[row]} ({refusals.get(row, 'cannot be used now')})" for row in range(len(pool.agents))]
+    return f"No agent may be chosen: {', '.join(why[:10])}."

@@ -1,0 +1,129 @@
+"""What is expected of each agent under a demand, and what of that counts in its price in a turn."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from orchestrator.selection.competence import sampling as draws
+from orchestrator.selection.competence.estimation import Estimate, beta_variance, competence
+from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.skills.handbook import Handbook
+
+from .demand import Demand
+from .exploration import Exploration, Onboarding, Turn
+from .pool import Bools, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One agent as a choice saw it: enough to count its competence again."""
+
+    agent: str
+    counted: float
+    """The competence in [0, 1] that enters the price: the mean, or what was drawn, or a newcomer's 0 or 1."""
+    estimate: Estimate
+    """What to expect, with its 90 % interval and the calls of late that it rests on."""
+    newcomer: bool = False
+    """Whether it came later than others that are proven, and is not proven itself."""
+    beliefs: tuple[tuple[float, float], ...] = ()
+    """The Beta posterior (a, b) for each demanded skill, where competence was drawn or widened; else empty."""
+    shift: float = 0.0
+    """What the size of the work added to it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        seen = self.estimate
+        row: dict[str, Any] = {"counted": self.counted, "expected": [seen.mean, seen.low, seen.high, seen.evidence]}
+        if self.newcomer:
+            row["newcomer"] = True
+        if self.beliefs:
+            row["beliefs"] = [list(belief) for belief in self.beliefs]
+            if self.shift:
+                row["shift"] = self.shift
+        return row
+
+    @classmethod
+    def from_json(cls, agent: str, row: Mapping[str, Any]) -> "Judged":
+        """What `to_json` wrote."""
+        beliefs = tuple((float(a), float(b)) for a, b in row.get("beliefs", ()))
+        seen, shift = Estimate(*row["expected"]), float(row.get("shift", 0.0))
+        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), beliefs, shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Competence as it counts in one choice, one value per agent of a pool."""
+
+    pool: Pool
+    demand: Demand
+    values: Floats
+    newcomers: Bools
+    explored: bool = False
+    """Whether values were drawn, or widened."""
+
+    def judged(self, row: int, handbook: Handbook) -> Judged:
+        """One agent of the pool."""
+        agent, table = self.pool.agents[row], self.pool.table
+        newcomer = bool(self.newcomers[row])
+        estimate = competence(agent.name, agent.skills, self.demand, handbook, table.standing(agent.name))
+        counted = min(1.0, max(0.0, float(self.values[row])))
+        if not self.explored or newcomer:
+            return Judged(agent.name, counted, estimate, newcomer)
+        beliefs = table.beliefs(table.columns(self.demand)[0], agent.name)
+        shift = float(table.shifts(self.demand.size)[row])
+        return Judged(agent.name, counted, estimate, newcomer, tuple(beliefs), shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How competence comes to count: by exploration, and by how newcomers are taken in."""
+
+    explore: Exploration | None
+    onboarding: Onboarding
+
+    def count(self, pool: Pool, demand: Demand, turn: Turn, rivals: Bools, handbook: Handbook) -> Counted:
+        """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
+        table, explore = pool.table, self.explore
+        if not table.knows(demand):  # nobody declares it, and the handbook does not know it: only priors tell of it
+            seen = [competence(a.name, a.skills, demand, handbook, table.standing(a.name)) for a in pool.agents]
+            return Counted(pool, demand, np.array([s.mean for s in seen]), np.zeros(len(seen), dtype=np.bool_))
+        columns, weights = table.columns(demand)
+        if explore is None:
+            values = table.expected(demand)
+        elif explore.strategy == "thompson":
+            values = table.draw(columns, weights, explore.seed, turn.number) + table.shifts(demand.size)
+        else:
+            spread = np.sqrt(table.variances(columns, weights))
+            values = np.minimum(1.0, table.expected(demand) + explore.width * spread)
+        unproven = table.evidence(columns, weights) < self.onboarding.evidence
+        new: Bools = unproven & ~pool.founding
+        if new.any() and (rivals & ~unproven).any():
+            values = np.where(new, 1.0 if turn.probe else 0.0, values)
+        else:
+            new = np.zeros_like(new)
+        return Counted(pool, demand, values, new, explore is not None)
+
+
+def counted_again(judged: Judged, skills: Mapping[str, float], turn: Turn, explore: Exploration | None) -> float:
+    """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
+    if judged.newcomer:
+        return 1.0 if turn.probe else 0.0
+    if explore is None or not judged.beliefs:
+        return min(1.0, max(0.0, judged.estimate.mean))
+    names = sorted(skills) or [""]
+    weights = np.array([skills.get(name, 1.0) for name in names])
+    a = np.array([[belief[0]] for belief in judged.beliefs])
+    b = np.array([[belief[1]] for belief in judged.beliefs])
+    if explore.strategy == "thompson":
+        keys = draws.keys_of(names), draws.keys_of([judged.agent])
+        drawn = float(weights @ draws.beta(a, b, *keys, explore.seed, turn.number)[:, 0])
+        return min(1.0, max(0.0, drawn + judged.shift))
+    pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.beliefs, strict=True)
+    variance = math.fsum(weight * weight * beta_variance(a, b) for weight, (a, b) in pairs)
+    return min(1.0, judged.estimate.mean + explore.width * math.sqrt(variance))
+
+
+__all__ = ["Counted", "Counting", "Judged", "counted_again"]

@@ -1,0 +1,376 @@
+"""`Selector`: who does a step, by what it demands, what each agent has shown it can do, and what that costs."""
+
+import dataclasses
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+from typing_extensions import Unpack
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.policy import Policy
+from orchestrator.errors import DefinitionError, InputError, nearest
+from orchestrator.graph.price_table import PriceFacts, Pricing
+from orchestrator.selection.competence.estimation import Estimate, competence
+from orchestrator.selection.learning.cusum import DriftSignal
+from orchestrator.selection.learning.learner import Learned, Learner, told_of
+from orchestrator.selection.learning.updates import Observation, Spent
+from orchestrator.selection.skills.changelog import Journal, changed
+from orchestrator.selection.skills.handbook import Handbook
+
+from .constraints import Constraints, dialled, refused
+from .demand import Demand
+from .demand_inference import SkillIndex
+from .embedding import Embedding
+from .exploration import Exploration, Onboarding, Turn, Turns
+from .pool import BaseFacts, Bools, Costs, Pool
+from .result import Seen, Selection, nobody
+from .scoring import Counting, Judged
+
+
+class SelectorOptions(TypedDict, total=False):
+    """How a selector prices, explores, and takes in newcomers; every one may be left out."""
+
+    policy: Policy
+    pricing: Pricing | None
+    """A formula in place of the policy's."""
+    constraints: Constraints
+    """Limits on every choice; those of a single choice come on top."""
+    exploration: Exploration | None
+    """Default: none, always the best estimate."""
+    onboarding: Onboarding
+    embedding: Embedding | None
+    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
+    base: BaseFacts | None
+    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, all of them."""
+
+    policy: Policy = field(default_factory=Policy)
+    pricing: Pricing | None = None
+    constraints: Constraints = field(default_factory=Constraints)
+    exploration: Exploration | None = None
+    onboarding: Onboarding = field(default_factory=Onboarding)
+    embedding: Embedding | None = None
+    base: BaseFacts | None = None
+
+
+Demanded = Demand | str | Iterable[str] | Mapping[str, float] | None
+
+
+class Selector:
+    """Chooses agents by the one price, learns from outcomes, explains every choice.
+
+    `Selector([writer, summariser], policy=Policy.load("balanced")).select({"summarise": 1})`. Options are those of
+    `SelectorOptions`. The same agents, handbook and turn give the same choice, whatever the order they came in.
+    """
+
+    def __init__(
+        self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Unpack[SelectorOptions]
+    ) -> None:
+        known = list(SelectorOptions.__annotations__)
+        wrong = sorted(set(options) - set(known))
+        if wrong:
+            raise DefinitionError(
+                f"A selector has no option {wrong[0]!r}.{nearest(wrong[0], known)} Known: {', '.join(known)}."
+            )
+        self.options = Settings(**options)
+        self._known: tuple[Handbook, Pool | None] = (handbook or Handbook(), None)
+        self._agents: dict[str, Agent] = {}
+        self._counting = Counting(self.options.exploration, self.options.onboarding)
+        self._turns = Turns(self.options.onboarding.share)
+        self._turns.go_on_from(self.handbook.turns)
+        self._index: SkillIndex | None = None
+        self._learner = Learner()
+        self._journal: Journal | None = None
+        self._told = 0
+        self._lock = threading.RLock()
+        for agent in agents:
+            self.add(agent)
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents to choose among, by name."""
+        return self._agents
+
+    @property
+    def handbook(self) -> Handbook:
+        """What is known, without what is still pending."""
+        return self._known[0]
+
+    @handbook.setter
+    def handbook(self, handbook: Handbook) -> None:
+        with self._lock:
+            if self._journal is not None:
+                self._journal.note(changed(self.handbook.diff(handbook), handbook))
+            self._known = (handbook, None)
+
+    def add(self, agent: Agent) -> None:
+        """Let an agent be chosen. Raises `DefinitionError` for a name that is taken, or something that is no agent."""
+        if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"A selector chooses among agents, not {agent!r}.")
+        with self._lock:
+            if agent.name in self._agents:
+                raise DefinitionError(f"There is an agent {agent.name!r} already.")
+            self._agents = {**self._agents, agent.name: agent}
+            self._known = (self.handbook, None)
+
+    def remove(self, name: str) -> None:
+        """Let an agent not be chosen any more; what is known of it stays. Raises `DefinitionError` for none."""
+        with self._lock:
+            if name not in self._agents:
+                raise DefinitionError(f"There is no agent {name!r}.{nearest(name, self._agents)}")
+            self._agents = {other: agent for other, agent in self._agents.items() if other != name}
+            self._known = (self.handbook, None)
+
+    def turn(self) -> Turn:
+        """The next turn, for a choice made elsewhere: record it, and give it to `facts`."""
+        return self._turns.next()
+
+    def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
+        """What to expect of an agent under a demand."""
+        handbook, pool = self._current()
+        return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.standing(agent.name))
+
+    def select(
+        self,
+        demand: Demanded = None,
+        *,
+        agents: Iterable[str | Agent] | None = None,
+        constraints: Constraints | None = None,
+        dial: float | None = None,
+        turn: Turn | None = None,
+    ) -> Selection:
+        """Choose the agent with the least price; ties go to the first name, and are recorded.
+
+        `dial` from 0 (cheapest) to 1 (best) overrides the policy's `quality_value`. Raises `InputError` when no agent
+        is left to choose, and for a skill that neither an agent nor the handbook knows.
+        """
+        handbook, pool = self._current()
+        wanted = handbook.resolved(Demand.of(demand))
+        _check_known(pool, wanted)
+        policy = dialled(self.options.policy, dial)
+        turn = turn or self.turn()
+        costs = pool.current_costs(self.options.base)
+        eligible, refusals = self._eligible(pool, costs, agents, constraints)
+        counted = self._counting.count(pool, wanted, turn, eligible & (costs.success > 0), handbook)
+        prices = np.where(eligible, pool.prices(costs, counted.values, policy, self.options.pricing), np.inf)
+        row = int(np.argmin(prices)) if len(prices) else -1
+        if row < 0 or not np.isfinite(prices[row]):
+            raise InputError(nobody(pool, refusals))
+        ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
+        seen = Seen(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
+        return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
+
+    def judge(
+        self,
+        agents: Iterable[str],
+        demand: Demanded,
+        turn: Turn | None = None,
+        *,
+        usable: Iterable[str] | None = None,
+    ) -> dict[str, Judged]:
+        """What to expect of these agents under a demand, and the competence that counts in their prices.
+
+        They are rivals: as long as one of those that are `usable` (default: all) is proven, a newcomer is held back,
+        but in a turn that probes. Without a turn nothing is drawn and nobody is held back.
+        """
+        handbook, pool = self._current()
+        wanted = handbook.resolved(Demand.of(demand))
+        rows = pool.table.rows
+        names = [name for name in agents if name in rows]
+        rivals: Bools = np.zeros(len(pool.names), dtype=np.bool_)
+        rivals[[rows[name] for name in (names if usable is None else usable) if name in rows]] = True
+        counting = Counting(None, Onboarding(evidence=0)) if turn is None else self._counting
+        counted = counting.count(pool, wanted, turn or Turn(), rivals, handbook)
+        return {name: counted.judged(rows[name], handbook) for name in names}
+
+    def refuses(self, agent: Agent, cost: float, constraints: Constraints | None = None) -> str:
+        """Why an agent whose call costs `cost` US dollars may not be chosen; empty when it may."""
+        limits = (self.options.constraints, constraints)
+        return next(filter(None, (limit.refuses(agent, cost) for limit in limits if limit is not None)), "")
+
+    def facts(self, agent: Agent, demand: Demanded, base: PriceFacts, turn: Turn | None = None) -> PriceFacts:
+        """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
+
+        Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.
+        """
+        if agent.name in self._agents:
+            rivals = [other.name for other in self._agents.values() if set(other.gives) & set(agent.gives)]
+            judged = self.judge([agent.name], demand, turn, usable=rivals)[agent.name]
+            counted = judged.counted
+        else:
+            counted = self.estimate(agent, demand).mean
+        return dataclasses.replace(base, money=self.money(agent, base.money), competence=counted)
+
+    def money(self, agent: Agent, told: float) -> float:
+        """What a call of an agent is expected to cost, in US dollars: what it has cost, where `told` is no more than
+        what it declares."""
+        spent, planned = self.handbook.profile(agent.name).usd, agent.planned_cost()
+        return spent.expected(planned) if spent.count and told == planned else told
+
+    def demand(self, text: str | None, declared: Demanded = None) -> Demand:
+        """What a step demands: what it declares, with skills that were split told apart by its text; where it declares
+        nothing, what its text is about; neutral where nothing is known."""
+        handbook = self.handbook
+        wanted = handbook.resolved(Demand.of(declared))
+        if text is None or not handbook.skills:
+            return wanted
+        index = self._indexed(handbook)
+        return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
+
+    def sure(self, text: str) -> bool:
+        """Whether a text tells with some certainty what it demands; so it is where there is nothing to tell apart."""
+        handbook = self.handbook
+        live = [skill for skill in handbook.skills.values() if skill.merged_into is None]
+        if len(live) < 2 or not handbook.described:
+            return True
+        return self._indexed(handbook).sure(text, handbook.described)
+
+    def _indexed(self, handbook: Handbook) -> SkillIndex:
+        index = self._index
+        if index is None or index.handbook.skills is not handbook.skills:
+            index = self._index = SkillIndex(handbook, self.options.embedding)
+        return index
+
+    def learn(
+        self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
+    ) -> None:
+        """Note how a piece of work turned out; it is learned from when `apply_pending` is called, off a call's path.
+
+        `weight` in (0, 1] says how much the judgement is trusted. Raises `InputError` for numbers out of range.
+        """
+        self.observe(
+            Observation(agent if isinstance(agent, str) else agent.name, Demand.of(demand), success, weight, **spent)
+        )
+
+    def observe(self, observation: Observation) -> None:
+        """Note an outcome, to be learned from by `apply_pending`."""
+        self._learner.note(observation)
+
+    def apply_pending(self) -> int:
+        """Learn from what was noted since the last time; returns how many outcomes that were.
+
+        An agent that has drifted is believed less from then on; `signals` tells of it.
+        """
+        with self._lock:
+            handbook, pool = self._known
+            learned = self._learner.learn(handbook, self._agents, self.options.onboarding.evidence)
+            if learned.step is not None:
+                self._known = (learned.handbook, _refreshed(pool, learned, self._agents))
+                if self._journal is not None:
+                    self._journal.note(learned.step)
+            return learned.outcomes
+
+    @property
+    def pending(self) -> bool:
+        """Whether outcomes wait to be learned from."""
+        return self._learner.waiting
+
+    def signals(self) -> tuple[DriftSignal, ...]:
+        """Drift found since the last time this was asked."""
+        return self._learner.signals()
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether `signals` has something to tell."""
+        return self._learner.alarmed
+
+    def drift_told(self, agent: str) -> None:
+        """The drift of an agent is on the record of a run, so it is told no more, by this process or any other."""
+        with self._lock:
+            handbook, pool = self._known
+            step = told_of(agent)
+            made = step(handbook)
+            self._learner.told(agent)
+            if made is not handbook:
+                self._known = (made, pool)
+                if self._journal is not None:
+                    self._journal.note(step)
+
+    # -- a handbook that several processes share ---------------------------------------------------------------------
+
+    def keep_journal(self) -> None:
+        """From now on note what is done to the handbook, for `onto` and `stored`."""
+        self._journal = self._journal or Journal()
+
+    @property
+    def unstored(self) -> bool:
+        """Whether something was learned or changed that `stored` was not told of."""
+        return bool(self._journal)
+
+    def onto(self, handbook: Handbook | None) -> tuple[Handbook, int]:
+        """What a store has, with all that was done here since added to it; and how much that was, for `stored`.
+
+        From now on it is the handbook here too. `None`: the store has what it had when it was last looked at.
+        """
+        with self._lock:
+            mine, pool = self._known
+            self._told = self._turns.taken
+            if handbook is None:
+                return mine.model_copy(update={"turns": mine.turns + self._told}), len(self._journal or ())
+            made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
+            self._learner.heed(made)
+            self._known = (made, None if pool is None else Pool(self._agents, made))
+            self._turns.go_on_from(made.turns + self._told)
+            return made.model_copy(update={"turns": made.turns + self._told}), steps
+
+    def stored(self, steps: int) -> None:
+        """A store has the first `steps` of what was done here."""
+        with self._lock:
+            handbook, pool = self._known
+            self._known = (handbook.model_copy(update={"turns": handbook.turns + self._told}), pool)
+            self._turns.told(self._told)
+            self._told = 0
+            if self._journal is not None:
+                self._journal.stored(steps)
+
+    # -- choosing ----------------------------------------------------------------------------------------------------
+
+    def _current(self) -> tuple[Handbook, Pool]:
+        """The handbook, and the pool made of it; not to be changed by anybody while it is being looked at."""
+        handbook, pool = self._known
+        if pool is None:
+            with self._lock:
+                handbook, pool = self._known
+                if pool is None:
+                    pool = Pool(self._agents, handbook)
+                    self._known = (handbook, pool)
+        return handbook, pool
+
+    def _eligible(
+        self, pool: Pool, costs: Costs, agents: Iterable[str | Agent] | None, constraints: Constraints | None
+    ) -> tuple[Bools, dict[int, str]]:
+        """Who may be chosen, and why the others may not."""
+        limits = [c for c in (self.options.constraints, constraints) if c is not None and c != Constraints()]
+        if agents is not None:
+            names = [agent if isinstance(agent, str) else agent.name for agent in agents]
+            unknown = [name for name in names if name not in self._agents]
+            if unknown:
+                raise InputError(f"There is no agent {unknown[0]!r}.{nearest(unknown[0], self._agents)}")
+            limits.append(Constraints(agents=names))
+        refusals = refused(pool.agents, costs.money.tolist(), limits) if limits else {}
+        allowed: Bools = np.ones(len(pool.agents), dtype=np.bool_)
+        allowed[list(refusals)] = False
+        return allowed, refusals
+
+
+def _refreshed(pool: Pool | None, learned: Learned, agents: Mapping[str, Agent]) -> Pool | None:
+    """The pool after what was learned; `None` where it is to be made anew, for there are more skills."""
+    if pool is None or set(learned.handbook.skills) - set(pool.table.skills):
+        return None
+    return pool.refreshed(learned.agents & set(agents), learned.skills, learned.handbook)
+
+
+def _check_known(pool: Pool, demand: Demand) -> None:
+    if not pool.table.knows(demand):
+        missing = next(skill for skill in demand.skills if skill not in pool.table.skills)
+        raise InputError(
+            f"No agent declares the skill {missing!r}, and the handbook does not know it."
+            f"{nearest(missing, pool.table.skills)}"
+        )

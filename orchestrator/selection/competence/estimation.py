@@ -1,0 +1,111 @@
+"""How well an agent is expected to do what is demanded: Beta posteriors of the skills, and of the size of the work."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.selection.choice.demand import Demand
+from orchestrator.selection.skills.evidence import Evidence
+from orchestrator.selection.skills.handbook import Handbook
+
+from .priors import prior
+from .task_size import size_shift, size_shifts
+
+Z90 = 1.6449
+"""Standard deviations on either side that hold 90 % of a normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Expected competence in [0, 1] with a 90 % interval, and how many calls of late it rests on."""
+
+    mean: float
+    low: float
+    high: float
+    evidence: float
+
+    @classmethod
+    def of(cls, mean: float, variance: float, evidence: float) -> "Estimate":
+        """From mean and variance, by the normal approximation, kept within [0, 1]."""
+        spread = Z90 * math.sqrt(max(0.0, variance))
+        mean = max(0.0, min(1.0, mean))
+        return cls(mean, max(0.0, mean - spread), min(1.0, mean + spread), evidence)
+
+
+def could_declare(skill: str, declared: Mapping[str, float], handbook: Handbook) -> bool:
+    """Whether an agent that does not declare a skill passed it over: it declares others, and the skill was not found
+    in what was observed, where nobody could have known its name."""
+    known = handbook.skills.get(skill)
+    return bool(declared) and (known is None or known.provenance in ("declared", "demanded"))
+
+
+def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) -> float | None:
+    """What an agent declares for a skill, one merged into it, or the nearest broader skill; `None` for nothing."""
+    for name in (skill, *handbook.members.get(skill, ()), *handbook.ancestors(skill)):
+        if name in declared:
+            return declared[name]
+    return None
+
+
+def prior_of(
+    agent: str, skill: str, declared: Mapping[str, float], handbook: Handbook, standing: float = 0.0
+) -> tuple[float, float]:
+    """The Beta prior (a, b) of an agent in one skill: from what it declares, or has shown elsewhere, or costs."""
+    stated = declared_for(skill, declared, handbook)
+    if stated is not None:
+        return prior(stated)
+    record, seen = handbook.record(agent), handbook.evidence(agent, skill)
+    elsewhere = Evidence.model_construct(
+        successes=max(0.0, record.successes - seen.successes), failures=max(0.0, record.failures - seen.failures)
+    )
+    return prior(None, elsewhere, passed_over=could_declare(skill, declared, handbook), standing=standing)
+
+
+def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
+    """The Beta prior (a, b) of an agent when nothing is known of the demand: the mean of what it declares.
+
+    An agent that declares nothing was still put forward for the work and is trusted like one that declares it.
+    """
+    return prior(math.fsum(declared.values()) / len(declared) if declared else 1.0)
+
+
+def competence(
+    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, standing: float = 0.0
+) -> Estimate:
+    """What to expect of an agent under a demand: posterior means weighed by the demand, and moved by the size of the
+    work where that is known. `standing` is how dear the agent is among its rivals (`standings`).
+
+    A neutral demand does not tell skills apart and takes the agent's whole record.
+    """
+    demand = handbook.resolved(demand)
+    if demand.neutral:
+        a, b = neutral_prior(declared)
+        seen = handbook.record(agent)
+        a, b = a + seen.successes, b + seen.failures
+        mean, variance, calls = a / (a + b), beta_variance(a, b), seen.total
+    else:
+        mean, variance, calls = _by_skill(agent, declared, demand, handbook, standing)
+    if demand.size is not None:
+        mean += size_shift(size_shifts(*handbook.by_size(agent), standing), demand.size)
+    return Estimate.of(mean, variance, calls)
+
+
+def _by_skill(
+    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, standing: float
+) -> tuple[float, float, float]:
+    """Mean, variance, and the calls they rest on."""
+    mean = variance = evidence = concentration = 0.0
+    for skill, weight in demand.items:
+        a, b = prior_of(agent, skill, declared, handbook, standing)
+        seen = handbook.evidence(agent, skill)
+        a, b = a + seen.successes, b + seen.failures
+        mean += weight * (a / (a + b))
+        variance += weight * weight * beta_variance(a, b)
+        evidence += weight * seen.total
+        concentration += weight * weight
+    return mean, variance, evidence / concentration
+
+
+def beta_variance(a: float, b: float) -> float:
+    """Variance of Beta(a, b)."""
+    return a * b / ((a + b) * (a + b) * (a + b + 1))

@@ -1,0 +1,70 @@
+"""What an agent's price tells before anything else is known of it."""
+
+import math
+from collections.abc import Iterable
+
+from orchestrator.agents.agent import Agent
+from orchestrator.selection.skills.evidence import NOTHING, Evidence
+
+STRENGTH = 5.0
+"""What a declaration is worth, in observed calls."""
+UNDECLARED = (1.0, 3.0)
+"""Prior of a skill that an agent passed over in what it declares: it may have it, and probably has not."""
+UNKNOWN = 2.0
+"""What the prior of a skill that an agent could not have declared is worth, in calls, before it has any record."""
+TRANSFER = 8.0
+"""What an agent's record in other skills counts for at most, in calls, in a skill that it does not declare; and what
+its price counts for beside that record."""
+PRICE_TELLS = 0.2
+"""How much better an agent is believed to be that is ten times as dear, before there is evidence; on the longest work
+it is twice that, on the shortest nothing."""
+
+
+def prior(
+    declared: float | None, elsewhere: Evidence = NOTHING, *, passed_over: bool = True, standing: float = 0.0
+) -> tuple[float, float]:
+    """The Beta prior (a, b) of one skill.
+
+    A declaration d in [0, 1] is worth five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Where nothing is
+    declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000); and
+    beside it, if the agent passed the skill over in what it declares, the doubt that this raises. If it could not have
+    declared it, the record is first drawn towards what its `standing` by price tells, as if that were eight calls.
+    """
+    if declared is not None:
+        a = 0.5 + 3.5 * declared
+        return a, STRENGTH - a
+    total = elsewhere.total
+    if passed_over:
+        factor = min(1.0, TRANSFER / total) if total > 0 else 0.0
+        return UNDECLARED[0] + factor * elsewhere.successes, UNDECLARED[1] + factor * elsewhere.failures
+    mean = (TRANSFER * by_price(standing) + elsewhere.successes) / (TRANSFER + total)
+    worth = min(TRANSFER, UNKNOWN + total)
+    return worth * mean, worth * (1 - mean)
+
+
+def by_price(standing: float) -> float:
+    """The competence to expect of an agent of which only its standing by price is known, in [-1, 1]."""
+    return 0.5 + price_tells(standing)
+
+
+def price_tells(standing: float) -> float:
+    """How far the price of an agent moves what is expected of it."""
+    return PRICE_TELLS * standing
+
+
+def standings(agents: Iterable[Agent]) -> dict[str, float]:
+    """Agent -> how dear it is among those that give the same keys, in [-1, 1].
+
+    The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as dear, or more. An
+    agent that states no cost has the standing 0, and so has one without rivals.
+    """
+    stated = {agent.name: (agent, cost) for agent in agents if (cost := agent.planned_cost()) > 0}
+    found: dict[str, float] = {}
+    logs: dict[frozenset[str], float] = {}
+    for name, (agent, cost) in sorted(stated.items()):
+        keys = frozenset(agent.gives)
+        if keys not in logs:
+            rivals = [math.log10(other) for rival, other in stated.values() if not keys.isdisjoint(rival.gives)]
+            logs[keys] = math.fsum(rivals) / len(rivals)
+        found[name] = max(-1.0, min(1.0, math.log10(cost) - logs[keys]))
+    return found

@@ -1,0 +1,149 @@
+"""Competence of many agents in many skills at once: the posteriors of the handbook as arrays."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.selection.choice.demand import Demand
+from orchestrator.selection.skills.handbook import Handbook
+
+from . import sampling as draws
+from .estimation import neutral_prior, prior_of
+from .task_size import size_shifts, size_weights
+
+Floats = NDArray[np.float64]
+
+
+class CompetenceTable:
+    """Posterior parameters per agent and skill, the same numbers as `competence`; column 0 is for neutral demands.
+
+    Arrays have the shape (skills + 1, agents), so that the agents of one skill lie side by side.
+    """
+
+    def __init__(
+        self,
+        declared: Mapping[str, Mapping[str, float]],
+        handbook: Handbook,
+        standings: Mapping[str, float] | None = None,
+    ) -> None:
+        self.names: tuple[str, ...] = tuple(sorted(declared))
+        self.rows = {name: row for row, name in enumerate(self.names)}
+        self._declared = {name: dict(declared[name]) for name in self.names}
+        self._standings = dict(standings or {})
+        known = {*handbook.skills, *(skill for skills in declared.values() for skill in skills)}
+        self.skills: tuple[str, ...] = tuple(sorted(known))
+        self._columns = {"": 0, **{skill: column for column, skill in enumerate(self.skills, 1)}}
+        shape = (len(self.skills) + 1, len(self.names))
+        self.a: Floats = np.ones(shape)
+        self.b: Floats = np.ones(shape)
+        self.seen: Floats = np.zeros(shape)
+        self.mean: Floats = np.zeros(shape)
+        self.by_size: Floats = np.zeros((2, len(self.names)))
+        """What short and what long work add."""
+        self._skill_keys = draws.keys_of(self._columns)
+        self._agent_keys = draws.keys_of(self.names)
+        for skill in self._columns:
+            self._fill(skill, self.names, handbook)
+        self._fill_sizes(self.names, handbook)
+
+    def copy(self) -> "CompetenceTable":
+        """The same numbers in arrays of its own: who reads this one is not disturbed by what is filled in there."""
+        copied = copy(self)
+        copied.a, copied.b = self.a.copy(), self.b.copy()
+        copied.seen, copied.mean, copied.by_size = self.seen.copy(), self.mean.copy(), self.by_size.copy()
+        return copied
+
+    def refresh(self, agents: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
+        """Take in what the handbook now says of some agents in all skills, and of all agents in some skills."""
+        names = sorted(agents)
+        for skill in self._columns:
+            self._fill(skill, names, handbook)
+        for skill in sorted({"", *skills} & set(self._columns)):
+            self._fill(skill, self.names, handbook)
+        self._fill_sizes(self.names, handbook)
+
+    def standing(self, agent: str) -> float:
+        """How dear an agent is among its rivals (`standings`)."""
+        return self._standings.get(agent, 0.0)
+
+    def _fill_sizes(self, agents: Iterable[str], handbook: Handbook) -> None:
+        for name in agents:
+            self.by_size[:, self.rows[name]] = size_shifts(*handbook.by_size(name), self.standing(name))
+
+    def _fill(self, skill: str, agents: Iterable[str], handbook: Handbook) -> None:
+        column = self._columns[skill]
+        for name in agents:
+            declared, row = self._declared[name], self.rows[name]
+            if skill:
+                (a, b) = prior_of(name, skill, declared, handbook, self.standing(name))
+                seen = handbook.evidence(name, skill)
+            else:
+                (a, b), seen = neutral_prior(declared), handbook.record(name)
+            a, b = a + seen.successes, b + seen.failures
+            self.a[column, row], self.b[column, row] = a, b
+            self.seen[column, row], self.mean[column, row] = seen.total, a / (a + b)
+
+    def knows(self, demand: Demand) -> bool:
+        """Whether every demanded skill has a column."""
+        return self._columns.keys() >= set(demand.skills)
+
+    def columns(self, demand: Demand) -> tuple[list[int], Floats]:
+        """Columns and weights of a demand."""
+        if demand.neutral:
+            return [0], np.ones(1)
+        return [self._columns[skill] for skill in demand.skills], np.array([weight for _, weight in demand.items])
+
+    def means(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Expected competence of every agent."""
+        return weighed(self.mean, columns, weights)
+
+    def shifts(self, size: float | None) -> Floats:
+        """What the size of the work adds to the competence of every agent."""
+        if size is None:
+            return np.zeros(len(self.names))
+        short, long = size_weights(size)
+        added: Floats = short * self.by_size[0] + long * self.by_size[1]
+        return added
+
+    def expected(self, demand: Demand) -> Floats:
+        """Expected competence of every agent under a demand, in [0, 1]."""
+        means = self.means(*self.columns(demand))
+        return means if demand.size is None else np.clip(means + self.shifts(demand.size), 0.0, 1.0)
+
+    def variances(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Variance of the competence of every agent."""
+        a, b = self.a[columns], self.b[columns]
+        total = a + b
+        variance: Floats = (weights * weights) @ (a * b / (total * total * (total + 1)))
+        return variance
+
+    def evidence(self, columns: Sequence[int], weights: Floats) -> Floats:
+        """Calls of late that each agent's estimate rests on."""
+        return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
+
+    def draw(self, columns: Sequence[int], weights: Floats, seed: int, number: int) -> Floats:
+        """Competence of every agent drawn from its posterior, in turn `number` under `seed`."""
+        skills = self._skill_keys[columns]
+        drawn = draws.beta(self.a[columns], self.b[columns], skills, self._agent_keys, seed, number)
+        summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum is the same whoever else is there
+        return summed
+
+    def beliefs(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
+        """The Beta posterior (a, b) of an agent in each of these columns."""
+        row = self.rows[name]
+        return [(float(self.a[column, row]), float(self.b[column, row])) for column in columns]
+
+
+def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:
+    """The columns' weighed sum; of a few columns added one by one, which is faster and copies nothing."""
+    if len(columns) > 8:
+        spread = np.zeros(len(values))
+        spread[columns] = weights
+        summed: Floats = np.einsum("s,sa->a", spread, values)  # not BLAS, whose threads wait for each other when busy
+        return summed
+    total: Floats = weights[0] * values[columns[0]]
+    for column, weight in zip(columns[1:], weights[1:].tolist(), strict=True):
+        total += weight * values[column]
+    return total

@@ -1,0 +1,282 @@
+"""`Consensus`: as many agents as the disagreement of a few cheap probes says a step is worth."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NoReturn
+
+from orchestrator.agents.agent import Agent, AgentOptions
+from orchestrator.core.context import Part, RunContext
+from orchestrator.core.enums import PartKind
+from orchestrator.core.route import Candidate
+from orchestrator.errors import DefinitionError, InvalidOutput, Unavailable
+
+from .disagreement import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
+from .subcall import Answer, answer_of, candidate_of
+
+NONE: Final = Agreement(())
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Which of the answers agreed: of the probes, of the agents asked after them, and of the agents with the probes."""
+
+    probes: Agreement
+    answers: Agreement = NONE
+    together: Agreement = NONE
+    asked: int = 0
+    """How many agents were asked after the probes."""
+    again: bool = False
+    """Whether an answer was rejected before: then all agents work, whatever the probes say."""
+    judged: bool = False
+    """Whether there is a judge for answers without a majority."""
+
+    @property
+    def mode(self) -> Mode:
+        """How many agents the step is worth."""
+        return Mode.ALL if self.again or self.probes.total < 2 else self.probes.mode
+
+    @property
+    def elected(self) -> tuple[str, int]:
+        """What decides, and the position of the winner among the agents' answers followed by the probes'."""
+        answers = self.answers.total
+        if self.mode is Mode.ONE:
+            return "agreement", answers
+        if not answers:
+            return "order", answers + self.probes.groups[0][0]
+        if self.answers.majority is not None:
+            return "majority", self.answers.majority
+        if self.judged and self.asked > 1:
+            return "judge", 0
+        with_probes = None if self.judged else self.together.majority
+        if with_probes is not None and with_probes < answers:
+            return "majority", with_probes
+        return "order", 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        groups = {name: [list(group) for group in getattr(self, name).groups] for name in _AGREEMENTS}
+        return {**groups, "asked": self.asked, "again": self.again, "judged": self.judged}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Votes":
+        """What `to_json` wrote."""
+        agreed = {name: Agreement(tuple(tuple(group) for group in data[name])) for name in _AGREEMENTS}
+        return cls(**agreed, asked=data["asked"], again=data["again"], judged=data["judged"])
+
+
+_AGREEMENTS: Final = ("probes", "answers", "together")
+
+Judge = Callable[..., Any]
+"""`judge(answers, inputs)`: the output that it holds to be best of a list; may be async. Or an `Agent` that needs the
+key `answers`, and may need any of the inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a consensus was found: what ACAR calls a decision record."""
+
+    mode: Mode
+    sigma: float
+    probes: tuple[Answer, ...]
+    answers: tuple[Answer, ...]
+    """Of the agents that were asked after the probes."""
+    winner: str
+    """Whose output it is; `agreement` for one that several gave."""
+    decided_by: str
+    """`agreement`, `majority`, `judge` or `order`."""
+    usd: float
+    output: Any
+    votes: Votes
+    """What was decided on."""
+    left_out: tuple[Answer, ...] = ()
+    """Members that were not asked, and why: they are down, say."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data without the answers themselves, for records: enough to decide again."""
+        return {
+            "mode": str(self.mode),
+            "sigma": self.sigma,
+            "agents": [a.agent for a in (*self.probes, *self.answers)],
+            "errors": [a.error for a in (*self.probes, *self.answers) if a.error],
+            "winner": self.winner,
+            "decided_by": self.decided_by,
+            "usd": self.usd,
+            "votes": self.votes.to_json(),
+            **({"left_out": {a.agent: a.left_out for a in self.left_out}} if self.left_out else {}),
+        }
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every answer, by whom, at what cost, and which others said the same: never what it was."""
+        listed: list[Candidate] = []
+        for kind, given, agreed in (
+            ("probe, ", self.probes, self.votes.probes),
+            ("", self.answers, self.votes.answers),
+        ):
+            numbers = iter(agreed.numbers)
+            for answer in given:
+                listed.append(candidate_of(answer, "" if answer.error else f"{kind}answer {next(numbers)}"))
+        return (*listed, *(candidate_of(answer, "") for answer in self.left_out))
+
+    @property
+    def reason(self) -> str:
+        """How it was found, in a line."""
+        out = f"; without {', '.join(dict.fromkeys(a.agent for a in self.left_out))}" if self.left_out else ""
+        return f"σ {self.sigma:g} of {len(self.probes)} probes: {self.mode}; decided by {self.decided_by}{out}"
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What makes an agent of several: `Agent(Consensus(cheap, [a, b, c]), name="panel")`.
+
+    The `probe` answers `n` times. With σ = (distinct - 1) / (n - 1): at σ = 0 their common answer stands, at σ = 1 all
+    `agents` are asked, in between the first two. The majority of their answers wins; where there is none, the `judge`
+    decides; without a judge the probes tip the scales, or the order of the agents. What each call costs is charged.
+    Answers that agree may still be wrong: give the agent an `ensure`; asked again with its error, all agents work.
+    """
+
+    probe: Agent
+    agents: Sequence[Agent]
+    n: int = 3
+    extract: Extract = plain_answer
+    equivalent: Equivalent = same
+    judge: Judge | None = None
+    on_verdict: Callable[[Verdict], None] | None = field(default=None, compare=False)
+    """Told of each verdict, for records."""
+
+    def __post_init__(self) -> None:
+        if self.n < 2:
+            raise DefinitionError(f"A consensus takes at least two probes to tell agreement, not {self.n}.")
+        if len(self.agents) < 2:
+            raise DefinitionError("A consensus has at least two agents besides its probe.")
+        for agent in self.agents:
+            if tuple(agent.gives) != tuple(self.probe.gives):
+                raise DefinitionError(f"Agent {agent.name!r} gives {list(agent.gives)!r}, the probe does not.")
+        if isinstance(self.judge, Agent) and "answers" not in self.judge.needs.values():
+            raise DefinitionError(f"The judge {self.judge.name!r} must need the key 'answers'.")
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the agents that it is made of, the judge's included where it is one."""
+        judge = [self.judge] if isinstance(self.judge, Agent) else []
+        return tuple(dict.fromkeys(agent.name for agent in (self.probe, *self.agents, *judge)))
+
+    def as_agent(self, options: AgentOptions) -> "tuple[Consensus, AgentOptions]":
+        """The agent's options, with the needs and gives of its members and what it is expected to cost."""
+        return self, {**member_options((self.probe, *self.agents), self._cost), **options}
+
+    async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
+        """Find the output; `inputs` are by key. Raises `InvalidOutput` when nobody gave one."""
+        verdict = await self.verdict(ctx, inputs, feedback)
+        ctx.usage[f"mode_{verdict.mode}"] += 1
+        facts = {key: value for key, value in verdict.to_json().items() if key != "errors"}
+        ctx.chose(verdict.winner, verdict.candidates, verdict.reason, {"consensus": facts})
+        if self.on_verdict is not None:
+            self.on_verdict(verdict)
+        return verdict.output
+
+    async def verdict(self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None) -> Verdict:
+        """Probe, see how much the answers differ, ask as many agents as that is worth; who is down is left out."""
+        probes, out = await self._ask([self.probe] * self.n, self.n, ctx, inputs, "probe", feedback)
+        ctx.usage["probes"] += self.n
+        found = [probe for probe in probes if probe.given]
+        votes = Votes(self._agreement(found), again=feedback is not None, judged=self.judge is not None)
+        wanted = {Mode.ONE: 0, Mode.TWO: 2, Mode.ALL: len(self.agents)}[votes.mode]
+        answers, also_out = await self._ask(self.agents, wanted, ctx, inputs, "agent", feedback)
+        out += also_out
+        ok = [answer for answer in answers if answer.given]
+        if not found and not ok:
+            self._nobody(probes + answers, out)
+        votes = replace(votes, answers=self._agreement(ok), together=self._agreement([*ok, *found]), asked=len(answers))
+        judged = await self._judged(ctx, ok, inputs) if votes.elected[0] == "judge" else None
+        if judged is not None and judged.left_out:  # its judge is down: what is decided without one
+            out.append(judged)
+            votes, judged = replace(votes, judged=False), None
+        decided_by, place = votes.elected
+        winner = judged or [*ok, *found][place]
+        spent = sum(answer.usd for answer in (*probes, *answers)) + (judged.usd if judged else 0.0)
+        name = "agreement" if decided_by == "agreement" else winner.agent
+        return Verdict(
+            mode=votes.mode,
+            sigma=votes.probes.sigma,
+            probes=tuple(probes),
+            answers=tuple(answers),
+            winner=name,
+            decided_by=decided_by,
+            usd=spent,
+            output=winner.output,
+            votes=votes,
+            left_out=tuple(out),
+        )
+
+    async def _ask(
+        self,
+        agents: Sequence[Agent],
+        wanted: int,
+        ctx: RunContext[Any],
+        inputs: Mapping[str, Any],
+        part: str,
+        feedback: str | None,
+    ) -> tuple[list[Answer], list[Answer]]:
+        """The answers of the first so many agents that may be asked, and who of those before was left out."""
+        asked: list[tuple[Agent, str, Part]] = []
+        out: list[Answer] = []
+        for number, agent in enumerate(agents):
+            if len(asked) == wanted:
+                break
+            label = f"{part}{number}"
+            call = ctx.part(agent.name, PartKind.MEMBER, label)
+            if call.refused:
+                out.append(Answer(agent.name, left_out=call.refused))
+            else:
+                asked.append((agent, label, call))
+        calls = [answer_of(agent, ctx, inputs, label, feedback, call) for agent, label, call in asked]
+        return list(await asyncio.gather(*calls)), out
+
+    def _nobody(self, asked: list[Answer], out: list[Answer]) -> NoReturn:
+        if not asked:
+            why = "; ".join(dict.fromkeys(f"{each.agent}: {each.left_out}" for each in out))
+            raise Unavailable(f"Every member of the consensus is down. {why}")
+        raise InvalidOutput("No agent of the consensus gave an answer.")
+
+    def _agreement(self, answers: Sequence[Answer]) -> Agreement:
+        return agreement([self.extract(answer.output) for answer in answers], self.equivalent)
+
+    async def _judged(self, ctx: RunContext[Any], answers: Sequence[Answer], inputs: Mapping[str, Any]) -> Answer:
+        """What the judge holds to be best, or why it was not asked. Raises `InvalidOutput` when it fails."""
+        outputs = [answer.output for answer in answers]
+        if isinstance(self.judge, Agent):
+            answer = await answer_of(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
+            if answer.error is not None:
+                raise InvalidOutput(f"The judge failed: {answer.error}")
+            return answer
+        verdict = self.judge(outputs, inputs) if self.judge is not None else None
+        return Answer("judge", await verdict if inspect.isawaitable(verdict) else verdict)
+
+    def _cost(self, usage: Mapping[str, float]) -> float:
+        """Before a call: the probes and half of the agents. After it: nothing, since every call was charged."""
+        if usage.get("probes"):
+            return 0.0
+        return self.n * self.probe.planned_cost() + 0.5 * sum(agent.planned_cost() for agent in self.agents)
+
+
+def member_options(members: Sequence[Agent], cost: Callable[[Mapping[str, float]], float]) -> AgentOptions:
+    """The options of an agent that is made of others: their needs and gives, the strictest of where data goes."""
+    first = members[0]
+    needs = {key: key for member in members for key in member.needs.values()}
+    skills: dict[str, float] = {}
+    for member in members:
+        for skill, declared in member.skills.items():
+            skills[skill] = max(declared, skills.get(skill, 0.0))
+    return {
+        "needs": needs,
+        "gives": dict(first.gives),
+        "cost": cost,
+        "latency": max(member.latency for member in members),
+        "skills": skills,
+        "data_leaves": any(member.data_leaves for member in members),
+        "trust": first.trust if len({member.trust for member in members}) == 1 else "mixed",
+        "description": f"A consensus of {', '.join(dict.fromkeys(member.name for member in members))}.",
+    }

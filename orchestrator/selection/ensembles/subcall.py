@@ -1,0 +1,153 @@
+"""Calling an agent from within another: usage of its own, costs charged to the outer call, output checked."""
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.agents.agent import Agent
+from orchestrator.core.context import Part, RunContext
+from orchestrator.core.enums import PartKind
+from orchestrator.core.route import Candidate
+from orchestrator.core.schema import validate
+from orchestrator.errors import InvalidOutput
+
+if TYPE_CHECKING:
+    from orchestrator.core.goal import Goal
+    from orchestrator.core.outcome import Outcome
+
+
+class SubContext(RunContext[Any]):
+    """The context of a call within a call: usage is counted apart, everything else is the outer call's."""
+
+    def __init__(self, outer: RunContext[Any], agent: str, part: str) -> None:
+        self._outer = outer
+        self._part = part
+        self.deps = outer.deps
+        self.run_id = outer.run_id
+        self.tool = agent
+        self.attempt = outer.attempt
+        self.idempotency_key = f"{outer.idempotency_key}-{part}"
+        self.usage: Counter[str] = Counter()
+        self.charged = 0.0
+
+    async def reach(
+        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> "Outcome[Any]":
+        """Run a child goal of the outer call, under a key of its own."""
+        return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}")
+
+    async def wait(self, question: str, type: Any = Any) -> Any:
+        """Ask a person, as the outer call."""
+        return await self._outer.wait(question, type)
+
+    def report(self, progress: Any) -> None:
+        """Stream progress, as the outer call."""
+        self._outer.report(progress)
+
+    def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
+        """Nothing: it is the member's quota, not that of the agent that it is a part of."""
+
+    def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
+        """Put a choice on the record of the outer call."""
+        self._outer.chose(chosen, among, reason, {**facts, "within": self.tool})
+
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+        """Begin a call within the outer call."""
+        return self._outer.part(name, kind, f"{self._part}-{label}", anyway=anyway)
+
+    def charge(self, usd: float) -> None:
+        """Charge the outer call."""
+        self._outer.charge(usd)
+        self.charged += usd
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one agent answered within a call."""
+
+    agent: str
+    output: Any = None
+    error: str | None = None
+    """Why there is no output; `None` when there is."""
+    usd: float = 0.0
+    left_out: str = ""
+    """Why it was not asked: it is down, say. Then there is neither output nor error."""
+
+    @property
+    def given(self) -> bool:
+        """Whether there is an output."""
+        return self.error is None and not self.left_out
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no output."""
+        return self.left_out or self.error or ""
+
+
+def candidate_of(answer: Answer, said: str) -> Candidate:
+    """An answer on record: by whom, at what cost, and what is `said` of it; never what it was."""
+    if answer.left_out:
+        return Candidate(answer.agent, None, f"left out: {answer.left_out}")
+    return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else said)
+
+
+async def answer_of(
+    agent: Agent,
+    ctx: RunContext[Any],
+    inputs: Mapping[str, Any],
+    part: str,
+    feedback: str | None = None,
+    call: Part | None = None,
+) -> Answer:
+    """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
+
+    `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage. It
+    has health of its own: one that is down is left out. `call` is the part that was begun for it already.
+    """
+    call = call or ctx.part(agent.name, PartKind.MEMBER, part)
+    if call.refused:
+        return Answer(agent.name, left_out=call.refused)
+    inner = SubContext(ctx, agent.name, part)
+    output, problem = None, None
+    try:
+        output = await _checked(agent, inner, inputs, feedback)
+    except Exception as error:
+        problem = error
+    except BaseException:
+        call.dropped()
+        raise
+    usd = agent.cost(inner.usage) if callable(agent.cost) else agent.cost
+    ctx.charge(usd)
+    ctx.usage.update(inner.usage)
+    call.ended(problem, usd=usd + inner.charged, of=agent)
+    told = None if problem is None else f"{type(problem).__name__}: {problem}"
+    return Answer(agent.name, output, told, usd + inner.charged)
+
+
+async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], feedback: str | None) -> Any:
+    """The output, validated by the agent's types and its `ensure`."""
+    slots = {**agent.needs, **agent.optional}
+    args, kwargs = agent.bind({parameter: inputs[key] for parameter, key in slots.items() if key in inputs})
+    if agent.signature and agent.signature.context:
+        kwargs[agent.signature.context] = inner
+    if agent.accepts_feedback and feedback is not None:
+        kwargs[agent.accepts_feedback] = feedback
+    result: Any = (
+        agent.call(*args, **kwargs) if agent.is_async else await asyncio.to_thread(agent.call, *args, **kwargs)
+    )
+    if inspect.isawaitable(result):
+        result = await (asyncio.wait_for(result, agent.timeout) if agent.timeout else result)
+    output = _typed(agent, result)
+    if agent.ensure is not None and agent.ensure(output) is False:
+        raise InvalidOutput(f"the check of {agent.name} rejected its output")
+    return output
+
+
+def _typed(agent: Agent, result: Any) -> Any:
+    if len(agent.gives) == 1:
+        key, annotation = next(iter(agent.gives.items()))
+        return validate(key, annotation, result)
+    return {key: validate(key, annotation, result[key]) for key, annotation in agent.gives.items()}

@@ -1,0 +1,79 @@
+"""What judges say of work, and where it is kept: beside the ledger of a run, which is closed when they speak."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from orchestrator.core.events import WorkJudged, from_body, to_body
+from orchestrator.errors import DefinitionError, InputError
+from orchestrator.store.protocol import Store
+
+Judge = Callable[[Mapping[str, Any], Any], Any]
+"""`judge(inputs, output)`: a `Judgement`, `True`, `False`, or `None` for none; may be async. `inputs` are by key, and
+`output` is the value of the agent's only key, or a mapping for several."""
+
+TRUSTED: Final = 0.5
+"""What a judge's word weighs where it does not say, beside a person's, which weighs 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge says of a piece of work. Raises `InputError` for a weight outside (0, 1]."""
+
+    good: bool | None
+    """`None`: it came to no judgement that makes sense; nothing is learned, and what it cost still counts."""
+    sure: float = TRUSTED
+    """How sure the judge is, in (0, 1]: the weight of the outcome."""
+    reason: str = ""
+    """For whoever called the judge; never recorded, for it may quote the work."""
+    usd: float = 0.0
+    """What judging cost, in US dollars."""
+    tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sure <= 1:
+            raise InputError(f"How sure a judge is, is a number above 0, up to 1, not {self.sure!r}.")
+
+
+def check_judge(judge: Any, whose: str) -> Judge | None:
+    """A judge as it was configured. Raises `DefinitionError` for something that cannot judge."""
+    if judge is not None and not callable(judge):
+        raise DefinitionError(f"{whose}: a judge is a function (inputs, output) or a ModelJudge, not {judge!r}.")
+    return cast("Judge | None", judge)
+
+
+def as_judgement(said: Any) -> Judgement:
+    """What a judge returned as a `Judgement`. Raises `InputError` for anything else."""
+    if said is None or isinstance(said, bool):
+        return Judgement(said)
+    if isinstance(said, Judgement):
+        return said
+    raise InputError(f"a judge gives a Judgement, True, False or None, not a {type(said).__name__}")
+
+
+def name_of(judge: Judge) -> str:
+    """What a judge is called in records."""
+    name = getattr(judge, "name", None)
+    return name if isinstance(name, str) and name else str(getattr(judge, "__name__", type(judge).__name__))
+
+
+def keep_judgement(store: Store, judged: WorkJudged) -> None:
+    """Put a judgement on record. Raises `StoreError`."""
+    store.put_document(_kind(judged.run_id), {"at": judged.at, **to_body(judged)})
+
+
+def judgements_of(store: Store, run_id: str) -> tuple[WorkJudged, ...]:
+    """What was judged of the work of a run, in order. Raises `StoreError`."""
+    found: list[WorkJudged] = []
+    for number in store.document_versions(_kind(run_id)):
+        body = store.document(_kind(run_id), number) or {}
+        at = body.pop("at", 0.0)
+        found.append(cast("WorkJudged", from_body("WorkJudged", run_id, at, body)))
+    return tuple(found)
+
+
+def _kind(run_id: str) -> str:
+    return f"judged:{run_id}"
+
+
+__all__ = ["Judge", "Judgement", "as_judgement", "check_judge", "judgements_of", "keep_judgement", "name_of"]

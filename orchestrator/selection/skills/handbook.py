@@ -1,0 +1,381 @@
+"""`Handbook`: the skills, what each agent has shown in them, and what was learned about the phases of work.
+
+One versioned JSON document. It is never changed in place: each operation returns the next version, which remembers how
+to get back.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from orchestrator.core.schema import explain
+from orchestrator.errors import DefinitionError, nearest
+from orchestrator.selection.choice.demand import Demand
+from orchestrator.selection.learning.cusum import Cusum, DriftSignal
+
+from .evidence import UNSEEN, Evidence, Profile, Surplus
+from .revision import Change, Revision, apply_changes, changes_between, undo
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+
+
+class Skill(BaseModel):
+    """Something that work demands and agents can or cannot do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Id
+    name: str = ""
+    """Default: the id."""
+    description: str = ""
+    indicators: tuple[str, ...] = ()
+    """Words and phrases in a text that show this skill is demanded."""
+    examples: tuple[str, ...] = ()
+    """Texts that demand it."""
+    parent: str | None = None
+    """The broader skill that this is a part of."""
+    mode: str = ""
+    """The phase of work it belongs to; empty for any."""
+    provenance: str = "declared"
+    """Where it comes from: declared, demanded, discovered, split, proposed by a model."""
+    merged_into: str | None = None
+    """The skill that took this one in, because nobody tells them apart."""
+    prototype: tuple[tuple[Annotated[int, Field(ge=0)], float], ...] = ()
+    """Where its texts lie: the largest coordinates of their middle, under the handbook's embedding."""
+
+    @property
+    def title(self) -> str:
+        """What people read."""
+        return self.name or self.id
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it has a body by which a text can be told to demand it, and not only a name."""
+        body = self.description or self.indicators or self.examples or self.prototype
+        return bool(body) and self.merged_into is None
+
+
+class Insight(BaseModel):
+    """Something learned about a phase of work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: str
+    text: Annotated[str, StringConstraints(min_length=1)]
+    provenance: str = "declared"
+
+
+KEPT_DRIFT = 100
+"""How many signals of drift wait for a run to be told to."""
+KEPT_REVISIONS = 20
+"""How many versions one can roll back."""
+
+
+class Handbook(BaseModel):
+    """Skills, profiles and insights in one version. Raises `DefinitionError` for what makes no sense."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    version: Annotated[int, Field(ge=1)] = 1
+    embedding: str = ""
+    """Name of the embedding that prototypes are written in."""
+    sizes: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=1e12)]] | None = None
+    """Characters of a short and of a long text; `None` where no texts were seen."""
+    skills: dict[str, Skill] = {}
+    profiles: dict[str, Profile] = {}
+    """By agent."""
+    ticks: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Skill -> outcomes seen in it, of any agent; the empty name for all together."""
+    insights: dict[str, Insight] = {}
+    """By id."""
+    watched: dict[str, dict[str, Cusum]] = {}
+    """Agent -> metric -> the sums that drift is told by. Not part of what is rolled back."""
+    drifted: tuple[DriftSignal, ...] = ()
+    """Drift that is not on the record of a run yet."""
+    turns: Annotated[int, Field(ge=0)] = 0
+    """Turns taken by all who learn into this handbook: a process goes on counting where the others are."""
+    revisions: tuple[Revision, ...] = ()
+    """How to get back to the versions before, newest last."""
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        for key, skill in self.skills.items():
+            if key != skill.id:
+                raise ValueError(f"skill {key!r} calls itself {skill.id!r}")
+            if skill.parent is not None and skill.parent not in self.skills:
+                raise ValueError(f"skill {key!r} has an unknown parent {skill.parent!r}")
+            if key in self.ancestors(key):
+                raise ValueError(f"skill {key!r} is its own ancestor")
+            if skill.merged_into is not None and (
+                skill.merged_into not in self.skills or self.skills[skill.merged_into].merged_into is not None
+            ):
+                raise ValueError(f"skill {key!r} is merged into {skill.merged_into!r}, which is no skill in use")
+        if self.sizes is not None and not self.sizes[0] < self.sizes[1]:
+            raise ValueError(f"short texts are shorter than long ones, not {self.sizes[0]:g} to {self.sizes[1]:g}")
+        for agent, profile in self.profiles.items():
+            unknown = sorted(set(profile.skills) - set(self.skills))
+            if unknown:
+                raise ValueError(f"profile {agent!r} has evidence for unknown skills: {', '.join(unknown)}")
+        return self
+
+    def ancestors(self, skill: str) -> tuple[str, ...]:
+        """The broader skills of a skill, nearest first."""
+        found: list[str] = []
+        current = self.skills.get(skill)
+        while current is not None and current.parent is not None and current.parent not in found:
+            found.append(current.parent)
+            current = self.skills.get(current.parent)
+        return tuple(found)
+
+    @cached_property
+    def members(self) -> Mapping[str, tuple[str, ...]]:
+        """Skill -> the skills that were merged into it."""
+        found: dict[str, list[str]] = {}
+        for skill in self.skills.values():
+            if skill.merged_into is not None:
+                found.setdefault(skill.merged_into, []).append(skill.id)
+        return {key: tuple(sorted(names)) for key, names in found.items()}
+
+    @cached_property
+    def described(self) -> tuple[str, ...]:
+        """Skills that say more of themselves than their names: texts can be told to be about them."""
+        return tuple(s.id for _, s in sorted(self.skills.items()) if s.says_something)
+
+    @cached_property
+    def _merged(self) -> frozenset[str]:
+        """Skills that are only a pointer now."""
+        return frozenset(name for names in self.members.values() for name in names)
+
+    @cached_property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Skill -> the narrower skills whose parent it is."""
+        found: dict[str, list[str]] = {}
+        for skill in self.skills.values():
+            if skill.parent is not None:
+                found.setdefault(skill.parent, []).append(skill.id)
+        return {key: tuple(sorted(names)) for key, names in found.items()}
+
+    def resolved(self, demand: Demand) -> Demand:
+        """The demand with merged skills under the names of those that took them in."""
+        if self._merged.isdisjoint(demand.skills):
+            return demand
+        weights: dict[str, float] = {}
+        for name, weight in demand.items:
+            skill = self.skills.get(name)
+            target = (skill.merged_into if skill else None) or name
+            weights[target] = weights.get(target, 0.0) + weight
+        return Demand(weights, source=demand.source, size=demand.size)
+
+    def under(self, embedding: str) -> "Handbook":
+        """The handbook with prototypes in this embedding. Raises `DefinitionError` when it has some in another."""
+        if self.embedding == embedding:
+            return self
+        if self.embedding and any(skill.prototype for skill in self.skills.values()):
+            raise DefinitionError(f"The handbook's prototypes are in {self.embedding!r}, not in {embedding!r}.")
+        return self.model_copy(update={"embedding": embedding})
+
+    def skill(self, skill: str) -> Skill:
+        """A skill by id. Raises `DefinitionError` when there is none."""
+        if skill not in self.skills:
+            raise DefinitionError(f"The handbook has no skill {skill!r}.{nearest(skill, self.skills)}")
+        return self.skills[skill]
+
+    def profile(self, agent: str) -> Profile:
+        """What is known of an agent; an empty profile for one never seen."""
+        return self.profiles.get(agent) or UNSEEN
+
+    def evidence(self, agent: str, skill: str) -> Evidence:
+        """The counts of an agent in a skill, as they count now."""
+        return self.profile(agent).evidence(skill).aged(self.ticks.get(skill, 0))
+
+    def record(self, agent: str) -> Evidence:
+        """The counts of an agent whatever was demanded, as they count now."""
+        return self.profile(agent).general.aged(self.ticks.get("", 0))
+
+    def by_size(self, agent: str) -> tuple[Surplus, Surplus]:
+        """How an agent does short and long work, as it counts now."""
+        profile, now = self.profile(agent), self.ticks.get("", 0)
+        return profile.short.aged(now), profile.long.aged(now)
+
+    def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
+        """With these skills, each new or in place of the one with its id."""
+        added = {**self.skills, **{skill.id: skill for skill in skills}}
+        return self.next(note or f"skills {', '.join(s.id for s in skills)}", {"skills": added})
+
+    def without_skill(self, skill: str) -> "Handbook":
+        """Without a skill, its evidence included. Raises `DefinitionError` while another is part of it."""
+        self.skill(skill)
+        children = sorted(s.id for s in self.skills.values() if s.parent == skill)
+        if children:
+            raise DefinitionError(f"Skill {skill!r} is the parent of {', '.join(children)}; remove those first.")
+        profiles = {
+            agent: profile.model_copy(update={"skills": {s: e for s, e in profile.skills.items() if s != skill}})
+            if skill in profile.skills
+            else profile
+            for agent, profile in self.profiles.items()
+        }
+        skills = {key: value for key, value in self.skills.items() if key != skill}
+        return self.next(f"without skill {skill}", {"skills": skills, "profiles": profiles})
+
+    def with_profile(self, agent: str, profile: Profile) -> "Handbook":
+        """With this record of an agent in place of the one before."""
+        return self.next(f"profile {agent}", {"profiles": {**self.profiles, agent: profile}})
+
+    def without_profile(self, agent: str) -> "Handbook":
+        """Without the record of an agent. Raises `DefinitionError` when there is none."""
+        if agent not in self.profiles:
+            raise DefinitionError(f"The handbook has no profile of {agent!r}.{nearest(agent, self.profiles)}")
+        rest = {key: value for key, value in self.profiles.items() if key != agent}
+        made = self.next(f"without profile {agent}", {"profiles": rest}).with_told(agent)
+        return made.model_copy(update={"watched": {k: v for k, v in self.watched.items() if k != agent}})
+
+    def with_watch(self, watched: Mapping[str, Mapping[str, Cusum]], found: Iterable[DriftSignal]) -> "Handbook":
+        """This version with these sums, and with drift that was found, the latest of each agent and metric."""
+        drifted = {(signal.agent, signal.metric): signal for signal in (*self.drifted, *found)}
+        return self.model_copy(update={"watched": dict(watched), "drifted": tuple(drifted.values())[-KEPT_DRIFT:]})
+
+    def with_told(self, agent: str) -> "Handbook":
+        """This version without the drift of an agent, which is on the record of a run."""
+        rest = tuple(signal for signal in self.drifted if signal.agent != agent)
+        return self if rest == self.drifted else self.model_copy(update={"drifted": rest})
+
+    def with_insight(self, key: str, insight: Insight) -> "Handbook":
+        """With an insight, new or in place of the one with that id."""
+        return self.next(f"insight {key}", {"insights": {**self.insights, key: insight}})
+
+    def without_insight(self, key: str) -> "Handbook":
+        """Without an insight. Raises `DefinitionError` when there is none."""
+        if key not in self.insights:
+            raise DefinitionError(f"The handbook has no insight {key!r}.{nearest(key, self.insights)}")
+        rest = {k: v for k, v in self.insights.items() if k != key}
+        return self.next(f"without insight {key}", {"insights": rest})
+
+    def merge(self, other: "Handbook") -> "Handbook":
+        """This handbook with what another has seen.
+
+        The evidence is added, so the two should come from different runs. Raises `DefinitionError` when they describe a
+        skill or an insight differently.
+        """
+        for word, mine, theirs in (("skill", self.skills, other.skills), ("insight", self.insights, other.insights)):
+            differing = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
+            if differing:
+                raise DefinitionError(
+                    f"The handbooks describe {word} {differing[0]!r} differently; make them agree before the merge."
+                )
+        if self.sizes != other.sizes and self.sizes is not None and other.sizes is not None:
+            raise DefinitionError("The handbooks differ in what a long text is; discover both in the same texts.")
+        profiles = dict(self.profiles)
+        for agent, profile in other.profiles.items():
+            profiles[agent] = profiles[agent].plus(profile) if agent in profiles else profile
+        skills, insights = {**self.skills, **other.skills}, {**self.insights, **other.insights}
+        note = f"merged with version {other.version} of another"
+        ticks = {name: self.ticks.get(name, 0) + other.ticks.get(name, 0) for name in {*self.ticks, *other.ticks}}
+        ticks = dict(sorted(ticks.items()))
+        made = self.next(note, {"skills": skills, "profiles": profiles, "insights": insights, "ticks": ticks})
+        return made.model_copy(update={"sizes": self.sizes or other.sizes})
+
+    def diff(self, other: "Handbook") -> tuple[Change, ...]:
+        """What one would change here to get `other`, sorted by place."""
+        return changes_between(self._sections(), other._sections())
+
+    def roll_back(self, version: int) -> "Handbook":
+        """The next version, with what an earlier one held. Raises `DefinitionError` when that is not kept any more."""
+        kept = [revision.version for revision in self.revisions]
+        if version not in kept:
+            known = ", ".join(map(str, kept)) or "none"
+            raise DefinitionError(f"Version {version} cannot be rolled back to. Kept: {known}.")
+        data = self._plain_sections()
+        for revision in reversed([r for r in self.revisions if r.version >= version]):
+            data = apply_changes(data, revision.undo)
+        earlier = Handbook.model_validate(data)
+        return self.next(f"rolled back to version {version}", earlier._sections())
+
+    def with_changes(self, changes: Iterable[Change], note: str) -> "Handbook":
+        """With what `diff` found between two others. Raises `DefinitionError` where that makes no sense here."""
+        return self.replaced_by(_validated(apply_changes(self._plain_sections(), changes)), note)
+
+    def with_missing(self, other: "Handbook") -> "Handbook":
+        """With the skills, insights and profiles of another that are not here; this one where there are none."""
+        mine, theirs = self._sections(), other._sections()
+        missing = [name for name in ("skills", "profiles", "insights") if theirs[name].keys() - mine[name].keys()]
+        if not missing:
+            return self
+        try:
+            made = self.next("what was given beside", {name: {**theirs[name], **mine[name]} for name in missing})
+        except DefinitionError:  # of what the other describes, the broader skills are gone here
+            return self
+        kept = {"embedding": self.embedding or other.embedding, "sizes": self.sizes or other.sizes}
+        return made.model_copy(update=kept)
+
+    def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
+        """The next version, with what another handbook holds."""
+        made = self.next(note, other._sections())
+        kept = {"embedding": other.embedding or self.embedding, "sizes": other.sizes or self.sizes}
+        return made.model_copy(update=kept)
+
+    def next(self, note: str, sections: Mapping[str, Mapping[str, Any]], *, check: bool = True) -> "Handbook":
+        """The next version with these sections in place of its own, and the way back.
+
+        Raises `DefinitionError` when it would make no sense; `check=False` leaves that out, for what cannot go wrong.
+        """
+        after = {**self._sections(), **sections}
+        revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
+        kept = {name: getattr(self, name) for name in ("embedding", "sizes", "turns", "watched", "drifted")}
+        revisions = (*self.revisions, revision)[-KEPT_REVISIONS:]
+        fields = {**kept, **after, "version": self.version + 1, "revisions": revisions}
+        return _validated(fields) if check else self.model_copy(update=fields)
+
+    def _plain_sections(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"skills", "profiles", "insights", "ticks"})
+
+    def _sections(self) -> dict[str, Mapping[str, Any]]:
+        return {"skills": self.skills, "profiles": self.profiles, "insights": self.insights, "ticks": self.ticks}
+
+    @classmethod
+    def of(cls, skills: Iterable[Skill | str]) -> "Handbook":
+        """A first version with these skills."""
+        made = [Skill(id=skill) if isinstance(skill, str) else skill for skill in skills]
+        return _validated({"skills": {skill.id: skill for skill in made}})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Handbook":
+        """The handbook in a JSON text. Raises `DefinitionError` that says what is wrong with it, and where."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DefinitionError(f"This is no handbook: {explain(error)}") from None
+
+    def to_json(self) -> str:
+        """The JSON text, the same for the same handbook."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Handbook":
+        """The handbook in a file. Raises `DefinitionError` when it cannot be read or holds something else."""
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise DefinitionError(f"{path}: cannot be read ({type(error).__name__}).") from None
+        except DefinitionError as error:
+            raise DefinitionError(f"{path}: {error}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write to a file that only its owner reads; a reader finds the old or the new version, never half of one."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.to_json())
+        draft.replace(target)
+
+
+def _validated(fields: Mapping[str, Any]) -> Handbook:
+    try:
+        return Handbook(**fields)
+    except ValidationError as error:
+        raise DefinitionError(f"The handbook would make no sense: {explain(error)}") from None

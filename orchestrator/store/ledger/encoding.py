@@ -1,0 +1,210 @@
+"""From what callers hand over to canonical JSON text, whatever it holds and however large it is; and back."""
+
+import json
+import logging
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from orchestrator.errors import StoreError
+from orchestrator.store.protocol import Problem, RunRow
+
+from .chain import GENESIS, canonical_text
+
+LIMIT: Final = 256 * 1024
+"""Bytes of a record's body, above which its strings are cut."""
+
+NOTE: Final = "_truncated"
+"""The key of the note in a body that was cut."""
+
+UNREADABLE: Final = "_unreadable"
+"""The key under which a stored text is shown that is no canonical JSON object."""
+
+_DEPTH: Final = 60
+_CONTAINERS: Final = (dict, list, tuple)
+_ONLY_TEXT: Final = frozenset({str})
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
+    """Canonical JSON text of at most `limit` bytes, and what had to be left out (`None`: nothing).
+
+    The text reads back as itself: `canonical_text(json.loads(text)) == text`, which is what the hashes rely on.
+    """
+    try:
+        text, problem = canonical_text(body), None  # which refuses what contains itself, so the next line ends
+        if not _text_keys(body):
+            raise TypeError("a key is no text")
+    except (TypeError, ValueError, RecursionError, AttributeError):
+        text, problem = _encode_plain(body)
+    if "\\ud" in text:
+        text = normal(text)
+    if limit is not None and len(text) * 4 > limit and len(text.encode()) > limit:
+        return _cut(text, limit), f"a body of {len(text.encode())} bytes was cut to {limit}"
+    return text, problem
+
+
+def exact(what: str, data: Mapping[str, Any]) -> str:
+    """Canonical JSON text of data that must be kept as it is; `what` names it in the `StoreError` when it cannot be."""
+    try:
+        return normal(canonical_text(data))
+    except (TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise StoreError(f"{what} is not JSON and cannot be stored: {error}") from error
+
+
+def normal(text: str) -> str:
+    """The text that reading and writing again leaves as it is: halves of a character become one when they are read."""
+    for _ in range(3):
+        again = canonical_text(json.loads(text))
+        if again == text:
+            break
+        text = again
+    return text
+
+
+def decode(text: object) -> dict[str, Any]:
+    """The body of a stored text; a text that was not stored so (damaged, edited) comes back under `UNREADABLE`."""
+    try:
+        body = json.loads(cast("str", text))
+        if isinstance(body, dict) and canonical_text(cast("object", body)) == text:
+            return cast("dict[str, Any]", body)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return {UNREADABLE: str(text)}
+
+
+def _text_keys(thing: object) -> bool:
+    """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
+    waiting = [thing]
+    while waiting:
+        container = waiting.pop()
+        items = cast("Collection[object]", container)
+        if isinstance(container, dict):
+            keyed = cast("dict[object, object]", container)
+            if not (_ONLY_TEXT.issuperset(map(type, keyed)) or all(isinstance(key, str) for key in keyed)):
+                return False
+            items = keyed.values()
+        if not _SIMPLE.issuperset(map(type, items)):
+            waiting += [item for item in items if isinstance(item, _CONTAINERS)]
+    return True
+
+
+def _encode_plain(body: object) -> tuple[str, str | None]:
+    left_out: list[str] = []
+    plain = _plain(body, _DEPTH, left_out)
+    if not isinstance(plain, dict):
+        plain, left_out = {UNREADABLE: type(body).__name__}, [type(body).__name__]
+    problem = f"JSON cannot hold {', '.join(sorted(set(left_out)))}; the name was kept instead" if left_out else None
+    return canonical_text(cast("object", plain)), problem
+
+
+def _plain(thing: object, depth: int, left_out: list[str]) -> object:
+    """Plain JSON of anything; what has no JSON becomes the name of its type, never its text, which may be private."""
+    if thing is None or isinstance(thing, bool):
+        return thing
+    if isinstance(thing, str):
+        return str(thing)
+    if isinstance(thing, int):
+        return int(thing) if abs(thing) < 10**300 else "a very large number"
+    if isinstance(thing, float):
+        return float(thing) if math.isfinite(thing) else str(float(thing))
+    if depth and isinstance(thing, Mapping):
+        items = cast("Mapping[object, object]", thing).items()
+        return {_name(key): _plain(item, depth - 1, left_out) for key, item in items}
+    if depth and isinstance(thing, list | tuple):
+        return [_plain(item, depth - 1, left_out) for item in cast("list[object]", thing)]
+    if depth and isinstance(thing, set | frozenset):
+        items_of_set = [_plain(item, depth - 1, left_out) for item in cast("set[object]", thing)]
+        return sorted(items_of_set, key=canonical_text)
+    left_out.append(type(thing).__name__)
+    return f"<{type(thing).__name__}>"
+
+
+def _name(key: object) -> str:
+    return key if isinstance(key, str) else str(key) if isinstance(key, int | float) else f"<{type(key).__name__}>"
+
+
+def _cut(text: str, limit: int) -> str:
+    """Shorter and shorter strings and lists until it fits; in the end only the note."""
+    body = json.loads(text)
+    size = len(text.encode())
+    for longest, most in ((8192, 10_000), (1024, 2_000), (256, 500), (64, 100)):
+        note = f"{size} bytes; strings over {longest} characters and lists over {most} items were cut"
+        shorter = canonical_text({**_shorten(body, longest, most), NOTE: note})
+        if len(shorter.encode()) <= limit:
+            return shorter
+    return canonical_text({NOTE: f"{size} bytes; nothing of it was kept"})
+
+
+def _shorten(thing: object, longest: int, most: int) -> Any:
+    if isinstance(thing, str):
+        return thing if len(thing) <= longest else thing[:longest] + "…"
+    if isinstance(thing, list):
+        return [_shorten(item, longest, most) for item in cast("list[object]", thing)[:most]]
+    if isinstance(thing, dict):
+        items = sorted(cast("dict[str, object]", thing).items())[:most]
+        return {key[:longest]: _shorten(item, longest, most) for key, item in items}
+    return thing
+
+
+LOG: Final = logging.getLogger("orchestrator.store")
+_LONGEST_ID: Final = 200
+
+
+def fresh_row(row: RunRow) -> RunRow:
+    """The row of a run that begins: an empty ledger, and text that any database can hold.
+
+    Raises:
+        StoreError: the run's id cannot be used.
+    """
+    if not 0 < len(row.run_id) <= _LONGEST_ID or plain_text(row.run_id) != row.run_id:
+        raise StoreError(f"{row.run_id[:50]!r} cannot be a run's id: give 1 to {_LONGEST_ID} characters of plain text")
+    return replace(
+        row,
+        parent=None if row.parent is None else plain_text(row.parent),
+        goal=plain_text(row.goal),
+        policy=plain_text(row.policy),
+        trace_id=plain_text(row.trace_id),
+        started=moment(row.started),
+        summary=json.loads(encode(row.summary)[0]),
+        head=GENESIS,
+        count=0,
+        ended=None,
+    )
+
+
+def same_run(one: RunRow, other: RunRow) -> bool:
+    """Whether both were begun by the same call, which may have been tried twice."""
+    facts = [(row.started, row.parent, row.goal, row.policy, row.trace_id) for row in (one, other)]
+    return facts[0] == facts[1]
+
+
+def tell(on_problem: Problem, problem: str) -> None:
+    """Tell of a problem; a handler that fails is logged and changes nothing."""
+    try:
+        on_problem(problem)
+    except Exception:
+        LOG.exception("the handler of store problems failed on: %s", problem)
+
+
+def moment(at: float) -> float:
+    """A time that JSON can hold."""
+    return float(at) if math.isfinite(at) else 0.0
+
+
+def plain_text(text: str) -> str:
+    """Text without what some database refuses: lone surrogates and NUL are written as escapes."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def search_text(row: RunRow) -> str:
+    """What a search of runs looks through, in lower case."""
+    return plain_text("\n".join((row.run_id, row.goal, row.policy, row.trace_id)).lower())
+
+
+def needle(search: str) -> str:
+    """What is looked for, as `search_text` is written."""
+    return plain_text(search.lower())

@@ -1,0 +1,181 @@
+"""What a write does to a run: pure, the same for every store. It gives numbers and hashes and guards the states."""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from orchestrator.core.enums import Status
+from orchestrator.store.protocol import RunRow
+
+from .chain import canonical_text, link_text, row_digest
+from .encoding import plain_text
+
+CLOSED: Final = "closed"
+"""The kind of the closing record."""
+
+
+@dataclass(slots=True)
+class Append:
+    """A record to be added; `text` is its body, as `body.encode` gives it."""
+
+    run_id: str
+    token: int | None
+    kind: str
+    at: float
+    text: str
+
+
+@dataclass(slots=True)
+class PutValue:
+    """A value to be kept, as JSON text."""
+
+    run_id: str
+    token: int | None
+    name: str
+    text: str
+
+
+@dataclass(slots=True)
+class DropValues:
+    """All values of a run to be deleted."""
+
+    run_id: str
+    token: int | None
+
+
+@dataclass(slots=True)
+class SetStatus:
+    """A run's next state; `summary` is text of `body.encode`, `None` leaves the one there is."""
+
+    run_id: str
+    token: int | None
+    status: Status
+    ended: float | None
+    summary: str | None
+
+
+Write = Append | PutValue | DropValues | SetStatus
+
+
+@dataclass(slots=True)
+class StoredRecord:
+    """A record as it is stored: the body as canonical text."""
+
+    seq: int
+    kind: str
+    at: float
+    text: str
+    prev: str
+    hash: str
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run while writes are folded into it: what it was (`row`, the current fencing `token`), and what is new."""
+
+    row: RunRow
+    token: int
+    head: str
+    count: int
+    status: Status
+    ended: float | None
+    summary: str
+    records: list[StoredRecord] = field(default_factory=list[StoredRecord])
+    values: dict[str, str] = field(default_factory=dict[str, str])
+    summary_changed: bool = False
+    dropped: bool = False
+    sealed: bool = False
+
+    @classmethod
+    def of(cls, row: RunRow, token: int = 0) -> "RunState":
+        """The state of a row, with nothing new."""
+        return cls(row, token, row.head, row.count, row.status, row.ended, canonical_text(row.summary))
+
+    def now(self) -> RunRow:
+        """The row as it is now."""
+        return replace(
+            self.row,
+            head=self.head,
+            count=self.count,
+            status=self.status,
+            ended=self.ended,
+            summary=json.loads(self.summary),
+        )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A write that was not made, and why; `lost`: its run must not rely on having written it."""
+
+    run_id: str
+    token: int | None
+    problem: str
+    lost: bool
+
+
+def apply(state: RunState | None, write: Write) -> Refusal | None:
+    """Fold one write into its run; returns the refusal when it must not be made."""
+    if state is None:
+        return Refusal(write.run_id, write.token, f"run {write.run_id!r} was never begun in this store", lost=True)
+    if write.token is not None and write.token != state.token:
+        problem = f"run {write.run_id!r} is owned by another worker now (token {state.token}, not {write.token})"
+        return Refusal(write.run_id, write.token, problem, lost=True)
+    match write:
+        case Append():
+            return _append(state, write)
+        case PutValue():
+            return _put_value(state, write)
+        case DropValues():
+            state.values.clear()
+            state.dropped = True
+        case SetStatus():
+            return _set_status(state, write)
+    return None
+
+
+def _put_value(state: RunState, write: PutValue) -> Refusal | None:
+    if plain_text(write.text) != write.text:
+        problem = f"run {write.run_id!r}: the value of {write.name!r} is no text that a database can hold"
+        return Refusal(write.run_id, write.token, problem, lost=True)
+    state.values[plain_text(write.name)] = write.text
+    return None
+
+
+def _append(state: RunState, write: Append) -> Refusal | None:
+    if state.status.ended:
+        problem = f"run {write.run_id!r} is closed ({state.status}); its record {write.kind!r} was not added"
+        return Refusal(write.run_id, write.token, problem, lost=False)
+    if write.kind == CLOSED:
+        problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
+        return Refusal(write.run_id, write.token, problem, lost=False)
+    _add(state, plain_text(write.kind), write.at, write.text)
+    return None
+
+
+def _set_status(state: RunState, write: SetStatus) -> Refusal | None:
+    if state.status.ended:
+        if write.status is state.status:
+            return None
+        problem = f"run {write.run_id!r} ended as {state.status}, which never changes; {write.status} was not set"
+        return Refusal(write.run_id, write.token, problem, lost=False)
+    state.status = write.status
+    if write.summary is not None:
+        state.summary, state.summary_changed = write.summary, True
+    if write.status.ended:
+        _close(state, state.row.started if write.ended is None else write.ended)
+    return None
+
+
+def _close(state: RunState, at: float) -> None:
+    """The closing record: how many records there are, itself counted, how the run ended, and the digest of its row."""
+    state.ended = at
+    body = {"count": state.count + 1, "status": str(state.status), "row": row_digest(state.now())}
+    _add(state, CLOSED, at, canonical_text(body))
+    state.sealed = True
+
+
+def _add(state: RunState, kind: str, at: float, text: str) -> None:
+    seq, prev = state.count + 1, state.head
+    state.head = link_text(prev, state.row.run_id, seq, kind, at, text)
+    state.count = seq
+    state.records.append(StoredRecord(seq, kind, at, text, prev, state.head))

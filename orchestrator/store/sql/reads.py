@@ -1,0 +1,123 @@
+"""Reading a store in a database, each read on a connection of its own."""
+
+from collections.abc import Callable
+from types import EllipsisType
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, ColumnElement, Engine, Select, func, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.core.enums import Status
+from orchestrator.errors import StoreError
+from orchestrator.store.ledger.encoding import decode, needle
+from orchestrator.store.protocol import Record, RunRow, Seal
+
+from . import writes as statements
+from .engine import reason, shown
+from .tables import DOCUMENTS, GRAPHS, HEALTH, RECORDS, RUNS, SEALS, VALUES
+
+T = TypeVar("T")
+
+
+class SqlReads:
+    """The reading half of a `SqlStore`."""
+
+    _url: URL
+    reader: Engine
+
+    def catch_up(self) -> None:
+        """Wait, as far as it makes sense, until what this object was given before is written."""
+
+    def run(self, run_id: str) -> RunRow | None:
+        """The row of a run."""
+        rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
+        return statements.run_row(rows[0]) if rows else None
+
+    def runs(
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[RunRow]:
+        """Runs, newest first."""
+        query = select(RUNS).where(*_conditions(status, search, parent))
+        query = query.order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit).offset(offset)
+        return [statements.run_row(row) for row in self._read(lambda connection: connection.execute(query).all())]
+
+    def count_runs(
+        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+    ) -> int:
+        """How many runs there are."""
+        query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent))
+        return self._read(lambda connection: connection.execute(query).scalar_one())
+
+    def records(self, run_id: str, after: int = 0) -> list[Record]:
+        """The ledger of a run."""
+        query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [statements.record_row(row) for row in rows]
+
+    def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
+        """The chain over runs."""
+        query = select(SEALS).where(SEALS.c.n > after).order_by(SEALS.c.n)
+        if run_id is not None:
+            query = query.where(SEALS.c.run_id == run_id)
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [Seal(row.n, row.run_id, row.head, row.prev, row.hash) for row in rows]
+
+    def values(self, run_id: str) -> dict[str, str]:
+        """The values of a run."""
+        query = select(VALUES.c.name, VALUES.c.text).where(VALUES.c.run_id == run_id)
+        return self._pairs(query)
+
+    def graph(self, digest: str) -> dict[str, Any] | None:
+        """The graph of a digest."""
+        return self._document(select(GRAPHS.c.data).where(GRAPHS.c.digest == digest))
+
+    def load_health(self) -> dict[str, dict[str, Any]]:
+        """What was saved, by name."""
+        return {name: decode(text) for name, text in self._pairs(select(HEALTH.c.name, HEALTH.c.data)).items()}
+
+    def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
+        """A version of a document."""
+        query = select(DOCUMENTS.c.data).where(DOCUMENTS.c.kind == kind)
+        if version is not None:
+            query = query.where(DOCUMENTS.c.version == version)
+        return self._document(query.order_by(DOCUMENTS.c.version.desc()).limit(1))
+
+    def document_versions(self, kind: str) -> list[int]:
+        """The versions there are."""
+        query = select(DOCUMENTS.c.version).where(DOCUMENTS.c.kind == kind).order_by(DOCUMENTS.c.version)
+        return self._read(lambda connection: list(connection.execute(query).scalars()))
+
+    def _document(self, query: Select[str]) -> dict[str, Any] | None:
+        text = self._read(lambda connection: connection.execute(query).scalar())
+        return None if text is None else decode(text)
+
+    def _pairs(self, query: Select[str, str]) -> dict[str, str]:
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return dict(sorted((row[0], row[1]) for row in rows))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        self.catch_up()
+        try:
+            with self.reader.connect() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error
+
+
+def _conditions(
+    status: Status | None, search: str | None, parent: str | EllipsisType | None
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if status is not None:
+        conditions.append(RUNS.c.status == str(status))
+    if search:
+        conditions.append(RUNS.c.search.contains(needle(search), autoescape=True))
+    if not isinstance(parent, EllipsisType):
+        conditions.append(RUNS.c.parent.is_(None) if parent is None else RUNS.c.parent == parent)
+    return conditions

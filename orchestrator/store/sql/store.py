@@ -1,0 +1,345 @@
+"""The store in a database: SQLite in a file, or PostgreSQL."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from orchestrator.core.enums import Status
+from orchestrator.errors import StoreError
+from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
+from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
+from orchestrator.store.protocol import Problem, RunRow
+from orchestrator.store.shutdown import OPEN
+
+from . import writes as statements
+from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown
+from .reads import SqlReads
+from .writer import Call, Outage, Transactions, Writer
+
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 10.0
+LEASE_SECONDS = 0.5
+"""Seconds that asking for a lease may take."""
+_FRESH_SECONDS = 0.5
+_LOST_KEPT = 10_000
+
+
+class SqlStore(SqlReads):
+    """A `Store` in a database; several processes may share it.
+
+    Raises:
+        StoreError: the database cannot be opened, or is not ours to use.
+    """
+
+    def __init__(self, where: str | Path, on_problem: Problem = LOG.warning) -> None:
+        self.on_problem = on_problem
+        self._url = database_url(where)
+        self._foreign: set[str] = set()
+        self._lost: dict[tuple[str, int | None], str] = {}
+        self._dropped: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._erased = False
+        self._open()
+        OPEN.add(self)
+
+    def __repr__(self) -> str:
+        return f"SqlStore({shown(self._url)!r})"
+
+    # ---------------------------------------------------------------- enqueued
+
+    def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
+        """Enqueue a record."""
+        text, problem = encode(body)
+        if problem:
+            self.report(f"record {kind!r} of run {run_id!r}: {problem}")
+        self._enqueue(Append(run_id, token, kind, moment(at), text), len(text))
+
+    def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
+        """Enqueue a value."""
+        self._enqueue(PutValue(run_id, token, name, text), len(text))
+
+    def drop_values(self, run_id: str, token: int | None = None) -> None:
+        """Enqueue the deletion of a run's values."""
+        self._enqueue(DropValues(run_id, token), 0)
+
+    def set_status(
+        self,
+        run_id: str,
+        status: Status,
+        ended: float | None = None,
+        summary: Mapping[str, Any] | None = None,
+        token: int | None = None,
+    ) -> None:
+        """Enqueue a move of the run."""
+        text = None if summary is None else encode(summary)[0]
+        self._enqueue(SetStatus(run_id, token, status, None if ended is None else moment(ended), text), 0)
+
+    def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
+        """Enqueue a graph."""
+        if digest not in self._graphs:
+            self._graphs.add(digest)
+            text = encode(data, limit=None)[0]
+            self._enqueue_call(lambda connection, _: statements.add_graph(connection, digest, text))
+
+    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
+        """Enqueue the health of `name`."""
+        text = encode(data)[0]
+        self._enqueue_call(lambda connection, _: statements.set_health(connection, {name: text}))
+
+    def merge_health(
+        self,
+        news: Mapping[str, Mapping[str, Any]],
+        merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Enqueue an addition to the health of these names."""
+
+        def add(connection: Connection, _: Call) -> None:
+            stored = statements.health(connection, sorted(news))
+            merged = {name: encode(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
+            statements.set_health(connection, merged)
+
+        self._enqueue_call(add)
+
+    def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
+        if not self._writer.put(Call(work, keep=True)):
+            self.report("the store is closed: a graph or the health of a tool was not kept")
+
+    def _enqueue(self, write: Write, size: int) -> None:
+        if self._dropped and write.run_id in self._dropped:
+            self._tell_of_gap(write)
+        droppable = not isinstance(write, SetStatus)
+        if self._writer.put(write, size + 200, droppable=droppable):
+            return
+        if self._writer.closed:
+            problem = f"the store is closed: a write of run {write.run_id!r} was not kept"
+        else:
+            problem = f"too much is waiting for the store: writes of run {write.run_id!r} are not kept"
+            with self._lock:
+                count = self._dropped[write.run_id] = self._dropped.get(write.run_id, 0) + 1
+            if count > 1:
+                return
+        self._lose(Refusal(write.run_id, write.token, problem, lost=True))
+
+    def _tell_of_gap(self, write: Write) -> None:
+        """The ledger itself says how many writes were lost before the next one it holds."""
+        with self._lock:
+            count = self._dropped.get(write.run_id, 0)
+            at = write.at if isinstance(write, Append) else (isinstance(write, SetStatus) and write.ended) or 0.0
+            gap = Append(write.run_id, write.token, "lost", at, encode({"count": count})[0])
+            if count and self._writer.put(gap, 200, droppable=not isinstance(write, SetStatus)):
+                del self._dropped[write.run_id]
+
+    # ---------------------------------------------------------------- durability
+
+    async def settled(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """Return when all that was enqueued is committed."""
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[None] = loop.create_future()
+        if not self._writer.when_durable(partial(_wake, loop, durable)):
+            try:
+                async with asyncio.timeout(timeout):
+                    await durable
+            except TimeoutError as error:
+                raise self._not_durable(timeout) from error
+        self._check(run_id, token)
+
+    def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
+        """The same, for threads."""
+        durable = threading.Event()
+        if not self._writer.when_durable(durable.set) and not durable.wait(timeout):
+            raise self._not_durable(timeout)
+        self._check(run_id, token)
+
+    def durability(self) -> str:
+        """What the database itself says of its commits: FULL (SQLite) or on (PostgreSQL) is what promise 4 needs."""
+        postgres = self._url.get_backend_name() == "postgresql"
+        question = "SHOW synchronous_commit" if postgres else "PRAGMA synchronous"
+        answer = str(self._ask(lambda connection: connection.exec_driver_sql(question).scalar()))
+        return answer if postgres else {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}.get(answer, answer)
+
+    def _not_durable(self, timeout: float) -> StoreError:
+        return StoreError(
+            f"what was written to {shown(self._url)} could not be made durable within {timeout:g} s: "
+            + (self._writer.trouble or "the store is busy")
+        )
+
+    def _check(self, run_id: str | None, token: int | None) -> None:
+        if run_id is not None and (problem := self._lost.get((run_id, token))):
+            raise StoreError(problem)
+
+    # ---------------------------------------------------------------- answered
+
+    def begin(self, row: RunRow) -> RunRow | None:
+        """Create the run, or return the row there is."""
+        wanted = fresh_row(row)
+
+        def create(connection: Connection, call: Call) -> RunRow | None:
+            existing = statements.create_run(connection, wanted)
+            if call.abandoned and existing is not None and not same_run(existing, wanted):
+                self._foreign.add(wanted.run_id)
+            return existing
+
+        answer: RunRow | None = self._writer.call(Call(create, keep=True), _ANSWER_SECONDS)
+        return answer
+
+    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
+        """Own the run."""
+        return self._ask(lambda connection: statements.take_claim(connection, run_id, owner, now, ttl))
+
+    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
+        """Own it longer."""
+        return self._ask(lambda connection: statements.renew_claim(connection, run_id, token, now, ttl))
+
+    def release(self, run_id: str, token: int) -> None:
+        """Give the run back."""
+        self._ask(lambda connection: statements.drop_claim(connection, run_id, token))
+
+    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
+        """Take the lease unless it lives."""
+        call = Call(
+            lambda connection, _: statements.take_lease(connection, name, owner, seconds, now),
+            undo=lambda connection, _: statements.drop_lease(connection, name, owner),
+        )
+        return bool(self._writer.call(call, LEASE_SECONDS))
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give the lease back."""
+        self._ask(lambda connection: statements.drop_lease(connection, name, owner), LEASE_SECONDS)
+
+    def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
+        """Keep a version of a document."""
+        text = exact(f"document {kind!r}", data)
+        return self._ask(lambda connection: statements.add_document(connection, kind, text))
+
+    def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
+        """Keep the next version of a document, unless somebody else was quicker."""
+        text = exact(f"document {kind!r}", data)
+        return self._ask(lambda connection: statements.swap_document(connection, kind, text, after, keep))
+
+    def _ask(self, work: Callable[[Connection], T], timeout: float = _ANSWER_SECONDS) -> T:
+        answer: T = self._writer.call(Call(lambda connection, _: work(connection)), timeout)
+        return answer
+
+    # ---------------------------------------------------------------- the writer's side
+
+    def catch_up(self) -> None:
+        """Wait until what was enqueued is written, but not long, and not at all while the database is in trouble."""
+        if self._writer.pending and self._writer.trouble is None:
+            durable = threading.Event()
+            if not self._writer.when_durable(durable.set):
+                durable.wait(_FRESH_SECONDS)
+
+    def commit(self, items: Sequence[Any]) -> None:
+        """One durable transaction (called by the writer's thread)."""
+        try:
+            refusals = self._transactions.run(lambda connection: self._work(connection, items))
+            if not self._same_file():
+                self._reopen()
+        except (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError):
+            self._transactions.forget()
+            raise
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self.engine.dispose()
+            raise Outage(f"the store {shown(self._url)} cannot be written: {reason(error, self._url)}") from error
+        for refusal in refusals:
+            self._lose(refusal)
+
+    def _tidy(self) -> None:
+        """Values that were deleted are still in SQLite's log of writes: empty it (called by the writer's thread)."""
+        if self._erased:
+            self._erased = not empty_log(self.engine)
+
+    def _work(self, connection: Connection, items: Sequence[Any]) -> list[Refusal]:
+        refusals: list[Refusal] = []
+        writes: list[Write] = []
+        for item in items:
+            if not isinstance(item, Call):
+                writes.append(item)
+                continue
+            if writes:
+                refusals += statements.write(connection, writes, self._foreign)
+                writes = []
+            item.answer = item.work(connection, item)
+        if writes:
+            refusals += statements.write(connection, writes, self._foreign)
+        self._erased = self._erased or any(isinstance(item, DropValues) for item in items)
+        return refusals
+
+    def reject(self, item: Any, error: Exception) -> None:
+        """A write that no database takes (called by the writer's thread)."""
+        if isinstance(item, Call):
+            self.report(f"the store refused a call: {reason(error, self._url)}")
+        else:
+            problem = f"a write of run {item.run_id!r} was refused: {reason(error, self._url)}"
+            self._lose(Refusal(item.run_id, item.token, problem, lost=True))
+
+    def report(self, problem: str) -> None:
+        """Tell of a problem."""
+        tell(self.on_problem, problem)
+
+    def _lose(self, refusal: Refusal) -> None:
+        if refusal.lost:
+            with self._lock:
+                self._lost[refusal.run_id, refusal.token] = refusal.problem
+                while len(self._lost) > _LOST_KEPT:
+                    del self._lost[next(iter(self._lost))]
+        self.report(refusal.problem)
+
+    # ---------------------------------------------------------------- open and close
+
+    def _open(self) -> None:
+        self.engine, self.reader = engines(self._url)
+        try:
+            prepare(self.engine, self._url)
+        except StoreError:
+            self.engine.dispose()
+            raise
+        self._transactions = Transactions(self.engine)
+        self._same_file = same_file(self._url)
+        self._graphs: set[str] = set()
+        self._writer = Writer(self, self._tidy)
+
+    def _reopen(self) -> None:
+        """The file was removed or replaced: what was just committed is gone, so make it anew and write again."""
+        self.engine.dispose()
+        self.reader.dispose()
+        try:
+            engines(self._url)
+            prepare(self.engine, self._url)
+        except StoreError as error:
+            raise Outage(str(error)) from error
+        self._same_file = same_file(self._url)
+        self._graphs.clear()
+        raise Outage(f"the file of the store {shown(self._url)} was removed or replaced")
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
+        self.engine.dispose(close=False)
+        self.reader.dispose(close=False)
+        self._lock = threading.Lock()
+        self._transactions = Transactions(self.engine)
+        self._writer = Writer(self, self._tidy)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is enqueued and let go of the database."""
+        self._writer.close(timeout)
+        self.engine.dispose()
+        self.reader.dispose()
+        OPEN.discard(self)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> None:
+    loop.call_soon_threadsafe(_resolve, durable)
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
