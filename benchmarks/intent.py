@@ -17,7 +17,7 @@ from orchestrator.core.goal import Goal
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool
 from orchestrator.intent import Interpreter
-from tests.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
+from tests.intent.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 
 
 def measure(corpus: Corpus) -> tuple[int, int, int, int, int, float]:

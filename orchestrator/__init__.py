@@ -42,6 +42,7 @@ from orchestrator.core.events import (
     ValuesExpired,
     WorkJudged,
 )
+from orchestrator.core.failure import Failure
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Call, Outcome
 from orchestrator.core.policy import Policy
@@ -49,12 +50,12 @@ from orchestrator.core.route import Alternative, Blame, Candidate, Impasse, Rout
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts
 from orchestrator.graph.tool import Tool, tool
-from orchestrator.health.failures.classify import Failure
 from orchestrator.health.monitors import Monitor, Signal
 from orchestrator.observability.replay.replay import Replay
 from orchestrator.store.ledger.verify import Verification
 
 from .api import Orchestrator
+from .core.conventions import __version__
 from .errors import (
     CallerError,
     DefinitionError,
@@ -72,9 +73,10 @@ from .errors import (
 )
 from .escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
 from .health import HealthRegistry, ToolHealth
+from .project import load_orchestrator as _load_orchestrator
 from .selection import Demand, Handbook, Selection, Selector
 
-__version__ = "0.1.0"
+Orchestrator._project_loader = staticmethod(_load_orchestrator)  # pyright: ignore[reportPrivateUsage]
 
 __all__ = [
     "NOT_DONE",

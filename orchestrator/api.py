@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mappin
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 from opentelemetry.trace import TracerProvider
 from typing_extensions import Unpack
@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from orchestrator.agents.agent import Agent
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import START
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.loops import in_a_loop
@@ -40,7 +41,6 @@ from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
 from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
 
-from .errors import DefinitionError, InputError
 from .escalation import Announcer, check_ladder, ladder_from
 from .health import HealthRegistry
 from .intent import Interpreter, Request, examples_of
@@ -151,6 +151,9 @@ class Orchestrator(Answering):
     to tools and never stored.
     Raises `DefinitionError` for what is wrong as written and `StoreError` for a store that cannot be opened.
     """
+
+    _project_loader: ClassVar[Callable[[Any, Path, dict[str, Any]], Any]]
+    """Loads a project folder for `from_project`; the package root sets it, since `project` stands above this module."""
 
     def __init__(
         self,
@@ -413,15 +416,7 @@ class Orchestrator(Answering):
         `options` are those of `Orchestrator`; a policy's name is looked up in the project first. A function
         `setup(orc)` in one of the files is called with the orchestrator. Raises `DefinitionError` naming file and line.
         """
-        from .project import load_project
-
-        project = load_project(Path(path))
-        policy = options.pop("policy", None)
-        if isinstance(policy, str):
-            policy = project.policy(policy)
-        orchestrator = cls(project.tools, project.agents, policy=policy, **options)
-        project.set_up(orchestrator)
-        return orchestrator
+        return cls._project_loader(cls, Path(path), options)
 
     async def __aenter__(self) -> Self:
         self._background.start()

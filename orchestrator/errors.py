@@ -1,99 +1,33 @@
-"""Every exception of the framework.
+"""Every exception of the framework, for users to import: `core/errors.py` draws the tree."""
 
-    OrchestratorError
-    ├── DefinitionError      a tool, agent, transition, policy or project is wrong as written
-    ├── InputError           a run was asked for with wrong names or values
-    ├── NoRoute              planning found no feasible route (.impasse)
-    │   └── UnknownGoal      nothing gives or needs the goal; an InputError too
-    ├── Escalated            no goal was reached and its value was asked for (.outcome)
-    ├── StoreError           the store cannot be read or written
-    └── ToolError            raised by tools, to say what happened
-        ├── Unavailable      nothing happened: the tool cannot be used now
-        ├── RateLimited      nothing happened: too many calls (.retry_after, seconds)
-        ├── Refused          a business no: no seats, not found
-        ├── CallerError      the call was wrong: bad arguments, no permission
-        └── InvalidOutput    the call returned what its schema or `ensure` rejects
+from .core.errors import (
+    CallerError,
+    DefinitionError,
+    InputError,
+    InvalidOutput,
+    OrchestratorError,
+    RateLimited,
+    Refused,
+    StoreError,
+    ToolError,
+    Unavailable,
+    nearest,
+)
+from .core.outcome import Escalated, NoRoute, UnknownGoal
 
-The first four are mistakes or ends that a caller handles; a `ToolError` never leaves a run: it becomes a failure.
-"""
-
-from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from orchestrator.core.outcome import Outcome
-    from orchestrator.core.route import Impasse
-
-
-class OrchestratorError(Exception):
-    """Root of every exception that the framework raises on purpose."""
-
-
-class DefinitionError(OrchestratorError):
-    """Something is wrong as written: a tool, a transition, a policy file, a project folder."""
-
-
-class InputError(OrchestratorError):
-    """A run was asked for with a wrong name or value."""
-
-
-class NoRoute(OrchestratorError):
-    """No feasible route leads to the goal; `impasse` says which keys cannot be had and which tools are to blame."""
-
-    def __init__(self, impasse: "Impasse") -> None:
-        super().__init__(impasse.message)
-        self.impasse = impasse
-
-
-class UnknownGoal(NoRoute, InputError):
-    """Nothing gives or needs a key of the goal, and nobody provides it: misspelt, most likely."""
-
-
-class Escalated(OrchestratorError):
-    """The value of an outcome was asked for, but no goal was reached."""
-
-    def __init__(self, message: str, outcome: "Outcome | None" = None) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-
-
-class StoreError(OrchestratorError):
-    """The store cannot be opened, read or written."""
-
-
-class ToolError(OrchestratorError):
-    """Base of what a tool raises to say what happened."""
-
-
-class Unavailable(ToolError):
-    """The tool cannot be used now, and nothing happened."""
-
-
-class RateLimited(ToolError):
-    """Too many calls; nothing happened. `retry_after` is in seconds, `None` when the server did not say."""
-
-    def __init__(self, message: str = "rate limited", *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class Refused(ToolError):
-    """A business no: the tool works and declined. It says nothing about the tool's health."""
-
-
-class CallerError(ToolError):
-    """The call itself was wrong: bad arguments, missing permission. Calling again will not help."""
-
-
-class InvalidOutput(ToolError):
-    """The call returned something that its schema or its `ensure` rejects."""
-
-
-def nearest(name: str, known: "Iterable[str]") -> str:
-    """A hint such as ` Did you mean 'brief'?`, or an empty string when nothing is near."""
-    matches = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
-    if not matches:
-        return ""
-    return " Did you mean " + " or ".join(repr(match) for match in matches) + "?"
+__all__ = [
+    "CallerError",
+    "DefinitionError",
+    "Escalated",
+    "InputError",
+    "InvalidOutput",
+    "NoRoute",
+    "OrchestratorError",
+    "RateLimited",
+    "Refused",
+    "StoreError",
+    "ToolError",
+    "Unavailable",
+    "UnknownGoal",
+    "nearest",
+]

@@ -15,22 +15,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
+from orchestrator.api import Orchestrator
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool
 
-from .errors import DefinitionError, nearest
-
-if TYPE_CHECKING:
-    from .api import Orchestrator
-
 FOLDERS: Final = ("tools", "agents")
 """Where the Python files of a project lie."""
 
-Setup = Callable[["Orchestrator"], object]
+Setup = Callable[[Orchestrator], object]
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,17 @@ class Project:
                 setup(orc)
             except Exception as error:
                 raise _explained(path, error) from error
+
+
+def load_orchestrator(made: type[Orchestrator], path: Path, options: dict[str, Any]) -> Orchestrator:
+    """An orchestrator of the project folder at `path`: `Orchestrator.from_project`. Raises `DefinitionError`."""
+    project = load_project(path)
+    policy = options.pop("policy", None)
+    if isinstance(policy, str):
+        policy = project.policy(policy)
+    orchestrator = made(project.tools, project.agents, policy=policy, **options)
+    project.set_up(orchestrator)
+    return orchestrator
 
 
 def load_project(path: Path) -> Project:

@@ -8,7 +8,7 @@ PRELOADED = (
     "orchestrator.store.sql.store",
     "langgraph.graph.state",
     "psycopg",
-    "tests.execution.crashing",
+    "tests.engine.crashing",
     "tests.health.crowd",
     "tests.store.processes",
 )

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 import orchestrator
 from orchestrator import Orchestrator, Policy, RunContext, testing
-from orchestrator.agents.agent import AgentOptions
+from orchestrator.agents.options import AgentOptions
 from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Circuit, Retries
 

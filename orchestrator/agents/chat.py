@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.core.context import RunContext
+from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
 from orchestrator.core.schema import adapter, given_types
-from orchestrator.errors import CallerError, DefinitionError, InvalidOutput
 
-from .agent import AgentOptions
-from .chat_tools import run_tool_calls, tool_offers
+from .chat_tools import as_text, run_tool_calls, tool_offers
+from .options import AgentOptions
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -106,16 +104,6 @@ def prompt(inputs: Mapping[str, Any], feedback: str | None = None) -> str:
     if feedback:
         parts.append(f"Your last answer was rejected: {feedback}\nAnswer again, and mend that.")
     return "\n\n".join(parts)
-
-
-def as_text(value: Any) -> str:
-    """A value as a model reads it: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    try:
-        return to_json(value, indent=1).decode()
-    except PydanticSerializationError:
-        return str(value)
 
 
 def answer_format(gives: Mapping[str, Any]) -> str:

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import PartKind
+from orchestrator.core.errors import DefinitionError, InvalidOutput, OrchestratorError, Unavailable
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter, validate
-from orchestrator.errors import DefinitionError, InvalidOutput, OrchestratorError, Unavailable
 from orchestrator.graph.tool import Tool
 
 
@@ -111,8 +113,6 @@ async def run_tool_calls(ctx: RunContext, offers: Sequence[Offer], calls: Sequen
 
 
 async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> str:
-    from .chat import as_text
-
     if not isinstance(offer.work, GoalTool):
         return as_text(await _own(ctx, offer, arguments))
     goal = offer.work
@@ -140,3 +140,13 @@ async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> A
         raise
     part.ended()
     return output
+
+
+def as_text(value: Any) -> str:
+    """A value as a model reads it: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return to_json(value, indent=1).decode()
+    except PydanticSerializationError:
+        return str(value)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.core.context import RunContext
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.schema import given_types
-from orchestrator.errors import DefinitionError
 
-from .agent import AgentOptions
+from .options import AgentOptions
 
 
 @dataclass(frozen=True)

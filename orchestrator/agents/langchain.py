@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from orchestrator.core.context import Part, RunContext
 from orchestrator.core.enums import PartKind
+from orchestrator.core.errors import DefinitionError, InvalidOutput
 from orchestrator.core.schema import adapter, given_types
-from orchestrator.errors import DefinitionError, InvalidOutput
 
-from .agent import AgentOptions
 from .chat import ChatWorker, prompt, read_answer
+from .options import AgentOptions
 
 Work = Runnable[Any, Any]
 

@@ -12,9 +12,10 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator import __version__
+from orchestrator.core.conventions import __version__
+from orchestrator.core.errors import InputError, OrchestratorError, StoreError
+from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
-from orchestrator.errors import Escalated, InputError, NoRoute, OrchestratorError, StoreError
 
 from . import catalog, feedback, health, plan, records, resume, run, serve, skills
 from . import templates as init

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, duration, plain, shortened, usd
 from orchestrator.engine.options import RunOptions
-from orchestrator.errors import OrchestratorError
 from orchestrator.observability.explain.summary import healed, trail
 from orchestrator.store.protocol import RunRow, Seal, Store
 

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import CircuitState
+from orchestrator.core.errors import InputError
 from orchestrator.core.text import duration, plain
-from orchestrator.errors import InputError
 from orchestrator.health import ToolHealth, sharing
 
 from . import options

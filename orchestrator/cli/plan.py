@@ -6,10 +6,11 @@ import typer
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.errors import InputError
+from orchestrator.core.outcome import NoRoute
 from orchestrator.core.route import Impasse, Route
 from orchestrator.core.text import duration, listed, plain, usd
 from orchestrator.engine.lifecycle.start import check_goal
-from orchestrator.errors import InputError, NoRoute
 from orchestrator.graph.price_table import PriceFacts
 
 from . import options

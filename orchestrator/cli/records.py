@@ -9,9 +9,9 @@ from rich.text import Text
 
 from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.core.text import counted, duration, plain, usd
-from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.observability.explain.story import tell
 from orchestrator.observability.replay.replay import replay_run
 from orchestrator.project import Project

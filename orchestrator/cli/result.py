@@ -7,9 +7,9 @@ from typing import Any
 from rich.text import Text
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import StoreError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, duration, plain, plain_lines, shortened, usd
-from orchestrator.errors import StoreError
 from orchestrator.observability.explain.summary import Tried, healed, trail
 from orchestrator.store.protocol import RunRow, Store
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.checks import check_number
+from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.text import plain
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
-from orchestrator.errors import InputError
-from orchestrator.graph.tool import Tool, check_number
+from orchestrator.graph.tool import Tool
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.project import Project
 from orchestrator.testing import parse_fault

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError
 
 from . import options
 from .session import load, working
@@ -17,10 +17,10 @@ def register(app: typer.Typer) -> None:
     app.command("mcp")(_mcp)
 
 
-def _part(name: str, extra: str) -> Any:
+def _part(name: str, module: str, extra: str) -> Any:
     """A part of the framework that needs an extra. Raises `DefinitionError` that says what to install."""
     try:
-        return import_module(f"orchestrator.{name}")
+        return import_module(f"orchestrator.{module}")
     except ModuleNotFoundError as error:
         raise DefinitionError(
             f"`orchestrator {name}` needs {error.name}, which is not installed: pip install 'orchestrator[{extra}]'"
@@ -35,7 +35,7 @@ def _ui(
     store: options.Store = options.DEFAULT_STORE,
 ) -> None:
     """Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer."""
-    _part("ui", "ui").serve(store=store, project=project, policy=policy, host=host, port=port)
+    _part("ui", "ui", "ui").serve(store=store, project=project, policy=policy, host=host, port=port)
 
 
 def _mcp(
@@ -56,7 +56,7 @@ def _mcp(
 
     The address and the token go to standard error; ORCHESTRATOR_MCP_TOKEN sets the token.
     """
-    part = _part("mcp", "mcp")
+    part = _part("mcp", "integrations.mcp", "mcp")
     opened = working(load(project), policy, store)
     part.serve(opened, goals=goals, budget=budget, http=(host, port) if http else None)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.text import plain
-from orchestrator.errors import InputError, StoreError
 from orchestrator.observability.tracing import setup
 from orchestrator.project import Project, load_project
 from orchestrator.store import Store, open_store

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.text import counted, plain
-from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import change_handbook, keep_handbook, stored_handbook
 from orchestrator.store import Store, open_store

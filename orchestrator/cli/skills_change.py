@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.text import counted, plain
-from orchestrator.errors import DefinitionError
 from orchestrator.selection import Handbook, Skill, merge_alike
 from orchestrator.selection.skills.storage import change_handbook, stored_handbook
 from orchestrator.store import open_store

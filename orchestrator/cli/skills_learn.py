@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.text import counted, plain
-from orchestrator.errors import DefinitionError, InputError
 from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills
 from orchestrator.observability.skills.recorded_work import MOST_RUNS
 from orchestrator.selection.learning.proposal import Proposal

@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from orchestrator.core.errors import InputError
 from orchestrator.core.text import plain
-from orchestrator.errors import InputError
 
 from .screen import say
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from pydantic.types import PathType
 
 from orchestrator.core.enums import Effect
+from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter, base_type, explain, type_name, without_none
 from orchestrator.core.text import plain
-from orchestrator.errors import InputError, nearest
 from orchestrator.graph.revision import GraphView
 
 _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)

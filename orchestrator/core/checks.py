@@ -1,6 +1,9 @@
-"""Checks of outputs that many tools share, for `ensure=`."""
+"""Checks that many modules share: of numbers that users write, and of outputs, for `ensure=`."""
 
+import math
 from typing import Any
+
+from .errors import DefinitionError
 
 
 def has_words(text: str) -> None:
@@ -13,3 +16,11 @@ def not_empty(value: Any) -> None:
     """Raises `ValueError` for an empty list, mapping or text."""
     if not value:
         raise ValueError("it is empty")
+
+
+def check_number(label: str, value: Any, top: float = math.inf) -> float:
+    """`value` as a float in [0, top]. Raises `DefinitionError` for anything else, NaN included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or not 0 <= value <= top:
+        limit = "" if top == math.inf else f" of at most {top:g}"
+        raise DefinitionError(f"{label} is a number{limit}, not below zero; it was {value!r}.")
+    return float(value)

@@ -10,8 +10,6 @@ from typing_extensions import TypeVar
 from .enums import PartKind
 
 if TYPE_CHECKING:
-    from orchestrator.graph.tool import Tool
-
     from .goal import Goal
     from .outcome import Outcome
     from .route import Candidate
@@ -25,7 +23,7 @@ class Part:
     refused: str = ""
     """Why it may not be made now: the member is down, or the budget used up; empty when it may."""
 
-    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: "Tool | None" = None) -> None:
+    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Any = None) -> None:
         """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
 
     def dropped(self) -> None:

@@ -7,6 +7,8 @@ reads. For decisions of routing there is no convention; ours are in the namespac
 
 from typing import Final
 
+__version__: Final = "0.1.0"
+"""The version of the framework, which spans name as that of their instrumentation scope."""
 SCOPE: Final = "orchestrator"
 """The instrumentation scope of all spans and metrics, and the name of the logger."""
 GENAI_VERSION: Final = "1.42.0-dev"

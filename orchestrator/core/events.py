@@ -12,10 +12,9 @@ from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter
 
-from orchestrator.health.failures.classify import Failure
-
 from .decision import Decision
 from .enums import Effect, FailureKind, PartKind, Status
+from .failure import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
-from orchestrator.errors import DefinitionError, InputError
-from orchestrator.graph.tool import check_number
+from .checks import check_number
+from .errors import DefinitionError, InputError
 
 V = TypeVar("V", default=Any)
 

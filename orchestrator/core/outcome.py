@@ -6,15 +6,34 @@ from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
-from orchestrator.errors import Escalated
-from orchestrator.health.failures.classify import Failure
-
 from .decision import Decision
 from .enums import Status
+from .errors import InputError, OrchestratorError
+from .failure import Failure
 from .goal import Goal
 from .route import Impasse, Route
 
 V = TypeVar("V", default=Any)
+
+
+class NoRoute(OrchestratorError):
+    """No feasible route leads to the goal; `impasse` says which keys cannot be had and which tools are to blame."""
+
+    def __init__(self, impasse: Impasse) -> None:
+        super().__init__(impasse.message)
+        self.impasse = impasse
+
+
+class UnknownGoal(NoRoute, InputError):
+    """Nothing gives or needs a key of the goal, and nobody provides it: misspelt, most likely."""
+
+
+class Escalated(OrchestratorError):
+    """The value of an outcome was asked for, but no goal was reached."""
+
+    def __init__(self, message: str, outcome: "Outcome | None" = None) -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.errors import DefinitionError
-
+from .errors import DefinitionError
 from .policy import Policy
 
 PICO: Final = 10**12

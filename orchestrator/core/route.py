@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from orchestrator.graph.price_table import PICO, PriceFacts
+from .price import PICO, PriceFacts
 
 CONDITION_FALSE: Final = "its condition does not hold"
 """Why a tool is unusable whose `when` was false: nothing about it is broken, so it is the last to be blamed."""

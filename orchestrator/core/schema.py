@@ -10,9 +10,8 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_h
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from orchestrator.errors import DefinitionError, InvalidOutput
-
 from .context import RunContext
+from .errors import DefinitionError, InvalidOutput
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, Effect
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.events import (
     ConditionChecked,
     Decided,
@@ -21,14 +22,13 @@ from orchestrator.core.events import (
     to_body,
 )
 from orchestrator.core.goal import Goal
-from orchestrator.core.outcome import Outcome
+from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate, Impasse, Route
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning import planning as candidates
 from orchestrator.engine.planning import selection as choosing
 from orchestrator.engine.planning.agents import NOBODY
 from orchestrator.engine.planning.planning import Planned
-from orchestrator.errors import DefinitionError, Escalated
 from orchestrator.graph.graph import GraphView
 from orchestrator.graph.tool import Tool
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.engine.planning.demands import Demands, DemandSource
-from orchestrator.errors import InputError
 from orchestrator.graph.graph import GraphView, ToolGraph
 from orchestrator.graph.price_table import PriceTable
 from orchestrator.graph.tool import Tool

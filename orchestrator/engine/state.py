@@ -29,10 +29,10 @@ from orchestrator.core.events import (
     ValueProvided,
     ValuesExpired,
 )
+from orchestrator.core.failure import Failure
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Call
 from orchestrator.core.route import CONDITION_FALSE, Problem, Taken
-from orchestrator.health.failures.classify import Failure
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.selection.choice.exploration import Turn
 

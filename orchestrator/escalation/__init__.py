@@ -1,5 +1,6 @@
 """Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
 
+from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.pool import Router
 from orchestrator.escalation.notify.channels import Notify, Terminal, Webhook, announce
 from orchestrator.escalation.notify.console import ask_on_terminal
@@ -9,7 +10,7 @@ from orchestrator.escalation.rungs.ask_model import AskModel
 from orchestrator.escalation.rungs.demote import Demote
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
-from .ladder import Asked, Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
+from .ladder import Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
 from .options import Hole, Option, options_for
 from .question import Question, accepted, answer, unanswered
 from .registry import RUNGS, ladder_from
@@ -23,12 +24,12 @@ __all__ = [
     "Announcer",
     "AskHuman",
     "AskModel",
-    "Asked",
     "Climb",
     "Consulting",
     "Demote",
     "Hole",
     "Means",
+    "ModelUsage",
     "Notify",
     "Option",
     "Question",

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from orchestrator.core.errors import DefinitionError, OrchestratorError, nearest
 from orchestrator.core.route import Impasse
-from orchestrator.errors import DefinitionError, OrchestratorError, nearest
 
 from .resolution import Resolution, ResolutionKind
 

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError
 
 from .admissibility import Validate, check, rights_of
 from .question import Question
@@ -21,36 +22,6 @@ GRACE: Final = 1.0
 """Seconds that a rung which keeps to the time itself gets beyond it."""
 Rung = Callable[[Impasse], Awaitable[Resolution | Question | None]]
 """An async callable: a resolution, a question for a person, or `None` to leave it to the next rung."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What asking one rung took and gave."""
-
-    rung: str
-    answered: str = ""
-    """What it answered, in a few words; empty when it passed, or gave nothing that could be used."""
-    admitted: bool = False
-    """Whether the run acts on that answer, or waits for the question to be answered."""
-    model: str = ""
-    """The model that answered, or that was asked last."""
-    calls: int = 0
-    """Model calls, repairs not counted: 1 when a model was asked, whichever of several it was."""
-    repairs: int = 0
-    """Further calls to repair malformed output."""
-    attempts: int = 0
-    """Requests sent for all of that: fallbacks to other models, and requests that failed, included."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
-    """US dollars."""
-    seconds: float = 0.0
-    problems: tuple[str, ...] = ()
-    """What went wrong on the way: time-outs, errors of the model's server, malformed answers."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for records."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +60,7 @@ class Reply:
 
     answer: Any
     """A `Resolution`, a `Question` or `None`; anything else is refused."""
-    asked: Asked
+    asked: ModelUsage
     refused: tuple[Refusal, ...] = ()
 
 
@@ -112,7 +83,7 @@ class Climb:
     """What the run waits for."""
     by: str = ""
     """The rung that answered or asks."""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[ModelUsage, ...] = ()
     refused: tuple[Refusal, ...] = ()
     next_rung: int = 0
     """Where to go on when the question gets no admissible answer: `climb(..., start_at=next_rung)`."""
@@ -133,7 +104,7 @@ class Climb:
         return sum(asked.usd for asked in self.asked)
 
 
-def _ignore(event: Asked | Refusal) -> None:
+def _ignore(event: ModelUsage | Refusal) -> None:
     del event
 
 
@@ -161,7 +132,7 @@ async def climb(
     impasse: Impasse,
     *,
     validate: Validate | None = None,
-    on_event: Callable[[Asked | Refusal], None] | None = None,
+    on_event: Callable[[ModelUsage | Refusal], None] | None = None,
     start_at: int = 0,
     means: Means | None = None,
 ) -> Climb:
@@ -175,7 +146,7 @@ async def climb(
     lent = _within_budget(means or Means(validate), impasse)
     if validate is not None:
         lent = replace(lent, validate=validate)
-    asked: list[Asked] = []
+    asked: list[ModelUsage] = []
     refused: list[Refusal] = []
     tell = on_event or _ignore
     for place in range(start_at, len(ladder)):
@@ -210,10 +181,10 @@ async def _ask(rung: Rung, impasse: Impasse, means: Means) -> Reply:
         reply = await clock.wait_for(_reply(rung, impasse, means), limit)
     except TimeoutError:
         problem = "took too long" if limit is None else f"took longer than {limit:g} seconds"
-        return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
+        return Reply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
     except Exception as error:
         problem = clean(f"{type(error).__name__}: {error}")
-        return Reply(None, Asked(name, seconds=clock.monotonic() - began, problems=(problem,)))
+        return Reply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
     asked = replace(reply.asked, rung=name, seconds=clock.monotonic() - began, answered=_told(reply.answer))
     return replace(reply, asked=asked)
 
@@ -224,7 +195,7 @@ async def _reply(rung: Any, impasse: Impasse, means: Means) -> Reply:
     made: Any = rung(impasse)
     if inspect.isawaitable(made):
         made = await made  # a plain function does as well
-    return Reply(made, Asked(rung_name(rung)))
+    return Reply(made, ModelUsage(rung_name(rung)))
 
 
 def _told(answer: Any) -> str:
@@ -249,7 +220,3 @@ def _admitted(
     if refused is not None:
         return None, None, (*reply.refused, Refusal(name, clean(refused), made))
     return (taken if taken.by else replace(taken, by=name)), None, reply.refused
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from orchestrator.agents.models.structured_output import ANSWER_TOOL
 from orchestrator.core.route import Blame, Impasse
 from orchestrator.core.text import clean
 
@@ -31,14 +32,13 @@ Rules:
 Answer with one JSON object and nothing else: {"choice": <number>, "value": <see the option, else null>,
 "message": "<one sentence: why>"}."""
 
-TOOL_NAME: Final = "answer_impasse"
 TOOL_DESCRIPTION: Final = "Choose one of the numbered options."
 
 
 def answer_schema(options: Sequence[Option]) -> dict[str, Any]:
     """The JSON schema of an answer."""
     return {
-        "title": TOOL_NAME,
+        "title": ANSWER_TOOL,
         "description": TOOL_DESCRIPTION,
         "type": "object",
         "properties": {

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
-from orchestrator.errors import InputError
 
 from .admissibility import PERSON_RIGHTS, Validate, check
 from .options import Hole, Option, options_for

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from orchestrator.errors import DefinitionError, nearest
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.escalation.rungs.ask_human import AskHuman
 from orchestrator.escalation.rungs.ask_model import AskModel
 from orchestrator.escalation.rungs.demote import Demote

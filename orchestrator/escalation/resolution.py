@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Goal
-from orchestrator.errors import InputError
 
 
 class ResolutionKind(StrEnum):

@@ -4,12 +4,13 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrator.core.checks import check_number
 from orchestrator.core.enums import START
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.schema import merge_types, type_name
-from orchestrator.errors import DefinitionError, nearest
 
 from .revision import GraphView, Node, Transition
-from .tool import MAX_COST, Tool, check_number
+from .tool import MAX_COST, Tool
 
 if TYPE_CHECKING:
     import networkx

@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Final, Protocol, runtime_checkable
 
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import (
     PICO,
@@ -17,7 +18,6 @@ from orchestrator.core.price import (
     self_healing_router,
     standard,
 )
-from orchestrator.errors import DefinitionError, nearest
 
 from .revision import GraphView, Node, Transition
 

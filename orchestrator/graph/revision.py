@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.price import PICO
-from orchestrator.errors import DefinitionError
 
 from .tool import MAX_COST, Tool
 

@@ -11,9 +11,10 @@ from typing import Any, TypedDict, overload
 
 from typing_extensions import Unpack
 
+from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
-from orchestrator.errors import DefinitionError
 
 Cost = float | Callable[[Mapping[str, float]], float]
 MAX_COST = 1e9
@@ -181,14 +182,6 @@ class Tool:
             )
 
 
-def check_number(label: str, value: Any, top: float = math.inf) -> float:
-    """`value` as a float in [0, top]. Raises `DefinitionError` for anything else, NaN included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or not 0 <= value <= top:
-        limit = "" if top == math.inf else f" of at most {top:g}"
-        raise DefinitionError(f"{label} is a number{limit}, not below zero; it was {value!r}.")
-    return float(value)
-
-
 @overload
 def tool(call: Callable[..., Any], /) -> Tool: ...
 @overload
@@ -286,4 +279,4 @@ def _frames_locals() -> dict[str, Any]:
     return found
 
 
-__all__ = ["Cost", "Tool", "ToolOptions", "check_number", "describe", "tool"]
+__all__ = ["Cost", "Tool", "ToolOptions", "describe", "tool"]

@@ -6,8 +6,8 @@ from threading import RLock
 from typing import Any
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.errors import InputError, StoreError, nearest
 from orchestrator.core.policy import Policy
-from orchestrator.errors import InputError, StoreError, nearest
 
 from .entry import GRAINS, Entry
 from .latency import LatencyBuckets

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.errors import InputError
 from orchestrator.core.policy import Policy
-from orchestrator.errors import InputError
 from orchestrator.health.failures.classify import counts
 
 from .circuit import Circuit

@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.schema import validate
-from orchestrator.errors import OrchestratorError
 
 from .mentions import Kind, Mention, mentions
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from orchestrator.agents.models.client import Consultant, Consultation
 from orchestrator.agents.models.parse import RawAnswer, Unusable, parse, unpacked, whole_number
 from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import type_name, validate
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.graph.revision import GraphView
 
 from . import prompt

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.agents.models.structured_output import ANSWER_TOOL
 from orchestrator.core.text import clean
-from orchestrator.escalation.prompt import TOOL_DESCRIPTION, TOOL_NAME, unmarked
+from orchestrator.escalation.prompt import TOOL_DESCRIPTION, unmarked
 
 MAX_TEXT: Final = 6_000
 """Characters of the request that are shown."""
@@ -25,7 +26,7 @@ Answer with one JSON object and nothing else: {"choice": <number>, "value": {...
 def schema(count: int) -> dict[str, Any]:
     """The JSON schema of an answer about so many goals."""
     return {
-        "title": TOOL_NAME,
+        "title": ANSWER_TOOL,
         "description": TOOL_DESCRIPTION,
         "type": "object",
         "properties": {

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.core.goal import Goal
-from orchestrator.escalation import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Request:
     """Goals that come into question, likeliest first."""
     by: str = "examples"
     """Who decided: `examples`, `model`, or `nobody`."""
-    asked: Asked | None = None
+    asked: ModelUsage | None = None
     """What asking a model took; `None` when none was asked."""
 
     @property

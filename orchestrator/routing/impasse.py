@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from orchestrator.core.errors import nearest
 from orchestrator.core.route import CONDITION_FALSE, Blame, Impasse
-from orchestrator.errors import nearest
 from orchestrator.graph.price_table import transition_name
 from orchestrator.routing.joins.branch_and_bound import Instance, build
 from orchestrator.routing.joins.decisions import Skeleton

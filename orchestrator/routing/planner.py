@@ -6,9 +6,9 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
+from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Alternative, Problem, Route
-from orchestrator.errors import NoRoute
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing, Recorded
 from orchestrator.graph.revision import GraphView

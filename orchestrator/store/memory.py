@@ -9,7 +9,7 @@ from types import EllipsisType
 from typing import Any
 
 from orchestrator.core.enums import Status
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.chain import GENESIS, seal_link
 from orchestrator.store.ledger.encoding import LOG, decode, encode, exact, fresh_row, moment, needle, search_text, tell
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RunState, SetStatus, Write, apply

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from orchestrator.errors import InputError, nearest
+from orchestrator.core.errors import InputError, nearest
 from orchestrator.graph.tool import Tool
 
 from . import faults

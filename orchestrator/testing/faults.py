@@ -20,7 +20,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import FailureKind
-from orchestrator.errors import CallerError, DefinitionError, InvalidOutput, RateLimited, Refused, Unavailable
+from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput, RateLimited, Refused, Unavailable
 from orchestrator.graph.tool import Tool
 
 P = ParamSpec("P")

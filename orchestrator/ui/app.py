@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
-from orchestrator.errors import OrchestratorError, StoreError
+from orchestrator.core.errors import OrchestratorError, StoreError
 from orchestrator.store import Store
 from orchestrator.store.protocol import RunRow
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.clock import SystemClock
+from orchestrator.core.errors import InputError, OrchestratorError
 from orchestrator.core.policy import Policy
 from orchestrator.core.text import listed
 from orchestrator.engine.lifecycle.recovery import fold
-from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import stored_handbook

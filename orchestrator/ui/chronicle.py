@@ -11,9 +11,9 @@ from typing import Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
+from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphView
-from orchestrator.health.failures.classify import Failure
 from orchestrator.observability.explain.model import Answer, EntryKind, EscalationTold
 from orchestrator.observability.explain.sentences import Teller
 from orchestrator.observability.explain.story import answers_of

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import PRICINGS, PriceFacts
 from orchestrator.core.route import Candidate, Problem
 from orchestrator.engine.state import RunState
-from orchestrator.errors import DefinitionError
 from orchestrator.graph.revision import GraphView
 from orchestrator.observability.explain.next_best import Rival, next_best
 from orchestrator.store import Store

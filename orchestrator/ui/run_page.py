@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
-from orchestrator.errors import InputError
 from orchestrator.escalation import Question
 from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of

@@ -10,7 +10,7 @@ import uvicorn
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.catalog_path import catalog_root
-from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.core.errors import InputError, OrchestratorError
 from orchestrator.project import load_project
 from orchestrator.store import Store, open_store
 

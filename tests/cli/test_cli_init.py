@@ -38,7 +38,7 @@ def test_a_file_in_the_way(cli: Cli) -> None:
 
 @pytest.mark.parametrize("name", ["ui", "mcp"])
 def test_a_missing_extra_is_one_clear_line(cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, f"orchestrator.{name}", None)
+    monkeypatch.setitem(sys.modules, {"mcp": "orchestrator.integrations.mcp"}.get(name, f"orchestrator.{name}"), None)
     said = cli(name)
     assert said.exit == 2
     assert f"pip install 'orchestrator[{name}]'" in said.err

@@ -101,9 +101,9 @@ def any_answer(random: Random) -> AIMessage:
     form = random.randrange(6)
     if form == 0:
         args: dict[str, Any] = {**data} if isinstance(data, dict) else {"choice": data}
-        return AIMessage("", tool_calls=[ToolCall(name="answer_impasse", args=args, id="1")])
+        return AIMessage("", tool_calls=[ToolCall(name="answer", args=args, id="1")])
     if form == 1:
-        name = random.choice(("answer_impasse", "approve", "pay"))
+        name = random.choice(("answer", "approve", "pay"))
         broken = InvalidToolCall(type="invalid_tool_call", name=name, args=_text(data), id="1", error="bad")
         return AIMessage("", invalid_tool_calls=[broken])
     if form == 2:

@@ -19,7 +19,7 @@ class Says:
 
     text: str | None = None
     calls: tuple[Any, ...] = ()
-    tool: str = "answer_impasse"
+    tool: str = "answer"
     after: float = 0.0
     """Seconds until it answers."""
 

@@ -33,8 +33,8 @@ async def test_one_call_by_tool_and_everything_is_counted() -> None:
     assert (asked.input_tokens, asked.output_tokens) == (200, 20)
     assert asked.usd == pytest.approx(200 * 2e-6 + 20 * 10e-6)
     (request,) = server.requests
-    assert request["tools"][0]["function"]["name"] == "answer_impasse"
-    assert request["tool_choice"]["function"]["name"] == "answer_impasse"
+    assert request["tools"][0]["function"]["name"] == "answer"
+    assert request["tool_choice"]["function"]["name"] == "answer"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
-    Asked,
     AskHuman,
     AskModel,
     Demote,
     Means,
+    ModelUsage,
     Question,
     Refusal,
     Reply,
@@ -41,7 +41,7 @@ def gives(answer: Any, name: str = "rung", rights: frozenset[ResolutionKind] | N
 
 
 async def test_the_first_admissible_answer_is_taken_and_nobody_else_is_asked() -> None:
-    events: list[Asked | Refusal] = []
+    events: list[ModelUsage | Refusal] = []
     ladder = [gives(None, "first"), gives(Resolution.demote("quote"), "second"), gives(Resolution.stop(), "third")]
     done = await climb(ladder, no_route(), validate=typed, on_event=events.append)
     assert done.resolution == Resolution.demote("quote")
@@ -63,7 +63,7 @@ async def test_the_first_admissible_answer_is_taken_and_nobody_else_is_asked() -
     ids=str,
 )
 async def test_anything_else_is_refused_recorded_and_the_next_rung_is_asked(answer: Any, reason: str) -> None:
-    events: list[Asked | Refusal] = []
+    events: list[ModelUsage | Refusal] = []
     ladder = [gives(answer, "odd"), gives(Resolution.stop(), "sane")]
     done = await climb(ladder, no_route(), validate=typed, on_event=events.append)
     assert done.resolution == Resolution.stop()
@@ -72,7 +72,7 @@ async def test_anything_else_is_refused_recorded_and_the_next_rung_is_asked(answ
     assert reason in refusal.reason
     assert refusal in events
     assert [(asked.rung, asked.admitted) for asked in done.asked] == [("odd", False), ("sane", True)]
-    assert [event.admitted for event in events if isinstance(event, Asked)] == [False, True]
+    assert [event.admitted for event in events if isinstance(event, ModelUsage)] == [False, True]
 
 
 async def test_rights_hold_for_any_rung() -> None:
@@ -157,7 +157,7 @@ class Counts:
 
     async def consult(self, impasse: Impasse, means: Means) -> Reply:
         refused = (Refusal(self.name, "malformed"),)
-        return Reply(None, Asked("ignored", calls=1, repairs=1, input_tokens=10, usd=0.5), refused)
+        return Reply(None, ModelUsage("ignored", calls=1, repairs=1, input_tokens=10, usd=0.5), refused)
 
 
 async def test_what_a_rung_spent_is_counted() -> None:

@@ -84,7 +84,7 @@ async def test_a_model_by_its_name_chooses_by_tool_call_and_usage_is_counted(pro
     assert (asked.input_tokens, asked.output_tokens) == (200, 20)
     assert asked.usd == pytest.approx(200 * 2e-6 + 20 * 10e-6)
     assert (len(server.requests), server.turned_down) == (1, [])
-    assert "answer_impasse" in str(server.requests[0]["tools"])
+    assert "answer" in str(server.requests[0]["tools"])
 
 
 @PROVIDERS

@@ -6,7 +6,8 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from orchestrator.agents.agent import Agent, AgentOptions
+from orchestrator.agents.agent import Agent
+from orchestrator.agents.options import AgentOptions
 from orchestrator.core.context import RunContext
 from orchestrator.core.goal import Goal
 

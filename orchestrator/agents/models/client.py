@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from orchestrator.agents.chat import load_model
 from orchestrator.core.clock import Clock
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.redaction import message_of
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError
-from orchestrator.escalation.ladder import Asked
 from orchestrator.health.failures.classify import retry_after_of
 from orchestrator.health.failures.rules import status_of
 
+from .accounting import ModelUsage
 from .no_retries import one_attempt
 from .parse import RawAnswer, Unusable
 from .pool import ModelPool, Router, health_names
@@ -49,7 +49,7 @@ class Consulted(Generic[T]):
     """What came of it."""
 
     value: T | None
-    asked: Asked
+    asked: ModelUsage
     unusable: tuple[Unusable, ...] = ()
     """Why answers could not be used, one for each that could not."""
 
@@ -194,9 +194,9 @@ class _Talk:
             self.unusable.append(error)
             return None
 
-    def asked(self, name: str) -> Asked:
+    def asked(self, name: str) -> ModelUsage:
         """What it took."""
-        return Asked(
+        return ModelUsage(
             name,
             model=self.model,
             calls=1,

@@ -1,14 +1,9 @@
-"""Reading a model's answer: whatever text comes in, a choice from the list comes out, or what was wrong with it."""
+"""Parses a model's answer: the one JSON object that holds a choice, or an error that says what is wrong."""
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-from orchestrator.core.text import clean
-from orchestrator.escalation.options import Hole, Option
-from orchestrator.escalation.resolution import Resolution
 
 MAX_ANSWER: Final = 40_000
 """Characters; a longer answer is not even parsed."""
@@ -36,19 +31,6 @@ class RawAnswer:
     def shown(self) -> str:
         """The answer as text."""
         return self.text or (json.dumps(self.calls[0], default=str) if self.calls else "")
-
-
-def read(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> Resolution:
-    """The option that was chosen, filled. Raises `Malformed`."""
-    data = parse(answer)
-    option = options[whole_number(data.get("choice"), 1, len(options)) - 1]
-    message = data.get("message")
-    value = data.get("value")
-    if option.hole is Hole.VALUE and value is None:
-        raise Malformed("that option needs a value")
-    if option.hole in (Hole.SECONDS, Hole.AMOUNT):
-        value = _seconds(value, longest_wait)
-    return option.fill(value, clean(message, 500) if isinstance(message, str) else "")
 
 
 def unpacked(value: Any) -> Any:
@@ -132,9 +114,3 @@ def whole_number(choice: Any, least: int, most: int) -> int:
     if not least <= choice <= most:
         raise Malformed(f"there is no such option: choose from {least} to {most}")
     return choice
-
-
-def _seconds(value: Any, longest: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= longest:
-        raise Malformed(f"that option needs a number of seconds above 0 and of at most {longest:g}")
-    return float(value)

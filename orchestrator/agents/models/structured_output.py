@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.escalation.prompt import TOOL_DESCRIPTION, TOOL_NAME
 from orchestrator.health.failures.rules import status_of
 
 from .parse import RawAnswer
@@ -22,6 +21,8 @@ class Mode(StrEnum):
     JSON = "json"
 
 
+ANSWER_TOOL: Final = "answer"
+"""The tool whose call is a model's answer."""
 NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
 """HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
 
@@ -48,9 +49,9 @@ async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, 
     if mode is Mode.TOOL:
         tool = {
             "type": "function",
-            "function": {"name": TOOL_NAME, "description": TOOL_DESCRIPTION, "parameters": schema},
+            "function": {"name": ANSWER_TOOL, "description": schema.get("description", ""), "parameters": schema},
         }
-        answer: AIMessage = await model.bind_tools([tool], tool_choice=TOOL_NAME).ainvoke(messages)
+        answer: AIMessage = await model.bind_tools([tool], tool_choice=ANSWER_TOOL).ainvoke(messages)
         return answer
     if mode is Mode.SCHEMA:
         structured: Any = model.with_structured_output(_closed(schema), method="json_schema", include_raw=True)
@@ -74,8 +75,8 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 def raw_answer(message: "AIMessage") -> RawAnswer:
     """What the message holds: calls of the answering tool, well formed or not, and its text."""
-    calls: list[Any] = [call["args"] for call in message.tool_calls if call["name"] == TOOL_NAME]
-    calls += [call["args"] or "" for call in message.invalid_tool_calls if call["name"] == TOOL_NAME]
+    calls: list[Any] = [call["args"] for call in message.tool_calls if call["name"] == ANSWER_TOOL]
+    calls += [call["args"] or "" for call in message.invalid_tool_calls if call["name"] == ANSWER_TOOL]
     return RawAnswer(tuple(calls), _text(message))
 
 

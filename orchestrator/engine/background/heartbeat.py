@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import SignalAction
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import ProblemReported
 from orchestrator.engine.lifecycle import start as launch
-from orchestrator.errors import OrchestratorError
 from orchestrator.health import sharing
 from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
 from orchestrator.store.memory import MemoryStore

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import DecisionKind
+from orchestrator.core.errors import DefinitionError, StoreError
 from orchestrator.core.events import CallEnded, SignalRaised
-from orchestrator.errors import DefinitionError, StoreError
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors import Drift, MonitorHub, Signal, Verdict
 from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills

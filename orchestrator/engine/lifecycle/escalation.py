@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import CircuitState, DecisionKind, Effect
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import (
     BudgetRaised,
     GoalLowered,
@@ -22,13 +23,12 @@ from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.values import describe
-from orchestrator.errors import InputError
 from orchestrator.escalation import (
     ANSWER,
-    Asked,
     AskHuman,
     Climb,
     Means,
+    ModelUsage,
     Question,
     Refusal,
     Resolution,
@@ -247,7 +247,7 @@ class Escalator:
             return value  # the call that asked knows its type
         return validate(key, self.run.view.key_type(key), value)
 
-    def _told(self, event: Asked | Refusal) -> None:
+    def _told(self, event: ModelUsage | Refusal) -> None:
         run = self.run
         if isinstance(event, Refusal):
             run.emit(RungAsked(**run.stamp(), rung=event.rung, answer=f"refused: {event.reason}", admitted=False))

@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import DecisionKind, Effect, Status
+from orchestrator.core.errors import StoreError
 from orchestrator.core.events import EffectUndone, RunEnded
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.steps.context import context_argument
-from orchestrator.errors import StoreError
 from orchestrator.graph.tool import Tool
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event, RunResumed, ValuesExpired, from_body
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.values import ValueTable
-from orchestrator.errors import InputError
 from orchestrator.escalation import Question
 from orchestrator.observability.tracing import trace_id_of
 from orchestrator.store.protocol import Record
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind
 from orchestrator.core.events import CallEnded, EffectUndone, ToolExcluded
+from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.state import Doing
 from orchestrator.engine.steps.context import CallContext
@@ -32,7 +33,6 @@ from orchestrator.engine.steps.reconcile import note_found, reconciled, settle
 from orchestrator.engine.steps.result import AttemptFailed, Ending, Settled
 from orchestrator.engine.steps.scheduler import question_of
 from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import Failure
 
 from .finish import undo
 

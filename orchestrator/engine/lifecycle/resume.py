@@ -8,9 +8,10 @@ from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.goal import Goal
-from orchestrator.core.outcome import Outcome
+from orchestrator.core.outcome import NoRoute, Outcome
 from orchestrator.core.route import CONDITION_FALSE, Problem, Route
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.evaluation import tell
@@ -19,7 +20,6 @@ from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused
 from orchestrator.engine.run import Run
-from orchestrator.errors import InputError, NoRoute
 from orchestrator.selection.learning.evaluation import keep_judgement
 from orchestrator.store.memory import MemoryStore
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
@@ -20,7 +21,6 @@ from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
-from orchestrator.errors import InputError, StoreError
 from orchestrator.escalation import Question, answer
 from orchestrator.selection.choice.exploration import Turn
 from orchestrator.store.memory import MemoryStore
@@ -35,8 +35,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.conventions import SCOPE
+from orchestrator.core.errors import InvalidOutput, nearest
+from orchestrator.core.outcome import UnknownGoal
 from orchestrator.engine.values import checked_inputs
-from orchestrator.errors import InvalidOutput, UnknownGoal, nearest
 
 if TYPE_CHECKING:
     from orchestrator.engine.runtime import Services

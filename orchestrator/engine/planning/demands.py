@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from orchestrator.agents.agent import Agent
-from orchestrator.errors import InputError
+from orchestrator.core.errors import InputError
 from orchestrator.graph.graph import GraphView
 from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import DecisionKind
+from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import picodollars
 from orchestrator.core.route import Impasse, Problem, Route
-from orchestrator.errors import NoRoute
 from orchestrator.graph.graph import GraphView
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
 from orchestrator.selection.choice.exploration import Turn

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.agents.models.parse import unpacked
 from orchestrator.core.context import Part, RunContext
 from orchestrator.core.enums import DecisionKind, PartKind, Status
+from orchestrator.core.errors import InvalidOutput, Refused
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
-from orchestrator.core.outcome import Outcome
+from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
-from orchestrator.errors import Escalated, InvalidOutput, Refused
 from orchestrator.health.quota_headers import quota_of
 
 if TYPE_CHECKING:

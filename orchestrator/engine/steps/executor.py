@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
 
 from orchestrator.core.enums import DecisionKind, Effect, FailureKind
+from orchestrator.core.errors import InvalidOutput, StoreError, ToolError
 from orchestrator.core.events import CallEnded, CallStarted
+from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.core.schema import validate
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.lifecycle.finish import DURABLE_WITHIN, undo
-from orchestrator.errors import InvalidOutput, StoreError, ToolError
 from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import Failure, classify, message_of, secret_strings
+from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
 from orchestrator.health.retry_budget import backoff
 
 from .approval import is_approved
@@ -259,7 +260,7 @@ class Caller:
     def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
         """The failure that an error is; its texts hold neither what the call was given nor what it gave."""
         secrets = secret_strings(self.inputs) | secret_strings(self.services.deps) | secret_strings(raw)
-        failure = Failure.of(
+        failure = failure_of(
             error,
             kind,
             self.tool.name,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind
-from orchestrator.health.failures.classify import Failure
+from orchestrator.core.failure import Failure
 
 from .context import CallContext, context_argument
 from .result import AttemptFailed, Settled

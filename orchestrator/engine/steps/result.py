@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.health.failures.classify import Failure
+from orchestrator.core.failure import Failure
 
 from .context import Asked
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError
 from orchestrator.escalation.question import Question
 
 Notify = Callable[[Question, Impasse], Any]

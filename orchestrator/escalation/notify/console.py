@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
-from orchestrator.errors import InputError
 from orchestrator.escalation.admissibility import Validate
 from orchestrator.escalation.question import Question, answer
 from orchestrator.escalation.resolution import Resolution

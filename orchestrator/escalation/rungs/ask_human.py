@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError
 from orchestrator.escalation.admissibility import ANSWER, PERSON_RIGHTS, open_kinds
 from orchestrator.escalation.notify.channels import Notify
 from orchestrator.escalation.options import options_for

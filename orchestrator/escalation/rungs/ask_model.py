@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.client import Consultant, Consultation
-from orchestrator.agents.models.parse import RawAnswer, Unusable, read, unpacked
+from orchestrator.agents.models.parse import RawAnswer, Unusable, unpacked
 from orchestrator.core.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import MODEL_RIGHTS, check, longest_wait
-from orchestrator.escalation.ladder import Asked, Means, Refusal, Reply
+from orchestrator.escalation.answer import read
+from orchestrator.escalation.ladder import Means, Refusal, Reply
 from orchestrator.escalation.options import Option, options_for
 from orchestrator.escalation.prompt import SYSTEM, answer_schema, describe, repair, shown_options
 from orchestrator.escalation.resolution import Resolution
@@ -77,9 +79,9 @@ class AskModel:
         """The model's choice, and what asking for it took."""
         options = shown_options(options_for(impasse, self.rights, self.max_wait))
         if not options:  # a person must look
-            return Reply(None, Asked(self.name))
+            return Reply(None, ModelUsage(self.name))
         if self.consultant.usd_per_million and impasse.budget_left.get("usd", 1.0) <= 0:
-            return Reply(None, Asked(self.name, problems=("no money is left to ask a model with",)))
+            return Reply(None, ModelUsage(self.name, problems=("no money is left to ask a model with",)))
         user = describe(impasse, options, self.instructions, self._shown(means.contents))
         question = Consultation(
             SYSTEM,

@@ -1,4 +1,4 @@
-"""What a failure says about a tool, and what may be done next: `classify`, the table behind it, and `Failure`.
+"""What a failure says about a tool, and what may be done next: `classify`, and the table behind it.
 
 | kind | examples | health | answer |
 |---|---|---|---|
@@ -12,24 +12,23 @@
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Self
 
 from orchestrator.core.enums import Effect, FailureKind
-from orchestrator.core.redaction import message_of, redact, secret_strings, traceback_of, type_name_of
-from orchestrator.errors import (
+from orchestrator.core.errors import (
     CallerError,
     DefinitionError,
-    Escalated,
     InputError,
     InvalidOutput,
-    NoRoute,
     RateLimited,
     Refused,
     ToolError,
     Unavailable,
 )
+from orchestrator.core.failure import Failure
+from orchestrator.core.outcome import Escalated, NoRoute
+from orchestrator.core.redaction import message_of, redact, secret_strings, traceback_of, type_name_of
 from orchestrator.graph.tool import Tool
 
 from .inspect import (
@@ -217,68 +216,29 @@ def no_error_text(output: Any) -> bool:
     raise {FailureKind.OUTAGE: Unavailable, FailureKind.CALLER_ERROR: CallerError}.get(kind, Refused)(text)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One failed attempt. Its texts hold no argument values."""
-
-    id: str
-    tool: str
-    kind: FailureKind
-    message: str
-    call_id: str = ""
-    attempt: int = 1
-    """From 1."""
-    step: str = ""
-    retry_after: float | None = None
-    """Seconds that the other side asked to wait."""
-    rate_limited: bool = False
-    error_type: str = ""
-    """Such as `httpx.ReadTimeout`."""
-    status: int | None = None
-    """HTTP status, where there was one."""
-    traceback: str = ""
-    at: float = 0.0
-    """Seconds since the epoch."""
-
-    @classmethod
-    def of(
-        cls, error: BaseException, kind: FailureKind, tool: str, *, secrets: Iterable[str] = (), **place: Any
-    ) -> "Failure":
-        """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`."""
-        known = tuple(secrets)
-        return cls(
-            tool=tool,
-            kind=kind,
-            message=message_of(error, known),
-            retry_after=retry_after_of(error, place.get("at")),
-            rate_limited=is_rate_limit(error),
-            error_type=type_name_of(error),
-            status=status_of(error) if from_library(error) else None,
-            traceback=traceback_of(error, known),
-            **place,
-        )
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same call may be tried again as it is."""
-        return retryable(self.kind)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for records."""
-        return {**asdict(self), "kind": str(self.kind)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Failure":
-        """The failure that `to_json` wrote."""
-        plain: dict[str, Any] = {**data, "kind": FailureKind(data["kind"])}
-        return cls(**plain)
+def failure_of(
+    error: BaseException, kind: FailureKind, tool: str, *, secrets: Iterable[str] = (), **place: Any
+) -> Failure:
+    """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`."""
+    known = tuple(secrets)
+    return Failure(
+        tool=tool,
+        kind=kind,
+        message=message_of(error, known),
+        retry_after=retry_after_of(error, place.get("at")),
+        rate_limited=is_rate_limit(error),
+        error_type=type_name_of(error),
+        status=status_of(error) if from_library(error) else None,
+        traceback=traceback_of(error, known),
+        **place,
+    )
 
 
 __all__ = [
-    "Failure",
     "FailureTable",
     "classify",
     "counts",
+    "failure_of",
     "is_rate_limit",
     "message_of",
     "no_error_text",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from orchestrator.errors import RateLimited
+from orchestrator.core.errors import RateLimited
 
 from .inspect import from_library, status_of
 

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import SignalAction
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.events import Event, ProblemReported, Progressed, RunEnded, SignalRaised
 from orchestrator.core.policy import Policy
-from orchestrator.errors import DefinitionError
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
 

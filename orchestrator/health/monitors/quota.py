@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from orchestrator.core.enums import SignalAction
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.events import CallStarted, Event
-from orchestrator.errors import DefinitionError
 
 from .facts import MonitorFacts
 from .signal import Signal

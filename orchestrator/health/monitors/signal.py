@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.enums import SignalAction
-from orchestrator.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError
 
 WHOLE_RUN: Final = "*"
 """The target of a signal about a run, or with an empty `run_id` about all runs, rather than about a tool."""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.core.context import RunContext
-from orchestrator.errors import CallerError
+from orchestrator.core.errors import CallerError
 
 from .connection import Connection
 from .results import value_of

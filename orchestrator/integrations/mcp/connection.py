@@ -10,8 +10,8 @@ from typing import Final
 from mcp import Client, MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
+from orchestrator.core.errors import ToolError, Unavailable
 from orchestrator.core.redaction import message_of
-from orchestrator.errors import ToolError, Unavailable
 from orchestrator.health.failures.inspect import parts_of
 
 CLOSE_SECONDS: Final = 10.0

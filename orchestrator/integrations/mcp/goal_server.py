@@ -10,12 +10,12 @@ import mcp_types as types
 from mcp import MCPError
 from mcp.server import Server
 
-from orchestrator import __version__
 from orchestrator.api import Orchestrator
+from orchestrator.core.conventions import __version__
+from orchestrator.core.errors import OrchestratorError, nearest
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.goal import Budget
 from orchestrator.core.schema import type_name
-from orchestrator.errors import OrchestratorError, nearest
 from orchestrator.intent.needs import needs_of
 
 from .answers import answer_of, refusal

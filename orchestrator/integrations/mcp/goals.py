@@ -8,10 +8,10 @@ from typing import Any, Final
 import mcp_types as types
 
 from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.graph.revision import GraphView
 from orchestrator.intent.needs import needs_of
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mcp.server import Server
 
-from orchestrator.errors import InputError
+from orchestrator.core.errors import InputError
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_MCP_TOKEN"

@@ -11,11 +11,12 @@ import mcp_types as types
 from mcp import Client
 from typing_extensions import Unpack
 
+from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.schema import given_types
 from orchestrator.core.text import clean
-from orchestrator.errors import DefinitionError, nearest
-from orchestrator.graph.tool import Tool, ToolOptions, check_number
+from orchestrator.graph.tool import Tool, ToolOptions
 
 from . import transports
 from .calling import Terms, remote_call

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 import mcp_types as types
 
 from orchestrator.core.enums import FailureKind
+from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused
 from orchestrator.core.schema import adapter
 from orchestrator.core.text import clean
-from orchestrator.errors import CallerError, OrchestratorError, RateLimited, Refused
 from orchestrator.health.failures.inspect import of_text
 
 _SIMPLE: Final[Mapping[str, Any]] = {

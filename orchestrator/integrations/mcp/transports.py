@@ -11,7 +11,7 @@ import httpx2
 from mcp import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from orchestrator.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError
 
 Opening = Callable[[], Any]
 """Makes a transport of the official client, anew for each session."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.decision import Decision
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route
 from orchestrator.engine.planning.planning import fact_from_row
-from orchestrator.errors import NoRoute, OrchestratorError
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable
 from orchestrator.routing import Planner

@@ -11,10 +11,10 @@ from typing import Any
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import ANSWERING, DecisionKind, Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import Decided, Event, RunStarted, from_body
 from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
-from orchestrator.errors import InputError
 from orchestrator.store.protocol import Record, RunRow, Store
 
 from .model import Answer, Entry, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold

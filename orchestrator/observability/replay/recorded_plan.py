@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem
 from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
-from orchestrator.errors import NoRoute
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
 from orchestrator.graph.revision import GraphView

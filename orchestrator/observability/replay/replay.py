@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import Decided, Event, RungAsked, RunWaiting, from_body
 from orchestrator.core.policy import Policy
 from orchestrator.engine.planning.planning import PLANNING
 from orchestrator.engine.state import RunState
-from orchestrator.errors import InputError
 from orchestrator.graph.revision import GraphView
 from orchestrator.store.ledger.writes import CLOSED
 from orchestrator.store.protocol import Record, Store

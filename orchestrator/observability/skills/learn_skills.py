@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 from orchestrator.selection.choice.embedding import Embedding
 from orchestrator.selection.learning.proposal import Proposal, propose
 from orchestrator.selection.skills.handbook import Handbook

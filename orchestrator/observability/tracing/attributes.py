@@ -19,8 +19,8 @@ from orchestrator.core.events import (
     SignalRaised,
     WorkJudged,
 )
+from orchestrator.core.failure import Failure
 from orchestrator.core.text import plain, shortened
-from orchestrator.health.failures.classify import Failure
 
 Attributes = dict[str, AttributeValue]
 

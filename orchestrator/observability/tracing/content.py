@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.redaction import FAILED, Redact, set_general_hook, shown
 from orchestrator.core.text import shortened
-from orchestrator.errors import DefinitionError
 
 ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
 """The environment variable that turns content capture on: `true` or `1`."""

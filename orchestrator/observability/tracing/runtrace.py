@@ -46,7 +46,7 @@ from orchestrator.core.events import (
     ToolExcluded,
     ValueProvided,
 )
-from orchestrator.health.failures.classify import Failure
+from orchestrator.core.failure import Failure
 
 from . import attributes as of
 from .attributes import Attributes, brief

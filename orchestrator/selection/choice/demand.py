@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from orchestrator.errors import DefinitionError, InputError
-from orchestrator.graph.tool import check_number
+from orchestrator.core.checks import check_number
+from orchestrator.core.errors import DefinitionError, InputError
 
 SHOWN: Final = 5
 """Skills that are named where people read."""

@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.policy import Policy
-from orchestrator.errors import DefinitionError, InputError, nearest
 from orchestrator.graph.price_table import PriceFacts, Pricing
 from orchestrator.selection.competence.estimation import Estimate, competence
 from orchestrator.selection.learning.cusum import DriftSignal

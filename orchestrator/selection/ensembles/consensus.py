@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
-from orchestrator.agents.agent import Agent, AgentOptions
+from orchestrator.agents.agent import Agent
+from orchestrator.agents.options import AgentOptions
 from orchestrator.core.context import Part, RunContext
 from orchestrator.core.enums import PartKind
+from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.core.route import Candidate
-from orchestrator.errors import DefinitionError, InvalidOutput, Unavailable
 
 from .disagreement import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
 from .subcall import Answer, answer_of, candidate_of

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.agents.agent import Agent, AgentOptions
+from orchestrator.agents.agent import Agent
+from orchestrator.agents.options import AgentOptions
 from orchestrator.core.context import RunContext
-from orchestrator.errors import DefinitionError, InvalidOutput, Unavailable
+from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 
 from .consensus import member_options
 from .subcall import Answer, answer_of, candidate_of

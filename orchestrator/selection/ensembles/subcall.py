@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.agents.agent import Agent
 from orchestrator.core.context import Part, RunContext
 from orchestrator.core.enums import PartKind
+from orchestrator.core.errors import InvalidOutput
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import validate
-from orchestrator.errors import InvalidOutput
 
 if TYPE_CHECKING:
     from orchestrator.core.goal import Goal

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.events import WorkJudged, from_body, to_body
-from orchestrator.errors import DefinitionError, InputError
 from orchestrator.store.protocol import Store
 
 Judge = Callable[[Mapping[str, Any], Any], Any]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from orchestrator.agents.chat import LOCAL_PROVIDERS, as_text, find_json, load_model, model_name
+from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
+from orchestrator.agents.chat_tools import as_text
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import SkillIndex
 from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding

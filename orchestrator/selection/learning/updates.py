@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from orchestrator.errors import InputError
+from orchestrator.core.errors import InputError
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.competence.priors import TRANSFER
 from orchestrator.selection.competence.task_size import size_weights

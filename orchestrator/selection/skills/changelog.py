@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from orchestrator.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError
 
 from .handbook import Handbook
 from .revision import Change

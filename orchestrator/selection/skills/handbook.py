@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.schema import explain
-from orchestrator.errors import DefinitionError, nearest
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.learning.cusum import Cusum, DriftSignal
 

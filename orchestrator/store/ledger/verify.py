@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, cast
 
 from orchestrator.core.enums import Status
-from orchestrator.errors import InputError
+from orchestrator.core.errors import InputError
 from orchestrator.graph.revision import GraphView
 from orchestrator.store.protocol import Record, RunRow, Seal, Store
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 
 from .tables import META, METADATA, SCHEMA_VERSION
 

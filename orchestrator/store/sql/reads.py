@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.enums import Status
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.encoding import decode, needle
 from orchestrator.store.protocol import Record, RunRow, Seal
 

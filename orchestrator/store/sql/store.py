@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
 from orchestrator.store.protocol import Problem, RunRow

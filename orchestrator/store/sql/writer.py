@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError
 
-from orchestrator.errors import StoreError
+from orchestrator.core.errors import StoreError
 
 LINGER: Final = 0.025
 """Seconds that writes nobody waits for are gathered before they are committed."""

@@ -548,7 +548,7 @@ def test_bodies_differ() -> None:
 
 
 def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    page = Path(__file__).parent.parent / "docs" / "explanation" / "ledger.md"
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "ledger.md"
     code = page.read_text().split("```python\n")[1].split("```")[0]
     exec(compile(code, str(page), "exec"), {})
     assert len(capsys.readouterr().out.strip()) == 64

@@ -19,7 +19,7 @@ record is compared with what really happened.
 | 9 a broken part stays local | a sink and a monitor that break change nothing; the store: `tests/store` |
 | 10 private by default | no value is in any record; files, keys and redaction: `tests/test_privacy.py` |
 
-A world is made from one number: `python -m tests.execution.test_promises SEED` runs that world again, both kinds.
+A world is made from one number: `python -m tests.engine.test_promises SEED` runs that world again, both kinds.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import Event, Outcome
-from tests.execution.schedules import RUNS, run_and_check
-from tests.execution.worlds import check, make_world, run
+from tests.engine.schedules import RUNS, run_and_check
+from tests.engine.worlds import check, make_world, run
 
 
 async def run_still(seed: int) -> None:

@@ -24,7 +24,7 @@ from orchestrator.health.monitors import (
     Signal,
     SignalAction,
 )
-from tests.monitors.stage import RUN, Stage, began, ended, run_ended, run_started, tool
+from tests.health.monitors.stage import RUN, Stage, began, ended, run_ended, run_started, tool
 
 HALT, FORBID, APPROVE = SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE
 REWEIGHT, NONE = SignalAction.REWEIGHT, SignalAction.NONE

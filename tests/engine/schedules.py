@@ -26,7 +26,7 @@ from orchestrator import (
 from orchestrator.core.enums import Effect, Status
 from orchestrator.core.policy import Circuit, Retries
 from orchestrator.testing import FakeClock
-from tests.execution.story import SECRET, Shape, Story
+from tests.engine.story import SECRET, Shape, Story
 
 SCHEDULES = ("fail", "hang", "slow", "corrupt", "flap", "limit", "refuse", "recover", "lose")
 Knows = Literal["yes", "no", ""]

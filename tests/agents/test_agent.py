@@ -113,7 +113,7 @@ def test_tokens_cost_what_they_cost() -> None:
 def test_langchain_is_not_imported_for_plain_agents() -> None:
     code = (
         "import sys; sys.modules['orchestrator'] = type(sys)('orchestrator'); "
-        "sys.modules['orchestrator'].__path__ = ['orchestrator']; from orchestrator.agent import Agent; "
+        "sys.modules['orchestrator'].__path__ = ['orchestrator']; from orchestrator.agents.agent import Agent; "
         "Agent(len, needs='obj', name='n'); print(any(m.startswith(('langchain', 'langgraph')) for m in sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 
 from orchestrator import Agent, CallerError, Event, Goal, Orchestrator, Outcome, Policy, Progressed, Refused, Tool
 from orchestrator.core.events import to_body
+from orchestrator.core.failure import Failure
 from orchestrator.core.redaction import message_of
-from orchestrator.health.failures.classify import Failure
 from orchestrator.observability.tracing import TracingSink
 from tests.telemetry import Recorder
 

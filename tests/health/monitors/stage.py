@@ -6,10 +6,10 @@ from typing import Any
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted
+from orchestrator.core.failure import Failure
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
-from orchestrator.health.failures.classify import Failure
 from orchestrator.health.monitors import MonitorFacts, MonitorHub, RunFacts, Signal, Today, Verdict
 from orchestrator.health.monitors.facts import Fold
 from orchestrator.testing import FakeClock

@@ -715,7 +715,7 @@ PROGRAM = """
 import sys
 from orchestrator import Orchestrator, Unavailable, tool
 from orchestrator.testing import fail
-from orchestrator.tracing import setup
+from orchestrator.observability.tracing import setup
 
 @tool(gives="quote", cost=0.002)
 def carrier(parcel: str) -> float:
@@ -917,7 +917,7 @@ def test_a_users_own_provider_wins() -> None:
         from opentelemetry import metrics, trace
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.trace import TracerProvider
-        from orchestrator.tracing import setup
+        from orchestrator.observability.tracing import setup
         own = TracerProvider()
         trace.set_tracer_provider(own)
         metrics.set_meter_provider(MeterProvider())

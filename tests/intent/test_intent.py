@@ -20,7 +20,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.intent import Interpreter, Request, extract, needs_of
 from orchestrator.testing import FakeClock, ScriptedChatModel
 from tests.escalation.openai_server import Fails, chooses, serving
-from tests.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
+from tests.intent.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 
 
 def graph(*tools: Tool) -> GraphView:

@@ -60,7 +60,7 @@ def photo(parcel: Parcel) -> str:
     raise Unavailable("no light")
 '''
 PROGRAM = [sys.executable, "-m", "orchestrator.cli"]
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 BOX = {"parcel": {"kg": 3, "to": "Oslo"}}
 
 

@@ -140,7 +140,7 @@ async def test_no_other_way_is_begun_while_it_waits_to_be_tried_again(monkeypatc
 DYING = """
 import os, sys
 from orchestrator import DecisionKind, Decided, Orchestrator, Policy, Tool
-from orchestrator.policy import Retries
+from orchestrator.core.policy import Retries
 
 async def pay(key: str) -> str:
     raise ConnectionResetError("connection lost")

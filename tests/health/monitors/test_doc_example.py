@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.monitors.stage import Stage
+from tests.health.monitors.stage import Stage
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGES = [DOCS / "explanation" / "healing.md", DOCS / "reference" / "failures.md"]
 EXAMPLES = [
     pytest.param(code, id=f"{page.stem}-{number}")

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, FailureKind
 from orchestrator.core.events import CallEnded, Decided, EffectUndone, GoalLowered, ToolExcluded
+from orchestrator.core.failure import Failure
 from orchestrator.engine.lifecycle import finish as closing
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
@@ -22,9 +23,9 @@ from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import Caller
 from orchestrator.engine.steps.result import AttemptFailed
 from orchestrator.engine.steps.scheduler import Driver
-from orchestrator.health.failures.classify import Failure, classify
-from tests.execution.schedules import run_and_check
-from tests.execution.worlds import check, make_world, run
+from orchestrator.health.failures.classify import classify
+from tests.engine.schedules import run_and_check
+from tests.engine.worlds import check, make_world, run
 
 WORLDS = 400
 Plant = Callable[[pytest.MonkeyPatch], None]

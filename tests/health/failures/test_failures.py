@@ -34,6 +34,7 @@ from pydantic import BaseModel, SecretStr
 from benchmarks import failures as benchmark
 from orchestrator.core import redaction
 from orchestrator.core.enums import FailureKind
+from orchestrator.core.failure import Failure
 from orchestrator.errors import (
     CallerError,
     DefinitionError,
@@ -50,10 +51,10 @@ from orchestrator.health.failures import inspect as failure_signs
 from orchestrator.health.failures import retry_after
 from orchestrator.health.failures import rules as failure_rules
 from orchestrator.health.failures.classify import (
-    Failure,
     FailureTable,
     classify,
     counts,
+    failure_of,
     is_rate_limit,
     message_of,
     no_error_text,
@@ -312,7 +313,7 @@ def test_kinds_do_not_import_the_libraries_they_know(module: ModuleType) -> None
     nodes = list(ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
-    assert {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) <= {"pydantic"}
+    assert {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) <= {"pydantic", "orchestrator"}
 
 
 @given(
@@ -331,7 +332,7 @@ def test_classification_is_total(
     error: BaseException = type(name, (Exception,), {"__module__": module, **attributes})("boom")
     kind = classify(error, _tool(effect), started=started)
     assert isinstance(kind, FailureKind)
-    assert Failure.of(error, kind, "t", id="f1").tool == "t"
+    assert failure_of(error, kind, "t", id="f1").tool == "t"
 
 
 # ------------------------------------------------------------------ tables of projects and tools
@@ -590,7 +591,7 @@ def test_the_benchmark_says_what_is_missing(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_failure_survives_its_record() -> None:
-    failure = Failure.of(
+    failure = failure_of(
         _http(429, **{"retry-after": "3"}), TRANSIENT, "t", id="f1", call_id="c1", attempt=2, step="s", at=12.5
     )
     assert Failure.from_json(json.loads(json.dumps(failure.to_json()))) == failure

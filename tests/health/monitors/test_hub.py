@@ -16,7 +16,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors import WHOLE_RUN, MonitorFacts, Risk, RunFacts, Signal, SignalAction, default_monitors
 from orchestrator.health.monitors.hub import MAX_BACKLOG, check_monitors
 from orchestrator.testing import FakeClock
-from tests.monitors.stage import Company, began, ended, run_ended, run_started, tool
+from tests.health.monitors.stage import Company, began, ended, run_ended, run_started, tool
 
 
 class Recorder:

@@ -2,7 +2,7 @@
 
 from orchestrator.health.monitors import WHOLE_RUN, Signal, SignalAction
 from orchestrator.health.monitors.board import Board
-from tests.monitors.stage import Stage
+from tests.health.monitors.stage import Stage
 
 REWEIGHT, FORBID, HALT, APPROVE = SignalAction.REWEIGHT, SignalAction.FORBID, SignalAction.HALT, SignalAction.APPROVE
 

@@ -1,0 +1,46 @@
+"""`Failure`: one failed attempt, as it is recorded."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .enums import FailureKind
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt. Its texts hold no argument values."""
+
+    id: str
+    tool: str
+    kind: FailureKind
+    message: str
+    call_id: str = ""
+    attempt: int = 1
+    """From 1."""
+    step: str = ""
+    retry_after: float | None = None
+    """Seconds that the other side asked to wait."""
+    rate_limited: bool = False
+    error_type: str = ""
+    """Such as `httpx.ReadTimeout`."""
+    status: int | None = None
+    """HTTP status, where there was one."""
+    traceback: str = ""
+    at: float = 0.0
+    """Seconds since the epoch."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may be tried again as it is."""
+        return self.kind is FailureKind.TRANSIENT
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for records."""
+        return {**asdict(self), "kind": str(self.kind)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Failure":
+        """The failure that `to_json` wrote."""
+        plain: dict[str, Any] = {**data, "kind": FailureKind(data["kind"])}
+        return cls(**plain)
