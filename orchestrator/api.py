@@ -416,7 +416,8 @@ class Orchestrator(Answering):
         `options` are those of `Orchestrator`; a policy's name is looked up in the project first. A function
         `setup(orc)` in one of the files is called with the orchestrator. Raises `DefinitionError` naming file and line.
         """
-        return cls._project_loader(cls, Path(path), options)
+        made: Self = cls._project_loader(cls, Path(path), options)
+        return made
 
     async def __aenter__(self) -> Self:
         self._background.start()
