@@ -28,11 +28,11 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, Taken
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning import planning as candidates
-from orchestrator.engine.runtime import Services
+from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceTable
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 from orchestrator.routing.paths.astar import shortest
 from orchestrator.routing.paths.distances import Rooted
@@ -165,10 +165,10 @@ def _whole(graph: ToolGraph, piled: int, repeats: int) -> dict[str, list[float]]
     down: list[str] = []
     with closing(Orchestrator(list(graph))) as orc:
         peer = orc.graph.nx.copy()
-        services, view = orc._services, orc.graph.view()  # pyright: ignore[reportPrivateUsage]
+        runtime, view = orc._runtime, orc.graph.view()  # pyright: ignore[reportPrivateUsage]
         for name, node in view.nodes.items():
             if INPUT in node.needs:
-                peer.add_edge(START, name, weight=services.prices.weight(node))
+                peer.add_edge(START, name, weight=runtime.prices.weight(node))
             if GOAL in node.gives:
                 peer.add_edge(name, END, weight=0.0)
         for _ in range(repeats):
@@ -181,17 +181,17 @@ def _whole(graph: ToolGraph, piled: int, repeats: int) -> dict[str, list[float]]
                 peer.edges[source, down[-1]]["weight"] = math.inf
             values = dict.fromkeys(state.at_hand, 1)
             times["Orchestrator.plan"].append(timed(partial(orc.plan, GOAL, values))[1])
-            times["in a run, with its record"].append(timed(partial(_in_a_run, services, state, view, values))[1])
+            times["in a run, with its record"].append(timed(partial(_in_a_run, runtime, state, view, values))[1])
             times["dijkstra"].append(timed(partial(nx.dijkstra_path, peer, START, END))[1])
             while len(down) > piled:
                 back = down.pop(0)
                 orc.health.restore(back)
                 for source in peer.predecessors(back):
-                    peer.edges[source, back]["weight"] = services.prices.weight(view.nodes[back])
+                    peer.edges[source, back]["weight"] = runtime.prices.weight(view.nodes[back])
     return times
 
 
-def _stand(route: Route, steps: int, view: GraphView) -> RunState:
+def _stand(route: Route, steps: int, view: GraphRevision) -> RunState:
     """A run that has done so many steps of its route."""
     state = RunState("benchmark", goal=(GOAL,), at_hand={INPUT: None})
     for step in route.steps[:steps]:
@@ -200,12 +200,12 @@ def _stand(route: Route, steps: int, view: GraphView) -> RunState:
     return state
 
 
-def _in_a_run(services: Services, state: RunState, view: GraphView, values: dict[str, Any]) -> None:
-    services.health.poll()
-    planned = planning.plan(services, state, view, values)
+def _in_a_run(runtime: Runtime, state: RunState, view: GraphRevision, values: dict[str, Any]) -> None:
+    runtime.health.poll()
+    planned = planning.plan(runtime, state, view, values)
     assert planned.route is not None
-    candidates.pricer(services, view, {}, planned).route(planned.route)
-    planning.route_facts(services, view, planned)
+    candidates.pricer(runtime, view, {}, planned).route(planned.route)
+    planning.route_facts(runtime, view, planned)
 
 
 def with_alternatives(bench: Bench) -> int:

@@ -122,9 +122,9 @@ class Bench:
         made = Orchestrator([tool_of(number) for number in range(CHAIN)], store=store)
         lock = Lock(store if locked else None)
         if off:  # whatever listens in this process does not hear of this one; all else is as it is
-            services = made._services  # pyright: ignore[reportPrivateUsage]
-            services.sinks.remove(services.tracing)
-            services.tracing = TracingSink(NoOpTracerProvider())
+            runtime = made._runtime  # pyright: ignore[reportPrivateUsage]
+            runtime.sinks.remove(runtime.tracing)
+            runtime.tracing = TracingSink(NoOpTracerProvider())
         return cls(made, lock, begun, [])
 
     async def run(self) -> list[Sample]:

@@ -29,14 +29,14 @@ from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.engine.planning import agents as casting
 from orchestrator.engine.run import Run
-from orchestrator.engine.runtime import DemandSource, Services
+from orchestrator.engine.runtime import DemandSource, Runtime
 from orchestrator.engine.values import checked_inputs
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing
 from orchestrator.graph.tool import Tool, ToolOptions
 from orchestrator.graph.tool import tool as make_tool
 from orchestrator.health.failures.classify import FailureTable
-from orchestrator.health.retry_budget import HealingBudget
+from orchestrator.health.retry_budget import RetryBudget
 from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
 from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
@@ -59,7 +59,7 @@ class Answering:
 
     store: Store
     selector: Selector
-    _services: Services
+    _runtime: Runtime
     _background: Background
     _jury: Jury
 
@@ -82,7 +82,7 @@ class Answering:
 
     def feedback(self, run_id: str, key: str, success: bool) -> None:
         """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
-        resuming.feedback(self._services, run_id, key, success)
+        resuming.feedback(self._runtime, run_id, key, success)
 
     async def learn_skills(
         self, *, model: Any = None, dry_run: bool = False, keep_texts: bool = False
@@ -119,12 +119,12 @@ class Answering:
 
         A `DemandModel`, a chat model or its string; `None` for none.
         """
-        return self._services.demands.model
+        return self._runtime.demands.model
 
     @demand_model.setter
     def demand_model(self, model: Any) -> None:
         made = model if model is None or isinstance(model, DemandModel) else DemandModel(model)
-        self._services.demands.model = made
+        self._runtime.demands.model = made
 
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
         """What judges and people said of the work of a run's agents: who, how good, at what cost."""
@@ -133,7 +133,7 @@ class Answering:
 
     def outcome(self, run_id: str) -> Outcome[Any]:
         """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
-        return resuming.outcome(self._services, run_id)
+        return resuming.outcome(self._runtime, run_id)
 
 
 T = TypeVar("T")
@@ -179,7 +179,7 @@ class Orchestrator(Answering):
         owner = owner_name()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
-        self.health.subscribe(lambda targets: self._services.repriced(targets))
+        self.health.subscribe(lambda targets: self._runtime.repriced(targets))
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
@@ -187,12 +187,12 @@ class Orchestrator(Answering):
         self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
         live: dict[str, Run] = {}
         tracing = TracingSink(tracer_provider, live=live, circuits=self.health)
-        self._services = Services(
+        self._runtime = Runtime(
             graph=self.graph,
             prices=prices,
             planner=Planner(self.graph, prices, self.policy),
             health=self.health,
-            healing=HealingBudget(self.policy.retries, clock),
+            healing=RetryBudget(self.policy.retries, clock),
             policy=self.policy,
             selector=self.selector,
             store=self.store,
@@ -204,13 +204,13 @@ class Orchestrator(Answering):
             owner=owner,
             deps=deps,
         )
-        self._services.sinks.append(tracing)
+        self._runtime.sinks.append(tracing)
         self._announcer = Announcer(ladder, clock=clock)
-        self._services.sinks.append(self._announcer)
-        self._services.announce = self._announcer.on_record
-        self._background = Background(self._services, monitors)
-        self._jury = Jury(self._services, lambda: self._background.hub.today.usd)
-        self._services.hear = self._jury.hear
+        self._runtime.sinks.append(self._announcer)
+        self._runtime.announce = self._announcer.on_record
+        self._background = Background(self._runtime, monitors)
+        self._jury = Jury(self._runtime, lambda: self._background.hub.today.usd)
+        self._runtime.hear = self._jury.hear
         self.judge = judge
         self.demand_model = demand_model
         self._closed = False
@@ -273,24 +273,24 @@ class Orchestrator(Answering):
 
     def classify(self, table: FailureTable) -> None:
         """Put the project's own rows of the failure table before the shipped ones."""
-        self._services.failures = table
+        self._runtime.failures = table
 
     def require_skills(self, key: str, weights: DemandSource) -> None:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""
         if not callable(weights):
             Demand(weights)  # a wrong weight is an error here, not in a run
-        self._services.demands.sources[key] = weights
+        self._runtime.demands.sources[key] = weights
 
     def price_facts(self, tool: str) -> PriceFacts:
         """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
-        return casting.facts_now(self._services, self.graph[tool])
+        return casting.facts_now(self._runtime, self.graph[tool])
 
     def price(self, tool: str, source: str | None = None) -> float | None:
         """The price of a tool or an agent now, in US dollars; `None` for one that is down.
 
         By the transition from `source` where there is one. Raises `DefinitionError` for an unknown name.
         """
-        return casting.price_now(self._services, self.graph[tool], source)
+        return casting.price_now(self._runtime, self.graph[tool], source)
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class Orchestrator(Answering):
 
         It is without exploration, which is drawn anew for each run.
         """
-        return resuming.plan_only(self._services, Goal.of(goal), inputs or {}, **preferences)
+        return resuming.plan_only(self._runtime, Goal.of(goal), inputs or {}, **preferences)
 
     @overload
     async def run(
@@ -324,7 +324,7 @@ class Orchestrator(Answering):
         other inputs under a known id.
         """
         self._background.start()
-        return await launch.launch(self._services, Goal.of(goal), inputs or {}, **options)
+        return await launch.launch(self._runtime, Goal.of(goal), inputs or {}, **options)
 
     def run_sync(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -339,7 +339,7 @@ class Orchestrator(Answering):
         run_id = options.get("run_id") or launch.new_run_id()
         options["run_id"] = run_id
         sink = QueueSink(run_id)
-        self._services.sinks.append(sink)
+        self._runtime.sinks.append(sink)
         task = asyncio.create_task(self.run(goal, inputs, **options))
         task.add_done_callback(lambda _: sink.close())
         try:
@@ -347,7 +347,7 @@ class Orchestrator(Answering):
                 yield event
             await task
         finally:
-            self._services.sinks.remove(sink)
+            self._runtime.sinks.remove(sink)
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
@@ -359,11 +359,11 @@ class Orchestrator(Answering):
         run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
         """
         self._background.start()
-        return await resuming.resume(self._services, run_id, answer, by)
+        return await resuming.resume(self._runtime, run_id, answer, by)
 
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
-        return await resuming.cancel(self._services, run_id, reason)
+        return await resuming.cancel(self._runtime, run_id, reason)
 
     def compile(self, goal: str | Goal[Any], checkpointer: Any = None, **preferences: Unpack[Preferences]) -> Any:
         """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
@@ -375,7 +375,7 @@ class Orchestrator(Answering):
         keys = dict.fromkeys(sorted(self.graph.view().keys), Any)
         check_goal(wanted, set(keys))
         schema, taken, given = machine.schemas(keys, wanted.keys)
-        nodes = resuming.compiled_nodes(self._services, wanted, tuple(keys), **preferences)
+        nodes = resuming.compiled_nodes(self._runtime, wanted, tuple(keys), **preferences)
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
 
     async def interpret(
@@ -386,14 +386,14 @@ class Orchestrator(Answering):
         examples: Mapping[Any, Any] | None = None,
         model: Any = None,
     ) -> Request:
-        """Turn a request in words into a goal and inputs; runs nothing.
+        """ExplorationRound a request in words into a goal and inputs; runs nothing.
 
         `examples` are texts for each goal (default: what the tools say of themselves); `model` is asked only where
         they leave it unsure. Unsure without one means a question back with the candidates, and what is missing is
         asked for all at once. Raises `InputError` for an empty text.
         """
         view = self.graph.view()
-        interpreter = Interpreter(examples or examples_of(view), model, clock=self._services.clock)
+        interpreter = Interpreter(examples or examples_of(view), model, clock=self._runtime.clock)
         return await interpreter.interpret(text, view, inputs)
 
     def validate_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -405,7 +405,7 @@ class Orchestrator(Answering):
 
     def add_sink(self, sink: Sink) -> None:
         """Have something observe every event of every run."""
-        self._services.sinks.append(sink)
+        self._runtime.sinks.append(sink)
 
     # -- projects and lifetime ---------------------------------------------------------------------------------------
 
@@ -435,14 +435,14 @@ class Orchestrator(Answering):
             await self._announcer.drain()
             await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()
-            await self._services.threads.run(self._close_parts)
+            await self._runtime.threads.run(self._close_parts)
 
     def close(self) -> None:
         """The same as `aclose`, for code that is not async."""
         in_a_loop(self.aclose())
 
     def _close_parts(self) -> None:
-        for sink in self._services.sinks:
+        for sink in self._runtime.sinks:
             closing = getattr(sink, "close", None)
             if closing is not None:
                 closing()
@@ -456,7 +456,7 @@ class Orchestrator(Answering):
         return {member for agent in agents for member in agent.members}
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
-        return self.store.try_lease(name, owner, seconds, self._services.clock.time())
+        return self.store.try_lease(name, owner, seconds, self._runtime.clock.time())
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import BaseModel
 
-from orchestrator.core.context import Part, RunContext
+from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import DefinitionError, InvalidOutput
 from orchestrator.core.schema import adapter, given_types
@@ -131,7 +131,7 @@ class _Listener(AsyncCallbackHandler):
     def __init__(self, ctx: RunContext) -> None:
         self._ctx = ctx
         self._usage = ctx.usage
-        self._parts: dict[Any, Part] = {}
+        self._parts: dict[Any, SubCall] = {}
 
     async def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **kwargs: Any) -> None:
         """A tool is called. It cannot be kept from that here: what is on its way counts, and the next step sees it."""

@@ -15,7 +15,7 @@ from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter, base_type, explain, type_name, without_none
 from orchestrator.core.text import plain
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)
 
@@ -43,7 +43,7 @@ def _keys(text: str) -> list[str]:
     return keys
 
 
-def read_inputs(view: GraphView, words: Sequence[str], each: str | None = None) -> Given:
+def read_inputs(view: GraphRevision, words: Sequence[str], each: str | None = None) -> Given:
     """The words after the goal as values by the types of their keys.
 
     With `each`, words without `=`, and those that name a file, are what that key goes over: files, folders (the files
@@ -81,14 +81,14 @@ def _sorted_out(words: Iterable[str], each: str | None) -> tuple[list[tuple[str,
     return pairs, over
 
 
-def check_key(view: GraphView, key: str) -> None:
+def check_key(view: GraphRevision, key: str) -> None:
     """Raises `InputError` for a key that no tool knows, with the nearest names."""
     if key not in view.keys:
         names = ", ".join(sorted(view.keys)[:12]) or "none"
         raise InputError(f"No tool takes or gives {plain(key, 60)!r}.{nearest(key, view.keys)} Known keys: {names}.")
 
 
-def read_value(view: GraphView, key: str, text: str) -> Any:
+def read_value(view: GraphRevision, key: str, text: str) -> Any:
     """A word as a value of the key's type: as Python reads text, else as JSON. Raises `InputError`."""
     annotation = view.key_type(key)
     if annotation is Any:
@@ -120,7 +120,7 @@ def is_path(annotation: Any) -> bool:
     return isinstance(bare, type) and issubclass(bare, Path)
 
 
-def _check_file(view: GraphView, key: str, annotation: Any, text: str) -> None:
+def _check_file(view: GraphRevision, key: str, annotation: Any, text: str) -> None:
     """What is only read must be there: a missing file is told at once, before anything is run."""
     path = Path(text).expanduser()
     consumers = [view.nodes[name] for name in view.consumers(key)]

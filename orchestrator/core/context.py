@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Deps = TypeVar("Deps", default=Any)
 
 
-class Part:
+class SubCall:
     """One call within a call: of a member of a consensus, or of a tool of an agent's own. Outside a run, of nobody."""
 
     refused: str = ""
@@ -89,13 +89,13 @@ class RunContext(ABC, Generic[Deps]):
         `facts` is what it was made from, as plain data without contents. Outside a run nobody keeps it.
         """
 
-    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within this call, on the record of its run; `label` tells it from others within the same call.
 
         Where it is not `refused`, make the call, and say how it `ended`. `anyway`: it is made whatever is said.
         """
         del name, kind, label, anyway
-        return Part()
+        return SubCall()
 
     @abstractmethod
     def charge(self, usd: float) -> None:

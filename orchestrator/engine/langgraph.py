@@ -14,7 +14,7 @@ from orchestrator.core.events import Event
 from orchestrator.engine.lifecycle.escalation import Escalator
 from orchestrator.engine.lifecycle.finish import close
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
-from orchestrator.engine.steps.scheduler import Driver
+from orchestrator.engine.steps.scheduler import StepScheduler
 
 from .run import Run
 
@@ -59,7 +59,7 @@ class Nodes:
         """Run the route; steps start the moment their inputs are there."""
         run = await self._find(state)
         with run.traced():
-            reached = await Driver(run).drive()
+            reached = await StepScheduler(run).drive()
         return self._to(run, "finish" if reached else "escalate")
 
     async def escalate(self, state: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Nodes:
             goes_on = await escalator.escalate()
         if escalator.question is not None:
             if run.task is None:  # it is a node of the user's own graph, whose checkpointer keeps the question
-                run.services.announce(run.state.run_id)
+                run.runtime.announce(run.state.run_id)
             given: Any = interrupt(self._asked(run, escalator))
             answer, by = run.answer if run.answer is not None else (given, "")
             run.answer = None

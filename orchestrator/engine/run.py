@@ -29,7 +29,7 @@ from orchestrator.engine.planning import planning as candidates
 from orchestrator.engine.planning import selection as choosing
 from orchestrator.engine.planning.agents import NOBODY
 from orchestrator.engine.planning.planning import Planned
-from orchestrator.graph.graph import GraphView
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
 
 from .state import RunState
@@ -38,7 +38,7 @@ from .values import ValueTable, digest
 if TYPE_CHECKING:
     from orchestrator.engine.lifecycle.escalation import Escalator
 
-    from .runtime import Services
+    from .runtime import Runtime
 
 T = TypeVar("T")
 
@@ -48,20 +48,20 @@ class Run:
 
     def __init__(
         self,
-        services: "Services",
+        runtime: "Runtime",
         state: RunState,
         *,
         durable: bool,
         parent: "Run | None" = None,
         token: int | None = None,
     ) -> None:
-        self.services = services
+        self.runtime = runtime
         self.state = state
         self.parent = parent
         self.token = token
         """Fencing token: a worker that lost the run can no longer write its records."""
-        self.view: GraphView = services.graph.view()
-        self.values = ValueTable(state.run_id, services.store, durable=durable, token=token)
+        self.view: GraphRevision = runtime.graph.view()
+        self.values = ValueTable(state.run_id, runtime.store, durable=durable, token=token)
         self.route: Route | None = None
         self.first_route: Route | None = None
         self.last_resort = False
@@ -78,7 +78,7 @@ class Run:
         """Steps that only a person, or a rung of the ladder, can settle."""
         self.approval_wanted: dict[str, str] = {}
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
-        self.began = services.clock.monotonic()
+        self.began = runtime.clock.monotonic()
         self.loop = asyncio.get_running_loop()
         self.cancelled: str | None = None
         """Why the run is to stop, once it is."""
@@ -129,17 +129,17 @@ class Run:
 
     def traced(self) -> "contextlib.AbstractContextManager[None]":
         """Make the run's span the current one: what is started meanwhile is its child."""
-        return self.services.tracing.within(self.state.run_id)
+        return self.runtime.tracing.within(self.state.run_id)
 
     # -- the story ---------------------------------------------------------------------------------------------------
 
     def stamp(self) -> dict[str, Any]:
         """What every event of this run carries."""
-        return {"run_id": self.state.run_id, "at": self.services.clock.time()}
+        return {"run_id": self.state.run_id, "at": self.runtime.clock.time()}
 
     def other_policy(self) -> dict[str, Any] | None:
         """The policy now in force, where the run was under another so far: it was resumed by somebody else."""
-        policy = self.services.policy.model_dump(mode="json")
+        policy = self.runtime.policy.model_dump(mode="json")
         return None if policy == self.state.policy else policy
 
     def emit(self, event: Event) -> None:
@@ -150,8 +150,8 @@ class Run:
     def publish(self, event: Event) -> None:
         """Tell an event to the ledger and the sinks."""
         if not isinstance(event, Progressed):
-            self.services.store.append(event.run_id, type(event).__name__, to_body(event), event.at, self.token)
-        for sink in (*self.services.sinks, *([self._stream] if self._stream else ())):
+            self.runtime.store.append(event.run_id, type(event).__name__, to_body(event), event.at, self.token)
+        for sink in (*self.runtime.sinks, *([self._stream] if self._stream else ())):
             try:
                 sink.on_event(event)
             except Exception as error:
@@ -216,11 +216,11 @@ class Run:
         flight finish first, and then the impasse is escalated.
         """
         self.follow_graph()
-        self.services.health.poll()
+        self.runtime.health.poll()
         self._expire()
         self.check_conditions()
         choosing.exclude_refused(self)
-        planned = planning.plan(self.services, self.state, self.view, self.values.values)
+        planned = planning.plan(self.runtime, self.state, self.view, self.values.values)
         self.route, self.impasse, self.last_resort = planned.route, planned.impasse, planned.last_resort
         self.dead_end = planned if planned.route is None else None
         self.cast = planned.cast
@@ -233,26 +233,26 @@ class Run:
             planning.describe_route(planned.route),
             reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
             answers=self.state.to_answer if kind is DecisionKind.REROUTE else (),
-            candidates=candidates.pricer(self.services, self.view, self.state.problem().unusable, planned).route(
+            candidates=candidates.pricer(self.runtime, self.view, self.state.problem().unusable, planned).route(
                 planned.route
             ),
             price=planned.route.price,
             subject=subject,
-            facts=planning.route_facts(self.services, self.view, planned),
+            facts=planning.route_facts(self.runtime, self.view, planned),
         )
         choosing.decide_agents(self, planned)
         return True
 
     def follow_graph(self) -> None:
         """Plan on the newest revision; what is in flight goes on."""
-        view = self.services.graph.view()
+        view = self.runtime.graph.view()
         if view.digest != self.state.graph:
             self.view = view
-            self.emit(GraphChanged(**self.stamp(), graph=self.services.remember_graph(view), revision=view.revision))
+            self.emit(GraphChanged(**self.stamp(), graph=self.runtime.remember_graph(view), revision=view.revision))
 
     def _expire(self) -> None:
         """Forget reads that are older than their `ttl` and that nothing done was made from; they run again."""
-        now, taken = self.services.clock.time(), {key for done in self.state.done.values() for key in done.keys}
+        now, taken = self.runtime.clock.time(), {key for done in self.state.done.values() for key in done.keys}
         old = [
             name
             for name, at in self.state.done_at.items()
@@ -336,14 +336,12 @@ class Run:
         return self.state.cost + reserved + sum(child.spent() for child in self.children.values())
 
     def _cost_of(self, name: str) -> float:
-        return (
-            self.services.health.money(name, self.view.tools[name].planned_cost()) if name in self.view.tools else 0.0
-        )
+        return self.runtime.health.money(name, self.view.tools[name].planned_cost()) if name in self.view.tools else 0.0
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""
         limit = self.state.budget.seconds
-        own = None if limit is None else limit - (self.services.clock.time() - self.state.started_at)
+        own = None if limit is None else limit - (self.runtime.clock.time() - self.state.started_at)
         above = self.parent.seconds_left() if self.parent else None
         return min((left for left in (own, above) if left is not None), default=None)
 
@@ -353,7 +351,7 @@ class Run:
         limits = [limit for limit in (timeout, None if left is None else max(0.0, left)) if limit is not None]
         limit = min(limits, default=None)
         try:
-            return await self.services.clock.wait_for(work, limit)
+            return await self.runtime.clock.wait_for(work, limit)
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
 

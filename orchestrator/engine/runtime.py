@@ -1,4 +1,4 @@
-"""`Services`: what all runs of one orchestrator share."""
+"""`Runtime`: what all runs of one orchestrator share."""
 
 import asyncio
 import random
@@ -15,13 +15,13 @@ from orchestrator.core.events import Sink
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.engine.planning.demands import Demands, DemandSource
-from orchestrator.graph.graph import GraphView, ToolGraph
+from orchestrator.graph.graph import GraphRevision, ToolGraph
 from orchestrator.graph.price_table import PriceTable
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
 from orchestrator.health.failures.classify import FailureTable
 from orchestrator.health.monitors.signal import Signal
-from orchestrator.health.retry_budget import HealingBudget
+from orchestrator.health.retry_budget import RetryBudget
 from orchestrator.routing import Planner
 from orchestrator.selection import Demand, Selector, dialled
 from orchestrator.store.protocol import Store
@@ -46,14 +46,14 @@ async def _learn_nothing() -> None:
 
 
 @dataclass
-class Services:
+class Runtime:
     """The shared parts. Decisions are made from `graph`, `prices`, `health`, `policy`; the rest is I/O."""
 
     graph: ToolGraph
     prices: PriceTable
     planner: Planner
     health: HealthRegistry
-    healing: HealingBudget
+    healing: RetryBudget
     policy: Policy
     selector: Selector
     store: Store
@@ -99,7 +99,7 @@ class Services:
         default_factory=dict[float, tuple[Policy, PriceTable, Planner]]
     )
 
-    def remember_graph(self, view: GraphView) -> str:
+    def remember_graph(self, view: GraphRevision) -> str:
         """Store a revision of the graph once, under its digest."""
         if view.digest not in self._stored_graphs:
             self._stored_graphs.add(view.digest)
@@ -155,7 +155,7 @@ class Services:
     def __post_init__(self) -> None:
         self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))
 
-    def dialled(self, dial: float | None) -> "Services":
+    def dialled(self, dial: float | None) -> "Runtime":
         """The same parts for a run with a preference from 0 (cheapest) to 1 (best): its prices are its own.
 
         Raises `InputError` for a dial outside [0, 1], or where the user's own pricing is in force, which has none.
@@ -184,4 +184,4 @@ class Services:
             run.nudge(names)
 
 
-__all__ = ["DemandSource", "Services"]
+__all__ = ["DemandSource", "Runtime"]

@@ -34,7 +34,7 @@ from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Call
 from orchestrator.core.route import CONDITION_FALSE, Problem, Taken
 from orchestrator.selection.choice.constraints import Constraints
-from orchestrator.selection.choice.exploration import Turn
+from orchestrator.selection.choice.exploration import ExplorationRound
 
 ASKS_ONLY = frozenset({"approval", "question"})
 """Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
@@ -69,7 +69,7 @@ class RunState:
     """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
     budget: Budget = field(default_factory=Budget)
-    turn: Turn | None = None
+    turn: ExplorationRound | None = None
     """The turn of its choices of agents; `None` where no agent could take part."""
     dial: float | None = None
     constraints: Constraints | None = None
@@ -207,7 +207,7 @@ class RunState:
         self.graph, self.revision = event.graph, event.revision
         self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
         self.inputs_digest, self.policy = event.inputs_digest, event.policy
-        self.turn = Turn(event.turn, event.probe) if event.turn else None
+        self.turn = ExplorationRound(event.turn, event.probe) if event.turn else None
         self.dial = event.dial
         self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
         self.traceparent = event.traceparent

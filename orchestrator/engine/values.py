@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrator.core.schema import adapter, validate
-from orchestrator.graph.graph import GraphView
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
 
 PROVIDED = ""
@@ -80,7 +80,7 @@ class ValueTable:
         self.unstored: set[str] = set()
         """Keys whose value could not be written down."""
 
-    def put(self, giver: str, outputs: Mapping[str, Any], view: GraphView) -> tuple[str, ...]:
+    def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
         """Take in what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
         self._outputs[giver] = dict(outputs)
         kept = tuple(key for key in outputs if key not in self.values)
@@ -120,7 +120,7 @@ class ValueTable:
         """How many questions of a tool have been answered."""
         return len(self._outputs.get(f"?{tool}", {}))
 
-    def store_again(self, keys: Iterable[str], at_hand: Mapping[str, str | None], view: GraphView) -> None:
+    def store_again(self, keys: Iterable[str], at_hand: Mapping[str, str | None], view: GraphRevision) -> None:
         """Write down the values of these keys, after all were dropped."""
         for key in keys:
             if key in self.values:
@@ -132,7 +132,7 @@ class ValueTable:
         except Unserialisable:
             self.unstored.add(key)
 
-    def restore(self, rows: Mapping[str, str], at_hand: Mapping[str, str | None], view: GraphView) -> None:
+    def restore(self, rows: Mapping[str, str], at_hand: Mapping[str, str | None], view: GraphRevision) -> None:
         """Read the store's copy back, for the keys that a run had at hand."""
         for name, text in rows.items():
             giver, _, key = name.partition("\x1f")
@@ -146,12 +146,12 @@ class ValueTable:
                 self.unstored.add(key)
 
 
-def checked_inputs(inputs: Mapping[str, Any], view: GraphView) -> dict[str, Any]:
+def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, Any]:
     """Inputs as the types of their keys. Raises `InvalidOutput` for one that is not."""
     return {key: validate(key, view.key_type(key), value) for key, value in inputs.items()}
 
 
-def digest(values: Mapping[str, Any], view: GraphView) -> str:
+def digest(values: Mapping[str, Any], view: GraphRevision) -> str:
     """SHA-256 of values, by their JSON where they have one and their `repr` where not."""
     parts: list[str] = []
     for key in sorted(values):
@@ -162,7 +162,7 @@ def digest(values: Mapping[str, Any], view: GraphView) -> str:
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()
 
 
-def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphView) -> dict[str, str]:
+def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision) -> dict[str, str]:
     """Keys with the name of their type and their size, for people and models: never the contents."""
     told: dict[str, str] = {}
     for key in sorted(keys):

@@ -9,7 +9,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.schema import merge_types, type_name
 
-from .revision import GraphView, Node, Transition
+from .revision import GraphRevision, ToolSpec, Transition
 from .tool import MAX_COST, Tool
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Weights(Protocol):
     """What gives the edges of `ToolGraph.nx` their weight: a `PriceTable`."""
 
-    def weight(self, node: Node, source: str | None = None, transition_cost: float = 0.0) -> float:
+    def weight(self, node: ToolSpec, source: str | None = None, transition_cost: float = 0.0) -> float:
         """Price in US dollars of starting `node` by the transition from `source`; `inf` when it is down."""
         ...
 
@@ -40,11 +40,11 @@ class ToolGraph:
     def __init__(self) -> None:
         self.revision = 0
         self._tools: dict[str, Tool] = {}
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, ToolSpec] = {}
         self._transitions: dict[tuple[str, str], Transition] = {}
         self._annotations: dict[str, dict[str, Any]] = {}
         self._types: dict[str, Any] = {}
-        self._view: GraphView | None = None
+        self._view: GraphRevision | None = None
         self._weights: Weights | None = None
         self._nx: tuple[int, int, Drawn] | None = None
 
@@ -67,7 +67,7 @@ class ToolGraph:
             raise DefinitionError(f"{START!r} is where a run begins; no tool can have that name.")
         if tool.name in self._tools:
             raise DefinitionError(f"There are two tools of the name {tool.name!r}. Give one of them another name=.")
-        node = Node.of(tool)
+        node = ToolSpec.of(tool)
         self._check_types(tool)
         self._put(tool, node)
         return tool
@@ -88,7 +88,7 @@ class ToolGraph:
         Raises `DefinitionError` when there is none of that name, or the keys' types contradict.
         """
         old = self._tools[self._known(tool)]
-        node = Node.of(tool)
+        node = ToolSpec.of(tool)
         self._forget_types(old)
         try:
             self._check_types(tool)
@@ -127,10 +127,10 @@ class ToolGraph:
         self._changed()
         return transition
 
-    def view(self) -> GraphView:
+    def view(self) -> GraphRevision:
         """The current revision, immutable; the same object until the next change."""
         if self._view is None:
-            self._view = GraphView(
+            self._view = GraphRevision(
                 self._nodes.values(),
                 self._transitions.values(),
                 tools=self._tools,
@@ -193,7 +193,7 @@ class ToolGraph:
             return node.cost + cost
         return self._weights.weight(node, source if transition else None, cost)
 
-    def _put(self, tool: Tool, node: Node) -> None:
+    def _put(self, tool: Tool, node: ToolSpec) -> None:
         self._tools[tool.name] = tool
         self._nodes[tool.name] = node
         self._note_types(tool)
@@ -247,4 +247,4 @@ def _two_types(key: str, known: Any, other: str, annotation: Any, name: str) -> 
     )
 
 
-__all__ = ["START", "GraphView", "Node", "ToolGraph", "Transition", "Weights"]
+__all__ = ["START", "GraphRevision", "ToolGraph", "ToolSpec", "Transition", "Weights"]

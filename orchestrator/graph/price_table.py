@@ -19,7 +19,7 @@ from orchestrator.core.price import (
     standard,
 )
 
-from .revision import GraphView, Node, Transition
+from .revision import GraphRevision, ToolSpec, Transition
 
 
 class HealthFacts(Protocol):
@@ -141,7 +141,7 @@ class Recorded(Healthy):
 class HasView(Protocol):
     """A live graph."""
 
-    def view(self) -> GraphView:
+    def view(self) -> GraphRevision:
         """Its current revision."""
         ...
 
@@ -149,8 +149,8 @@ class HasView(Protocol):
 KEEP_CHANGES: Final = 100_000
 """Changes that are remembered; who is further behind takes everything for changed."""
 
-_Entry = tuple[Node, float, float, float, float, float, int | None]
-"""Node, money, latency, competence, pressure, success, picodollars without transition."""
+_Entry = tuple[ToolSpec, float, float, float, float, float, int | None]
+"""ToolSpec, money, latency, competence, pressure, success, picodollars without transition."""
 
 
 class PriceTable:
@@ -164,7 +164,7 @@ class PriceTable:
 
     def __init__(
         self,
-        graph: HasView | GraphView,
+        graph: HasView | GraphRevision,
         policy: Policy,
         pricing: Pricing | None = None,
         facts: HealthFacts | None = None,
@@ -180,7 +180,7 @@ class PriceTable:
         self._health = facts or Healthy()
         self._reading = self._health.reading if isinstance(self._health, ReadAtOnce) else self._one_by_one
         self._entries: dict[str, _Entry] = {}
-        self._facts: dict[str, tuple[Node, PriceFacts]] = {}
+        self._facts: dict[str, tuple[ToolSpec, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
         self._lock = Lock()
         self._forgotten = 0
@@ -229,7 +229,7 @@ class PriceTable:
         for name, entry in self._changes[max(0, cursor - self._forgotten) :]:
             if entry is not None and name not in now:
                 node = entry[0]
-                view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
+                view = self._graph if isinstance(self._graph, GraphRevision) else self._graph.view()
                 found: dict[str | None, int | None] = {None: entry[6]}
                 for t in view.incoming(name):
                     found[t.source] = self._price(entry, t.cost, self._passes(t.source, node.name))
@@ -250,14 +250,14 @@ class PriceTable:
         """Picodollars; `None` for infinite. `overrides` are facts (without transition) in place of the shared ones."""
         return self.pico(self._node(tool), source, transition_cost, overrides)
 
-    def weight(self, node: Node, source: str | None = None, transition_cost: float = 0.0) -> float:
+    def weight(self, node: ToolSpec, source: str | None = None, transition_cost: float = 0.0) -> float:
         """The price in US dollars; `inf` for what is down."""
         pico = self.pico(node, source, transition_cost)
         return math.inf if pico is None else pico / PICO
 
     def pico(
         self,
-        node: Node,
+        node: ToolSpec,
         source: str | None = None,
         transition_cost: float = 0.0,
         overrides: PriceFacts | None = None,
@@ -273,14 +273,14 @@ class PriceTable:
             return entry[6]
         return self._price(entry, transition_cost, 1.0 if source is None else self._passes(source, node.name))
 
-    def picos(self, node: Node, transitions: Iterable[Transition]) -> list[int | None]:
+    def picos(self, node: ToolSpec, transitions: Iterable[Transition]) -> list[int | None]:
         """The prices of a node by each of these transitions that lead to it."""
         entry = self._entries.get(node.name)
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
         return [self._price(entry, t.cost, self._passes(t.source, node.name)) for t in transitions]
 
-    def node_facts(self, node: Node) -> PriceFacts:
+    def node_facts(self, node: ToolSpec) -> PriceFacts:
         """What the price of a node of any revision is made of now, without transition."""
         known = self._facts.get(node.name)
         if known is not None and known[0] is node:
@@ -292,7 +292,7 @@ class PriceTable:
         self._facts[node.name] = (node, facts)
         return facts
 
-    def success(self, node: Node) -> float:
+    def success(self, node: ToolSpec) -> float:
         """The probability of success of a node, as its price has it."""
         entry = self._entries.get(node.name)
         if entry is None or entry[0] is not node:
@@ -312,7 +312,7 @@ class PriceTable:
         """The probability of success of a tool that nothing was ever heard of."""
         return self._untouched_success
 
-    def record(self, view: GraphView, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
+    def record(self, view: GraphRevision, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
         """What `Planner.plan_recorded` needs to come to the same prices later: the facts of these tools, or of all.
 
         A transition whose health is not perfect is recorded under `transition_name(source, target)`.
@@ -327,8 +327,8 @@ class PriceTable:
                     found[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
         return found
 
-    def _node(self, tool: str) -> Node:
-        view = self._graph if isinstance(self._graph, GraphView) else self._graph.view()
+    def _node(self, tool: str) -> ToolSpec:
+        view = self._graph if isinstance(self._graph, GraphRevision) else self._graph.view()
         node = view.nodes.get(tool)
         if node is None:
             raise DefinitionError(f"There is no tool {tool!r}.{nearest(tool, view.nodes)}")
@@ -344,7 +344,7 @@ class PriceTable:
             health.success(name),
         )
 
-    def _entry(self, node: Node) -> _Entry:
+    def _entry(self, node: ToolSpec) -> _Entry:
         name = node.name
         if self._touched is not None and name not in self._touched:
             facts = (node.cost, node.latency, 1.0, 1.0, self._untouched_success)

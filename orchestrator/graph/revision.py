@@ -1,4 +1,4 @@
-"""`GraphView`: one revision of the tool graph, immutable, and all that planning needs of it."""
+"""`GraphRevision`: one revision of the tool graph, immutable, and all that planning needs of it."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class ToolSpec:
     """What planning knows of a tool: plain data, no callable."""
 
     name: str
@@ -59,7 +59,7 @@ class Node:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Node":
+    def from_json(cls, data: Mapping[str, Any]) -> "ToolSpec":
         """The node that `to_json` wrote."""
         plain: dict[str, Any] = dict(data)
         for field_name in ("needs", "optional", "gives"):
@@ -67,7 +67,7 @@ class Node:
         return cls(**plain)
 
     @classmethod
-    def of(cls, tool: Tool) -> "Node":
+    def of(cls, tool: Tool) -> "ToolSpec":
         """What planning knows of `tool`. A cost that is a function counts as what it says of no usage at all."""
         needs = sorted(set(tool.needs.values()))
         return cls(
@@ -110,12 +110,12 @@ class Transition:
     """US dollars, paid when it is taken."""
 
 
-class GraphView:
+class GraphRevision:
     """One revision of the graph. Everything in it is sorted by name: no insertion order can be seen."""
 
     def __init__(
         self,
-        nodes: Iterable[Node],
+        nodes: Iterable[ToolSpec],
         transitions: Iterable[Transition] = (),
         *,
         tools: Mapping[str, Tool] | None = None,
@@ -123,7 +123,7 @@ class GraphView:
         revision: int = 0,
     ) -> None:
         self.revision = revision
-        self.nodes: Mapping[str, Node] = MappingProxyType({n.name: n for n in sorted(nodes, key=lambda n: n.name)})
+        self.nodes: Mapping[str, ToolSpec] = MappingProxyType({n.name: n for n in sorted(nodes, key=lambda n: n.name)})
         self.tools: Mapping[str, Tool] = MappingProxyType(dict(sorted((tools or {}).items())))
         self.transitions: tuple[Transition, ...] = tuple(sorted(transitions, key=lambda t: (t.source, t.target)))
         self._key_types = dict(key_types or {})
@@ -133,7 +133,7 @@ class GraphView:
         self._conditional: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
-        return f"GraphView(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
+        return f"GraphRevision(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -240,10 +240,10 @@ class GraphView:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "GraphView":
+    def from_json(cls, data: Mapping[str, Any]) -> "GraphRevision":
         """The view that `to_json` wrote. It has nodes to plan with, and no tools to call."""
         return cls(
-            [Node.from_json(item) for item in data["tools"]],
+            [ToolSpec.from_json(item) for item in data["tools"]],
             [Transition(source, target, cost) for source, target, cost in data["transitions"]],
             revision=data["revision"],
         )

@@ -2,15 +2,15 @@
 
 from .quota_headers import QuotaLeft, quota_of
 from .registry import HealthRegistry, Lease
-from .retry_budget import HealingBudget, backoff
+from .retry_budget import RetryBudget, backoff
 from .status import Admission, Target, ToolHealth
 
 __all__ = [
     "Admission",
-    "HealingBudget",
     "HealthRegistry",
     "Lease",
     "QuotaLeft",
+    "RetryBudget",
     "Target",
     "ToolHealth",
     "backoff",

@@ -46,7 +46,7 @@ class Bucket:
         return replace(self, earned=self.earned - earned, floor=max(0.0, self.floor - (1.0 - earned)))
 
 
-class HealingBudget:
+class RetryBudget:
     """Whether one more retry or fallback is affordable, for its tool and overall.
 
     Over any time, healing stays within `share` of the calls, plus `floor` per minute (and one floor to start with).

@@ -1,9 +1,9 @@
 """Examples for those who gave none: what the graph itself says about its goals."""
 
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
-def examples_of(view: GraphView) -> dict[str, list[str]]:
+def examples_of(view: GraphRevision) -> dict[str, list[str]]:
     """For each key that a tool gives: its name in words, and what the tools that give it say they do."""
     found: dict[str, list[str]] = {}
     for key in sorted(view.keys):

@@ -11,7 +11,7 @@ from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import type_name, validate
 from orchestrator.core.text import clean
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 from . import prompt
 from .extraction import extract
@@ -55,7 +55,7 @@ class Interpreter:
         self._clock = clock or SystemClock()
         self._neighbours = Neighbours([(place, text) for place, texts in enumerate(self.examples) for text in texts])
 
-    async def interpret(self, text: str, view: GraphView, at_hand: Mapping[str, Any] | None = None) -> Request:
+    async def interpret(self, text: str, view: GraphRevision, at_hand: Mapping[str, Any] | None = None) -> Request:
         """What the text asks of this graph, given the values at hand. Runs nothing.
 
         Raises `InputError` for an empty text, and for a goal that no tool of the graph gives.
@@ -65,7 +65,7 @@ class Interpreter:
             return read
         return await self._by_model(self._consultant, read, view, at_hand or {})
 
-    def read(self, text: str, view: GraphView, at_hand: Mapping[str, Any] | None = None) -> Request:
+    def read(self, text: str, view: GraphRevision, at_hand: Mapping[str, Any] | None = None) -> Request:
         """As `interpret`, by the examples alone."""
         if not text.strip():
             raise InputError("There is no request to interpret: the text is empty.")
@@ -85,18 +85,18 @@ class Interpreter:
         ordered = sorted(scores, key=lambda place: (-round(scores[place], 9), self.goals[place].name))
         return tuple(Guess(self.goals[place], round(scores[place], 6)) for place in ordered)
 
-    def _keys(self, goal: Goal[Any], view: GraphView, at_hand: Mapping[str, Any]) -> dict[str, Any]:
+    def _keys(self, goal: Goal[Any], view: GraphRevision, at_hand: Mapping[str, Any]) -> dict[str, Any]:
         needs = needs_of(view, goal.keys, at_hand)
         return {key: view.key_type(key) for key in (*needs.required, *needs.optional)}
 
-    def _check_goals(self, view: GraphView) -> None:
+    def _check_goals(self, view: GraphRevision) -> None:
         for goal in self.goals:
             for key in goal.keys:
                 if not view.producers(key):
                     raise InputError(f"No tool gives {key!r}, which is asked for.{nearest(key, view.keys)}")
 
     async def _by_model(
-        self, consultant: Consultant, unsure: Request, view: GraphView, at_hand: Mapping[str, Any]
+        self, consultant: Consultant, unsure: Request, view: GraphRevision, at_hand: Mapping[str, Any]
     ) -> Request:
         wanted = [self._keys(goal, view, at_hand) for goal in self.goals]
         described = [
@@ -136,7 +136,7 @@ def _confidence(scores: Sequence[float]) -> float:
     return round(min(1.0, max(0.0, first + (first - second))), 6)
 
 
-def _completed(request: Request, found: Mapping[str, Any], view: GraphView, at_hand: Mapping[str, Any]) -> Request:
+def _completed(request: Request, found: Mapping[str, Any], view: GraphRevision, at_hand: Mapping[str, Any]) -> Request:
     """The request with its inputs, and with what is still missing asked for, all at once."""
     assert request.goal is not None
     missing = needs_of(view, request.goal.keys, {**at_hand, **found}).required

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 _Weight = tuple[int, float]
 """Inputs that are missing, then US dollars."""
@@ -20,7 +20,7 @@ class Needs:
     """What tools on the way take when it is there."""
 
 
-def needs_of(view: GraphView, goal: Iterable[str], at_hand: Collection[str] = ()) -> Needs:
+def needs_of(view: GraphRevision, goal: Iterable[str], at_hand: Collection[str] = ()) -> Needs:
     """The keys that somebody must or may provide to reach `goal`.
 
     Of several ways the one that lacks the fewest inputs counts, then the cheapest, then the first by name (Knuth's
@@ -46,7 +46,7 @@ def needs_of(view: GraphView, goal: Iterable[str], at_hand: Collection[str] = ()
     return Needs(tuple(required), tuple(key for key in optional if key not in seen))
 
 
-def _cheapest(view: GraphView, at_hand: Collection[str]) -> dict[str, tuple[_Weight, str | None]]:
+def _cheapest(view: GraphRevision, at_hand: Collection[str]) -> dict[str, tuple[_Weight, str | None]]:
     """Key -> its weight and the tool that gives it; `None` for a key that is at hand or must be provided."""
     start = dict.fromkeys(at_hand, (0, 0.0))
     start |= {key: (1, 0.0) for key in view.keys if key not in start and not view.producers(key)}

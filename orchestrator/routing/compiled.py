@@ -9,13 +9,13 @@ from functools import cached_property
 
 from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Step
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
 class Compiled:
     """Arrays over tools, keys and starts."""
 
-    def __init__(self, view: GraphView) -> None:
+    def __init__(self, view: GraphRevision) -> None:
         self.view = view
         self.nodes = list(view.nodes.values())
         self.names = list(view.nodes)
@@ -61,7 +61,7 @@ class Compiled:
         self.effects = {i for i, node in enumerate(self.nodes) if node.effect != Effect.READ}
         """Tools that do something to the world."""
 
-    def _connect(self, view: GraphView) -> None:
+    def _connect(self, view: GraphRevision) -> None:
         self.into: list[tuple[int, ...]] = [()] * len(self.nodes)
         """For each tool the places before it, one for each transition that leads to it."""
         self.first = list(range(len(self.nodes)))

@@ -11,7 +11,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.route import Alternative, Problem, Route
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing, Recorded
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing.joins.decisions import Skeleton
 from orchestrator.routing.joins.solver import best_plan, named
 from orchestrator.routing.paths.astar import Path, shortest
@@ -64,7 +64,7 @@ class Planner:
         self._lock = Lock()
         self._grounds: dict[int, _Ground] = {}
 
-    def plan(self, problem: Problem, view: GraphView | None = None) -> Route:
+    def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
         with self._lock:
             ground = self._ground(view or self._graph.view())
@@ -91,7 +91,7 @@ class Planner:
 
         A tool without facts is as declared, and succeeds with probability `otherwise`.
         """
-        revision = GraphView.from_json(view)
+        revision = GraphRevision.from_json(view)
         prices = PriceTable(revision, policy, pricing, Recorded(facts, otherwise))
         ground = _Ground(Weights(Compiled(revision), prices))
         return ground.plan(problem, policy, lambda: beaten(lambda p: ground.plan(p, policy), problem))
@@ -110,7 +110,7 @@ class Planner:
             ground.weights.sync()
             return ground.weights
 
-    def _ground(self, view: GraphView) -> "_Ground":
+    def _ground(self, view: GraphRevision) -> "_Ground":
         known = self._grounds.pop(id(view), None) or _Ground(Weights(Compiled(view), self._prices))
         while len(self._grounds) >= KEEP_REVISIONS:
             del self._grounds[next(iter(self._grounds))]

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Problem
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 from .weights import NEVER, SHIFT, Weights
 
@@ -17,7 +17,7 @@ class Stakes:
     A call in flight counts as done: what it does will have to be undone as well.
     """
 
-    def __init__(self, view: GraphView, problem: Problem) -> None:
+    def __init__(self, view: GraphRevision, problem: Problem) -> None:
         nodes = view.nodes
         taken = {**problem.done, **problem.running}
         self.names = tuple(name for name in sorted(taken) if name in nodes and nodes[name].effect != Effect.READ)
@@ -74,7 +74,7 @@ class Stakes:
 
 _NONE: frozenset[int] = frozenset()
 _NO_COSTS: dict[int, int] = {}
-NO_STAKES = Stakes(GraphView(()), Problem((), {}))
+NO_STAKES = Stakes(GraphRevision(()), Problem((), {}))
 
 
 class Situation:

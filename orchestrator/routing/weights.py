@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from orchestrator.graph.price_table import PriceFacts
-from orchestrator.graph.revision import Node, Transition
+from orchestrator.graph.revision import ToolSpec, Transition
 
 from .compiled import Compiled
 
@@ -24,16 +24,20 @@ class Prices(Protocol):
     """What planning asks of a `PriceTable`, or of a look back at one."""
 
     def pico(
-        self, node: Node, source: str | None = None, transition_cost: float = 0.0, overrides: PriceFacts | None = None
+        self,
+        node: ToolSpec,
+        source: str | None = None,
+        transition_cost: float = 0.0,
+        overrides: PriceFacts | None = None,
     ) -> int | None:
         """The price of a start in picodollars; `None` for infinite."""
         ...
 
-    def picos(self, node: Node, transitions: Iterable[Transition]) -> list[int | None]:
+    def picos(self, node: ToolSpec, transitions: Iterable[Transition]) -> list[int | None]:
         """The prices of a node by each of these transitions that lead to it."""
         ...
 
-    def success(self, node: Node) -> float:
+    def success(self, node: ToolSpec) -> float:
         """The probability of success of a node, as the price has it."""
         ...
 

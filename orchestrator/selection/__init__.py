@@ -4,7 +4,7 @@ from orchestrator.selection.choice.constraints import Constraints, dialled
 from orchestrator.selection.choice.demand import NEUTRAL, Demand
 from orchestrator.selection.choice.demand_inference import SkillIndex
 from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding
-from orchestrator.selection.choice.exploration import Exploration, Onboarding, Turn
+from orchestrator.selection.choice.exploration import Exploration, ExplorationRound, Onboarding
 from orchestrator.selection.choice.result import Scored, Selection
 from orchestrator.selection.choice.scoring import Judged
 from orchestrator.selection.choice.selector import Selector, SelectorOptions
@@ -34,6 +34,7 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Exploration",
+    "ExplorationRound",
     "Handbook",
     "HashedEmbedding",
     "Insight",
@@ -53,7 +54,6 @@ __all__ = [
     "Skill",
     "SkillIndex",
     "Stats",
-    "Turn",
     "Verdict",
     "agreement",
     "competence",

@@ -19,12 +19,12 @@ from orchestrator.core.errors import OrchestratorError, StoreError
 from orchestrator.store import Store
 from orchestrator.store.protocol import RunRow
 
+from .agents_page import agents_page, health_page
 from .backend import Backend
-from .people_page import agents_page, health_page
+from .render_pages import STATIC, render, run_path
 from .run_page import RunPages
 from .runs_page import runs_page
 from .security import LOOPBACK, Guard, Keys, read_form
-from .site import STATIC, render, run_path
 
 STATIC_FILES = ("app.css", "app.js", "icon.svg")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from orchestrator.core.enums import START
 from orchestrator.core.text import plain, usd
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
+from .decision_view import Moment
 from .layout import Box, Layout, Placed, lay_out
-from .moment import Moment
 
 MOST_TOOLS = 40
 """A drawing shows up to so many tools: those that matter first."""
@@ -74,7 +74,7 @@ def draw(moment: Moment) -> Drawing | None:
 
 
 class _Artist:
-    def __init__(self, moment: Moment, view: GraphView) -> None:
+    def __init__(self, moment: Moment, view: GraphRevision) -> None:
         self.moment, self.view = moment, view
         self.tools = _shown(moment, view)
         self.route = set(moment.standing) - (set(moment.problem.done) - set(moment.route))
@@ -187,7 +187,7 @@ class _Artist:
         return Line(path, state, optional, cost is not None, label, middle[0], middle[1])
 
 
-def _shown(moment: Moment, view: GraphView) -> tuple[str, ...]:
+def _shown(moment: Moment, view: GraphRevision) -> tuple[str, ...]:
     """The tools to draw: those of the past, and those that could lead to the goal; of too many, what matters first."""
     problem = moment.problem
     past = {*problem.done, *problem.running}
@@ -208,7 +208,7 @@ def _shown(moment: Moment, view: GraphView) -> tuple[str, ...]:
     return tuple(sorted(list(found)[:MOST_TOOLS]))
 
 
-def _leading_to(moment: Moment, view: GraphView) -> set[str]:
+def _leading_to(moment: Moment, view: GraphRevision) -> set[str]:
     """The tools from which some path leads to the goal."""
     found: set[str] = set()
     keys = [

@@ -15,12 +15,12 @@ from orchestrator.escalation.question import choices_of
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
-from .chronicle import Chronicle, Library, Row
+from .decision_view import Moment, moment_of
 from .drawing import draw
-from .moment import Moment, moment_of
-from .scale import Scale, scale_of
+from .render_pages import render, run_path
+from .run_history import Chronicle, Library, Row
 from .security import Keys
-from .site import render, run_path
+from .time_axis import Scale, scale_of
 
 WINDOW: Final = 150
 """Lines of the timeline on one page."""

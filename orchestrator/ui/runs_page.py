@@ -11,7 +11,7 @@ from orchestrator.core.enums import Status
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
-from .site import render
+from .render_pages import render
 
 PAGE: Final = 50
 MOST_OFFSET: Final = 10_000_000

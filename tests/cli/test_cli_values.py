@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, FilePath
 from orchestrator import InputError, Tool
 from orchestrator.cli.values import goal_of, is_path, read_inputs, read_value
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
 class Colour(Enum):
@@ -39,7 +39,7 @@ class Node(BaseModel):
     child: "Node | None" = None
 
 
-def view_of(annotation: Any, effect: str = "read") -> GraphView:
+def view_of(annotation: Any, effect: str = "read") -> GraphRevision:
     """A graph with one tool that takes `k` of this type."""
 
     def take(k: Any) -> int:

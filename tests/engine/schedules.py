@@ -179,7 +179,7 @@ class Timed:
     async def outcomes(self) -> list[Outcome[Any]]:
         """Run the goal several times, two at a time, with a pause between."""
         orc = Orchestrator(self.tools(), policy=self.policy, clock=self.clock, monitors=())
-        orc._services.draws.seed(self.seed)  # pyright: ignore[reportPrivateUsage]
+        orc._runtime.draws.seed(self.seed)  # pyright: ignore[reportPrivateUsage]
         orc.add_sink(self)
         for a, b, cost in self.edges:
             orc.connect(a, b, cost)

@@ -10,7 +10,7 @@ import pytest
 from orchestrator import Agent, DefinitionError, Goal, InputError, Orchestrator, Policy, RunContext, tool
 from orchestrator.agents.agent import per_token
 from orchestrator.core.events import Event, WorkJudged
-from orchestrator.health.monitors.facts import Fold
+from orchestrator.health.monitors.facts import RunStatistics
 from orchestrator.selection import Constraints, Judgement, ModelJudge
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel
@@ -203,7 +203,7 @@ async def test_a_judgement_is_a_span_in_the_trace_of_its_run_and_money_of_the_da
     recorder = Recorder()
     judge = ModelJudge(ScriptedChatModel([GOOD]), "Good?", cost=0.25)
     orc = Orchestrator(agents=team(), judge=judge, tracer_provider=recorder.provider)
-    fold = Fold()
+    fold = RunStatistics()
     orc.add_sink(Hears(lambda event: fold.apply(event, 0.0)))
     async with orc:
         outcome = await orc.run("summary", {"text": "Rain."})

@@ -84,7 +84,7 @@ async def test_overload_ends_when_its_trigger_does(seed: int) -> None:
     server = Server(clock, capacity=20)
     options: Any = {"gives": "x", "timeout": 1.0}
     orc = Orchestrator([Tool(server.call, name="server", **options)], policy=policy, clock=clock)
-    orc._services.draws.seed(seed)  # pyright: ignore[reportPrivateUsage]
+    orc._runtime.draws.seed(seed)  # pyright: ignore[reportPrivateUsage]
     began = clock.monotonic()
     running = asyncio.create_task(load(orc, clock, 180, 15))
     await clock.sleep(30)

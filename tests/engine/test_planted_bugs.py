@@ -20,9 +20,9 @@ from orchestrator.engine.state import RunState
 from orchestrator.engine.steps import executor as caller
 from orchestrator.engine.steps import scheduler as driving
 from orchestrator.engine.steps.context import CallContext
-from orchestrator.engine.steps.executor import Caller
+from orchestrator.engine.steps.executor import StepExecutor
 from orchestrator.engine.steps.result import AttemptFailed
-from orchestrator.engine.steps.scheduler import Driver
+from orchestrator.engine.steps.scheduler import StepScheduler
 from orchestrator.health.failures.classify import classify
 from tests.engine.schedules import run_and_check
 from tests.engine.worlds import check, make_world, run
@@ -81,12 +81,12 @@ def work_done_is_forgotten(patch: pytest.MonkeyPatch) -> None:
         provided = {key: giver for key, giver in self.at_hand.items() if giver is None}
         return replace(problem(self), done={}, at_hand=provided)
 
-    def never_done(self: Driver, step: Any) -> bool:
+    def never_done(self: StepScheduler, step: Any) -> bool:
         return all(key in self.run.state.at_hand for key in step.sources)
 
     patch.setattr(RunState, "problem", wrong)
-    patch.setattr(Driver, "_ready", never_done)
-    patch.setattr(Driver, "_start_ready", _start_even_what_is_done)
+    patch.setattr(StepScheduler, "_ready", never_done)
+    patch.setattr(StepScheduler, "_start_ready", _start_even_what_is_done)
 
 
 def _start_even_what_is_done(self: Any) -> None:
@@ -94,7 +94,7 @@ def _start_even_what_is_done(self: Any) -> None:
         return
     for step in self.run.route.steps:
         if step.tool not in self.tasks and self._ready(step):
-            task = asyncio.create_task(Caller(self.run, step, self.run.view.tools[step.tool]).make())
+            task = asyncio.create_task(StepExecutor(self.run, step, self.run.view.tools[step.tool]).make())
             task.add_done_callback(self._woken)
             self.tasks[step.tool] = task
 
@@ -111,17 +111,17 @@ def what_is_used_is_undone_too(patch: pytest.MonkeyPatch) -> None:
 
 
 def ensure_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    async def fine(self: Caller, ensure: Any, output: Any) -> None:
+    async def fine(self: StepExecutor, ensure: Any, output: Any) -> None:
         return
 
-    patch.setattr(Caller, "_ensure", fine)
+    patch.setattr(StepExecutor, "_ensure", fine)
 
 
 def a_failure_ends_the_run(patch: pytest.MonkeyPatch) -> None:
-    def no_reroute(self: Driver, reason: str) -> None:
+    def no_reroute(self: StepScheduler, reason: str) -> None:
         self.run.route = None
 
-    patch.setattr(driving.Driver, "_reroute", no_reroute)
+    patch.setattr(driving.StepScheduler, "_reroute", no_reroute)
     replan = Run.replan
 
     def only_once(self: Run, kind: DecisionKind, reason: str, **options: Any) -> bool:
@@ -139,7 +139,7 @@ def ambiguity_is_taken_for_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_may_have_happened_is_repeated(patch: pytest.MonkeyPatch) -> None:
-    async def wrong(caller: Caller, failure: Failure, context: CallContext) -> AttemptFailed:
+    async def wrong(caller: StepExecutor, failure: Failure, context: CallContext) -> AttemptFailed:
         return AttemptFailed(failure, repeatable=True)
 
     patch.setattr(caller, "settle", wrong)
@@ -161,22 +161,22 @@ def the_price_leaves_out_a_step(event: Any) -> Any:
 
 
 def writes_begin_before_reads(patch: pytest.MonkeyPatch) -> None:
-    def as_soon_as_possible(self: Driver, step: Any) -> bool:
+    def as_soon_as_possible(self: StepScheduler, step: Any) -> bool:
         return all(key in self.run.state.at_hand for key in step.sources)
 
-    patch.setattr(Driver, "_ready", as_soon_as_possible)
-    patch.setattr(Driver, "_candidates", lambda self: list(self.run.route.steps) if self.run.route else [])
+    patch.setattr(StepScheduler, "_ready", as_soon_as_possible)
+    patch.setattr(StepScheduler, "_candidates", lambda self: list(self.run.route.steps) if self.run.route else [])
 
 
 def an_impasse_is_declared_at_once(patch: pytest.MonkeyPatch) -> None:
-    take: Any = vars(Driver)["_take"]
+    take: Any = vars(StepScheduler)["_take"]
 
-    def impatient(self: Driver, finished: Any, *, replan: bool = True) -> None:
+    def impatient(self: StepScheduler, finished: Any, *, replan: bool = True) -> None:
         take(self, finished, replan=replan)
         if replan and self.run.route is None:
             self.tasks.clear()
 
-    patch.setattr(Driver, "_take", impatient)
+    patch.setattr(StepScheduler, "_take", impatient)
 
 
 def a_reason_tells_a_value(event: Any) -> Any:

@@ -10,7 +10,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import Healthy, PriceTable
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 
 
@@ -142,7 +142,7 @@ def test_a_view_survives_json() -> None:
     graph = small()
     graph.add(Tool(fetch, name="write", gives="saved", effect="write", compensate=print, undo_cost=0.5, risk=0.25))
     view = graph.view()
-    again = GraphView.from_json(view.to_json())
+    again = GraphRevision.from_json(view.to_json())
     assert again.digest == view.digest
     assert again.revision == view.revision
     assert again.nodes["write"].undo_cost == 5 * 10**11

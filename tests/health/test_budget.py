@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.policy import Retries
-from orchestrator.health.retry_budget import HealingBudget, backoff
+from orchestrator.health.retry_budget import RetryBudget, backoff
 from tests.health.clocks import StillClock
 
 RETRIES = Retries(share=0.2, floor=5, base_seconds=0.1, max_seconds=2)
 
 
 def test_the_floor_is_there_before_any_call() -> None:
-    budget = HealingBudget(RETRIES, StillClock())
+    budget = RetryBudget(RETRIES, StillClock())
     assert [budget.allow("a") for _ in range(7)] == [True] * 5 + [False] * 2
 
 
 def test_a_share_of_calls_is_earned() -> None:
-    budget = HealingBudget(RETRIES, StillClock())
+    budget = RetryBudget(RETRIES, StillClock())
     for _ in range(100):
         budget.note_call("a")
     assert sum(budget.allow("a") for _ in range(100)) == 25
@@ -28,7 +28,7 @@ def test_a_share_of_calls_is_earned() -> None:
 
 def test_a_minute_refills_the_floor() -> None:
     clock = StillClock()
-    budget = HealingBudget(RETRIES, clock)
+    budget = RetryBudget(RETRIES, clock)
     while budget.allow("a"):
         pass
     clock.now += 12
@@ -38,7 +38,7 @@ def test_a_minute_refills_the_floor() -> None:
 
 
 def test_one_tool_cannot_spend_what_another_earned_beyond_the_whole() -> None:
-    budget = HealingBudget(RETRIES, StillClock())
+    budget = RetryBudget(RETRIES, StillClock())
     for _ in range(100):
         budget.note_call("busy")
     assert sum(budget.allow("idle") for _ in range(100)) == 5
@@ -46,7 +46,7 @@ def test_one_tool_cannot_spend_what_another_earned_beyond_the_whole() -> None:
 
 
 def test_what_is_left_is_told_without_spending_it() -> None:
-    budget = HealingBudget(RETRIES, StillClock())
+    budget = RetryBudget(RETRIES, StillClock())
     assert budget.left("a") == budget.left("a") == 5
     budget.allow("a")
     assert budget.left("a") == 4
@@ -65,7 +65,7 @@ steps = st.lists(
 @given(steps, st.floats(0, 1), st.integers(0, 20))
 def test_healing_never_exceeds_its_share_and_its_floor(steps: list[tuple[str, Any]], share: float, floor: int) -> None:
     clock = StillClock(0.0)
-    budget = HealingBudget(Retries(share=share, floor=floor), clock)
+    budget = RetryBudget(Retries(share=share, floor=floor), clock)
     calls = dict.fromkeys("abc", 0)
     healed = dict.fromkeys("abc", 0)
     for what, value in steps:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from orchestrator.core.goal import Goal
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 from orchestrator.intent import Interpreter, Request, extract, needs_of
 from orchestrator.testing import FakeClock, ScriptedChatModel
@@ -23,14 +23,14 @@ from tests.escalation.openai_server import Fails, chooses, serving
 from tests.intent.request_corpus import CLINIC, HOUSEHOLD, OFFICE, Corpus
 
 
-def graph(*tools: Tool) -> GraphView:
+def graph(*tools: Tool) -> GraphRevision:
     made = ToolGraph()
     for one in tools:
         made.add(one)
     return made.view()
 
 
-def goals_only(corpus: Corpus) -> GraphView:
+def goals_only(corpus: Corpus) -> GraphRevision:
     """A graph where every goal of the corpus is a tool without inputs."""
     return graph(*(Tool(lambda: "", name=f"give_{goal}", gives=goal) for goal in corpus.examples))
 

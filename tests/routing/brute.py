@@ -7,7 +7,7 @@ from typing import NamedTuple
 from orchestrator.core.enums import START
 from orchestrator.core.route import Problem
 from orchestrator.graph.price_table import PriceTable
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
 class Found(NamedTuple):
@@ -18,7 +18,7 @@ class Found(NamedTuple):
     names: tuple[str, ...]
 
 
-def brute_force(view: GraphView, prices: PriceTable, problem: Problem) -> Found | None:
+def brute_force(view: GraphRevision, prices: PriceTable, problem: Problem) -> Found | None:
     """The best of all plans by price, steps, names; `None` when there is none."""
     best: Found | None = None
     startable = [
@@ -33,7 +33,7 @@ def brute_force(view: GraphView, prices: PriceTable, problem: Problem) -> Found 
     return best
 
 
-def _prices_of(view: GraphView, prices: PriceTable, problem: Problem, tools: tuple[str, ...]) -> Iterator[int]:
+def _prices_of(view: GraphRevision, prices: PriceTable, problem: Problem, tools: tuple[str, ...]) -> Iterator[int]:
     """The price of every way in which exactly these tools derive the goal, each of them used."""
     at_hand = set(problem.at_hand)
     wanted = sorted(
@@ -54,7 +54,7 @@ def _prices_of(view: GraphView, prices: PriceTable, problem: Problem, tools: tup
                 yield pico
 
 
-def _vias(view: GraphView, problem: Problem, tool: str, tools: tuple[str, ...]) -> list[str | None]:
+def _vias(view: GraphRevision, problem: Problem, tool: str, tools: tuple[str, ...]) -> list[str | None]:
     """The sources whose transition into `tool` may be taken, `[None]` for a tool that needs none."""
     incoming = view.incoming(tool)
     if not incoming:
@@ -65,7 +65,7 @@ def _vias(view: GraphView, problem: Problem, tool: str, tools: tuple[str, ...]) 
 
 
 def _price_one(
-    view: GraphView,
+    view: GraphRevision,
     prices: PriceTable,
     problem: Problem,
     tools: tuple[str, ...],
@@ -112,7 +112,7 @@ def _circular(rests: Mapping[str, set[str]], tools: tuple[str, ...]) -> bool:
     return False
 
 
-def _with_undo(view: GraphView, problem: Problem, used: set[str], total: int) -> int | None:
+def _with_undo(view: GraphRevision, problem: Problem, used: set[str], total: int) -> int | None:
     for t in (*problem.done, *problem.running):
         node = view.nodes.get(t)
         if node is None or node.effect == "read" or t in used:

@@ -6,7 +6,7 @@ from ortools.sat.python import cp_model
 from orchestrator.core.enums import START
 from orchestrator.core.route import Problem
 from orchestrator.graph.price_table import PriceTable
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
 class _Program:
@@ -15,7 +15,7 @@ class _Program:
     Where tools wait for each other in a circle every step has a rank and rests on steps of lower rank.
     """
 
-    def __init__(self, view: GraphView, prices: PriceTable, problem: Problem) -> None:
+    def __init__(self, view: GraphRevision, prices: PriceTable, problem: Problem) -> None:
         self.model = cp_model.CpModel()
         self.view, self.prices, self.problem = view, prices, problem
         out = {*problem.done, *problem.running, *problem.unusable}
@@ -80,7 +80,7 @@ class _Program:
         self.model.add(sum(ways) == self.used[tool])
 
 
-def cheapest_price(view: GraphView, prices: PriceTable, problem: Problem, seconds: float = 900) -> int | None:
+def cheapest_price(view: GraphRevision, prices: PriceTable, problem: Problem, seconds: float = 900) -> int | None:
     """Picodollars of the cheapest plan of a run that has completed no effects; `None` when there is none."""
     program = _Program(view, prices, problem)
     solver = cp_model.CpSolver()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.selection import Demand, Exploration, Selector, Turn
+from orchestrator.selection import Demand, Exploration, ExplorationRound, Selector
 from orchestrator.selection.choice.scoring import Judged, counted_again
 from tests.selection.workers import worker
 
@@ -22,7 +22,7 @@ def test_a_record_is_enough_to_count_again(
         selector.learn("a", "x", outcome % 3 > 0)
     selector.apply_pending()
     selector.add(worker("late", skills="x"))
-    turn, demand = Turn(number, probe), Demand(weights)
+    turn, demand = ExplorationRound(number, probe), Demand(weights)
     for name, judged in selector.judge(["a", "b", "late"], demand, turn).items():
         read = Judged.from_json(name, judged.to_json())
         assert read == judged
@@ -36,8 +36,8 @@ def test_nobody_is_held_back_for_a_rival_that_is_not_usable() -> None:
     selector.apply_pending()
     selector.add(worker("new", skills="x"))
     both = ["old", "new"]
-    assert selector.judge(both, "x", Turn(1))["new"].counted == 0
-    assert selector.judge(both, "x", Turn(1), usable=["new"])["new"].counted == pytest.approx(0.8)
+    assert selector.judge(both, "x", ExplorationRound(1))["new"].counted == 0
+    assert selector.judge(both, "x", ExplorationRound(1), usable=["new"])["new"].counted == pytest.approx(0.8)
     assert selector.judge(both, "x")["new"].counted == pytest.approx(0.8)  # without a turn
 
 

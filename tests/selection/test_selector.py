@@ -11,7 +11,16 @@ from orchestrator.agents.agent import Agent
 from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.graph.price_table import PICO, PriceFacts, standard
-from orchestrator.selection import Constraints, Demand, Exploration, Handbook, Onboarding, Selector, Turn, dialled
+from orchestrator.selection import (
+    Constraints,
+    Demand,
+    Exploration,
+    ExplorationRound,
+    Handbook,
+    Onboarding,
+    Selector,
+    dialled,
+)
 from tests.selection.workers import worker
 
 
@@ -161,7 +170,7 @@ def test_facts_are_what_select_uses() -> None:
     for number in range(25):
         selector.learn("fair", {"x": 1}, number % 3 > 0)
     selector.apply_pending()
-    turn = Turn(7)
+    turn = ExplorationRound(7)
     selection = selector.select("x", turn=turn)
     for candidate in selection.candidates:
         base = PriceFacts(candidate.name, candidate.cost, 0.0, 0.0, 1.0, 1.0, 1.0)
@@ -180,7 +189,8 @@ def test_facts_without_a_turn_are_the_plain_estimate() -> None:
 def test_exploration_is_the_same_under_the_same_seed_and_turn(strategy: str) -> None:
     explore = Exploration(strategy, seed=3)
     runs = [
-        [Selector(three(), exploration=explore).select("x", turn=Turn(n)).agent for n in range(40)] for _ in range(2)
+        [Selector(three(), exploration=explore).select("x", turn=ExplorationRound(n)).agent for n in range(40)]
+        for _ in range(2)
     ]
     assert runs[0] == runs[1]
 
@@ -244,8 +254,8 @@ def test_a_newcomer_is_shown_as_one() -> None:
         selector.learn("old", "x", True)
     selector.apply_pending()
     selector.add(worker("new", skills="x"))
-    steady = selector.select("x", turn=Turn(1, probe=False))
-    probing = selector.select("x", turn=Turn(20, probe=True))
+    steady = selector.select("x", turn=ExplorationRound(1, probe=False))
+    probing = selector.select("x", turn=ExplorationRound(20, probe=True))
     assert (steady.agent, probing.agent) == ("old", "new")
     assert steady.candidates[1].reason == "a newcomer, counted at competence 0"
     assert "newcomer on trial" in probing.reason
@@ -256,7 +266,7 @@ def test_agents_that_start_together_are_no_newcomers() -> None:
     for _ in range(20):
         selector.learn("a", "x", False)
     selector.apply_pending()
-    assert selector.select("x", turn=Turn(1)).agent == "b"
+    assert selector.select("x", turn=ExplorationRound(1)).agent == "b"
 
 
 def test_a_newcomer_that_cannot_win_is_not_tried() -> None:
@@ -265,7 +275,7 @@ def test_a_newcomer_that_cannot_win_is_not_tried() -> None:
         selector.learn("old", "x", True)
     selector.apply_pending()
     selector.add(worker("dear", skills="x", cost=5.0))
-    assert selector.select("x", turn=Turn(20, probe=True)).agent == "old"
+    assert selector.select("x", turn=ExplorationRound(20, probe=True)).agent == "old"
 
 
 skill_names = st.sampled_from(["x", "y", "z"])

@@ -13,12 +13,12 @@ from orchestrator.selection import (
     Demand,
     Evidence,
     Exploration,
+    ExplorationRound,
     Handbook,
     Observation,
     Selector,
     Skill,
     SkillIndex,
-    Turn,
     competence,
     discover,
 )
@@ -183,10 +183,12 @@ def test_a_selector_counts_the_size_in_and_its_record_is_enough_to_count_again(e
         selector.learn("a", LONG, not success)
     selector.apply_pending()
     for demand in (SHORT, LONG):
-        for name, judged in selector.judge(["a", "b"], demand, Turn(3)).items():
+        for name, judged in selector.judge(["a", "b"], demand, ExplorationRound(3)).items():
             read = Judged.from_json(name, judged.to_json())
             assert read == judged
-            assert counted_again(read, demand.weights, Turn(3), explore) == pytest.approx(judged.counted, abs=1e-9)
+            assert counted_again(read, demand.weights, ExplorationRound(3), explore) == pytest.approx(
+                judged.counted, abs=1e-9
+            )
     assert selector.estimate(agents[0], SHORT).mean > selector.estimate(agents[0], LONG).mean
     chosen = selector.select(LONG, dial=1.0)
     if explore is None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.enums import Status
 from orchestrator.errors import InputError
-from orchestrator.graph.revision import GraphView, Node
+from orchestrator.graph.revision import GraphRevision, ToolSpec
 from orchestrator.graph.tool import Tool
 from orchestrator.store import MemoryStore, Record, RunRow, SqlStore
 from orchestrator.store.ledger.chain import canonical_text
@@ -419,7 +419,7 @@ def quote(parcel: str) -> str:
 
 def decided_on_a_graph(store: MemoryStore) -> str:
     """A run whose record names a graph; returns the graph's digest."""
-    view = GraphView([Node.of(Tool(quote, gives="quote"))])
+    view = GraphRevision([ToolSpec.of(Tool(quote, gives="quote"))])
     store.begin(run_row())
     store.put_graph(view.digest, view.to_json())
     store.append("run-1", "RunStarted", {"graph": view.digest}, 1.0)

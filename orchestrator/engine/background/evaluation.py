@@ -17,7 +17,7 @@ from .learning import demanded
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 AT_ONCE: Final = 4
 """Pieces of work that are judged at one time."""
@@ -49,9 +49,9 @@ class Jury:
     judged when an event loop ended is judged in the next one, or when the orchestrator is closed.
     """
 
-    def __init__(self, services: "Services", spent_today: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, runtime: "Runtime", spent_today: Callable[[], float] = lambda: 0.0) -> None:
         self.judge: Judge | None = None
-        self._services = services
+        self._runtime = runtime
         self._spent_today = spent_today
         self._waiting: deque[Work] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +59,7 @@ class Jury:
     def hear(self, run: "Run") -> None:
         """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
         found = self._works(run)
-        limit = self._services.policy.max_spend_per_day
+        limit = self._runtime.policy.max_spend_per_day
         if found and limit is not None and self._spent_today() >= limit:
             self._problem(f"the work of run {run.state.run_id} is not judged: today's ${limit:g} are spent")
         elif found:
@@ -77,7 +77,7 @@ class Jury:
         tasks = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
         if tasks:
             try:
-                await self._services.clock.wait_for(asyncio.wait(tasks), seconds)
+                await self._runtime.clock.wait_for(asyncio.wait(tasks), seconds)
             except TimeoutError:
                 for task in tasks:
                     task.cancel()
@@ -104,7 +104,7 @@ class Jury:
                     keys=tuple(agent.gives),
                     inputs={key: values[key] for key in taken.keys if key in values},
                     output=run.values.output(name),
-                    demand=demanded(run.services, state, agent, values),
+                    demand=demanded(run.runtime, state, agent, values),
                     traceparent=state.traceparent,
                 )
             )
@@ -113,7 +113,7 @@ class Jury:
     def _judge_of(self, agent: Agent, run: "Run") -> Judge | None:
         """Who judges an agent's work in a run; `None` where nobody does, or its judge may not see the data."""
         judge = self.judge if agent.judge is None else agent.judge or None
-        limits = (run.state.constraints, run.services.selector.options.constraints)
+        limits = (run.state.constraints, run.runtime.selector.options.constraints)
         if judge is None or not all(limit.lets_see(judge) for limit in limits if limit is not None):
             return None
         return judge
@@ -137,10 +137,10 @@ class Jury:
                 raise
             except Exception as error:
                 self._problem(f"a judgement of {work.agent.name} could not be taken in: {_told(error)}")
-        await self._services.learn()
+        await self._runtime.learn()
 
     async def _judged(self, work: Work) -> None:
-        services, clock = self._services, self._services.clock
+        runtime, clock = self._runtime, self._runtime.clock
         began, problem, said = clock.monotonic(), "", Judgement(None)
         try:
             said = as_judgement(await clock.wait_for(self._asked(work), PATIENCE))
@@ -165,28 +165,28 @@ class Jury:
         if problem:
             self._problem(f"the judge {event.by} of {work.agent.name} in run {work.run_id} {problem}")
         if said.good is not None:
-            services.selector.learn(work.agent, work.demand, said.good, said.sure)
-        tell(services, event)
-        await services.threads.run(lambda: keep_judgement(services.store, event))
+            runtime.selector.learn(work.agent, work.demand, said.good, said.sure)
+        tell(runtime, event)
+        await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
 
     async def _asked(self, work: Work) -> Any:
         judge = work.judge
         if inspect.iscoroutinefunction(judge) or inspect.iscoroutinefunction(getattr(type(judge), "__call__", None)):  # noqa: B004
             return await judge(work.inputs, work.output)
-        said = await self._services.threads.run(lambda: judge(work.inputs, work.output))
+        said = await self._runtime.threads.run(lambda: judge(work.inputs, work.output))
         return await said if inspect.isawaitable(said) else said
 
     def _problem(self, message: str) -> None:
-        self._services.store.on_problem(message)
+        self._runtime.store.on_problem(message)
 
 
-def tell(services: "Services", event: WorkJudged) -> None:
+def tell(runtime: "Runtime", event: WorkJudged) -> None:
     """Tell every sink of a judgement; one that fails is reported."""
-    for sink in list(services.sinks):
+    for sink in list(runtime.sinks):
         try:
             sink.on_event(event)
         except Exception as error:
-            services.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_told(error)}")
+            runtime.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_told(error)}")
 
 
 def _told(error: Exception) -> str:

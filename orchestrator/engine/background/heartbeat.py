@@ -18,7 +18,7 @@ from .learning import Lessons, raised
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 HEARTBEAT_SECONDS = 5.0
 """How often statistics are told to the other processes that share a store, and runs kept."""
@@ -29,31 +29,31 @@ REFRESH_SECONDS = 1.0
 class Background:
     """Begins with the first run in an event loop, ends with the orchestrator."""
 
-    def __init__(self, services: "Services", monitors: Iterable[Any] | None) -> None:
-        self._services = services
+    def __init__(self, runtime: "Runtime", monitors: Iterable[Any] | None) -> None:
+        self._runtime = runtime
         self.hub = MonitorHub(
-            default_monitors(services.selector) if monitors is None else monitors,
-            services.clock,
-            services.health,
-            services.policy,
-            tools=lambda: services.graph.view().tools,
+            default_monitors(runtime.selector) if monitors is None else monitors,
+            runtime.clock,
+            runtime.health,
+            runtime.policy,
+            tools=lambda: runtime.graph.view().tools,
             on_verdict=self._on_verdict,
             on_problem=self._on_problem,
-            in_thread=services.threads.run,
+            in_thread=runtime.threads.run,
         )
-        services.sinks.append(self.hub)
-        services.gate = self.hub.gate
-        services.on_begin = self._meet
-        self.lessons = Lessons(services, self.hub)
-        services.learn = self.lessons.learn
-        self._durable = not isinstance(services.store, MemoryStore)
+        runtime.sinks.append(self.hub)
+        runtime.gate = self.hub.gate
+        runtime.on_begin = self._meet
+        self.lessons = Lessons(runtime, self.hub)
+        runtime.learn = self.lessons.learn
+        self._durable = not isinstance(runtime.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
         self._broken = False
         """Whether the store could not be reached at the last beat: that is told once."""
         if self._durable:
-            services.health.restore_snapshot(services.store.load_health())
-            services.health.tell_news()
-            services.health.subscribe(self._note_circuits)
+            runtime.health.restore_snapshot(runtime.store.load_health())
+            runtime.health.tell_news()
+            runtime.health.subscribe(self._note_circuits)
 
     def start(self) -> None:
         """Begin, once per event loop."""
@@ -72,7 +72,7 @@ class Background:
                 await self._task
         if self._durable:
             self._save_health()
-            await self._services.threads.run(self._keep_lessons)
+            await self._runtime.threads.run(self._keep_lessons)
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
@@ -80,9 +80,9 @@ class Background:
         for beat in itertools.count(1):
             await asyncio.sleep(REFRESH_SECONDS)
             try:
-                await self._services.threads.run(self._refresh)
+                await self._runtime.threads.run(self._refresh)
                 if beat % round(HEARTBEAT_SECONDS / REFRESH_SECONDS) == 0:
-                    await self._services.threads.run(self._renew)
+                    await self._runtime.threads.run(self._renew)
             except Exception as error:
                 if not self._broken:
                     self._on_problem("store", error)
@@ -91,33 +91,33 @@ class Background:
                 self._broken = False
 
     def _refresh(self) -> None:
-        sharing.learn(self._services.health, self._services.store)
+        sharing.learn(self._runtime.health, self._runtime.store)
 
     def _renew(self) -> None:
-        services = self._services
+        runtime = self._runtime
         self._save_health()
         self._keep_lessons()
-        for run_id, run in list(services.live.items()):
+        for run_id, run in list(runtime.live.items()):
             if run.let_go:
                 continue
-            now = services.clock.time()
+            now = runtime.clock.time()
             if run.token is not None:
-                services.store.renew(run_id, run.token, now, launch.LEASE_SECONDS)
+                runtime.store.renew(run_id, run.token, now, launch.LEASE_SECONDS)
             elif run.durable:  # the store could not be reached when the run began
-                run.token = run.values.token = services.store.claim(run_id, services.owner, now, launch.LEASE_SECONDS)
+                run.token = run.values.token = runtime.store.claim(run_id, runtime.owner, now, launch.LEASE_SECONDS)
 
     def _keep_lessons(self) -> None:
         try:
             self.lessons.sync()
         except OrchestratorError as error:
-            self._services.store.on_problem(f"what was learned of agents could not be kept: {error}")
+            self._runtime.store.on_problem(f"what was learned of agents could not be kept: {error}")
 
     def _save_health(self) -> None:
-        sharing.tell(self._services.health, self._services.store)
+        sharing.tell(self._runtime.health, self._runtime.store)
 
     def _note_circuits(self, targets: Iterable[Any]) -> None:
         """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
-        if self._services.health.turned(targets):
+        if self._runtime.health.turned(targets):
             self._save_health()
 
     # -- signals -----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Background:
     def _on_verdict(self, verdict: Verdict) -> None:
         """Put a winning signal on the record of every run that it is about, and into effect there."""
         signal = verdict.winner
-        concerned = [run for run in list(self._services.live.values()) if _concerns(signal, run)]
+        concerned = [run for run in list(self._runtime.live.values()) if _concerns(signal, run)]
         for run in concerned:
             run.publish_from_anywhere(raised(run, signal))
             _act(signal, run)
@@ -138,7 +138,7 @@ class Background:
 
     def _on_problem(self, source: str, error: BaseException) -> None:
         """Report what broke beside the work, to every run that goes on; the runs go on."""
-        for run in list(self._services.live.values()):
+        for run in list(self._runtime.live.values()):
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
             )

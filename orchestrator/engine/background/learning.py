@@ -17,7 +17,7 @@ from orchestrator.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
     from orchestrator.engine.state import RunState
 
 
@@ -27,32 +27,32 @@ class Lessons:
     What cannot be read or stored is reported, and the runs go on with what is known.
     """
 
-    def __init__(self, services: "Services", hub: MonitorHub) -> None:
-        self._services = services
+    def __init__(self, runtime: "Runtime", hub: MonitorHub) -> None:
+        self._runtime = runtime
         self._hub = hub
         self._untold: dict[tuple[str, str], Signal] = {}
         """Drift, by agent and kind, that was found when no run went on that it is about: the next one is told. The
         handbook has it too, so that the next run may be another process's."""
-        self._keeper = None if isinstance(services.store, MemoryStore) else Keeper(services.selector, services.store)
+        self._keeper = None if isinstance(runtime.store, MemoryStore) else Keeper(runtime.selector, runtime.store)
         try:
             if self._keeper is not None:
                 self._keeper.begin()
         except StoreError as error:
-            services.store.on_problem(f"what is known of agents cannot be read now: {error}")
+            runtime.store.on_problem(f"what is known of agents cannot be read now: {error}")
         except DefinitionError as error:
             self._keeper = None
-            services.store.on_problem(f"what agents have shown is neither read nor kept: {error}")
+            runtime.store.on_problem(f"what agents have shown is neither read nor kept: {error}")
 
     async def learn(self) -> None:
         """Learn from what waits, in a thread; returns when that is done."""
-        services = self._services
-        if services.selector.pending:
+        runtime = self._runtime
+        if runtime.selector.pending:
             try:
-                await services.threads.run(services.selector.apply_pending)
+                await runtime.threads.run(runtime.selector.apply_pending)
             except Exception as error:
-                services.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
+                runtime.store.on_problem(f"learning failed: {type(error).__name__}: {error}")
                 return
-        if not services.selector.alarmed:
+        if not runtime.selector.alarmed:
             return
         for monitor in self._hub.monitors:
             if isinstance(monitor, Drift):
@@ -60,17 +60,17 @@ class Lessons:
 
     def sync(self) -> None:
         """Store what was learned, and take in what other processes did. Raises what the store raises."""
-        selector = self._services.selector
+        selector = self._runtime.selector
         if self._keeper is not None and (selector.agents or selector.unstored):
             self._keeper.sync()
 
     async def learn_skills(self, how: How, *, dry_run: bool) -> SkillsLearned:
         """Find skills in the recorded runs, and take them into the handbook here and in the store."""
-        services = self._services
+        runtime = self._runtime
         await self.learn()
-        await services.threads.run(self.sync)
-        learned = await learn_skills(services.store, how, dry_run=dry_run)
-        await services.threads.run(self.sync)
+        await runtime.threads.run(self.sync)
+        learned = await learn_skills(runtime.store, how, dry_run=dry_run)
+        await runtime.threads.run(self.sync)
         return learned
 
     def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
@@ -79,7 +79,7 @@ class Lessons:
         if not signal.kind.startswith("drift"):
             return
         if by_a_run:
-            self._services.selector.drift_told(signal.label)
+            self._runtime.selector.drift_told(signal.label)
         else:
             self._untold[signal.label, signal.kind] = signal
 
@@ -88,7 +88,7 @@ class Lessons:
         agents = run.view.agents(run.state.goal)
         for agent, kind in sorted(key for key in self._untold if key[0] in agents):
             run.emit(raised(run, self._untold.pop((agent, kind))))
-            self._services.selector.drift_told(agent)
+            self._runtime.selector.drift_told(agent)
 
 
 def raised(run: "Run", signal: Signal) -> SignalRaised:
@@ -105,26 +105,26 @@ def raised(run: "Run", signal: Signal) -> SignalRaised:
     )
 
 
-def demanded(services: "Services", state: "RunState", agent: Agent, values: Mapping[str, Any]) -> Demand:
+def demanded(runtime: "Runtime", state: "RunState", agent: Agent, values: Mapping[str, Any]) -> Demand:
     """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
     for decision in reversed(state.decisions):
         chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
         if chosen and decision.subject in agent.gives and "demand" in decision.facts:
-            return services.as_demand(decision.facts["demand"], decision.facts.get("size"))
-    return services.demands.of(agent, services.graph.view(), values)[0]
+            return runtime.as_demand(decision.facts["demand"], decision.facts.get("size"))
+    return runtime.demands.of(agent, runtime.graph.view(), values)[0]
 
 
 def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> None:
     """Note how a call of an agent turned out; it is learned from later."""
     if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
         return
-    demand, text = run.services.demands.of(tool, run.view, run.values.values)
+    demand, text = run.runtime.demands.of(tool, run.view, run.values.values)
     usage = event.usage
     spent: Spent = {"seconds": event.seconds, "usd": event.cost}
     spent["tokens"] = sum(amount for name, amount in usage.items() if name.endswith("tokens"))
     if "tool_calls" in usage:
         spent["tool_calls"] = usage["tool_calls"]
-    run.services.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
+    run.runtime.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
 
 
 __all__ = ["Lessons", "demanded", "note_outcome", "raised"]

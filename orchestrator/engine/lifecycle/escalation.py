@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 async def wait_for(run: "Run", tool: str | None, seconds: float) -> None:
     """Wait at most so long. A tool whose circuit is shut is back when that opens; any other is given all the time."""
-    health, clock = run.services.health, run.services.clock
+    health, clock = run.runtime.health, run.runtime.clock
     shut = tool is not None and tool in run.view.tools and not health.usable(tool)
 
     def over() -> bool:
@@ -114,7 +114,7 @@ class Escalator:
         run = self.run
         assert self.impasse is not None and self.question is not None
         impasse, question = self.impasse, self.question
-        at = run.services.clock.time()
+        at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
             resolution = unanswered(question, impasse, validate=self.validate)
             said = f"nobody answered within {question.deadline:g} seconds"
@@ -178,7 +178,7 @@ class Escalator:
         own = [failure.message for failure in run.state.failures.values() if failure.tool == name]
         if name not in run.view.tools:
             return replace(blame, last_error=own[-1] if own else blame.last_error)
-        health = run.services.health.status(name)
+        health = run.runtime.health.status(name)
         shut = health.circuit is CircuitState.OPEN
         return replace(
             blame,
@@ -191,7 +191,7 @@ class Escalator:
         run, state = self.run, self.run.state
         goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
         self._offered = tuple(
-            planning.plan(run.services, state.lowered_to(keys), run.view, run.values.values) for keys in goals
+            planning.plan(run.runtime, state.lowered_to(keys), run.view, run.values.values) for keys in goals
         )
         return tuple(offer_of(keys, planned) for keys, planned in zip(goals, self._offered, strict=True))
 
@@ -200,9 +200,9 @@ class Escalator:
         run = self.run
         facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
         if impasse.offers:
-            facts |= planning.record_of(run.services, run.view, *self._offered)
+            facts |= planning.record_of(run.runtime, run.view, *self._offered)
         if impasse.kind in ("no_route", "budget") and run.dead_end is not None:
-            facts["no_route"] = planning.record_of(run.services, run.view, run.dead_end)
+            facts["no_route"] = planning.record_of(run.runtime, run.view, run.dead_end)
         return facts
 
     def _effects(self) -> Mapping[str, str]:
@@ -229,7 +229,7 @@ class Escalator:
 
     async def _climb(self, impasse: Impasse, start_at: int) -> Climb:
         return await climb(
-            self.run.services.ladder,
+            self.run.runtime.ladder,
             impasse,
             validate=self.validate,
             on_event=self._told,
@@ -238,9 +238,9 @@ class Escalator:
         )
 
     def _means(self) -> Means:
-        services = self.run.services
-        router = Router(services.health, services.prices.pricing)
-        return Means(clock=services.clock, contents=dict(self.run.values.values), router=router)
+        runtime = self.run.runtime
+        router = Router(runtime.health, runtime.prices.pricing)
+        return Means(clock=runtime.clock, contents=dict(self.run.values.values), router=router)
 
     def validate(self, key: str, value: Any) -> Any:
         if self.impasse is not None and self.impasse.kind == "question":
@@ -270,7 +270,7 @@ class Escalator:
     def _question_of_tool(self, impasse: Impasse) -> Question:
         """A tool's own question; the deadline is that of the ladder's first person."""
         made = Question(text=impasse.question or impasse.message, key=ANSWER, answer_type=impasse.answer_type or None)
-        person = next((rung for rung in self.run.services.ladder if isinstance(rung, AskHuman)), None)
+        person = next((rung for rung in self.run.runtime.ladder if isinstance(rung, AskHuman)), None)
         if person is None:
             return made
         holds = person.default if person.default is not None and person.default.key == ANSWER else None
@@ -281,7 +281,7 @@ class Escalator:
         assert question is not None
         if question.key is not None and question.answer_type is None and question.key in run.view.keys:
             question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
-        question = question.asked(run.services.clock.time(), f"q{len(run.state.decisions) + 1}")
+        question = question.asked(run.runtime.clock.time(), f"q{len(run.state.decisions) + 1}")
         self.question = question
         run.decide(
             DecisionKind.ESCALATE,
@@ -319,12 +319,12 @@ class Escalator:
 
     def _too_many(self, impasse: Impasse) -> bool:
         """Approvals and questions were to be expected; they do not count."""
-        return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.services.policy.max_impasses
+        return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.runtime.policy.max_impasses
 
     def _halt(self, impasse: Impasse) -> bool:
         cancelled = self.run.cancelled is not None
         if not cancelled:
-            limit = self.run.services.policy.max_impasses
+            limit = self.run.runtime.policy.max_impasses
             impasse = replace(impasse, reason=f"The run has met as many impasses as its policy allows ({limit})")
         self.run.impasse = impasse
         self.run.decide(

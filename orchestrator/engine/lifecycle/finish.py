@@ -38,7 +38,7 @@ async def close(run: "Run") -> Outcome[Any]:
             goal=state.goal if reached else state.wanted.keys,
             price=state.planned_price,
             cost=state.cost,
-            seconds=max(0.0, run.services.clock.time() - state.started_at),
+            seconds=max(0.0, run.runtime.clock.time() - state.started_at),
             llm_calls=state.llm_calls,
             compensated=tuple(state.compensated),
             uncompensated=tuple(left),
@@ -65,7 +65,7 @@ async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None
     lost = [name for name in standing if not run.values.has_output(name)]
     facts: dict[str, Any] = {"reached": reached, **({"without_output": lost} if lost else {})}
     for name in standing:
-        tool = run.view.tools.get(name) or run.services.graph.view().tools.get(name)
+        tool = run.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
         await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
@@ -92,15 +92,15 @@ async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[
         facts={"undo": True, **(facts or {})},
     )
     with suppress(StoreError):  # an effect that stands is worse than one whose undoing is not yet on disk
-        await run.services.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
-    clock = run.services.clock
-    started, retries = clock.monotonic(), run.services.policy.retries
+        await run.runtime.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
+    clock = run.runtime.clock
+    started, retries = clock.monotonic(), run.runtime.policy.retries
     problem = ""
     for attempt in range(retries.attempts + 1):
         if attempt:
             await clock.sleep(min(retries.max_seconds, retries.base_seconds * 2**attempt))
         try:
-            await clock.wait_for(_compensation(run, tool, output), tool.timeout or run.services.policy.timeout)
+            await clock.wait_for(_compensation(run, tool, output), tool.timeout or run.runtime.policy.timeout)
         except Exception as error:
             problem = f"{type(error).__name__}"
         else:
@@ -117,7 +117,7 @@ async def _compensation(run: "Run", tool: Tool, output: Any) -> None:
     if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
         await call(output, **context)
         return
-    result = await run.services.threads.run(lambda: call(output, **context))
+    result = await run.runtime.threads.run(lambda: call(output, **context))
     if inspect.isawaitable(result):
         await result
 

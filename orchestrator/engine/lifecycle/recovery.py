@@ -18,7 +18,7 @@ from .escalation import Escalator
 from .finish import outcome_of
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,9 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.state import Doing
 from orchestrator.engine.steps.context import CallContext
-from orchestrator.engine.steps.executor import Caller
+from orchestrator.engine.steps.executor import StepExecutor
 from orchestrator.engine.steps.reconcile import note_found, reconciled, settle
-from orchestrator.engine.steps.result import AttemptFailed, Ending, Settled
+from orchestrator.engine.steps.result import AttemptFailed, Settled, StepStatus
 from orchestrator.engine.steps.scheduler import question_of
 from orchestrator.graph.tool import Tool
 
@@ -68,9 +68,9 @@ async def settle_what_was_left(run: "Run") -> None:
     _exclude_what_did_not_happen(run)
 
 
-def _caller(run: "Run", tool: Tool, doing: Doing) -> Caller:
+def _caller(run: "Run", tool: Tool, doing: Doing) -> StepExecutor:
     step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
-    return Caller(run, step, tool)
+    return StepExecutor(run, step, tool)
 
 
 async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
@@ -94,7 +94,7 @@ async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
         message=f"{_STOPPED} during the call",
         call_id=doing.call_id,
         attempt=doing.attempt,
-        at=run.services.clock.time(),
+        at=run.runtime.clock.time(),
     )
     run.emit(CallEnded(**ended, failure=failure))
     await _find_out(run, tool, doing, failure)
@@ -107,7 +107,7 @@ async def _settle_uncertain(run: "Run", name: str) -> None:
     if tool is not None and doing is not None and failure.id in run.state.unanswered:
         await _find_out(run, tool, doing, failure)
     elif tool is not None:
-        run.open.append(question_of(run, name, Ending.UNCERTAIN, failure.message))
+        run.open.append(question_of(run, name, StepStatus.UNCERTAIN, failure.message))
 
 
 async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> None:
@@ -117,7 +117,7 @@ async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> N
     except Settled:
         return
     if not failed.answered and not caller.may_repeat(failed):
-        run.open.append(question_of(run, tool.name, Ending.UNCERTAIN, failure.message))
+        run.open.append(question_of(run, tool.name, StepStatus.UNCERTAIN, failure.message))
 
 
 async def _settle_undoing(run: "Run", name: str) -> None:
@@ -142,7 +142,7 @@ async def _settle_invalid(run: "Run", name: str) -> None:
     if output is not None and output is not NOT_DONE:
         await undo(run, tool, output, "it happened, but its output is not valid")
     if name in state.invalid:
-        run.open.append(question_of(run, name, Ending.INVALID_EFFECT, failure.message))
+        run.open.append(question_of(run, name, StepStatus.INVALID_EFFECT, failure.message))
 
 
 async def _output_found(run: "Run", name: str) -> Any:
@@ -169,7 +169,7 @@ def _answer(run: "Run", failure: Failure) -> None:
     if failure.tool in state.uncertain or failure.tool in state.invalid or failure.tool in state.doing:
         return
     undone = failure.kind is FailureKind.INVALID_OUTPUT and tool.effect is not Effect.READ
-    caller = Caller(run, Step(tool.name, {}, None, (), 0), tool)
+    caller = StepExecutor(run, Step(tool.name, {}, None, (), 0), tool)
     if not caller.may_repeat(AttemptFailed(failure, repeatable=not undone)):
         _exclude(run, tool.name, f"{failure.kind.replace('_', ' ')}: {failure.message}")
 
@@ -208,19 +208,19 @@ def fold(run_id: str, records: list[Record]) -> RunState:
     return state
 
 
-def recorded_outcome(services: "Services", run_id: str) -> tuple[Outcome[Any], str]:
+def recorded_outcome(runtime: "Runtime", run_id: str) -> tuple[Outcome[Any], str]:
     """The outcome of a run as its records tell it, and the digest of its inputs. Values may be gone.
 
     Raises `InputError` when there is no such run.
     """
-    records = services.store.records(run_id)
+    records = runtime.store.records(run_id)
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
     state = fold(run_id, records)
-    view = services.graph.view()
-    values = ValueTable(run_id, services.store, durable=False)
-    values.restore(services.store.values(run_id), state.at_hand, view)
-    row = services.store.run(run_id)
+    view = runtime.graph.view()
+    values = ValueTable(run_id, runtime.store, durable=False)
+    values.restore(runtime.store.values(run_id), state.at_hand, view)
+    row = runtime.store.run(run_id)
     return recorded(state, values, row.trace_id if row else ""), state.inputs_digest
 
 
@@ -232,31 +232,31 @@ def recorded(state: RunState, values: ValueTable, trace_id: str) -> Outcome[Any]
     return outcome_of(stand_in)
 
 
-async def recover(services: "Services", run_id: str) -> Run | None:
+async def recover(runtime: "Runtime", run_id: str) -> Run | None:
     """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
 
     Raises `InputError` when there is no such run, or a value that it needs could not be stored.
     """
 
     def load() -> tuple[int | None, list[Record], dict[str, str]]:
-        token = services.store.claim(run_id, services.owner, services.clock.time(), LEASE_SECONDS)
+        token = runtime.store.claim(run_id, runtime.owner, runtime.clock.time(), LEASE_SECONDS)
         if token is None:
             return None, [], {}
-        return token, services.store.records(run_id), services.store.values(run_id)
+        return token, runtime.store.records(run_id), runtime.store.values(run_id)
 
-    token, records, rows = await services.threads.run(load)
+    token, records, rows = await runtime.threads.run(load)
     if token is None:
         return None
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
     state = fold(run_id, records)
-    run = Run(services.dialled(state.dial), state, durable=True, token=token)
+    run = Run(runtime.dialled(state.dial), state, durable=True, token=token)
     run.values.restore(rows, run.state.at_hand, run.view)
     run.named = True  # somebody knows its id: it was resumed by it
     run.trace_id = trace_id_of(run.state.traceparent)
-    services.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
+    runtime.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
     _check_values(run)
-    services.live[run_id] = run
+    runtime.live[run_id] = run
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:

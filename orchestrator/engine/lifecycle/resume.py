@@ -29,104 +29,104 @@ from .recovery import fold, recorded_outcome, recover
 from .start import check_goal, check_inputs, warn_of_unused
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 PERSON = "a person"
 """Whose judgement feedback is."""
 
 
 def plan_only(
-    services: "Services", goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
+    runtime: "Runtime", goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
 ) -> Route:
     """The route that a run would begin with. Raises `NoRoute`."""
-    services = services.dialled(preferences.get("dial"))
-    view = services.graph.view()
+    runtime = runtime.dialled(preferences.get("dial"))
+    view = runtime.graph.view()
     check_goal(goal, view.keys, inputs)
-    given = check_inputs(services, inputs)
-    warn_of_unused(services, goal, given)
+    given = check_inputs(runtime, inputs)
+    warn_of_unused(runtime, goal, given)
     conditions = planning.known_conditions(view, goal.keys, given)
     unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
-    unusable |= refused(services, view, goal, preferences.get("constraints"))
-    services.health.poll()
+    unusable |= refused(runtime, view, goal, preferences.get("constraints"))
+    runtime.health.poll()
     problem = Problem(goal.keys, dict.fromkeys(given), unusable=unusable)
-    planned = planning.solve(services, problem, view, given, recorded=False)
+    planned = planning.solve(runtime, problem, view, given, recorded=False)
     if planned.route is None:
         assert planned.impasse is not None
         raise NoRoute(planned.impasse)
     return planned.route
 
 
-async def resume(services: "Services", run_id: str, answer: Any, by: str) -> Outcome[Any]:
+async def resume(runtime: "Runtime", run_id: str, answer: Any, by: str) -> Outcome[Any]:
     """Go on with a waiting or crashed run."""
-    live = services.live.get(run_id)
+    live = runtime.live.get(run_id)
     if live is None:
-        return await _resume_recorded(services, run_id, answer, by)
+        return await _resume_recorded(runtime, run_id, answer, by)
     if live.state.status is not Status.WAITING:
         raise InputError(f"The run {run_id!r} is running in this process; nothing is to be resumed.")
     live.rebind()
-    return await _give(services, live, answer, by)
+    return await _give(runtime, live, answer, by)
 
 
-async def _resume_recorded(services: "Services", run_id: str, answer: Any, by: str) -> Outcome[Any]:
-    ended = services.outcome(run_id)
+async def _resume_recorded(runtime: "Runtime", run_id: str, answer: Any, by: str) -> Outcome[Any]:
+    ended = runtime.outcome(run_id)
     if ended is not None:
         return ended[0]
-    row = await services.threads.run(lambda: services.store.run(run_id))
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
         raise InputError(f"There is no run {run_id!r} in this store.")
-    if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(services, run_id)):
-        outcome, _ = await services.threads.run(lambda: recorded_outcome(services, run_id))
+    if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(runtime, run_id)):
+        outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
-    run = await recover(services, run_id)
+    run = await recover(runtime, run_id)
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")
     if run.state.status is not Status.WAITING:
         return await launch.supervise(run, {"run_id": run_id, "phase": "plan"})
-    await launch.run_graph(services, run).ainvoke(
+    await launch.run_graph(runtime, run).ainvoke(
         {"run_id": run_id, "phase": "escalate"}, {"configurable": {"thread_id": run_id}}
     )
     try:
-        return await _give(services, run, answer, by)
+        return await _give(runtime, run, answer, by)
     except InputError:  # no answer to its question: whoever has a better one may take the run
         await launch.let_go(run)
         raise
 
 
-async def _give(services: "Services", run: Run, answer: Any, by: str) -> Outcome[Any]:
+async def _give(runtime: "Runtime", run: Run, answer: Any, by: str) -> Outcome[Any]:
     """Give the answer to the run that asked, which may be a child of the one that waits."""
     escalator = run.escalator
     assert escalator is not None and escalator.impasse is not None
     asking = escalator.impasse.run_id
-    if answer is None and escalator.question is not None and not _overdue(services, run):
+    if answer is None and escalator.question is not None and not _overdue(runtime, run):
         return outcome_of(run)
     if asking and asking != run.state.run_id:
-        child = await resume(services, asking, answer, by)
+        child = await resume(runtime, asking, answer, by)
         if child.status is Status.WAITING:
             return outcome_of(run)
-    return await launch.answer_run(services, run, answer, by)
+    return await launch.answer_run(runtime, run, answer, by)
 
 
-async def _due(services: "Services", run_id: str) -> bool:
+async def _due(runtime: "Runtime", run_id: str) -> bool:
     """Whether the deadline of a recorded question has passed."""
-    outcome, _ = await services.threads.run(lambda: recorded_outcome(services, run_id))
+    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
     due = outcome.questions[0].due if outcome.questions else None
-    return due is not None and services.clock.time() > due
+    return due is not None and runtime.clock.time() > due
 
 
-def _overdue(services: "Services", run: Run) -> bool:
+def _overdue(runtime: "Runtime", run: Run) -> bool:
     assert run.escalator is not None and run.escalator.question is not None
     due = run.escalator.question.due
-    return due is not None and services.clock.time() > due
+    return due is not None and runtime.clock.time() > due
 
 
-async def cancel(services: "Services", run_id: str, reason: str) -> Outcome[Any]:
+async def cancel(runtime: "Runtime", run_id: str, reason: str) -> Outcome[Any]:
     """Stop a run and give its outcome."""
-    run = services.live.get(run_id)
+    run = runtime.live.get(run_id)
     if run is None:
-        ended = services.outcome(run_id)
+        ended = runtime.outcome(run_id)
         if ended is not None:
             return ended[0]
-        run = await recover(services, run_id)
+        run = await recover(runtime, run_id)
         if run is None:
             raise InputError(f"The run {run_id!r} is being driven by another process; cancel it there.")
     run.cancelled = reason
@@ -137,29 +137,29 @@ async def cancel(services: "Services", run_id: str, reason: str) -> Outcome[Any]
         run.rebind()
         run.escalator, run.state.status = None, Status.RUNNING
         run.graph = None
-        services.store.set_status(run_id, Status.RUNNING, token=run.token)
+        runtime.store.set_status(run_id, Status.RUNNING, token=run.token)
         return await launch.supervise(run, {"run_id": run_id, "phase": "escalate"})
     run.wake_up()
     return await asyncio.wrap_future(run.result)
 
 
-def feedback(services: "Services", run_id: str, key: str, success: bool) -> None:
+def feedback(runtime: "Runtime", run_id: str, key: str, success: bool) -> None:
     """Tell the learner how good the work behind a key was."""
-    services.store.flush()
-    records = services.store.records(run_id)
+    runtime.store.flush()
+    records = runtime.store.records(run_id)
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
     state = fold(run_id, records)
-    tool = services.graph.view().tools.get(state.at_hand.get(key) or "")
+    tool = runtime.graph.view().tools.get(state.at_hand.get(key) or "")
     if tool is None:
         raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
     if isinstance(tool, Agent):
-        live = services.live.get(run_id)
-        services.selector.learn(tool, demanded(services, state, tool, live.values.values if live else {}), success)
-        services.selector.apply_pending()
+        live = runtime.live.get(run_id)
+        runtime.selector.learn(tool, demanded(runtime, state, tool, live.values.values if live else {}), success)
+        runtime.selector.apply_pending()
         judged = WorkJudged(
             run_id=run_id,
-            at=services.clock.time(),
+            at=runtime.clock.time(),
             tool=tool.name,
             keys=(key,),
             by=PERSON,
@@ -167,51 +167,51 @@ def feedback(services: "Services", run_id: str, key: str, success: bool) -> None
             weight=1.0,
             traceparent=state.traceparent,
         )
-        tell(services, judged)
-        keep_judgement(services.store, judged)
+        tell(runtime, judged)
+        keep_judgement(runtime.store, judged)
 
 
-def outcome(services: "Services", run_id: str) -> Outcome[Any]:
+def outcome(runtime: "Runtime", run_id: str) -> Outcome[Any]:
     """The outcome of a run as its record tells it."""
-    ended = services.outcome(run_id)
+    ended = runtime.outcome(run_id)
     if ended is not None:
         return ended[0]
-    live = services.live.get(run_id)
-    if live is not None and not _answered_elsewhere(services, live):
+    live = runtime.live.get(run_id)
+    if live is not None and not _answered_elsewhere(runtime, live):
         return outcome_of(live)
-    services.store.flush()
-    return recorded_outcome(services, run_id)[0]
+    runtime.store.flush()
+    return recorded_outcome(runtime, run_id)[0]
 
 
-def _answered_elsewhere(services: "Services", run: Run) -> bool:
+def _answered_elsewhere(runtime: "Runtime", run: Run) -> bool:
     """Whether a run that waits here was taken on by another process."""
     if run.state.status is not Status.WAITING or not run.let_go:
         return False
-    row = services.store.run(run.state.run_id)
+    row = runtime.store.run(run.state.run_id)
     return row is not None and row.status is not Status.WAITING
 
 
 def compiled_nodes(
-    services: "Services", goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
+    runtime: "Runtime", goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
 ) -> machine.Nodes:
     """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state.
 
     Raises `InputError` for a dial that makes no sense.
     """
     dial = preferences.get("dial")
-    dialled = services.dialled(dial)
+    dialled = runtime.dialled(dial)
     wanted = Wanted(None, dial, preferences.get("constraints"))
 
     async def find(state: Mapping[str, Any]) -> Run:
         run_id = state.get("run_id")
-        if run_id and run_id in services.live:
-            return services.live[run_id]
-        if run_id and not isinstance(services.store, MemoryStore):
-            found = await recover(services, run_id)
+        if run_id and run_id in runtime.live:
+            return runtime.live[run_id]
+        if run_id and not isinstance(runtime.store, MemoryStore):
+            found = await recover(runtime, run_id)
             if found is not None:
                 return found
         given = {key: state[key] for key in keys if state.get(key) is not None}
-        checked = check_inputs(services, given)
+        checked = check_inputs(runtime, given)
         run = await launch.begin(dialled, goal, checked, wanted, run_id=launch.new_run_id())
         run.stream_to(machine.StreamSink())
         return run

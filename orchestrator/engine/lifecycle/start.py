@@ -22,14 +22,14 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.escalation import Question, answer
-from orchestrator.selection.choice.exploration import Turn
+from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import RunRow
 
 from .finish import outcome_of, summary
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
@@ -40,7 +40,7 @@ from orchestrator.core.outcome import UnknownGoal
 from orchestrator.engine.values import checked_inputs
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 
 LOG: Final = logging.getLogger(SCOPE)
@@ -54,22 +54,22 @@ def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] =
             raise UnknownGoal(Impasse(goal.keys, (key,), (), reason=reason, kind="unknown_goal"))
 
 
-def check_inputs(services: "Services", inputs: Mapping[str, Any]) -> dict[str, Any]:
+def check_inputs(runtime: "Runtime", inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as the types of their keys. Raises `InputError`."""
     try:
-        return checked_inputs(inputs, services.graph.view())
+        return checked_inputs(inputs, runtime.graph.view())
     except InvalidOutput as error:
         raise InputError(f"Input {error}") from None
 
 
-def warn_of_unused(services: "Services", goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+def warn_of_unused(runtime: "Runtime", goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
     """Log each input that nothing takes, with the nearest names: it may be one misspelt. It is at hand all the same.
 
     Where demands are functions of the values at hand, only they know what they read, and nothing is said.
     """
-    keys = services.graph.view().keys
+    keys = runtime.graph.view().keys
     unknown = [key for key in inputs if key not in keys]
-    if not unknown or services.demands.reads_anything:
+    if not unknown or runtime.demands.reads_anything:
         return
     known = {*keys, *all_keys(goal), *goal.providable}
     for key in sorted(key for key in unknown if key not in known):
@@ -86,28 +86,28 @@ LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 BEGIN_SECONDS = 1.0
 """How long a run may be without its first record while it is being begun."""
-NO_TURN = Turn()
+NO_TURN = ExplorationRound()
 """Of a run that no agent could take part in."""
 
 
 async def launch(
-    services: "Services",
+    runtime: "Runtime",
     goal: Goal[Any],
     inputs: Mapping[str, Any],
     **options: Unpack[RunOptions],
 ) -> Outcome[Any]:
     """Run a goal; a `run_id` that was used before gives that run's outcome, or joins it. Raises `InputError`."""
-    view, run_id = services.graph.view(), options.get("run_id")
-    services = services.dialled(options.get("dial"))
-    given = check_inputs(services, inputs)
+    view, run_id = runtime.graph.view(), options.get("run_id")
+    runtime = runtime.dialled(options.get("dial"))
+    given = check_inputs(runtime, inputs)
     if run_id is not None:
-        known = await _known(services, run_id, goal, digest(given, view))
+        known = await _known(runtime, run_id, goal, digest(given, view))
         if known is not None:
             return known
     check_goal(goal, view.keys, inputs)
-    warn_of_unused(services, goal, given)
+    warn_of_unused(runtime, goal, given)
     wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
-    run = await begin(services, goal, given, wanted, run_id=run_id or new_run_id())
+    run = await begin(runtime, goal, given, wanted, run_id=run_id or new_run_id())
     run.named = run_id is not None
     return await supervise(run, {"run_id": run.state.run_id, "phase": "plan"})
 
@@ -116,14 +116,14 @@ async def launch_child(
     parent: Run, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str
 ) -> Outcome[Any]:
     """Run a child goal, with what is left of the parent's budget; a finished child is not run again."""
-    services = parent.services
-    check_goal(goal, services.graph.view().keys, inputs)
-    given = check_inputs(services, inputs)
-    known = await _known(services, run_id, goal, digest(given, parent.view))
+    runtime = parent.runtime
+    check_goal(goal, runtime.graph.view().keys, inputs)
+    given = check_inputs(runtime, inputs)
+    known = await _known(runtime, run_id, goal, digest(given, parent.view))
     if known is not None:
         return known
     wanted = Wanted(None, parent.state.dial, parent.state.constraints)
-    run = await begin(services, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
+    run = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
     parent.children[run_id] = run
     try:
         return await supervise(run, {"run_id": run_id, "phase": "plan"})
@@ -140,7 +140,7 @@ def new_run_id() -> str:
 
 
 async def begin(
-    services: "Services",
+    runtime: "Runtime",
     goal: Goal[Any],
     inputs: Mapping[str, Any],
     wanted: Wanted,
@@ -152,25 +152,25 @@ async def begin(
     """A new run, on record. Raises `InputError` when somebody began a run with this id in the meantime."""
     machine.load()
     if parent is None:
-        await services.learn()  # what the runs before have taught
-    view = services.graph.view()
-    durable = not isinstance(services.store, MemoryStore)
-    opened = services.tracing.open(run_id, goal.name)
-    row = _row(services, run_id, goal, parent, opened.trace_id)
+        await runtime.learn()  # what the runs before have taught
+    view = runtime.graph.view()
+    durable = not isinstance(runtime.store, MemoryStore)
+    opened = runtime.tracing.open(run_id, goal.name)
+    row = _row(runtime, run_id, goal, parent, opened.trace_id)
     try:
-        stored = await services.threads.run(lambda: _create(services, row)) if durable else _create(services, row)
+        stored = await runtime.threads.run(lambda: _create(runtime, row)) if durable else _create(runtime, row)
     except BaseException:
         opened.span.end()
         raise
-    run = Run(services, RunState(run_id), durable=durable, parent=parent)
+    run = Run(runtime, RunState(run_id), durable=durable, parent=parent)
     run.trace_id = opened.trace_id
-    services.tracing.adopt(run_id, goal.name, opened)
-    services.live[run_id] = run
+    runtime.tracing.adopt(run_id, goal.name, opened)
+    runtime.live[run_id] = run
     run.values.put(PROVIDED, inputs, view)
     not_stored = sorted(key for key in view.keys if not can_be_stored(view.key_type(key))) if durable else []
-    policy = services.policy
+    policy = runtime.policy
     limits = wanted.budget or Budget()
-    turn = services.selector.turn() if view.agents(all_keys(goal)) else NO_TURN
+    turn = runtime.selector.turn() if view.agents(all_keys(goal)) else NO_TURN
     run.emit(
         RunStarted(
             **run.stamp(),
@@ -178,7 +178,7 @@ async def begin(
             inputs=tuple(sorted(inputs)),
             inputs_digest=digest(inputs, view),
             policy=policy.model_dump(mode="json"),
-            graph=services.remember_graph(view),
+            graph=runtime.remember_graph(view),
             revision=view.revision,
             budget={
                 "usd": limits.usd if limits.usd is not None else policy.max_spend,
@@ -199,18 +199,18 @@ async def begin(
     )
     if durable and stored:
         await _own(run)
-    services.on_begin(run)
+    runtime.on_begin(run)
     return run
 
 
-def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str) -> RunRow:
+def _row(runtime: "Runtime", run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str) -> RunRow:
     return RunRow(
         run_id=run_id,
         parent=parent.state.run_id if parent else None,
         goal=goal.name,
         status=Status.RUNNING,
-        policy=services.policy.name,
-        started=services.clock.time(),
+        policy=runtime.policy.name,
+        started=runtime.clock.time(),
         ended=None,
         head="",
         count=0,
@@ -219,12 +219,12 @@ def _row(services: "Services", run_id: str, goal: Goal[Any], parent: Run | None,
     )
 
 
-def _create(services: "Services", row: RunRow) -> bool:
+def _create(runtime: "Runtime", row: RunRow) -> bool:
     """Whether the store has the run now. If not, it is enqueued and told; the run goes on, and makes no write until
     its intent is durable.
     """
     try:
-        existing = services.store.begin(row)
+        existing = runtime.store.begin(row)
     except StoreError:
         return False
     if existing is not None and (existing.count or existing.status is not Status.RUNNING):
@@ -234,15 +234,15 @@ def _create(services: "Services", row: RunRow) -> bool:
 
 async def _own(run: Run) -> None:
     """Own a new run. Its first record and its inputs are durable by then: without them nobody could take it on."""
-    services, run_id, started = run.services, run.state.run_id, run.state.started_at
+    runtime, run_id, started = run.runtime, run.state.run_id, run.state.started_at
     try:
-        token = await services.threads.run(lambda: services.store.claim(run_id, services.owner, started, LEASE_SECONDS))
+        token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, started, LEASE_SECONDS))
     except StoreError:
         return  # it is told; the heartbeat asks again
     if token is None:
-        services.live.pop(run_id, None)
+        runtime.live.pop(run_id, None)
         error = InputError(f"The run {run_id!r} was begun by another process in the meantime.")
-        services.tracing.abandon(run_id, error)
+        runtime.tracing.abandon(run_id, error)
         raise error
     run.token = run.values.token = token
 
@@ -264,13 +264,13 @@ async def supervise(run: Run, entry: Any) -> Outcome[Any]:
 
 
 async def _drive(run: Run, entry: Any) -> Outcome[Any]:
-    services = run.services
+    runtime = run.runtime
     config: Any = {"configurable": {"thread_id": run.state.run_id}, "recursion_limit": 100_000}
     try:
-        await run_graph(services, run).ainvoke(entry, config)
+        await run_graph(runtime, run).ainvoke(entry, config)
     except BaseException as error:
-        services.live.pop(run.state.run_id, None)
-        services.tracing.abandon(run.state.run_id, error)
+        runtime.live.pop(run.state.run_id, None)
+        runtime.tracing.abandon(run.state.run_id, error)
         if not run.result.done():
             run.result.set_exception(error if isinstance(error, Exception) else InputError("the run was interrupted"))
             run.result.exception()
@@ -280,11 +280,11 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
     if run.parent is None:
-        await services.learn()
+        await runtime.learn()
     if outcome.status is Status.WAITING:
         await let_go(run)
         if run.parent is None:
-            services.announce(run.state.run_id)
+            runtime.announce(run.state.run_id)
         heed_deadline(run)
     run.result.set_result(outcome)
     return outcome
@@ -292,14 +292,14 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
 
 async def let_go(run: Run) -> None:
     """Give up owning a run that waits, so that any process may take its answer."""
-    store, token = run.services.store, run.token
+    store, token = run.runtime.store, run.token
     if token is not None:
 
         def release() -> None:
             store.flush()
             store.release(run.state.run_id, token)
 
-        await run.services.threads.run(release)
+        await run.runtime.threads.run(release)
         run.let_go = True
 
 
@@ -307,45 +307,45 @@ def heed_deadline(run: Run) -> None:
     """Have the question's default take effect when nobody has answered in time."""
     question = run.escalator.question if run.escalator else None
     if question is not None and question.due is not None:
-        work = _take_default(run, question.id, max(0.0, question.due - run.services.clock.time()))
+        work = _take_default(run, question.id, max(0.0, question.due - run.runtime.clock.time()))
         task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
-        run.services.deadlines.add(task)
-        task.add_done_callback(run.services.deadlines.discard)
+        run.runtime.deadlines.add(task)
+        task.add_done_callback(run.runtime.deadlines.discard)
 
 
 async def _take_default(run: Run, question_id: str, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await run.services.clock.wait_for(asyncio.Event().wait(), seconds)
+        await run.runtime.clock.wait_for(asyncio.Event().wait(), seconds)
     escalator = run.escalator
     still_asked = escalator is not None and escalator.question is not None and escalator.question.id == question_id
-    if still_asked and run.state.status is Status.WAITING and run.services.live.get(run.state.run_id) is run:
+    if still_asked and run.state.status is Status.WAITING and run.runtime.live.get(run.state.run_id) is run:
         with contextlib.suppress(InputError):  # another process took the run on
             run.rebind()
-            await answer_run(run.services, run, None, "")
+            await answer_run(run.runtime, run, None, "")
 
 
 async def own_again(run: Run) -> None:
     """Own a run that waited in this process. Raises `InputError` when another process has taken it on."""
-    services, run_id = run.services, run.state.run_id
+    runtime, run_id = run.runtime, run.state.run_id
     if not run.let_go:
         return
-    now = services.clock.time()
-    token = await services.threads.run(lambda: services.store.claim(run_id, services.owner, now, LEASE_SECONDS))
-    row = await services.threads.run(lambda: services.store.run(run_id))
+    now = runtime.clock.time()
+    token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, now, LEASE_SECONDS))
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if token is None or row is None or row.status is not Status.WAITING:
-        services.live.pop(run_id, None)
+        runtime.live.pop(run_id, None)
         raise InputError(f"The run {run_id!r} has been answered by another process.")
     run.token = run.values.token = token
     run.let_go = False
 
 
-def run_graph(services: "Services", run: Run) -> Any:
+def run_graph(runtime: "Runtime", run: Run) -> Any:
     """The compiled graph of one run; it keeps its checkpoints until the run has ended."""
     if run.graph is None:
         from langgraph.checkpoint.memory import InMemorySaver
 
         async def find(state: Mapping[str, Any]) -> Run:
-            return services.live[state["run_id"]]
+            return runtime.live[state["run_id"]]
 
         run.graph = machine.build(machine.Nodes(find), checkpointer=InMemorySaver())
     return run.graph
@@ -353,60 +353,60 @@ def run_graph(services: "Services", run: Run) -> Any:
 
 def note_end(run: Run, outcome: Outcome[Any]) -> None:
     """Tell the store and this process that a run has ended, or waits."""
-    services, state = run.services, run.state
+    runtime, state = run.runtime, run.state
     if outcome.status is Status.WAITING:
-        services.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token)
+        runtime.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token)
         return
-    services.store.set_status(
-        state.run_id, outcome.status, ended=services.clock.time(), summary=summary(outcome), token=run.token
+    runtime.store.set_status(
+        state.run_id, outcome.status, ended=runtime.clock.time(), summary=summary(outcome), token=run.token
     )
-    services.tracing.ended(state.run_id, services.store)
-    services.hear(run)
-    services.live.pop(state.run_id, None)
-    services.remember_outcome(outcome, state.inputs_digest)
+    runtime.tracing.ended(state.run_id, runtime.store)
+    runtime.hear(run)
+    runtime.live.pop(state.run_id, None)
+    runtime.remember_outcome(outcome, state.inputs_digest)
     if run.parent is None and run.durable:
-        services.forget_values(run)
+        runtime.forget_values(run)
 
 
 # -- a run id that was used before -----------------------------------------------------------------------------------
 
 
-async def _known(services: "Services", run_id: str, goal: Goal[Any], inputs_digest: str) -> Outcome[Any] | None:
+async def _known(runtime: "Runtime", run_id: str, goal: Goal[Any], inputs_digest: str) -> Outcome[Any] | None:
     """The outcome of the run that has this id already: ended, waiting, or joined until it ends; `None` when new."""
-    ended = services.outcome(run_id)
+    ended = runtime.outcome(run_id)
     if ended is not None:
         _same(run_id, ended[1], inputs_digest)
         return ended[0]
-    live = services.live.get(run_id)
+    live = runtime.live.get(run_id)
     if live is not None:
         _same(run_id, live.state.inputs_digest, inputs_digest)
         if live.state.status is Status.WAITING:
             return outcome_of(live)
         return await asyncio.wrap_future(live.result)
-    if isinstance(services.store, MemoryStore):
+    if isinstance(runtime.store, MemoryStore):
         return None
-    return await _known_to_store(services, run_id, inputs_digest)
+    return await _known_to_store(runtime, run_id, inputs_digest)
 
 
-async def _known_to_store(services: "Services", run_id: str, inputs_digest: str) -> Outcome[Any] | None:
+async def _known_to_store(runtime: "Runtime", run_id: str, inputs_digest: str) -> Outcome[Any] | None:
     from .recovery import recorded_outcome, recover
 
     for poll in itertools.count():
-        row = await services.threads.run(lambda: services.store.run(run_id))
+        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
         if row is None or (row.count == 0 and poll * POLL_SECONDS >= BEGIN_SECONDS):
             return None
         if row.count == 0:  # it is just being begun, or was and its process died
-            await services.clock.sleep(POLL_SECONDS)
+            await runtime.clock.sleep(POLL_SECONDS)
             continue
         if row.status is not Status.RUNNING:
-            outcome, digest_then = await services.threads.run(lambda: recorded_outcome(services, run_id))
+            outcome, digest_then = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
             _same(run_id, digest_then, inputs_digest)
             return outcome
-        run = await recover(services, run_id)
+        run = await recover(runtime, run_id)
         if run is not None:
             _same(run_id, run.state.inputs_digest, inputs_digest)
             return await supervise(run, {"run_id": run_id, "phase": "plan"})
-        await services.clock.sleep(POLL_SECONDS)
+        await runtime.clock.sleep(POLL_SECONDS)
     return None
 
 
@@ -415,7 +415,7 @@ def _same(run_id: str, then: str, now: str) -> None:
         raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
 
 
-async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outcome[Any]:
+async def answer_run(runtime: "Runtime", run: Run, raw: Any, by: str) -> Outcome[Any]:
     """Give a waiting run its answer and go on. Raises `InputError` for what is no answer to its question."""
     from langgraph.types import Command
 
@@ -424,7 +424,7 @@ async def answer_run(services: "Services", run: Run, raw: Any, by: str) -> Outco
     check_answer(run, escalator.impasse, escalator.question, raw)
     await own_again(run)
     run.answer = (raw, by)
-    services.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
+    runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
     return await supervise(run, Command(resume=True))
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.goal import Goal
-from orchestrator.graph.graph import GraphView
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PICO, PriceFacts
 from orchestrator.graph.tool import Tool
-from orchestrator.selection import Constraints, Demand, Judged, Turn
+from orchestrator.selection import Constraints, Demand, ExplorationRound, Judged
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ UNCONSTRAINED: Final = Constraints()
 
 
 def cast(
-    services: "Services",
-    view: GraphView,
+    runtime: "Runtime",
+    view: GraphRevision,
     goal: tuple[str, ...],
     values: Mapping[str, Any],
-    turn: Turn | None,
+    turn: ExplorationRound | None,
     unusable: Collection[str] = (),
 ) -> Cast:
     """The agents that could take part in a route to the goal, each judged among its rivals under its demand.
@@ -44,8 +44,8 @@ def cast(
     if not names:
         return NOBODY
     agents = {name: tool for name in names if isinstance(tool := view.tools[name], Agent)}
-    demands = {name: services.demands.of(agent, view, values)[0] for name, agent in agents.items()}
-    bases = {name: services.prices.facts(name) for name in agents}
+    demands = {name: runtime.demands.of(agent, view, values)[0] for name, agent in agents.items()}
+    bases = {name: runtime.prices.facts(name) for name in agents}
     able = {name for name in agents if name not in unusable and bases[name].success > 0}
     groups: dict[tuple[tuple[str, ...], Demand], list[str]] = {}
     for name, agent in agents.items():
@@ -53,49 +53,51 @@ def cast(
     judged: dict[str, Judged] = {}
     for (keys, demand), members in groups.items():
         rivals = sorted({name for key in keys for name in view.producers(key)} & able)
-        judged |= services.selector.judge(members, demand, turn, usable=rivals)
-    facts = {name: _facts(services, agent, bases[name], demands[name], judged) for name, agent in agents.items()}
+        judged |= runtime.selector.judge(members, demand, turn, usable=rivals)
+    facts = {name: _facts(runtime, agent, bases[name], demands[name], judged) for name, agent in agents.items()}
     return Cast(demands, judged, facts)
 
 
 def _facts(
-    services: "Services", agent: Agent, base: PriceFacts, demand: Demand, judged: Mapping[str, Judged]
+    runtime: "Runtime", agent: Agent, base: PriceFacts, demand: Demand, judged: Mapping[str, Judged]
 ) -> PriceFacts:
     """What an agent's price is made of in this run."""
-    selector, known = services.selector, judged.get(agent.name)
+    selector, known = runtime.selector, judged.get(agent.name)
     counted = known.counted if known else selector.estimate(agent, demand).mean
     return replace(base, money=selector.money(agent, base.money), competence=min(1.0, max(0.0, counted)))
 
 
-def facts_now(services: "Services", tool: Tool) -> PriceFacts:
+def facts_now(runtime: "Runtime", tool: Tool) -> PriceFacts:
     """What the price of a tool or an agent is made of outside any run: an agent under its declared demand."""
-    base = services.prices.facts(tool.name)
+    base = runtime.prices.facts(tool.name)
     if not isinstance(tool, Agent):
         return base
-    return services.selector.facts(tool, services.demands.declared(tool.gives, {}), base)
+    return runtime.selector.facts(tool, runtime.demands.declared(tool.gives, {}), base)
 
 
-def price_now(services: "Services", tool: Tool, source: str | None) -> float | None:
+def price_now(runtime: "Runtime", tool: Tool, source: str | None) -> float | None:
     """The price outside any run in US dollars, by the transition from `source` where there is one; `None`: down."""
-    by = next((t for t in services.graph.view().incoming(tool.name) if t.source == source), None)
-    facts, cost = facts_now(services, tool), by.cost if by else 0.0
-    pico = services.prices.price(tool.name, cost, facts, by.source if by else None)
+    by = next((t for t in runtime.graph.view().incoming(tool.name) if t.source == source), None)
+    facts, cost = facts_now(runtime, tool), by.cost if by else 0.0
+    pico = runtime.prices.price(tool.name, cost, facts, by.source if by else None)
     return None if pico is None else pico / PICO
 
 
 # -- who is refused --------------------------------------------------------------------------------------------------
 
 
-def refused(services: "Services", view: GraphView, goal: Goal[Any], constraints: Constraints | None) -> dict[str, str]:
+def refused(
+    runtime: "Runtime", view: GraphRevision, goal: Goal[Any], constraints: Constraints | None
+) -> dict[str, str]:
     """Agent -> why it may not be used on the way to this goal, or to a lesser one."""
-    selector = services.selector
+    selector = runtime.selector
     if not constraints and selector.options.constraints == UNCONSTRAINED:
         return {}
     found: dict[str, str] = {}
     for name in view.agents(all_keys(goal)):
         agent = view.tools[name]
         if isinstance(agent, Agent):
-            money = selector.money(agent, services.prices.facts(name).money)
+            money = selector.money(agent, runtime.prices.facts(name).money)
             found[name] = selector.refuses(agent, money, constraints)
     return {name: reason for name, reason in found.items() if reason}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def ask_what_is_demanded(run: "Run") -> None:
     """Ask about every choice ahead whose text is at hand and leaves unsure what it demands; one call for each text."""
-    demands = run.services.demands
+    demands = run.runtime.demands
     if demands.model is None or not _may_be_asked(run):
         return
     for key, text in _unsure(run):
@@ -27,7 +27,7 @@ async def ask_what_is_demanded(run: "Run") -> None:
 
 def _unsure(run: "Run") -> list[tuple[str, str]]:
     """The keys that several agents could give, whose inputs are at hand, with the texts of these."""
-    demands, view, values = run.services.demands, run.view, run.values.values
+    demands, view, values = run.runtime.demands, run.view, run.values.values
     givers: dict[str, list[Agent]] = {}
     for name in view.agents(run.state.goal):
         agent = view.tools[name]
@@ -42,15 +42,15 @@ def _unsure(run: "Run") -> list[tuple[str, str]]:
         if len(agents) < 2 or not ready or key in run.state.at_hand or demands.declares(agents):
             continue
         text = text_of(view, key, values)
-        if text and not run.services.selector.sure(text):
+        if text and not run.runtime.selector.sure(text):
             found.append((key, text))
     return found
 
 
 def _may_be_asked(run: "Run") -> bool:
     """Whether the model may see what the run is about, and the run may still spend something."""
-    model, state = run.services.demands.model, run.state
-    limits = (state.constraints, run.services.selector.options.constraints)
+    model, state = run.runtime.demands.model, run.state
+    limits = (state.constraints, run.runtime.selector.options.constraints)
     if any(limit is not None and not limit.lets_see(model) for limit in limits):
         return False
     left = run.seconds_left()
@@ -58,18 +58,18 @@ def _may_be_asked(run: "Run") -> bool:
 
 
 async def _ask(run: "Run", key: str, text: str) -> None:
-    services = run.services
-    model, clock = services.demands.model, services.clock
+    runtime = run.runtime
+    model, clock = runtime.demands.model, runtime.clock
     assert model is not None
     began, problem, said = clock.monotonic(), "", DemandSaid(Demand())
     try:
-        said = await run.within_deadline(model(text, services.selector.handbook), model.timeout)
+        said = await run.within_deadline(model(text, runtime.selector.handbook), model.timeout)
         problem = "it gave no answer that makes sense" if said.demand.neutral else ""
     except TimeoutError:
         problem = "it gave no answer in time"
     except Exception as error:
         problem = type(error).__name__
-    services.demands.note(text, said.demand)
+    runtime.demands.note(text, said.demand)
     run.emit(
         DemandTold(
             **run.stamp(),
@@ -83,7 +83,7 @@ async def _ask(run: "Run", key: str, text: str) -> None:
         )
     )
     if problem:
-        services.store.on_problem(f"the model {model.name} was asked what {key} demands: {problem}")
+        runtime.store.on_problem(f"the model {model.name} was asked what {key} demands: {problem}")
 
 
 __all__ = ["ask_what_is_demanded"]

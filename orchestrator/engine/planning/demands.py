@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import InputError
-from orchestrator.graph.graph import GraphView
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
 
 DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
@@ -38,7 +38,7 @@ class Demands:
     _told_of: set[str] = field(default_factory=set[str])
     """Problems that were told; once is enough."""
 
-    def of(self, agent: Agent, view: GraphView, values: Mapping[str, Any]) -> tuple[Demand, str]:
+    def of(self, agent: Agent, view: GraphRevision, values: Mapping[str, Any]) -> tuple[Demand, str]:
         """What a step that this agent could do demands, as far as the values at hand tell; and the text of the step.
 
         The text is what the inputs of all agents that could do it say. The same values and skills give the same demand.
@@ -117,7 +117,7 @@ class Demands:
         return found
 
 
-def text_of(view: GraphView, key: str, values: Mapping[str, Any]) -> str:
+def text_of(view: GraphRevision, key: str, values: Mapping[str, Any]) -> str:
     """What the inputs at hand of the agents that give `key` say; empty while there are none."""
     needs: set[str] = set()
     for name in view.producers(key):

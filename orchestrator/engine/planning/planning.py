@@ -9,14 +9,14 @@ from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import picodollars
 from orchestrator.core.route import Impasse, Problem, Route
-from orchestrator.graph.graph import GraphView
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
-from orchestrator.selection.choice.exploration import Turn
+from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
     from orchestrator.engine.state import RunState
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from orchestrator.core.route import Candidate
 from orchestrator.graph.tool import Tool
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Services
+    from orchestrator.engine.runtime import Runtime
 
 
 ALL_FACTS = 64
@@ -52,33 +52,33 @@ class Planned:
     """What was known of the agents."""
 
 
-def plan(services: "Services", state: "RunState", view: GraphView, values: Mapping[str, Any]) -> Planned:
+def plan(runtime: "Runtime", state: "RunState", view: GraphRevision, values: Mapping[str, Any]) -> Planned:
     """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record."""
-    return solve(services, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
+    return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
 
 
 def solve(
-    services: "Services",
+    runtime: "Runtime",
     problem: Problem,
-    view: GraphView,
+    view: GraphRevision,
     values: Mapping[str, Any],
     *,
     allowed: Set[str] = frozenset(),
     recorded: bool = True,
-    turn: Turn | None = None,
+    turn: ExplorationRound | None = None,
 ) -> Planned:
     """The cheapest feasible route of a problem, or the impasse. What is not `recorded` takes down no facts.
 
     When no route is left, tools whose circuit opened by itself are admitted as a last resort, unless the policy says
     fail fast: the last usable alternative is never ejected.
     """
-    known = cast(services, view, problem.goal, values, turn, problem.unusable)
-    special = special_facts(services, view, problem.goal, allowed, known)
+    known = cast(runtime, view, problem.goal, values, turn, problem.unusable)
+    special = special_facts(runtime, view, problem.goal, allowed, known)
     attempt = _recorded if recorded else _unrecorded
     planned = in_two_stages(
-        lambda more: attempt(services, view, _with_facts(problem, special, more)),
-        lambda: _last_resort(services, view.relevant(problem.goal), problem, special),
-        fail_fast=services.policy.fail_fast,
+        lambda more: attempt(runtime, view, _with_facts(problem, special, more)),
+        lambda: _last_resort(runtime, view.relevant(problem.goal), problem, special),
+        fail_fast=runtime.policy.fail_fast,
     )
     return planned if known is NOBODY else replace(planned, cast=known)
 
@@ -107,26 +107,26 @@ def in_two_stages(
     return replace(second, last_resort=True, revived=known)
 
 
-def _recorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
+def _recorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Planned:
     """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
     for _ in range(PATIENCE):
-        now = services.prices.now
-        facts = price_facts(services, view, problem.facts, problem.goal)
-        planned = replace(_unrecorded(services, view, problem), facts=facts)
-        if services.prices.now == now:
+        now = runtime.prices.now
+        facts = price_facts(runtime, view, problem.facts, problem.goal)
+        planned = replace(_unrecorded(runtime, view, problem), facts=facts)
+        if runtime.prices.now == now:
             break
     return planned  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
-def _unrecorded(services: "Services", view: GraphView, problem: Problem) -> Planned:
+def _unrecorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Planned:
     try:
-        return Planned(services.planner.plan(problem, view), None, {}, services.prices.untouched_success)
+        return Planned(runtime.planner.plan(problem, view), None, {}, runtime.prices.untouched_success)
     except NoRoute as no_route:
-        return Planned(None, no_route.impasse, {}, services.prices.untouched_success)
+        return Planned(None, no_route.impasse, {}, runtime.prices.untouched_success)
 
 
 def price_facts(
-    services: "Services", view: GraphView, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
+    runtime: "Runtime", view: GraphRevision, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
 ) -> dict[str, PriceFacts]:
     """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
 
@@ -134,14 +134,14 @@ def price_facts(
     """
     relevant = view.relevant(goal)
     names = list(relevant)
-    transitions = services.health.touched_transitions()
-    if len(names) > ALL_FACTS and not services.own_pricing:
-        heard = {*services.health.touched(), *(target for _, target in transitions), *special}
+    transitions = runtime.health.touched_transitions()
+    if len(names) > ALL_FACTS and not runtime.own_pricing:
+        heard = {*runtime.health.touched(), *(target for _, target in transitions), *special}
         names = sorted(heard & view.relevant_set(goal))
     nodes = view.nodes
-    facts = {name: special.get(name) or services.prices.node_facts(nodes[name]) for name in names}
+    facts = {name: special.get(name) or runtime.prices.node_facts(nodes[name]) for name in names}
     for source, target in transitions:
-        success = services.health.transition_success(source, target) if target in facts else 1.0
+        success = runtime.health.transition_success(source, target) if target in facts else 1.0
         if success != 1:
             label = transition_name(source, target)
             facts[label] = PriceFacts(label, 0.0, 0.0, 0.0, 1.0, 1.0, success)
@@ -149,25 +149,25 @@ def price_facts(
 
 
 def special_facts(
-    services: "Services", view: GraphView, goal: tuple[str, ...], allowed: Set[str], known: Cast
+    runtime: "Runtime", view: GraphRevision, goal: tuple[str, ...], allowed: Set[str], known: Cast
 ) -> dict[str, PriceFacts]:
     """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
     facts = dict(known.facts)
     for name in sorted(allowed & view.relevant_set(goal)) if allowed else ():
-        base = facts.get(name) or services.prices.facts(name)
+        base = facts.get(name) or runtime.prices.facts(name)
         if base.success <= 0:
-            facts[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
+            facts[name] = replace(base, success=max(0.01, runtime.health.last_resort_success(name)))
     return facts
 
 
 def _last_resort(
-    services: "Services", relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
+    runtime: "Runtime", relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
 ) -> dict[str, PriceFacts]:
     revived: dict[str, PriceFacts] = {}
     for name in relevant:
-        base = special.get(name) or services.prices.facts(name)
-        if base.success <= 0 and name not in problem.unusable and services.health.usable(name, last_resort=True):
-            revived[name] = replace(base, success=max(0.01, services.health.last_resort_success(name)))
+        base = special.get(name) or runtime.prices.facts(name)
+        if base.success <= 0 and name not in problem.unusable and runtime.health.usable(name, last_resort=True):
+            revived[name] = replace(base, success=max(0.01, runtime.health.last_resort_success(name)))
     return revived
 
 
@@ -176,7 +176,7 @@ def describe_route(route: Route) -> str:
     return " > ".join(route.tools) or "nothing more to do"
 
 
-def record_of(services: "Services", view: GraphView, *planned: Planned) -> dict[str, Any]:
+def record_of(runtime: "Runtime", view: GraphRevision, *planned: Planned) -> dict[str, Any]:
     """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
     facts = {name: fact for each in planned for name, fact in each.facts.items()}
     record: dict[str, Any] = {
@@ -186,13 +186,13 @@ def record_of(services: "Services", view: GraphView, *planned: Planned) -> dict[
     revived = {name: success for each in planned for name, success in each.revived.items()}
     if revived:
         record["revived"] = revived
-    if services.own_pricing:
-        record["priced"] = own_prices(services.prices, view, facts, revived)
+    if runtime.own_pricing:
+        record["priced"] = own_prices(runtime.prices, view, facts, revived)
     return record
 
 
 def own_prices(
-    prices: PriceTable, view: GraphView, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
+    prices: PriceTable, view: GraphRevision, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
 ) -> list[list[Any]]:
     """What the user's own pricing says of these tools by each of their transitions: replay calls no user code.
 
@@ -208,7 +208,7 @@ def own_prices(
     return rows
 
 
-def priced_facts(view: GraphView, facts: Mapping[str, PriceFacts], fact: PriceFacts) -> list[PriceFacts]:
+def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: PriceFacts) -> list[PriceFacts]:
     """The facts that a tool may be priced by: its own, and those by each of its transitions."""
     found = [fact]
     for t in view.incoming(fact.tool):
@@ -218,9 +218,9 @@ def priced_facts(view: GraphView, facts: Mapping[str, PriceFacts], fact: PriceFa
     return found
 
 
-def route_facts(services: "Services", view: GraphView, planned: Planned) -> dict[str, Any]:
+def route_facts(runtime: "Runtime", view: GraphRevision, planned: Planned) -> dict[str, Any]:
     """What a planning decision was made from, and what came out."""
-    facts = record_of(services, view, planned)
+    facts = record_of(runtime, view, planned)
     if planned.last_resort:
         facts["last_resort"] = True
     if planned.route is not None:
@@ -245,7 +245,7 @@ def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
     return PriceFacts(tool, *row)
 
 
-def known_conditions(view: GraphView, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
+def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
     """What every `when` whose inputs are at hand says. One that raises does not hold."""
     said: dict[str, bool] = {}
     for name in view.conditional(tuple(goal)):
@@ -283,7 +283,7 @@ class Pricer:
     """Prices single tools as candidates. Pure but for `why`, which says why a circuit is open."""
 
     prices: PriceTable
-    view: GraphView
+    view: GraphRevision
     unusable: Mapping[str, str]
     facts: Mapping[str, PriceFacts]
     why: Callable[[str], str] = lambda name: ""
@@ -324,14 +324,12 @@ class Pricer:
         return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
 
 
-def pricer(services: "Services", view: GraphView, unusable: Mapping[str, str], planned: Planned) -> Pricer:
+def pricer(runtime: "Runtime", view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
     """Prices candidates as a plan saw them."""
-    return Pricer(
-        services.prices, view, unusable, planned.facts, lambda name: services.health.status(name).reason or ""
-    )
+    return Pricer(runtime.prices, view, unusable, planned.facts, lambda name: runtime.health.status(name).reason or "")
 
 
-def agent_steps(route: Route, view: GraphView) -> list[tuple[str, str]]:
+def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:
     """The steps of a route that an agent does, as (agent, key): each is a choice by skill.
 
     Of several keys that an agent gives, the key is the first that its step is wanted for: one of the goal, or one that

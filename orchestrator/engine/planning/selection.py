@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def exclude_refused(run: "Run") -> None:
     """Put on record which agents the run's constraints leave out; what somebody allowed stays left out too."""
     state = run.state
-    for name, reason in refused(run.services, run.view, state.wanted, state.constraints).items():
+    for name, reason in refused(run.runtime, run.view, state.wanted, state.constraints).items():
         if name not in state.excluded and name not in state.done and name not in state.doing:
             run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 
@@ -29,8 +29,8 @@ def decide_agents(run: "Run", planned: Planned) -> None:
     """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
     route = planned.route
     assert route is not None
-    asked = run.services.demands.model
-    prices = pricer(run.services, run.view, run.state.problem().unusable, planned)
+    asked = run.runtime.demands.model
+    prices = pricer(run.runtime, run.view, run.state.problem().unusable, planned)
     plan = run.state.decisions[-1].id
     before = {
         d.subject: (d.chosen, d.facts.get("demand"))
@@ -85,12 +85,12 @@ def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
 
 def _judgements(run: "Run", made: Cast, rivals: list[str]) -> dict[str, Any]:
     """How each rival was judged, and its price in parts: enough to count its competence again."""
-    services = run.services
+    runtime = run.runtime
     told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
-    if not services.own_pricing and services.policy.pricing == "standard":
-        parts = {name: parts_of(made.facts[name], services.policy) for name in rivals if name in made.facts}
+    if not runtime.own_pricing and runtime.policy.pricing == "standard":
+        parts = {name: parts_of(made.facts[name], runtime.policy) for name in rivals if name in made.facts}
         told["parts"] = {name: {part: row[part] for part in PARTS} for name, row in parts.items()}
-    explore = services.selector.options.exploration
+    explore = runtime.selector.options.exploration
     return told if explore is None else {**told, "exploration": explore.to_json()}
 
 
@@ -106,7 +106,7 @@ def newly_demanded(run: "Run") -> str:
         tool = run.view.tools[agent]
         ahead = agent not in run.state.done and agent not in run.state.doing
         if ahead and isinstance(tool, Agent) and agent in run.cast.demands:
-            now, _ = run.services.demands.of(tool, run.view, run.values.values)
+            now, _ = run.runtime.demands.of(tool, run.view, run.values.values)
             if now != run.cast.demands[agent]:
                 return key
     return ""

@@ -33,8 +33,8 @@ def why_approval(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
     tainted = sorted(key for key in (*tool.needs.values(), *tool.optional.values()) if key in run.state.tainted)
     if tainted:
         return f"it would use {', '.join(tainted)}, which a model provided"
-    limit = run.services.policy.approve_above
-    cost = run.services.health.money(tool.name, tool.planned_cost())
+    limit = run.runtime.policy.approve_above
+    cost = run.runtime.health.money(tool.name, tool.planned_cost())
     if limit is not None and cost > limit:
         return f"it costs ${cost:g}, above the ${limit:g} that the policy allows"
     return _monitors_want(run, tool, inputs)
@@ -45,5 +45,5 @@ def _monitors_want(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
     for name in (tool.name, WHOLE_RUN):
         if name in run.approval_wanted:
             return run.approval_wanted[name]
-    said = run.services.gate(tool, run.state.run_id, inputs)
+    said = run.runtime.gate(tool, run.state.run_id, inputs)
     return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in said)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.models.parse import unpacked
-from orchestrator.core.context import Part, RunContext
+from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
 from orchestrator.core.errors import InvalidOutput, Refused
 from orchestrator.core.events import Progressed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
 
-class CallPart(Part):
+class CallPart(SubCall):
     """One call within a call of a run."""
 
     def __init__(
@@ -44,7 +44,7 @@ class CallPart(Part):
         self._kind = kind
         self._owner = f"{context.call_id}/{label}"
         self._open = True
-        self._began = run.services.clock.monotonic()
+        self._began = run.runtime.clock.monotonic()
         self.refused = "" if anyway else self._refused()
         if self.refused:
             self._open = False
@@ -54,7 +54,7 @@ class CallPart(Part):
         """Why it may not be called now."""
         if self._kind is PartKind.TOOL:
             return self._run.out_of_calls()
-        health = self._run.services.health
+        health = self._run.runtime.health
         health.poll()
         admission = health.admit(self._name, self._owner, self._run.last_resort)
         return "" if admission.ok else admission.reason or "its circuit is open"
@@ -64,20 +64,20 @@ class CallPart(Part):
         if not self._open:
             return
         self._open = False
-        services = self._run.services
+        runtime = self._run.runtime
         kind = None
         if error is not None:
             whose = of or self._run.view.tools[self._context.tool]
-            kind = classify(error, whose, started=of is not None, table=services.failures)
+            kind = classify(error, whose, started=of is not None, table=runtime.failures)
         event = self._tell(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
         if self._kind is PartKind.MEMBER:
-            services.health.record(
+            runtime.health.record(
                 self._name,
                 error is None,
                 kind,
                 event.seconds,
                 usd,
-                retry_after=None if error is None else retry_after_of(error, services.clock.time()),
+                retry_after=None if error is None else retry_after_of(error, runtime.clock.time()),
                 rate_limited=error is not None and is_rate_limit(error),
                 message=event.error,
                 owner=self._owner,
@@ -86,7 +86,7 @@ class CallPart(Part):
     def dropped(self) -> None:
         """It was cancelled, or asked a person: there is no verdict."""
         if self._open and self._kind is PartKind.MEMBER:
-            self._run.services.health.release(self._name, self._owner)
+            self._run.runtime.health.release(self._name, self._owner)
         self._open = False
 
     def _tell(self, **what: Any) -> PartEnded:
@@ -96,7 +96,7 @@ class CallPart(Part):
             tool=self._context.tool,
             part=self._name,
             kind=self._kind,
-            seconds=max(0.0, self._run.services.clock.monotonic() - self._began),
+            seconds=max(0.0, self._run.runtime.clock.monotonic() - self._began),
             **what,
         )
         self._run.emit_from_anywhere(event)
@@ -106,7 +106,7 @@ class CallPart(Part):
 __all__ = ["CallPart"]
 
 
-class Asked(BaseException):
+class WaitForAnswer(BaseException):
     """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
 
     def __init__(self, question: str, wanted: str = "", child: str | None = None) -> None:
@@ -124,7 +124,7 @@ class CallContext(RunContext[Any]):
     def __init__(self, run: "Run", tool: str, attempt: int, call_id: str) -> None:
         self._run = run
         self._waits = 0
-        self.deps = run.services.deps
+        self.deps = run.runtime.deps
         self.run_id = run.state.run_id
         self.tool = tool
         self.attempt = attempt
@@ -155,7 +155,7 @@ class CallContext(RunContext[Any]):
         self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if outcome.status is Status.WAITING:
             asked = outcome.questions[0] if outcome.questions else None
-            raise Asked(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child_id)
+            raise WaitForAnswer(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child_id)
         if outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{wanted.name} was not reached: {message}", outcome)
@@ -168,7 +168,7 @@ class CallContext(RunContext[Any]):
             self._waits += 1
             found, answer = self._run.answer_for(self.tool, self._waits)
             if not found:
-                raise Asked(told, "" if type is Any else type_name(type))
+                raise WaitForAnswer(told, "" if type is Any else type_name(type))
             try:
                 return _typed(type, answer)
             except InvalidOutput as error:
@@ -177,16 +177,16 @@ class CallContext(RunContext[Any]):
     def report(self, progress: Any) -> None:
         """Stream progress."""
         self._run.publish_from_anywhere(
-            Progressed(run_id=self.run_id, at=self._run.services.clock.time(), tool=self.tool, progress=progress)
+            Progressed(run_id=self.run_id, at=self._run.runtime.clock.time(), tool=self.tool, progress=progress)
         )
 
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota."""
-        self._run.services.health.note_quota(self.tool, remaining, limit, reset_seconds)
+        self._run.runtime.health.note_quota(self.tool, remaining, limit, reset_seconds)
 
     def heed(self, headers: Mapping[str, str]) -> None:
         """Heed what the headers of an answer tell of a quota."""
-        left = quota_of(headers, self._run.services.clock.time())
+        left = quota_of(headers, self._run.runtime.clock.time())
         if left is not None:
             self.quota(left.remaining, left.limit, left.reset_seconds)
 
@@ -201,7 +201,7 @@ class CallContext(RunContext[Any]):
             facts={**facts, "call": self.call_id},
         )
 
-    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within this call."""
         return CallPart(self._run, self, name, kind, label, anyway=anyway)
 

@@ -1,4 +1,4 @@
-"""`Caller`: one step made to happen: attempts, time-outs, checks, retries."""
+"""`StepExecutor`: one step made to happen: attempts, time-outs, checks, retries."""
 
 import asyncio
 import inspect
@@ -22,9 +22,9 @@ from orchestrator.health.failures.classify import classify, failure_of, message_
 from orchestrator.health.retry_budget import backoff
 
 from .approval import is_approved
-from .context import Asked, CallContext, idempotency_key
+from .context import CallContext, WaitForAnswer, idempotency_key
 from .reconcile import settle
-from .result import AttemptFailed, Ending, Finished, NotStarted, Settled
+from .result import AttemptFailed, Finished, NotStarted, Settled, StepStatus
 from .retry import RetryFacts, decide_retry
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 PROVES_NOTHING_HAPPENED = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
 
 
-class Caller:
+class StepExecutor:
     """Makes one step of one run happen."""
 
     def __init__(self, run: "Run", step: Step, tool: Tool) -> None:
         self.run = run
-        self.services = run.services
+        self.runtime = run.runtime
         self.step = step
         self.tool = tool
         self.inputs = run.inputs_of(tool)
@@ -49,8 +49,8 @@ class Caller:
     async def make(self) -> Finished:
         """Make the step happen; never raises for what a tool does."""
         if not is_approved(self.run, self.tool, self.inputs):
-            return Finished(self.tool.name, Ending.NEEDS_APPROVAL)
-        limit = self.services.limit(self.tool)
+            return Finished(self.tool.name, StepStatus.NEEDS_APPROVAL)
+        limit = self.runtime.limit(self.tool)
         if limit is None:
             return await self._made()
         async with limit:
@@ -66,13 +66,13 @@ class Caller:
         except AttemptFailed as failed:
             return Finished(name, self._ending(failed), self._why(failed))
         except NotStarted as stopped:
-            ending = Ending.UNCERTAIN if name in self.run.state.doubt else stopped.ending
+            ending = StepStatus.UNCERTAIN if name in self.run.state.doubt else stopped.ending
             return Finished(name, ending, stopped.reason)
         except Settled:
-            return Finished(name, Ending.DONE)
-        except Asked as asked:
-            return Finished(name, Ending.ASKED, asked.question, asked)
-        return Finished(name, Ending.DONE)
+            return Finished(name, StepStatus.DONE)
+        except WaitForAnswer as asked:
+            return Finished(name, StepStatus.ASKED, asked.question, asked)
+        return Finished(name, StepStatus.DONE)
 
     async def _go_on_after(self, failed: AttemptFailed) -> None:
         """Further attempts by tenacity, to which the failed one is the first: most calls never need it."""
@@ -84,7 +84,7 @@ class Caller:
             await self._attempt()
 
         await AsyncRetrying(
-            sleep=self.services.clock.sleep,
+            sleep=self.runtime.clock.sleep,
             wait=self._pause,
             stop=stop_never,
             retry=retry_if_exception(self._again),
@@ -97,25 +97,25 @@ class Caller:
         tried = f" (attempt {failure.attempt})" if failure.attempt > 1 else ""
         return f"{failure.kind.replace('_', ' ')}: {failure.message}{tried}"
 
-    def _ending(self, failed: AttemptFailed) -> Ending:
+    def _ending(self, failed: AttemptFailed) -> StepStatus:
         if failed.failure.kind is FailureKind.AMBIGUOUS and not failed.answered:
-            return Ending.UNCERTAIN
+            return StepStatus.UNCERTAIN
         if failed.failure.kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
-            return Ending.FAILED if self.undone else Ending.INVALID_EFFECT
-        return Ending.FAILED
+            return StepStatus.FAILED if self.undone else StepStatus.INVALID_EFFECT
+        return StepStatus.FAILED
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
     async def _attempt(self) -> None:
         context = await self._start()
-        clock = self.services.clock
+        clock = self.runtime.clock
         started = clock.monotonic()
         raw: Any = None
-        self.services.in_flight[self.tool.name] += 1
+        self.runtime.in_flight[self.tool.name] += 1
         try:
             raw = await self._invoke(context)
             outputs = await self.checked(raw)
-        except Asked:
+        except WaitForAnswer:
             self._end(context, started, asked=True)
             raise
         except asyncio.CancelledError:
@@ -124,24 +124,24 @@ class Caller:
         except Exception as error:
             raise await self._failed(error, context, started, raw) from None
         finally:
-            self.services.in_flight[self.tool.name] -= 1
+            self.runtime.in_flight[self.tool.name] -= 1
         self.succeed(outputs, context, started)
-        if self.tool.effect is not Effect.READ or self.services.policy.durability == "sync":
+        if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
             with suppress(StoreError):  # it is told; the result itself is not lost to this run
-                await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+                await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
 
     async def _start(self) -> CallContext:
         """Budget, admission, and for writes the durable intent. Raises `NotStarted`."""
         run, name = self.run, self.tool.name
         over = run.over_budget(self.tool)
         if over:
-            raise NotStarted(Ending.OVER_BUDGET, over)
-        admission = self.services.health.admit(name, run.state.run_id, run.last_resort)
+            raise NotStarted(StepStatus.OVER_BUDGET, over)
+        admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
-            raise NotStarted(Ending.NOT_ADMITTED, admission.reason)
-        if not admission.probe and self.services.crowded(name, last_resort=run.last_resort):
-            self.services.health.release(name, run.state.run_id)
-            raise NotStarted(Ending.NOT_ADMITTED, "held back: it is failing everybody, or has only just recovered")
+            raise NotStarted(StepStatus.NOT_ADMITTED, admission.reason)
+        if not admission.probe and self.runtime.crowded(name, last_resort=run.last_resort):
+            self.runtime.health.release(name, run.state.run_id)
+            raise NotStarted(StepStatus.NOT_ADMITTED, "held back: it is failing everybody, or has only just recovered")
         attempt = run.state.attempts[name] + 1
         call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
         run.emit(
@@ -157,7 +157,7 @@ class Caller:
                 probe=admission.probe,
             )
         )
-        self.services.healing.note_call(name)
+        self.runtime.healing.note_call(name)
         context = CallContext(run, name, attempt, call_id)
         if self.tool.effect is not Effect.READ:
             await self._make_intent_durable(context)
@@ -165,12 +165,12 @@ class Caller:
 
     async def _make_intent_durable(self, context: CallContext) -> None:
         try:
-            await self.services.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+            await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
         except StoreError as error:
             failed = StoreError(f"its intent could not be made durable: {error}")
             failure = self._failure(FailureKind.OUTAGE, context, failed)
-            self._end(context, self.services.clock.monotonic(), failure=failure)
-            self.services.health.release(self.tool.name, self.run.state.run_id)
+            self._end(context, self.runtime.clock.monotonic(), failure=failure)
+            self.runtime.health.release(self.tool.name, self.run.state.run_id)
             raise AttemptFailed(failure, repeatable=False) from None
 
     async def _invoke(self, context: CallContext) -> Any:
@@ -184,13 +184,13 @@ class Caller:
         if feedback and self.feedback is not None:
             kwargs[feedback] = self.feedback
         return await self.run.within_deadline(
-            self.call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.services.policy.timeout
+            self.call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.runtime.policy.timeout
         )
 
     async def call(self, call: Any, args: list[Any], kwargs: dict[str, Any], *, is_async: bool) -> Any:
         if is_async:
             return await call(*args, **kwargs)
-        result = await self.services.threads.run(lambda: call(*args, **kwargs))
+        result = await self.runtime.threads.run(lambda: call(*args, **kwargs))
         return await result if inspect.isawaitable(result) else result
 
     async def checked(self, raw: Any) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Caller:
             call_id=context.call_id,
             tool=self.tool.name,
             attempt=context.attempt,
-            seconds=max(0.0, self.services.clock.monotonic() - started),
+            seconds=max(0.0, self.runtime.clock.monotonic() - started),
             ok=what.pop("ok", False),
             usage={name: float(amount) for name, amount in context.usage.items()},
             llm_calls=context.llm_calls,
@@ -248,7 +248,7 @@ class Caller:
             reconciled=later,
         )
         if not later:
-            self.services.health.record(
+            self.runtime.health.record(
                 self.tool.name, True, None, event.seconds, event.cost, via=self.step.via, owner=self.run.state.run_id
             )
         note_outcome(self.run, self.tool, True, event)
@@ -259,7 +259,7 @@ class Caller:
 
     def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
         """The failure that an error is; its texts hold neither what the call was given nor what it gave."""
-        secrets = secret_strings(self.inputs) | secret_strings(self.services.deps) | secret_strings(raw)
+        secrets = secret_strings(self.inputs) | secret_strings(self.runtime.deps) | secret_strings(raw)
         failure = failure_of(
             error,
             kind,
@@ -268,18 +268,18 @@ class Caller:
             id=self.run.state.next_failure_id(),
             call_id=context.call_id,
             attempt=context.attempt,
-            at=self.services.clock.time(),
+            at=self.runtime.clock.time(),
         )
         return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
-        kind = classify(error, self.tool, started=True, table=self.services.failures)
+        kind = classify(error, self.tool, started=True, table=self.runtime.failures)
         if kind in _OF_THIS_ATTEMPT and self.tool.name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
         failure = self._failure(kind, context, error, raw)
         nothing = kind in PROVES_NOTHING_HAPPENED
         event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
-        self.services.health.record(
+        self.runtime.health.record(
             self.tool.name,
             False,
             kind,
@@ -303,14 +303,14 @@ class Caller:
 
     def _cancelled(self, context: CallContext, started: float) -> None:
         """A read that is cancelled is over; a write's intent stays open, for it may have happened."""
-        self.services.health.release(self.tool.name, self.run.state.run_id)
+        self.runtime.health.release(self.tool.name, self.run.state.run_id)
         if self.tool.effect is Effect.READ:
             self._end(context, started, cancelled=True)
 
     # -- retries -----------------------------------------------------------------------------------------------------
 
     def retry_facts(self, failure: Failure, *, repeatable: bool) -> RetryFacts:
-        retries = self.services.policy.retries
+        retries = self.runtime.policy.retries
         allowed = self.tool.retries if self.tool.retries is not None else retries.attempts
         spent = self.run.state.tries[self.tool.name]
         wanted = repeatable and spent <= allowed and failure.kind in _RETRIED
@@ -318,13 +318,13 @@ class Caller:
             kind=failure.kind,
             attempt=spent,
             retries=allowed,
-            in_budget=not wanted or self.services.healing.allow(self.tool.name),
+            in_budget=not wanted or self.runtime.healing.allow(self.tool.name),
             retry_after=failure.retry_after,
             max_retry_after=retries.max_retry_after,
             seconds_left=self.run.seconds_left(),
             is_agent=self.tool.is_agent,
             repeatable=repeatable,
-            usable=self.services.health.usable(self.tool.name),
+            usable=self.runtime.health.usable(self.tool.name),
             own=self.tool.retries is not None,
         )
 
@@ -353,7 +353,7 @@ class Caller:
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         after = error.failure.retry_after if isinstance(error, AttemptFailed) else None
-        drawn = backoff(state.attempt_number, self.services.policy.retries, self.services.draws)
+        drawn = backoff(state.attempt_number, self.runtime.policy.retries, self.runtime.draws)
         return max(drawn, after or 0.0)
 
 

@@ -14,10 +14,10 @@ from .retry import decide_retry
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
-    from .executor import Caller
+    from .executor import StepExecutor
 
 
-async def settle(caller: "Caller", failure: Failure, context: CallContext) -> AttemptFailed:
+async def settle(caller: "StepExecutor", failure: Failure, context: CallContext) -> AttemptFailed:
     """Find out whether an uncertain effect took place, as far as the tool can tell.
 
     Raises `Settled` (an ending, no error) when it did; the returned error says whether a repetition is safe.
@@ -33,7 +33,7 @@ async def settle(caller: "Caller", failure: Failure, context: CallContext) -> At
         return AttemptFailed(failure, repeatable=repeatable)
     if found is NOT_DONE:
         return _did_not_happen(caller, failure)
-    caller.succeed(outputs, context, caller.services.clock.monotonic(), later=True)
+    caller.succeed(outputs, context, caller.runtime.clock.monotonic(), later=True)
     note_found(caller.run, failure)  # after the result: a process that stops in between must not call again
     raise Settled
 
@@ -43,7 +43,7 @@ def note_found(run: "Run", failure: Failure) -> None:
     _decide(run, failure, "it took place", "reconcile found its result")
 
 
-async def reconciled(caller: "Caller") -> Any:
+async def reconciled(caller: "StepExecutor") -> Any:
     """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
     reconcile = caller.tool.reconcile
     assert reconcile is not None
@@ -51,13 +51,13 @@ async def reconciled(caller: "Caller") -> Any:
     given |= context_argument(caller.run, caller.tool.name, reconcile)
     is_async = inspect.iscoroutinefunction(reconcile)
     # The run's deadline may have cut the call off; what it did is found out all the same, within the tool's time-out.
-    return await caller.services.clock.wait_for(
+    return await caller.runtime.clock.wait_for(
         caller.call(reconcile, [], given, is_async=is_async),
-        caller.tool.timeout or caller.services.policy.timeout,
+        caller.tool.timeout or caller.runtime.policy.timeout,
     )
 
 
-def _did_not_happen(caller: "Caller", failure: Failure) -> AttemptFailed:
+def _did_not_happen(caller: "StepExecutor", failure: Failure) -> AttemptFailed:
     facts = caller.retry_facts(failure, repeatable=True)
     again, reason = decide_retry(facts)
     _decide(caller.run, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())

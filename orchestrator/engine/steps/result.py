@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from orchestrator.core.failure import Failure
 
-from .context import Asked
+from .context import WaitForAnswer
 
 
-class Ending(StrEnum):
+class StepStatus(StrEnum):
     """How a step ended."""
 
     DONE = "done"
@@ -28,9 +28,9 @@ class Finished:
     """What the run's driver gets back for a step."""
 
     tool: str
-    ending: Ending
+    ending: StepStatus
     reason: str = ""
-    asked: Asked | None = None
+    asked: WaitForAnswer | None = None
 
 
 class AttemptFailed(Exception):
@@ -47,7 +47,7 @@ class AttemptFailed(Exception):
 class NotStarted(Exception):
     """The attempt was not made: no admission, or no budget."""
 
-    def __init__(self, ending: Ending, reason: str) -> None:
+    def __init__(self, ending: StepStatus, reason: str) -> None:
         super().__init__(reason)
         self.ending = ending
         self.reason = reason

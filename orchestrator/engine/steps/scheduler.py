@@ -10,15 +10,15 @@ from orchestrator.engine.planning.demand_model import ask_what_is_demanded
 from orchestrator.engine.planning.selection import newly_demanded
 
 from .approval import why_approval
-from .context import Asked
-from .executor import Caller
-from .result import Ending, Finished
+from .context import WaitForAnswer
+from .executor import StepExecutor
+from .result import Finished, StepStatus
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
 
-class Driver:
+class StepScheduler:
     """Executes the current route of a run until the goal is reached, or nothing can go on."""
 
     def __init__(self, run: "Run") -> None:
@@ -46,7 +46,7 @@ class Driver:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
             ended = await self._some()
-            if any(finished.ending is Ending.DONE for finished in ended):
+            if any(finished.ending is StepStatus.DONE for finished in ended):
                 await ask_what_is_demanded(run)
             for finished in ended:
                 self._take(finished)
@@ -86,7 +86,7 @@ class Driver:
             tool = self.run.view.tools.get(name)
             if tool is None:
                 continue
-            caller = Caller(self.run, step, tool)
+            caller = StepExecutor(self.run, step, tool)
             task = asyncio.create_task(caller.make(), name=f"{self.run.state.run_id}:{name}")
             task.add_done_callback(self._woken)
             self.tasks[name] = task
@@ -117,19 +117,19 @@ class Driver:
 
     def _take(self, finished: Finished, *, replan: bool = True) -> None:
         name = finished.tool
-        if finished.ending is Ending.DONE:
+        if finished.ending is StepStatus.DONE:
             self._ended.append(name)
             if replan and self.run.route is None:
                 self._reroute(f"{name} is done after all")  # what it gave was not counted on while it was uncertain
             elif replan:
                 self._branch()
-        elif finished.ending is Ending.FAILED:
+        elif finished.ending is StepStatus.FAILED:
             self._exclude(name, finished.reason)
             if replan:
-                self.run.services.healing.allow(name)  # a fallback draws on what retries may cost
+                self.run.runtime.healing.allow(name)  # a fallback draws on what retries may cost
                 self._reroute(f"{name} failed: {finished.reason}")
-        elif finished.ending in (Ending.NOT_ADMITTED, Ending.OVER_BUDGET):
-            self._exclude(name, finished.reason, over_budget=finished.ending is Ending.OVER_BUDGET)
+        elif finished.ending in (StepStatus.NOT_ADMITTED, StepStatus.OVER_BUDGET):
+            self._exclude(name, finished.reason, over_budget=finished.ending is StepStatus.OVER_BUDGET)
             if replan:
                 self._reroute(f"{name} cannot be started: {finished.reason}")
         else:
@@ -173,20 +173,20 @@ class Driver:
         if not changed:
             return
         ahead = [step.tool for step in run.route.steps if step.tool in changed]
-        down = [n for n in ahead if n not in run.state.allowed and not run.services.health.usable(n, run.last_resort)]
+        down = [n for n in ahead if n not in run.state.allowed and not run.runtime.health.usable(n, run.last_resort)]
         if down:
             run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
 
 
-def question_of(run: "Run", name: str, ending: Ending, reason: str, asked: Asked | None = None) -> Impasse:
+def question_of(run: "Run", name: str, ending: StepStatus, reason: str, asked: WaitForAnswer | None = None) -> Impasse:
     """The impasse of one step that only a person, or a rung of the ladder, can settle."""
-    kinds = {Ending.NEEDS_APPROVAL: "approval", Ending.ASKED: "question"}
+    kinds = {StepStatus.NEEDS_APPROVAL: "approval", StepStatus.ASKED: "question"}
     tool = run.view.tools[name]
     reasons = {
-        Ending.NEEDS_APPROVAL: f"{name} waits for approval: {why_approval(run, tool, run.inputs_of(tool))}",
-        Ending.ASKED: f"{name} asks a person",
-        Ending.UNCERTAIN: f"{name} may have happened: {reason}",
-        Ending.INVALID_EFFECT: f"{name} happened, but its output is not valid: {reason}",
+        StepStatus.NEEDS_APPROVAL: f"{name} waits for approval: {why_approval(run, tool, run.inputs_of(tool))}",
+        StepStatus.ASKED: f"{name} asks a person",
+        StepStatus.UNCERTAIN: f"{name} may have happened: {reason}",
+        StepStatus.INVALID_EFFECT: f"{name} happened, but its output is not valid: {reason}",
     }
     return Impasse(
         goal=run.state.goal,

@@ -6,7 +6,7 @@ from .budget import BudgetMonitor, Limits
 from .checks import HealthChecks
 from .drift import Drift, Learns
 from .error_rate import ErrorRate
-from .facts import Monitor, MonitorFacts, RunFacts, Today
+from .facts import DailySpend, Monitor, MonitorFacts, RunFacts
 from .hub import MonitorHub
 from .latency import Latency
 from .outage import Outage
@@ -25,6 +25,7 @@ def default_monitors(learner: Learns | None = None) -> tuple[Monitor, ...]:
 __all__ = [
     "WHOLE_RUN",
     "BudgetMonitor",
+    "DailySpend",
     "Drift",
     "ErrorRate",
     "HealthChecks",
@@ -40,7 +41,6 @@ __all__ = [
     "RunFacts",
     "Signal",
     "SignalAction",
-    "Today",
     "Verdict",
     "arbitrate",
     "default_monitors",

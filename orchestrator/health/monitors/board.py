@@ -34,7 +34,7 @@ class _Held:
     until: float
 
 
-class Board:
+class SignalBoard:
     """Holds signals until their time is over, and lets one per target act.
 
     `reweight` and `forbid` without a run act on health; with a run, and `approve` and `halt`, they are the engine's to

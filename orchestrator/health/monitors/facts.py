@@ -70,7 +70,7 @@ class RunFacts:
 
 
 @dataclass(slots=True)
-class Today:
+class DailySpend:
     """What all runs spent since midnight UTC."""
 
     day: int = 0
@@ -99,7 +99,7 @@ class MonitorFacts:
     tools: Mapping[str, Tool]
     health: HealthFacts
     policy: Policy
-    today: Today
+    today: DailySpend
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread
     """Runs something that blocks, beside the event loop."""
 
@@ -133,12 +133,12 @@ class Gate(Protocol):
         ...
 
 
-class Fold:
-    """Keeps `RunFacts` and `Today` up to date from events."""
+class RunStatistics:
+    """Keeps `RunFacts` and `DailySpend` up to date from events."""
 
-    def __init__(self, today: Today | None = None) -> None:
+    def __init__(self, today: DailySpend | None = None) -> None:
         self.runs: dict[str, RunFacts] = {}
-        self.today = today or Today()
+        self.today = today or DailySpend()
 
     def apply(self, event: Event, now: float) -> None:
         """Take in one event; `now` in monotonic seconds."""

@@ -16,8 +16,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
 
-from .board import Board
-from .facts import Fold, Monitor, MonitorFacts, Today
+from .board import SignalBoard
+from .facts import DailySpend, Monitor, MonitorFacts, RunStatistics
 from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class MonitorHub:
         tools: Callable[[], Mapping[str, Tool]],
         on_verdict: Callable[[Verdict], None],
         on_problem: Callable[[str, BaseException], None],
-        today: Today | None = None,
+        today: DailySpend | None = None,
         patience: float = PATIENCE,
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
@@ -60,12 +60,12 @@ class MonitorHub:
         self._on_problem = on_problem
         self._patience = patience
         self._in_thread = in_thread
-        self._fold = Fold(today)
-        self.board = Board(health)
+        self._fold = RunStatistics(today)
+        self.board = SignalBoard(health)
         self._watchers = [_Watcher(monitor, self) for monitor in self.monitors]
 
     @property
-    def today(self) -> Today:
+    def today(self) -> DailySpend:
         """What all runs spent since midnight UTC; keep it to begin a new process with."""
         return self._fold.today
 

@@ -12,7 +12,7 @@ from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter
 from orchestrator.core.text import clean
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.intent.needs import needs_of
 
 STATUS_TOOL: Final = "orchestrator_run"
@@ -27,7 +27,7 @@ class Offered:
     tool: types.Tool
 
 
-def offered_goals(view: GraphView, goals: Iterable[str] | None) -> dict[str, Offered]:
+def offered_goals(view: GraphRevision, goals: Iterable[str] | None) -> dict[str, Offered]:
     """The goals by the name of their tool; `None` offers every key that a tool gives.
 
     Raises `InputError` for a goal that nobody gives, `DefinitionError` for two of one name.
@@ -66,7 +66,7 @@ def _name(goal: Goal[Any]) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", "_and_".join(goal.keys))[:64]
 
 
-def _tool(name: str, goal: Goal[Any], view: GraphView) -> types.Tool:
+def _tool(name: str, goal: Goal[Any], view: GraphRevision) -> types.Tool:
     relevant = [view.tools[tool] for tool in view.relevant(goal.keys)]
     effects = {tool.effect for tool in relevant}
     said = [view.tools[tool].description for key in goal.keys for tool in view.producers(key)]
@@ -84,7 +84,7 @@ def _tool(name: str, goal: Goal[Any], view: GraphView) -> types.Tool:
     )
 
 
-def _input_schema(goal: Goal[Any], view: GraphView) -> dict[str, Any]:
+def _input_schema(goal: Goal[Any], view: GraphRevision) -> dict[str, Any]:
     """What the goal takes: what it cannot do without, and what other ways to it take."""
     needs = needs_of(view, goal.keys)
     others = {

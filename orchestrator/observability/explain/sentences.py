@@ -31,7 +31,7 @@ from orchestrator.engine.state import RunState
 from .model import Entry, EntryKind, EscalationTold, RungTold
 
 
-class Teller:
+class EventDescriber:
     """Takes the events of one run in order, and tells them."""
 
     def __init__(self) -> None:

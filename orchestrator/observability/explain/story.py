@@ -19,7 +19,7 @@ from orchestrator.store.protocol import Record, RunRow, Store
 
 from .model import Answer, Entry, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold
 from .next_best import Rival, next_best
-from .sentences import Teller
+from .sentences import EventDescriber
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def story_of(
     row: RunRow, records: Sequence[Record], graphs: Store | None = None, children: tuple[str, ...] = ()
 ) -> Story:
     """The story that a run's row and records tell. `graphs` finds a recorded graph, for the next best route."""
-    state, teller = RunState(row.run_id), Teller()
+    state, teller = RunState(row.run_id), EventDescriber()
     route: RouteTold | None = None
     inputs: tuple[str, ...] = ()
     for record in records:
@@ -128,7 +128,7 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _story(row: RunRow, state: RunState, teller: Teller, inputs: tuple[str, ...]) -> Story:
+def _story(row: RunRow, state: RunState, teller: EventDescriber, inputs: tuple[str, ...]) -> Story:
     answers = answers_of(state.decisions)
     impasse = row.summary.get("impasse")
     last = max((entry.at for entry in teller.entries), default=0.0)

@@ -6,7 +6,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.events import RungAsked
 from orchestrator.core.policy import Policy
 from orchestrator.engine.state import RunState
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Stand:
+class ReplayContext:
     """Where a run stood before a decision, by the records before it."""
 
     state: RunState
-    view: GraphView
+    view: GraphRevision
     policy: Policy
     other: bool = False
     """Whether the policy is another than the one in force then: only other choices count, not other prices."""

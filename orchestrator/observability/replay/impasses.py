@@ -12,11 +12,11 @@ from orchestrator.engine.planning.planning import describe_route
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.escalation import Demote, Resolution
 
-from .difference import Finding, Stand, compared
-from .recorded_plan import Ground
+from .difference import Finding, ReplayContext, compared
+from .recorded_plan import RecordedPlan
 
 
-def check_impasse(stand: Stand, decision: Decision) -> list[Finding]:
+def check_impasse(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """That there was no way on, what lesser goals were within reach, and what the best of them was."""
     found = compared("answers", decision.answers, tuple(stand.state.unanswered))
     if "impasse" not in decision.facts:
@@ -33,7 +33,7 @@ def check_impasse(stand: Stand, decision: Decision) -> list[Finding]:
     return found + _answer(stand, decision, replace(impasse, offers=offers))
 
 
-def _limit(stand: Stand, decision: Decision) -> list[Finding]:
+def _limit(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """A run meets so many impasses and no more; the next one stops it."""
     met, limit = stand.state.impasses, stand.policy.max_impasses
     stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
@@ -45,17 +45,17 @@ def _limit(stand: Stand, decision: Decision) -> list[Finding]:
     return [Finding("limit", then, now, f"{met} impasses were met, and the policy allows {limit}")]
 
 
-def _no_route(stand: Stand, decision: Decision) -> list[Finding]:
+def _no_route(stand: ReplayContext, decision: Decision) -> list[Finding]:
     record = decision.facts.get("no_route")
     if record is None:
         return []
-    planned = Ground.of(record, stand.view, stand.policy, own_prices=not stand.other).plan(stand.state.problem())
+    planned = RecordedPlan.of(record, stand.view, stand.policy, own_prices=not stand.other).plan(stand.state.problem())
     if planned.route is None:
         return []
     return [Finding("route", "no route", describe_route(planned.route), f"at ${planned.route.price:.9g}")]
 
 
-def _subject(stand: Stand, impasse: Impasse) -> list[Finding]:
+def _subject(stand: ReplayContext, impasse: Impasse) -> list[Finding]:
     """An impasse about an uncertain effect is about one that the records show."""
     uncertain = {**stand.state.doubt, **stand.state.invalid}
     if impasse.kind != "ambiguous" or impasse.subject in uncertain:
@@ -63,10 +63,10 @@ def _subject(stand: Stand, impasse: Impasse) -> list[Finding]:
     return [Finding("uncertain effect", str(impasse.subject), ", ".join(sorted(uncertain)) or "none")]
 
 
-def _offers(stand: Stand, decision: Decision, impasse: Impasse) -> tuple[Offer, ...]:
+def _offers(stand: ReplayContext, decision: Decision, impasse: Impasse) -> tuple[Offer, ...]:
     if "prices" not in decision.facts or not impasse.offers:
         return impasse.offers
-    ground = Ground.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
+    ground = RecordedPlan.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
     goals = [goal.keys for goal in lesser_goals(stand.state.wanted, stand.state.goal)]
     return tuple(offer_of(keys, ground.plan(stand.state.lowered_to(keys).problem())) for keys in goals)
 
@@ -80,7 +80,7 @@ def _same_offers(recorded: tuple[Offer, ...], recomputed: tuple[Offer, ...]) -> 
     return found
 
 
-def _answer(stand: Stand, decision: Decision, impasse: Impasse) -> list[Finding]:
+def _answer(stand: ReplayContext, decision: Decision, impasse: Impasse) -> list[Finding]:
     """What the ladder's own rung would say; what a model or a person said is a fact, and only has to be admissible."""
     asked = next((rung for rung in stand.rungs if rung.rung == Demote.name), None)
     taken = decision.facts.get("by") == Demote.name
@@ -108,7 +108,7 @@ def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
     raise AssertionError("the rung that demotes waits for something")
 
 
-def check_resume(stand: Stand, decision: Decision) -> list[Finding]:
+def check_resume(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """After a crash, the calls in flight are those of the records; after an answer, somebody had been asked."""
     if "in_flight" in decision.facts:
         return compared("calls in flight", list(decision.facts["in_flight"]), sorted(stand.state.doing))

@@ -9,15 +9,15 @@ from orchestrator.core.enums import DecisionKind
 from orchestrator.core.price import PICO
 from orchestrator.core.route import Candidate
 from orchestrator.engine.planning.planning import Planned, describe_route
-from orchestrator.selection import Exploration, Judged, Turn
+from orchestrator.selection import Exploration, ExplorationRound, Judged
 from orchestrator.selection.choice.scoring import counted_again
 
 from .context import check_within
-from .difference import Finding, Stand, compared, shown
-from .recorded_plan import Ground
+from .difference import Finding, ReplayContext, compared, shown
+from .recorded_plan import RecordedPlan
 
 
-def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
+def check_plan(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """Plan again from where the run stood."""
     found = _answers(stand, decision)
     if decision.kind is DecisionKind.BRANCH:
@@ -25,7 +25,7 @@ def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
         found += [] if known else [Finding("condition", f"{decision.subject} is known", "it was never asked")]
     if "prices" not in decision.facts:
         return found + _left_over(stand)
-    ground = Ground.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
+    ground = RecordedPlan.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
     problem = stand.state.problem()
     planned = ground.plan(problem)
     if planned.route is None:
@@ -40,7 +40,7 @@ def check_plan(stand: Stand, decision: Decision) -> list[Finding]:
     return found + candidates(decision.candidates, listed)
 
 
-def _agent_keys(stand: Stand) -> set[str]:
+def _agent_keys(stand: ReplayContext) -> set[str]:
     """Keys for which an agent was chosen so far: what they demand may come to be known later."""
     return {d.subject for d in stand.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
 
@@ -77,7 +77,7 @@ def candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...
     return found
 
 
-def _answers(stand: Stand, decision: Decision) -> list[Finding]:
+def _answers(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """A reroute answers every failure but those of effects being settled, the last one all; others answer none."""
     last = "prices" not in decision.facts
     left = tuple(stand.state.unanswered) if last else stand.state.to_answer
@@ -87,12 +87,12 @@ def _answers(stand: Stand, decision: Decision) -> list[Finding]:
     return compared("answers", decision.answers, wanted)
 
 
-def _left_over(stand: Stand) -> list[Finding]:
+def _left_over(stand: ReplayContext) -> list[Finding]:
     """A failure that came too late to matter."""
     return [] if stand.state.reached else [Finding("route", "nothing more to do", "the goal was not reached")]
 
 
-def check_select(stand: Stand, decision: Decision) -> list[Finding]:
+def check_select(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts.
 
     What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
@@ -110,7 +110,7 @@ def check_select(stand: Stand, decision: Decision) -> list[Finding]:
     found = [] if decision.chosen in givers else [Finding("agent", decision.chosen, ", ".join(givers) or "nobody")]
     if stand.other:
         return found
-    ground = Ground.of(plan.facts, stand.view, stand.policy)
+    ground = RecordedPlan.of(plan.facts, stand.view, stand.policy)
     pricer = ground.pricer(stand.state.problem(), last_resort=bool(plan.facts.get("last_resort", False)))
     rivals = [name for name in stand.view.producers(key) if name in {c.name for c in decision.candidates}]
     listed = pricer.agents(rivals)
@@ -120,14 +120,14 @@ def check_select(stand: Stand, decision: Decision) -> list[Finding]:
     return found + compared("price", decision.price, price)
 
 
-def _judged(stand: Stand, decision: Decision) -> list[Finding]:
+def _judged(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """Competence as it counted for each rival."""
     explored: Mapping[str, Any] | None = decision.facts.get("exploration")
     explore = Exploration(**explored) if explored else None
     priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
     found: list[Finding] = []
     for name, row in decision.facts.get("judged", {}).items():
-        judged, turn = Judged.from_json(name, row), stand.state.turn or Turn()
+        judged, turn = Judged.from_json(name, row), stand.state.turn or ExplorationRound()
         now = counted_again(judged, decision.facts["demand"], turn, explore)
         for then in (judged.counted, priced.get(name, judged.counted)):
             if not math.isclose(then, now, abs_tol=1e-9):

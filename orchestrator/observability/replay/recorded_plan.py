@@ -11,7 +11,7 @@ from orchestrator.core.route import Problem
 from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
 Priced = Mapping[PriceFacts, int | None]
@@ -32,10 +32,10 @@ class AsRecorded(Recorded):
 
 
 @dataclass(frozen=True)
-class Ground:
+class RecordedPlan:
     """What one decision was planned on."""
 
-    view: GraphView
+    view: GraphRevision
     policy: Policy
     facts: Mapping[str, PriceFacts]
     """As they were before a last resort: what is down has success 0."""
@@ -45,7 +45,9 @@ class Ground:
     """The user's own prices, where no formula of a policy was in force."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], view: GraphView, policy: Policy, *, own_prices: bool = True) -> "Ground":
+    def of(
+        cls, record: Mapping[str, Any], view: GraphRevision, policy: Policy, *, own_prices: bool = True
+    ) -> "RecordedPlan":
         """The ground that `planning.record_of` wrote."""
         rows: Mapping[str, Iterable[float]] = record["prices"]
         told = {name: fact_from_row(name, row) for name, row in rows.items()}

@@ -16,11 +16,11 @@ from orchestrator.core.events import Decided, Event, RungAsked, RunWaiting, from
 from orchestrator.core.policy import Policy
 from orchestrator.engine.planning.planning import PLANNING
 from orchestrator.engine.state import RunState
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.ledger.writes import CLOSED
 from orchestrator.store.protocol import Record, Store
 
-from .difference import Finding, Stand, compared
+from .difference import Finding, ReplayContext, compared
 from .impasses import check_impasse, check_resume
 from .plans import check_plan, check_select
 from .retries import check_compensate, check_not_retried, check_reconcile, check_retry
@@ -84,7 +84,7 @@ class Replay:
         return all(decision.agrees for decision in self.decisions)
 
 
-Check = Callable[[Stand, Decision], list[Finding]]
+Check = Callable[[ReplayContext, Decision], list[Finding]]
 
 _CHECKS: Final[Mapping[DecisionKind, Check]] = {
     **dict.fromkeys(sorted(PLANNING), check_plan),
@@ -118,7 +118,7 @@ class _Replayer:
     rungs: list[RungAsked] = field(default_factory=list[RungAsked])
     question: str | None = None
     plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    views: dict[str, GraphView] = field(default_factory=dict[str, GraphView])
+    views: dict[str, GraphRevision] = field(default_factory=dict[str, GraphRevision])
 
     def replay(self, records: list[Record]) -> Replay:
         state = RunState(self.run_id)
@@ -138,7 +138,7 @@ class _Replayer:
         return Replay(self.run_id, name, self.other is not None, tuple(made))
 
     def _again(self, state: RunState, decision: Decision) -> Replayed:
-        stand = Stand(
+        stand = ReplayContext(
             state=state,
             view=self._view(state.graph),
             policy=self.other or recorded_policy(state.policy),
@@ -156,12 +156,12 @@ class _Replayer:
         told = [Difference(decision.id, decision.kind, f.what, f.recorded, f.recomputed, f.why) for f in found]
         return Replayed(decision, tuple(told))
 
-    def _view(self, digest: str) -> GraphView:
+    def _view(self, digest: str) -> GraphRevision:
         if digest not in self.views:
             data = self.store.graph(digest)
             if data is None:
                 raise InputError(f"The graph {digest[:12]} of run {self.run_id!r} is not in this store any more.")
-            self.views[digest] = GraphView.from_json(data)
+            self.views[digest] = GraphRevision.from_json(data)
         return self.views[digest]
 
 

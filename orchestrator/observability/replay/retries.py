@@ -10,12 +10,12 @@ from orchestrator.core.enums import Effect
 from orchestrator.core.price import PICO
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.retry import RetryFacts, decide_retry
-from orchestrator.graph.revision import Node
+from orchestrator.graph.revision import ToolSpec
 
-from .difference import Finding, Stand, compared
+from .difference import Finding, ReplayContext, compared
 
 
-def check_retry(stand: Stand, decision: Decision) -> list[Finding]:
+def check_retry(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """Decide again whether to try again."""
     again, reason = decide_retry(_facts(stand, decision.facts))
     if not again:
@@ -24,7 +24,7 @@ def check_retry(stand: Stand, decision: Decision) -> list[Finding]:
     return found + _fits(stand, decision, decision.facts)
 
 
-def check_reconcile(stand: Stand, decision: Decision) -> list[Finding]:
+def check_reconcile(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """What `reconcile` found is a fact; what follows from it is decided again."""
     if decision.facts.get("done"):
         return compared("answer", decision.chosen, "it took place")
@@ -36,7 +36,7 @@ def check_reconcile(stand: Stand, decision: Decision) -> list[Finding]:
     return found + _fits(stand, decision, retry)
 
 
-def check_not_retried(stand: Stand, decision: Decision) -> list[Finding]:
+def check_not_retried(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """The failures that a decision answers were not tried again: decide that again, too."""
     found: list[Finding] = []
     given_up: Mapping[str, Mapping[str, Any]] = decision.facts.get("not_retried", {})
@@ -47,7 +47,7 @@ def check_not_retried(stand: Stand, decision: Decision) -> list[Finding]:
     return found
 
 
-def _facts(stand: Stand, data: Mapping[str, Any]) -> RetryFacts:
+def _facts(stand: ReplayContext, data: Mapping[str, Any]) -> RetryFacts:
     """The recorded facts; under another policy, with its limits where the tool does not say its own."""
     facts = RetryFacts.from_json(data)
     if not stand.other:
@@ -57,7 +57,7 @@ def _facts(stand: Stand, data: Mapping[str, Any]) -> RetryFacts:
     return replace(facts, retries=allowed, max_retry_after=retries.max_retry_after)
 
 
-def _fits(stand: Stand, decision: Decision, data: Mapping[str, Any]) -> list[Finding]:
+def _fits(stand: ReplayContext, decision: Decision, data: Mapping[str, Any]) -> list[Finding]:
     """The facts of a retry agree with the records before it."""
     facts, tool = RetryFacts.from_json(data), decision.subject or ""
     failure = stand.state.failures.get(decision.answers[0]) if decision.answers else None
@@ -70,7 +70,7 @@ def _fits(stand: Stand, decision: Decision, data: Mapping[str, Any]) -> list[Fin
     ]
 
 
-def check_compensate(stand: Stand, decision: Decision) -> list[Finding]:
+def check_compensate(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """An effect is undone that stands, is not used, and can be undone; the latest first."""
     state, tool = stand.state, decision.subject or ""
     node = stand.view.nodes.get(tool)
@@ -88,7 +88,7 @@ def check_compensate(stand: Stand, decision: Decision) -> list[Finding]:
     return found + compared("undoing", tool, due, "what is not used is undone, the latest first")
 
 
-def _due(stand: Stand, state: RunState, *, goal: tuple[str, ...], kept: tuple[str, ...]) -> str | None:
+def _due(stand: ReplayContext, state: RunState, *, goal: tuple[str, ...], kept: tuple[str, ...]) -> str | None:
     for name in state.standing(goal):
         node = stand.view.nodes.get(name)
         if node is not None and _can_be_undone(node) and name not in kept and name not in state.uncompensated:
@@ -96,5 +96,5 @@ def _due(stand: Stand, state: RunState, *, goal: tuple[str, ...], kept: tuple[st
     return None
 
 
-def _can_be_undone(node: Node) -> bool:
+def _can_be_undone(node: ToolSpec) -> bool:
     return node.effect == Effect.WRITE and node.undo_cost is not None

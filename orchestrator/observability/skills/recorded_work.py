@@ -12,7 +12,7 @@ from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import CallEnded, Event, from_body
 from orchestrator.engine.planning.demands import texts_in
 from orchestrator.engine.state import RunState
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.learning.evaluation import judgements_of
 from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
@@ -66,7 +66,7 @@ def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
         rows |= {row.run_id: row for row in page}
         if len(page) < _PAGE:
             break
-    views: dict[str, GraphView] = {}
+    views: dict[str, GraphRevision] = {}
     found: list[Observation] = []
     judged = 0
     for row in sorted(rows.values(), key=lambda row: (row.started, row.run_id)):
@@ -76,7 +76,7 @@ def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
     return RecordedWork(tuple(found), len(rows), judged)
 
 
-def _of_run(store: Store, run_id: str, views: dict[str, GraphView]) -> tuple[list[Observation], int]:
+def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple[list[Observation], int]:
     """The outcomes of a run, and how many of them were judged."""
     state, found = RunState(run_id), list[Observation]()
     of_key: dict[str, int] = {}
@@ -127,7 +127,7 @@ def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | Non
     return None
 
 
-def _text(view: GraphView, rivals: tuple[str, ...], state: RunState, stored: Mapping[str, str]) -> str:
+def _text(view: GraphRevision, rivals: tuple[str, ...], state: RunState, stored: Mapping[str, str]) -> str:
     """What the inputs of a step said, as far as they were kept."""
     needs = {need for name in rivals if name in view.nodes for need in view.nodes[name].needs}
     values: dict[str, Any] = {}
@@ -143,12 +143,12 @@ def _observation(event: CallEnded, demand: Demand, text: str) -> Observation:
     return Observation(event.tool, demand, event.ok, CHECKED, text=text or None, **spent)
 
 
-def _view(store: Store, digest: str, views: dict[str, GraphView]) -> GraphView | None:
+def _view(store: Store, digest: str, views: dict[str, GraphRevision]) -> GraphRevision | None:
     if digest not in views:
         data = store.graph(digest)
         if data is None:
             return None
-        views[digest] = GraphView.from_json(data)
+        views[digest] = GraphRevision.from_json(data)
     return views[digest]
 
 

@@ -29,13 +29,13 @@ from orchestrator.core import conventions as names
 from orchestrator.core.events import CallEnded, Event, RunResumed, RunStarted, RunWaiting, WorkJudged
 from orchestrator.store.protocol import RunRow, Store
 
-from . import journal
-from .anchor import Anchor, head_now
+from . import logs as journal
 from .attributes import Attributes, brief, of_judgement
 from .content import capture
+from .content_attributes import LiveRun, show
+from .ledger_heads import Anchor, head_now
 from .metering import Circuits, Meters
 from .runtrace import RunTrace
-from .showing import LiveRun, show
 
 DRAIN_SECONDS = 5.0
 """Seconds that closing waits for the heads of ledgers that are not on disk yet."""

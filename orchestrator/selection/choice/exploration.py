@@ -8,7 +8,7 @@ from orchestrator.core.errors import DefinitionError
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ExplorationRound:
     """What one choice depends on besides its facts. The same turn and the same facts give the same choice."""
 
     number: int = 0
@@ -81,11 +81,11 @@ class Turns:
         with self._lock:
             self._taken -= turns
 
-    def next(self) -> Turn:
+    def next(self) -> ExplorationRound:
         """The next turn."""
         with self._lock:
             self.number += 1
             self._taken += 1
             number = self.number
         probe = int(number * self._share + 1e-9) > int((number - 1) * self._share + 1e-9)
-        return Turn(number, probe)
+        return ExplorationRound(number, probe)

@@ -15,7 +15,7 @@ from orchestrator.selection.competence.table import Floats
 from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand
-from .exploration import Turn
+from .exploration import ExplorationRound
 from .pool import Bools, Costs, Pool, parts_of
 
 
@@ -66,7 +66,7 @@ class Selection:
     """Name of the chosen agent."""
     demand: Demand
     reason: str
-    turn: Turn
+    turn: ExplorationRound
     ties: tuple[str, ...] = ()
     """Agents at the same price, which the order of names decided against."""
     explain: Callable[[], tuple[Scored, ...]] = field(default=tuple, compare=False, repr=False)
@@ -106,7 +106,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Snapshot:
     """Everything that one choice was made from."""
 
     pool: Pool

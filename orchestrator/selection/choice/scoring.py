@@ -13,7 +13,7 @@ from orchestrator.selection.competence.table import Floats
 from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand
-from .exploration import Exploration, Onboarding, Turn
+from .exploration import Exploration, ExplorationRound, Onboarding
 from .pool import Bools, Pool
 
 
@@ -84,7 +84,7 @@ class Counting:
     explore: Exploration | None
     onboarding: Onboarding
 
-    def count(self, pool: Pool, demand: Demand, turn: Turn, rivals: Bools, handbook: Handbook) -> Counted:
+    def count(self, pool: Pool, demand: Demand, turn: ExplorationRound, rivals: Bools, handbook: Handbook) -> Counted:
         """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
         table, explore = pool.table, self.explore
         if not table.knows(demand):  # nobody declares it, and the handbook does not know it: only priors tell of it
@@ -107,7 +107,9 @@ class Counting:
         return Counted(pool, demand, values, new, explore is not None)
 
 
-def counted_again(judged: Judged, skills: Mapping[str, float], turn: Turn, explore: Exploration | None) -> float:
+def counted_again(
+    judged: Judged, skills: Mapping[str, float], turn: ExplorationRound, explore: Exploration | None
+) -> float:
     """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
     if judged.newcomer:
         return 1.0 if turn.probe else 0.0

@@ -24,9 +24,9 @@ from .constraints import Constraints, dialled, refused
 from .demand import Demand
 from .demand_inference import SkillIndex
 from .embedding import Embedding
-from .exploration import Exploration, Onboarding, Turn, Turns
+from .exploration import Exploration, ExplorationRound, Onboarding, Turns
 from .pool import BaseFacts, Bools, Costs, Pool
-from .result import Seen, Selection, nobody
+from .result import Selection, Snapshot, nobody
 from .scoring import Counting, Judged
 
 
@@ -128,7 +128,7 @@ class Selector:
             self._agents = {other: agent for other, agent in self._agents.items() if other != name}
             self._known = (self.handbook, None)
 
-    def turn(self) -> Turn:
+    def turn(self) -> ExplorationRound:
         """The next turn, for a choice made elsewhere: record it, and give it to `facts`."""
         return self._turns.next()
 
@@ -144,7 +144,7 @@ class Selector:
         agents: Iterable[str | Agent] | None = None,
         constraints: Constraints | None = None,
         dial: float | None = None,
-        turn: Turn | None = None,
+        turn: ExplorationRound | None = None,
     ) -> Selection:
         """Choose the agent with the least price; ties go to the first name, and are recorded.
 
@@ -164,14 +164,14 @@ class Selector:
         if row < 0 or not np.isfinite(prices[row]):
             raise InputError(nobody(pool, refusals))
         ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
-        seen = Seen(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
+        seen = Snapshot(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
 
     def judge(
         self,
         agents: Iterable[str],
         demand: Demanded,
-        turn: Turn | None = None,
+        turn: ExplorationRound | None = None,
         *,
         usable: Iterable[str] | None = None,
     ) -> dict[str, Judged]:
@@ -187,7 +187,7 @@ class Selector:
         rivals: Bools = np.zeros(len(pool.names), dtype=np.bool_)
         rivals[[rows[name] for name in (names if usable is None else usable) if name in rows]] = True
         counting = Counting(None, Onboarding(evidence=0)) if turn is None else self._counting
-        counted = counting.count(pool, wanted, turn or Turn(), rivals, handbook)
+        counted = counting.count(pool, wanted, turn or ExplorationRound(), rivals, handbook)
         return {name: counted.judged(rows[name], handbook) for name in names}
 
     def refuses(self, agent: Agent, cost: float, constraints: Constraints | None = None) -> str:
@@ -195,7 +195,9 @@ class Selector:
         limits = (self.options.constraints, constraints)
         return next(filter(None, (limit.refuses(agent, cost) for limit in limits if limit is not None)), "")
 
-    def facts(self, agent: Agent, demand: Demanded, base: PriceFacts, turn: Turn | None = None) -> PriceFacts:
+    def facts(
+        self, agent: Agent, demand: Demanded, base: PriceFacts, turn: ExplorationRound | None = None
+    ) -> PriceFacts:
         """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
 
         Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.

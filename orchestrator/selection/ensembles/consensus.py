@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from orchestrator.agents.agent import Agent
 from orchestrator.agents.options import AgentOptions
-from orchestrator.core.context import Part, RunContext
+from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.core.route import Candidate
@@ -222,7 +222,7 @@ class Consensus:
         feedback: str | None,
     ) -> tuple[list[Answer], list[Answer]]:
         """The answers of the first so many agents that may be asked, and who of those before was left out."""
-        asked: list[tuple[Agent, str, Part]] = []
+        asked: list[tuple[Agent, str, SubCall]] = []
         out: list[Answer] = []
         for number, agent in enumerate(agents):
             if len(asked) == wanted:

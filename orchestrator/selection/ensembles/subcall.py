@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.agent import Agent
-from orchestrator.core.context import Part, RunContext
+from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import InvalidOutput
 from orchestrator.core.route import Candidate
@@ -54,7 +54,7 @@ class SubContext(RunContext[Any]):
         """Put a choice on the record of the outer call."""
         self._outer.chose(chosen, among, reason, {**facts, "within": self.tool})
 
-    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> Part:
+    def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within the outer call."""
         return self._outer.part(name, kind, f"{self._part}-{label}", anyway=anyway)
 
@@ -100,7 +100,7 @@ async def answer_of(
     inputs: Mapping[str, Any],
     part: str,
     feedback: str | None = None,
-    call: Part | None = None,
+    call: SubCall | None = None,
 ) -> Answer:
     """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
 

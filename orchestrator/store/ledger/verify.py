@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.protocol import Record, RunRow, Seal, Store
 
 from .chain import GENESIS, canonical, canonical_text, link, seal_link
@@ -175,7 +175,7 @@ class _Graphs:
         if data is None:
             return "is missing"
         try:
-            return None if GraphView.from_json(data).digest == digest else "was changed"
+            return None if GraphRevision.from_json(data).digest == digest else "was changed"
         except (AttributeError, KeyError, TypeError, ValueError):
             return "was changed"
 

@@ -10,8 +10,8 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
-from orchestrator.health.monitors import MonitorFacts, MonitorHub, RunFacts, Signal, Today, Verdict
-from orchestrator.health.monitors.facts import Fold
+from orchestrator.health.monitors import DailySpend, MonitorFacts, MonitorHub, RunFacts, Signal, Verdict
+from orchestrator.health.monitors.facts import RunStatistics
 from orchestrator.testing import FakeClock
 
 RUN = "run-1"
@@ -90,7 +90,7 @@ class Stage:
         self.policy = policy or Policy()
         self.health = HealthRegistry(self.policy, self.clock)
         self.tools = {each.name: each for each in tools}
-        self.fold = Fold()
+        self.fold = RunStatistics()
 
     def facts(self, *events: Event) -> MonitorFacts:
         """What a monitor sees after these events."""
@@ -129,7 +129,7 @@ class Company:
             tools=lambda: {"t": tool("t"), "u": tool("u", effect="write", cost=5.0)},
             on_verdict=self.verdicts.append,
             on_problem=lambda name, error: self.problems.append((name, type(error).__name__)),
-            today=Today(),
+            today=DailySpend(),
             patience=patience,
         )
 

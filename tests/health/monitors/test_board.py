@@ -1,7 +1,7 @@
 """Signals act while they hold, one per target."""
 
 from orchestrator.health.monitors import WHOLE_RUN, Signal, SignalAction
-from orchestrator.health.monitors.board import Board
+from orchestrator.health.monitors.board import SignalBoard
 from tests.health.monitors.stage import Stage
 
 REWEIGHT, FORBID, HALT, APPROVE = SignalAction.REWEIGHT, SignalAction.FORBID, SignalAction.HALT, SignalAction.APPROVE
@@ -14,7 +14,7 @@ def reweight(factor: float, monitor: str = "m", priority: float = 0.5, ttl: floa
 
 def test_the_winner_alone_acts_on_the_price() -> None:
     stage = Stage()
-    board = Board(stage.health)
+    board = SignalBoard(stage.health)
     board.post((reweight(3.0, "a"), reweight(5.0, "b", priority=0.4)), 0.0)
     assert stage.health.pressure("t") == 3.0
     board.post((Signal("t", "quota", 1.0, FORBID, reason="spent", monitor="c", ttl=10),), 0.0)
@@ -24,7 +24,7 @@ def test_the_winner_alone_acts_on_the_price() -> None:
 
 def test_what_is_over_gives_way_to_what_still_holds() -> None:
     stage = Stage()
-    board = Board(stage.health)
+    board = SignalBoard(stage.health)
     board.post((reweight(3.0, "a", ttl=10), reweight(5.0, "b", priority=0.4, ttl=60)), 0.0)
     stage.clock.advance(10)
     assert [verdict.winner.monitor for verdict in board.sweep(10.0)] == ["b"]
@@ -36,7 +36,7 @@ def test_what_is_over_gives_way_to_what_still_holds() -> None:
 
 def test_the_same_signal_again_is_no_news_but_holds_longer() -> None:
     stage = Stage()
-    board = Board(stage.health)
+    board = SignalBoard(stage.health)
     assert len(board.post((reweight(3.0, ttl=10),), 0.0)) == 1
     stage.clock.advance(8)
     assert board.post((reweight(3.1, ttl=10),), 8.0) == ()
@@ -48,7 +48,7 @@ def test_the_same_signal_again_is_no_news_but_holds_longer() -> None:
 
 def test_a_stronger_demand_of_another_kind_lifts_the_price() -> None:
     stage = Stage()
-    board = Board(stage.health)
+    board = SignalBoard(stage.health)
     board.post((reweight(3.0),), 0.0)
     (verdict,) = board.post((Signal("t", "risk", 0.9, APPROVE, monitor="risk"),), 0.0)
     assert verdict.winner.action is APPROVE
@@ -57,7 +57,7 @@ def test_a_stronger_demand_of_another_kind_lifts_the_price() -> None:
 
 def test_signals_about_one_run_leave_the_others_alone() -> None:
     stage = Stage()
-    board = Board(stage.health)
+    board = SignalBoard(stage.health)
     signals = (Signal("t", "x", 1.0, FORBID, run_id="r"), Signal(WHOLE_RUN, "loop", 1.0, HALT, run_id="r"))
     assert len(board.post(signals, 0.0)) == 2
     assert stage.health.usable("t")
@@ -67,6 +67,6 @@ def test_signals_about_one_run_leave_the_others_alone() -> None:
 
 def test_transitions_are_targets_too() -> None:
     stage = Stage()
-    Board(stage.health).post((Signal(("s", "t"), "x", 1.0, FORBID, monitor="m"),), 0.0)
+    SignalBoard(stage.health).post((Signal(("s", "t"), "x", 1.0, FORBID, monitor="m"),), 0.0)
     assert stage.health.transition_success("s", "t") == 0
     assert stage.health.usable("t")

@@ -37,7 +37,7 @@ from orchestrator import (
 from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Retries
 from orchestrator.engine.steps import retry as retrying
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.replay import retries as answers
 from orchestrator.observability.replay.replay import Replay, replay_run
 from orchestrator.routing.compiled import Compiled
@@ -482,14 +482,14 @@ async def test_a_broken_tie_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         outcome = await orchestrator.run("b", {"a": 1})
         assert outcome.decisions[0].chosen == "x"
         assert orchestrator.replay(outcome.run_id).agrees
-        read = GraphView.from_json
+        read = GraphRevision.from_json
 
-        def backwards(data: Any) -> GraphView:
+        def backwards(data: Any) -> GraphRevision:
             view = read(data)
             view.nodes = MappingProxyType(dict(reversed([*view.nodes.items()])))
             return view
 
-        monkeypatch.setattr(GraphView, "from_json", staticmethod(backwards))
+        monkeypatch.setattr(GraphRevision, "from_json", staticmethod(backwards))
         difference = orchestrator.replay(outcome.run_id).differences[0]
     assert (difference.decision, difference.recorded, difference.recomputed) == ("d1", "x", "y")
     assert "ties break" in difference.why
@@ -503,7 +503,7 @@ async def test_a_broken_tie_rule_names_the_decision_in_which_there_was_a_tie(mon
         assert [(d.id, d.chosen) for d in outcome.decisions] == [("d1", "cheap"), ("d2", "x")]
         number = Compiled.__init__
 
-        def by_the_end_of_the_alphabet(self: Compiled, view: GraphView) -> None:
+        def by_the_end_of_the_alphabet(self: Compiled, view: GraphRevision) -> None:
             turned = copy.copy(view)
             turned.nodes = MappingProxyType(dict(sorted(view.nodes.items(), reverse=True)))
             number(self, turned)

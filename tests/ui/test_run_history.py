@@ -5,10 +5,10 @@ import pytest
 from orchestrator import DecisionKind, Orchestrator, tool
 from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.testing import fail
-from orchestrator.ui import chronicle
-from orchestrator.ui.chronicle import Library, read
+from orchestrator.ui import run_history
+from orchestrator.ui.decision_view import moment_of
 from orchestrator.ui.drawing import draw
-from orchestrator.ui.moment import moment_of
+from orchestrator.ui.run_history import Library, read
 from tests.ui.worlds import World
 
 
@@ -16,7 +16,7 @@ from tests.ui.worlds import World
 def test_the_state_at_a_decision_is_the_fold_of_the_records_before(
     runs: World, monkeypatch: pytest.MonkeyPatch, between: int
 ) -> None:
-    monkeypatch.setattr(chronicle, "BETWEEN", between)
+    monkeypatch.setattr(run_history, "BETWEEN", between)
     store = runs.orc.store
     for run_id in (runs.healed, runs.waiting, runs.parent):
         row, records = store.run(run_id), store.records(run_id)

@@ -12,11 +12,11 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.price import PRICINGS, PriceFacts
 from orchestrator.core.route import Candidate, Problem
 from orchestrator.engine.state import RunState
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.next_best import Rival, next_best
 from orchestrator.store import Store
 
-from .chronicle import Chronicle
+from .run_history import Chronicle
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Moment:
     """Seconds since the run began."""
     state: RunState
     problem: Problem
-    view: GraphView | None
+    view: GraphRevision | None
     prices: Mapping[str, Priced]
     """By tool, as last recorded at that moment."""
     policy: str
@@ -105,7 +105,7 @@ def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
         at=max(0.0, chronicle.events[index][1].at - state.started_at),
         state=state,
         problem=problem,
-        view=None if graph is None else GraphView.from_json(graph),
+        view=None if graph is None else GraphRevision.from_json(graph),
         prices=_prices(decision, planned, policy, problem),
         policy=policy.name if policy is not None else "",
         rival=None if graph is None else next_best(graph, problem, decision, state.policy),

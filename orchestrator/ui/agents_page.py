@@ -12,8 +12,8 @@ from orchestrator.selection.competence.estimation import beta_variance, neutral_
 from orchestrator.selection.competence.priors import standings
 
 from .backend import Backend
+from .render_pages import render
 from .security import Keys
-from .site import render
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
 from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
-from orchestrator.graph.revision import GraphView
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.model import Answer, EntryKind, EscalationTold
-from orchestrator.observability.explain.sentences import Teller
+from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
 from orchestrator.store.ledger.verify import CLOSED, Verification, check_chain
 from orchestrator.store.protocol import Record, RunRow, Store
@@ -158,7 +158,7 @@ def _wrong(store: Store, digest: str) -> str:
     if data is None:
         return "is missing"
     try:
-        return "" if GraphView.from_json(data).digest == digest else "was changed"
+        return "" if GraphRevision.from_json(data).digest == digest else "was changed"
     except (AttributeError, KeyError, TypeError, ValueError):
         return "was changed"
 
@@ -167,7 +167,7 @@ def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
     """The chronicle that a run's records tell; what cannot be read is counted and left out."""
     known = [(record.seq, _event(record)) for record in records if record.kind != CLOSED]
     events = tuple((seq, event) for seq, event in known if event is not None)
-    state, teller = RunState(row.run_id), Teller()
+    state, teller = RunState(row.run_id), EventDescriber()
     decisions: list[tuple[int, Decision]] = []
     inputs: tuple[str, ...] = ()
     checkpoints: list[tuple[int, RunState]] = []
@@ -212,7 +212,7 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _rows(events: Sequence[tuple[int, Event]], teller: Teller, began: float) -> tuple[Row, ...]:
+def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: float) -> tuple[Row, ...]:
     rows: list[Row] = []
     calls: dict[tuple[str, int], int] = {}
     """Calls in flight -> their row."""
