@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   ?=
-EXTRAS := documents,mcp,ui,postgres,llm,dev
+EXTRAS := documents,mcp,ui,postgres,llm,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench campaign screenshots clean
+.PHONY: help install demo test check docs bench campaign screenshots clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,15 @@ demo: $(STAMP) ## Briefs of real documents, healed and explained (DOCS="a.pdf b.
 test: $(STAMP) ## The test suite (under five minutes)
 	@$(BIN)/python -m pytest -n auto
 
-check: $(STAMP) ## Lint and types: ruff, mypy strict, pyright strict
+check: $(STAMP) ## Lint, types and documentation: ruff, mypy strict, pyright strict, mkdocs strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
+	@$(BIN)/mkdocs build --quiet
+
+docs: $(STAMP) ## The documentation as a site in build/site (a broken link fails)
+	@$(BIN)/mkdocs build --quiet
 
 bench: $(STAMP) ## Benchmarks, as ratios against peers in the same run
 	@for f in benchmarks/[a-z]*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done

@@ -1,6 +1,6 @@
 """Agents chosen by skill, measured: cost-quality frontiers on recorded outcomes of real models; the cost of a choice.
 
-    python benchmarks/selection.py [DATA] [--write docs/benchmarks-selection.md]
+    python benchmarks/selection.py [DATA] [--write docs/benchmarks/selection.md]
 
 DATA (default ../shared/data) holds `routellm/` and `llmrouter_9models/`; both come from public repositories on GitHub:
 lm-sys/RouteLLM (evals/mmlu, evals/gsm8k) and ulab-uiuc/LLMRouter (data/dcrouter_preprocessed, train).
@@ -246,7 +246,7 @@ def _kept(losses: Sequence[float]) -> str:
 
 HEAD = """# Selection, measured
 
-Written by `python benchmarks/selection.py DATA --write docs/benchmarks-selection.md`. The framework sees the questions
+Written by `python benchmarks/selection.py DATA --write docs/benchmarks/selection.md`. The framework sees the questions
 and which model answered them well; it knows no subject names. Skills are discovered in the training questions (half of
 them, by a hash of the question, duplicates removed), without a model; competence is learned from the training labels.
 A router chooses by predicted quality - λ x cost; the area under its frontier is the mean quality over all budgets
