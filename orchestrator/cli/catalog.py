@@ -42,7 +42,7 @@ def _tools(
                 tool.name,
                 _keys(tool),
                 _price(orc, tool),
-                duration(float(tool.latency)),
+                duration(tool.planned_latency()),
                 _effect(tool),
                 _health(orc, tool.name),
             ]

@@ -1,10 +1,12 @@
 """`Policy`: the weights of the one price, and the limits of healing. TOML files under `policies/`."""
 
 import tomllib
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .catalog_path import catalog_folder
 from .errors import DefinitionError, nearest
@@ -12,6 +14,9 @@ from .errors import DefinitionError, nearest
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+REMOVED: Final[Mapping[str, str]] = {"max_reroutes": "a run is limited by max_calls, max_seconds and max_impasses"}
+"""Fields of earlier versions that no longer exist, with what to use; they are dropped with a warning."""
 
 
 class Circuit(BaseModel):
@@ -55,7 +60,10 @@ class Retries(BaseModel):
 
 
 class Policy(BaseModel):
-    """How to price, how long to try, what to allow. Unknown fields are errors."""
+    """How to price, how long to try, what to allow. Unknown fields are errors.
+
+    A subclass adds fields of its own, for a pricing function to read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +82,6 @@ class Policy(BaseModel):
     timeout: Seconds = 60
     """Seconds per call, where the tool does not say."""
     max_impasses: int = Field(default=5, ge=1)
-    max_reroutes: int = Field(default=1000, ge=1)
     planning_states: int = Field(default=4000, ge=0)
     """States the exact search of a plan with joins may visit."""
     fail_fast: bool = False
@@ -84,8 +91,16 @@ class Policy(BaseModel):
     max_spend: float | None = Field(default=None, ge=0)
     """US dollars per run, where the caller gives no budget."""
     max_spend_per_day: float | None = Field(default=None, ge=0)
+    max_spend_per: Mapping[str, Dollars] = {}
+    """US dollars per UTC day and value of a label: `{"tenant": 5}` limits each tenant."""
     max_seconds: Seconds | None = None
     max_calls: int | None = Field(default=None, ge=1)
+    patience: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 60
+    """Seconds that a write which outlived its time-out, or was in flight at a cancellation, is waited for."""
+    max_threads: int = Field(default=64, ge=1, le=10_000)
+    """Threads of a process that run sync tools."""
+    learn: bool = True
+    """Whether prices are learned from calls; `False` prices by what is declared alone."""
     approve_above: float | None = Field(default=None, ge=0)
     """US dollars: a write that costs more asks a person first."""
     durability: Literal["async", "sync"] = "async"
@@ -98,6 +113,23 @@ class Policy(BaseModel):
     """Whether the stored values of a run stay when it has ended."""
     circuit: Circuit = Circuit()
     retries: Retries = Retries()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_removed(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not any(name in data for name in REMOVED):
+            return cast("Any", data)
+        kept = cast("dict[str, Any]", data).copy()
+        for name, instead in REMOVED.items():
+            if name in kept and name not in cls.model_fields:
+                del kept[name]
+                warnings.warn(f"The policy field {name!r} was removed: {instead}.", DeprecationWarning, stacklevel=3)
+        return kept
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        """A policy as a record holds it, whatever version or subclass wrote it: fields unknown here are left out."""
+        return cls.model_validate({name: value for name, value in data.items() if name in cls.model_fields})
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -130,14 +162,14 @@ class Policy(BaseModel):
         try:
             return cls.model_validate({"name": path.stem, **data})
         except ValidationError as error:
-            raise DefinitionError(_explain(path, text, error)) from None
+            raise DefinitionError(_explain(cls, path, text, error)) from None
 
 
-def _explain(path: Path, text: str, error: ValidationError) -> str:
+def _explain(kind: type[Policy], path: Path, text: str, error: ValidationError) -> str:
     lines: list[str] = []
     for item in error.errors(include_url=False):
         field = ".".join(str(part) for part in item["loc"])
-        hint = nearest(field, Policy.model_fields) if item["type"] == "extra_forbidden" else ""
+        hint = nearest(field, kind.model_fields) if item["type"] == "extra_forbidden" else ""
         message = "unknown field." if item["type"] == "extra_forbidden" else f"{item['msg']}."
         lines.append(f"{path}:{_line_of(text, [str(part) for part in item['loc']])}: {field}: {message}{hint}")
     return "\n".join(lines)

@@ -76,7 +76,7 @@ class ToolSpec:
             optional=tuple(sorted(set(tool.optional.values()) - set(needs))),
             gives=tuple(sorted(tool.gives)),
             cost=_planned(tool),
-            latency=float(tool.latency),
+            latency=float(tool.planned_latency()),
             risk=float(tool.risk),
             effect=str(tool.effect),
             undo_cost=None if tool.compensate is None else round(tool.undo_cost * PICO),

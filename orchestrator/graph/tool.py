@@ -17,6 +17,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
 
 Cost = float | Callable[[Mapping[str, float]], float]
+Latency = float | Callable[..., float]
 MAX_COST = 1e9
 """US dollars; a larger cost is taken for a mistake."""
 
@@ -32,8 +33,8 @@ class ToolOptions(TypedDict, total=False):
     """Keys out: a key, several (the call returns a mapping), or a mapping key -> type. Default: the tool's name."""
     cost: Cost
     """US dollars per call, or a function of the usage that the call reported."""
-    latency: float
-    """Expected seconds per call."""
+    latency: Latency
+    """Expected seconds per call, or a function of the inputs that says so."""
     risk: float
     """In [0, 1]."""
     effect: str
@@ -64,6 +65,14 @@ class ToolOptions(TypedDict, total=False):
     """Calls at one time."""
     ttl: float
     """Seconds that a read stays fresh."""
+    credential: str
+    """Name of the account that the call uses: limits and account failures count for every tool that names it."""
+    isolation: str | None
+    """`"process"`: a sync call runs in a worker process, which its time-out ends. Default: a thread."""
+    memory: float
+    """Megabytes that a call with `isolation="process"` may use."""
+    share: bool
+    """Hand values over without a copy; the call promises not to change them."""
     description: str
     """Default: the callable's docstring."""
     classify: Callable[[BaseException], Any]
@@ -88,7 +97,7 @@ class Tool:
         returns = self.signature.returns if self.signature else Any
         self.gives: dict[str, Any] = given_types(self.name, options.get("gives"), returns)
         self.cost: Cost = options.get("cost", 0.0)
-        self.latency = options.get("latency", 0.0)
+        self.latency: Latency = options.get("latency", 0.0)
         self.risk = options.get("risk", 0.0)
         self.effect = _effect(self.name, options.get("effect", Effect.READ))
         self.timeout = options.get("timeout")
@@ -102,10 +111,15 @@ class Tool:
         self.health_check = options.get("health_check")
         self.max_concurrency = options.get("max_concurrency")
         self.ttl = options.get("ttl")
+        self.credential = options.get("credential")
+        self.isolation = options.get("isolation")
+        self.memory = options.get("memory")
+        self.share = options.get("share", False)
         self.classify = options.get("classify")
         self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
         self.is_async = _is_async(call)
         self._check_numbers()
+        self._check_isolation()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
@@ -147,6 +161,18 @@ class Tool:
             return self.cost
         return float(self.cost(Counter()))  # nothing used yet, whatever it asks for
 
+    def planned_latency(self) -> float:
+        """Declared seconds of a call whose inputs are not known: 0 where a function of the inputs says so."""
+        return 0.0 if callable(self.latency) else self.latency
+
+    def _check_isolation(self) -> None:
+        if self.isolation not in (None, "process"):
+            raise DefinitionError(f"Tool {self.name!r}: isolation is 'process' or left out, not {self.isolation!r}.")
+        if self.isolation is not None and self.is_async:
+            raise DefinitionError(f"Tool {self.name!r}: isolation='process' is for sync calls; this one is async.")
+        if self.memory is not None and self.isolation is None:
+            raise DefinitionError(f"Tool {self.name!r}: memory= limits a call with isolation='process'.")
+
     def _take_idempotency_parameter(self, parameter: str, *, explicit: bool) -> None:
         known = {p.name for p in self.signature.parameters} if self.signature else {parameter}
         if parameter not in known and not (self.signature and self.signature.takes_any):
@@ -162,7 +188,8 @@ class Tool:
         for label, value, top in (
             ("cost", cost, MAX_COST),
             ("undo_cost", self.undo_cost, MAX_COST),
-            ("latency", self.latency, 1e7),
+            ("latency", self.planned_latency(), 1e7),
+            ("memory", self.memory, 1e9),
             ("risk", self.risk, 1.0),
             ("ttl", self.ttl, math.inf),
         ):
@@ -279,4 +306,4 @@ def _frames_locals() -> dict[str, Any]:
     return found
 
 
-__all__ = ["Cost", "Tool", "ToolOptions", "describe", "tool"]
+__all__ = ["Cost", "Latency", "Tool", "ToolOptions", "describe", "tool"]

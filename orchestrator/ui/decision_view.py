@@ -116,7 +116,7 @@ def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
 
 def _policy(data: Mapping[str, Any]) -> Policy | None:
     try:
-        return Policy.model_validate(data)
+        return Policy.from_record(data)
     except ValueError:  # a policy of another version
         return None
 

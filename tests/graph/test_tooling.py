@@ -219,3 +219,22 @@ def test_types_of_the_functions_around_are_known() -> None:
 
     assert price.parameter_types == {"quote": Quote}
     assert price.gives == {"price": Quote}
+
+
+def test_a_latency_may_be_a_function_of_the_inputs() -> None:
+    made = Tool(weigh, latency=lambda parcel, days=3: len(parcel) * 0.1)
+    assert callable(made.latency)
+    assert made.planned_latency() == 0.0
+    assert Tool(weigh, latency=2).planned_latency() == 2
+
+
+def test_isolation_is_for_sync_calls() -> None:
+    async def later(x: int) -> int:
+        return x
+
+    assert Tool(weigh, isolation="process", memory=512, credential="scale", share=True).isolation == "process"
+    for wrong in ({"isolation": "thread"}, {"memory": 512}):
+        with pytest.raises(DefinitionError, match="isolation"):
+            Tool(weigh, **wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DefinitionError, match="async"):
+        Tool(later, isolation="process")

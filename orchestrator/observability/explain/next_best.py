@@ -52,7 +52,7 @@ def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, pol
     facts = {name: fact_from_row(name, row) for name, row in rows.items()}
     otherwise = float(decision.facts.get("otherwise", 0.0))
     try:
-        weights = Policy.model_validate(policy)
+        weights = Policy.from_record(policy)
         chosen = _plan(view, problem, facts, weights, otherwise)
         if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
             return None

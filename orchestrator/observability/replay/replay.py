@@ -179,7 +179,7 @@ def _event(record: Record) -> Event | None:
 
 def recorded_policy(data: Mapping[str, Any]) -> Policy:
     """The policy of a record; fields that a user's own policy added are left out: only their own pricing reads them."""
-    return Policy.model_validate({name: value for name, value in data.items() if name in Policy.model_fields})
+    return Policy.from_record(data)
 
 
 __all__ = ["Difference", "Replay", "Replayed", "recorded_policy", "replay_run"]

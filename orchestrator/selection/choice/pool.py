@@ -115,7 +115,9 @@ def _declared(agents: Sequence[Agent], handbook: Handbook) -> Costs:
     pairs = list(zip(agents, profiles, strict=True))
     return Costs(
         money=np.array([profile.usd.expected(agent.planned_cost()) for agent, profile in pairs], dtype=np.float64),
-        latency=np.array([profile.seconds.expected(agent.latency) for agent, profile in pairs], dtype=np.float64),
+        latency=np.array(
+            [profile.seconds.expected(agent.planned_latency()) for agent, profile in pairs], dtype=np.float64
+        ),
         risk=np.array([agent.risk for agent in agents], dtype=np.float64),
         pressure=np.ones(len(agents)),
         success=np.ones(len(agents)),

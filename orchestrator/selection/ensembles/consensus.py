@@ -275,7 +275,7 @@ def member_options(members: Sequence[Agent], cost: Callable[[Mapping[str, float]
         "needs": needs,
         "gives": dict(first.gives),
         "cost": cost,
-        "latency": max(member.latency for member in members),
+        "latency": max(member.planned_latency() for member in members),
         "skills": skills,
         "data_leaves": any(member.data_leaves for member in members),
         "trust": first.trust if len({member.trust for member in members}) == 1 else "mixed",
