@@ -13,9 +13,9 @@ from rich.text import Text
 
 from orchestrator import Goal, Orchestrator, Status
 from orchestrator.cli.batch import Batch, run_batch
+from orchestrator.cli.runs.why import show_story
 from orchestrator.cli.screen import Exit, complain, say
 from orchestrator.cli.values import Given
-from orchestrator.cli.why import show_story
 from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.errors import OrchestratorError

@@ -17,9 +17,13 @@ from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
 
-from . import catalog, feedback, health, plan, records, resume, run, serve, skills
+from . import catalog, health, run, serve
 from . import templates as init
+from .planning import plan
+from .runs import listing, replay, resume, verify
 from .screen import Exit, complain, drop_output
+from .skills import feedback
+from .skills import show as skills
 
 LOG: Final = Path(".orchestrator") / "errors.log"
 """Where the traceback of an unexpected error goes, if it can."""
@@ -46,7 +50,7 @@ def _program(  # pyright: ignore[reportUnusedFunction]
     del version, no_color, debug  # read before the commands are
 
 
-for module in (run, plan, catalog, skills, health, records, resume, feedback, serve, init):
+for module in (run, plan, catalog, skills, health, listing, verify, replay, resume, feedback, serve, init):
     module.register(app)
 
 

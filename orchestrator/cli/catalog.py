@@ -14,7 +14,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.project import Project
 
 from . import options
-from .plan import facts_json
+from .planning.plan import facts_json
 from .screen import say, table, write_json
 from .session import load, looking
 

@@ -1,11 +1,13 @@
-"""`Scale`: the timeline's axis. Time in which nothing was going on (a person was asked) is drawn short."""
+"""`Scale`: the timeline's axis. Long stretches without activity (a person was asked) are compressed."""
 
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 GAP_SHARE = 0.03
-"""Width of a shortened gap, as a share of the axis."""
+"""Width of a compressed gap, as a share of the axis."""
+SHORTEST = 1e-9
+"""Seconds: what is shorter in all would make the scale overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def scale_of(spans: Iterable[tuple[float, float]]) -> Scale:
             merged.append([start, end])
     if not merged:
         return Scale(((0.0, 0.0), (1.0, 1.0)))
-    busy = sum(end - start for start, end in merged) or 1e-9
+    busy = sum(end - start for start, end in merged)
     gaps = [(a[1], b[0]) for a, b in itertools.pairwise(merged)]
     long = [gap for gap in gaps if gap[1] - gap[0] > max(2.0, busy)]
     shown = GAP_SHARE if len(long) * GAP_SHARE < 0.5 else 0.5 / len(long)
@@ -44,14 +46,14 @@ def scale_of(spans: Iterable[tuple[float, float]]) -> Scale:
     resumed = [first, *(end for _, end in long)]
     stopped = [*(start for start, _ in long), last]
     normal = sum(end - start for start, end in zip(resumed, stopped, strict=True))
-    rate = (1.0 - shown * len(long)) / (normal or 1e-9)
-    points, told, place, before = [(first, 0.0)], list[tuple[float, float]](), 0.0, first
+    rate = (1.0 - shown * len(long)) / max(normal, SHORTEST)
+    points, compressed, place, before = [(first, 0.0)], list[tuple[float, float]](), 0.0, first
     for start, end in long:
         place += (start - before) * rate
         points.append((start, place))
-        told.append((place, end - start))
+        compressed.append((place, end - start))
         place += shown
         points.append((end, place))
         before = end
-    points.append((max(last, first + 1e-9), 1.0))
-    return Scale(tuple(points), tuple(told))
+    points.append((max(last, first + SHORTEST), 1.0))
+    return Scale(tuple(points), tuple(compressed))

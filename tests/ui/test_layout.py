@@ -46,6 +46,7 @@ def test_edges_without_a_cycle_lead_to_the_right() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e5)), min_size=1, max_size=30))
 @settings(max_examples=150, deadline=None)
 @example([(0.0, 1e-05), (131073.0, 0.0)])
+@example([(0.0, 5e-324), (3.0, 0.0)])
 def test_the_axis_keeps_the_order_of_time(spans: list[tuple[float, float]]) -> None:
     times = sorted({at for start, length in spans for at in (start, start + length)})
     scale = scale_of([(start, start + length) for start, length in spans])

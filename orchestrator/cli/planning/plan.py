@@ -6,6 +6,10 @@ import typer
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
+from orchestrator.cli import options
+from orchestrator.cli.screen import Exit, say, table, write_json
+from orchestrator.cli.session import load, looking
+from orchestrator.cli.values import goal_of, read_inputs
 from orchestrator.core.errors import InputError
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.route import Impasse, Route
@@ -13,11 +17,7 @@ from orchestrator.core.text import duration, listed, plain, usd
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.graph.price_table import PriceFacts
 
-from . import options
 from .mermaid import mermaid
-from .screen import Exit, say, table, write_json
-from .session import load, looking
-from .values import goal_of, read_inputs
 
 
 def register(app: typer.Typer) -> None:

@@ -2,13 +2,12 @@
 
 from rich.text import Text
 
+from orchestrator.cli.planning.plan import facts_text
+from orchestrator.cli.result import MARKS
+from orchestrator.cli.screen import hanging, say
 from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.text import counted, duration, listed, plain, usd
 from orchestrator.observability.explain.story import Entry, EntryKind, Story
-
-from .plan import facts_text
-from .result import MARKS
-from .screen import hanging, say
 
 _MARKS = {
     EntryKind.DECISION: ("→", "bold"),

@@ -9,17 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator
+from orchestrator.cli import options
+from orchestrator.cli.result import durable, run_json, show_outcome
+from orchestrator.cli.screen import Exit, complain, exit_of, screen, write_json
+from orchestrator.cli.session import find_run, load, reading, working
 from orchestrator.core.enums import Status
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import plain
 from orchestrator.escalation.notify.console import ask_on_terminal
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.store.protocol import RunRow
-
-from . import options
-from .result import durable, run_json, show_outcome
-from .screen import Exit, complain, exit_of, screen, write_json
-from .session import find_run, load, reading, working
 
 
 def register(app: typer.Typer) -> None:

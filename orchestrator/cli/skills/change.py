@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import options
+from orchestrator.cli.screen import say, write_json
+from orchestrator.cli.session import existing
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.text import counted, plain
 from orchestrator.selection import Handbook, Skill, merge_alike
 from orchestrator.selection.skills.storage import change_handbook, stored_handbook
 from orchestrator.store import open_store
-
-from . import options
-from .screen import say, write_json
-from .session import existing
 
 
 def register(group: typer.Typer) -> None:

@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import options
+from orchestrator.cli.screen import say, table, write_json
+from orchestrator.cli.session import assemble, find_run, load, reading
 from orchestrator.core.events import to_body
 from orchestrator.core.text import plain, usd
 from orchestrator.selection.learning.evaluation import judgements_of
-
-from . import options
-from .screen import say, table, write_json
-from .session import assemble, find_run, load, reading
 
 
 def register(app: typer.Typer) -> None:

@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from orchestrator.cli import options
+from orchestrator.cli.screen import say, table, write_json
+from orchestrator.cli.session import existing
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.text import counted, plain
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import change_handbook, keep_handbook, stored_handbook
 from orchestrator.store import Store, open_store
 
-from . import options, skills_change, skills_learn
-from .screen import say, table, write_json
-from .session import existing
+from . import change, learn
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +28,8 @@ def register(app: typer.Typer) -> None:
     group.command("import")(_import)
     group.command("history")(_history)
     group.command("rollback")(_rollback)
-    skills_change.register(group)
-    skills_learn.register(group)
+    change.register(group)
+    learn.register(group)
     app.add_typer(group, name="skills")
 
 

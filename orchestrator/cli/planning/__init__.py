@@ -1,0 +1,1 @@
+"""Commands that look at the graph before anything is run: `plan`, `graph`, `analyse`, `rehearse`."""

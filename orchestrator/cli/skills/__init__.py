@@ -1,0 +1,1 @@
+"""Commands about what agents are good at: `skills`, `feedback`, `judgements`."""
