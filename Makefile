@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   ?=
-EXTRAS := documents,mcp,ui,postgres,llm,docs,dev
+EXTRAS := documents,mcp,ui,postgres,llm,http,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check docs bench campaign screenshots clean

@@ -45,7 +45,9 @@ def html_tables(html: str) -> list[list[list[str]]]:
     try:
         from bs4 import BeautifulSoup
     except ImportError:
-        raise Unavailable("beautifulsoup4 is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable(
+            "beautifulsoup4 is not installed: see the extra 'documents' (docs/how-to/install.md)"
+        ) from None
     found: list[list[list[str]]] = []
     parser = "lxml" if find_spec("lxml") else "html.parser"  # which does not know where a cell ends that is not closed
     for table in BeautifulSoup(html, parser).find_all("table"):

@@ -19,7 +19,7 @@ def docx_text(document: Path, kind: str) -> str:
         import docx
         from docx.opc.exceptions import PackageNotFoundError
     except ImportError:
-        raise Unavailable("python-docx is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("python-docx is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     try:
         opened = docx.Document(str(document))
     except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:

@@ -69,7 +69,7 @@ async def fetch_web(url: str, ctx: RunContext) -> str:
     try:
         import httpx
     except ImportError:
-        raise Unavailable("httpx is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("httpx is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     chunks: list[bytes] = []
     async with (
         httpx.AsyncClient(follow_redirects=True, timeout=20) as client,

@@ -27,7 +27,9 @@ def beautifulsoup(document: Path, kind: str) -> str:
     try:
         from bs4 import BeautifulSoup
     except ImportError:
-        raise Unavailable("beautifulsoup4 is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable(
+            "beautifulsoup4 is not installed: see the extra 'documents' (docs/how-to/install.md)"
+        ) from None
     soup = BeautifulSoup(document.read_bytes(), "html.parser")
     for hidden in soup.find_all(HIDDEN):
         hidden.decompose()

@@ -17,7 +17,7 @@ def trafilatura(document: Path, kind: str) -> str:
     try:
         import trafilatura as library
     except ImportError:
-        raise Unavailable("trafilatura is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("trafilatura is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     extract: Any = library.extract
     text: str | None = extract(document.read_bytes(), include_comments=False)
     if not text or not any(character.isalnum() for character in text):

@@ -44,7 +44,7 @@ def draw_pages(document: Path, folder: Path) -> list[Path]:
     try:
         import pypdfium2
     except ImportError:
-        raise Unavailable("pypdfium2 is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("pypdfium2 is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     try:
         pdf: Any = pypdfium2.PdfDocument(document)
     except pypdfium2.PdfiumError as error:

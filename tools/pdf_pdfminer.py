@@ -22,7 +22,7 @@ def pdfminer(document: Path, kind: str) -> str:
         from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
         from pdfminer.psparser import PSException
     except ImportError:
-        raise Unavailable("pdfminer.six is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("pdfminer.six is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     try:
         return str(extract_text(str(document)))
     except (PDFPasswordIncorrect, PDFEncryptionError):

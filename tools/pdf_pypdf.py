@@ -21,7 +21,7 @@ def pypdf(document: Path, kind: str) -> str:
         from pypdf import PdfReader
         from pypdf.errors import FileNotDecryptedError, PyPdfError
     except ImportError:
-        raise Unavailable("pypdf is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("pypdf is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(document).pages)
     except FileNotDecryptedError:

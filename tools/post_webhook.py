@@ -51,7 +51,7 @@ async def post_webhook(recipient: str, subject: str, body: str, key: str, ctx: R
     try:
         import httpx
     except ImportError:
-        raise Unavailable("httpx is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("httpx is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     webhook = receiver_of(ctx.deps)
     headers = {name: value.get_secret_value() for name, value in webhook.headers.items()}
     message = {"recipient": recipient, "subject": subject, "body": body}

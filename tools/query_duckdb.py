@@ -28,7 +28,7 @@ def query_duckdb(
     try:
         import duckdb
     except ImportError:
-        raise Unavailable("duckdb is not installed: pip install 'orchestrator[documents]'") from None
+        raise Unavailable("duckdb is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     if not database.is_file():
         raise CallerError(f"there is no database {database}")
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
+from orchestrator.core.extras import missing_extra
 from orchestrator.core.schema import adapter, given_types
 
 from .chat_tools import as_text, run_tool_calls, tool_offers
@@ -172,7 +173,7 @@ def _check_model_string(model: str) -> None:
     if not model.strip():
         raise DefinitionError("An agent's chat model is named by a string such as 'openai:gpt-5-mini', not by ''.")
     if importlib.util.find_spec("langchain") is None:
-        raise DefinitionError(f"The chat model {model!r} needs the package langchain: install orchestrator[llm].")
+        raise DefinitionError(missing_extra(f"The chat model {model!r}", "langchain", "llm"))
 
 
 def load_model(model: "BaseChatModel | str") -> "BaseChatModel":

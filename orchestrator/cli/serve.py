@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.extras import missing_extra
 
 from . import options
 from .session import load, working
@@ -22,9 +23,7 @@ def _part(name: str, module: str, extra: str) -> Any:
     try:
         return import_module(f"orchestrator.{module}")
     except ModuleNotFoundError as error:
-        raise DefinitionError(
-            f"`orchestrator {name}` needs {error.name}, which is not installed: pip install 'orchestrator[{extra}]'"
-        ) from None
+        raise DefinitionError(missing_extra(f"`orchestrator {name}`", str(error.name), extra)) from None
 
 
 def _ui(

@@ -276,7 +276,7 @@ async def test_a_model_is_named_by_a_string(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_model_string_needs_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
-    with pytest.raises(DefinitionError, match=r"install orchestrator\[llm\]"):
+    with pytest.raises(DefinitionError, match="the extra 'llm'"):
         Agent("openai:gpt-5-mini", needs=["text"])
 
 

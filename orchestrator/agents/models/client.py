@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from orchestrator.agents.chat import load_model
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.extras import missing_extra
 from orchestrator.core.redaction import message_of
 from orchestrator.core.text import clean
 from orchestrator.health.failures.classify import retry_after_of
@@ -218,9 +219,7 @@ def _checked(models: Any) -> "tuple[BaseChatModel | str, ...]":
     for model in listed:
         if isinstance(model, str) and model.strip():
             if importlib.util.find_spec("langchain") is None:
-                raise DefinitionError(
-                    f"The chat model {model!r} needs the package langchain: install orchestrator[llm]."
-                )
+                raise DefinitionError(missing_extra(f"The chat model {model!r}", "langchain", "llm"))
         elif not isinstance(model, BaseChatModel):
             raise DefinitionError(f"A chat model is LangChain's, or a string that names one, not {model!r}.")
     return listed

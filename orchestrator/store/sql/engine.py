@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.extras import missing_extra
 
 from .tables import META, METADATA, SCHEMA_VERSION
 
@@ -68,7 +69,7 @@ def engines(url: URL) -> tuple[Engine, Engine]:
         writer = create_engine(url, pool_size=1, max_overflow=0, **settings)
         reader = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, **settings)
     except ImportError as error:
-        raise StoreError("PostgreSQL needs psycopg: pip install 'orchestrator[postgres]'") from error
+        raise StoreError(missing_extra("A store on PostgreSQL", "psycopg", "postgres")) from error
     return writer, reader
 
 
