@@ -48,7 +48,8 @@ class Costs:
             usd: Floats = standard(policy).price(
                 self.money, self.latency, self.risk, competence, self.pressure / self.success
             )
-        return np.rint(np.where(self.success > 0, usd, math.inf) * PICO)
+        price: Floats = np.where(self.success > 0, usd, math.inf)
+        return np.rint(price * PICO)
 
 
 class Pool:
