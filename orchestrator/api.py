@@ -30,6 +30,7 @@ from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.engine.planning import agents as casting
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import DemandSource, Runtime
+from orchestrator.engine.slots import waiting_outside_limits
 from orchestrator.engine.values import checked_inputs
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing
@@ -330,7 +331,8 @@ class Orchestrator(Answering):
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
         """The same as `run`, for code that is not async; works inside a running event loop too (notebooks)."""
-        return in_a_loop(self.run(goal, inputs, **options))
+        with waiting_outside_limits():
+            return in_a_loop(self.run(goal, inputs, **options))
 
     async def stream(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]

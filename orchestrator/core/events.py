@@ -151,6 +151,14 @@ class PartEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserFunctionFailed(Event):
+    """A function given as an option of a tool (`when`, `approval`) raised; no call of the tool was begun."""
+
+    failure: Failure
+    option: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolExcluded(Event):
     """The run may not start a tool any more."""
 
@@ -280,6 +288,8 @@ class EffectUndone(Event):
     ok: bool
     reason: str = ""
     seconds: float = 0.0
+    uncertain: bool = False
+    """Whether the compensation may have taken place all the same: its answer was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +369,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         CallStarted,
         CallEnded,
         PartEnded,
+        UserFunctionFailed,
         ToolExcluded,
         ToolAllowed,
         ValueProvided,

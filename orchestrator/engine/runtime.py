@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
@@ -26,6 +25,7 @@ from orchestrator.routing import Planner
 from orchestrator.selection import Demand, Selector, dialled
 from orchestrator.store.protocol import Store
 
+from .slots import Slots
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ class Runtime:
     """Tells people of a run that waits, once its question is on record."""
     gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()
     """What monitors say before a write begins."""
-    _limits: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]]" = field(
-        default_factory=weakref.WeakKeyDictionary
-    )
+    _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _ended: dict[str, tuple[Outcome[Any], str]] = field(default_factory=dict[str, tuple[Outcome[Any], str]])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: dict[float, tuple[Policy, PriceTable, Planner]] = field(
@@ -145,12 +143,16 @@ class Runtime:
             limit = LAST_RESORT_CALLS
         return limit is not None and self.in_flight[name] >= limit
 
-    def limit(self, tool: Tool) -> asyncio.Semaphore | None:
-        """The tool's `max_concurrency` as a semaphore of the running event loop."""
-        if tool.max_concurrency is None:
-            return None
-        limits = self._limits.setdefault(asyncio.get_running_loop(), {})
-        return limits.setdefault(tool.name, asyncio.Semaphore(tool.max_concurrency))
+    def limit(self, tool: Tool) -> Slots | None:
+        """The slots of a tool with `max_concurrency`; they follow its newest declaration, over all event loops."""
+        found = self._limits.get(tool.name)
+        if found is None and tool.max_concurrency is not None:
+            found = self._limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
+        return found
+
+    def _newest_limit(self, name: str) -> int | None:
+        declared = self.graph.view().tools.get(name)
+        return declared.max_concurrency if declared else None
 
     def __post_init__(self) -> None:
         self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))

@@ -26,6 +26,7 @@ from orchestrator.core.events import (
     RunWaiting,
     ToolAllowed,
     ToolExcluded,
+    UserFunctionFailed,
     ValueProvided,
     ValuesExpired,
 )
@@ -285,6 +286,9 @@ class RunState:
         if doing.effect is not Effect.READ:
             self.effects[event.tool] = doing.effect
 
+    def _user_function_failed(self, event: UserFunctionFailed) -> None:
+        self.note_failure(event.failure)
+
     def _tool_excluded(self, event: ToolExcluded) -> None:
         self.excluded[event.tool] = event.reason
         if event.over_budget:
@@ -371,6 +375,7 @@ class RunState:
         ConditionChecked: _condition_checked,
         CallStarted: _call_started,
         CallEnded: _call_ended,
+        UserFunctionFailed: _user_function_failed,
         ToolExcluded: _tool_excluded,
         ToolAllowed: _tool_allowed,
         ValueProvided: _value_provided,

@@ -86,6 +86,12 @@ class Circuit:
             return policy.open_seconds
         return max(0.001, self.probe_at - self.opened_at)
 
+    def shut(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
+        """Open at once, as failures open it; one that is open already stays as it is."""
+        if self.manual or self.state is CircuitState.OPEN:
+            return self
+        return self._opened(policy, now, draw, reason)
+
     def tripped(self, now: float, reason: str) -> Self:
         """Open by hand."""
         return replace(

@@ -221,6 +221,17 @@ class HealthRegistry(HealthReadings):
             reason = entry.last_failure
             entry.circuit = entry.circuit.failed(self.policy.circuit, now, draw, reason, owner if verdict else "late")
 
+    def shut(self, name: str, reason: str) -> None:
+        """Open a tool's circuit at once; it is probed again as after failures."""
+        with self._lock:
+            entry = self._entry(name)
+            now, before = self._now(), entry.circuit
+            draw = random.Random(f"{self._seed}:{name}:{before.openings}").random()
+            entry.circuit = before.shut(self.policy.circuit, now, draw, reason)
+            if entry.circuit.turned_from(before):
+                entry.turned_at, entry.unanswered_since = self._clock.time(), None
+        self._notify(name)
+
     def checked(self, name: str, ok: bool, message: str = "") -> None:
         """Take in a background check. One that passes lets an open circuit probe at once; one that fails counts."""
         if not ok:

@@ -109,7 +109,7 @@ async def test_a_repetition_that_cannot_be_started_leaves_the_doubt() -> None:
 
 async def test_no_other_way_is_begun_while_it_waits_to_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "orchestrator.engine.steps.executor.backoff", lambda *drawn: 0.5
+        "orchestrator.engine.steps.retry.backoff", lambda *drawn: 0.5
     )  # full jitter may draw next to none
     log: list[str] = []
     paid = asyncio.Event()

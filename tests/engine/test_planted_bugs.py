@@ -14,15 +14,16 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, FailureKind
 from orchestrator.core.events import CallEnded, Decided, EffectUndone, GoalLowered, ToolExcluded
 from orchestrator.core.failure import Failure
+from orchestrator.engine import failures
 from orchestrator.engine.lifecycle import finish as closing
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
-from orchestrator.engine.steps import executor as caller
+from orchestrator.engine.steps import executor, outputs
 from orchestrator.engine.steps import scheduler as driving
-from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import StepExecutor
 from orchestrator.engine.steps.result import AttemptFailed
 from orchestrator.engine.steps.scheduler import StepScheduler
+from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import classify
 from tests.engine.schedules import run_and_check
 from tests.engine.worlds import check, make_world, run
@@ -94,7 +95,8 @@ def _start_even_what_is_done(self: Any) -> None:
         return
     for step in self.run.route.steps:
         if step.tool not in self.tasks and self._ready(step):
-            task = asyncio.create_task(StepExecutor(self.run, step, self.run.view.tools[step.tool]).make())
+            executor = self._executors[step.tool] = StepExecutor(self.run, step, self.run.view.tools[step.tool])
+            task = asyncio.create_task(executor.make())
             task.add_done_callback(self._woken)
             self.tasks[step.tool] = task
 
@@ -111,10 +113,10 @@ def what_is_used_is_undone_too(patch: pytest.MonkeyPatch) -> None:
 
 
 def ensure_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    async def fine(self: StepExecutor, ensure: Any, output: Any) -> None:
+    async def fine(ensure: Any, output: Any) -> None:
         return
 
-    patch.setattr(StepExecutor, "_ensure", fine)
+    patch.setattr(outputs, "ensured", fine)
 
 
 def a_failure_ends_the_run(patch: pytest.MonkeyPatch) -> None:
@@ -135,14 +137,14 @@ def ambiguity_is_taken_for_failure(patch: pytest.MonkeyPatch) -> None:
         kind = classify(*args, **options)
         return FailureKind.TRANSIENT if kind is FailureKind.AMBIGUOUS else kind
 
-    patch.setattr(caller, "classify", wrong)
+    patch.setattr(failures, "classify", wrong)
 
 
 def what_may_have_happened_is_repeated(patch: pytest.MonkeyPatch) -> None:
-    async def wrong(caller: StepExecutor, failure: Failure, context: CallContext) -> AttemptFailed:
+    async def wrong(run: Run, tool: Tool, failure: Failure, *, running: bool = False) -> AttemptFailed:
         return AttemptFailed(failure, repeatable=True)
 
-    patch.setattr(caller, "settle", wrong)
+    patch.setattr(executor, "settle", wrong)
 
 
 def undone_in_the_order_in_which_it_was_done(patch: pytest.MonkeyPatch) -> None:
@@ -171,8 +173,8 @@ def writes_begin_before_reads(patch: pytest.MonkeyPatch) -> None:
 def an_impasse_is_declared_at_once(patch: pytest.MonkeyPatch) -> None:
     take: Any = vars(StepScheduler)["_take"]
 
-    def impatient(self: StepScheduler, finished: Any, *, replan: bool = True) -> None:
-        take(self, finished, replan=replan)
+    def impatient(self: StepScheduler, name: str, result: Any, *, replan: bool = True) -> None:
+        take(self, name, result, replan=replan)
         if replan and self.run.route is None:
             self.tasks.clear()
 

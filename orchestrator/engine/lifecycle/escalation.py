@@ -22,6 +22,7 @@ from orchestrator.core.schema import type_name, validate
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.state import ASKS_ONLY
+from orchestrator.engine.steps.compensate import can_be_undone
 from orchestrator.engine.values import describe
 from orchestrator.escalation import (
     ANSWER,
@@ -38,8 +39,6 @@ from orchestrator.escalation import (
     climb,
     unanswered,
 )
-
-from .finish import can_be_undone
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run

@@ -1,25 +1,16 @@
 """Closing a run: what was done and is not used is undone or reported, and the outcome is told."""
 
-import inspect
-from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import DecisionKind, Effect, Status
-from orchestrator.core.errors import StoreError
-from orchestrator.core.events import EffectUndone, RunEnded
+from orchestrator.core.events import RunEnded
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
-from orchestrator.engine.steps.context import context_argument
-from orchestrator.graph.tool import Tool
+from orchestrator.engine.steps.compensate import can_be_undone, undo
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
-
-
-DURABLE_WITHIN = 10.0
-"""Seconds that an intent may take to become durable."""
 
 
 async def close(run: "Run") -> Outcome[Any]:
@@ -30,7 +21,8 @@ async def close(run: "Run") -> Outcome[Any]:
     _answer_what_is_left(run, reached=reached)
     await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
     standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
-    left = dict.fromkeys([*standing, *state.doubt, *state.invalid, *state.uncompensated])
+    in_flight = [name for name, doing in state.doing.items() if doing.effect is not Effect.READ]
+    left = dict.fromkeys([*standing, *state.doubt, *in_flight, *state.invalid, *state.uncompensated])
     run.emit(
         RunEnded(
             **run.stamp(),
@@ -69,57 +61,6 @@ async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
         await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
-
-
-def can_be_undone(tool: Tool) -> bool:
-    """Whether an effect of this tool can be undone at all."""
-    return tool.effect is Effect.WRITE and tool.compensate is not None
-
-
-async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
-    """Compensate one effect; a compensation that fails is tried again, then reported, never swallowed.
-
-    `facts` are what it was decided on at the end of a run; `None` while it goes on.
-    """
-    if not can_be_undone(tool) or tool.compensate is None:
-        return False
-    run.decide(
-        DecisionKind.COMPENSATE,
-        tool.name,
-        reason=reason,
-        subject=tool.name,
-        price=tool.undo_cost,
-        facts={"undo": True, **(facts or {})},
-    )
-    with suppress(StoreError):  # an effect that stands is worse than one whose undoing is not yet on disk
-        await run.runtime.store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
-    clock = run.runtime.clock
-    started, retries = clock.monotonic(), run.runtime.policy.retries
-    problem = ""
-    for attempt in range(retries.attempts + 1):
-        if attempt:
-            await clock.sleep(min(retries.max_seconds, retries.base_seconds * 2**attempt))
-        try:
-            await clock.wait_for(_compensation(run, tool, output), tool.timeout or run.runtime.policy.timeout)
-        except Exception as error:
-            problem = f"{type(error).__name__}"
-        else:
-            run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=True, seconds=clock.monotonic() - started))
-            return True
-    run.emit(EffectUndone(**run.stamp(), tool=tool.name, ok=False, reason=problem, seconds=clock.monotonic() - started))
-    return False
-
-
-async def _compensation(run: "Run", tool: Tool, output: Any) -> None:
-    call = tool.compensate
-    assert call is not None
-    context = context_argument(run, tool.name, call)
-    if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
-        await call(output, **context)
-        return
-    result = await run.runtime.threads.run(lambda: call(output, **context))
-    if inspect.isawaitable(result):
-        await result
 
 
 def outcome_of(run: "Run") -> Outcome[Any]:

@@ -27,14 +27,14 @@ from orchestrator.core.events import CallEnded, EffectUndone, ToolExcluded
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.state import Doing
+from orchestrator.engine.steps.compensate import effect_stands, takes_key, undo
 from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import StepExecutor
-from orchestrator.engine.steps.reconcile import note_found, reconciled, settle
-from orchestrator.engine.steps.result import AttemptFailed, Settled, StepStatus
+from orchestrator.engine.steps.reconcile import note_found, reconciled
+from orchestrator.engine.steps.result import AttemptFailed, InvalidEffect, Uncertain
+from orchestrator.engine.steps.retry import may_repeat
 from orchestrator.engine.steps.scheduler import question_of
 from orchestrator.graph.tool import Tool
-
-from .finish import undo
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -68,7 +68,7 @@ async def settle_what_was_left(run: "Run") -> None:
     _exclude_what_did_not_happen(run)
 
 
-def _caller(run: "Run", tool: Tool, doing: Doing) -> StepExecutor:
+def _executor(run: "Run", tool: Tool, doing: Doing) -> StepExecutor:
     step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
     return StepExecutor(run, step, tool)
 
@@ -107,29 +107,27 @@ async def _settle_uncertain(run: "Run", name: str) -> None:
     if tool is not None and doing is not None and failure.id in run.state.unanswered:
         await _find_out(run, tool, doing, failure)
     elif tool is not None:
-        run.open.append(question_of(run, name, StepStatus.UNCERTAIN, failure.message))
+        run.open.append(question_of(run, name, Uncertain(failure.message)))
 
 
 async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> None:
-    caller = _caller(run, tool, doing)
-    try:
-        failed = await settle(caller, failure, CallContext(run, tool.name, doing.attempt, doing.call_id))
-    except Settled:
-        return
-    if not failed.answered and not caller.may_repeat(failed):
-        run.open.append(question_of(run, tool.name, StepStatus.UNCERTAIN, failure.message))
+    found = await _executor(run, tool, doing).settled(
+        failure, CallContext(run, tool.name, doing.attempt, doing.call_id)
+    )
+    if isinstance(found, AttemptFailed) and not found.answered and not may_repeat(run, tool, found):
+        run.open.append(question_of(run, tool.name, Uncertain(failure.message)))
 
 
 async def _settle_undoing(run: "Run", name: str) -> None:
     """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can."""
-    stands = await _output_found(run, name)
-    if stands is not None and stands is not NOT_DONE:
+    tool = run.view.tools.get(name)
+    stands = await effect_stands(run, tool) if tool is not None else None
+    if stands or (tool is not None and stands is None and takes_key(tool)):
         run.state.undoing.discard(name)
-        return  # the effect still stands: it is undone when the run ends, or at once when its output is not valid
-    ok = stands is NOT_DONE
-    run.emit(
-        EffectUndone(**run.stamp(), tool=name, ok=ok, reason="" if ok else f"{_STOPPED} while it was being undone")
-    )
+        return  # it is undone (again) when the run ends, or at once when its output is not valid
+    ok = stands is False
+    reason = "" if ok else f"{_STOPPED} while it was being undone"
+    run.emit(EffectUndone(**run.stamp(), tool=name, ok=ok, reason=reason, uncertain=not ok))
 
 
 async def _settle_invalid(run: "Run", name: str) -> None:
@@ -142,7 +140,7 @@ async def _settle_invalid(run: "Run", name: str) -> None:
     if output is not None and output is not NOT_DONE:
         await undo(run, tool, output, "it happened, but its output is not valid")
     if name in state.invalid:
-        run.open.append(question_of(run, name, StepStatus.INVALID_EFFECT, failure.message))
+        run.open.append(question_of(run, name, InvalidEffect(failure.message)))
 
 
 async def _output_found(run: "Run", name: str) -> Any:
@@ -153,7 +151,7 @@ async def _output_found(run: "Run", name: str) -> Any:
     if tool is None or tool.reconcile is None or taken is None:
         return None
     try:
-        return await reconciled(_caller(run, tool, Doing("", taken, tool.effect, 1)))
+        return await reconciled(run, tool, run.inputs_of(tool))
     except Exception:
         return None
 
@@ -169,8 +167,7 @@ def _answer(run: "Run", failure: Failure) -> None:
     if failure.tool in state.uncertain or failure.tool in state.invalid or failure.tool in state.doing:
         return
     undone = failure.kind is FailureKind.INVALID_OUTPUT and tool.effect is not Effect.READ
-    caller = StepExecutor(run, Step(tool.name, {}, None, (), 0), tool)
-    if not caller.may_repeat(AttemptFailed(failure, repeatable=not undone)):
+    if not may_repeat(run, tool, AttemptFailed(failure, repeatable=not undone)):
         _exclude(run, tool.name, f"{failure.kind.replace('_', ' ')}: {failure.message}")
 
 

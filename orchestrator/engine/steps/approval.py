@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import Effect
+from orchestrator.core.user_code import UserFunctionError, call_user
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors.signal import WHOLE_RUN
 
@@ -11,23 +12,30 @@ if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
 
-def is_approved(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> bool:
-    """Whether a step may start without asking a person (first)."""
-    return tool.name in run.state.approved or not why_approval(run, tool, inputs)
+async def why_approval(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+    """Why a person must approve a step before it starts; empty when nobody must, or somebody has.
+
+    Raises `UserFunctionError` when the tool's own rule raises.
+    """
+    if tool.name in run.state.approved:
+        return ""
+    if callable(tool.approval):
+        return await _by_rule(run, tool, inputs) or _in_general(run, tool, inputs)
+    return "it always needs approval" if tool.approval is True else _in_general(run, tool, inputs)
 
 
-def why_approval(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
-    """Why a person must approve a step before it starts; empty when nobody must."""
-    approval = tool.approval
-    if callable(approval):
-        try:
-            asks = approval(**run.accepted(approval, inputs))
-        except Exception as error:
-            return f"its approval rule raised {type(error).__name__}"
-        if asks:
-            return "its approval rule says so"
-    if approval is True:
-        return "it always needs approval"
+async def _by_rule(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+    rule = tool.approval
+    assert callable(rule)
+    try:
+        asks = bool(await call_user(rule, **run.accepted(rule, inputs)))
+    except Exception as error:
+        raise UserFunctionError("approval", error) from error
+    return "its approval rule says so" if asks else ""
+
+
+def _in_general(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+    """What holds for every write: no tainted value, no cost above the policy's limit, no signal of a monitor."""
     if tool.effect is Effect.READ:
         return ""
     tainted = sorted(key for key in (*tool.needs.values(), *tool.optional.values()) if key in run.state.tainted)

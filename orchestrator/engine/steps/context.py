@@ -17,96 +17,16 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
+from orchestrator.core.user_code import Propagates
 from orchestrator.health.quota_headers import quota_of
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-from typing import TYPE_CHECKING
-
-from orchestrator.core.events import PartEnded
-from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import classify
-from orchestrator.health.failures.retry_after import is_rate_limit, retry_after_of
+from .sub_call import CallPart
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
 
-class CallPart(SubCall):
-    """One call within a call of a run."""
-
-    def __init__(
-        self, run: "Run", context: "CallContext", name: str, kind: PartKind, label: str, *, anyway: bool = False
-    ) -> None:
-        self._run = run
-        self._context = context
-        self._name = name
-        self._kind = kind
-        self._owner = f"{context.call_id}/{label}"
-        self._open = True
-        self._began = run.runtime.clock.monotonic()
-        self.refused = "" if anyway else self._refused()
-        if self.refused:
-            self._open = False
-            self._tell(ok=False, left_out=self.refused)
-
-    def _refused(self) -> str:
-        """Why it may not be called now."""
-        if self._kind is PartKind.TOOL:
-            return self._run.out_of_calls()
-        health = self._run.runtime.health
-        health.poll()
-        admission = health.admit(self._name, self._owner, self._run.last_resort)
-        return "" if admission.ok else admission.reason or "its circuit is open"
-
-    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Tool | None = None) -> None:
-        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
-        if not self._open:
-            return
-        self._open = False
-        runtime = self._run.runtime
-        kind = None
-        if error is not None:
-            whose = of or self._run.view.tools[self._context.tool]
-            kind = classify(error, whose, started=of is not None, table=runtime.failures)
-        event = self._tell(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
-        if self._kind is PartKind.MEMBER:
-            runtime.health.record(
-                self._name,
-                error is None,
-                kind,
-                event.seconds,
-                usd,
-                retry_after=None if error is None else retry_after_of(error, runtime.clock.time()),
-                rate_limited=error is not None and is_rate_limit(error),
-                message=event.error,
-                owner=self._owner,
-            )
-
-    def dropped(self) -> None:
-        """It was cancelled, or asked a person: there is no verdict."""
-        if self._open and self._kind is PartKind.MEMBER:
-            self._run.runtime.health.release(self._name, self._owner)
-        self._open = False
-
-    def _tell(self, **what: Any) -> PartEnded:
-        event = PartEnded(
-            **self._run.stamp(),
-            call_id=self._context.call_id,
-            tool=self._context.tool,
-            part=self._name,
-            kind=self._kind,
-            seconds=max(0.0, self._run.runtime.clock.monotonic() - self._began),
-            **what,
-        )
-        self._run.emit_from_anywhere(event)
-        return event
-
-
-__all__ = ["CallPart"]
-
-
-class WaitForAnswer(BaseException):
+class WaitForAnswer(Propagates):
     """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
 
     def __init__(self, question: str, wanted: str = "", child: str | None = None) -> None:
@@ -203,7 +123,7 @@ class CallContext(RunContext[Any]):
 
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within this call."""
-        return CallPart(self._run, self, name, kind, label, anyway=anyway)
+        return CallPart(self._run, self.tool, self.call_id, name, kind, label, anyway=anyway)
 
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""

@@ -1,40 +1,53 @@
-"""`StepExecutor`: one step made to happen: attempts, time-outs, checks, retries."""
+"""`StepExecutor`: executes one step: admission, attempts, time-outs, checks, retries."""
 
 import asyncio
-import inspect
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
-
-from orchestrator.core.enums import DecisionKind, Effect, FailureKind
-from orchestrator.core.errors import InvalidOutput, StoreError, ToolError
-from orchestrator.core.events import CallEnded, CallStarted
+from orchestrator.core.checks import check_number
+from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.core.errors import StoreError
+from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
-from orchestrator.core.schema import validate
+from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
-from orchestrator.engine.lifecycle.finish import DURABLE_WITHIN, undo
-from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
-from orchestrator.health.retry_budget import backoff
+from orchestrator.engine.failures import kind_of, make_failure, note_user_failure
+from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
+from orchestrator.graph.tool import MAX_COST, Tool
+from orchestrator.health.failures.classify import message_of
 
-from .approval import is_approved
+from .approval import why_approval
+from .compensate import DURABLE_WITHIN, undo
 from .context import CallContext, WaitForAnswer, idempotency_key
-from .reconcile import settle
-from .result import AttemptFailed, Finished, NotStarted, Settled, StepStatus
-from .retry import RetryFacts, decide_retry
+from .invocation import Invocation, StillRunning
+from .outputs import checked
+from .reconcile import note_found, settle
+from .result import (
+    Asked,
+    AttemptFailed,
+    AttemptResult,
+    Done,
+    Failed,
+    InvalidEffect,
+    NeedsApproval,
+    NotStarted,
+    StepResult,
+    Uncertain,
+)
+from .retry import may_repeat, pause
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
-PROVES_NOTHING_HAPPENED = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
+PROVES_NOTHING_HAPPENED: Final = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
+_OF_THIS_ATTEMPT: Final = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
+"""Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
 
 
 class StepExecutor:
-    """Makes one step of one run happen."""
+    """Executes one step of one run."""
 
     def __init__(self, run: "Run", step: Step, tool: Tool) -> None:
         self.run = run
@@ -43,105 +56,121 @@ class StepExecutor:
         self.tool = tool
         self.inputs = run.inputs_of(tool)
         self.feedback: str | None = None
-        self.undone = False
-        """Whether an effect with an invalid output was undone at once."""
+        self.in_call = False
+        """Whether an attempt is under way."""
+        self._invocation: Invocation | None = None
 
-    async def make(self) -> Finished:
-        """Make the step happen; never raises for what a tool does."""
-        if not is_approved(self.run, self.tool, self.inputs):
-            return Finished(self.tool.name, StepStatus.NEEDS_APPROVAL)
-        limit = self.runtime.limit(self.tool)
-        if limit is None:
-            return await self._made()
-        async with limit:
-            return await self._made()
+    @property
+    def may_have_effect(self) -> bool:
+        """Whether a write is under way, which must be left to finish."""
+        return self.in_call and self.tool.effect is not Effect.READ
 
-    async def _made(self) -> Finished:
-        name = self.tool.name
+    async def make(self) -> StepResult:
+        """Execute the step; never raises for what a tool does."""
         try:
-            try:
-                await self._attempt()
-            except AttemptFailed as failed:
-                await self._go_on_after(failed)
-        except AttemptFailed as failed:
-            return Finished(name, self._ending(failed), self._why(failed))
-        except NotStarted as stopped:
-            ending = StepStatus.UNCERTAIN if name in self.run.state.doubt else stopped.ending
-            return Finished(name, ending, stopped.reason)
-        except Settled:
-            return Finished(name, StepStatus.DONE)
-        except WaitForAnswer as asked:
-            return Finished(name, StepStatus.ASKED, asked.question, asked)
-        return Finished(name, StepStatus.DONE)
+            why = await why_approval(self.run, self.tool, self.inputs)
+        except UserFunctionError as error:
+            return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
+        if why:
+            return NeedsApproval(why)
+        attempt = 0
+        while True:
+            attempt += 1
+            match result := await self._attempt():
+                case AttemptFailed():
+                    if not may_repeat(self.run, self.tool, result):
+                        return self._ended_by(result)
+                case NotStarted() if self.tool.name in self.run.state.doubt:
+                    return Uncertain(result.reason)
+                case _:
+                    return result
+            await self.runtime.clock.sleep(pause(self.runtime, attempt, result.failure.retry_after))
 
-    async def _go_on_after(self, failed: AttemptFailed) -> None:
-        """Further attempts by tenacity, to which the failed one is the first: most calls never need it."""
-        past: list[AttemptFailed] = [failed]
-
-        async def attempt() -> None:
-            if past:
-                raise past.pop()
-            await self._attempt()
-
-        await AsyncRetrying(
-            sleep=self.runtime.clock.sleep,
-            wait=self._pause,
-            stop=stop_never,
-            retry=retry_if_exception(self._again),
-            reraise=True,
-        )(attempt)
-
-    def _why(self, failed: AttemptFailed) -> str:
-        """What happened, in a few words: the class of the failure, its message, and why it is not tried again."""
+    def _ended_by(self, failed: AttemptFailed) -> StepResult:
+        """How the step ends with an attempt that is not made again: the failure's class and message say why."""
         failure = failed.failure
         tried = f" (attempt {failure.attempt})" if failure.attempt > 1 else ""
-        return f"{failure.kind.replace('_', ' ')}: {failure.message}{tried}"
-
-    def _ending(self, failed: AttemptFailed) -> StepStatus:
-        if failed.failure.kind is FailureKind.AMBIGUOUS and not failed.answered:
-            return StepStatus.UNCERTAIN
-        if failed.failure.kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
-            return StepStatus.FAILED if self.undone else StepStatus.INVALID_EFFECT
-        return StepStatus.FAILED
+        reason = f"{failure.kind.replace('_', ' ')}: {failure.message}{tried}"
+        if failure.kind is FailureKind.AMBIGUOUS and not failed.answered:
+            return Uncertain(reason)
+        if failure.kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ and not failed.undone:
+            return InvalidEffect(reason)
+        return Failed(reason)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
-    async def _attempt(self) -> None:
-        context = await self._start()
-        clock = self.runtime.clock
-        started = clock.monotonic()
-        raw: Any = None
-        self.runtime.in_flight[self.tool.name] += 1
+    async def _attempt(self) -> AttemptResult:
+        """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
+        slots = CallSlots(*self._limits())
         try:
-            raw = await self._invoke(context)
-            outputs = await self.checked(raw)
-        except WaitForAnswer:
-            self._end(context, started, asked=True)
-            raise
-        except asyncio.CancelledError:
-            self._cancelled(context, started)
-            raise
-        except Exception as error:
-            raise await self._failed(error, context, started, raw) from None
+            await self.run.within_deadline(slots.acquire(), None)
+        except TimeoutError:
+            return NotStarted("the deadline has passed", over_budget=True)
+        self._invocation = invocation = Invocation(self.runtime, self.tool.name, slots)
+        self.in_call = True
+        try:
+            return self._not_started() or await self._made(invocation)
         finally:
-            self.runtime.in_flight[self.tool.name] -= 1
-        self.succeed(outputs, context, started)
-        if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
-            with suppress(StoreError):  # it is told; the result itself is not lost to this run
-                await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+            self.in_call = False
+            if not invocation.running:
+                slots.release()
 
-    async def _start(self) -> CallContext:
-        """Budget, admission, and for writes the durable intent. Raises `NotStarted`."""
+    def _limits(self) -> "tuple[Any, ...]":
+        own = self.runtime.limit(self.tool)
+        thread = () if is_async(self.tool.call) else (THREADS.slots,)
+        THREADS.most = self.runtime.policy.max_threads
+        return (own, *thread) if own is not None else thread
+
+    def _not_started(self) -> NotStarted | None:
+        """Why the attempt may not be made now: cancellation, budget, health; `None` when it may."""
         run, name = self.run, self.tool.name
+        if run.cancelled is not None:
+            return NotStarted(run.cancelled)
         over = run.over_budget(self.tool)
         if over:
-            raise NotStarted(StepStatus.OVER_BUDGET, over)
-        admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
+            return NotStarted(over, over_budget=True)
+        stuck = THREADS.given_up[name]
+        if stuck >= MOST_GIVEN_UP:
+            return NotStarted(f"{stuck} calls of it that were given up still run")
+        self.admission = admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
-            raise NotStarted(StepStatus.NOT_ADMITTED, admission.reason)
+            return NotStarted(admission.reason)
         if not admission.probe and self.runtime.crowded(name, last_resort=run.last_resort):
             self.runtime.health.release(name, run.state.run_id)
-            raise NotStarted(StepStatus.NOT_ADMITTED, "held back: it is failing everybody, or has only just recovered")
+            return NotStarted("held back: it is failing everybody, or has only just recovered")
+        return None
+
+    async def _made(self, invocation: Invocation) -> AttemptResult:
+        context = self._begun()
+        if self.tool.effect is not Effect.READ:
+            failed = await self._make_intent_durable(context)
+            if failed is not None:
+                return failed
+        started, raw = self.runtime.clock.monotonic(), None
+        self.runtime.in_flight[self.tool.name] += 1
+        try:
+            raw = await self._called(invocation, context)
+            outputs = await checked(self.run, self.tool, raw)
+            cost = self._cost(context)
+        except WaitForAnswer as asked:
+            self._end(context, started, asked=True)
+            return Asked(asked.question, asked.wanted, asked.child)
+        except asyncio.CancelledError:
+            await self._cancelled(invocation, context, started)
+            raise
+        except Exception as error:
+            return await self._failed(error, context, started, raw)
+        finally:
+            self.runtime.in_flight[self.tool.name] -= 1
+        self.succeed(outputs, context, started, cost)
+        if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
+            with suppress(StoreError):  # it is reported; the result itself is not lost to this run
+                await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+        return Done()
+
+    def _begun(self) -> CallContext:
+        """The attempt put on record: for a write, its intent."""
+        run, name = self.run, self.tool.name
         attempt = run.state.attempts[name] + 1
         call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
         run.emit(
@@ -154,16 +183,13 @@ class StepExecutor:
                 keys=tuple(sorted(self.step.sources)),
                 via=self.step.via,
                 agent=self.tool.is_agent,
-                probe=admission.probe,
+                probe=self.admission.probe,
             )
         )
         self.runtime.healing.note_call(name)
-        context = CallContext(run, name, attempt, call_id)
-        if self.tool.effect is not Effect.READ:
-            await self._make_intent_durable(context)
-        return context
+        return CallContext(run, name, attempt, call_id)
 
-    async def _make_intent_durable(self, context: CallContext) -> None:
+    async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
         try:
             await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
         except StoreError as error:
@@ -171,9 +197,28 @@ class StepExecutor:
             failure = self._failure(FailureKind.OUTAGE, context, failed)
             self._end(context, self.runtime.clock.monotonic(), failure=failure)
             self.runtime.health.release(self.tool.name, self.run.state.run_id)
-            raise AttemptFailed(failure, repeatable=False) from None
+            return AttemptFailed(failure, repeatable=False)
+        return None
 
-    async def _invoke(self, context: CallContext) -> Any:
+    async def _called(self, invocation: Invocation, context: CallContext) -> Any:
+        """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
+        args, kwargs = self._arguments(context)
+        limit = self._time_limit()
+        invocation.start(self.tool.call, args, kwargs)
+        found = await invocation.result(limit)
+        if not isinstance(found, StillRunning):
+            return found
+        running = await invocation.stop()
+        patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
+        if not running or patience:
+            found = await invocation.result(patience)
+        if not isinstance(found, StillRunning):
+            return found
+        self._give_up(invocation)
+        late = f", and it still runs {patience:g} s later" if patience else ""
+        raise TimeoutError(f"no answer within {limit:g} s{late}")
+
+    def _arguments(self, context: CallContext) -> tuple[list[Any], dict[str, Any]]:
         tool = self.tool
         args, kwargs = tool.bind(self.inputs)
         if tool.signature and tool.signature.context:
@@ -183,41 +228,16 @@ class StepExecutor:
         feedback = getattr(tool, "accepts_feedback", None)
         if feedback and self.feedback is not None:
             kwargs[feedback] = self.feedback
-        return await self.run.within_deadline(
-            self.call(tool.call, args, kwargs, is_async=tool.is_async), tool.timeout or self.runtime.policy.timeout
-        )
+        return args, kwargs
 
-    async def call(self, call: Any, args: list[Any], kwargs: dict[str, Any], *, is_async: bool) -> Any:
-        if is_async:
-            return await call(*args, **kwargs)
-        result = await self.runtime.threads.run(lambda: call(*args, **kwargs))
-        return await result if inspect.isawaitable(result) else result
+    def _time_limit(self) -> float:
+        own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.seconds_left()
+        return own if left is None else min(own, max(0.0, left))
 
-    async def checked(self, raw: Any) -> dict[str, Any]:
-        """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput`."""
-        tool = self.tool
-        if len(tool.gives) == 1:
-            outputs = dict(zip(tool.gives, [raw], strict=True))
-        elif isinstance(raw, Mapping) and set(tool.gives) <= set(cast("Mapping[str, Any]", raw)):
-            outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
-        else:
-            raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
-        view = self.run.view
-        outputs = {key: validate(key, view.key_type(key), value) for key, value in outputs.items()}
-        if tool.ensure is not None:
-            await self._ensure(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
-        return outputs
-
-    async def _ensure(self, ensure: Any, output: Any) -> None:
-        try:
-            verdict = ensure(output)
-            verdict = await verdict if inspect.isawaitable(verdict) else verdict
-        except ToolError:
-            raise  # it says itself what the output means: a refusal in words, say
-        except Exception as error:
-            raise InvalidOutput(f"ensure rejected the output: {error}") from error
-        if verdict is False:
-            raise InvalidOutput("ensure rejected the output")
+    def _give_up(self, invocation: Invocation) -> None:
+        stuck = invocation.give_up()
+        if stuck >= MOST_GIVEN_UP:
+            self.runtime.health.shut(self.tool.name, f"{stuck} calls of it that were given up still run")
 
     # -- how it ended ------------------------------------------------------------------------------------------------
 
@@ -236,17 +256,13 @@ class StepExecutor:
         self.run.emit(event)
         return event
 
-    def succeed(self, outputs: Mapping[str, Any], context: CallContext, started: float, *, later: bool = False) -> None:
+    def succeed(
+        self, outputs: Mapping[str, Any], context: CallContext, started: float, cost: float, *, later: bool = False
+    ) -> None:
+        """Put the outputs of a call on record; `later` where `reconcile` found them."""
         kept = self.run.values.put(self.tool.name, outputs, self.run.view)
-        event = self._end(
-            context,
-            started,
-            ok=True,
-            gives=tuple(self.tool.gives),
-            kept=kept,
-            cost=self._cost(context),
-            reconciled=later,
-        )
+        gives = tuple(self.tool.gives)
+        event = self._end(context, started, ok=True, gives=gives, kept=kept, cost=cost, reconciled=later)
         if not later:
             self.runtime.health.record(
                 self.tool.name, True, None, event.seconds, event.cost, via=self.step.via, owner=self.run.state.run_id
@@ -254,33 +270,37 @@ class StepExecutor:
         note_outcome(self.run, self.tool, True, event)
 
     def _cost(self, context: CallContext) -> float:
-        cost = self.tool.cost
-        return (float(cost(context.usage)) if callable(cost) else cost) + context.charged
+        """US dollars of the call. A `cost` function that raises fails a read; for a write it is only reported."""
+        try:
+            cost = self.tool.cost
+            amount = check_number("its cost", cost(context.usage), MAX_COST) if callable(cost) else cost
+            return amount + context.charged
+        except Exception as error:
+            if self.tool.effect is Effect.READ:
+                raise UserFunctionError("cost", error) from error
+            problem = f"`cost` raised {describe_error(error, text=False)}"
+            self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=problem))
+            return context.charged
+
+    def _cost_of_failure(self, kind: FailureKind, error: Exception, context: CallContext) -> float:
+        if kind in PROVES_NOTHING_HAPPENED or (isinstance(error, UserFunctionError) and error.option == "cost"):
+            return context.charged
+        try:
+            return self._cost(context)
+        except UserFunctionError:
+            return context.charged
 
     def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
-        """The failure that an error is; its texts hold neither what the call was given nor what it gave."""
-        secrets = secret_strings(self.inputs) | secret_strings(self.runtime.deps) | secret_strings(raw)
-        failure = failure_of(
-            error,
-            kind,
-            self.tool.name,
-            secrets=secrets,
-            id=self.run.state.next_failure_id(),
-            call_id=context.call_id,
-            attempt=context.attempt,
-            at=self.runtime.clock.time(),
-        )
-        return failure if kind is FailureKind.BUG else replace(failure, traceback="")
+        return make_failure(self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw)
 
-    async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> AttemptFailed:
-        kind = classify(error, self.tool, started=True, table=self.runtime.failures)
-        if kind in _OF_THIS_ATTEMPT and self.tool.name in self.run.state.doubt:
+    async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> Done | AttemptFailed:
+        name, kind = self.tool.name, kind_of(self.run, self.tool, error)
+        if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
         failure = self._failure(kind, context, error, raw)
-        nothing = kind in PROVES_NOTHING_HAPPENED
-        event = self._end(context, started, failure=failure, cost=context.charged if nothing else self._cost(context))
+        event = self._end(context, started, failure=failure, cost=self._cost_of_failure(kind, error, context))
         self.runtime.health.record(
-            self.tool.name,
+            name,
             False,
             kind,
             event.seconds,
@@ -295,68 +315,33 @@ class StepExecutor:
         if kind is FailureKind.INVALID_OUTPUT:
             self.feedback = message_of(error)  # for the agent alone, which knows what it was given
         if kind is FailureKind.AMBIGUOUS:
-            return await settle(self, failure, context)
+            return await self.settled(failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
-            self.undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
-            return AttemptFailed(failure, repeatable=False)
+            undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
+            return AttemptFailed(failure, repeatable=False, undone=undone)
         return AttemptFailed(failure, repeatable=True)
 
-    def _cancelled(self, context: CallContext, started: float) -> None:
-        """A read that is cancelled is over; a write's intent stays open, for it may have happened."""
+    async def settled(self, failure: Failure, context: CallContext) -> Done | AttemptFailed:
+        """What is found out about an effect that may have taken place."""
+        running = self._invocation is not None and self._invocation.running
+        found = await settle(self.run, self.tool, failure, running=running)
+        if isinstance(found, AttemptFailed):
+            return found
+        now = self.runtime.clock.monotonic()
+        self.succeed(found.outputs, context, now, self._cost(context), later=True)
+        note_found(self.run, failure)  # after the result: a process that stops in between must not call again
+        return Done()
+
+    async def _cancelled(self, invocation: Invocation, context: CallContext, started: float) -> None:
+        """A read that is cancelled is over; a write that is may have happened."""
         self.runtime.health.release(self.tool.name, self.run.state.run_id)
+        if await invocation.stop():
+            self._give_up(invocation)
         if self.tool.effect is Effect.READ:
             self._end(context, started, cancelled=True)
-
-    # -- retries -----------------------------------------------------------------------------------------------------
-
-    def retry_facts(self, failure: Failure, *, repeatable: bool) -> RetryFacts:
-        retries = self.runtime.policy.retries
-        allowed = self.tool.retries if self.tool.retries is not None else retries.attempts
-        spent = self.run.state.tries[self.tool.name]
-        wanted = repeatable and spent <= allowed and failure.kind in _RETRIED
-        return RetryFacts(
-            kind=failure.kind,
-            attempt=spent,
-            retries=allowed,
-            in_budget=not wanted or self.runtime.healing.allow(self.tool.name),
-            retry_after=failure.retry_after,
-            max_retry_after=retries.max_retry_after,
-            seconds_left=self.run.seconds_left(),
-            is_agent=self.tool.is_agent,
-            repeatable=repeatable,
-            usable=self.runtime.health.usable(self.tool.name),
-            own=self.tool.retries is not None,
-        )
-
-    def _again(self, error: BaseException) -> bool:
-        return isinstance(error, AttemptFailed) and self.may_repeat(error)
-
-    def may_repeat(self, error: AttemptFailed) -> bool:
-        """Whether the attempt is made again; if so, the decision is on record."""
-        if error.answered:
-            return error.repeatable
-        facts = self.retry_facts(error.failure, repeatable=error.repeatable)
-        again, reason = decide_retry(facts)
-        if again:
-            self.run.decide(
-                DecisionKind.RETRY,
-                "retry",
-                reason=reason,
-                answers=(error.failure.id,),
-                subject=self.tool.name,
-                facts=facts.to_json(),
-            )
-        else:
-            self.run.not_retried[error.failure.id] = facts.to_json()
-        return again
-
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        after = error.failure.retry_after if isinstance(error, AttemptFailed) else None
-        drawn = backoff(state.attempt_number, self.runtime.policy.retries, self.runtime.draws)
-        return max(drawn, after or 0.0)
+            return
+        error = TimeoutError("it was cancelled while the call was in flight")
+        self._end(context, started, failure=self._failure(FailureKind.AMBIGUOUS, context, error))
 
 
-_OF_THIS_ATTEMPT = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
-"""Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
-_RETRIED = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)
+__all__ = ["StepExecutor"]

@@ -1,41 +1,49 @@
 """Uncertain effects: whether a write that may have happened did, as far as its tool can tell."""
 
-import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind
+from orchestrator.core.events import ProblemReported
 from orchestrator.core.failure import Failure
+from orchestrator.core.user_code import call_user, describe_error
+from orchestrator.graph.tool import Tool
 
-from .context import CallContext, context_argument
-from .result import AttemptFailed, Settled
-from .retry import decide_retry
+from .context import context_argument
+from .outputs import checked
+from .result import AttemptFailed
+from .retry import decide_retry, retry_facts
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
 
-    from .executor import StepExecutor
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The effect took place: the outputs it gave."""
+
+    outputs: dict[str, Any]
 
 
-async def settle(caller: "StepExecutor", failure: Failure, context: CallContext) -> AttemptFailed:
-    """Find out whether an uncertain effect took place, as far as the tool can tell.
+async def settle(run: "Run", tool: Tool, failure: Failure, *, running: bool = False) -> Found | AttemptFailed:
+    """Find out whether an uncertain effect took place; what did not says whether a repetition is safe.
 
-    Raises `Settled` (an ending, no error) when it did; the returned error says whether a repetition is safe.
+    While the call is still `running`, that its effect has not taken place yet means nothing, and nothing is repeated.
     """
-    repeatable = caller.tool.idempotency_key is not None
-    if caller.tool.reconcile is None:
+    repeatable = tool.idempotency_key is not None and not running
+    if tool.reconcile is None:
         return AttemptFailed(failure, repeatable=repeatable)
     try:
-        found = await reconciled(caller)
-        outputs = {} if found is NOT_DONE else await caller.checked(found)
+        found = await reconciled(run, tool, run.inputs_of(tool))
+        outputs = {} if found is NOT_DONE else await checked(run, tool, found)
     except Exception as error:
-        caller.feedback = f"reconcile cannot tell: {type(error).__name__}"
+        problem = f"it cannot tell: {describe_error(error, text=False)}"
+        run.emit(ProblemReported(**run.stamp(), source=f"reconcile of {tool.name}", message=problem))
         return AttemptFailed(failure, repeatable=repeatable)
-    if found is NOT_DONE:
-        return _did_not_happen(caller, failure)
-    caller.succeed(outputs, context, caller.runtime.clock.monotonic(), later=True)
-    note_found(caller.run, failure)  # after the result: a process that stops in between must not call again
-    raise Settled
+    if found is not NOT_DONE:
+        return Found(outputs)
+    return AttemptFailed(failure, repeatable=False) if running else _did_not_happen(run, tool, failure)
 
 
 def note_found(run: "Run", failure: Failure) -> None:
@@ -43,24 +51,22 @@ def note_found(run: "Run", failure: Failure) -> None:
     _decide(run, failure, "it took place", "reconcile found its result")
 
 
-async def reconciled(caller: "StepExecutor") -> Any:
+async def reconciled(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> Any:
     """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
-    reconcile = caller.tool.reconcile
+    reconcile = tool.reconcile
     assert reconcile is not None
-    given = caller.run.accepted(reconcile, caller.inputs)
-    given |= context_argument(caller.run, caller.tool.name, reconcile)
-    is_async = inspect.iscoroutinefunction(reconcile)
+    given = {**run.accepted(reconcile, inputs), **context_argument(run, tool.name, reconcile)}
     # The run's deadline may have cut the call off; what it did is found out all the same, within the tool's time-out.
-    return await caller.runtime.clock.wait_for(
-        caller.call(reconcile, [], given, is_async=is_async),
-        caller.tool.timeout or caller.runtime.policy.timeout,
+    return await run.runtime.clock.wait_for(
+        call_user(reconcile, in_thread=run.runtime.threads.run, **given),
+        tool.timeout or run.runtime.policy.timeout,
     )
 
 
-def _did_not_happen(caller: "StepExecutor", failure: Failure) -> AttemptFailed:
-    facts = caller.retry_facts(failure, repeatable=True)
+def _did_not_happen(run: "Run", tool: Tool, failure: Failure) -> AttemptFailed:
+    facts = retry_facts(run, tool, failure, repeatable=True)
     again, reason = decide_retry(facts)
-    _decide(caller.run, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
+    _decide(run, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
     return AttemptFailed(failure, repeatable=again, answered=True)
 
 

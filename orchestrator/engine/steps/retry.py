@@ -1,10 +1,21 @@
-"""Whether a failed attempt is tried again: pure, so that replay can decide it anew."""
+"""Whether a failed attempt is tried again (pure, so that replay can decide it anew), and the back-off before it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.core.enums import FailureKind
+from orchestrator.core.enums import DecisionKind, FailureKind
+from orchestrator.core.failure import Failure
+from orchestrator.graph.tool import Tool
+from orchestrator.health.retry_budget import backoff
+
+from .result import AttemptFailed
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+    from orchestrator.engine.runtime import Runtime
+
+_RETRIED: Final = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +73,49 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
     if not facts.in_budget:
         return False, "the budget for healing is used up"
     return True, f"attempt {facts.attempt + 1} of {facts.retries + 1}"
+
+
+def retry_facts(run: "Run", tool: Tool, failure: Failure, *, repeatable: bool) -> RetryFacts:
+    """What the decision to try again is made from now; takes a token of the retry budget where a retry is wanted."""
+    runtime, retries = run.runtime, run.runtime.policy.retries
+    allowed = tool.retries if tool.retries is not None else retries.attempts
+    spent = run.state.tries[tool.name]
+    wanted = repeatable and spent <= allowed and failure.kind in _RETRIED
+    return RetryFacts(
+        kind=failure.kind,
+        attempt=spent,
+        retries=allowed,
+        in_budget=not wanted or runtime.healing.allow(tool.name),
+        retry_after=failure.retry_after,
+        max_retry_after=retries.max_retry_after,
+        seconds_left=run.seconds_left(),
+        is_agent=tool.is_agent,
+        repeatable=repeatable,
+        usable=runtime.health.usable(tool.name),
+        own=tool.retries is not None,
+    )
+
+
+def may_repeat(run: "Run", tool: Tool, failed: AttemptFailed) -> bool:
+    """Whether the attempt is made again; if so, the decision is on record."""
+    if failed.answered:
+        return failed.repeatable
+    facts = retry_facts(run, tool, failed.failure, repeatable=failed.repeatable)
+    again, reason = decide_retry(facts)
+    if again:
+        run.decide(
+            DecisionKind.RETRY,
+            "retry",
+            reason=reason,
+            answers=(failed.failure.id,),
+            subject=tool.name,
+            facts=facts.to_json(),
+        )
+    else:
+        run.not_retried[failed.failure.id] = facts.to_json()
+    return again
+
+
+def pause(runtime: "Runtime", attempt: int, retry_after: float | None = None) -> float:
+    """Seconds before the next attempt of a call or a compensation, after its `attempt`th failed."""
+    return max(backoff(attempt, runtime.policy.retries, runtime.draws), retry_after or 0.0)

@@ -1,18 +1,27 @@
 """Driving a route: every step starts the moment its inputs are there. No supersteps, no barriers."""
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
-from orchestrator.core.enums import DecisionKind, Effect
+from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
 from orchestrator.core.route import Impasse, Route, Step
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
 from orchestrator.engine.planning.selection import newly_demanded
 
-from .approval import why_approval
-from .context import WaitForAnswer
 from .executor import StepExecutor
-from .result import Finished, StepStatus
+from .result import (
+    Asked,
+    Done,
+    Failed,
+    InvalidEffect,
+    NeedsApproval,
+    NeedsPerson,
+    NotStarted,
+    StepResult,
+    Uncertain,
+)
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -23,7 +32,8 @@ class StepScheduler:
 
     def __init__(self, run: "Run") -> None:
         self.run = run
-        self.tasks: dict[str, asyncio.Task[Finished]] = {}
+        self.tasks: dict[str, asyncio.Task[StepResult]] = {}
+        self._executors: dict[str, StepExecutor] = {}
         self._route: Route | None = None
         self._after: dict[str, list[Step]] = {}
         """Tool -> the steps of the route that wait for it."""
@@ -46,33 +56,64 @@ class StepScheduler:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
             ended = await self._some()
-            if any(finished.ending is StepStatus.DONE for finished in ended):
+            if any(isinstance(result, Done) for _, result in ended):
                 await ask_what_is_demanded(run)
-            for finished in ended:
-                self._take(finished)
+            for name, result in ended:
+                self._take(name, result)
             self._heed_health()
 
-    async def _some(self) -> list[Finished]:
+    async def _some(self) -> list[tuple[str, StepResult]]:
         """Calls that ended; empty when something else woke the run (a cancellation, a signal)."""
         await self.run.wake.wait()
         self.run.wake.clear()
         return self._collect()
 
-    def _collect(self) -> list[Finished]:
+    def _collect(self) -> list[tuple[str, StepResult]]:
         ended = [name for name, task in self.tasks.items() if task.done()]
-        return [self.tasks.pop(name).result() for name in ended]
+        return [(name, self.tasks.pop(name).result()) for name in ended]
 
     async def settle_down(self) -> None:
-        """Cancel the reads in flight, which lose nothing, and let writes finish."""
+        """Cancel what loses nothing by it (reads, writes that have not begun), and let writes in flight finish.
+
+        One that outlasts the policy's patience is cancelled too: it is uncertain. A second cancellation of the run
+        changes nothing here.
+        """
         for name, task in self.tasks.items():
-            if self.run.view.tools[name].effect is Effect.READ:
+            if not self._executors[name].may_have_effect:
                 task.cancel()
+        if not self.tasks:
+            return
+        patience = asyncio.ensure_future(self._patience())
+        cancelled = False
         while self.tasks:
-            await asyncio.shield(asyncio.wait(list(self.tasks.values())))
-            for name, task in list(self.tasks.items()):
+            try:
+                await asyncio.wait({patience, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                cancelled = True
+            self._take_ended()
+            if patience.done() and self.tasks:
+                await self._give_up()
+        patience.cancel()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _patience(self) -> None:
+        clock, seconds = self.run.runtime.clock, self.run.runtime.policy.patience
+        with contextlib.suppress(TimeoutError):
+            await clock.wait_for(asyncio.Event().wait(), seconds)
+
+    async def _give_up(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.wait(list(self.tasks.values()))
+        self._take_ended()
+
+    def _take_ended(self) -> None:
+        for name, task in list(self.tasks.items()):
+            if task.done():
                 del self.tasks[name]
                 if not task.cancelled():
-                    self._take(task.result(), replan=False)
+                    self._take(name, task.result(), replan=False)
 
     # -- starting ----------------------------------------------------------------------------------------------------
 
@@ -86,8 +127,8 @@ class StepScheduler:
             tool = self.run.view.tools.get(name)
             if tool is None:
                 continue
-            caller = StepExecutor(self.run, step, tool)
-            task = asyncio.create_task(caller.make(), name=f"{self.run.state.run_id}:{name}")
+            executor = self._executors[name] = StepExecutor(self.run, step, tool)
+            task = asyncio.create_task(executor.make(), name=f"{self.run.state.run_id}:{name}")
             task.add_done_callback(self._woken)
             self.tasks[name] = task
 
@@ -105,7 +146,7 @@ class StepScheduler:
         ended, self._ended = self._ended, []
         return [step for name in ended for step in self._after.get(name, ())]
 
-    def _woken(self, task: asyncio.Task[Finished]) -> None:
+    def _woken(self, task: asyncio.Task[StepResult]) -> None:
         del task
         self.run.wake.set()
 
@@ -115,25 +156,25 @@ class StepScheduler:
 
     # -- what came of a step -----------------------------------------------------------------------------------------
 
-    def _take(self, finished: Finished, *, replan: bool = True) -> None:
-        name = finished.tool
-        if finished.ending is StepStatus.DONE:
-            self._ended.append(name)
-            if replan and self.run.route is None:
-                self._reroute(f"{name} is done after all")  # what it gave was not counted on while it was uncertain
-            elif replan:
-                self._branch()
-        elif finished.ending is StepStatus.FAILED:
-            self._exclude(name, finished.reason)
-            if replan:
-                self.run.runtime.healing.allow(name)  # a fallback draws on what retries may cost
-                self._reroute(f"{name} failed: {finished.reason}")
-        elif finished.ending in (StepStatus.NOT_ADMITTED, StepStatus.OVER_BUDGET):
-            self._exclude(name, finished.reason, over_budget=finished.ending is StepStatus.OVER_BUDGET)
-            if replan:
-                self._reroute(f"{name} cannot be started: {finished.reason}")
-        else:
-            self.run.open.append(question_of(self.run, name, finished.ending, finished.reason, finished.asked))
+    def _take(self, name: str, result: StepResult, *, replan: bool = True) -> None:
+        match result:
+            case Done():
+                self._ended.append(name)
+                if replan and self.run.route is None:
+                    self._reroute(f"{name} is done after all")  # what it gave was not counted on while uncertain
+                elif replan:
+                    self._branch()
+            case Failed(reason):
+                self._exclude(name, reason)
+                if replan:
+                    self.run.runtime.healing.allow(name)  # a fallback draws on what retries may cost
+                    self._reroute(f"{name} failed: {reason}")
+            case NotStarted(reason, over_budget):
+                self._exclude(name, reason, over_budget=over_budget)
+                if replan:
+                    self._reroute(f"{name} cannot be started: {reason}")
+            case NeedsApproval() | Asked() | Uncertain() | InvalidEffect():
+                self.run.open.append(question_of(self.run, name, result))
 
     def _exclude(self, tool: str, reason: str, *, over_budget: bool = False) -> None:
         self.run.emit(ToolExcluded(**self.run.stamp(), tool=tool, reason=reason, over_budget=over_budget))
@@ -178,22 +219,25 @@ class StepScheduler:
             run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
 
 
-def question_of(run: "Run", name: str, ending: StepStatus, reason: str, asked: WaitForAnswer | None = None) -> Impasse:
+def question_of(run: "Run", name: str, result: NeedsPerson) -> Impasse:
     """The impasse of one step that only a person, or a rung of the ladder, can settle."""
-    kinds = {StepStatus.NEEDS_APPROVAL: "approval", StepStatus.ASKED: "question"}
-    tool = run.view.tools[name]
-    reasons = {
-        StepStatus.NEEDS_APPROVAL: f"{name} waits for approval: {why_approval(run, tool, run.inputs_of(tool))}",
-        StepStatus.ASKED: f"{name} asks a person",
-        StepStatus.UNCERTAIN: f"{name} may have happened: {reason}",
-        StepStatus.INVALID_EFFECT: f"{name} happened, but its output is not valid: {reason}",
-    }
+    match result:
+        case NeedsApproval(why):
+            kind, reason = "approval", f"{name} waits for approval: {why}"
+        case Asked():
+            kind, reason = "question", f"{name} asks a person"
+        case Uncertain(why):
+            kind, reason = "ambiguous", f"{name} may have happened: {why}"
+        case InvalidEffect(why):
+            kind, reason = "ambiguous", f"{name} happened, but its output is not valid: {why}"
+    tool = run.view.tools.get(name)
+    asked = result if isinstance(result, Asked) else None
     return Impasse(
         goal=run.state.goal,
-        unreachable=tuple(sorted(tool.gives)),
+        unreachable=tuple(sorted(tool.gives)) if tool else (),
         blame=(),
-        reason=reasons[ending],
-        kind=kinds.get(ending, "ambiguous"),
+        reason=reason,
+        kind=kind,
         question=asked.question if asked else None,
         answer_type=asked.wanted if asked else "",
         run_id=asked.child if asked and asked.child else run.state.run_id,

@@ -1,0 +1,156 @@
+"""Calls a user's function, sync or async: the one place where code that is not ours is entered.
+
+What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` that nobody asked for and every other
+`BaseException` become an `AbnormalExit`, so that neither the event loop nor other runs are affected.
+"""
+
+import asyncio
+import inspect
+import signal
+import sysconfig
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from .errors import OrchestratorError
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a sync function in a thread."""
+_PACKAGE: Final = str(Path(__file__).parent.parent)
+_LIBRARIES: Final = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+
+
+class AbnormalExit(OrchestratorError):
+    """A user's function ended with a `BaseException` that is no `Exception`, or returned a generator."""
+
+
+class Propagates(BaseException):
+    """Base of what the framework raises through user code on purpose."""
+
+
+class UserFunctionError(OrchestratorError):
+    """A function given as an option of a tool raised; the message names the option, the type, the file and the line."""
+
+    def __init__(self, option: str, error: BaseException) -> None:
+        super().__init__(f"`{option}` raised {describe_error(error)}")
+        self.option = option
+
+
+def is_async(call: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine: an async function, a partial of one, or an object whose call is async."""
+    target: Any = call
+    while isinstance(target, partial):
+        target = target.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if inspect.isclass(target):
+        return False
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
+
+
+async def call_user(call: Callable[..., Any], /, *args: Any, in_thread: InThread | None = None, **kwargs: Any) -> Any:
+    """The result of a user's function; a sync one runs in a thread where `in_thread` is given.
+
+    Raises what it raises, `AbnormalExit` for a `BaseException` of its own, and `asyncio.CancelledError` only where
+    the calling task was cancelled.
+    """
+    try:
+        if in_thread is not None and not is_async(call):
+            result = await in_thread(partial(call, *args, **kwargs))
+        else:
+            result = call(*args, **kwargs)
+        if inspect.isawaitable(result):
+            result = await result
+    except Exception:
+        raise
+    except BaseException as error:
+        if must_propagate(error):
+            raise
+        raise abnormal_exit(error) from None
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise AbnormalExit("it returned a generator where a value was expected: it contains `yield`")
+    return result
+
+
+def must_propagate(error: BaseException) -> bool:
+    """Whether a `BaseException` is addressed to the event loop: a cancellation of this task, or a real Ctrl-C."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, Propagates) or (isinstance(error, KeyboardInterrupt) and _from_a_signal(error))
+
+
+def _from_a_signal(error: KeyboardInterrupt) -> bool:
+    """asyncio's handler raises it itself; with Python's own handler it cannot be told from one that code raised."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    frames = _frames(error.__traceback__)
+    return bool(frames) and frames[-1].tb_frame.f_code.co_name == "_on_sigint"
+
+
+def abnormal_exit(error: BaseException) -> AbnormalExit:
+    """The `Exception` that stands for a `BaseException` out of a user's function."""
+    why = {
+        "SystemExit": "it tried to end the process",
+        "CancelledError": "something it awaited was cancelled, and the run was not",
+        "GeneratorExit": "it raised what only a generator's close raises",
+    }.get(type_of(error), "it is no Exception")
+    return AbnormalExit(f"it raised {describe_error(error)}: {why}")
+
+
+def describe_error(error: BaseException, *, text: bool = True) -> str:
+    """Type, message and place of an exception, whatever its own methods do: `KeyError: 'x' (tools/a.py:12)`."""
+    said = text_of(error) if text else ""
+    place = place_of(error)
+    return type_of(error) + (f": {said}" if said else "") + (f" ({place})" if place else "")
+
+
+def type_of(error: BaseException) -> str:
+    """The name of its class, also where a metaclass hides it."""
+    return str(type.__dict__["__name__"].__get__(type(error)))
+
+
+def text_of(error: BaseException, most: int = 500) -> str:
+    """Its message, shortened; empty where it cannot be had."""
+    try:
+        text = str(error)
+    except BaseException:
+        return "(its text cannot be had)"
+    return (text[: most - 1] + "…" if len(text) > most else text).encode("utf-8", "replace").decode()
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost frame of the user's own code: `tools/a.py:12`; empty where there is none."""
+    frames = _frames(error.__traceback__)
+    outside = [frame for frame in frames if not _file(frame).startswith(_PACKAGE)]
+    own = [frame for frame in outside if not _file(frame).startswith(_LIBRARIES)] or outside
+    if not own:
+        return ""
+    return f"{'/'.join(Path(_file(own[-1])).parts[-2:])}:{own[-1].tb_lineno}"
+
+
+def _file(frame: TracebackType) -> str:
+    return frame.tb_frame.f_code.co_filename
+
+
+def _frames(traceback: TracebackType | None, most: int = 200) -> list[TracebackType]:
+    found: list[TracebackType] = []
+    while traceback is not None and len(found) < most:
+        found.append(traceback)
+        traceback = traceback.tb_next
+    return found
+
+
+__all__ = [
+    "AbnormalExit",
+    "Propagates",
+    "UserFunctionError",
+    "abnormal_exit",
+    "call_user",
+    "describe_error",
+    "is_async",
+    "must_propagate",
+    "place_of",
+    "text_of",
+    "type_of",
+]

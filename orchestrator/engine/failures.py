@@ -1,0 +1,60 @@
+"""Makes the failure that an exception is, whatever the exception's own methods do."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.core.events import UserFunctionFailed
+from orchestrator.core.failure import Failure
+from orchestrator.core.user_code import UserFunctionError, place_of, type_of
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures.classify import classify, failure_of, secret_strings
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+def kind_of(run: "Run", tool: Tool, error: Exception) -> FailureKind:
+    """The class of an error out of a started call; total, also for exceptions whose attributes raise."""
+    if isinstance(error, UserFunctionError):
+        return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.INVALID_OUTPUT
+    try:
+        return classify(error, tool, started=True, table=run.runtime.failures)
+    except BaseException:
+        return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.AMBIGUOUS
+
+
+def make_failure(
+    run: "Run", tool: Tool, kind: FailureKind, error: Exception, *, call_id: str = "", attempt: int = 1, raw: Any = None
+) -> Failure:
+    """The failure; its texts hold neither what the call was given nor what it gave. A bug names file and line."""
+    place: dict[str, Any] = {
+        "id": run.state.next_failure_id(),
+        "call_id": call_id,
+        "attempt": attempt,
+        "at": run.runtime.clock.time(),
+    }
+    try:
+        secrets = secret_strings(run.inputs_of(tool)) | secret_strings(run.runtime.deps) | secret_strings(raw)
+        failure = failure_of(error, kind, tool.name, secrets=secrets, **place)
+    except BaseException:
+        return Failure(tool=tool.name, kind=kind, message=f"{type_of(error)} (its text cannot be had)", **place)
+    if kind is not FailureKind.BUG:
+        return replace(failure, traceback="")
+    where = place_of(error)
+    if not where or where in failure.message:
+        return failure
+    named = type_of(error)
+    text = failure.message if failure.message == named else f"{named}: {failure.message}"
+    return replace(failure, message=f"{text} ({where})")
+
+
+def note_user_failure(run: "Run", tool: Tool, option: str, error: Exception) -> Failure:
+    """Put on record that a function given as an option of a tool raised, before any call of the tool."""
+    raised = error if isinstance(error, UserFunctionError) else UserFunctionError(option, error)
+    failure = make_failure(run, tool, FailureKind.BUG, raised)
+    run.emit(UserFunctionFailed(**run.stamp(), failure=failure, option=option))
+    return failure
+
+
+__all__ = ["kind_of", "make_failure", "note_user_failure"]

@@ -1,0 +1,235 @@
+"""Limits of concurrency that hold over event loops and threads, and the slots that one call holds of them.
+
+A slot is given back when the call has really ended: a call that was given up and still runs keeps its slot. A call that
+waits for something else of the framework (a person, a child run, `run_sync`) lends its slots for that time.
+"""
+
+import asyncio
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+MOST_GIVEN_UP: Final = 4
+"""Given-up calls of one tool that still run at which no more of its calls begin."""
+
+
+class Slots:
+    """A counted limit; those who wait are served in order, in whatever event loop they wait."""
+
+    def __init__(self, capacity: Callable[[], int | None]) -> None:
+        self.capacity = capacity
+        """How many may be held now; `None` for any number. Asked each time, so that it may change."""
+        self.held = 0
+        self._waiters: deque[Waiter] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return len(self._waiters)
+
+    async def acquire(self) -> None:
+        """Take a slot, when there is one."""
+        with self._lock:
+            self._serve()  # the capacity may have grown
+            if not self._waiters and self._free():
+                self.held += 1
+                return
+            loop = asyncio.get_running_loop()
+            turn: asyncio.Future[None] = loop.create_future()
+            waiter = (loop, turn)
+            self._waiters.append(waiter)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            with self._lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                    raise
+            self.release()  # it was this one's turn when it was cancelled
+            raise
+
+    def take(self) -> None:
+        """Take a slot back at once, even above the limit: for a call that lent its own."""
+        with self._lock:
+            self.held += 1
+
+    def release(self) -> None:
+        """Give a slot back, from any thread."""
+        with self._lock:
+            self.held -= 1
+            self._serve()
+
+    def look_again(self) -> None:
+        """Serve those who wait, after the capacity has grown."""
+        with self._lock:
+            self._serve()
+
+    def _free(self) -> bool:
+        capacity = self.capacity()
+        return capacity is None or self.held < capacity
+
+    def _serve(self) -> None:
+        while self._waiters and self._free():
+            loop, turn = self._waiters.popleft()
+            self.held += 1
+            try:
+                loop.call_soon_threadsafe(_give, turn)
+            except RuntimeError:  # its event loop is closed
+                self.held -= 1
+
+
+def _give(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():  # one that was cancelled meanwhile gives the slot back itself
+        turn.set_result(None)
+
+
+class CallSlots:
+    """The slots of one attempt: of its tool, and of a thread where it runs in one."""
+
+    def __init__(self, *limits: Slots) -> None:
+        self._limits = limits
+        self._held = False
+        self._lent = 0
+        self._lock = threading.Lock()
+
+    async def acquire(self) -> None:
+        """Take all slots, in a fixed order."""
+        taken: list[Slots] = []
+        try:
+            for limit in self._limits:
+                await limit.acquire()
+                taken.append(limit)
+        except BaseException:
+            for limit in taken:
+                limit.release()
+            raise
+        self._held = True
+
+    def release(self) -> None:
+        """Give all slots back; safe to repeat."""
+        with self._lock:
+            if not self._held:
+                return
+            self._held = False
+            lent = self._lent > 0
+        if not lent:
+            self._release_all()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give the slots to others while the call waits for something of the framework in its own thread."""
+        self._lend()
+        try:
+            yield
+        finally:
+            if self._returned():
+                for limit in self._limits:
+                    limit.take()
+
+    @asynccontextmanager
+    async def lent_async(self) -> "AsyncIterator[None]":
+        """Give the slots to others while the call waits for something of the framework; then queue for them again."""
+        self._lend()
+        try:
+            yield
+        except BaseException:
+            if self._returned():
+                for limit in self._limits:
+                    limit.take()
+            raise
+        if self._returned():
+            for limit in self._limits:
+                await limit.acquire()
+
+    def _lend(self) -> None:
+        with self._lock:
+            self._lent += 1
+            first = self._lent == 1 and self._held
+        if first:
+            self._release_all()
+
+    def _returned(self) -> bool:
+        """Whether the last of several waits is over, and the slots are to be held again."""
+        with self._lock:
+            self._lent -= 1
+            return self._lent == 0 and self._held
+
+    def _release_all(self) -> None:
+        for limit in self._limits:
+            limit.release()
+
+
+CURRENT: ContextVar[CallSlots | None] = ContextVar("orchestrator_call_slots", default=None)
+"""The slots of the call that this code runs in."""
+
+
+@contextmanager
+def waiting_outside_limits() -> Iterator[None]:
+    """For code that blocks its thread on another run (`run_sync` in a tool): its call holds no slot meanwhile."""
+    slots = CURRENT.get()
+    if slots is None:
+        yield
+        return
+    token = CURRENT.set(None)
+    try:
+        with slots.lent():
+            yield
+    finally:
+        CURRENT.reset(token)
+
+
+class ThreadLimit:
+    """The threads that sync tools of this process may use, and the calls among them that were given up.
+
+    Given-up calls count against the limit, but never for more than half of it: the other half always serves live calls.
+    """
+
+    def __init__(self) -> None:
+        self.most = 64
+        self.given_up: Counter[str] = Counter()
+        """Given-up calls that still run, by tool."""
+        self._stuck = 0
+        self.slots = Slots(self._capacity)
+        self._lock = threading.Lock()
+
+    def _capacity(self) -> int:
+        return self.most + max(0, self._stuck - self.most // 2)
+
+    def give_up(self, tool: str, *, in_thread: bool) -> int:
+        """Note a call that is no longer waited for and still runs; returns how many of its tool there are."""
+        with self._lock:
+            self.given_up[tool] += 1
+            self._stuck += in_thread
+            count = self.given_up[tool]
+        self.slots.look_again()
+        return count
+
+    def ended(self, tool: str, *, in_thread: bool) -> None:
+        """Note that a given-up call has ended."""
+        with self._lock:
+            self.given_up[tool] -= 1
+            self._stuck -= in_thread
+            if self.given_up[tool] <= 0:
+                del self.given_up[tool]
+
+
+THREADS: Final = ThreadLimit()
+"""One limit per process."""
+
+
+def _after_fork() -> None:
+    THREADS.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+__all__ = ["CURRENT", "MOST_GIVEN_UP", "THREADS", "CallSlots", "Slots", "ThreadLimit", "waiting_outside_limits"]

@@ -1,0 +1,139 @@
+"""Compensation: an effect of its own, with a durable intent and a durable result.
+
+A compensation whose answer was lost may have taken place. It is repeated only where `reconcile` says that the effect
+still stands, or where it takes the tool's idempotency key; otherwise the effect is listed.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect
+from orchestrator.core.errors import CallerError, Refused, StoreError
+from orchestrator.core.events import EffectUndone
+from orchestrator.core.user_code import describe_error, type_of
+from orchestrator.engine.planning.planning import parameters_of
+from orchestrator.engine.slots import THREADS, CallSlots
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures.classify import nothing_happened
+
+from .context import context_argument, idempotency_key
+from .invocation import Invocation, StillRunning
+from .reconcile import reconciled
+from .retry import pause
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+DURABLE_WITHIN: Final = 10.0
+"""Seconds that an intent may take to become durable."""
+
+
+class _Lost(Exception):
+    """The compensation may have taken place."""
+
+    def __init__(self, message: str, *, running: bool = False) -> None:
+        super().__init__(message)
+        self.running = running
+
+
+def can_be_undone(tool: Tool) -> bool:
+    """Whether an effect of this tool can be undone at all."""
+    return tool.effect is Effect.WRITE and tool.compensate is not None
+
+
+async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
+    """Compensate one effect; one that fails is listed, never swallowed.
+
+    `facts` are what it was decided on at the end of a run; `None` while it goes on.
+    """
+    if not can_be_undone(tool):
+        return False
+    run.decide(
+        DecisionKind.COMPENSATE,
+        tool.name,
+        reason=reason,
+        subject=tool.name,
+        price=tool.undo_cost,
+        facts={"undo": True, **(facts or {})},
+    )
+    clock, store = run.runtime.clock, run.runtime.store
+    started = clock.monotonic()
+    try:
+        await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
+    except StoreError as error:
+        problem, uncertain = f"its intent could not be made durable: {type_of(error)}", False
+    else:
+        problem, uncertain = await _compensated(run, tool, output)
+    seconds = max(0.0, clock.monotonic() - started)
+    stamp = run.stamp()
+    ended = EffectUndone(**stamp, tool=tool.name, ok=not problem, reason=problem, seconds=seconds, uncertain=uncertain)
+    run.emit(ended)
+    with suppress(StoreError):  # reported by the store; what took place is not lost to this run
+        await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
+    return not problem
+
+
+async def _compensated(run: "Run", tool: Tool, output: Any) -> tuple[str, bool]:
+    """The problem of a compensation, empty when it took place, and whether it may have taken place all the same."""
+    attempts = run.runtime.policy.retries.attempts + 1
+    for attempt in range(1, attempts + 1):
+        try:
+            await _attempt(run, tool, output)
+        except _Lost as lost:
+            stands = await effect_stands(run, tool)
+            if stands is False:
+                return "", False
+            safe = not lost.running and (stands or takes_key(tool))
+            if not safe or attempt == attempts:
+                return str(lost), lost.running or stands is not True
+        except Exception as error:
+            if isinstance(error, Refused | CallerError) or attempt == attempts:
+                return describe_error(error, text=False), False
+        else:
+            return "", False
+        await run.runtime.clock.sleep(pause(run.runtime, attempt))
+    raise AssertionError("unreachable")
+
+
+async def _attempt(run: "Run", tool: Tool, output: Any) -> None:
+    """One attempt. Raises `_Lost` where it may have taken place, and what proves that it did not."""
+    call, runtime = tool.compensate, run.runtime
+    assert call is not None
+    given = context_argument(run, tool.name, call)
+    if takes_key(tool) and tool.idempotency_key:
+        given[tool.idempotency_key] = idempotency_key(run.state.run_id, f"{tool.name} undone")
+    slots = CallSlots(THREADS.slots)
+    await slots.acquire()
+    invocation = Invocation(runtime, tool.name, slots)
+    invocation.start(call, [output], given)
+    limit = tool.timeout or runtime.policy.timeout
+    try:
+        found = await invocation.result(limit)
+        if isinstance(found, StillRunning):
+            await invocation.stop()
+            found = await invocation.result(runtime.policy.patience)
+    except Exception as error:
+        if nothing_happened(error):
+            raise
+        raise _Lost(describe_error(error, text=False)) from error
+    if isinstance(found, StillRunning):
+        invocation.give_up()
+        raise _Lost(f"no answer within {limit:g} s, and it still runs", running=True)
+
+
+def takes_key(tool: Tool) -> bool:
+    """Whether the compensation takes the tool's idempotency key, so that repeating it is safe."""
+    if tool.compensate is None or tool.idempotency_key is None:
+        return False
+    return tool.idempotency_key in (parameters_of(tool.compensate) or ())
+
+
+async def effect_stands(run: "Run", tool: Tool) -> bool | None:
+    """What `reconcile` says of an effect after its compensation may have taken place; `None` when it cannot tell."""
+    if tool.reconcile is None:
+        return None
+    try:
+        return await reconciled(run, tool, run.inputs_of(tool)) is not NOT_DONE
+    except Exception:
+        return None

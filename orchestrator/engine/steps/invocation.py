@@ -1,0 +1,93 @@
+"""One call of a tool's function, which may outlive its time-out.
+
+A sync call runs in a thread that nothing can end; an async one may ignore its cancellation. So a call that is given up
+may still be running: what it returns late is taken, and while it runs nothing is believed about its effect.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.user_code import call_user, is_async
+from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runtime import Runtime
+
+GRACE: Final = 1.0
+"""Seconds that a cancelled async call gets to end by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillRunning:
+    """The time is over and the call still runs."""
+
+
+class Invocation:
+    """A call in a task of its own; a sync function in a thread."""
+
+    def __init__(self, runtime: "Runtime", name: str, slots: CallSlots) -> None:
+        self._runtime = runtime
+        self._name = name
+        self._slots = slots
+        self._task: asyncio.Task[Any] | None = None
+        self.in_thread = False
+
+    def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Begin the call; its slots are given back when it has ended."""
+        self.in_thread = not is_async(call)
+        token = CURRENT.set(self._slots)
+        work = call_user(call, *args, in_thread=self._runtime.threads.run, **kwargs)
+        try:
+            self._task = asyncio.create_task(work, name=f"call:{self._name}")
+        finally:
+            CURRENT.reset(token)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # one that nobody waits for any more is not an unretrieved exception
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._task is not None and not self._task.done()
+
+    async def result(self, seconds: float | None) -> Any:
+        """What the call returned or raised, or `StillRunning` after so many seconds."""
+        task = self._task
+        assert task is not None
+        try:
+            return await self._runtime.clock.wait_for(asyncio.shield(task), seconds)
+        except TimeoutError:
+            if task.done() and not task.cancelled():
+                return task.result()  # the call's own TimeoutError, or a result of the last moment
+            return StillRunning()
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise TimeoutError from None
+            raise
+
+    async def stop(self) -> bool:
+        """Ask an async call to end; whether it still runs. A thread cannot be asked."""
+        task = self._task
+        assert task is not None
+        if not self.in_thread and not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=GRACE)
+        return not task.done()
+
+    def give_up(self) -> int:
+        """Wait for it no longer; returns how many given-up calls of the tool still run."""
+        task = self._task
+        assert task is not None
+        if task.done():
+            return 0
+        count = THREADS.give_up(self._name, in_thread=self.in_thread)
+        task.add_done_callback(lambda _: THREADS.ended(self._name, in_thread=self.in_thread))
+        return count
+
+
+__all__ = ["Invocation", "StillRunning"]

@@ -1,0 +1,44 @@
+"""Checks what a call returned: its shape, the types of its keys, and `ensure`."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from orchestrator.core.errors import InvalidOutput, ToolError
+from orchestrator.core.schema import validate
+from orchestrator.core.user_code import UserFunctionError, call_user
+from orchestrator.graph.tool import Tool
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+async def checked(run: "Run", tool: Tool, raw: Any) -> dict[str, Any]:
+    """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput` or `UserFunctionError`."""
+    if len(tool.gives) == 1:
+        outputs = dict(zip(tool.gives, [raw], strict=True))
+    elif isinstance(raw, Mapping) and set(tool.gives) <= set(cast("Mapping[str, Any]", raw)):
+        outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
+    else:
+        raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
+    outputs = {key: validate(key, run.view.key_type(key), value) for key, value in outputs.items()}
+    if tool.ensure is not None:
+        await ensured(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
+    return outputs
+
+
+async def ensured(ensure: Callable[..., Any], output: Any) -> None:
+    """Raises `InvalidOutput` when `ensure` rejects the output, by a false value or a failed `assert`.
+
+    `None` passes. What else it raises is a `UserFunctionError`, but for a `ToolError`, which says itself what it means.
+    """
+    try:
+        verdict = await call_user(ensure, output)
+        passes = verdict is None or bool(verdict)
+    except ToolError:
+        raise
+    except AssertionError as error:
+        raise InvalidOutput(f"ensure rejected the output: {error}") from error
+    except Exception as error:
+        raise UserFunctionError("ensure", error) from error
+    if not passes:
+        raise InvalidOutput("ensure rejected the output")

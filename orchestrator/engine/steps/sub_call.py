@@ -1,0 +1,88 @@
+"""`CallPart`: one call within a call, of a member of a consensus or of a tool of an agent's own."""
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.context import SubCall
+from orchestrator.core.enums import PartKind
+from orchestrator.core.events import PartEnded
+from orchestrator.graph.tool import Tool
+from orchestrator.health.failures.classify import classify
+from orchestrator.health.failures.retry_after import is_rate_limit, retry_after_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+
+class CallPart(SubCall):
+    """One call within a call of a run."""
+
+    def __init__(
+        self, run: "Run", tool: str, call_id: str, name: str, kind: PartKind, label: str, *, anyway: bool = False
+    ) -> None:
+        self._run = run
+        self._tool = tool
+        self._call_id = call_id
+        self._name = name
+        self._kind = kind
+        self._owner = f"{call_id}/{label}"
+        self._open = True
+        self._began = run.runtime.clock.monotonic()
+        self.refused = "" if anyway else self._refused()
+        if self.refused:
+            self._open = False
+            self._tell(ok=False, left_out=self.refused)
+
+    def _refused(self) -> str:
+        """Why it may not be called now."""
+        if self._kind is PartKind.TOOL:
+            return self._run.out_of_calls()
+        health = self._run.runtime.health
+        health.poll()
+        admission = health.admit(self._name, self._owner, self._run.last_resort)
+        return "" if admission.ok else admission.reason or "its circuit is open"
+
+    def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Tool | None = None) -> None:
+        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+        if not self._open:
+            return
+        self._open = False
+        runtime = self._run.runtime
+        kind = None
+        if error is not None:
+            whose = of or self._run.view.tools[self._tool]
+            kind = classify(error, whose, started=of is not None, table=runtime.failures)
+        event = self._tell(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
+        if self._kind is PartKind.MEMBER:
+            runtime.health.record(
+                self._name,
+                error is None,
+                kind,
+                event.seconds,
+                usd,
+                retry_after=None if error is None else retry_after_of(error, runtime.clock.time()),
+                rate_limited=error is not None and is_rate_limit(error),
+                message=event.error,
+                owner=self._owner,
+            )
+
+    def dropped(self) -> None:
+        """It was cancelled, or asked a person: there is no verdict."""
+        if self._open and self._kind is PartKind.MEMBER:
+            self._run.runtime.health.release(self._name, self._owner)
+        self._open = False
+
+    def _tell(self, **what: Any) -> PartEnded:
+        event = PartEnded(
+            **self._run.stamp(),
+            call_id=self._call_id,
+            tool=self._tool,
+            part=self._name,
+            kind=self._kind,
+            seconds=max(0.0, self._run.runtime.clock.monotonic() - self._began),
+            **what,
+        )
+        self._run.emit_from_anywhere(event)
+        return event
+
+
+__all__ = ["CallPart"]
