@@ -1,7 +1,8 @@
 """The sentences that the rest of a text agrees with most: TextRank, without a model.
 
 Mihalcea and Tarau, "TextRank: Bringing Order into Texts", EMNLP 2004: sentences are the nodes of a graph whose edges
-weigh how many words two sentences share; PageRank over it finds the central ones.
+weigh how many words two sentences share; PageRank over it finds the central ones. Sentences at the beginning count
+more, because authors put first what matters; little words of the language do not count.
 """
 
 import math
@@ -9,18 +10,21 @@ import re
 
 from orchestrator import Agent
 from orchestrator.core.checks import has_words
+from orchestrator.integrations.documents import detect_language, stop_words
+from orchestrator.integrations.documents.summary import first_words, joined, summary_sentences
 
-SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n{2,}")
-ENDS = (".", "!", "?", "…", '"', "'", ")", "”", "’", "»")
 WORD = re.compile(r"[^\W\d_]{3,}")
-MOST_SENTENCES = 400
+SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+MOST_SENTENCES = 300
 """Of a longer text, the first ones: the work grows with their square."""
+SENTENCES = 3
 
 
-def sentences_of(text: str) -> list[str]:
-    """The sentences of a text; headings and scraps are no sentences."""
-    found = (" ".join(part.split()) for part in SENTENCE.split(text))
-    return [part for part in found if len(part.split()) >= 5 and part.endswith(ENDS)][:MOST_SENTENCES]
+def words_of(sentence: str, stops: frozenset[str]) -> frozenset[str]:
+    """What two sentences can share: words that say something, pairs of characters where there are no spaces."""
+    words = {word.lower() for word in WORD.findall(sentence)} - stops
+    letters = "".join(SPACELESS.findall(sentence))
+    return frozenset(words | {letters[place : place + 2] for place in range(len(letters) - 1)})
 
 
 def similarity(one: frozenset[str], other: frozenset[str]) -> float:
@@ -35,24 +39,29 @@ def rank(words: list[frozenset[str]], damping: float = 0.85, rounds: int = 30) -
     count = len(words)
     weights = [[similarity(a, b) if i != j else 0.0 for j, b in enumerate(words)] for i, a in enumerate(words)]
     totals = [sum(row) for row in weights]
+    near = [[j for j, weight in enumerate(row) if weight] for row in weights]
     scores = [1.0 / count] * count
     for _ in range(rounds):
         flows = [scores[i] / totals[i] if totals[i] else 0.0 for i in range(count)]
         scores = [
-            (1 - damping) / count + damping * sum(weights[i][j] * flows[i] for i in range(count) if weights[i][j])
-            for j in range(count)
+            (1 - damping) / count + damping * sum(weights[j][i] * flows[i] for i in near[j]) for j in range(count)
         ]
     return scores
 
 
 def summarise(text: str) -> str:
-    """The three most central sentences, in the order in which they stand."""
-    sentences = sentences_of(text)
-    if len(sentences) <= 3:
-        return " ".join(sentences) or " ".join(text.split())[:500]
-    scores = rank([frozenset(word.lower() for word in WORD.findall(sentence)) for sentence in sentences])
-    best = sorted(range(len(sentences)), key=lambda place: (-scores[place], place))[:3]
-    return " ".join(sentences[place] for place in sorted(best))
+    """The three best sentences, in the order in which they stand."""
+    sentences = summary_sentences(text, MOST_SENTENCES)
+    if len(sentences) <= SENTENCES:
+        return joined(sentences) or first_words(text)
+    stops = stop_words(detect_language(text))
+    scores = rank([words_of(sentence, stops) for sentence in sentences])
+    mean = 1.0 / len(sentences)
+    weighed = [score * (1 + 2 / (1 + place / 2)) for place, score in enumerate(scores)]
+    best = sorted(range(len(sentences)), key=lambda place: (-weighed[place], place))[:SENTENCES]
+    if scores[0] >= 0.5 * mean and 0 not in best:
+        best[-1] = 0  # the first sentence says what the text is about, unless nothing after it agrees
+    return joined([sentences[place] for place in sorted(best)])
 
 
 extractive_summariser = Agent(

@@ -1,19 +1,13 @@
 """The first sentences of a text: what a newspaper reader would read. Quick, and often good enough."""
 
-import re
-
 from orchestrator import Agent
 from orchestrator.core.checks import has_words
-
-SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n{2,}")
-ENDS = (".", "!", "?", "…", '"', "'", ")", "”", "’", "»")
+from orchestrator.integrations.documents.summary import first_words, joined, summary_sentences
 
 
 def lead(text: str) -> str:
     """The first three sentences; headings and scraps are no sentences."""
-    parts = (" ".join(part.split()) for part in SENTENCE.split(text))
-    sentences = [part for part in parts if len(part.split()) >= 5 and part.endswith(ENDS)]
-    return " ".join(sentences[:3]) or " ".join(text.split())[:300]
+    return joined(summary_sentences(text, 6)[:3]) or first_words(text, 300)
 
 
 lead_summariser = Agent(

@@ -30,7 +30,6 @@ MAY_ESCALATE = {
     "empty.pdf": "there is nothing in it",
     "minutes-encrypted.pdf": "nobody has its password",
     "bridge-truncated.pdf": "the download stopped early",
-    "mariners-scanned.pdf": "it is a picture, and OCR may not be installed",
 }
 """Samples that may end with an escalation, and why."""
 

@@ -2,8 +2,8 @@
 
 Most are healthy; five are broken in ways that real documents are broken, so that a run has something to route around:
 
-- `orchard-cyclic.pdf`: the page tree lists itself among its own children. pypdf refuses such a file; pdfminer.six and
-  Poppler skip the repeated node and read every word.
+- `orchard-cyclic.pdf`: the page tree lists itself among its own children. pypdf refuses such a file; pdfium,
+  pdfminer.six and Poppler skip the repeated node and read every word.
 - `mariners-scanned.pdf`: a page that is only a picture. Every reader of text succeeds and finds no word; OCR reads it.
 - `minutes-encrypted.pdf`: needs a user password, which no tool has.
 - `bridge-truncated.pdf`: the download stopped early: cross-reference table and trailer are missing. No reader copes.

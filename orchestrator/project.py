@@ -1,5 +1,7 @@
 """Project folders: `tools/*.py`, `agents/*.py` and `policies/*.toml`, loaded by path.
 
+Files may lie in folders of one level: `tools/web/*.py`; a folder with an `__init__.py` is a package and left alone.
+
 A file is plain Python that imports `orchestrator` and installed packages. Every `Tool` and `Agent` at its top level is
 taken; a function `setup(orc)` in it is called with the orchestrator, for what is not a tool: `orc.connect(...)`,
 `orc.require_skills(...)`. Files whose names begin with `_` are left alone, and files cannot import each other: a
@@ -120,16 +122,19 @@ def load_project(path: Path) -> Project:
 
 def _files(root: Path) -> Iterator[Path]:
     for folder in FOLDERS:
-        for file in sorted((root / folder).glob("*.py")):
-            if file.is_file() and not file.name.startswith(("_", ".")):
+        files = [*(root / folder).glob("*.py"), *(root / folder).glob("*/*.py")]
+        for file in sorted(files):
+            parts = file.relative_to(root / folder).parts
+            package = len(parts) > 1 and (file.parent / "__init__.py").exists()
+            if file.is_file() and not package and not any(part.startswith(("_", ".")) for part in parts):
                 yield file
 
 
 def module_name(root: Path, file: Path) -> str:
     """The name under which a project's file is loaded: the same for the same path, and no import name of anybody."""
     digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    stem = re.sub(r"\W", "_", file.stem)
-    return f"orchestrator_project_{digest}_{file.parent.name}_{stem}"
+    names = [file.parent.parent.name, file.parent.name] if file.parent.name not in FOLDERS else [file.parent.name]
+    return "_".join(["orchestrator_project", digest, *(re.sub(r"\W", "_", name) for name in (*names, file.stem))])
 
 
 def _load(root: Path, file: Path) -> ModuleType:

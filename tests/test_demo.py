@@ -41,15 +41,15 @@ def test_the_samples_become_briefs(tmp_path: Path) -> None:
     lines = said.stdout.splitlines()
     for sample in SAMPLES.iterdir():
         assert any(line[2:].startswith(sample.name) for line in lines), sample.name
-    assert "orchard-cyclic.pdf     detect_kind ✓ → pypdf ✗" in said.stdout
-    assert "mariners-scanned.pdf   detect_kind ✓ → pypdf ✗ there are no words in it → pdfminer ✗" in said.stdout
+    assert "mariners-scanned.pdf   detect_kind ✓ → pdfium ✗ there are no words in it → pypdf ✗" in said.stdout
     assert "What happened" in said.stdout
-    assert "Rerouted to pdfminer" in said.stdout
+    assert "Rerouted to ocr" in said.stdout
     assert "escalated: " in said.stdout
     briefs = sorted(path.name for path in (tmp_path / "out").iterdir())
     for name in (
         "bee-walk.docx",
         "library.html",
+        "mariners-scanned.pdf",
         "night-sky.txt",
         "orchard-cyclic.pdf",
         "sourdough.md",

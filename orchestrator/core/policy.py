@@ -77,7 +77,7 @@ class Policy(BaseModel):
     """US dollars per second."""
     risk_value: Weight = 0.1
     """US dollars for a risk of 1."""
-    quality_value: Weight = 0.05
+    quality_value: Weight = 0.5
     """US dollars for full competence; 1/λ."""
     timeout: Seconds = 60
     """Seconds per call, where the tool does not say."""

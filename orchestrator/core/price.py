@@ -1,8 +1,8 @@
-"""Formulas of the one price: facts about a tool in, US dollars out."""
+"""Price formulas: facts about a tool in, US dollars out. Sums are made in whole picodollars (`picodollars`)."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ class PriceFacts:
     money: float
     """US dollars: the tool's cost plus the cost of the transition that leads to it."""
     latency: float
-    """Seconds."""
+    """Seconds for an attempt, known waits included."""
     risk: float
     """In [0, 1]."""
     competence: float
@@ -57,7 +57,12 @@ class Formula(ABC):
         """The price in US dollars."""
 
 
-class _Standard(Formula):
+class WeightedFormula(Formula):
+    """A formula under a policy's weights, linear in money, seconds, risk and quality.
+
+    `price` is the formula itself, written once: it takes numbers, or numpy arrays of them, with `success` above 0.
+    """
+
     def __init__(self, policy: Policy) -> None:
         self.step_cost, self.time_value = policy.step_cost, policy.time_value
         self.risk_value, self.quality_value = policy.risk_value, policy.quality_value
@@ -65,25 +70,72 @@ class _Standard(Formula):
     def usd(
         self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
     ) -> float:
+        """The price in US dollars; infinite where `success` is 0."""
         if success <= 0:
             return math.inf
+        return self.price(money, latency, risk, competence, pressure / success)  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def price(self, money: Any, latency: Any, risk: Any, competence: Any, attempts: Any) -> Any:
+        """US dollars; `attempts` is pressure / success, the expected number of attempts that are paid."""
+
+    def terms(self, facts: PriceFacts) -> dict[str, float]:
+        """What step, money, time, risk and quality are worth in US dollars, before any is multiplied."""
+        return {
+            "step": self.step_cost,
+            "money": facts.money,
+            "time": self.time_value * facts.latency,
+            "risk": self.risk_value * facts.risk,
+            "quality": self.quality_value * (1 - facts.competence),
+        }
+
+
+class QualityOnce(WeightedFormula):
+    """The formula in force: attempts are paid until one succeeds, the quality of the answer counts once."""
+
+    name = "quality_once"
+
+    def price(self, money: Any, latency: Any, risk: Any, competence: Any, attempts: Any) -> Any:
+        """(step_cost + money + time_value * latency + risk_value * risk) * attempts + quality_value * (1 - c)."""
+        attempt = self.step_cost + money + self.time_value * latency + self.risk_value * risk
+        return attempt * attempts + self.quality_value * (1 - competence)
+
+
+class QualityPerAttempt(WeightedFormula):
+    """The formula of records that name none: quality is multiplied by the attempts, as money is."""
+
+    name = "quality_per_attempt"
+
+    def price(self, money: Any, latency: Any, risk: Any, competence: Any, attempts: Any) -> Any:
+        """(step_cost + money + time_value * latency + risk_value * risk + quality_value * (1 - c)) * attempts."""
         spent = self.step_cost + money + self.time_value * latency
-        return (spent + self.risk_value * risk + self.quality_value * (1 - competence)) * pressure / success
+        return (spent + self.risk_value * risk + self.quality_value * (1 - competence)) * attempts
+
+    def usd(
+        self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
+    ) -> float:
+        """In the order of operations of the records, so that their prices come out to the picodollar."""
+        if success <= 0:
+            return math.inf
+        return self.price(money, latency, risk, competence, 1.0) * pressure / success  # type: ignore[no-any-return]
 
 
-def standard(policy: Policy) -> Formula:
+def standard(policy: Policy) -> WeightedFormula:
     """The formula of the framework under a policy's weights.
 
-    price = (step_cost + money + time_value * latency + risk_value * risk + quality_value * (1 - competence))
-            * pressure / success
+    price = (step_cost + money + time_value * latency + risk_value * risk) * pressure / success
+            + quality_value * (1 - competence)
 
     Dividing by the probability of success is no heuristic: for independent alternatives tried one after another until
-    one succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960).
+    one succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960). Where a success has
+    a loss q of its own, the same interchange argument gives cost/p + q.
     """
-    return _Standard(policy)
+    return QualityOnce(policy)
 
 
 class _SelfHealingRouter(Formula):
+    name = "self_healing_router"
+
     def usd(
         self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
     ) -> float:
@@ -105,6 +157,20 @@ def self_healing_router(policy: Policy) -> Formula:
 
 PRICINGS: Final[dict[str, Callable[[Policy], Pricing]]] = {
     "standard": standard,
-    "self_healing_router": self_healing_router,
+    QualityOnce.name: QualityOnce,
+    QualityPerAttempt.name: QualityPerAttempt,
+    _SelfHealingRouter.name: self_healing_router,
 }
-"""The pricings that a policy may name."""
+"""The pricings that a policy may name; `standard` is the one in force, records name it exactly."""
+
+
+def formula_name(policy: Policy) -> str:
+    """What a record says of the formula of its prices, so that it replays when `standard` has become another."""
+    return QualityOnce.name if policy.pricing == "standard" else policy.pricing
+
+
+def recorded_formula(record: Mapping[str, Any], policy: Policy) -> Policy:
+    """The policy with the formula that a record names; a record without one was made by `QualityPerAttempt`."""
+    if policy.pricing != "standard":
+        return policy
+    return policy.model_copy(update={"pricing": record.get("formula", QualityPerAttempt.name)})

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -15,7 +16,8 @@ from starlette.routing import Route
 
 from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
-from orchestrator.core.errors import OrchestratorError, StoreError
+from orchestrator.core.errors import InputError, OrchestratorError, StoreError
+from orchestrator.core.text import plain
 from orchestrator.store import Store
 from orchestrator.store.protocol import RunRow
 
@@ -27,6 +29,24 @@ from .runs_page import runs_page
 from .security import LOOPBACK, Guard, Keys, read_form
 
 STATIC_FILES = ("app.css", "app.js", "icon.svg")
+ACTIONS = ("trip", "restore")
+
+
+class _RunId(Convertor[str]):
+    """Any characters, slashes and line breaks included: old stores may hold such ids."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """The id as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The id as it is."""
+        return value
+
+
+register_url_convertor("run", _RunId())
 
 
 def create_app(
@@ -80,10 +100,10 @@ class _Viewer:
             Route("/agents", self.agents),
             Route("/agents", self.feedback, methods=["POST"]),
             Route("/static/{name}", _static),
-            Route("/runs/{run_id:path}/decisions/{decision}", self.run),
-            Route("/runs/{run_id:path}/verify", self.verify),
-            Route("/runs/{run_id:path}/answer", self.answer, methods=["POST"]),
-            Route("/runs/{run_id:path}", self.run),
+            Route("/runs/{run_id:run}/decisions/{decision}", self.run),
+            Route("/runs/{run_id:run}/verify", self.verify),
+            Route("/runs/{run_id:run}/answer", self.answer, methods=["POST"]),
+            Route("/runs/{run_id:run}", self.run),
         ]
 
     # -- looking: in threads, so that a slow store holds up nobody ---------------------------------------------------
@@ -149,10 +169,10 @@ class _Viewer:
         """Trip or restore by hand."""
         form = await read_form(request, self._keys)
         name, to = unquote(form.get("name", "")), unquote(form.get("to", "")) or None
+        reason, by = form.get("reason", "").strip()[:200], form.get("by", "").strip()[:200]
         try:
-            await asyncio.to_thread(
-                self._backend.set_circuit, name, to, form.get("do") == "trip", form.get("reason", "").strip()[:200]
-            )
+            action = _one_of(form.get("do", ""), ACTIONS)
+            await asyncio.to_thread(self._backend.set_circuit, name, to, action == "trip", reason, by)
         except StoreError:
             raise
         except OrchestratorError as error:
@@ -164,12 +184,20 @@ class _Viewer:
         form = await read_form(request, self._keys)
         run_id, key = form.get("run", "").strip(), form.get("key", "").strip()
         try:
-            await asyncio.to_thread(self._backend.feedback, run_id, key, form.get("success") == "yes")
+            good = _one_of(form.get("success", ""), ("yes", "no")) == "yes"
+            await asyncio.to_thread(self._backend.feedback, run_id, key, good)
         except StoreError:
             raise
         except OrchestratorError as error:
             return await self._agents(error=str(error), status=422)
         return await self._agents(said=f"Taken in: {key} of run {run_id}.")
+
+
+def _one_of(word: str, known: Sequence[str]) -> str:
+    """The word, where it is known. Raises `InputError` for any other."""
+    if word not in known:
+        raise InputError(f"There is no action {plain(word, 40)!r}. Known: {', '.join(known)}.")
+    return word
 
 
 def _answer(form: dict[str, str]) -> Any:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.clock import SystemClock
-from orchestrator.core.errors import InputError, OrchestratorError
+from orchestrator.core.enums import START
+from orchestrator.core.errors import InputError, OrchestratorError, nearest
 from orchestrator.core.policy import Policy
-from orchestrator.core.text import listed
+from orchestrator.core.text import listed, plain
 from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
 from orchestrator.selection import Handbook
@@ -132,15 +133,30 @@ class Backend:
         tools = [registry.status(name) for name in sorted(names)]
         return tools, [(a, b, registry.status(a, b)) for a, b in registry.touched_transitions()]
 
-    def set_circuit(self, name: str, to: str | None, trip: bool, reason: str) -> None:
-        """Trip or restore a tool or transition by hand, and keep that in the store."""
+    def set_circuit(self, name: str, to: str | None, trip: bool, reason: str, by: str = "") -> None:
+        """Trip or restore a tool or transition by hand, and keep that in the store.
+
+        Raises `InputError` for a tool that neither the project nor the store knows.
+        """
         registry = self.health()
+        known = self._tool_names(registry)
+        for each in (name, *(() if to is None else (to,))):
+            if each not in known and each != START:
+                raise InputError(f"There is no tool {plain(each, 60)!r}.{nearest(each, known)}")
         if trip:
-            registry.trip(name, to=to, reason=reason or "tripped by hand")
+            who = f" (by {by})" if by else ""
+            registry.trip(name, to=to, reason=(reason or "tripped by hand") + who)
         else:
             registry.restore(name, to)
         sharing.tell(registry, self.store)
         self.store.flush()
+
+    def _tool_names(self, registry: HealthRegistry) -> set[str]:
+        names = set(registry.touched())
+        for a, b in registry.touched_transitions():
+            names |= {a, b}
+        orc = self.orchestrator if self.orchestrator is not None else self.project()
+        return names if orc is None else names | set(orc.graph.view().nodes)
 
     # -- agents ------------------------------------------------------------------------------------------------------
 

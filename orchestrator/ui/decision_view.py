@@ -9,7 +9,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
-from orchestrator.core.price import PRICINGS, PriceFacts
+from orchestrator.core.price import PRICINGS, PriceFacts, QualityOnce, QualityPerAttempt, recorded_formula, standard
 from orchestrator.core.route import Candidate, Problem
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
@@ -26,7 +26,7 @@ class Part:
     name: str
     usd: float
     share: float
-    """Of the sum of the terms."""
+    """Of the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Priced:
     price: float | None
     """US dollars; `None` for what cannot be used."""
     parts: tuple[Part, ...]
-    """Terms before they are multiplied; empty under a pricing of the user's own."""
+    """Terms before they are multiplied, quality last; empty under a pricing of the user's own."""
     why: str = ""
     """Why it cannot be used."""
     chosen: bool = False
@@ -99,6 +99,7 @@ def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
     graph = store.graph(state.graph) if state.graph else None
     policy = _policy(state.policy)
     planned = _last_planned(chronicle, position)
+    policy = policy and recorded_formula(planned.facts, policy)
     return Moment(
         decision=decision,
         number=position + 1,
@@ -110,7 +111,7 @@ def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
         policy=policy.name if policy is not None else "",
         rival=None if graph is None else next_best(graph, problem, decision, state.policy),
         standing=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
-        standard=policy is not None and policy.pricing == "standard" and "priced" not in planned.facts,
+        standard=policy is not None and _is_standard(policy) and "priced" not in planned.facts,
     )
 
 
@@ -176,15 +177,20 @@ def _price(facts: PriceFacts, policy: Policy | None) -> float | None:
     return usd if math.isfinite(usd) else None
 
 
+def _is_standard(policy: Policy) -> bool:
+    return policy.pricing in ("standard", QualityOnce.name, QualityPerAttempt.name)
+
+
 def _parts(facts: PriceFacts, policy: Policy) -> tuple[Part, ...]:
-    if policy.pricing != "standard":
+    """The terms of the price, and the share that each has in it; only quality is not paid for each attempt."""
+    if not _is_standard(policy):
         return ()
-    terms = (
-        ("step", policy.step_cost),
-        ("money", facts.money),
-        ("latency", policy.time_value * facts.latency),
-        ("risk", policy.risk_value * facts.risk),
-        ("quality", policy.quality_value * (1 - facts.competence)),
+    terms = standard(policy).terms(facts)
+    attempts = facts.pressure / facts.success if facts.success > 0 else 1.0
+    once = policy.pricing != QualityPerAttempt.name
+    weighed = {name: usd if name == "quality" and once else usd * attempts for name, usd in terms.items()}
+    total = math.fsum(weighed.values())
+    return tuple(
+        Part("latency" if name == "time" else name, usd, weighed[name] / total if total > 0 else 0.0)
+        for name, usd in terms.items()
     )
-    total = math.fsum(usd for _, usd in terms)
-    return tuple(Part(name, usd, usd / total if total > 0 else 0.0) for name, usd in terms)

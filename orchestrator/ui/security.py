@@ -4,9 +4,11 @@ A page on the internet can make a browser call loopback: so the name in `Host` m
 must be this page itself, the cookie is `SameSite=Strict`, and a form carries a value that no other page can read.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 MOST_BYTES: Final = 1_000_000
-"""A form may be so large."""
+"""Size limit of a form."""
+MOST_FIELDS: Final = 100
+FORM_SECONDS: Final = 10.0
+"""Time limit for receiving a form."""
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+"""A `Host` header without user information: a name or a bracketed IPv6 address, and a port."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": (
@@ -103,8 +110,10 @@ class Guard:
         return None
 
     def _ours(self, host: str) -> bool:
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") and ":" in host else host
-        name = name.lower().strip("[]")
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1].lower().strip("[]")
         return name in self._hosts or (self._any_address and _is_address(name))
 
     def _exchange(self, request: Request) -> Response:
@@ -125,15 +134,22 @@ def same(given: str, wanted: str) -> bool:
 
 
 async def read_form(request: Request, keys: Keys) -> dict[str, str]:
-    """The fields of a form that one of our own pages sent. Raises `HTTPException` 403, 413 or 415."""
+    """The fields of a form that one of our own pages sent. Raises `HTTPException` 403, 408, 413 or 415."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise HTTPException(415, "A form is sent as application/x-www-form-urlencoded.")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, "That is more than a form may hold.")
-    fields = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise HTTPException(413, "The form is larger than the viewer accepts.")
+    except TimeoutError:
+        raise HTTPException(408, "The form was not received in time.") from None
+    try:
+        fields = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise HTTPException(413, f"A form has at most {MOST_FIELDS} fields.") from None
     form = {name: values[-1] for name, values in fields.items()}
     if not same(form.pop("csrf", ""), keys.form):
         raise HTTPException(403, "The form is not one of this viewer's. Reload the page and send it again.")

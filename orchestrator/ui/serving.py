@@ -16,6 +16,7 @@ from orchestrator.store import Store, open_store
 
 from .app import create_app
 from .backend import Backend
+from .connections import TimedProtocol
 from .security import LOOPBACK
 
 
@@ -41,7 +42,9 @@ def serve(
     names = LOOPBACK if local else (*LOOPBACK, host, socket.gethostname(), socket.getfqdn())
     app = create_app(backend, token=token, hosts=names, any_address=not local)
     print(f"{_address(host, listening.getsockname()[1])}/?token={token}", flush=True)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, date_header=False, lifespan="on")
+    config = uvicorn.Config(
+        app, http=TimedProtocol, log_level="warning", server_header=False, date_header=False, lifespan="on"
+    )
     try:
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
     except KeyboardInterrupt:

@@ -73,6 +73,7 @@ def test_a_write_that_breaks_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "link", full)
     with pytest.raises(OSError, match="No space"):
         catalog[writer](brief=brief(summary="Longer."), out_dir=tmp_path)
     assert path.read_bytes() == before

@@ -124,7 +124,10 @@ async def test_the_dial_goes_from_cheapest_to_best(dial: float | None, agent: st
         assert selects(outcome)[0].chosen == agent
         assert orc.replay(outcome.run_id).agrees
     assert started.events[0].dial == dial
-    assert started.events[0].policy["quality_value"] == {0.0: 0, 1.0: 1e6}.get(dial or 0.5, 0.05) or dial == 0.0
+    assert (
+        started.events[0].policy["quality_value"] == {0.0: 0, 1.0: 1e6}.get(dial or 0.5, Policy().quality_value)
+        or dial == 0.0
+    )
 
 
 async def test_a_dial_holds_for_its_run_alone_and_for_the_children() -> None:
@@ -347,7 +350,9 @@ async def test_a_select_has_all_candidates_scores_parts_and_uncertainty() -> Non
         for candidate in select.candidates:
             parts = select.facts["parts"][candidate.name]
             assert candidate.facts is not None
-            assert candidate.price == pytest.approx(sum(parts.values()) / candidate.facts.success, abs=1e-9)
+            attempt = sum(usd for name, usd in parts.items() if name != "quality")
+            price = attempt / candidate.facts.success + parts["quality"]
+            assert candidate.price == pytest.approx(price, abs=1e-9)
             mean, low, high, evidence = select.facts["judged"][candidate.name]["expected"]
             assert low < mean == candidate.facts.competence < high
             assert evidence == 0

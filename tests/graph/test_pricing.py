@@ -1,6 +1,8 @@
 """The one price: its formulas, its facts, and when it is worked out again."""
 
 import math
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import QualityOnce, QualityPerAttempt, formula_name, recorded_formula
 from orchestrator.errors import DefinitionError
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import (
@@ -62,7 +65,44 @@ def two() -> ToolGraph:
 def test_the_standard_formula() -> None:
     policy = Policy(step_cost=0.001, time_value=0.01, risk_value=0.1, quality_value=0.05)
     facts = PriceFacts("t", money=0.5, latency=2, risk=0.5, competence=0.8, pressure=1.5, success=0.75)
-    assert standard(policy)(facts) == pytest.approx((0.001 + 0.5 + 0.02 + 0.05 + 0.01) * 1.5 / 0.75)
+    assert standard(policy)(facts) == pytest.approx((0.001 + 0.5 + 0.02 + 0.05) * 1.5 / 0.75 + 0.01)
+    assert QualityPerAttempt(policy)(facts) == pytest.approx((0.001 + 0.5 + 0.02 + 0.05 + 0.01) * 1.5 / 0.75)
+    assert standard(policy).terms(facts) == pytest.approx(
+        {"step": 0.001, "money": 0.5, "time": 0.02, "risk": 0.05, "quality": 0.01}
+    )
+
+
+def test_a_record_replays_by_the_formula_that_it_names() -> None:
+    policy = Policy()
+    assert recorded_formula({}, policy).pricing == QualityPerAttempt.name
+    assert recorded_formula({"formula": formula_name(policy)}, policy).pricing == QualityOnce.name
+    published = Policy(pricing="self_healing_router")
+    assert recorded_formula({}, published) == published
+
+
+shares = st.floats(0.001, 1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), shares, shares), min_size=2, max_size=5))
+def test_ascending_price_is_the_cheapest_order_of_independent_alternatives(
+    tools: list[tuple[float, float, float]],
+) -> None:
+    """Each is tried until one succeeds: its cost is paid then, its loss of quality is had where it succeeds."""
+    policy = Policy(step_cost=0, time_value=0, risk_value=0, quality_value=1)
+
+    def expected(order: Sequence[tuple[float, float, float]]) -> float:
+        total, left = 0.0, 1.0
+        for cost, success, competence in order:
+            total += left * (cost + success * (1 - competence))
+            left *= 1 - success
+        return total
+
+    def price(tool: tuple[float, float, float]) -> float:
+        cost, success, competence = tool
+        return standard(policy)(PriceFacts("t", cost, 0, 0, competence, 1, success))
+
+    best = expected(sorted(tools, key=price))
+    assert best <= min(map(expected, permutations(tools))) + 1e-9
 
 
 def test_the_published_routers_formula() -> None:

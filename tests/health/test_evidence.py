@@ -90,7 +90,7 @@ def test_evidence_survives_a_restart(history: list[tuple[bool, float]], shift: f
     seen = evidence(history)
     back = Evidence.from_json(seen.to_json(2e4), 2e4 + shift)
     assert (back.successes, back.failures) == (seen.successes, seen.failures)
-    assert back.at == pytest.approx(seen.at + shift)
+    assert back.at == pytest.approx(seen.at + shift, abs=1e-9)
 
 
 @given(amounts, amounts)

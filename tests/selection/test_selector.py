@@ -48,8 +48,8 @@ def test_the_price_decides_and_is_the_one_price() -> None:
 def test_parts_add_up_to_the_price() -> None:
     for c in Selector(three()).select("x").candidates:
         parts = c.parts
-        total = sum(parts[name] for name in ("step", "money", "time", "risk", "quality"))
-        assert c.price == pytest.approx(total * parts["pressure"] / parts["success"])
+        attempt = sum(parts[name] for name in ("step", "money", "time", "risk"))
+        assert c.price == pytest.approx(attempt * parts["pressure"] / parts["success"] + parts["quality"])
         low, high = c.interval
         assert low <= c.competence <= high
         assert c.candidate.price == c.price
@@ -119,7 +119,7 @@ def test_what_is_down_is_not_chosen() -> None:
     def base(agent: Agent) -> PriceFacts:
         return PriceFacts(agent.name, agent.planned_cost(), 0.0, 0.0, 1.0, 1.0, 0.0 if agent.name == "fair" else 1.0)
 
-    selection = Selector(three(), base=base).select("x")
+    selection = Selector(three(), policy=Policy(quality_value=0.05), base=base).select("x")
     assert selection.agent == "cheap"
     assert selection.candidates[-1].reason == "cannot be used now"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,13 @@ def test_a_store_that_is_gone_is_told(runs: World, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(runs.orc.store, "runs", broken)
     answer = client.get("/")
     assert answer.status_code == 503 and "cannot be read" in answer.text
+
+
+def test_a_run_whose_id_has_a_line_break_has_a_page(runs: World) -> None:
+    row = runs.orc.store.run("healed")
+    assert row is not None
+    runs.orc.store.begin(replace(row, run_id="two\nlines", parent=None))
+    with admitted(runs.orc) as client:
+        listed = client.get("/").text
+        assert "/runs/two%0Alines" in listed
+        assert client.get("/runs/two%0Alines").status_code == 200

@@ -62,7 +62,8 @@ def test_prices_are_those_that_were_recorded(runs: World) -> None:
         assert moment.decision.price == pytest.approx(sum(each.price or 0 for each in priced), abs=1e-9)
         for each in moment.prices.values():
             assert each.price is None or each.price == pytest.approx(
-                sum(part.usd for part in each.parts) * each.facts.pressure / each.facts.success
+                sum(part.usd for part in each.parts[:-1]) * each.facts.pressure / each.facts.success
+                + each.parts[-1].usd
             )
     assert first.rival is not None and first.rival.tools == ("rate_table", "buy_label")
 

@@ -40,7 +40,11 @@ def test_the_exchange_never_leads_to_another_host(runs: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "10.0.0.5", "[::2]:80"]
+    "host",
+    [
+        *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "10.0.0.5", "[::2]:80"),
+        *("127.0.0.1:80@evil.example", "127.0.0.1:", "evil@127.0.0.1", "[127.0.0.1", "::1", "127.0.0.1:80:80"),
+    ],
 )
 def test_another_host_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/", headers={"host": host}).status_code == 403
@@ -87,6 +91,37 @@ def test_a_form_may_not_be_endless(client: TestClient) -> None:
         "/health", content=b"a=" + b"x" * 1_100_000, headers={"content-type": "application/x-www-form-urlencoded"}
     )
     assert answer.status_code == 413
+
+
+def test_a_form_with_very_many_fields_is_refused(client: TestClient) -> None:
+    answer = client.post("/health", data={f"field{n}": "x" for n in range(150)})
+    assert answer.status_code == 413
+    assert "100 fields" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/health", {"name": "rate_table", "do": "explode"}),
+        ("/health", {"name": "rate_table"}),
+        ("/health", {"name": "rate_tabel", "do": "trip"}),
+        ("/health", {"name": "rate_table", "to": "nobody", "do": "trip"}),
+        ("/agents", {"run": "summary", "key": "summary", "success": "perhaps"}),
+        ("/agents", {"run": "nobody", "key": "summary", "success": "yes"}),
+    ],
+)
+def test_unknown_tools_and_actions_are_refused(client: TestClient, path: str, fields: dict[str, str]) -> None:
+    form = {"csrf": csrf_of(client.get("/health").text), **fields}
+    answer = client.post(path, data=form, follow_redirects=False)
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+
+
+def test_who_trips_a_tool_and_why_is_kept(client: TestClient, runs: World) -> None:
+    form = {"csrf": csrf_of(client.get("/health").text), "name": "rate_table", "do": "trip"}
+    answer = client.post("/health", data={**form, "reason": "stale prices", "by": "Ada"})
+    assert answer.status_code == 200
+    assert runs.orc.health.status("rate_table").reason == "stale prices (by Ada)"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/nothing", "/runs/unknown", "/runs/healed/decisions/d99"])

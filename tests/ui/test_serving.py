@@ -1,17 +1,24 @@
 """The viewer as its own process: it prints an address with a token, answers there, and ends when it is interrupted."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
 
 from orchestrator import InputError
 from orchestrator.ui import serve
+from orchestrator.ui.connections import TimedProtocol
 from tests.ui.worlds import world
 
 ROOT = Path(__file__).parents[2]
@@ -49,3 +56,48 @@ def test_an_address_that_cannot_be_listened_on_is_told(tmp_path: Path) -> None:
     asyncio.run(world(where)).orc.close()
     with pytest.raises(InputError, match="cannot be listened on"):
         serve(where, host="192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\n", b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na"]
+)
+async def test_a_connection_that_never_completes_its_request_is_closed(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    monkeypatch.setattr(TimedProtocol, "request_seconds", 0.2)
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for byte in sent:
+            writer.write(bytes([byte]))
+        await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+
+async def test_a_kept_connection_is_limited_per_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TimedProtocol, "request_seconds", 0.2)
+    async with served(PlainTextResponse("hello")) as port, httpx.AsyncClient() as client:
+        for _ in range(3):
+            assert (await client.get(f"http://127.0.0.1:{port}/")).text == "hello"
+            await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def served(app: Any) -> AsyncGenerator[int]:
+    """Serve an application on a free port with the viewer's protocol."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, http=TimedProtocol, lifespan="off", log_level="warning")
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task

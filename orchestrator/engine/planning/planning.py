@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
-from orchestrator.core.price import picodollars
+from orchestrator.core.price import formula_name, picodollars
 from orchestrator.core.route import Impasse, Problem, Route
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
@@ -182,6 +182,7 @@ def record_of(runtime: "Runtime", view: GraphRevision, *planned: Planned) -> dic
     record: dict[str, Any] = {
         "prices": {name: fact_row(fact) for name, fact in facts.items()},
         "otherwise": max((each.otherwise for each in planned), default=0.0),
+        "formula": formula_name(runtime.policy),
     }
     revived = {name: success for each in planned for name, success in each.revived.items()}
     if revived:

@@ -1,14 +1,14 @@
 """Agents chosen and left out in a run, put on record: who is refused, who does a step among whom, and why."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
+from orchestrator.core.price import standard
 from orchestrator.core.route import Candidate
 from orchestrator.selection import Demand, Judged
-from orchestrator.selection.choice.pool import parts_of
 
 from .agents import NOBODY, Cast, refused
 from .planning import Planned, agent_steps, pricer
@@ -88,14 +88,10 @@ def _judgements(run: "Run", made: Cast, rivals: list[str]) -> dict[str, Any]:
     runtime = run.runtime
     told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
     if not runtime.own_pricing and runtime.policy.pricing == "standard":
-        parts = {name: parts_of(made.facts[name], runtime.policy) for name in rivals if name in made.facts}
-        told["parts"] = {name: {part: row[part] for part in PARTS} for name, row in parts.items()}
+        formula = standard(runtime.policy)
+        told["parts"] = {name: formula.terms(made.facts[name]) for name in rivals if name in made.facts}
     explore = runtime.selector.options.exploration
     return told if explore is None else {**told, "exploration": explore.to_json()}
-
-
-PARTS: Final = ("step", "money", "time", "risk", "quality")
-"""The parts of a price, in US dollars, that the standard formula sums before pressure and success."""
 
 
 def newly_demanded(run: "Run") -> str:
@@ -112,4 +108,4 @@ def newly_demanded(run: "Run") -> str:
     return ""
 
 
-__all__ = ["PARTS", "decide_agents", "exclude_refused", "newly_demanded"]
+__all__ = ["decide_agents", "exclude_refused", "newly_demanded"]

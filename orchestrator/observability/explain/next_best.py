@@ -12,6 +12,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import recorded_formula
 from orchestrator.core.route import Problem, Route
 from orchestrator.engine.planning.planning import fact_from_row
 from orchestrator.graph.graph import ToolGraph
@@ -52,7 +53,7 @@ def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, pol
     facts = {name: fact_from_row(name, row) for name, row in rows.items()}
     otherwise = float(decision.facts.get("otherwise", 0.0))
     try:
-        weights = Policy.from_record(policy)
+        weights = recorded_formula(decision.facts, Policy.from_record(policy))
         chosen = _plan(view, problem, facts, weights, otherwise)
         if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
             return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import recorded_formula
 from orchestrator.core.route import Problem
 from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
 from orchestrator.graph.graph import ToolGraph
@@ -54,6 +55,7 @@ class RecordedPlan:
         revived = {name: replace(told[name], success=success) for name, success in record.get("revived", {}).items()}
         down = {name: replace(fact, success=0.0) for name, fact in revived.items()}
         priced = _priced(record["priced"]) if own_prices and "priced" in record else None
+        policy = recorded_formula(record, policy) if own_prices else policy
         return cls(view, policy, {**told, **down}, revived, float(record.get("otherwise", 0.0)), priced)
 
     def plan(self, problem: Problem) -> Planned:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import standard
 from orchestrator.graph.price_table import PICO, PRICINGS, PriceFacts, Pricing, picodollars
 from orchestrator.selection.competence.priors import standings
 from orchestrator.selection.competence.table import CompetenceTable, Floats
@@ -42,16 +43,12 @@ class Costs:
         )
 
     def standard(self, competence: Floats, policy: Policy) -> Floats:
-        """`orchestrator.pricing.standard` in the same order of operations, so with the same bits; in picodollars."""
-        spent = (
-            policy.step_cost
-            + self.money
-            + policy.time_value * self.latency
-            + policy.risk_value * self.risk
-            + policy.quality_value * (1 - competence)
-        )
-        with np.errstate(divide="ignore"):
-            price: Floats = np.where(self.success > 0, spent * self.pressure / self.success, math.inf)
+        """The formula in force for all agents at once, in picodollars."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            usd: Floats = standard(policy).price(
+                self.money, self.latency, self.risk, competence, self.pressure / self.success
+            )
+        price: Floats = np.where(self.success > 0, usd, math.inf)
         return np.rint(price * PICO)
 
 
@@ -122,16 +119,3 @@ def _declared(agents: Sequence[Agent], handbook: Handbook) -> Costs:
         pressure=np.ones(len(agents)),
         success=np.ones(len(agents)),
     )
-
-
-def parts_of(facts: PriceFacts, policy: Policy) -> dict[str, float]:
-    """The price in parts: US dollars for step, money, time, risk and quality; then its two factors."""
-    return {
-        "step": policy.step_cost,
-        "money": facts.money,
-        "time": policy.time_value * facts.latency,
-        "risk": policy.risk_value * facts.risk,
-        "quality": policy.quality_value * (1 - facts.competence),
-        "pressure": facts.pressure,
-        "success": facts.success,
-    }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import standard
 from orchestrator.core.route import Candidate
 from orchestrator.graph.price_table import PICO, PriceFacts
 from orchestrator.selection.competence.estimation import Estimate, competence
@@ -16,7 +17,7 @@ from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand
 from .exploration import ExplorationRound
-from .pool import Bools, Costs, Pool, parts_of
+from .pool import Bools, Costs, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Scored:
     facts: PriceFacts
     """What the price was made of; its competence is drawn when exploring, and bounded for a newcomer."""
     parts: Mapping[str, float]
-    """The price in parts, in US dollars: step, money, time, risk, quality; and the factors pressure and success."""
+    """Terms in US dollars (step, money, time, risk, quality) and the factors pressure and success:
+    (step + money + time + risk) * pressure / success + quality is the price."""
     reason: str = ""
     """Why it was left out, or counted otherwise than by its estimate."""
 
@@ -133,7 +135,9 @@ class Snapshot:
             reason = f"a newcomer, counted at competence {facts.competence:g}"
         standing = self.pool.table.standing(agent.name)
         estimate = competence(agent.name, agent.skills, self.demand, self.handbook, standing)
-        return Scored(agent.name, price, estimate, facts, parts_of(facts, self.policy), reason)
+        factors = {"pressure": facts.pressure, "success": facts.success}
+        parts = {**standard(self.policy).terms(facts), **factors}
+        return Scored(agent.name, price, estimate, facts, parts, reason)
 
     def reason(self, row: int) -> str:
         """Why this one, in a line."""

@@ -3,9 +3,11 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from orchestrator import Refused, Unavailable, tool
-from orchestrator.core.checks import has_words
+from orchestrator.integrations.documents import check_readable, paragraphs, tidy
+from orchestrator.integrations.documents.pdf import add_extras, wrong_password
 
 CANNOT_OPEN = 1
 """The exit status for a file that Poppler cannot open (man pdftotext)."""
@@ -16,27 +18,33 @@ def is_pdf(kind: str) -> bool:
     return kind == "pdf"
 
 
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
 @tool(
     name="pdftotext",
-    gives="text",
+    gives=("text", "reading"),
     when=is_pdf,
-    ensure=has_words,
-    latency=0.6,
+    ensure=is_readable,
+    latency=1.2,
     timeout=60,
     retries=0,
 )
-def pdftotext(document: Path, kind: str) -> str:
+def pdftotext(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, in reading order."""
     program = shutil.which("pdftotext")
     if program is None:
         raise Unavailable("pdftotext is not installed (Debian: apt install poppler-utils)")
-    command = [program, "-enc", "UTF-8", str(document.resolve()), "-"]
+    given = ["-upw", password] if password else []
+    command = [program, "-enc", "UTF-8", *given, str(document.resolve()), "-"]
     done = subprocess.run(command, capture_output=True, timeout=55, check=False)
     if done.returncode == 0:
-        return done.stdout.decode("utf-8", "replace")
+        return add_extras(document, paragraphs(tidy(done.stdout.decode("utf-8", "replace"))), password)
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if any("Incorrect password" in line for line in said):
-        raise Refused(f"{document.name} is encrypted and needs a password")
+        raise Refused(wrong_password(document, password))
     last = said[-1] if said else "no message"
     if done.returncode == CANNOT_OPEN:
         raise Refused(f"{document.name} is no sound PDF: {last}")

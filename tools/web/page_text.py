@@ -3,9 +3,10 @@
 from typing import Any
 
 from orchestrator import InvalidOutput, Unavailable, tool
+from orchestrator.integrations.documents import check_readable, tidy
 
 
-@tool(gives="text", latency=0.1, retries=0)
+@tool(gives="text", ensure=check_readable, latency=0.1, retries=0)
 def page_text(html: str) -> str:
     """The main text of the page."""
     try:
@@ -16,4 +17,4 @@ def page_text(html: str) -> str:
     text: str | None = extract(html, include_comments=False)
     if not text or not any(character.isalnum() for character in text):
         raise InvalidOutput("no article was found in the page")
-    return text
+    return tidy(text)

@@ -1,0 +1,27 @@
+"""Texts of documents: what the readers, summarisers and writers of the catalogue share."""
+
+from .decode import decode, decode_as, decode_markup
+from .keywords import keywords_of
+from .languages import detect_language, stop_words
+from .plausible import check_readable, implausibility
+from .reading import Reading
+from .sentences import sentences_of, shortened
+from .tidy import paragraphs, tidy
+from .titles import title_of
+
+__all__ = [
+    "Reading",
+    "check_readable",
+    "decode",
+    "decode_as",
+    "decode_markup",
+    "detect_language",
+    "implausibility",
+    "keywords_of",
+    "paragraphs",
+    "sentences_of",
+    "shortened",
+    "stop_words",
+    "tidy",
+    "title_of",
+]

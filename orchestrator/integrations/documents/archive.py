@@ -1,0 +1,151 @@
+"""Members of a ZIP archive and XML trees, read within limits: documents are hostile."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.errors import Refused, Unavailable
+
+LARGEST_MEMBER: Final = 200_000_000
+"""Bytes of one member, unpacked: a bomb of a few kilobytes holds terabytes."""
+LARGEST_FILE: Final = 500_000_000
+OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""First bytes of the old Office files, and of new ones with a password ([MS-CFB])."""
+
+
+class Archive:
+    """A document that is a ZIP archive: Office, OpenDocument, EPUB. Raises `Refused` for one that is not sound."""
+
+    def __init__(self, document: Path, what: str, password: str | None = None) -> None:
+        self.name, self.what = document.name, what
+        raw = read_bytes(document)
+        if raw.startswith(OLE):
+            raw = _decrypted(raw, document.name, what, password)
+        try:
+            self.zip = zipfile.ZipFile(io.BytesIO(raw))
+        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+            raise Refused(f"{self.name} is no sound {what}: {error}") from None
+        self.names = self.zip.namelist()
+
+    def read(self, member: str) -> bytes | None:
+        """The bytes of a member; `None` where there is no such member."""
+        try:
+            info = self.zip.getinfo(member)
+        except KeyError:
+            return None
+        if info.flag_bits & 1:
+            raise Refused(f"{self.name} is encrypted and needs a password")
+        if info.file_size > LARGEST_MEMBER:
+            raise Refused(f"{self.name} unpacks to more than {LARGEST_MEMBER // 1_000_000} MB")
+        try:
+            return self.zip.read(info)
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
+            raise Refused(f"{self.name} is no sound {self.what}: {error}") from None
+        except Exception as error:
+            if type(error).__module__ in ("zlib", "lzma"):
+                raise Refused(f"{self.name} is no sound {self.what}: {error}") from None
+            raise
+
+    def xml(self, member: str) -> Any:
+        """The root element of an XML member; `None` where there is no such member or it is no XML."""
+        raw = self.read(member)
+        return None if raw is None else parse_xml(raw)
+
+    def first(self, *members: str) -> Any:
+        """The root element of the first of these members that there is."""
+        return next((root for root in map(self.xml, members) if root is not None), None)
+
+
+def read_bytes(document: Path) -> bytes:
+    """The bytes of a file. Raises `Refused` for one that is empty, too large or cannot be read."""
+    try:
+        if document.stat().st_size > LARGEST_FILE:
+            raise Refused(f"{document.name} has more than {LARGEST_FILE // 1_000_000} MB")
+        raw = document.read_bytes()
+    except OSError as error:
+        raise Refused(f"{document.name} cannot be read: {error.strerror}") from None
+    if not raw:
+        raise Refused(f"{document.name} is empty")
+    return raw
+
+
+def parse_xml(raw: bytes) -> Any:
+    """The root element, damaged XML mended where that is possible; `None` where it is not.
+
+    No entity is expanded, no DTD and nothing of the network is read.
+    """
+    try:
+        from lxml import etree
+    except ImportError:
+        raise Unavailable("lxml is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False)
+    try:
+        return etree.fromstring(raw, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+
+
+def local(element: Any) -> str:
+    """The name of an element without its namespace: strict and transitional Office files differ in that alone."""
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def attribute(element: Any, name: str) -> str | None:
+    """The value of an attribute, whatever its namespace."""
+    found = (value for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name)
+    return next(map(str, found), None)
+
+
+def descendants(element: Any, name: str) -> Iterator[Any]:
+    """All elements of a local name, in the order of the document."""
+    return (found for found in element.iter() if local(found) == name)
+
+
+def text_of(element: Any, name: str) -> str | None:
+    """The text of the first descendant of that local name, in one line."""
+    for found in descendants(element, name):
+        text = " ".join("".join(found.itertext()).split())
+        if text:
+            return text
+    return None
+
+
+def open_ole(raw: bytes) -> Any:
+    """An `olefile.OleFileIO` on the bytes of a compound file ([MS-CFB])."""
+    try:
+        import olefile
+    except ImportError:
+        raise Unavailable("olefile is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
+    library: Any = olefile
+    return library.OleFileIO(io.BytesIO(raw))
+
+
+def _decrypted(raw: bytes, name: str, what: str, password: str | None) -> bytes:
+    """An Office file without its password ([MS-OFFCRYPTO])."""
+    try:
+        import msoffcrypto
+    except ImportError:
+        raise Unavailable(
+            "msoffcrypto-tool is not installed: see the extra 'documents' (docs/how-to/install.md)"
+        ) from None
+    library: Any = msoffcrypto
+    try:
+        with open_ole(raw) as container:
+            if not container.exists("EncryptedPackage"):
+                raise Refused(f"{name} is no sound {what}: it is a file of the old binary format")
+        if not password:
+            raise Refused(f"{name} is encrypted and needs a password")
+        file: Any = library.OfficeFile(io.BytesIO(raw))
+        file.load_key(password=password)
+        opened = io.BytesIO()
+        file.decrypt(opened)
+        return opened.getvalue()
+    except Refused:
+        raise
+    except Exception as error:
+        if "password" in str(error).lower() or "verif" in str(error).lower() or "key" in type(error).__name__.lower():
+            raise Refused(f"{name} is encrypted, and the password is wrong") from None
+        raise Refused(f"{name} is no sound {what}: {error}") from None

@@ -1,0 +1,163 @@
+"""Bytes as text: by byte order mark, by declared encoding, as UTF-8, and otherwise by detection."""
+
+import codecs
+import re
+from typing import Final
+
+from .languages import detect_language
+
+BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""UTF-32 before UTF-16, whose mark begins alike."""
+DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9][\w.:-]{1,30})""")
+"""`<meta charset=...>` of HTML and `encoding="..."` of XML."""
+ESCAPES: Final = ((re.compile(rb"\x1b\$\)C"), "iso2022_kr"), (re.compile(rb"\x1b(?:\$[@B]|\([BIJ])"), "iso2022_jp_2"))
+"""Escape sequences of ISO-2022-KR (RFC 1557) and ISO-2022-JP (RFC 1468)."""
+MULTI_BYTE: Final = ("cp932", "gb18030", "big5hkscs", "cp949", "euc_jp")
+LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257")
+"""Encodings that differ in a few letters, which detection by statistics confuses."""
+LETTERS: Final = {
+    "ca": "àçèéíïòóúü·", "cs": "áčďéěíňóřšťúůýž", "da": "åæøé", "de": "äöüß", "en": "éèïöüçñà", "es": "áéíñóúü",
+    "fi": "äöå", "fr": "àâæçéèêëîïôœùûüÿ", "hr": "čćđšž", "hu": "áéíóöőúüű", "id": "é", "it": "àèéìíîòóùú",
+    "nl": "éëïöüèáó", "no": "åæøéò", "pl": "ąćęłńóśźż", "pt": "áâãàçéêíóôõúü", "ro": "ăâîșşțţ",
+    "sk": "áäčďéíĺľňóôŕšťúýž", "sl": "čšž", "sv": "åäöé", "tr": "âçğıîöşûüİ",
+}  # fmt: skip
+"""Language -> its letters beyond ASCII."""
+
+
+def decode(raw: bytes) -> str:
+    """Bytes as text; never fails. Line ends become `\\n`, stray NULs go."""
+    return tidy_ends(decode_as(raw)[0])
+
+
+def decode_markup(raw: bytes) -> str:
+    """Bytes of HTML or XML as text: a byte order mark counts most, then what the page declares, where it fits."""
+    if not any(raw.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
+        declared = DECLARED.search(raw[:4096])
+        if declared:
+            name = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030"}.get(
+                declared[1].decode("ascii").lower(), declared[1].decode("ascii")
+            )
+            try:
+                return tidy_ends(raw.decode(name))
+            except (UnicodeDecodeError, LookupError):
+                pass
+    return decode(raw)
+
+
+def decode_as(raw: bytes) -> tuple[str, str]:
+    """The text, and the encoding that gave it."""
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if raw.startswith(mark):
+            return raw[len(mark) :].decode(encoding, "replace"), encoding
+    wide = _wide(raw)
+    if wide:
+        return raw.decode(wide, "replace"), wide
+    for escape, encoding in ESCAPES:
+        if escape.search(raw[:65536]) and max(raw) < 0x80:
+            return raw.decode(encoding, "replace"), encoding
+    try:
+        return raw.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        return _damaged_utf8(raw) or _detected(raw)
+
+
+def tidy_ends(text: str) -> str:
+    """Line ends as `\\n`, and no NUL."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").removeprefix("\ufeff")
+
+
+def _wide(raw: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte order mark, by where the NUL bytes stand."""
+    sample = raw[: 4096 - 4096 % 4]
+    if len(sample) < 4 or sample.count(0) < len(sample) * 0.2:
+        return None
+    shares = [sample[place::4].count(0) / max(1, len(sample[place::4])) for place in range(4)]
+    if min(shares[2:]) > 0.7 and shares[0] < 0.3:
+        return "utf-32-le"
+    if min(shares[:2]) > 0.7 and shares[3] < 0.3:
+        return "utf-32-be"
+    even, odd = (shares[0] + shares[2]) / 2, (shares[1] + shares[3]) / 2
+    if odd > 0.4 and even < 0.1:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 and odd < 0.1 else None
+
+
+def _damaged_utf8(raw: bytes) -> tuple[str, str] | None:
+    """UTF-8 with a few broken characters, as a cut or a patched file has."""
+    text = raw.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    good = sum(character > "\x7f" for character in text) - broken
+    return (text, "utf-8") if good >= 4 and broken <= max(1, good // 20) else None
+
+
+def _detected(raw: bytes) -> tuple[str, str]:
+    """By charset-normalizer; among encodings of the Latin script by the letters of the language."""
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        best = None
+    else:
+        best = from_bytes(raw).best()
+    if _looks_latin(raw):
+        return _latin(raw, None if best is None else best.encoding)
+    if best is None:
+        return _fewest_errors(raw)
+    text = str(best)
+    beyond = [character for character in text if character > "\x7f" and character.isalpha()]
+    if best.multi_byte_usage > 0 or sum(character <= "\u024f" for character in beyond) * 2 < len(beyond):
+        return text, best.encoding
+    return _latin(raw, best.encoding)
+
+
+def _looks_latin(raw: bytes) -> bool:
+    """Whether bytes beyond ASCII stand alone among letters, as accented ones do; other scripts have runs of them."""
+    sample = raw[:65536]
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
+    letters = len(re.findall(rb"[A-Za-z]", sample))
+    most = letters if len(sample) < 64 else 0.3 * letters
+    return sum(runs) <= most and sum(run == 1 for run in runs) > 0.8 * len(runs)
+
+
+def _latin(raw: bytes, detected: str | None) -> tuple[str, str]:
+    """The encoding whose letters fit the language best; `detected` only where it fits better than all."""
+    found: list[tuple[float, str, str]] = []
+    candidates: list[str] = [*LATIN, *([detected] if detected else [])]
+    for encoding in dict.fromkeys(candidates):
+        if encoding == "cp1250" and not any(0x80 <= byte < 0xA0 for byte in raw):
+            continue  # Czech and Polish in it use these bytes all the time
+        try:
+            decoded = raw.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        found.append((_fit(decoded), decoded, encoding))
+    if not found:
+        return raw.decode("cp1252", "replace"), "cp1252"
+    _, text, encoding = max(found, key=lambda candidate: candidate[0])
+    return text, encoding
+
+
+def _fit(text: str) -> float:
+    """The share of letters beyond ASCII that are letters of the text's language; symbols inside words count against."""
+    sample = text[:50_000].lower()
+    language = detect_language(sample)
+    beyond = [character for character in sample if character > "\x7f" and not character.isspace()]
+    if language not in LETTERS or not beyond:
+        return 0.0
+    own = sum(character in LETTERS[language] for character in beyond)
+    other = sum(character.isalpha() and character not in LETTERS[language] for character in beyond)
+    other += len(re.findall(r"(?<=[a-z])[^\x00-\x7f\w\s’‘–—…”“«»](?=[a-z])", sample))
+    return (own - other) / len(beyond)
+
+
+def _fewest_errors(raw: bytes) -> tuple[str, str]:
+    decoded = [(raw.decode(encoding, "replace"), encoding) for encoding in MULTI_BYTE]
+    text, encoding = min(decoded, key=lambda pair: pair[0].count("\ufffd"))
+    if text.count("\ufffd") <= 0.01 * len(text):
+        return text, encoding
+    return raw.decode("cp1252", "replace"), "cp1252"

@@ -1,0 +1,40 @@
+"""All visible text of an HTML page by lxml: less choosy than an article extractor, so menus may come along."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Refused, tool
+from orchestrator.integrations.documents import Reading, check_readable, decode_markup
+from orchestrator.integrations.documents.archive import read_bytes
+from orchestrator.integrations.documents.markup import markup_text, page_heading, page_title, parse_html
+
+
+def is_html(kind: str) -> bool:
+    """Whether the document is an HTML page."""
+    return kind == "html"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(
+    name="whole_page",
+    gives=("text", "reading"),
+    when=is_html,
+    ensure=is_readable,
+    latency=0.05,
+    risk=0.5,
+    retries=0,
+)
+def whole_page(document: Path, kind: str) -> dict[str, Any]:
+    """The text of the page's visible parts, a line per block. Its risk is that menus are taken for the page."""
+    raw = read_bytes(document)
+    root = parse_html(raw)
+    if root is None:
+        raise Refused(f"{document.name} has no words: {len(decode_markup(raw))} characters of markup")
+    return {
+        "text": markup_text(raw, furniture=False) or markup_text(raw),
+        "reading": Reading(title=page_title(root), heading=page_heading(root)),
+    }

@@ -1,0 +1,116 @@
+"""Text of a mail that was saved as a file: `.eml` (RFC 5322) and Outlook's `.msg` ([MS-OXMSG])."""
+
+import email
+import email.policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Refused, Unavailable, tool
+from orchestrator.integrations.documents import Reading, check_readable, decode, tidy
+from orchestrator.integrations.documents.archive import open_ole, read_bytes
+from orchestrator.integrations.documents.markup import markup_text
+
+SHOWN = ("From", "To", "Cc", "Date")
+OUTLOOK = {"subject": "0037", "from": "0C1A", "to": "0E04", "body": "1000", "html": "1013", "name": "3707"}
+"""Property ids ([MS-OXPROPS])."""
+
+
+def is_email(kind: str) -> bool:
+    """Whether the document is a mail."""
+    return kind == "email"
+
+
+def is_outlook(kind: str) -> bool:
+    """Whether the document is a mail of Outlook."""
+    return kind == "outlook"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(name="eml", gives=("text", "reading"), when=is_email, ensure=is_readable, latency=0.05, retries=0)
+def eml(document: Path, kind: str) -> dict[str, Any]:
+    """Sender, recipients, date and body of the mail."""
+    raw = read_bytes(document)
+    message = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
+    if not message.keys():
+        raise Refused(f"{document.name} is no sound mail: it has no header")
+    head = [f"{name}: {value}" for name in SHOWN if (value := header(message, name))]
+    files = [str(part.get_filename() or "without a name") for part in message.iter_attachments()]
+    subject = header(message, "Subject")
+    text = "\n\n".join([*filter(None, (subject, "\n".join(head))), body_of(message)])
+    return {"text": tidy(text), "reading": Reading(title=subject, heading=subject, notes=attached(files))}
+
+
+def header(message: EmailMessage, name: str) -> str | None:
+    """A header in one line; one that is badly written as it stands."""
+    try:
+        value = message[name]
+    except (ValueError, IndexError, LookupError, TypeError, AttributeError):
+        value = next((given for key, given in message.raw_items() if key.lower() == name.lower()), None)
+    return " ".join(str(value).split()) or None if value is not None else None
+
+
+def body_of(message: EmailMessage) -> str:
+    """The text of a mail: plain where it has a plain part that says something, else its HTML."""
+    for wanted in ("plain", "html"):
+        found: list[str] = []
+        for part in message.walk():
+            if part.get_content_type() == f"text/{wanted}" and part.get_content_disposition() != "attachment":
+                raw = part.get_payload(decode=True)
+                if isinstance(raw, bytes) and raw.strip():
+                    found.append(markup_text(raw) if wanted == "html" else in_charset(raw, part.get_content_charset()))
+        if any(map(str.isalnum, "".join(found))):
+            return "\n\n".join(found)
+    return ""
+
+
+def in_charset(raw: bytes, charset: str | None) -> str:
+    """A plain part by its declared encoding, where that fits."""
+    try:
+        return raw.decode(charset or "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        return decode(raw)
+
+
+def attached(files: list[str]) -> list[str]:
+    """The note about attachments."""
+    return [f"Attachments that were not read: {', '.join(files)}."] if files else []
+
+
+@tool(name="outlook_msg", gives=("text", "reading"), when=is_outlook, ensure=is_readable, latency=0.05, retries=0)
+def outlook_msg(document: Path, kind: str) -> dict[str, Any]:
+    """Sender, recipients and body of the mail."""
+    raw = read_bytes(document)
+    try:
+        with open_ole(raw) as container:
+            found = {name: property_of(container, "", number) for name, number in OUTLOOK.items()}
+            folders = {str(entry[0]) for entry in container.listdir() if entry[0].startswith("__attach")}
+            files = [property_of(container, f"{folder}/", OUTLOOK["name"]) for folder in sorted(folders)]
+    except Unavailable:
+        raise
+    except Exception as error:  # what a damaged file makes of the library is not known
+        raise Refused(f"{document.name} is no sound mail of Outlook: {error}") from None
+    head = [f"{name}: {found[name.lower()]}" for name in ("From", "To") if found[name.lower()]]
+    body = found["body"] or (markup_text(found["html"].encode()) if found["html"] else "")
+    text = "\n\n".join(filter(None, (found["subject"], "\n".join(head), body)))
+    notes = attached([name for name in files if name])
+    if not body:
+        notes.append("Its body is in a form that cannot be read.")
+    return {
+        "text": tidy(text),
+        "reading": Reading(title=found["subject"] or None, heading=found["subject"] or None, notes=notes),
+    }
+
+
+def property_of(container: Any, folder: str, number: str) -> str:
+    """A text property of a message: stored as UTF-16 (`001F`), in an 8-bit encoding (`001E`) or as bytes (`0102`)."""
+    for kind in ("001F", "001E", "0102"):
+        name = f"{folder}__substg1.0_{number}{kind}"
+        if container.exists(name):
+            raw = container.openstream(name).read()
+            return (raw.decode("utf-16-le", "replace") if kind == "001F" else decode(raw)).replace("\0", "").strip()
+    return ""

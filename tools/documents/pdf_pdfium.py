@@ -1,0 +1,123 @@
+"""Text of a PDF by pdfium, the library of Chromium: quick, complete, and it tells headings by their size."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orchestrator import tool
+from orchestrator.integrations.documents import Reading, check_readable, paragraphs, tidy
+from orchestrator.integrations.documents.pdf import extras_of, import_pdfium, metadata_title, opened_pdf, with_extras
+
+MOST_PAGES = 2000
+
+
+def is_pdf(kind: str) -> bool:
+    """Whether the document is a PDF."""
+    return kind == "pdf"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(name="pdfium", gives=("text", "reading"), when=is_pdf, ensure=is_readable, latency=0.05, retries=0)
+def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
+    """The text of every page, form values and annotations."""
+    with opened_pdf(document, password) as pdf:
+        reading = Reading(title=metadata_title(pdf), pages=len(pdf))
+        pages: list[str] = []
+        for number in range(min(len(pdf), MOST_PAGES)):
+            try:
+                lines = lines_of(pdf[number])
+            except import_pdfium().PdfiumError:
+                reading.notes.append(f"Page {number + 1} could not be read.")
+                continue
+            reading.heading = reading.heading or (largest(lines) if not pages else None)
+            pages.append(paragraphs(tidy(as_text(lines))))
+        if len(pdf) > MOST_PAGES:
+            reading.partial = True
+            reading.notes.append(f"Only the first {MOST_PAGES} of {len(pdf)} pages were read.")
+        text = with_extras("\n\n".join(page for page in pages if page), list(extras_of(pdf)))
+    return {"text": text, "reading": reading}
+
+
+Line = tuple[str, float, float, float]
+"""Text, size of its letters, and its lower and upper edge in points."""
+
+
+def lines_of(page: Any) -> list[Line]:
+    """The lines of a page in the order in which they are drawn."""
+    raw = import_pdfium().raw
+    textpage = page.get_textpage()
+    text: str = textpage.get_text_range(errors="replace")
+    same = len(text) == textpage.count_chars()
+    lines: list[Line] = []
+    place = 0
+    for line in text.split("\n"):
+        size = low = high = 0.0
+        if same and line.strip():
+            first = place + len(line) - len(line.lstrip())
+            with suppress(Exception):
+                _, low, _, high = textpage.get_charbox(first, loose=True)
+                size = float(raw.FPDFText_GetFontSize(textpage.raw, first)) or high - low
+                size = high - low if high - low > 0 else size
+        lines.append((line.rstrip("\r"), size, low, high))
+        place += len(line) + 1
+    return lines
+
+
+def as_text(lines: list[Line]) -> str:
+    """Lines as text, with an empty line where a gap or another size of letters parts them."""
+    gaps = sorted(gap for gap in map(gap_between, lines, lines[1:]) if gap > 0)
+    usual = median(gaps) if gaps else 0.0
+    parts: list[str] = []
+    for before, line in pairs(lines):
+        if before is not None and parted(before, line, usual):
+            parts.append("")
+        parts.append(line[0])
+    return "\n".join(parts)
+
+
+def pairs(lines: list[Line]) -> Iterator[tuple[Line | None, Line]]:
+    """Each line with the one before it."""
+    before: Line | None = None
+    for line in lines:
+        yield before, line
+        before = line
+
+
+def gap_between(before: Line, line: Line) -> float:
+    """Points from the foot of one line down to the foot of the next."""
+    return before[2] - line[2] if before[1] and line[1] else 0.0
+
+
+def parted(before: Line, line: Line, usual: float) -> bool:
+    """Whether a paragraph ends between two lines."""
+    if not (before[1] and line[1] and before[0].strip() and line[0].strip()):
+        return False
+    gap, small = gap_between(before, line), line[0].lstrip()[0].islower()
+    if max(before[1], line[1]) > 1.15 * min(before[1], line[1]) and not small:
+        return True
+    if gap < -2 * line[1]:
+        return not small  # the next column
+    return bool(usual) and gap > 1.35 * usual and gap > 1.2 * line[1]
+
+
+def largest(lines: list[Line]) -> str | None:
+    """The lines of the largest letters on a page, if they are larger than the usual ones and few."""
+    sized = [line for line in lines if line[1] and sum(map(str.isalpha, line[0])) >= 3]
+    if len(sized) < 3:
+        return None
+    usual, most = median(line[1] for line in sized), max(line[1] for line in sized)
+    if most < 1.15 * usual:
+        return None
+    first = next(place for place, line in enumerate(sized) if line[1] > 0.95 * most)
+    title: list[str] = []
+    for line in sized[first : first + 4]:
+        if line[1] <= 0.95 * most:
+            break
+        title.append(line[0].strip())
+    return tidy(" ".join(title)) or None

@@ -1,0 +1,40 @@
+"""Text of a PDF by pdfminer.six: slower, and the one that follows the layout of columns."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Refused, Unavailable, tool
+from orchestrator.integrations.documents import check_readable, paragraphs, tidy
+from orchestrator.integrations.documents.pdf import add_extras, wrong_password
+
+logging.getLogger("pdfminer").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
+logging.getLogger("pdfminer").propagate = False
+
+
+def is_pdf(kind: str) -> bool:
+    """Whether the document is a PDF."""
+    return kind == "pdf"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(name="pdfminer", gives=("text", "reading"), when=is_pdf, ensure=is_readable, latency=1.0, retries=0)
+def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
+    """The text of every page, form values and annotations."""
+    try:
+        from pdfminer.high_level import extract_text
+        from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
+        from pdfminer.psparser import PSException
+    except ImportError:
+        raise Unavailable("pdfminer.six is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
+    try:
+        text = str(extract_text(str(document), password=password or ""))
+    except (PDFPasswordIncorrect, PDFEncryptionError):
+        raise Refused(wrong_password(document, password)) from None
+    except (PSException, RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise Refused(f"{document.name} is no sound PDF: {error}") from None  # it raises what comes
+    return add_extras(document, paragraphs(tidy(text)), password)

@@ -1,0 +1,108 @@
+"""Text of a presentation, slide by slide: titles, paragraphs, tables, diagrams and the speaker's notes (ECMA-376)."""
+
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Refused, tool
+from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator.integrations.documents.archive import Archive, attribute, descendants, local, text_of
+
+
+def is_pptx(kind: str) -> bool:
+    """Whether the document is a PowerPoint presentation."""
+    return kind == "pptx"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(name="pptx", gives=("text", "reading"), when=is_pptx, ensure=is_readable, latency=0.05, retries=0)
+def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
+    """The text of the presentation."""
+    archive = Archive(document, "PowerPoint presentation", password)
+    presentation = archive.xml("ppt/presentation.xml")
+    if presentation is None:
+        raise Refused(f"{document.name} is no sound PowerPoint presentation: its main part is missing or broken")
+    targets = relations(archive, "ppt/presentation.xml")
+    slides = [targets.get(attribute(entry, "id") or "", "") for entry in slide_ids(presentation)]
+    parts: list[str] = []
+    reading = Reading(pages=len(slides))
+    for slide in slides:
+        root = archive.xml(slide)
+        if root is None:
+            reading.notes.append("A slide could not be read.")
+            continue
+        reading.heading = reading.heading or title_of_slide(root)
+        parts.extend(blocks(root))
+        for target in relations(archive, slide).values():
+            if "/notesSlides/" in target or "/diagrams/data" in target:
+                more = archive.xml(target)
+                label = "Notes: " if "/notesSlides/" in target else ""
+                parts.extend(label + text for text in (blocks(more) if more is not None else ()) if not text.isdigit())
+    properties = archive.xml("docProps/core.xml")
+    reading.title = None if properties is None else text_of(properties, "title")
+    return {"text": tidy("\n\n".join(parts)), "reading": reading}
+
+
+def slide_ids(presentation: Any) -> Iterator[Any]:
+    """The entries of the list of slides, in the order in which they are shown."""
+    for listed in descendants(presentation, "sldIdLst"):
+        yield from (RelationId(entry) for entry in listed if local(entry) == "sldId")
+
+
+class RelationId:
+    """An entry whose `id` is that of the relation: it has another `id` without a namespace."""
+
+    def __init__(self, entry: Any) -> None:
+        found = (str(value) for key, value in entry.attrib.items() if str(key).endswith("}id"))
+        self.attrib = {"id": next(found, "")}
+
+
+def relations(archive: Archive, part: str) -> dict[str, str]:
+    """Id -> member of the archive, of what a part refers to."""
+    folder, name = posixpath.split(part)
+    root = archive.xml(f"{folder}/_rels/{name}.rels")
+    found: dict[str, str] = {}
+    for relation in descendants(root, "Relationship") if root is not None else ():
+        target = relation.get("Target", "")
+        if relation.get("TargetMode") != "External":
+            found[relation.get("Id", "")] = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+    return found
+
+
+def blocks(element: Any) -> Iterator[str]:
+    """The paragraphs and tables under an element; a table has a line per row."""
+    for child in element:
+        name = local(child)
+        if name == "p":
+            text = paragraph_text(child)
+            if text:
+                yield text
+        elif name == "tbl":
+            rows = (" | ".join(" ".join(blocks(cell)) for cell in row if local(cell) == "tc") for row in child)
+            yield "\n".join(row for row in rows if row.strip(" |"))
+        elif name == "AlternateContent":
+            yield from blocks(next(iter(child), child))
+        elif name:
+            yield from blocks(child)
+
+
+def paragraph_text(paragraph: Any) -> str:
+    """The text of a DrawingML paragraph."""
+    parts = [
+        "\n" if local(found) == "br" else found.text or "" for found in paragraph.iter() if local(found) in ("t", "br")
+    ]
+    return "".join(parts).strip()
+
+
+def title_of_slide(slide: Any) -> str | None:
+    """The text of the slide's title placeholder."""
+    for shape in descendants(slide, "sp"):
+        kinds = {attribute(found, "type") for found in descendants(shape, "ph")}
+        if kinds & {"title", "ctrTitle"}:
+            return " ".join(" ".join(blocks(shape)).split()) or None
+    return None

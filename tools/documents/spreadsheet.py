@@ -1,0 +1,85 @@
+"""The cells of a spreadsheet by calamine: `.xlsx`, `.xlsb`, the old `.xls` and `.ods`; a line per row."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Refused, Unavailable, tool
+from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator.integrations.documents.archive import OLE, Archive, open_ole, read_bytes, text_of
+
+MOST_ROWS = 20_000
+
+
+def is_spreadsheet(kind: str) -> bool:
+    """Whether the document is a spreadsheet."""
+    return kind == "spreadsheet"
+
+
+def is_readable(output: dict[str, Any]) -> None:
+    """Raises `Refused` for a text without words or a garbled one."""
+    check_readable(output["text"])
+
+
+@tool(name="spreadsheet", gives=("text", "reading"), when=is_spreadsheet, ensure=is_readable, latency=0.1, retries=0)
+def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
+    """The cells of every sheet that is shown."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
+    except ImportError:
+        raise Unavailable(
+            "python-calamine is not installed: see the extra 'documents' (docs/how-to/install.md)"
+        ) from None
+    raw, reading = read_bytes(document), Reading()
+    try:
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(unlocked(document, raw, password, reading)))
+        sheets = [sheet for sheet in workbook.sheets_metadata if sheet.visible == SheetVisibleEnum.Visible]
+        parts: list[str] = []
+        left = MOST_ROWS
+        for sheet in sheets:
+            rows = [row for row in map(row_text, workbook.get_sheet_by_name(sheet.name).to_python()) if row]
+            if len(rows) > left:
+                reading.partial = True
+                reading.notes.append(f"Only {MOST_ROWS} rows were read.")
+            if rows[:left]:
+                parts.append("\n\n".join([sheet.name, "\n".join(rows[:left])]))
+            left = max(0, left - len(rows))
+    except (CalamineError, OSError, ValueError) as error:
+        if "password" in str(error).lower() or "encrypt" in str(error).lower():
+            raise Refused(f"{document.name} is encrypted and needs a password") from None
+        raise Refused(f"{document.name} is no sound spreadsheet: {error}") from None
+    reading.pages = len(sheets)
+    reading.heading = sheets[0].name if len(sheets) == 1 else None
+    return {"text": tidy("\n\n".join(parts)), "reading": reading}
+
+
+def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading) -> bytes:
+    """The file without its password, its title noted where it has one."""
+    if raw.startswith(OLE):
+        with open_ole(raw) as container:
+            if not container.exists("EncryptedPackage"):
+                return raw
+    archive = Archive(document, "spreadsheet", password)
+    for member in ("docProps/core.xml", "meta.xml"):
+        properties = archive.xml(member)
+        if properties is not None:
+            reading.title = text_of(properties, "title")
+    if raw.startswith(OLE) and archive.zip.fp is not None:
+        archive.zip.fp.seek(0)
+        return archive.zip.fp.read()
+    return raw
+
+
+def row_text(row: list[Any]) -> str:
+    """The cells of a row in one line."""
+    cells = [cell_text(cell) for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return " | ".join(cells) if any(cells) else ""
+
+
+def cell_text(cell: Any) -> str:
+    """A value as a sheet shows it: whole numbers without a point."""
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    return " ".join(str(cell).split())
