@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.core.context import RunContext
+from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
 from orchestrator.core.extras import missing_extra
 from orchestrator.core.schema import adapter, given_types
 
 from .chat_tools import as_text, run_tool_calls, tool_offers
+from .conversation import Conversation, agent_failure
 from .options import AgentOptions
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class ChatWorker:
     tools: tuple[Any, ...] = ()
     gives: Mapping[str, Any] = field(default_factory=dict[str, Any])
     name: str = "chat_model"
+    reads: bool = False
+    """Whether the agent is declared to read only: then its own tools may be called again after a crash."""
 
     @classmethod
     def of(cls, model: "BaseChatModel | str", options: AgentOptions) -> "ChatWorker":
@@ -52,7 +56,8 @@ class ChatWorker:
         tools = tuple(options.get("tools", ()))
         tool_offers(name, tools)
         once = model if isinstance(model, str) else one_attempt(model)
-        return cls(once, options.get("instructions", ""), tools, typed, name)
+        reads = options.get("effect") == Effect.READ
+        return cls(once, options.get("instructions", ""), tools, typed, name, reads)
 
     def as_agent(self, options: AgentOptions) -> "tuple[ChatWorker, AgentOptions]":
         """This worker, and the user's options with the types of what is given and where the data goes."""
@@ -62,7 +67,7 @@ class ChatWorker:
             "data_leaves": provider not in LOCAL_PROVIDERS,
             "description": self.instructions or f"The chat model {self.name}.",
         }
-        return self, {**defaults, **options, "gives": dict(self.gives)}
+        return self, {**defaults, **classifying(options), "gives": dict(self.gives)}
 
     async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
         """Ask the model. Raises `InvalidOutput` for an answer that holds no data of the wanted kind."""
@@ -73,22 +78,49 @@ class ChatWorker:
         if system:
             messages.append(SystemMessage(system))
         messages.append(HumanMessage(prompt(inputs, feedback)))
-        answer = await self._converse(ctx, messages)
+        talk = Conversation.of(ctx, messages, f"{system}\n\n{prompt(inputs)}")
+        if talk.answered is not None and feedback is None:  # its call was lost after it had answered
+            return read_answer(talk.answered.text, self.gives)
+        if talk.answered is not None:
+            await talk.add(HumanMessage(prompt({}, feedback)))
+        answer = await self._converse(ctx, talk)
         return read_answer(answer.text, self.gives)
 
-    async def _converse(self, ctx: RunContext, messages: list[Any]) -> "AIMessage":
-        """Let the model call its tools until it answers."""
+    async def _converse(self, ctx: RunContext, talk: Conversation) -> "AIMessage":
+        """Let the model call its tools until it answers; a recorded conversation goes on where it was."""
+        from .listener import config_for
+
         model = load_model(self.model)
         offers = tool_offers(ctx.tool, self.tools)
         asked: Any = model.bind_tools([offer.spec for offer in offers]) if offers else model
+        config = config_for(ctx)
         for _ in range(MAX_ROUNDS):
-            answer: AIMessage = await asked.ainvoke(messages)
+            if offers and talk.turn is not None:
+                await run_tool_calls(ctx, offers, talk, repeatable=self.reads)
+            answer: AIMessage = await asked.ainvoke(talk.messages, config)
+            answer = message_of_chunk(answer)
             count_usage(ctx, answer)
+            await talk.add(answer)
             if not answer.tool_calls or not offers:
                 return answer
-            messages.append(answer)
-            messages.extend(await run_tool_calls(ctx, offers, answer.tool_calls))
         raise InvalidOutput(f"The model called its tools {MAX_ROUNDS} times without giving an answer.")
+
+
+def classifying(options: AgentOptions) -> AgentOptions:
+    """The options with a failure row for agents after the user's own."""
+    own = options.get("classify")
+
+    def kind(error: BaseException) -> Any:
+        return agent_failure(error) or (own(error) if own is not None else None)
+
+    return {**options, "classify": kind}
+
+
+def message_of_chunk(answer: Any) -> "AIMessage":
+    """The whole message of a streamed answer."""
+    from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+
+    return message_chunk_to_message(answer) if isinstance(answer, AIMessageChunk) else answer  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
 def count_usage(ctx: RunContext, answer: "AIMessage") -> None:

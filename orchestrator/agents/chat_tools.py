@@ -1,9 +1,10 @@
 """What a chat-model agent may call: functions, LangChain tools, and goals of the graph it is part of."""
 
+import asyncio
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -13,6 +14,8 @@ from orchestrator.core.errors import DefinitionError, InvalidOutput, Orchestrato
 from orchestrator.core.goal import Goal
 from orchestrator.core.schema import adapter, validate
 from orchestrator.graph.tool import Tool
+
+from .conversation import Conversation
 
 
 @dataclass(frozen=True)
@@ -90,50 +93,78 @@ def _spec(item: GoalTool) -> dict[str, Any]:
     }
 
 
-async def run_tool_calls(ctx: RunContext, offers: Sequence[Offer], calls: Sequence[Any]) -> list[Any]:
-    """Run what the model asked for, in order; an error becomes an answer that the model can mend."""
+async def run_tool_calls(
+    ctx: RunContext, offers: Sequence[Offer], talk: Conversation, *, repeatable: bool = False
+) -> None:
+    """Answer the tool calls of the conversation's last turn, side by side; an error becomes an answer to the model.
+
+    Calls that are answered already are not made again. When one asks a person or is cancelled, the others finish first.
+    Raises `UnansweredToolCall` for one that began before and may have written, unless they are `repeatable`.
+    """
+    turn = talk.turn
+    if turn is None:
+        return
+    by_name = {offer.name: offer for offer in offers}
+    for n, call in enumerate(turn.tool_calls):
+        known = talk.replayed.get((call["id"] or "", call["name"]))
+        if known is not None and n not in talk.answers:
+            await talk.answer(n, known)
+    if talk.turn is not turn:  # every call is answered
+        return
+    left = [(n, call) for n, call in enumerate(turn.tool_calls) if n not in talk.answers]
+    for n, call in left:
+        offer = by_name.get(call["name"])
+        if offer is not None and not isinstance(offer.work, GoalTool):
+            await talk.started(n, offer.name, repeatable=repeatable)
+    if len(left) == 1:
+        await _answer(ctx, by_name, talk, *left[0])
+        return
+    ended = await asyncio.gather(*(_answer(ctx, by_name, talk, n, call) for n, call in left), return_exceptions=True)
+    for error in ended:
+        if isinstance(error, BaseException):
+            raise error
+
+
+async def _answer(ctx: RunContext, by_name: Mapping[str, Offer], talk: Conversation, position: int, call: Any) -> None:
     from langchain_core.messages import ToolMessage
 
-    by_name = {offer.name: offer for offer in offers}
-    answers: list[Any] = []
-    for call in calls:
-        ctx.usage["tool_calls"] += 1
-        status = "success"
-        offer = by_name.get(call["name"])
-        try:
-            if offer is None:
-                raise InvalidOutput(f"There is no tool {call['name']!r}. There are: {', '.join(by_name)}.")
-            content = await _run(ctx, offer, call["args"])
-        except OrchestratorError as error:
-            content, status = str(error), "error"
-        except Exception as error:
-            content, status = f"{type(error).__name__}: {error}", "error"
-        answers.append(ToolMessage(content, tool_call_id=call["id"], name=call["name"], status=status))
-    return answers
+    ctx.usage["tool_calls"] += 1
+    status: Literal["success", "error"] = "success"
+    offer = by_name.get(call["name"])
+    key = talk.child_key(position)
+    try:
+        if offer is None:
+            raise InvalidOutput(f"There is no tool {call['name']!r}. There are: {', '.join(by_name)}.")
+        content = await _run(ctx, offer, call["args"], key)
+    except OrchestratorError as error:
+        content, status = str(error), "error"
+    except (Exception, SystemExit) as error:
+        content, status = f"{type(error).__name__}: {error}", "error"
+    await talk.answer(position, ToolMessage(content, tool_call_id=call["id"] or "", name=call["name"], status=status))
 
 
-async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> str:
+async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any], key: str) -> str:
     if not isinstance(offer.work, GoalTool):
-        return as_text(await _own(ctx, offer, arguments))
+        return as_text(await _own(ctx, offer, arguments, key))
     goal = offer.work
     unknown = sorted(set(arguments) - set(goal.takes))
     missing = sorted(set(goal.takes) - set(arguments))
     if unknown or missing:
         raise InvalidOutput(f"{offer.name} takes {', '.join(goal.takes)}; wrong: {', '.join(unknown + missing)}.")
     inputs = {key: validate(key, goal.takes[key], value) for key, value in arguments.items()}
-    outcome = await ctx.reach(Goal(goal.goal.split(" + ")), inputs)
+    outcome = await ctx.reach(Goal(goal.goal.split(" + ")), inputs, key)
     return as_text(outcome.value)
 
 
-async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any]) -> Any:
-    """Call a tool of the agent's own: a function or a LangChain tool. The run's record and its budget know of it."""
-    part = ctx.part(offer.name, PartKind.TOOL, f"tool{ctx.usage['tool_calls']}")
+async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any], key: str) -> Any:
+    """Call a tool of the agent's own: a function or a LangChain tool. The run's record and its budget include it."""
+    part = ctx.part(offer.name, PartKind.TOOL, f"tool{key}")
     if part.refused:
         raise Unavailable(f"{offer.name} may not be called: {part.refused}.")
     try:
         output = await offer.work.ainvoke(dict(arguments))
-    except Exception as error:
-        part.ended(error)
+    except (Exception, SystemExit) as error:
+        part.ended(error if isinstance(error, Exception) else RuntimeError("it called sys.exit"))
         raise
     except BaseException:
         part.dropped()

@@ -4,21 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
-from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import BaseModel
 
-from orchestrator.core.context import RunContext, SubCall
-from orchestrator.core.enums import PartKind
+from orchestrator.core.context import RunContext
+from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError, InvalidOutput
 from orchestrator.core.schema import adapter, given_types
 
-from .chat import ChatWorker, prompt, read_answer
+from .chat import ChatWorker, classifying, prompt, read_answer
+from .conversation import unanswered
+from .listener import UsageListener, config_for
 from .options import AgentOptions
+from .threads import InterruptQuestions, ThreadedGraph, answered_calls, interrupts_of
 
 Work = Runnable[Any, Any]
 
@@ -42,9 +43,10 @@ def _runnable_worker(runnable: Work, options: AgentOptions) -> Any:
     name = options.get("name") or runnable.get_name()
     gives = given_types(name, options.get("gives"), Any)
     keys = state_keys(runnable)
+    reads = options.get("effect") == Effect.READ
     if keys is not None:
-        return GraphWorker(runnable, name, gives, keys)
-    return RunnableWorker(runnable, name, gives, input_fields(runnable))
+        return GraphWorker(runnable, name, gives, keys, reads, ThreadedGraph(runnable))
+    return RunnableWorker(runnable, name, gives, input_fields(runnable), reads)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class RunnableWorker:
     gives: Mapping[str, Any]
     fields: tuple[str, ...] | None
     """Fields of the mapping that it takes; `None` when it takes one bare value."""
+    reads: bool = False
+    """Whether the agent is declared to read only: then it may be begun anew whatever its tools did."""
 
     def as_agent(self, options: AgentOptions) -> "tuple[RunnableWorker, AgentOptions]":
         """This worker, and the user's options with the needs that the runnable declares."""
@@ -65,7 +69,12 @@ class RunnableWorker:
                 f"Agent {self.name!r}: its runnable takes one value, not a mapping; name one key in needs=, "
                 f"not {list(needs)!r}."
             )
-        return self, {**_defaults(self.name, self.gives), **options, "needs": needs, "gives": dict(self.gives)}
+        return self, {
+            **_defaults(self.name, self.gives),
+            **classifying(options),
+            "needs": needs,
+            "gives": dict(self.gives),
+        }
 
     async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
         """Invoke the runnable; a prompt that has a `feedback` variable is told why its last answer was rejected."""
@@ -74,7 +83,8 @@ class RunnableWorker:
             given = {**given, "feedback": feedback or ""}
         elif self.fields is None and feedback and isinstance(given, str):
             given = f"{given}\n\n{prompt({}, feedback)}"
-        return _read(await _invoke(ctx, self.runnable, given), self.gives)
+        config = config_for(ctx, _mark(ctx, "tool called", reads=self.reads))
+        return _read(await _invoke(self.runnable, given, config), self.gives)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,9 @@ class GraphWorker:
     gives: Mapping[str, Any]
     keys: tuple[str, ...]
     """Keys of its input state."""
+    reads: bool = False
+    """Whether the agent is declared to read only: then it may be begun anew whatever its tools did."""
+    threads: ThreadedGraph | None = None
 
     def as_agent(self, options: AgentOptions) -> "tuple[GraphWorker, AgentOptions]":
         """This worker, and the user's options with the keys of the graph's state as needs."""
@@ -99,70 +112,70 @@ class GraphWorker:
             raise DefinitionError(
                 f"Agent {self.name!r} needs {wrong!r}, which its graph does not take. It takes {list(self.keys)!r}."
             )
-        return self, {**_defaults(self.name, self.gives), **options, "needs": needs, "gives": dict(self.gives)}
+        return self, {
+            **_defaults(self.name, self.gives),
+            **classifying(options),
+            "needs": needs,
+            "gives": dict(self.gives),
+        }
 
     async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
-        """Run the graph."""
+        """Run the graph on a thread of this run; what it had done before a failure or a question is not done again."""
+        threads = self.threads or ThreadedGraph(self.graph)
+        thread = threads.thread(ctx, inputs)
+        where: RunnableConfig = {"configurable": {"thread_id": thread}}
+        state = await threads.state(where) if ctx.attempt > 1 else None
+        lost = state is None and threads.in_memory
+        listener = _mark(ctx, f"{thread}.called", reads=self.reads or not lost)
+        if state is not None:
+            listener.answered = answered_calls(state)
+        config: RunnableConfig = {**config_for(ctx, listener), **where}
+        questions = InterruptQuestions(ctx, thread)
+        given: Any = self._given(inputs, feedback)
+        if state is not None and (state.next or not feedback):
+            given = None
+        elif state is not None and "messages" in self.keys:
+            given = {"messages": [HumanMessage(prompt({}, feedback))]}
+        if state is not None and interrupts_of(state):
+            given = await questions.ask(interrupts_of(state))
+        threads.note(thread)
+        while True:
+            output = dict(state.values) if given is None and state is not None and not state.next else None
+            output = await _invoke(threads.graph, given, config) if output is None else output
+            if not interrupts_of(output):
+                break
+            given = await questions.ask(interrupts_of(output))
+        answer = _read(output, self.gives)
+        threads.forget(thread)
+        return answer
+
+    def _given(self, inputs: Mapping[str, Any], feedback: str | None) -> dict[str, Any]:
         given = {key: value for key, value in inputs.items() if key in self.keys} if self.keys else dict(inputs)
         if "messages" in self.keys and "messages" not in inputs:
             rest = {key: value for key, value in inputs.items() if key not in self.keys}
             given["messages"] = [HumanMessage(prompt(rest, feedback))]
         elif "feedback" in self.keys and feedback:
             given["feedback"] = feedback
-        return _read(await _invoke(ctx, self.graph, given), self.gives)
+        return given
 
 
-async def _invoke(ctx: RunContext, runnable: Work, given: Any) -> Any:
-    """Invoke; the tokens that every model in it reports are the call's, and its tools are on the run's record.
-
-    The run may itself be inside a LangGraph; what is invoked here is a run of its own, no subgraph of that one.
+def _mark(ctx: RunContext, mark: str, *, reads: bool) -> UsageListener:
+    """The listener of a call that begins from the start. Raises `UnansweredToolCall` where tools inside were called in
+    an earlier call of this step, whose progress is lost.
     """
-    config: RunnableConfig = {"callbacks": [_Listener(ctx)]}
+    called = ctx.kept(mark)
+    if called and not reads:
+        raise unanswered(str(called))
+    return UsageListener(ctx, mark)
+
+
+async def _invoke(runnable: Work, given: Any, config: RunnableConfig) -> Any:
+    """Invoke; the run may itself be inside a LangGraph, and what is invoked here is no subgraph of that one."""
     outer = var_child_runnable_config.set(None)
     try:
         return await runnable.ainvoke(given, config)
     finally:
         var_child_runnable_config.reset(outer)
-
-
-class _Listener(AsyncCallbackHandler):
-    """Adds up what models report, also those that do not say their name, and tells the run what tools are called."""
-
-    def __init__(self, ctx: RunContext) -> None:
-        self._ctx = ctx
-        self._usage = ctx.usage
-        self._parts: dict[Any, SubCall] = {}
-
-    async def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **kwargs: Any) -> None:
-        """A tool is called. It cannot be kept from that here: what is on its way counts, and the next step sees it."""
-        del input_str
-        self._usage["tool_calls"] += 1
-        name = str(kwargs.get("name") or (serialized or {}).get("name") or "tool")
-        label = f"tool{self._usage['tool_calls']}"
-        self._parts[kwargs.get("run_id")] = self._ctx.part(name, PartKind.TOOL, label, anyway=True)
-
-    async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
-        """A tool has answered."""
-        del output
-        part = self._parts.pop(kwargs.get("run_id"), None)
-        if part is not None:
-            part.ended()
-
-    async def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
-        """A tool has failed."""
-        part = self._parts.pop(kwargs.get("run_id"), None)
-        if part is not None and isinstance(error, Exception):
-            part.ended(error)
-
-    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """A model has answered."""
-        del kwargs
-        self._usage["model_calls"] += 1
-        for generation in response.generations[0] if response.generations else ():
-            used: Any = getattr(getattr(generation, "message", None), "usage_metadata", None)
-            if used:
-                self._usage["input_tokens"] += used["input_tokens"]
-                self._usage["output_tokens"] += used["output_tokens"]
 
 
 def _read(output: Any, gives: Mapping[str, Any]) -> Any:

@@ -97,6 +97,21 @@ class RunContext(ABC, Generic[Deps]):
         del name, kind, label, anyway
         return SubCall()
 
+    @property
+    def streamed(self) -> bool:
+        """Whether somebody follows what this call reports, so that tokens are worth reporting one by one."""
+        return False
+
+    async def keep(self, name: str, value: Any) -> None:
+        """Record plain JSON data under a name, for later calls of this step in this run; durable when it returns."""
+        del name, value
+
+    def kept(self, name: str) -> Any:
+        """What `keep` recorded under a name in this step of this run; `None` when nothing was. It outlives attempts,
+        questions and, in a durable store, the process.
+        """
+        del name
+
     @abstractmethod
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost. Raises `ValueError` for a negative or non-finite amount."""

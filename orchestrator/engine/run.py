@@ -127,6 +127,11 @@ class Run:
         """Have one more sink hear this run's events, and no other's."""
         self._stream = sink
 
+    @property
+    def streams(self) -> bool:
+        """Whether a sink follows this run alone."""
+        return self._stream is not None
+
     def traced(self) -> "contextlib.AbstractContextManager[None]":
         """Make the run's span the current one: what is started meanwhile is its child."""
         return self.runtime.tracing.within(self.state.run_id)

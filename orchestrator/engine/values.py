@@ -12,6 +12,8 @@ from orchestrator.store.protocol import Store
 
 PROVIDED = ""
 """Stands for the giver of a value that was provided."""
+KEPT = "!"
+"""Begins the giver of what a step keeps for its next call."""
 
 
 class Unserialisable(Exception):
@@ -116,6 +118,16 @@ class ValueTable:
         answers = self._outputs.get(f"?{tool}", {})
         return str(number) in answers, answers.get(str(number))
 
+    def keep(self, tool: str, name: str, value: Any) -> None:
+        """Keep plain data of a step, for when it is called again."""
+        self._outputs.setdefault(f"{KEPT}{tool}", {})[name] = value
+        if self._durable:
+            self._write(f"{KEPT}{tool}\x1f{name}", Any, tool, value)
+
+    def kept(self, tool: str, name: str) -> Any:
+        """What `keep` was given; `None` for nothing."""
+        return self._outputs.get(f"{KEPT}{tool}", {}).get(name)
+
     def answers(self, tool: str) -> int:
         """How many questions of a tool have been answered."""
         return len(self._outputs.get(f"?{tool}", {}))
@@ -136,7 +148,7 @@ class ValueTable:
         """Read the store's copy back, for the keys that a run had at hand."""
         for name, text in rows.items():
             giver, _, key = name.partition("\x1f")
-            annotation = Any if giver.startswith("?") else view.key_type(key)
+            annotation = Any if giver.startswith(("?", KEPT)) else view.key_type(key)
             self._outputs.setdefault(giver, {})[key] = load(annotation, text)
         for key, tool in at_hand.items():
             giver = tool or PROVIDED

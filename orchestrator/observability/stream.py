@@ -10,12 +10,12 @@ class QueueSink:
     """Hands the events of one run to whoever iterates over it, until it is closed."""
 
     def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+        self.run_id = run_id
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     def on_event(self, event: Event) -> None:
         """Take one event."""
-        if event.run_id == self._run_id or event.run_id.startswith(f"{self._run_id}/"):
+        if event.run_id == self.run_id or event.run_id.startswith(f"{self.run_id}/"):
             self._queue.put_nowait(event)
 
     def close(self) -> None:

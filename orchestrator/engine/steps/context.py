@@ -6,12 +6,13 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.models.parse import unpacked
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
-from orchestrator.core.errors import InvalidOutput, Refused
+from orchestrator.core.errors import InvalidOutput, Refused, StoreError
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
@@ -24,6 +25,10 @@ from .sub_call import CallPart
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
+
+
+KEPT_WITHIN = 5.0
+"""Seconds that `keep` waits for the store."""
 
 
 class WaitForAnswer(Propagates):
@@ -124,6 +129,24 @@ class CallContext(RunContext[Any]):
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within this call."""
         return CallPart(self._run, self.tool, self.call_id, name, kind, label, anyway=anyway)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a sink follows the progress of this run."""
+        root = self._run.state.run_id.partition("/")[0]
+        sinks = self._run.runtime.sinks
+        return any(getattr(sink, "run_id", None) == root for sink in sinks) or self._run.streams
+
+    async def keep(self, name: str, value: Any) -> None:
+        """Record plain data for later calls of this step."""
+        self._run.values.keep(self.tool, name, value)
+        if self._run.durable:
+            with suppress(StoreError):  # it is reported; this process still has it
+                await self._run.runtime.store.settled(KEPT_WITHIN, self._run.state.run_id, self._run.token)
+
+    def kept(self, name: str) -> Any:
+        """What `keep` recorded."""
+        return self._run.values.kept(self.tool, name)
 
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""
