@@ -19,9 +19,9 @@ from orchestrator.core.text import plain
 
 from . import catalog, health, run, serve
 from . import templates as init
-from .planning import plan
+from .planning import analyse, plan
 from .runs import listing, replay, resume, verify
-from .screen import Exit, complain, drop_output
+from .screen import Exit, complain, drop_output, set_debugging
 from .skills import feedback
 from .skills import show as skills
 
@@ -50,7 +50,7 @@ def _program(  # pyright: ignore[reportUnusedFunction]
     del version, no_color, debug  # read before the commands are
 
 
-for module in (run, plan, catalog, skills, health, listing, verify, replay, resume, feedback, serve, init):
+for module in (run, plan, analyse, catalog, skills, health, listing, verify, replay, resume, feedback, serve, init):
     module.register(app)
 
 
@@ -86,6 +86,7 @@ def _globals(arguments: list[str]) -> tuple[list[str], bool]:
     mine, rest = arguments[:end], arguments[end:]
     if "--no-color" in mine:
         os.environ["NO_COLOR"] = "1"
+    set_debugging("--debug" in mine)
     return [word for word in mine if word not in _EVERYWHERE] + rest, "--debug" in mine
 
 

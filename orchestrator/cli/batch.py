@@ -1,7 +1,6 @@
 """One goal over many values: a bounded number of runs at a time, a line for each as it ends, a bar for all."""
 
 import asyncio
-import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from orchestrator.observability.explain.summary import healed, trail
 from orchestrator.store.protocol import RunRow, Seal, Store
 
 from .result import MARKS, durable, run_json, trail_text
-from .screen import Exit, exit_of, hanging, screen, worst, write_json
+from .screen import Exit, debugging, exit_of, hanging, screen, worst, write_json
 from .values import Given
 
 _WIDEST = 36
@@ -149,7 +148,7 @@ async def run_batch(
             except OrchestratorError as error:
                 batch.end(index, Ended(batch.names[index], Exit.BAD_INPUT, error=str(error)))
             except Exception as error:
-                if os.environ.get("ORCHESTRATOR_DEBUG"):
+                if debugging():
                     traceback.print_exception(error)
                 told = f"{type(error).__name__}: {error}"
                 batch.end(index, Ended(batch.names[index], Exit.UNEXPECTED, error=told))

@@ -13,7 +13,7 @@ from orchestrator.core.text import counted, duration, plain, plain_lines, shorte
 from orchestrator.observability.explain.summary import Tried, healed, trail
 from orchestrator.store.protocol import RunRow, Store
 
-from .screen import exit_of, plain_json, say
+from .screen import debugging, exit_of, plain_json, say
 
 DURABLE_SECONDS = 5.0
 """That the end of a run waits for its record to be committed."""
@@ -152,6 +152,8 @@ def show_outcome(outcome: Outcome[Any], row: RunRow | None = None) -> None:
     for tool in outcome.uncompensated:
         say(Text(f"  not undone, or uncertain: {plain(tool)}", "yellow"))
     show_questions(outcome)
+    for failure in outcome.failures if debugging() else ():
+        say(Text(f"  {plain(failure.id)} {plain(failure.tool)}: {plain_lines(failure.traceback)}", "dim"))
     say(Text(f"  why: orchestrator why {plain(outcome.run_id)}", "dim"))
     if row is not None:
         say(Text(f"  ledger: {counted(row.count, 'record')}, head {plain(row.head)}", "dim"))

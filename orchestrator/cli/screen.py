@@ -59,6 +59,22 @@ def worst(statuses: Iterable[Exit]) -> Exit:
     return min(statuses, key=_WORST_FIRST.index, default=Exit.REACHED)
 
 
+DEBUG: Final = "ORCHESTRATOR_DEBUG"
+"""The environment variable that asks for tracebacks, as `--debug` does."""
+_debug = False
+
+
+def set_debugging(wanted: bool) -> None:
+    """Whether `--debug` was given."""
+    global _debug
+    _debug = wanted
+
+
+def debugging() -> bool:
+    """Whether tracebacks are to be shown."""
+    return _debug or bool(os.environ.get(DEBUG))
+
+
 WIDE = 10_000
 """Columns of a line in a pipe, where nothing is wrapped."""
 

@@ -8,9 +8,12 @@ import dataclasses
 import json
 import logging
 import re
+import sysconfig
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -235,3 +238,26 @@ def type_name_of(error: BaseException) -> str:
     """The type of an exception as people know it: `ValueError`, `httpx.ReadTimeout`."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an exception was raised, as `shop.py:10`: the innermost line of the user's own code, else the innermost.
+
+    Empty for an exception that was never raised.
+    """
+    place = own = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        place = f"{Path(file).name}:{line}"
+        if not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in _foreign_folders()):
+            own = place
+    return own or place
+
+
+@cache
+def _foreign_folders() -> tuple[Path, ...]:
+    """Folders of code that is not the user's: the framework, the standard library, installed packages."""
+    ours = Path(__file__).parents[1]
+    parts = [path for path in ours.iterdir() if path.name != "catalog"]
+    paths = sysconfig.get_paths()
+    return (*parts, *{Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")})

@@ -10,10 +10,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.text import counted, duration, listed, plain, usd
+from orchestrator.core.text import counted, duration, listed, plain, plain_lines, usd
 from orchestrator.observability.explain.sentences import words
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -72,6 +72,11 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _lines(text: str) -> Markup:
+    """Text of several lines, made harmless and escaped."""
+    return escape(plain_lines(text))
+
+
 def _percent(value: float) -> str:
     return f"{value:.0%}" if value < 0.995 or value == 1 else f"{value:.1%}"
 
@@ -99,6 +104,7 @@ def environment() -> Environment:
         number=_number,
         percent=_percent,
         short=plain,
+        lines=_lines,
     )
     functions: dict[str, Any] = {"run_path": run_path, "version_of": version_of, "counted": counted}
     made.globals.update(functions)

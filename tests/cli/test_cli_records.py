@@ -212,3 +212,28 @@ def test_an_export_is_verified_without_the_store(ran: Cli) -> None:
     assert "was changed" in said.err
     assert ran("verify", "nowhere.jsonl").exit == 2
     assert ran("verify", "run.jsonl", "--export", "again.jsonl").exit == 2
+
+
+BUG = """
+from orchestrator import tool
+
+
+@tool(gives="price")
+def shop(article: str) -> float:
+    prices: dict[str, float] = {}
+    return prices['missing']
+"""
+
+
+def test_a_bug_is_shown_with_type_file_and_line(cli: Cli, project: Path) -> None:
+    (project / "tools" / "shop.py").write_text(BUG)
+    text = "KeyError: 'missing' (shop.py:8)"
+    said = cli("run", "price", "article=pen", "--run-id", "buggy")
+    assert said.exit == 4
+    assert f"bug: {text}" in said.out
+    assert "Traceback" not in said.out + said.err
+    why = cli("why", "buggy").out
+    assert text in why and "Traceback" not in why
+    assert "return prices['missing']" in cli("why", "buggy", "--full").out
+    assert "return prices['missing']" in cli("run", "price", "article=pen", "--debug").out
+    assert "Traceback" not in cli("run", "price", "article=pen").out

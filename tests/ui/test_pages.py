@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from orchestrator import Orchestrator, Status
+from orchestrator import Orchestrator, Status, Tool
 from orchestrator.errors import StoreError
 from orchestrator.store import MemoryStore, SqlStore, open_store
 from orchestrator.store.protocol import RunRow
@@ -239,3 +239,16 @@ def test_a_run_whose_id_has_a_line_break_has_a_page(runs: World) -> None:
         listed = client.get("/").text
         assert "/runs/two%0Alines" in listed
         assert client.get("/runs/two%0Alines").status_code == 200
+
+
+def test_a_bug_is_shown_with_its_traceback(tmp_path: Path) -> None:
+    def broken(parcel: str) -> str:
+        raise KeyError("<missing>")
+
+    orc = Orchestrator([Tool(broken, name="broken", gives="thing")], policy="balanced")
+    asyncio.run(orc.run("thing", {"parcel": "book"}, run_id="buggy"))
+    with admitted(orc) as client:
+        page = client.get("/runs/buggy").text
+    assert "KeyError: &#39;&lt;missing&gt;&#39; (test_pages.py:" in page
+    assert "raise KeyError(&#34;&lt;missing&gt;&#34;)" in page
+    assert "<details><summary>Traceback</summary>" in page

@@ -50,7 +50,7 @@ def _plan(
         try:
             route = orc.plan(wanted, values, **preferred)
         except NoRoute as stuck:
-            _show_impasse(stuck.impasse, as_json=as_json)
+            show_impasse(stuck.impasse, as_json=as_json)
             raise typer.Exit(int(Exit.ESCALATED)) from None
         if as_json:
             write_json(_route_json(orc, route))
@@ -132,9 +132,10 @@ def _instead(alternative: Any) -> str:
     return f"instead of {alternative.instead_of}" if alternative.instead_of else "the next best"
 
 
-def _show_impasse(impasse: Impasse, *, as_json: bool) -> None:
+def show_impasse(impasse: Impasse, *, as_json: bool, schema: str = "orchestrator.plan/1") -> None:
+    """Why there is no route, for people or for programs."""
     if as_json:
-        write_json({"schema": "orchestrator.plan/1", "goal": list(impasse.goal), "impasse": impasse.to_json()})
+        write_json({"schema": schema, "goal": list(impasse.goal), "impasse": impasse.to_json()})
         return
     say(Text.assemble(("✗ ", "red"), ("No route", "bold red"), f" to {plain(' + '.join(impasse.goal))}"))
     if impasse.unreachable:

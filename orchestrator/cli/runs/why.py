@@ -33,10 +33,12 @@ def show_story(story: Story, *, full: bool = False) -> None:
         say()
         say(Text("What happened", "bold"))
         width = max(len(duration(entry.at)) for entry in story.entries)
+        tracebacks = {failure.id: failure.traceback for failure in story.failures}
         for entry in story.entries:
             say(_entry_line(entry, width))
             if full:
                 _show_candidates(entry, width)
+                _show_traceback(tracebacks.get(entry.failure or ""), width)
     _show_escalations(story)
     say()
     _show_end(story)
@@ -103,6 +105,11 @@ def _show_candidates(entry: Entry, width: int) -> None:
             parts.append(facts_text(candidate.facts))
         told = f"  ({'; '.join(parts)})" if parts else ""
         say(Text(f"{' ' * (width + 4)}{plain(candidate.name, 200)}  {price}{told}", "dim"))
+
+
+def _show_traceback(text: str | None, width: int) -> None:
+    for line in (text or "").splitlines():
+        say(Text(f"{' ' * (width + 4)}{plain(line, 300)}", "dim"))
 
 
 def _show_escalations(story: Story) -> None:

@@ -28,7 +28,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.outcome import Escalated, NoRoute
-from orchestrator.core.redaction import message_of, redact, secret_strings, traceback_of, type_name_of
+from orchestrator.core.redaction import message_of, raised_at, redact, secret_strings, traceback_of, type_name_of
 from orchestrator.graph.tool import Tool
 
 from .inspect import (
@@ -219,12 +219,18 @@ def no_error_text(output: Any) -> bool:
 def failure_of(
     error: BaseException, kind: FailureKind, tool: str, *, secrets: Iterable[str] = (), **place: Any
 ) -> Failure:
-    """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`."""
+    """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`.
+
+    The message of a bug starts with the exception's type and ends with file and line: `KeyError: 'id' (shop.py:10)`.
+    """
     known = tuple(secrets)
+    message = message_of(error, known)
+    if _shipped(error, 0) is FailureKind.BUG:
+        message = _bug_message(error, message)
     return Failure(
         tool=tool,
         kind=kind,
-        message=message_of(error, known),
+        message=message,
         retry_after=retry_after_of(error, place.get("at")),
         rate_limited=is_rate_limit(error),
         error_type=type_name_of(error),
@@ -232,6 +238,12 @@ def failure_of(
         traceback=traceback_of(error, known),
         **place,
     )
+
+
+def _bug_message(error: BaseException, message: str) -> str:
+    name, place = type_name_of(error), raised_at(error)
+    said = name if message in (name, type(error).__name__) else f"{name}: {message}"
+    return f"{said} ({place})" if place else said
 
 
 __all__ = [

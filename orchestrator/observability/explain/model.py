@@ -67,6 +67,8 @@ class FailureTold:
     at: float
     """Seconds since the run began."""
     answer: Answer | None
+    traceback: str = ""
+    """Places and source lines, never values; empty where none was recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,9 @@ def _story(row: RunRow, state: RunState, teller: EventDescriber, inputs: tuple[s
         route=None,
         entries=tuple(teller.entries),
         failures=tuple(
-            FailureTold(f.id, f.tool, str(f.kind), f.message, f.attempt, _since(state, f.at), answers.get(f.id))
+            FailureTold(
+                f.id, f.tool, str(f.kind), f.message, f.attempt, _since(state, f.at), answers.get(f.id), f.traceback
+            )
             for f in state.failures.values()
         ),
         escalations=tuple(teller.escalations),

@@ -1,0 +1,31 @@
+"""`orchestrator analyse`."""
+
+from tests.cli.conftest import Cli
+
+
+def test_single_points_of_failure_and_sets(cli: Cli) -> None:
+    said = cli("analyse", "title", "--json")
+    assert said.exit == 0
+    assert said.json["given"] == ["document"]
+    assert said.json["single_points"] == ["headline"]
+    assert said.json["cuts"] == [["headline"], ["quick", "thorough"]]
+    assert 0 < said.json["route_chance"] < said.json["chance"] <= 1
+    text = cli("analyse", "title").out
+    assert "single points of failure  headline" in text
+    assert "quick + thorough" in text
+    assert "the goal is lost" in text
+
+
+def test_what_is_tripped_counts_as_lost(cli: Cli) -> None:
+    assert cli("run", "title", "document=quick.txt").exit == 0
+    assert cli("health", "--trip", "quick").exit == 0
+    said = cli("analyse", "title", "document", "--json")
+    assert said.json["route"] == ["thorough", "headline"]
+    assert sorted(said.json["single_points"]) == ["headline", "thorough"]
+
+
+def test_no_way_at_all_is_an_impasse(cli: Cli) -> None:
+    assert cli("analyse", "title", "point").exit == 4
+    said = cli("analyse", "titel")
+    assert said.exit == 2
+    assert "title" in said.err
