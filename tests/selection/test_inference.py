@@ -1,5 +1,6 @@
 """What a text demands, without a model."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -143,3 +144,34 @@ def test_discovery_can_keep_the_words_to_itself() -> None:
     assert SkillIndex(found).demand("secret number 3 of the plan").skills
     with pytest.raises(DefinitionError, match="prototypes are in"):
         found.under("something-else")
+
+
+PREFIX = "You are a careful assistant. Read the question, think step by step, and answer with one letter only. " * 25
+
+
+TOPICS = (
+    ["fence", "brush", "varnish", "paint", "wall", "door", "primer", "roller", "colour", "gloss", "sanding", "timber"],
+    ["invoice", "total", "tax", "ledger", "sum", "balance", "credit", "debit", "account", "rate", "discount", "audit"],
+    ["bird", "song", "dawn", "nest", "feather", "winter", "garden", "seed", "blackbird", "wing", "migration", "heron"],
+)
+
+
+def test_what_all_texts_share_does_not_change_what_they_demand() -> None:
+    assert len(PREFIX) > 2500
+    drawn = random.Random(3)
+    texts = [" ".join(drawn.sample(TOPICS[n % 3], 7)) for n in range(120)]
+    certainty: dict[str, float] = {}
+    for prefix in ("", PREFIX):
+        index = SkillIndex(discover([prefix + text for text in texts], skills=3, keep_texts=False))
+        main = [max(index.demand(prefix + text).items, key=lambda item: item[1]) for text in texts]
+        assert [len({skill for skill, _ in main[topic::3]}) for topic in range(3)] == [1, 1, 1]
+        certainty[prefix] = float(np.mean([weight for _, weight in main]))
+    assert certainty[PREFIX] > 0.9 * certainty[""]
+
+
+def test_new_skills_lie_in_the_space_of_the_handbook() -> None:
+    texts = ["paint the fence", "paint the door", "add up the totals", "the sum of the totals"] * 3
+    book = discover([f"{text} {n}" for n, text in enumerate(texts)], skills=2)
+    assert book.shared and Handbook.from_json(book.to_json()).shared == book.shared
+    again = discover(texts, skills=2, shared=())
+    assert again.shared == ()

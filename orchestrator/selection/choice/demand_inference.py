@@ -12,7 +12,7 @@ from orchestrator.selection.competence.task_size import size_of
 from orchestrator.selection.skills.handbook import Handbook, Skill
 
 from .demand import Demand
-from .embedding import Embedding, HashedEmbedding, unit_rows, words_of
+from .embedding import Embedding, HashedEmbedding, embedding_name, unit_rows, without_shared, words_of
 
 NEIGHBOURS = 8
 """Skills that a text may demand at one time."""
@@ -44,7 +44,7 @@ class SkillIndex:
 
     def __init__(self, handbook: Handbook, embedding: Embedding | None = None) -> None:
         self.handbook = handbook
-        self.embedding: Embedding = embedding or HashedEmbedding()
+        self.embedding = embedding_of(handbook, embedding)
         self._skills = [s for _, s in sorted(handbook.skills.items()) if s.merged_into is None]
         bodies = [(row, text) for row, skill in enumerate(self._skills) for text in body_of(skill)]
         self._owner = np.array([row for row, _ in bodies], dtype=np.intp)
@@ -120,15 +120,16 @@ class SkillIndex:
         return min(1.0, sum(value for value, _ in worth[:2]) / best), tuple(name for _, name in worth)
 
 
+def embedding_of(handbook: Handbook, embedding: Embedding | None = None) -> Embedding:
+    """The embedding in which the skills of a handbook lie: without what the texts of that handbook share."""
+    plain = embedding or HashedEmbedding()
+    return without_shared(plain, handbook.shared if handbook.embedding == embedding_name(plain) else ())
+
+
 def body_of(skill: Skill) -> list[str]:
     """The texts that tell what a skill is: examples one by one, the rest together."""
     about = " ".join((skill.title.replace("_", " ").replace("-", " "), skill.description, *skill.indicators))
     return [about, *skill.examples]
-
-
-def embedding_name(embedding: Embedding) -> str:
-    """What an embedding is called: its own `name`, or its class."""
-    return str(getattr(embedding, "name", type(embedding).__name__))
 
 
 def _prototypes(skills: Sequence[Skill], dimensions: int) -> Floats:

@@ -84,3 +84,45 @@ def unit_rows(rows: Floats) -> Floats:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Floats = rows / np.where(length > 0, length, 1.0)
     return scaled
+
+
+def shared_direction(rows: Floats) -> Floats:
+    """The direction that all texts share, of length 1: the mean of their vectors; zero where there are none."""
+    if not len(rows):
+        return np.zeros(rows.shape[1])
+    direction: Floats = unit_rows(rows.mean(axis=0, keepdims=True))[0]
+    return direction
+
+
+@dataclass(frozen=True)
+class WithoutShared:
+    """An embedding without what all texts share: every vector is projected onto the complement of `direction`.
+
+    A fixed prefix (a system prompt, a template) would otherwise decide the similarity of all texts. Removing the
+    common direction is the first step of "all but the top" (Mu and Viswanath, ICLR 2018).
+    """
+
+    embedding: Embedding
+    direction: Floats
+
+    @property
+    def name(self) -> str:
+        """The name of the embedding underneath."""
+        return embedding_name(self.embedding)
+
+    def __call__(self, texts: Sequence[str], /) -> Floats:
+        """One row per text."""
+        rows = self.embedding(texts)
+        if rows.shape[1] != len(self.direction):
+            return rows
+        return unit_rows(rows - np.outer(rows @ self.direction, self.direction))
+
+
+def without_shared(embedding: Embedding, direction: Sequence[float]) -> Embedding:
+    """The embedding without a direction; the embedding itself for an empty one."""
+    return WithoutShared(embedding, np.array(direction)) if len(direction) else embedding
+
+
+def embedding_name(embedding: Embedding) -> str:
+    """What an embedding is called: its own `name`, or its class."""
+    return str(getattr(embedding, "name", type(embedding).__name__))

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
 from orchestrator.selection.choice.demand import Demand
-from orchestrator.selection.choice.demand_inference import SkillIndex
-from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding
+from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_of
+from orchestrator.selection.choice.embedding import Embedding
 from orchestrator.selection.skills.handbook import Handbook
 
 from .evaluation import TRUSTED, Judgement
@@ -162,10 +162,11 @@ async def split_by_model(
     proposal = await _proposed(model, texts) if texts else None
     if proposal is None:
         return split(handbook, skill, observations, embedding=embedding, keep_texts=keep_texts)
-    embed = embedding or HashedEmbedding()
-    bodies = embed([" ".join((p.name, p.description, *p.indicators)) for p in proposal.parts])
+    bodies = embedding_of(handbook, embedding)(
+        [" ".join((p.name, p.description, *p.indicators)) for p in proposal.parts]
+    )
     cut = Cut(bodies[0] - bodies[1], 0.0, MODEL)
-    found = split(handbook, skill, observations, embedding=embed, keep_texts=keep_texts, extra=[cut])
+    found = split(handbook, skill, observations, embedding=embedding, keep_texts=keep_texts, extra=[cut])
     if found is handbook or f"by {MODEL}:" not in found.insights[f"split {skill}"].text:
         return found
     named = [

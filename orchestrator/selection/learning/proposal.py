@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_name
-from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding
+from orchestrator.selection.choice.demand_inference import SkillIndex
+from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding, embedding_name
 from orchestrator.selection.competence.sampling import STRONG, counts, log_evidence
 from orchestrator.selection.skills.evidence import NOTHING, Profile
 from orchestrator.selection.skills.handbook import Handbook, Insight, Skill
@@ -146,7 +146,13 @@ def _taken_in(handbook: Handbook, found: "_Grouping", texts: int, *, keep_texts:
         "insights": {**handbook.insights, **insights},
     }
     made = handbook.next(f"discovered {len(kept)} skills in {texts} texts", sections)
-    return made.model_copy(update={"sizes": handbook.sizes or found.handbook.sizes})
+    shared = handbook.shared if _has_prototypes(handbook) else found.handbook.shared
+    return made.model_copy(update={"sizes": handbook.sizes or found.handbook.sizes, "shared": shared})
+
+
+def _has_prototypes(handbook: Handbook) -> bool:
+    """Whether some skill has a prototype: then new ones lie in the same space."""
+    return any(skill.prototype for skill in handbook.skills.values())
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,8 @@ def _sizes(texts: int) -> list[int]:
 def _grouped(
     number: int, texts: Sequence[str], seen: Sequence[Observation], handbook: Handbook, embed: Embedding
 ) -> _Grouping:
-    found = _renamed(discover(texts, skills=number, embedding=embed), handbook)
+    shared = handbook.shared if _has_prototypes(handbook) else None
+    found = _renamed(discover(texts, skills=number, embedding=embed, shared=shared), handbook)
     work = [o for o in reassigned(found, seen, SkillIndex(found, embed)) if not o.demand.neutral]
     return _Grouping(found, work, _told_apart(work))
 

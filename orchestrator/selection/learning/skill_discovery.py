@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.selection.choice.demand import Demand
-from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_name
-from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding, unit_rows, words_of
+from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_of
+from orchestrator.selection.choice.embedding import (
+    Embedding,
+    HashedEmbedding,
+    embedding_name,
+    shared_direction,
+    unit_rows,
+    without_shared,
+    words_of,
+)
 from orchestrator.selection.choice.pool import Bools
 from orchestrator.selection.competence.sampling import STRONG, counts, separation
 from orchestrator.selection.competence.table import Floats
@@ -158,15 +166,23 @@ KEPT_COORDINATES = 256
 
 
 def discover(
-    texts: Sequence[str], *, skills: int | None = None, embedding: Embedding | None = None, keep_texts: bool = True
+    texts: Sequence[str],
+    *,
+    skills: int | None = None,
+    embedding: Embedding | None = None,
+    keep_texts: bool = True,
+    shared: Sequence[float] | None = None,
 ) -> Handbook:
     """A handbook of the skills that texts fall into: offline, without a model, the same for the same texts.
 
-    `skills` is how many at most; default: one for every 50 texts, from 2 to 48. Without `keep_texts` the handbook holds
-    no words of the texts, only where they lie.
+    `skills` is the maximum number; default: one for every 50 texts, from 2 to 48. Without `keep_texts` the handbook
+    holds no words of the texts, only their prototypes. `shared` is the direction of the embedding that is ignored
+    because all texts have it (empty: none); default: the mean direction of `texts`.
     """
-    embed = embedding or HashedEmbedding()
+    plain = embedding or HashedEmbedding()
     distinct = list(dict.fromkeys(texts))
+    common = shared_direction(plain(distinct)).round(7).tolist() if shared is None else list(shared)
+    embed = without_shared(plain, common)
     vectors = embed(distinct)
     wanted = skills or max(2, min(48, len(distinct) // 50))
     _, labels = spherical_kmeans(vectors, wanted)
@@ -176,7 +192,10 @@ def discover(
         skill_id = f"skill-{len(found) + 1:02d}"
         found.append(_made(Skill(id=skill_id, provenance="discovered"), distinct, vectors, inside, keep_texts))
     return Handbook(
-        skills={skill.id: skill for skill in found}, embedding=embedding_name(embed), sizes=measured(distinct)
+        skills={skill.id: skill for skill in found},
+        embedding=embedding_name(embed),
+        shared=tuple(common),
+        sizes=measured(distinct),
     )
 
 
@@ -194,7 +213,7 @@ def split(
     Only observations with a text count. The skill becomes the parent of its parts, whose evidence is counted anew; an
     insight keeps the statistics.
     """
-    embed = embedding or HashedEmbedding()
+    embed = embedding_of(handbook, embedding)
     seen = [o for o in observations if o.text and skill in o.demand.skills]
     if len(seen) < 4 * LEAST or any(s.parent == skill for s in handbook.skills.values()):
         return handbook

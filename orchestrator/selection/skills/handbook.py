@@ -84,6 +84,8 @@ class Handbook(BaseModel):
     version: Annotated[int, Field(ge=1)] = 1
     embedding: str = ""
     """Name of the embedding that prototypes are written in."""
+    shared: tuple[float, ...] = ()
+    """The direction, in that embedding, that the texts share from which skills were discovered; of length 1."""
     sizes: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=1e12)]] | None = None
     """Characters of a short and of a long text; `None` where no texts were seen."""
     skills: dict[str, Skill] = {}
