@@ -43,6 +43,7 @@ class Effect(StrEnum):
 class Status(StrEnum):
     """Where a run stands. `reached`, `demoted` and `escalated` are ends; runs only move forward."""
 
+    QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
     REACHED = "reached"

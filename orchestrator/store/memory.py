@@ -2,8 +2,9 @@
 
 import json
 import math
+import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import RLock
 from types import EllipsisType
 from typing import Any
@@ -12,41 +13,58 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.chain import GENESIS, seal_link
 from orchestrator.store.ledger.encoding import LOG, decode, encode, exact, fresh_row, moment, needle, search_text, tell
-from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RunState, SetStatus, Write, apply
+from orchestrator.store.ledger.writes import Append, DropValues, LedgerState, PutValue, SetStatus, Write, apply
 
-from .owner import owner_died
-from .protocol import Problem, Record, RunRow, Seal
+from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
+from .protocol import FIRST_TOKEN, Problem, Record, Refused, RunRow, Seal
+from .shutdown import OPEN
 
 
-@dataclass
-class _Claim:
-    token: int = 0
-    owner: str = ""
-    expires: float = -math.inf
+def _ignore(run_id: str, token: int) -> None:
+    """Nobody asked to be called about refused writes."""
 
 
 class MemoryStore:
     """A `Store` in memory. It keeps every run until it goes itself: a service that runs for months wants a file."""
 
-    def __init__(self, on_problem: Problem = LOG.warning) -> None:
+    def __init__(self, on_problem: Problem = LOG.warning, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since the epoch."""
         self.on_problem = on_problem
-        self._lock = RLock()
-        self._runs: dict[str, RunState] = {}
+        self.on_refused: Refused = _ignore
+        self._ownership = MemoryOwnership(clock)
+        self._runs = self._ownership.runs
         self._lost: dict[tuple[str, int | None], str] = {}
         self._seals: list[Seal] = []
-        self._claims: dict[str, _Claim] = {}
+        self._key = secrets.token_bytes(32)
+        self._queue = MemoryQueue(self._ownership)
+        self._accounts = MemoryAccounts(clock)
         self._leases: dict[str, tuple[str, float]] = {}
         self._graphs: dict[str, str] = {}
         self._health: dict[str, str] = {}
         self._documents: dict[str, dict[int, str]] = {}
+        OPEN.add(self)
 
-    def begin(self, row: RunRow) -> RunRow | None:
+    @property
+    def queue(self) -> MemoryQueue:
+        """Runs that wait for a worker."""
+        return self._queue
+
+    @property
+    def accounts(self) -> MemoryAccounts:
+        """What labels may spend."""
+        return self._accounts
+
+    def digest_key(self) -> bytes:
+        """The key of the digests in records."""
+        return self._key
+
+    def begin(self, row: RunRow, owner: str = "", ttl: float = 0.0) -> RunRow | None:
         """Create the run, or return the row there is."""
-        with self._lock:
+        with self._ownership.lock:
             state = self._runs.get(row.run_id)
             if state is None:
-                claim = self._claims.get(row.run_id, _Claim())
-                self._runs[row.run_id] = RunState.of(fresh_row(row), claim.token)
+                self._runs[row.run_id] = LedgerState.of(fresh_row(row), FIRST_TOKEN if owner else 0)
+                self._ownership.own(row.run_id, owner, ttl)
             return None if state is None else state.now()
 
     def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
@@ -71,13 +89,14 @@ class MemoryStore:
         ended: float | None = None,
         summary: Mapping[str, Any] | None = None,
         token: int | None = None,
+        wake: float | None = None,
     ) -> None:
         """Move the run on."""
         text = None if summary is None else encode(summary)[0]
-        self._write(SetStatus(run_id, token, status, None if ended is None else moment(ended), text))
+        self._write(SetStatus(run_id, token, status, None if ended is None else moment(ended), text, wake))
 
     def _write(self, write: Write) -> None:
-        with self._lock:
+        with self._ownership.lock:
             state = self._runs.get(write.run_id)
             refusal = apply(state, write)
             if refusal is not None and refusal.lost:
@@ -85,10 +104,14 @@ class MemoryStore:
             if state is not None and state.sealed:
                 state.sealed = False
                 self._seal(state)
+                self._ownership.owners.pop(write.run_id, None)
+                self._queue.ended(write.run_id)
         if refusal is not None:
             tell(self.on_problem, refusal.problem)
+            if refusal.fenced and refusal.token is not None:
+                self.on_refused(refusal.run_id, refusal.token)
 
-    def _seal(self, state: RunState) -> None:
+    def _seal(self, state: LedgerState) -> None:
         n, prev = len(self._seals) + 1, self._seals[-1].hash if self._seals else GENESIS
         run_id = state.row.run_id
         self._seals.append(Seal(n, run_id, state.head, prev, seal_link(prev, n, run_id, state.head)))
@@ -104,7 +127,7 @@ class MemoryStore:
 
     def run(self, run_id: str) -> RunRow | None:
         """The row of a run."""
-        with self._lock:
+        with self._ownership.lock:
             state = self._runs.get(run_id)
             return None if state is None else state.now()
 
@@ -115,20 +138,31 @@ class MemoryStore:
         parent: str | EllipsisType | None = ...,
         limit: int = 100,
         offset: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> list[RunRow]:
         """Runs, newest first."""
-        found = self._found(status, search, parent)
+        found = self._found(status, search, parent, labels)
         found.sort(key=lambda run: (run.row.started, run.row.run_id), reverse=True)
         return [run.now() for run in found[offset : offset + limit]]
 
     def count_runs(
-        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
     ) -> int:
         """How many runs there are."""
-        return len(self._found(status, search, parent))
+        return len(self._found(status, search, parent, labels))
 
-    def _found(self, status: Status | None, search: str | None, parent: str | EllipsisType | None) -> list[RunState]:
-        with self._lock:
+    def _found(
+        self,
+        status: Status | None,
+        search: str | None,
+        parent: str | EllipsisType | None,
+        labels: Mapping[str, str] | None,
+    ) -> list[LedgerState]:
+        with self._ownership.lock:
             states = list(self._runs.values())
         return [
             state
@@ -136,23 +170,24 @@ class MemoryStore:
             if (status is None or state.status is status)
             and (parent is ... or state.row.parent == parent)
             and (not search or needle(search) in search_text(state.row))
+            and (labels or {}).items() <= dict(state.row.labels).items()
         ]
 
     def records(self, run_id: str, after: int = 0) -> list[Record]:
         """The ledger of a run."""
-        with self._lock:
+        with self._ownership.lock:
             state = self._runs.get(run_id)
             stored = [] if state is None else state.records[max(after, 0) :]
         return [Record(run_id, r.seq, r.kind, r.at, decode(r.text), r.prev, r.hash) for r in stored]
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs."""
-        with self._lock:
+        with self._ownership.lock:
             return [seal for seal in self._seals[max(after, 0) :] if run_id in (None, seal.run_id)]
 
     def values(self, run_id: str) -> dict[str, str]:
         """The values of a run."""
-        with self._lock:
+        with self._ownership.lock:
             state = self._runs.get(run_id)
             return {} if state is None else dict(sorted(state.values.items()))
 
@@ -169,7 +204,7 @@ class MemoryStore:
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Keep the health of `name`."""
         text = encode(data)[0]
-        with self._lock:
+        with self._ownership.lock:
             self._health[name] = text
 
     def merge_health(
@@ -178,19 +213,20 @@ class MemoryStore:
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         """Add to the health of these names."""
-        with self._lock:
+        with self._ownership.lock:
             for name, data in news.items():
                 text = self._health.get(name)
                 self._health[name] = encode(merge(None if text is None else json.loads(text), data))[0]
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""
-        with self._lock:
+        with self._ownership.lock:
             return {name: json.loads(text) for name, text in sorted(self._health.items())}
 
-    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
+    def try_lease(self, name: str, owner: str, seconds: float) -> bool:
         """Take the lease unless it lives."""
-        with self._lock:
+        with self._ownership.lock:
+            now = self.now()
             if self._leases.get(name, ("", -math.inf))[1] > now:
                 return False
             self._leases[name] = (owner, now + seconds)
@@ -198,14 +234,14 @@ class MemoryStore:
 
     def release_lease(self, name: str, owner: str) -> None:
         """Give the lease back."""
-        with self._lock:
+        with self._ownership.lock:
             if self._leases.get(name, ("", 0.0))[0] == owner:
                 del self._leases[name]
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
         """Keep a version of a document."""
         text = exact(f"document {kind!r}", data)
-        with self._lock:
+        with self._ownership.lock:
             versions = self._documents.setdefault(kind, {})
             number = max(versions, default=0) + 1
             versions[number] = text
@@ -214,7 +250,7 @@ class MemoryStore:
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
         """Keep the next version of a document, unless somebody else was quicker."""
         text = exact(f"document {kind!r}", data)
-        with self._lock:
+        with self._ownership.lock:
             versions = self._documents.get(kind, {})
             if max(versions, default=0) != after:
                 return False
@@ -224,45 +260,39 @@ class MemoryStore:
 
     def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
         """A version of a document."""
-        with self._lock:
+        with self._ownership.lock:
             versions = self._documents.get(kind, {})
             text = versions.get(max(versions, default=0) if version is None else version)
             return None if text is None else json.loads(text)
 
     def document_versions(self, kind: str) -> list[int]:
         """The versions there are."""
-        with self._lock:
+        with self._ownership.lock:
             return sorted(self._documents.get(kind, {}))
 
-    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
-        """Own the run."""
-        with self._lock:
-            claim = self._claims.setdefault(run_id, _Claim())
-            if claim.owner not in ("", owner) and claim.expires > now and not owner_died(claim.owner):
-                return None
-            self._claims[run_id] = claim = _Claim(claim.token + 1, owner, now + ttl)
-            self._set_token(run_id, claim.token)
-            return claim.token
+    def now(self) -> float:
+        """The time by the store's clock."""
+        return self._ownership.now()
 
-    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
-        """Own it longer."""
-        with self._lock:
-            claim = self._claims.get(run_id)
-            if claim is None or claim.token != token or not claim.owner:
-                return False
-            claim.expires = now + ttl
-            return True
+    def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
+        """Own the run."""
+        return self._ownership.claim(run_id, owner, ttl)
+
+    def renew(self, owner: str, ttl: float, tokens: Mapping[str, int]) -> frozenset[str]:
+        """Renew the owner's lease; the runs it has lost."""
+        return self._ownership.renew(owner, ttl, tokens)
 
     def release(self, run_id: str, token: int) -> None:
         """Give the run back."""
-        with self._lock:
-            claim = self._claims.get(run_id)
-            if claim is not None and claim.token == token:
-                claim.owner, claim.expires = "", -math.inf
+        self._ownership.release(run_id, token)
 
-    def _set_token(self, run_id: str, token: int) -> None:
-        if run_id in self._runs:
-            self._runs[run_id].token = token
+    def owner(self, run_id: str) -> str:
+        """Who owns a run."""
+        return self._ownership.owners.get(run_id, "")
+
+    def after_fork(self) -> None:
+        """In a forked child: a lock that no thread of the parent holds."""
+        self._ownership.lock = RLock()
 
     def close(self, timeout: float = 10.0) -> None:
         """Nothing to let go of."""

@@ -1,27 +1,70 @@
-"""Who owns a run: a name from which others on the machine can tell whether its process still lives."""
+"""Owner identities: names from which other processes of the machine can tell whether the owner still runs.
+
+A name holds the machine (host, boot, process namespace), the process id, when the process started, and where its stack
+begins. The last two tell a process id that was used again, and a program that replaced itself (`exec`), from the
+process that made the name. A forked child has another process id; what it inherits must take a new name.
+"""
 
 import os
 import socket
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-_SEPARATOR = "|"
+_SEPARATOR: Final = "|"
+_STOPPED: Final = "Tt"
+_GONE: Final = "ZX"
+
+
+@dataclass(frozen=True)
+class _Process:
+    """What proc(5) shows of a process: state letter, start time in clock ticks since boot, start of the stack."""
+
+    state: str
+    started: str
+    stack: str
 
 
 def owner_name() -> str:
-    """A name for this process: machine, process id, start time of the process, and something unique."""
+    """A name for this process, another one at each call."""
     pid = os.getpid()
-    return _SEPARATOR.join((_machine(), str(pid), _start_time(pid) or "", uuid.uuid4().hex[:8]))
+    process = _process(pid)
+    started, stack = (process.started, process.stack) if process else ("", "0")
+    return _SEPARATOR.join((_machine(), str(pid), started, f"{stack}-{uuid.uuid4().hex[:8]}"))
 
 
 def owner_died(owner: str) -> bool:
     """Whether `owner` was a process of this machine that is certainly gone; `False` when that cannot be told."""
+    pid = _local_process(owner)
+    if pid is None:
+        return False
+    process = _process(pid)
+    return not _hidden(pid) if process is None else not _same(owner, process)
+
+
+def owner_runs(owner: str) -> bool:
+    """Whether `owner` is another process of this machine that certainly runs: neither gone, nor stopped by a signal."""
+    pid = _local_process(owner)
+    if pid is None or pid == os.getpid():
+        return False
+    process = _process(pid)
+    return process is not None and _same(owner, process) and process.state not in _STOPPED
+
+
+def _local_process(owner: str) -> int | None:
+    """The process id of an owner on this machine."""
     parts = owner.split(_SEPARATOR)
     if len(parts) != 4 or parts[0] != _machine() or not parts[1].isdigit() or not parts[2]:
-        return False
-    pid = int(parts[1])
-    start = _start_time(pid)
-    return start != parts[2] and (start is not None or not _hidden(pid))
+        return None
+    return int(parts[1])
+
+
+def _same(owner: str, process: _Process) -> bool:
+    _, _, started, rest = owner.split(_SEPARATOR)
+    stack = rest.partition("-")[0]
+    replaced = stack.isdigit() and "0" not in (stack, process.stack) and stack != process.stack
+    return process.started == started and process.state not in _GONE and not replaced
 
 
 def _machine() -> str:
@@ -35,7 +78,7 @@ def _machine() -> str:
 
 
 def _hidden(pid: int) -> bool:
-    """Whether the process is there and may not be looked at (another user's, under hidepid)."""
+    """Whether the process exists and its details cannot be read (another user's, under hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -45,11 +88,11 @@ def _hidden(pid: int) -> bool:
     return False
 
 
-def _start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot (proc(5)); `None`: gone, a zombie, or not to be seen."""
+def _process(pid: int) -> _Process | None:
+    """A process as /proc shows it; `None`: gone, or not to be seen."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
     fields = stat[stat.rfind(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+    return _Process(fields[0].decode(), fields[19].decode(), fields[25].decode())

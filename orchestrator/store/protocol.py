@@ -1,11 +1,17 @@
 """What a store is: the rows that travel, and the protocol every store fulfils."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from orchestrator.core.enums import Status
+
+FIRST_TOKEN: Final = 1
+"""The fencing token of the owner who begins a run."""
+
+TENANT: Final = "tenant"
+"""The label whose value is the tenant of a run: limits and fairness of the queue go by it."""
 
 Problem = Callable[[str], None]
 """Told, from any thread, about what a store could not do. It must not call the store back."""
@@ -39,6 +45,11 @@ class RunRow:
     count: int
     trace_id: str
     summary: dict[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    wake: float | None = None
+    """When a queued run may start, or a waiting one goes on without an answer; by the store's clock."""
+    attempts: int = 0
+    """Owners that died while they drove the run, since it last made progress."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,106 @@ class Seal:
     head: str
     prev: str
     hash: str
+    lane: int = 0
+    """Which chain: the processes of a PostgreSQL store seal in several chains, so that none waits for another."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A run that a worker took from the queue, its fencing token, and what was asked for (see `submit`)."""
+
+    run_id: str
+    token: int
+    request: str | None
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep of the queue changed, as ids of runs."""
+
+    lost: tuple[str, ...] = ()
+    """Runs whose owner is gone; they are queued again."""
+    due: tuple[str, ...] = ()
+    """Waiting runs whose time came; they are queued."""
+    set_aside: tuple[str, ...] = ()
+    """Runs that lost their owner too often: no worker takes them until `retry`."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of what a label may spend on a UTC day, leased to one process until `expires` (store's clock)."""
+
+    label: str
+    day: int
+    """Days since 1970-01-01, UTC."""
+    usd: float
+    expires: float
+
+
+class RunQueue(Protocol):
+    """Runs that wait for a worker. The run's row is the truth; whatever transports ids to workers is a hint."""
+
+    def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
+        """Create a queued run with what was asked for (JSON text); the row that exists, if there is one.
+
+        `row.wake` is the earliest start by the clock of the store; `delay` seconds from now where it is `None`.
+        """
+        ...
+
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+        """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
+
+        `limits`: the most runs of a tenant (`"*"`: of each) that are driven at one time, over all workers.
+        """
+        ...
+
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
+        """Give a run that was taken back to the queue; `False` when the token is no longer the run's."""
+        ...
+
+    def answer(self, run_id: str, answer: str) -> bool:
+        """Queue a waiting run with an answer (JSON text); `False` when it does not wait."""
+        ...
+
+    def cancel(self, run_id: str) -> bool:
+        """Ask for the cancellation of a run that another process may drive; `False` when there is none to cancel."""
+        ...
+
+    def cancelled(self, owner: str) -> list[str]:
+        """The runs of this owner whose cancellation was asked for."""
+        ...
+
+    def sweep(self, most_attempts: int) -> Swept:
+        """Queue the runs whose owner is gone and the waiting ones whose time came."""
+        ...
+
+    def retry(self, run_id: str) -> bool:
+        """Queue again a run that was set aside."""
+        ...
+
+
+class Accounts(Protocol):
+    """What labels may spend per UTC day, over all processes of a store (store's clock)."""
+
+    def lease(self, label: str, limit: float, wanted: float, owner: str, ttl: float) -> Share:
+        """Reserve up to `wanted` US dollars of what is left of `limit` today; `usd` 0 when nothing is left.
+
+        A process has one share per label and day: what it leases is added to it, and `expires` is renewed.
+        """
+        ...
+
+    def settle(self, share: Share, owner: str, spent: float, returned: float) -> None:
+        """Book `spent` dollars of a share, and give `returned` dollars back."""
+        ...
+
+    def spent(self, label: str) -> float:
+        """What was booked for a label today."""
+        ...
+
+
+Refused = Callable[[str, int], None]
+"""Called, from any thread, with a run and the token under which a write was refused: another owner has the run."""
 
 
 class Store(Protocol):
@@ -64,9 +175,30 @@ class Store(Protocol):
     """
 
     on_problem: Problem
+    on_refused: Refused
 
-    def begin(self, row: RunRow) -> RunRow | None:
+    @property
+    def queue(self) -> RunQueue:
+        """Runs that wait for a worker."""
+        ...
+
+    @property
+    def accounts(self) -> Accounts:
+        """What labels may spend."""
+        ...
+
+    def now(self) -> float:
+        """The time by the store's clock, in seconds since the epoch: the database's, or the one it was given."""
+        ...
+
+    def digest_key(self) -> bytes:
+        """The key of the digests in this store's records; made at first use, never exported."""
+        ...
+
+    def begin(self, row: RunRow, owner: str = "", ttl: float = 0.0) -> RunRow | None:
         """Create the run; `None` when it was created, else the row that exists. `head` and `count` are the store's.
+
+        With an `owner`, who owns it from its creation for `ttl` seconds, with the token `FIRST_TOKEN`.
 
         When the store cannot be reached: `StoreError`, and the creation stays enqueued, so the run may go on.
         """
@@ -95,8 +227,11 @@ class Store(Protocol):
         ended: float | None = None,
         summary: Mapping[str, Any] | None = None,
         token: int | None = None,
+        wake: float | None = None,
     ) -> None:
         """Enqueue a move: running and waiting alternate until an end, and an end never changes.
+
+        `wake` is when a waiting run goes on without an answer. An end releases the run.
 
         An end appends the closing record (`closed`, at `ended`) and seals the run in the chain over runs; nothing can
         be appended after it.
@@ -126,15 +261,21 @@ class Store(Protocol):
         parent: str | EllipsisType | None = ...,
         limit: int = 100,
         offset: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> list[RunRow]:
         """Runs, newest first.
 
-        `search` is part of id, goal, policy or trace id, in any case; `parent=None` leaves out children of runs.
+        `search` is part of id, goal, policy or trace id, in any case; `parent=None` leaves out children of runs;
+        `labels` that all of them have.
         """
         ...
 
     def count_runs(
-        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
     ) -> int:
         """How many runs `runs` would give without a limit."""
         ...
@@ -178,8 +319,8 @@ class Store(Protocol):
         """What was saved, by name, sorted."""
         ...
 
-    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
-        """Take the lease for `seconds` from `now`; while it lives it is refused to everybody, its holder included."""
+    def try_lease(self, name: str, owner: str, seconds: float) -> bool:
+        """Take the lease for `seconds`; while it lives it is refused to everybody, its holder included."""
         ...
 
     def release_lease(self, name: str, owner: str) -> None:
@@ -205,15 +346,20 @@ class Store(Protocol):
         """The versions there are, ascending."""
         ...
 
-    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
-        """Own the run until `now + ttl`: a fencing token greater than all before, or `None` while another owner lives.
+    def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
+        """Own the run: a fencing token greater than all before; `None` while another owner lives, or without a run.
 
-        An owner of this machine (see `owner_name`) whose process has died loses the run at once.
+        The lease is the owner's: it is renewed for `ttl` seconds by the store's clock. An owner of this machine (see
+        `owner_name`) whose process has died loses the run at once; in a file, one whose process runs keeps it.
         """
         ...
 
-    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
-        """Own it longer; `False` when the token is no longer the run's."""
+    def renew(self, owner: str, ttl: float, tokens: Mapping[str, int]) -> frozenset[str]:
+        """Renew the owner's lease; returns those of its runs (by id, with their tokens) that it no longer owns."""
+        ...
+
+    def owner(self, run_id: str) -> str:
+        """Who owns a run; empty when nobody does."""
         ...
 
     def release(self, run_id: str, token: int) -> None:

@@ -50,12 +50,13 @@ def link_text(prev: str, run_id: str, seq: int, kind: str, at: float, text: str)
     return sha256(head + b"," + text.encode() + b"]").hexdigest()
 
 
-def seal_link(prev: str, n: int, run_id: str, head: str) -> str:
-    """The hash of a seal."""
-    return sha256(canonical([prev, n, run_id, head])).hexdigest()
+def seal_link(prev: str, n: int, run_id: str, head: str, lane: int = 0) -> str:
+    """The hash of a seal; the lane counts where there are several."""
+    return sha256(canonical([prev, n, run_id, head, *([lane] if lane else [])])).hexdigest()
 
 
 def row_digest(row: RunRow) -> str:
     """The hash of all a run's row says, which its closing record holds; head and count are the chain's own."""
     facts = [row.run_id, row.parent, row.goal, str(row.status), row.policy, row.started, row.ended, row.trace_id]
-    return sha256(canonical([*facts, row.summary])).hexdigest()
+    labels = [dict(row.labels)] if row.labels else []  # runs from before there were labels keep their digest
+    return sha256(canonical([*facts, row.summary, *labels])).hexdigest()

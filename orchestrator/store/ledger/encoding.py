@@ -171,6 +171,8 @@ def fresh_row(row: RunRow) -> RunRow:
         head=GENESIS,
         count=0,
         ended=None,
+        labels={plain_text(name): plain_text(value) for name, value in sorted(row.labels.items())},
+        attempts=0,
     )
 
 

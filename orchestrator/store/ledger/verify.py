@@ -63,7 +63,8 @@ class Verification:
 class StoreVerification:
     """Whether the ledgers of all runs of a store are whole and unchanged, and the chain over the runs that ended.
 
-    `head` (the hash of the newest seal) and `sealed` anchor all of them at once.
+    `head` (the hash of the newest seal; of several chains the newest of each, joined by commas) and `sealed` anchor all
+    of them at once.
     """
 
     problems: tuple[str, ...]
@@ -88,6 +89,7 @@ def verify_run(store: Store, run_id: str, head: str = "") -> Verification:
     """
     row, records = _snapshot(store, run_id)
     problems = [*check_chain(records, row), *_check_graphs(records, _Graphs(store.graph))]
+    problems += _check_own_seal(row, store.seals(run_id=run_id))
     problems += _check_head(head, [record.hash for record in records], "record")
     return Verification(run_id, tuple(problems), row.head, row.count)
 
@@ -107,8 +109,10 @@ def verify_store(store: Store, head: str = "") -> StoreVerification:
             ended[row.run_id] = row.head
     seals = store.seals()
     problems += _check_seals(store, seals, ended)
-    problems += _check_head(head, [seal.hash for seal in seals], "seal")
-    return StoreVerification(tuple(problems), seals[-1].hash if seals else GENESIS, len(seals), runs)
+    hashes = [seal.hash for seal in seals]
+    for noted in head.split(","):
+        problems += _check_head(noted, hashes, "seal")
+    return StoreVerification(tuple(problems), _newest(seals), len(seals), runs)
 
 
 def export(store: Store, run_id: str) -> Iterator[str]:
@@ -152,7 +156,7 @@ def verify_export(lines: Iterable[str], head: str = "") -> Verification:
     problems += [*check_chain(records, row), *_check_graphs(records, _Graphs(graphs.get))]
     unused = sorted(set(graphs) - set(_graphs_of(records)))
     problems += [f"no record names the graph {digest[:12]!r}" for digest in unused]
-    problems += _check_exported_seal(row, seals)
+    problems += _check_own_seal(row, seals)
     problems += _check_head(head, [record.hash for record in records], "record")
     return Verification(row.run_id, tuple(problems), row.head, row.count)
 
@@ -220,22 +224,32 @@ def _snapshot(store: Store, run_id: str) -> tuple[RunRow, list[Record]]:
     return row, [record for record in records if record.seq <= row.count]
 
 
+def _newest(seals: Sequence[Seal]) -> str:
+    """The newest seal of each lane."""
+    last = {seal.lane: seal.hash for seal in seals}
+    return ",".join(last[lane] for lane in sorted(last)) or GENESIS
+
+
 def _check_head(head: str, hashes: Sequence[str], what: str) -> list[str]:
     return [] if not head or head in hashes else [f"no {what} has the head {head!r}: it was written anew, or cut"]
 
 
 def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) -> list[str]:
-    """The chain over runs against itself and against the runs that have ended."""
+    """The chains over runs against themselves and against the runs that have ended."""
     problems: list[str] = []
-    prev, sealed = GENESIS, dict[str, str]()
-    for n, seal in enumerate(seals, start=1):
+    newest: dict[int, Seal] = {}
+    sealed: dict[str, str] = {}
+    for seal in seals:
+        before = newest.get(seal.lane)
+        n, prev = (before.n + 1, before.hash) if before else (1, GENESIS)
+        lane = f" of lane {seal.lane}" if seal.lane else ""
         if seal.n != n:
-            problems.append(f"seal {n} is missing")
+            problems.append(f"seal {n}{lane} is missing")
         if seal.prev != prev:
-            problems.append(f"seal {seal.n} does not follow the seal before")
-        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head):
-            problems.append(f"seal {seal.n} was changed")
-        prev = seal.hash
+            problems.append(f"seal {seal.n}{lane} does not follow the seal before")
+        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head, seal.lane):
+            problems.append(f"seal {seal.n}{lane} was changed")
+        newest[seal.lane] = seal
         sealed[seal.run_id] = seal.head
     for run_id in sorted(sealed):
         row = store.run(run_id) if run_id not in ended else None
@@ -257,11 +271,12 @@ def _read_row(thing: Mapping[str, Any]) -> RunRow:
     return replace(RunRow(**run), status=Status(run["status"]))
 
 
-def _check_exported_seal(row: RunRow, seals: Sequence[Seal]) -> list[str]:
+def _check_own_seal(row: RunRow, seals: Sequence[Seal]) -> list[str]:
+    """The seal of a run that has ended, and no seal of one that has not."""
     if len(seals) != int(row.status.ended):
         return [f"it has {len(seals)} seals, and the run is {row.status}"]
     for seal in seals:
-        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head):
+        if seal.hash != seal_link(seal.prev, seal.n, seal.run_id, seal.head, seal.lane):
             return [f"seal {seal.n} was changed"]
         if (seal.run_id, seal.head) != (row.run_id, row.head):
             return [f"seal {seal.n} is not that of the run"]

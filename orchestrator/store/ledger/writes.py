@@ -16,7 +16,7 @@ CLOSED: Final = "closed"
 
 @dataclass(slots=True)
 class Append:
-    """A record to be added; `text` is its body, as `body.encode` gives it."""
+    """A record to be added; `text` is its body, as `encoding.encode` gives it."""
 
     run_id: str
     token: int | None
@@ -45,13 +45,14 @@ class DropValues:
 
 @dataclass(slots=True)
 class SetStatus:
-    """A run's next state; `summary` is text of `body.encode`, `None` leaves the one there is."""
+    """A run's next state; `summary` is text of `encoding.encode`, `None` leaves the one there is."""
 
     run_id: str
     token: int | None
     status: Status
     ended: float | None
     summary: str | None
+    wake: float | None = None
 
 
 Write = Append | PutValue | DropValues | SetStatus
@@ -70,7 +71,7 @@ class StoredRecord:
 
 
 @dataclass(slots=True)
-class RunState:
+class LedgerState:
     """A run while writes are folded into it: what it was (`row`, the current fencing `token`), and what is new."""
 
     row: RunRow
@@ -82,14 +83,15 @@ class RunState:
     summary: str
     records: list[StoredRecord] = field(default_factory=list[StoredRecord])
     values: dict[str, str] = field(default_factory=dict[str, str])
+    wake: float | None = None
     summary_changed: bool = False
     dropped: bool = False
     sealed: bool = False
 
     @classmethod
-    def of(cls, row: RunRow, token: int = 0) -> "RunState":
+    def of(cls, row: RunRow, token: int = 0) -> "LedgerState":
         """The state of a row, with nothing new."""
-        return cls(row, token, row.head, row.count, row.status, row.ended, canonical_text(row.summary))
+        return cls(row, token, row.head, row.count, row.status, row.ended, canonical_text(row.summary), wake=row.wake)
 
     def now(self) -> RunRow:
         """The row as it is now."""
@@ -100,26 +102,31 @@ class RunState:
             status=self.status,
             ended=self.ended,
             summary=json.loads(self.summary),
+            wake=self.wake,
         )
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A write that was not made, and why; `lost`: its run must not rely on having written it."""
+    """A write that was not made, and why; `lost`: its run must not rely on having written it.
+
+    `fenced`: the token was not the run's, so another owner has it.
+    """
 
     run_id: str
     token: int | None
     problem: str
     lost: bool
+    fenced: bool = False
 
 
-def apply(state: RunState | None, write: Write) -> Refusal | None:
+def apply(state: LedgerState | None, write: Write) -> Refusal | None:
     """Fold one write into its run; returns the refusal when it must not be made."""
     if state is None:
         return Refusal(write.run_id, write.token, f"run {write.run_id!r} was never begun in this store", lost=True)
     if write.token is not None and write.token != state.token:
         problem = f"run {write.run_id!r} is owned by another worker now (token {state.token}, not {write.token})"
-        return Refusal(write.run_id, write.token, problem, lost=True)
+        return Refusal(write.run_id, write.token, problem, lost=True, fenced=True)
     match write:
         case Append():
             return _append(state, write)
@@ -133,7 +140,7 @@ def apply(state: RunState | None, write: Write) -> Refusal | None:
     return None
 
 
-def _put_value(state: RunState, write: PutValue) -> Refusal | None:
+def _put_value(state: LedgerState, write: PutValue) -> Refusal | None:
     if plain_text(write.text) != write.text:
         problem = f"run {write.run_id!r}: the value of {write.name!r} is no text that a database can hold"
         return Refusal(write.run_id, write.token, problem, lost=True)
@@ -141,7 +148,7 @@ def _put_value(state: RunState, write: PutValue) -> Refusal | None:
     return None
 
 
-def _append(state: RunState, write: Append) -> Refusal | None:
+def _append(state: LedgerState, write: Append) -> Refusal | None:
     if state.status.ended:
         problem = f"run {write.run_id!r} is closed ({state.status}); its record {write.kind!r} was not added"
         return Refusal(write.run_id, write.token, problem, lost=False)
@@ -152,13 +159,14 @@ def _append(state: RunState, write: Append) -> Refusal | None:
     return None
 
 
-def _set_status(state: RunState, write: SetStatus) -> Refusal | None:
+def _set_status(state: LedgerState, write: SetStatus) -> Refusal | None:
     if state.status.ended:
         if write.status is state.status:
             return None
         problem = f"run {write.run_id!r} ended as {state.status}, which never changes; {write.status} was not set"
         return Refusal(write.run_id, write.token, problem, lost=False)
     state.status = write.status
+    state.wake = write.wake if write.status is Status.WAITING else None
     if write.summary is not None:
         state.summary, state.summary_changed = write.summary, True
     if write.status.ended:
@@ -166,7 +174,7 @@ def _set_status(state: RunState, write: SetStatus) -> Refusal | None:
     return None
 
 
-def _close(state: RunState, at: float) -> None:
+def _close(state: LedgerState, at: float) -> None:
     """The closing record: how many records there are, itself counted, how the run ended, and the digest of its row."""
     state.ended = at
     body = {"count": state.count + 1, "status": str(state.status), "row": row_digest(state.now())}
@@ -174,7 +182,7 @@ def _close(state: RunState, at: float) -> None:
     state.sealed = True
 
 
-def _add(state: RunState, kind: str, at: float, text: str) -> None:
+def _add(state: LedgerState, kind: str, at: float, text: str) -> None:
     seq, prev = state.count + 1, state.head
     state.head = link_text(prev, state.row.run_id, seq, kind, at, text)
     state.count = seq

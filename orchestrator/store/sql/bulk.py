@@ -26,14 +26,14 @@ Cells = tuple[Any, ...]
 """One row, in the order of the table's columns."""
 
 
-def rows_of_runs(connection: Connection, table: Table, run_ids: Sequence[str], *, shared: bool = False) -> list[Any]:
-    """The rows of these runs, which nobody else changes until the end of the transaction (`shared`: but read)."""
+def rows_of_runs(connection: Connection, table: Table, run_ids: Sequence[str]) -> list[Any]:
+    """The rows of these runs, which nobody else changes until the end of the transaction."""
     lite = _driver(connection)
     found: list[Any] = []
     for start in range(0, len(run_ids), _IDS_MOST):
         some = run_ids[start : start + _IDS_MOST]
         if lite is None:
-            found += connection.execute(_locked(table, shared), {"ids": list(some)})
+            found += connection.execute(_locked(table), {"ids": list(some)})
         else:
             names = table.columns.keys()
             rows = lite.execute(_selection(table, len(some)), some)
@@ -105,9 +105,9 @@ def _change(table: Table, names: tuple[str, ...]) -> str:
 
 
 @cache
-def _locked(table: Table, shared: bool) -> Any:
+def _locked(table: Table) -> Any:
     chosen = select(table).where(table.c.run_id.in_(_IDS)).order_by(table.c.run_id)
-    return chosen.with_for_update(read=shared)
+    return chosen.with_for_update()
 
 
 @cache

@@ -1,6 +1,6 @@
 """Reading a store in a database, each read on a connection of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import EllipsisType
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from orchestrator.store.protocol import Record, RunRow, Seal
 
 from . import writes as statements
 from .engine import reason, shown
-from .tables import DOCUMENTS, GRAPHS, HEALTH, RECORDS, RUNS, SEALS, VALUES
+from .tables import DOCUMENTS, GRAPHS, HEALTH, LABELS, RECORDS, RUNS, SEALS, VALUES
 
 T = TypeVar("T")
 
@@ -41,17 +41,22 @@ class SqlReads:
         parent: str | EllipsisType | None = ...,
         limit: int = 100,
         offset: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> list[RunRow]:
         """Runs, newest first."""
-        query = select(RUNS).where(*_conditions(status, search, parent))
+        query = select(RUNS).where(*_conditions(status, search, parent, labels))
         query = query.order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit).offset(offset)
         return [statements.run_row(row) for row in self._read(lambda connection: connection.execute(query).all())]
 
     def count_runs(
-        self, status: Status | None = None, search: str | None = None, parent: str | EllipsisType | None = ...
+        self,
+        status: Status | None = None,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
     ) -> int:
         """How many runs there are."""
-        query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent))
+        query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent, labels))
         return self._read(lambda connection: connection.execute(query).scalar_one())
 
     def records(self, run_id: str, after: int = 0) -> list[Record]:
@@ -61,12 +66,17 @@ class SqlReads:
         return [statements.record_row(row) for row in rows]
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
-        """The chain over runs."""
-        query = select(SEALS).where(SEALS.c.n > after).order_by(SEALS.c.n)
+        """The chains over runs, lane by lane."""
+        query = select(SEALS).where(SEALS.c.n > after).order_by(SEALS.c.lane, SEALS.c.n)
         if run_id is not None:
             query = query.where(SEALS.c.run_id == run_id)
         rows = self._read(lambda connection: connection.execute(query).all())
-        return [Seal(row.n, row.run_id, row.head, row.prev, row.hash) for row in rows]
+        return [Seal(row.n, row.run_id, row.head, row.prev, row.hash, row.lane) for row in rows]
+
+    def owner(self, run_id: str) -> str:
+        """Who owns a run."""
+        query = select(RUNS.c.owner).where(RUNS.c.run_id == run_id)
+        return self._read(lambda connection: str(connection.execute(query).scalar() or ""))
 
     def values(self, run_id: str) -> dict[str, str]:
         """The values of a run."""
@@ -79,7 +89,8 @@ class SqlReads:
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""
-        return {name: decode(text) for name, text in self._pairs(select(HEALTH.c.name, HEALTH.c.data)).items()}
+        pairs = self._pairs(select(HEALTH.c.name, HEALTH.c.data))
+        return {name: decode(text) for name, text in pairs.items() if text}
 
     def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
         """A version of a document."""
@@ -111,7 +122,10 @@ class SqlReads:
 
 
 def _conditions(
-    status: Status | None, search: str | None, parent: str | EllipsisType | None
+    status: Status | None,
+    search: str | None,
+    parent: str | EllipsisType | None,
+    labels: Mapping[str, str] | None,
 ) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if status is not None:
@@ -120,4 +134,7 @@ def _conditions(
         conditions.append(RUNS.c.search.contains(needle(search), autoescape=True))
     if not isinstance(parent, EllipsisType):
         conditions.append(RUNS.c.parent.is_(None) if parent is None else RUNS.c.parent == parent)
+    for name, value in (labels or {}).items():
+        labelled = select(LABELS.c.run_id).where(LABELS.c.name == name, LABELS.c.value == value)
+        conditions.append(RUNS.c.run_id.in_(labelled))
     return conditions

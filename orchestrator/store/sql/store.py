@@ -1,6 +1,7 @@
 """The store in a database: SQLite in a file, or PostgreSQL."""
 
 import asyncio
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,17 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
-from orchestrator.store.protocol import Problem, RunRow
+from orchestrator.store.protocol import Problem, Refused, RunRow
 from orchestrator.store.shutdown import OPEN
 
+from . import documents, ownership
 from . import writes as statements
+from .accounts import SqlAccounts
+from .dialect import Now, database_time
 from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown
+from .queue import SqlQueue
 from .reads import SqlReads
-from .writer import Call, Outage, Transactions, Writer
+from .writer import Outage, Transactions, Writer, WriteRequest
 
 T = TypeVar("T")
 
@@ -29,6 +34,8 @@ _ANSWER_SECONDS = 10.0
 LEASE_SECONDS = 0.5
 """Seconds that asking for a lease may take."""
 _FRESH_SECONDS = 0.5
+LANES = 16
+"""Chains of seals in PostgreSQL: processes that end runs at the same time seldom wait for each other."""
 _LOST_KEPT = 10_000
 
 
@@ -39,19 +46,37 @@ class SqlStore(SqlReads):
         StoreError: the database cannot be opened, or is not ours to use.
     """
 
-    def __init__(self, where: str | Path, on_problem: Problem = LOG.warning) -> None:
+    def __init__(
+        self, where: str | Path, on_problem: Problem = LOG.warning, clock: Callable[[], float] | None = None
+    ) -> None:
+        """`clock` (seconds since the epoch) takes the place of the database's, for tests on virtual time."""
         self.on_problem = on_problem
+        self.on_refused: Refused = _ignore
+        self._now: Now = database_time if clock is None else lambda _: clock()
         self._url = database_url(where)
         self._foreign: set[str] = set()
         self._lost: dict[tuple[str, int | None], str] = {}
         self._dropped: dict[str, int] = {}
         self._lock = threading.Lock()
         self._erased = False
+        self._key: bytes | None = None
+        self._queue = SqlQueue(self._ask, self._now)
+        self._accounts = SqlAccounts(self._ask, self._now)
         self._open()
         OPEN.add(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown(self._url)!r})"
+
+    @property
+    def queue(self) -> SqlQueue:
+        """Runs that wait for a worker."""
+        return self._queue
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        """What labels may spend."""
+        return self._accounts
 
     # ---------------------------------------------------------------- enqueued
 
@@ -77,22 +102,23 @@ class SqlStore(SqlReads):
         ended: float | None = None,
         summary: Mapping[str, Any] | None = None,
         token: int | None = None,
+        wake: float | None = None,
     ) -> None:
         """Enqueue a move of the run."""
         text = None if summary is None else encode(summary)[0]
-        self._enqueue(SetStatus(run_id, token, status, None if ended is None else moment(ended), text), 0)
+        self._enqueue(SetStatus(run_id, token, status, None if ended is None else moment(ended), text, wake), 0)
 
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
         """Enqueue a graph."""
         if digest not in self._graphs:
             self._graphs.add(digest)
             text = encode(data, limit=None)[0]
-            self._enqueue_call(lambda connection, _: statements.add_graph(connection, digest, text))
+            self._enqueue_call(lambda connection, _: documents.add_graph(connection, digest, text))
 
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Enqueue the health of `name`."""
         text = encode(data)[0]
-        self._enqueue_call(lambda connection, _: statements.set_health(connection, {name: text}))
+        self._enqueue_call(lambda connection, _: documents.set_health(connection, {name: text}))
 
     def merge_health(
         self,
@@ -101,15 +127,15 @@ class SqlStore(SqlReads):
     ) -> None:
         """Enqueue an addition to the health of these names."""
 
-        def add(connection: Connection, _: Call) -> None:
-            stored = statements.health(connection, sorted(news))
+        def add(connection: Connection, _: WriteRequest) -> None:
+            stored = documents.lock_health(connection, sorted(news))
             merged = {name: encode(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
-            statements.set_health(connection, merged)
+            documents.set_health(connection, merged)
 
         self._enqueue_call(add)
 
-    def _enqueue_call(self, work: Callable[[Connection, Call], object]) -> None:
-        if not self._writer.put(Call(work, keep=True)):
+    def _enqueue_call(self, work: Callable[[Connection, WriteRequest], object]) -> None:
+        if not self._writer.put(WriteRequest(work, keep=True)):
             self.report("the store is closed: a graph or the health of a tool was not kept")
 
     def _enqueue(self, write: Write, size: int) -> None:
@@ -177,55 +203,72 @@ class SqlStore(SqlReads):
 
     # ---------------------------------------------------------------- answered
 
-    def begin(self, row: RunRow) -> RunRow | None:
+    def begin(self, row: RunRow, owner: str = "", ttl: float = 0.0) -> RunRow | None:
         """Create the run, or return the row there is."""
         wanted = fresh_row(row)
 
-        def create(connection: Connection, call: Call) -> RunRow | None:
-            existing = statements.create_run(connection, wanted)
+        def create(connection: Connection, call: WriteRequest) -> RunRow | None:
+            existing = statements.create_run(connection, wanted, owner)
+            if existing is None and owner:
+                ownership.renew_owner(connection, owner, self._now(connection) + ttl)
             if call.abandoned and existing is not None and not same_run(existing, wanted):
                 self._foreign.add(wanted.run_id)
             return existing
 
-        answer: RunRow | None = self._writer.call(Call(create, keep=True), _ANSWER_SECONDS)
+        answer: RunRow | None = self._writer.call(WriteRequest(create, keep=True), _ANSWER_SECONDS)
         return answer
 
-    def claim(self, run_id: str, owner: str, now: float, ttl: float) -> int | None:
-        """Own the run."""
-        return self._ask(lambda connection: statements.take_claim(connection, run_id, owner, now, ttl))
+    def now(self) -> float:
+        """The time by the store's clock."""
+        return self._ask(self._now)
 
-    def renew(self, run_id: str, token: int, now: float, ttl: float) -> bool:
-        """Own it longer."""
-        return self._ask(lambda connection: statements.renew_claim(connection, run_id, token, now, ttl))
+    def digest_key(self) -> bytes:
+        """The key of the digests in records."""
+        if self._key is None:
+            self._key = bytes.fromhex(self._ask(lambda connection: documents.key(connection, "digest")))
+        return self._key
+
+    def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
+        """Own the run."""
+        return self._ask(lambda connection: ownership.take_claim(connection, run_id, owner, self._now(connection), ttl))
+
+    def renew(self, owner: str, ttl: float, tokens: Mapping[str, int]) -> frozenset[str]:
+        """Renew the owner's lease; the runs it has lost."""
+
+        def work(connection: Connection) -> frozenset[str]:
+            ownership.renew_owner(connection, owner, self._now(connection) + ttl)
+            return ownership.lost_runs(connection, owner, tokens)
+
+        return self._ask(work)
 
     def release(self, run_id: str, token: int) -> None:
         """Give the run back."""
-        self._ask(lambda connection: statements.drop_claim(connection, run_id, token))
+        self._ask(lambda connection: ownership.drop_claim(connection, run_id, token))
 
-    def try_lease(self, name: str, owner: str, seconds: float, now: float) -> bool:
+    def try_lease(self, name: str, owner: str, seconds: float) -> bool:
         """Take the lease unless it lives."""
-        call = Call(
-            lambda connection, _: statements.take_lease(connection, name, owner, seconds, now),
-            undo=lambda connection, _: statements.drop_lease(connection, name, owner),
+        call = WriteRequest(
+            lambda connection, _: ownership.take_lease(connection, name, owner, seconds, self._now(connection)),
+            undo=lambda connection, _: ownership.drop_lease(connection, name, owner),
         )
         return bool(self._writer.call(call, LEASE_SECONDS))
 
     def release_lease(self, name: str, owner: str) -> None:
         """Give the lease back."""
-        self._ask(lambda connection: statements.drop_lease(connection, name, owner), LEASE_SECONDS)
+        self._ask(lambda connection: ownership.drop_lease(connection, name, owner), LEASE_SECONDS)
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
         """Keep a version of a document."""
         text = exact(f"document {kind!r}", data)
-        return self._ask(lambda connection: statements.add_document(connection, kind, text))
+        return self._ask(lambda connection: documents.add_document(connection, kind, text))
 
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
         """Keep the next version of a document, unless somebody else was quicker."""
         text = exact(f"document {kind!r}", data)
-        return self._ask(lambda connection: statements.swap_document(connection, kind, text, after, keep))
+        return self._ask(lambda connection: documents.swap_document(connection, kind, text, after, keep))
 
     def _ask(self, work: Callable[[Connection], T], timeout: float = _ANSWER_SECONDS) -> T:
-        answer: T = self._writer.call(Call(lambda connection, _: work(connection)), timeout)
+        answer: T = self._writer.call(WriteRequest(lambda connection, _: work(connection)), timeout)
         return answer
 
     # ---------------------------------------------------------------- the writer's side
@@ -261,21 +304,21 @@ class SqlStore(SqlReads):
         refusals: list[Refusal] = []
         writes: list[Write] = []
         for item in items:
-            if not isinstance(item, Call):
+            if not isinstance(item, WriteRequest):
                 writes.append(item)
                 continue
             if writes:
-                refusals += statements.write(connection, writes, self._foreign)
+                refusals += statements.write(connection, writes, self._foreign, self._lane)
                 writes = []
             item.answer = item.work(connection, item)
         if writes:
-            refusals += statements.write(connection, writes, self._foreign)
+            refusals += statements.write(connection, writes, self._foreign, self._lane)
         self._erased = self._erased or any(isinstance(item, DropValues) for item in items)
         return refusals
 
     def reject(self, item: Any, error: Exception) -> None:
         """A write that no database takes (called by the writer's thread)."""
-        if isinstance(item, Call):
+        if isinstance(item, WriteRequest):
             self.report(f"the store refused a call: {reason(error, self._url)}")
         else:
             problem = f"a write of run {item.run_id!r} was refused: {reason(error, self._url)}"
@@ -292,6 +335,8 @@ class SqlStore(SqlReads):
                 while len(self._lost) > _LOST_KEPT:
                     del self._lost[next(iter(self._lost))]
         self.report(refusal.problem)
+        if refusal.fenced and refusal.token is not None:
+            self.on_refused(refusal.run_id, refusal.token)
 
     # ---------------------------------------------------------------- open and close
 
@@ -305,6 +350,8 @@ class SqlStore(SqlReads):
         self._transactions = Transactions(self.engine)
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
+        postgres = self._url.get_backend_name() == "postgresql"
+        self._lane = 1 + secrets.randbelow(LANES) if postgres else 0
         self._writer = Writer(self, self._tidy)
 
     def _reopen(self) -> None:
@@ -334,6 +381,10 @@ class SqlStore(SqlReads):
         self.engine.dispose()
         self.reader.dispose()
         OPEN.discard(self)
+
+
+def _ignore(run_id: str, token: int) -> None:
+    """Nobody asked to be called about refused writes."""
 
 
 def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> None:

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 METADATA: Final = MetaData()
 
@@ -30,7 +30,24 @@ RUNS: Final = Table(
     Column("search", Text, nullable=False),
     Column("goal", Text, nullable=False),
     Column("summary", Text, nullable=False),
+    Column("labels", Text, nullable=False, server_default="{}"),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("owner", String, nullable=False, server_default=""),
+    Column("submitted", Float(53)),
+    Column("wake", Float(53)),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("tenant", String, nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("cancel", Integer, nullable=False, server_default="0"),
 )
+"""A run: what it was asked for, its state, the end of its ledger; then its place in the queue and its owner.
+
+`token` is the fencing token, `owner` who drives the run (empty: nobody); its lease is the owner's row in `OWNERS`.
+`submitted` and `wake` are times of the store's clock, `attempts` counts the owners that died while they drove it,
+`cancel` is 1 when somebody asked for its cancellation."""
+
+Index("orchestrator_runs_queue", RUNS.c.status, RUNS.c.priority.desc(), RUNS.c.wake)
+Index("orchestrator_runs_owner", RUNS.c.owner, sqlite_where=text("owner <> ''"), postgresql_where=text("owner <> ''"))
 Index("orchestrator_runs_started", RUNS.c.started, RUNS.c.run_id)
 Index("orchestrator_runs_status", RUNS.c.status, RUNS.c.started, RUNS.c.run_id)
 Index("orchestrator_runs_parent", RUNS.c.parent, RUNS.c.started, RUNS.c.run_id)
@@ -51,6 +68,7 @@ RECORDS: Final = Table(
 SEALS: Final = Table(
     "orchestrator_seals",
     METADATA,
+    Column("lane", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("run_id", String, nullable=False, unique=True),
     Column("head", String, nullable=False),
@@ -67,14 +85,33 @@ VALUES: Final = Table(
     sqlite_with_rowid=False,
 )
 
-CLAIMS: Final = Table(
-    "orchestrator_claims",
+LABELS: Final = Table(
+    "orchestrator_labels",
     METADATA,
     Column("run_id", String, primary_key=True),
-    Column("token", Integer, nullable=False),
-    Column("owner", String, nullable=False),
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The labels of runs, for searches."""
+Index("orchestrator_labels_value", LABELS.c.name, LABELS.c.value, LABELS.c.run_id)
+
+REQUESTS: Final = Table(
+    "orchestrator_requests",
+    METADATA,
+    Column("run_id", String, primary_key=True),
+    Column("request", Text),
+    Column("answer", Text),
+)
+"""What was asked for with a queued run, and the answer a waiting one goes on with. Deleted when the run ends."""
+
+OWNERS: Final = Table(
+    "orchestrator_owners",
+    METADATA,
+    Column("owner", String, primary_key=True),
     Column("expires", Float(53), nullable=False),
 )
+"""The lease of every process that drives runs, renewed by its heartbeat: one row, however many runs."""
 
 LEASES: Final = Table(
     "orchestrator_leases",
@@ -105,3 +142,31 @@ DOCUMENTS: Final = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("data", Text, nullable=False),
 )
+
+KEYS: Final = Table(
+    "orchestrator_keys",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+"""Secrets of the store, such as the key of its digests; never part of an export."""
+
+ACCOUNTS: Final = Table(
+    "orchestrator_accounts",
+    METADATA,
+    Column("label", String, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("spent", Float(53), nullable=False),
+)
+"""US dollars spent per label and UTC day (days since the epoch, by the store's clock)."""
+
+SHARES: Final = Table(
+    "orchestrator_shares",
+    METADATA,
+    Column("label", String, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String, primary_key=True),
+    Column("usd", Float(53), nullable=False),
+    Column("expires", Float(53), nullable=False),
+)
+"""What each process may still spend of an account without asking again."""

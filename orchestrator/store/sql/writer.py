@@ -37,15 +37,15 @@ class Outage(Exception):
     """The database cannot be written now, and may be later."""
 
 
-class Call:
+class WriteRequest:
     """Something that is done in order with the writes, in a transaction of theirs, and has an answer."""
 
     def __init__(
         self,
-        work: Callable[[Any, "Call"], Any],
+        work: Callable[[Any, "WriteRequest"], Any],
         *,
         keep: bool = False,
-        undo: Callable[[Any, "Call"], Any] | None = None,
+        undo: Callable[[Any, "WriteRequest"], Any] | None = None,
     ) -> None:
         self.work = work
         self.undo = undo
@@ -119,7 +119,7 @@ class Writer:
             self._wake.set()
         return True
 
-    def call(self, call: Call, timeout: float) -> Any:
+    def call(self, call: WriteRequest, timeout: float) -> Any:
         """Enqueue a call and wait for its answer, at most `timeout` seconds; in an outage hardly at all.
 
         Raises:
@@ -206,7 +206,9 @@ class Writer:
         since = time.monotonic()
         pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
         while True:
-            wanted = [item for item in items if not (isinstance(item, Call) and item.abandoned and not item.keep)]
+            wanted = [
+                item for item in items if not (isinstance(item, WriteRequest) and item.abandoned and not item.keep)
+            ]
             try:
                 if wanted:
                     self._committer.commit(wanted)
@@ -243,22 +245,22 @@ class Writer:
         return True
 
     def _reject(self, item: Any, error: Exception) -> None:
-        if isinstance(item, Call):
+        if isinstance(item, WriteRequest):
             item.error = StoreError(f"the store refused what it was given: {error}")
         self._committer.reject(item, error)
 
     def _finish(self, count: int) -> None:
         """The items at the front are durable (or were rejected): tell those who wait."""
         ready: list[Callable[[], None]] = []
-        undo: list[Call] = []
+        undo: list[WriteRequest] = []
         with self._lock:
             for _ in range(count):
                 item, size = self._queue.popleft()
                 self._size -= size
-                if isinstance(item, Call):
+                if isinstance(item, WriteRequest):
                     ready.append(item.done.set)
                     if item.abandoned and item.undo is not None and item.answer:
-                        undo.append(Call(item.undo, keep=True))
+                        undo.append(WriteRequest(item.undo, keep=True))
             self._done += count
             while self._waiters and self._waiters[0].ticket <= self._done:
                 ready.append(self._waiters.popleft().wake)
@@ -267,6 +269,11 @@ class Writer:
         for wake in ready:
             with contextlib.suppress(RuntimeError):  # the event loop of the one who waited is closed
                 wake()
+
+
+def _dropped(item: Any) -> bool:
+    """Whether nobody waits for a request any more, and it is not to be done anyway."""
+    return isinstance(item, WriteRequest) and item.abandoned and not item.keep
 
 
 T = TypeVar("T")

@@ -1,35 +1,31 @@
-"""What the writer does in its transactions: folding writes into runs, and the calls that have an answer."""
+"""What the writer does in its transactions: folding writes into runs."""
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, String, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.engine import Connection, Row
-from sqlalchemy.sql.schema import Table
 
 from orchestrator.core.enums import Status
 from orchestrator.store.ledger.chain import GENESIS, canonical_text, seal_link
 from orchestrator.store.ledger.encoding import decode, search_text
-from orchestrator.store.ledger.writes import Refusal, RunState, Write, apply
-from orchestrator.store.owner import owner_died
-from orchestrator.store.protocol import Record, RunRow
+from orchestrator.store.ledger.writes import LedgerState, Refusal, Write, apply
+from orchestrator.store.protocol import FIRST_TOKEN, TENANT, Record, RunRow
 
 from .bulk import insert_rows, rows_of_runs, update_runs
-from .tables import CLAIMS, DOCUMENTS, GRAPHS, HEALTH, LEASES, META, RECORDS, RUNS, SEALS, VALUES
+from .dialect import take_turn, upsert
+from .tables import LABELS, RECORDS, REQUESTS, RUNS, SEALS, VALUES
 
-# Built once: putting a statement together costs as much as running it.
-_IDS: Final[BindParameter[str]] = bindparam("ids", type_=String(), expanding=True)
-_HEALTH_OF: Final = select(HEALTH).where(HEALTH.c.name.in_(_IDS))
-_MOVED: Final = ("status", "ended", "head", "length", "summary")
+_MOVED: Final = ("status", "ended", "head", "length", "summary", "wake")
+_RELEASED: Final = ("owner", "cancel")
 
 
-def write(connection: Connection, writes: Sequence[Write], foreign: Container[str]) -> list[Refusal]:
-    """Fold writes into their runs and store what is new; `foreign` runs take nothing. Returns what was refused."""
+def write(connection: Connection, writes: Sequence[Write], foreign: Container[str], lane: int = 0) -> list[Refusal]:
+    """Fold writes into their runs and store what is new; `foreign` runs take nothing. Returns what was refused.
+
+    Ended runs are sealed in the chain of the `lane`.
+    """
     states = _load(connection, writes)
     refusals: list[Refusal] = []
     for item in writes:
@@ -40,12 +36,12 @@ def write(connection: Connection, writes: Sequence[Write], foreign: Container[st
             refusals.append(Refusal(item.run_id, item.token, problem, lost=True))
         elif refusal := apply(states.get(item.run_id), item):
             refusals.append(refusal)
-    _store(connection, [states[run_id] for run_id in sorted(states)])
+    _store(connection, [states[run_id] for run_id in sorted(states)], lane)
     return refusals
 
 
-def create_run(connection: Connection, row: RunRow) -> RunRow | None:
-    """Insert the row; returns the one that exists."""
+def create_run(connection: Connection, row: RunRow, owner: str = "") -> RunRow | None:
+    """Insert the row, owned by `owner`; returns the one that exists."""
     columns: dict[str, Any] = {
         "run_id": row.run_id,
         "parent": row.parent,
@@ -59,9 +55,16 @@ def create_run(connection: Connection, row: RunRow) -> RunRow | None:
         "search": search_text(row),
         "goal": row.goal,
         "summary": canonical_text(row.summary),
+        "labels": canonical_text(dict(row.labels)),
+        "tenant": row.labels.get(TENANT, ""),
+        "owner": owner,
+        "token": FIRST_TOKEN if owner else 0,
     }
-    created = _upsert(connection, RUNS).values(columns).on_conflict_do_nothing().returning(RUNS.c.run_id)
+    created = upsert(connection, RUNS).values(columns).on_conflict_do_nothing().returning(RUNS.c.run_id)
     if connection.execute(created).first() is not None:
+        labels = [{"run_id": row.run_id, "name": name, "value": value} for name, value in sorted(row.labels.items())]
+        if labels:
+            connection.execute(insert(LABELS), labels)
         return None
     return run_row(connection.execute(select(RUNS).where(RUNS.c.run_id == row.run_id)).one())
 
@@ -81,6 +84,9 @@ def run_row(row: Any) -> RunRow:
         count=row.length if isinstance(row.length, int) else -1,
         trace_id=str(row.trace_id),
         summary=decode(row.summary),
+        labels={name: str(value) for name, value in decode(row.labels).items()},
+        wake=row.wake if isinstance(row.wake, float) else None,
+        attempts=row.attempts if isinstance(row.attempts, int) else 0,
     )
 
 
@@ -94,106 +100,12 @@ def _number(found: object) -> float:
     return found if isinstance(found, float) else math.nan
 
 
-def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl: float) -> int | None:
-    """The next token of the run, unless another owner lives."""
-    empty = {"run_id": run_id, "token": 0, "owner": "", "expires": 0.0}
-    connection.execute(_upsert(connection, CLAIMS).on_conflict_do_nothing(), empty)
-    claim = connection.execute(select(CLAIMS).where(CLAIMS.c.run_id == run_id).with_for_update()).one()
-    if claim.owner not in ("", owner) and claim.expires > now and not owner_died(claim.owner):
-        return None
-    taken = update(CLAIMS).where(CLAIMS.c.run_id == run_id)
-    connection.execute(taken.values(token=claim.token + 1, owner=owner, expires=now + ttl))
-    return int(claim.token) + 1
+def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, LedgerState]:
+    rows = rows_of_runs(connection, RUNS, sorted({item.run_id for item in writes}))
+    return {row.run_id: LedgerState.of(run_row(row), row.token) for row in rows}
 
 
-def renew_claim(connection: Connection, run_id: str, token: int, now: float, ttl: float) -> bool:
-    """Whether the token is the run's, which it then is for longer."""
-    mine = update(CLAIMS).where(CLAIMS.c.run_id == run_id, CLAIMS.c.token == token, CLAIMS.c.owner != "")
-    return connection.execute(mine.values(expires=now + ttl)).rowcount > 0
-
-
-def drop_claim(connection: Connection, run_id: str, token: int) -> None:
-    """Give the run back; the token stays, so that the next is greater."""
-    mine = update(CLAIMS).where(CLAIMS.c.run_id == run_id, CLAIMS.c.token == token)
-    connection.execute(mine.values(owner="", expires=0.0))
-
-
-def take_lease(connection: Connection, name: str, owner: str, seconds: float, now: float) -> bool:
-    """Whether the lease was free, or over, and is now the owner's."""
-    columns = {"owner": owner, "expires": now + seconds}
-    over = update(LEASES).where(LEASES.c.name == name, LEASES.c.expires <= now).values(columns)
-    if connection.execute(over).rowcount:
-        return True
-    free = _upsert(connection, LEASES).values(name=name, **columns).on_conflict_do_nothing()
-    return connection.execute(free.returning(LEASES.c.name)).first() is not None
-
-
-def drop_lease(connection: Connection, name: str, owner: str) -> None:
-    """Delete the lease if it is the owner's."""
-    connection.execute(delete(LEASES).where(LEASES.c.name == name, LEASES.c.owner == owner))
-
-
-def add_document(connection: Connection, kind: str, text: str) -> int:
-    """Insert the next version."""
-    _take_turn(connection)
-    version = _newest_document(connection, kind) + 1
-    connection.execute(insert(DOCUMENTS), {"kind": kind, "version": version, "data": text})
-    return version
-
-
-def swap_document(connection: Connection, kind: str, text: str, after: int, keep: int) -> bool:
-    """Insert the next version if the newest is still number `after`; delete those older than the newest `keep`."""
-    _take_turn(connection)
-    if _newest_document(connection, kind) != after:
-        return False
-    connection.execute(insert(DOCUMENTS), {"kind": kind, "version": after + 1, "data": text})
-    connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.version <= after + 1 - keep))
-    return True
-
-
-def _newest_document(connection: Connection, kind: str) -> int:
-    newest = connection.execute(select(func.max(DOCUMENTS.c.version)).where(DOCUMENTS.c.kind == kind)).scalar()
-    return newest or 0
-
-
-def add_graph(connection: Connection, digest: str, text: str) -> None:
-    """Insert the graph unless it is there."""
-    connection.execute(_upsert(connection, GRAPHS).on_conflict_do_nothing(), {"digest": digest, "data": text})
-
-
-def health(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
-    """What is stored of these names, which nobody else changes until the end of the transaction."""
-    _take_turn(connection)
-    found: dict[str, dict[str, Any]] = {}
-    for some in _chunks(names):
-        rows = connection.execute(_HEALTH_OF, {"ids": some})
-        found |= {row.name: decode(row.data) for row in rows}
-    return found
-
-
-def set_health(connection: Connection, texts: Mapping[str, str]) -> None:
-    """Insert or replace."""
-    rows = [{"name": name, "data": text} for name, text in texts.items()]
-    statement = _upsert(connection, HEALTH)
-    replaced = {"data": statement.excluded.data}
-    connection.execute(statement.on_conflict_do_update(index_elements=[HEALTH.c.name], set_=replaced), rows)
-
-
-def _load(connection: Connection, writes: Sequence[Write]) -> dict[str, RunState]:
-    ids = sorted({item.run_id for item in writes})
-    fenced = sorted({item.run_id for item in writes if item.token is not None})
-    states = {row.run_id: RunState.of(run_row(row)) for row in rows_of_runs(connection, RUNS, ids)}
-    for claim in rows_of_runs(connection, CLAIMS, fenced, shared=True):
-        if claim.run_id in states:
-            states[claim.run_id].token = claim.token
-    return states
-
-
-def _chunks(ids: list[str], size: int = 500) -> list[list[str]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-def _store(connection: Connection, states: list[RunState]) -> None:
+def _store(connection: Connection, states: list[LedgerState], lane: int) -> None:
     records = [
         (state.row.run_id, record.seq, record.kind, record.at, record.text, record.prev, record.hash)
         for state in states
@@ -204,10 +116,13 @@ def _store(connection: Connection, states: list[RunState]) -> None:
     _store_runs(connection, states)
     sealed = [state for state in states if state.sealed]
     if sealed:
-        _seal(connection, sealed)
+        ids = [state.row.run_id for state in sealed]
+        update_runs(connection, RUNS, _RELEASED, [("", 0, run_id) for run_id in ids])
+        connection.execute(delete(REQUESTS).where(REQUESTS.c.run_id.in_(ids)))
+        _seal(connection, sealed, lane)
 
 
-def _store_values(connection: Connection, states: list[RunState]) -> None:
+def _store_values(connection: Connection, states: list[LedgerState]) -> None:
     for state in states:
         if state.dropped:
             connection.execute(delete(VALUES).where(VALUES.c.run_id == state.row.run_id))
@@ -215,32 +130,25 @@ def _store_values(connection: Connection, states: list[RunState]) -> None:
     insert_rows(connection, VALUES, values, replace=True)
 
 
-def _store_runs(connection: Connection, states: list[RunState]) -> None:
+def _store_runs(connection: Connection, states: list[LedgerState]) -> None:
     changed = [
-        (str(state.status), state.ended, state.head, state.count, state.summary, state.row.run_id)
+        (str(state.status), state.ended, state.head, state.count, state.summary, state.wake, state.row.run_id)
         for state in states
-        if (state.count, state.status) != (state.row.count, state.row.status) or state.summary_changed
+        if (state.count, state.status, state.wake) != (state.row.count, state.row.status, state.row.wake)
+        or state.summary_changed
     ]
     update_runs(connection, RUNS, _MOVED, changed)
 
 
-def _seal(connection: Connection, states: list[RunState]) -> None:
-    _take_turn(connection)
-    last = connection.execute(select(SEALS.c.n, SEALS.c.hash).order_by(SEALS.c.n.desc()).limit(1)).first()
+def _seal(connection: Connection, states: list[LedgerState], lane: int) -> None:
+    take_turn(connection, f"seals {lane}")
+    newest = select(SEALS.c.n, SEALS.c.hash).where(SEALS.c.lane == lane).order_by(SEALS.c.n.desc()).limit(1)
+    last = connection.execute(newest).first()
     n, prev = (0, GENESIS) if last is None else (last.n, last.hash)
     rows: list[dict[str, Any]] = []
     for state in states:
         n, run_id = n + 1, state.row.run_id
-        digest = seal_link(prev, n, run_id, state.head)
-        rows.append({"n": n, "run_id": run_id, "head": state.head, "prev": prev, "hash": digest})
+        digest = seal_link(prev, n, run_id, state.head, lane)
+        rows.append({"lane": lane, "n": n, "run_id": run_id, "head": state.head, "prev": prev, "hash": digest})
         prev = digest
     connection.execute(insert(SEALS), rows)
-
-
-def _take_turn(connection: Connection) -> None:
-    """One process at a time numbers what is numbered over all runs (in SQLite every transaction has the turn)."""
-    connection.execute(select(META.c.value).where(META.c.name == "turn").with_for_update())
-
-
-def _upsert(connection: Connection, table: Table) -> PostgresInsert | SqliteInsert:
-    return postgres_insert(table) if connection.dialect.name == "postgresql" else sqlite_insert(table)

@@ -1,0 +1,246 @@
+"""Ownership, queue and accounts of a store in memory: for programs of one process, and for tests."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from threading import RLock
+
+from orchestrator.core.enums import Status
+from orchestrator.store.ledger.encoding import fresh_row
+from orchestrator.store.ledger.writes import LedgerState
+
+from .fairness import Candidate, choose, room
+from .owner import owner_died
+from .protocol import TENANT, RunRow, Share, Swept, Taken
+
+_DAY = 86_400
+
+
+class MemoryOwnership:
+    """The runs of a store, who owns each, and the leases of owners."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.lock = RLock()
+        self.now = now
+        self.runs: dict[str, LedgerState] = {}
+        self.owners: dict[str, str] = {}
+        """Run -> who owns it."""
+        self._expires: dict[str, float] = {}
+        """Owner -> end of its lease."""
+
+    def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
+        """The next token of a run, unless another owner holds it."""
+        with self.lock:
+            state, held = self.runs.get(run_id), self.owners.get(run_id, "")
+            if state is None or (held != owner and self.holds(held)):
+                return None
+            state.token += 1
+            self.own(run_id, owner, ttl)
+            return state.token
+
+    def holds(self, owner: str) -> bool:
+        """Whether an owner keeps its runs."""
+        return bool(owner) and not owner_died(owner) and self._expires.get(owner, -math.inf) > self.now()
+
+    def own(self, run_id: str, owner: str, ttl: float) -> None:
+        """Note the owner of a run and its lease."""
+        if owner:
+            self.owners[run_id] = owner
+            self._extend(owner, ttl)
+
+    def renew(self, owner: str, ttl: float, tokens: Mapping[str, int]) -> frozenset[str]:
+        """Renew the owner's lease; the runs it has lost."""
+        with self.lock:
+            self._extend(owner, ttl)
+            return frozenset(
+                run_id
+                for run_id, token in tokens.items()
+                if self.owners.get(run_id) != owner or self.runs[run_id].token != token
+            )
+
+    def release(self, run_id: str, token: int) -> None:
+        """Give the run back."""
+        with self.lock:
+            if run_id in self.runs and self.runs[run_id].token == token:
+                self.owners.pop(run_id, None)
+
+    def _extend(self, owner: str, ttl: float) -> None:
+        self._expires[owner] = max(self._expires.get(owner, -math.inf), self.now() + ttl)
+
+
+@dataclass
+class _Entry:
+    """A run's place in the queue."""
+
+    priority: int
+    wake: float | None
+    request: str | None = None
+    answer: str | None = None
+    attempts: int = 0
+
+
+class MemoryQueue:
+    """`RunQueue` in memory."""
+
+    def __init__(self, ownership: MemoryOwnership) -> None:
+        self._of = ownership
+        self._entries: dict[str, _Entry] = {}
+        self._cancelled: set[str] = set()
+
+    def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
+        """Create a queued run, or return the one that exists."""
+        with self._of.lock:
+            if row.run_id in self._of.runs:
+                return self._of.runs[row.run_id].now()
+            wake = row.wake if row.wake is not None else self._of.now() + delay
+            self._of.runs[row.run_id] = LedgerState.of(fresh_row(replace(row, status=Status.QUEUED, wake=wake)))
+            self._entries[row.run_id] = _Entry(priority, wake, request)
+            return None
+
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+        """Own up to `most` queued runs."""
+        with self._of.lock:
+            taken: list[Taken] = []
+            for run_id in choose(self._ready(), most, room(limits or {}, self._busy())):
+                token = self._of.claim(run_id, owner, ttl)
+                if token is None:
+                    continue
+                self._move(run_id, Status.RUNNING, None)
+                entry = self._entries[run_id]
+                taken.append(Taken(run_id, token, entry.request, entry.answer))
+                entry.answer = None
+            return taken
+
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
+        """Give a run back to the queue."""
+        with self._of.lock:
+            state = self._of.runs.get(run_id)
+            if state is None or state.token != token or state.status.ended:
+                return False
+            self._queue(run_id, self._of.now() + delay)
+            return True
+
+    def answer(self, run_id: str, answer: str) -> bool:
+        """Queue a waiting run with its answer."""
+        with self._of.lock:
+            state = self._of.runs.get(run_id)
+            if state is None or state.status is not Status.WAITING or run_id in self._of.owners:
+                return False
+            self._queue(run_id, self._of.now())
+            self._entries[run_id].answer, self._entries[run_id].attempts = answer, 0
+            return True
+
+    def cancel(self, run_id: str) -> bool:
+        """Ask for the cancellation of a run."""
+        with self._of.lock:
+            state = self._of.runs.get(run_id)
+            if state is None or state.status.ended:
+                return False
+            self._cancelled.add(run_id)
+            if state.status is Status.WAITING and run_id not in self._of.owners:
+                self._queue(run_id, self._of.now())
+            return True
+
+    def cancelled(self, owner: str) -> list[str]:
+        """The owner's runs whose cancellation was asked for."""
+        with self._of.lock:
+            return sorted(run_id for run_id in self._cancelled if self._of.owners.get(run_id) == owner)
+
+    def sweep(self, most_attempts: int) -> Swept:
+        """Queue what lost its owner and what is due."""
+        with self._of.lock:
+            now, lost, due, aside = self._of.now(), list[str](), list[str](), list[str]()
+            for run_id, state in sorted(self._of.runs.items()):
+                owner = self._of.owners.get(run_id, "")
+                started = state.count > 0 or run_id in self._entries
+                if state.row.parent is not None:
+                    continue
+                if state.status is Status.RUNNING and started and not self._of.holds(owner):
+                    self._queue(run_id, now)
+                    self._entries[run_id].attempts += 1 if owner else 0
+                    lost.append(run_id)
+                elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
+                    self._queue(run_id, now)
+                    due.append(run_id)
+                if state.status is Status.QUEUED and self._entries[run_id].attempts >= most_attempts:
+                    self._entries[run_id].wake = state.wake = None
+                    aside.append(run_id)
+            return Swept(tuple(lost), tuple(due), tuple(aside))
+
+    def retry(self, run_id: str) -> bool:
+        """Queue again a run that was set aside."""
+        with self._of.lock:
+            entry = self._entries.get(run_id)
+            if entry is None or entry.wake is not None or self._of.runs[run_id].status is not Status.QUEUED:
+                return False
+            entry.attempts = 0
+            self._queue(run_id, self._of.now())
+            return True
+
+    def ended(self, run_id: str) -> None:
+        """Forget a run that has ended."""
+        self._entries.pop(run_id, None)
+        self._cancelled.discard(run_id)
+
+    def _ready(self) -> list[Candidate]:
+        now = self._of.now()
+        ready = [
+            (-entry.priority, entry.wake, run_id)
+            for run_id, entry in self._entries.items()
+            if entry.wake is not None and entry.wake <= now and self._of.runs[run_id].status is Status.QUEUED
+        ]
+        return [Candidate(run_id, self._tenant(run_id), -priority) for priority, _, run_id in sorted(ready)]
+
+    def _busy(self) -> dict[str, int]:
+        busy: dict[str, int] = {}
+        for run_id, state in self._of.runs.items():
+            if state.status is Status.RUNNING and state.row.parent is None:
+                busy[self._tenant(run_id)] = busy.get(self._tenant(run_id), 0) + 1
+        return busy
+
+    def _tenant(self, run_id: str) -> str:
+        return self._of.runs[run_id].row.labels.get(TENANT, "")
+
+    def _queue(self, run_id: str, wake: float) -> None:
+        self._entries.setdefault(run_id, _Entry(0, wake)).wake = wake
+        self._of.owners.pop(run_id, None)
+        self._move(run_id, Status.QUEUED, wake)
+
+    def _move(self, run_id: str, status: Status, wake: float | None) -> None:
+        self._of.runs[run_id].status, self._of.runs[run_id].wake = status, wake
+
+
+class MemoryAccounts:
+    """`Accounts` in memory."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = RLock()
+        self._spent: dict[tuple[str, int], float] = {}
+        self._shares: dict[tuple[str, int, str], tuple[float, float]] = {}
+
+    def lease(self, label: str, limit: float, wanted: float, owner: str, ttl: float) -> Share:
+        """Reserve up to `wanted` dollars of what is left today."""
+        with self._lock:
+            now = self._now()
+            day = int(now // _DAY)
+            self._shares = {key: share for key, share in self._shares.items() if share[1] > now}
+            leased = sum(usd for key, (usd, _) in self._shares.items() if key[:2] == (label, day))
+            granted = max(0.0, min(wanted, limit - self._spent.get((label, day), 0.0) - leased))
+            held, _ = self._shares.get((label, day, owner), (0.0, 0.0))
+            self._shares[label, day, owner] = (held + granted, now + ttl)
+            return Share(label, day, granted, now + ttl)
+
+    def settle(self, share: Share, owner: str, spent: float, returned: float) -> None:
+        """Book what was spent, give back what was not."""
+        with self._lock:
+            key = (share.label, share.day, owner)
+            if key in self._shares:
+                held, expires = self._shares[key]
+                self._shares[key] = (max(0.0, held - spent - returned), expires)
+            self._spent[key[:2]] = self._spent.get(key[:2], 0.0) + spent
+
+    def spent(self, label: str) -> float:
+        """What was booked today."""
+        with self._lock:
+            return self._spent.get((label, int(self._now() // _DAY)), 0.0)

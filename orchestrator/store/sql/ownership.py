@@ -1,0 +1,79 @@
+"""Statements of ownership: claims of runs, the leases of owners, named leases."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.engine import Connection
+
+from orchestrator.store.owner import owner_died, owner_runs
+
+from .dialect import is_postgres, upsert
+from .tables import LEASES, OWNERS, RUNS
+
+
+def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl: float) -> int | None:
+    """The next token of the run, unless another owner holds it."""
+    found = connection.execute(
+        select(RUNS.c.owner, RUNS.c.token).where(RUNS.c.run_id == run_id).with_for_update()
+    ).first()
+    if found is None or (found.owner != owner and holds(connection, found.owner, now)):
+        return None
+    token = int(found.token) + 1
+    renew_owner(connection, owner, now + ttl)
+    connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(token=token, owner=owner))
+    return token
+
+
+def holds(connection: Connection, owner: str, now: float) -> bool:
+    """Whether an owner keeps its runs: its lease lives, or, with a file, its process on this machine runs."""
+    if not owner or owner_died(owner):
+        return False
+    expires = connection.execute(select(OWNERS.c.expires).where(OWNERS.c.owner == owner)).scalar()
+    if expires is not None and expires > now:
+        return True
+    return not is_postgres(connection) and owner_runs(owner)
+
+
+def renew_owner(connection: Connection, owner: str, expires: float) -> None:
+    """Insert or extend the lease of an owner."""
+    statement = upsert(connection, OWNERS)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[OWNERS.c.owner],
+            set_={"expires": statement.excluded.expires},
+            where=OWNERS.c.expires < statement.excluded.expires,
+        ),
+        {"owner": owner, "expires": expires},
+    )
+
+
+def lost_runs(connection: Connection, owner: str, tokens: Mapping[str, int]) -> frozenset[str]:
+    """Those of the runs that the owner does not own under these tokens."""
+    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.token).where(RUNS.c.owner == owner)).all()
+    owned = {row.run_id: row.token for row in rows}
+    return frozenset(run_id for run_id, token in tokens.items() if owned.get(run_id) != token)
+
+
+def drop_claim(connection: Connection, run_id: str, token: int) -> None:
+    """Give the run back; the token stays, so that the next is greater."""
+    connection.execute(update(RUNS).where(RUNS.c.run_id == run_id, RUNS.c.token == token).values(owner=""))
+
+
+def drop_owner(connection: Connection, owner: str) -> None:
+    """Delete the lease of an owner that drives nothing any more."""
+    connection.execute(delete(OWNERS).where(OWNERS.c.owner == owner))
+
+
+def take_lease(connection: Connection, name: str, owner: str, seconds: float, now: float) -> bool:
+    """Whether the lease was free, or over, and is now the owner's."""
+    columns = {"owner": owner, "expires": now + seconds}
+    over = update(LEASES).where(LEASES.c.name == name, LEASES.c.expires <= now).values(columns)
+    if connection.execute(over).rowcount:
+        return True
+    free = upsert(connection, LEASES).values(name=name, **columns).on_conflict_do_nothing()
+    return connection.execute(free.returning(LEASES.c.name)).first() is not None
+
+
+def drop_lease(connection: Connection, name: str, owner: str) -> None:
+    """Delete the lease if it is the owner's."""
+    connection.execute(delete(LEASES).where(LEASES.c.name == name, LEASES.c.owner == owner))

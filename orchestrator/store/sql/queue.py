@@ -1,0 +1,183 @@
+"""The queue of runs in a database: the run's row is the truth, taken by one `UPDATE … RETURNING`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
+from sqlalchemy.engine import Connection
+
+from orchestrator.core.enums import Status
+from orchestrator.store.fairness import Candidate, choose, room
+from orchestrator.store.ledger.encoding import fresh_row
+from orchestrator.store.protocol import RunRow, Swept, Taken
+
+from .dialect import Now, take_turn, upsert
+from .ownership import holds, renew_owner
+from .tables import REQUESTS, RUNS
+from .writes import create_run
+
+Ask = Callable[[Callable[[Connection], Any]], Any]
+_LOOKED_AT: Final = 200
+"""Queued runs that one `take` chooses from, of one tenant and of the others."""
+_READY: Final = RUNS.c.status == str(Status.QUEUED)
+_RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
+_ROOT: Final = RUNS.c.parent.is_(None)
+
+
+class SqlQueue:
+    """`RunQueue` over the table of runs."""
+
+    def __init__(self, ask: Ask, now: Now) -> None:
+        self._ask = ask
+        self._now = now
+
+    def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
+        """Create a queued run, or return the one that exists."""
+        fresh = fresh_row(row)
+        existing: RunRow | None = self._ask(
+            lambda connection: self._submit(connection, fresh, request, delay, priority)
+        )
+        return existing
+
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+        """Own up to `most` queued runs."""
+        taken: list[Taken] = self._ask(lambda connection: self._take(connection, owner, ttl, most, limits or {}))
+        return taken
+
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
+        """Give a run back to the queue."""
+        mine = and_(RUNS.c.run_id == run_id, RUNS.c.token == token, RUNS.c.status.in_(("running", "waiting")))
+        return self._change(lambda now: update(RUNS).where(mine).values(**_queued(now + delay)))
+
+    def answer(self, run_id: str, answer: str) -> bool:
+        """Queue a waiting run with its answer."""
+        done: bool = self._ask(lambda connection: self._answer(connection, run_id, answer))
+        return done
+
+    def cancel(self, run_id: str) -> bool:
+        """Ask for the cancellation of a run; one that waits is queued, so that a worker ends it."""
+        done: bool = self._ask(lambda connection: self._cancel(connection, run_id))
+        return done
+
+    def cancelled(self, owner: str) -> list[str]:
+        """The owner's runs whose cancellation was asked for."""
+        query = select(RUNS.c.run_id).where(RUNS.c.owner == owner, RUNS.c.cancel == 1).order_by(RUNS.c.run_id)
+        found: list[str] = self._ask(lambda connection: list(connection.execute(query).scalars()))
+        return found
+
+    def sweep(self, most_attempts: int) -> Swept:
+        """Queue what lost its owner and what is due."""
+        swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts))
+        return swept
+
+    def retry(self, run_id: str) -> bool:
+        """Queue again a run that was set aside."""
+        aside = and_(RUNS.c.run_id == run_id, _READY, RUNS.c.wake.is_(None))
+        return self._change(lambda now: update(RUNS).where(aside).values(wake=now, attempts=0))
+
+    def _change(self, statement: Callable[[float], Update]) -> bool:
+        changed: bool = self._ask(lambda connection: connection.execute(statement(self._now(connection))).rowcount > 0)
+        return changed
+
+    def _submit(self, connection: Connection, row: RunRow, request: str, delay: float, priority: int) -> RunRow | None:
+        existing = create_run(connection, row)
+        if existing is not None:
+            return existing
+        now = self._now(connection)
+        wake = row.wake if row.wake is not None else now + delay
+        queued = {"submitted": now, "wake": wake, "priority": priority, "status": str(Status.QUEUED)}
+        connection.execute(update(RUNS).where(RUNS.c.run_id == row.run_id).values(**queued))
+        connection.execute(REQUESTS.insert(), {"run_id": row.run_id, "request": request, "answer": None})
+        return None
+
+    def _take(
+        self, connection: Connection, owner: str, ttl: float, most: int, limits: Mapping[str, int]
+    ) -> list[Taken]:
+        now = self._now(connection)
+        if limits:
+            take_turn(connection, "limits of tenants")
+        busy = _busy(connection) if limits else {}
+        chosen = choose(_candidates(connection, now), most, room(limits, busy))
+        if not chosen:
+            return []
+        renew_owner(connection, owner, now + ttl)
+        ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
+        statement = update(RUNS).where(RUNS.c.run_id.in_(ids), _READY)
+        moved = statement.values(status=str(Status.RUNNING), owner=owner, token=RUNS.c.token + 1, wake=None)
+        tokens = {row.run_id: row.token for row in connection.execute(moved.returning(RUNS.c.run_id, RUNS.c.token))}
+        asked = {
+            row.run_id: row
+            for row in connection.execute(select(REQUESTS).where(REQUESTS.c.run_id.in_(sorted(tokens)))).all()
+        }
+        return [_taken(run_id, tokens[run_id], asked.get(run_id)) for run_id in chosen if run_id in tokens]
+
+    def _answer(self, connection: Connection, run_id: str, answer: str) -> bool:
+        waiting = and_(RUNS.c.run_id == run_id, RUNS.c.status == str(Status.WAITING), RUNS.c.owner == "")
+        moved = update(RUNS).where(waiting).values(**_queued(self._now(connection)), attempts=0)
+        if not connection.execute(moved).rowcount:
+            return False
+        statement = upsert(connection, REQUESTS)
+        replaced = {"answer": statement.excluded.answer}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=[REQUESTS.c.run_id], set_=replaced),
+            {"run_id": run_id, "request": None, "answer": answer},
+        )
+        return True
+
+    def _cancel(self, connection: Connection, run_id: str) -> bool:
+        open_states = (str(Status.QUEUED), str(Status.RUNNING), str(Status.WAITING))
+        mine = and_(RUNS.c.run_id == run_id, RUNS.c.status.in_(open_states))
+        if not connection.execute(update(RUNS).where(mine).values(cancel=1)).rowcount:
+            return False
+        idle = and_(mine, RUNS.c.owner == "", RUNS.c.status == str(Status.WAITING))
+        connection.execute(update(RUNS).where(idle).values(**_queued(self._now(connection))))
+        return True
+
+    def _sweep(self, connection: Connection, most_attempts: int) -> Swept:
+        now = self._now(connection)
+        owners = connection.execute(select(RUNS.c.owner).where(_RUNNING, RUNS.c.owner != "").distinct()).scalars()
+        gone = [owner for owner in list(owners) if not holds(connection, owner, now)]
+        started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
+        lost_of = and_(_RUNNING, _ROOT, started, RUNS.c.owner.in_([*gone, ""]))
+        died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released as it stood
+        counted = update(RUNS).where(lost_of).values(**_queued(now), attempts=RUNS.c.attempts + died)
+        lost = _ids(connection, counted)
+        aside = update(RUNS).where(_READY, RUNS.c.attempts >= most_attempts, RUNS.c.wake.isnot(None))
+        set_aside = _ids(connection, aside.values(wake=None))
+        due_now = and_(RUNS.c.status == str(Status.WAITING), RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
+        due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
+        return Swept(lost, due, set_aside)
+
+
+def _taken(run_id: str, token: int, asked: Any) -> Taken:
+    return Taken(run_id, token, asked.request if asked else None, asked.answer if asked else None)
+
+
+def _queued(wake: float) -> dict[str, Any]:
+    return {"status": str(Status.QUEUED), "owner": "", "wake": wake}
+
+
+def _ids(connection: Connection, statement: Update) -> tuple[str, ...]:
+    return tuple(sorted(connection.execute(statement.returning(RUNS.c.run_id)).scalars()))
+
+
+def _candidates(connection: Connection, now: float) -> list[Candidate]:
+    """Queued runs that may start, first come first; of other tenants too where one has more than are looked at."""
+    found = _oldest(connection, and_(_READY, RUNS.c.wake <= now))
+    tenants = {candidate.tenant for candidate in found}
+    if len(found) == _LOOKED_AT and len(tenants) == 1:
+        found += _oldest(connection, and_(_READY, RUNS.c.wake <= now, RUNS.c.tenant.notin_(sorted(tenants))))
+    return found
+
+
+def _oldest(connection: Connection, condition: ColumnElement[bool]) -> list[Candidate]:
+    query = select(RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority).where(condition)
+    query = query.order_by(RUNS.c.priority.desc(), RUNS.c.wake, RUNS.c.run_id).limit(_LOOKED_AT)
+    rows = connection.execute(query)
+    return [Candidate(row.run_id, row.tenant, row.priority) for row in rows]
+
+
+def _busy(connection: Connection) -> dict[str, int]:
+    """How many runs of each tenant are driven."""
+    running = select(RUNS.c.tenant, func.count()).where(_RUNNING, _ROOT).group_by(RUNS.c.tenant)
+    return {row[0]: int(row[1]) for row in connection.execute(running)}
