@@ -21,8 +21,8 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
+from orchestrator.engine.background.background import Background
 from orchestrator.engine.background.evaluation import Jury
-from orchestrator.engine.background.heartbeat import Background
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
 from orchestrator.engine.lifecycle.start import check_goal
@@ -47,7 +47,7 @@ from .health import HealthRegistry
 from .intent import Interpreter, Request, examples_of
 from .routing import Planner
 from .selection import Demand, DemandModel, Selector
-from .store import Store, open_store, owner_name
+from .store import Store, open_store
 
 if TYPE_CHECKING:
     from orchestrator.observability.replay.replay import Replay
@@ -175,9 +175,8 @@ class Orchestrator(Answering):
     ) -> None:
         self.policy = Policy.load(policy) if isinstance(policy, str) else policy or Policy()
         self.graph = ToolGraph()
-        self.store = open_store(store)
+        self.store = open_store(store, None if clock is None or isinstance(clock, SystemClock) else clock.time)
         clock = clock or SystemClock()
-        owner = owner_name()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
         self.health.subscribe(lambda targets: self._runtime.repriced(targets))
@@ -202,7 +201,6 @@ class Orchestrator(Answering):
             tracing=tracing,
             live=live,
             own_pricing=pricing is not None,
-            owner=owner,
             deps=deps,
         )
         self._runtime.sinks.append(tracing)
@@ -458,7 +456,7 @@ class Orchestrator(Answering):
         return {member for agent in agents for member in agent.members}
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
-        return self.store.try_lease(name, owner, seconds, self._runtime.clock.time())
+        return self.store.try_lease(name, owner, seconds)
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

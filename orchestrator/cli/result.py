@@ -26,6 +26,7 @@ MARKS = {
     Status.ESCALATED: ("✗", "red"),
     Status.WAITING: ("?", "cyan"),
     Status.RUNNING: ("…", "dim"),
+    Status.QUEUED: ("…", "dim"),
 }
 
 
@@ -132,6 +133,7 @@ def status_line(outcome: Outcome[Any]) -> Text:
         Status.ESCALATED: f"{goal} was not reached",
         Status.WAITING: f"{goal} waits for a person",
         Status.RUNNING: f"{goal} has not ended",
+        Status.QUEUED: f"{goal} is queued",
     }[outcome.status]
     text = Text.assemble((f"{mark} ", style), (said, f"bold {style}"))
     planned = f" (planned price {usd(outcome.price)})" if outcome.price is not None else ""

@@ -37,6 +37,7 @@ _OF_STATUS: Final = {
     Status.ESCALATED: Exit.ESCALATED,
     Status.WAITING: Exit.WAITING,
     Status.RUNNING: Exit.UNEXPECTED,
+    Status.QUEUED: Exit.WAITING,
 }
 _WORST_FIRST: Final = (
     Exit.INTERRUPTED,

@@ -42,6 +42,13 @@ class StoreError(OrchestratorError):
     """The store cannot be opened, read or written."""
 
 
+class OwnershipLost(BaseException):
+    """Another process has taken the run over: this one stops at once. Never leaves `run`.
+
+    No `Exception`: neither a user's function nor the handling of failures may take it for a failure of a tool.
+    """
+
+
 class ToolError(OrchestratorError):
     """Base of what a tool raises to say what happened."""
 

@@ -278,6 +278,10 @@ class RunResumed(Event):
     question_id: str = ""
     policy: Mapping[str, Any] | None = None
     """The policy that it goes on under, where that is not the one it began under."""
+    token: int = 0
+    """The fencing token under which it goes on."""
+    owner_unproven: bool = False
+    """Whether the owner before is not proven dead: it may still send what it had begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, Effect
-from orchestrator.core.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError, OwnershipLost
 from orchestrator.core.events import (
     ConditionChecked,
     Decided,
@@ -80,6 +80,8 @@ class Run:
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
         self.began = runtime.clock.monotonic()
         self.loop = asyncio.get_running_loop()
+        self.fenced = False
+        """Whether another owner has the run: nothing more is decided, done or recorded here."""
         self.cancelled: str | None = None
         """Why the run is to stop, once it is."""
         self.wake = asyncio.Event()
@@ -111,6 +113,22 @@ class Run:
         self.loop = asyncio.get_running_loop()
         self.wake = asyncio.Event()
         self.result = Future()
+
+    def fence(self) -> None:
+        """Stop at once: another owner has the run. From any thread; the whole tree stops."""
+        if self.parent is not None and not self.parent.fenced:
+            self.parent.fence()
+        if self.fenced:
+            return
+        self.fenced = True
+        for child in list(self.children.values()):
+            child.fence()
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
     def wake_up(self) -> None:
         """Have the run look again, from any thread."""
@@ -148,12 +166,19 @@ class Run:
         return None if policy == self.state.policy else policy
 
     def emit(self, event: Event) -> None:
-        """Tell an event: to the state, the ledger, and every sink. A sink that fails is reported; the run goes on."""
+        """Tell an event: to the state, the ledger, and every sink. A sink that fails is reported; the run goes on.
+
+        Raises `OwnershipLost` once the run is fenced.
+        """
+        if self.fenced:
+            raise OwnershipLost(f"another process has taken over the run {self.state.run_id!r}")
         self.state.apply(event)
         self.publish(event)
 
     def publish(self, event: Event) -> None:
         """Tell an event to the ledger and the sinks."""
+        if self.fenced:
+            return
         if not isinstance(event, Progressed):
             self.runtime.store.append(event.run_id, type(event).__name__, to_body(event), event.at, self.token)
         for sink in (*self.runtime.sinks, *([self._stream] if self._stream else ())):

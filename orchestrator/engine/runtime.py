@@ -13,6 +13,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
+from orchestrator.engine.background.heartbeat import Heartbeat
 from orchestrator.engine.planning.demands import Demands, DemandSource
 from orchestrator.graph.graph import GraphRevision, ToolGraph
 from orchestrator.graph.price_table import PriceTable
@@ -63,8 +64,6 @@ class Runtime:
     """Knows the span of each run; also one of the sinks."""
     own_pricing: bool = False
     """Whether the user's own pricing is in force, and not a policy's formula."""
-    owner: str = ""
-    """Who drives the runs of this process, for the store's claims."""
     on_begin: "Callable[[Run], None]" = lambda run: None
     """Told of every run that begins: signals that hold already reach it too."""
     failures: FailureTable | None = None
@@ -86,6 +85,8 @@ class Runtime:
     """Questions whose default takes effect when nobody answers."""
     live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
     """Runs of this process that have not ended, by id."""
+    heartbeat: Heartbeat = field(init=False)
+    """Renews the lease on the runs of this process."""
     announce: Callable[[str], None] = lambda run_id: None
     """Tells people of a run that waits, once its question is on record."""
     gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()
@@ -154,7 +155,14 @@ class Runtime:
         declared = self.graph.view().tools.get(name)
         return declared.max_concurrency if declared else None
 
+    @property
+    def owner(self) -> str:
+        """Who drives the runs of this process, for the store's claims."""
+        return self.heartbeat.owner
+
     def __post_init__(self) -> None:
+        live: Any = self.live
+        self.heartbeat = Heartbeat(self.store, live, on_problem=lambda problem: self.store.on_problem(problem))
         self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))
 
     def dialled(self, dial: float | None) -> "Runtime":

@@ -119,6 +119,10 @@ class RunState:
     usage: Counter[str] = field(default_factory=Counter[str])
     llm_calls: int = 0
     impasses: int = 0
+    token: int = 0
+    """The fencing token under which the run last went on."""
+    doubtful_calls: set[str] = field(default_factory=set[str])
+    """Calls that an owner began who is not proven dead: it may still send them."""
     question: Mapping[str, Any] | None = None
     impasse: Mapping[str, Any] | None = None
     seconds: float = 0.0
@@ -349,6 +353,9 @@ class RunState:
     def _run_resumed(self, event: RunResumed) -> None:
         self.status = Status.RUNNING
         self.question = None
+        self.token = max(self.token, event.token)
+        if event.owner_unproven:
+            self.doubtful_calls |= {doing.call_id for doing in (*self.doing.values(), *self.last.values())}
         if event.policy is not None:
             self.policy = event.policy
 

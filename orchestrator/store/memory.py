@@ -290,6 +290,14 @@ class MemoryStore:
         """Who owns a run."""
         return self._ownership.owners.get(run_id, "")
 
+    def doubtful(self, run_id: str) -> int:
+        """The token of the last takeover from an owner that was not proven dead."""
+        return self._ownership.doubtful.get(run_id, 0)
+
+    def pruned(self) -> frozenset[str]:
+        """Nothing is pruned in memory."""
+        return frozenset()
+
     def after_fork(self) -> None:
         """In a forked child: a lock that no thread of the parent holds."""
         self._ownership.lock = RLock()

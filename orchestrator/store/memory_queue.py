@@ -25,6 +25,8 @@ class MemoryOwnership:
         self.runs: dict[str, LedgerState] = {}
         self.owners: dict[str, str] = {}
         """Run -> who owns it."""
+        self.doubtful: dict[str, int] = {}
+        """Run -> token of the last takeover from an owner that was not proven dead."""
         self._expires: dict[str, float] = {}
         """Owner -> end of its lease."""
 
@@ -35,6 +37,8 @@ class MemoryOwnership:
             if state is None or (held != owner and self.holds(held)):
                 return None
             state.token += 1
+            if held not in ("", owner) and not owner_died(held):
+                self.doubtful[run_id] = state.token
             self.own(run_id, owner, ttl)
             return state.token
 
@@ -158,12 +162,16 @@ class MemoryQueue:
                 if state.status is Status.RUNNING and started and not self._of.holds(owner):
                     self._queue(run_id, now)
                     self._entries[run_id].attempts += 1 if owner else 0
+                    if owner and not owner_died(owner):
+                        self._of.doubtful[run_id] = state.token + 1
                     lost.append(run_id)
                 elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
                     self._queue(run_id, now)
                     due.append(run_id)
-                if state.status is Status.QUEUED and self._entries[run_id].attempts >= most_attempts:
-                    self._entries[run_id].wake = state.wake = None
+                entry = self._entries.get(run_id)
+                waits = state.status is Status.QUEUED and entry is not None and entry.wake is not None
+                if entry is not None and waits and entry.attempts >= most_attempts:
+                    entry.wake = state.wake = None
                     aside.append(run_id)
             return Swept(tuple(lost), tuple(due), tuple(aside))
 

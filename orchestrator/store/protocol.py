@@ -284,6 +284,10 @@ class Store(Protocol):
         """The ledger of a run, in order, from the record after number `after`."""
         ...
 
+    def pruned(self) -> frozenset[str]:
+        """The runs that were deleted to make room; their seals stay."""
+        ...
+
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs, in order, from the seal after number `after`; or the seal of one run."""
         ...
@@ -360,6 +364,13 @@ class Store(Protocol):
 
     def owner(self, run_id: str) -> str:
         """Who owns a run; empty when nobody does."""
+        ...
+
+    def doubtful(self, run_id: str) -> int:
+        """The token of the last takeover of a run from an owner that was not proven dead; 0: there was none.
+
+        Such an owner may still send what it had begun.
+        """
         ...
 
     def release(self, run_id: str, token: int) -> None:

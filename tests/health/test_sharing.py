@@ -22,18 +22,15 @@ class Town:
     """Processes that share a store."""
 
     def __init__(self, processes: int = 2) -> None:
-        self.store = MemoryStore()
         self.clocks = [StillClock() for _ in range(processes)]
+        self.store = MemoryStore(clock=lambda: self.clocks[0].time())
         self.all = [self._begun(clock) for clock in self.clocks]
 
     def _begun(self, clock: StillClock) -> HealthRegistry:
-        health = HealthRegistry(POLICY, clock, lease=self._lease(clock), unlease=self.store.release_lease)
+        health = HealthRegistry(POLICY, clock, lease=self.store.try_lease, unlease=self.store.release_lease)
         health.restore_snapshot(self.store.load_health())
         health.tell_news()
         return health
-
-    def _lease(self, clock: StillClock) -> Any:
-        return lambda name, owner, seconds: self.store.try_lease(name, owner, seconds, clock.time())
 
     def restarted(self) -> HealthRegistry:
         """One more process, begun now."""

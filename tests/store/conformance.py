@@ -14,11 +14,25 @@ from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
 from orchestrator.store.ledger.encoding import LIMIT, NOTE
 from orchestrator.store.ledger.verify import GENESIS, export, verify_export, verify_run, verify_store
+from orchestrator.store.protocol import FIRST_TOKEN
 from tests.store.rows import body, ended_run, run_row
+
+
+class Moment:
+    """The time of a store under test."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class StoreConformance:
     """The kit."""
+
+    @pytest.fixture
+    def clock(self) -> Moment:
+        return Moment()
 
     # ---------------------------------------------------------------- runs
 
@@ -310,32 +324,39 @@ class StoreConformance:
         assert store.document("book", 1) is None
         assert store.put_document("book", {"v": 5}) == 5
 
-    def test_a_lease_has_one_winner_until_it_is_over(self, store: Store) -> None:
-        assert store.try_lease("probe", "me", seconds=10, now=100.0)
-        assert not store.try_lease("probe", "me", seconds=10, now=105.0)
-        assert not store.try_lease("probe", "you", seconds=10, now=109.9)
-        assert store.try_lease("other", "you", seconds=10, now=105.0)
+    def test_a_lease_has_one_winner_until_it_is_over(self, store: Store, clock: "Moment") -> None:
+        assert store.try_lease("probe", "me", seconds=10)
+        clock.now += 5.0
+        assert not store.try_lease("probe", "me", seconds=10)
+        assert store.try_lease("other", "you", seconds=10)
+        clock.now += 4.9
         store.release_lease("probe", "you")
-        assert not store.try_lease("probe", "you", seconds=10, now=109.9)
-        assert store.try_lease("probe", "you", seconds=10, now=110.0)
+        assert not store.try_lease("probe", "you", seconds=10)
+        clock.now += 0.2
+        assert store.try_lease("probe", "you", seconds=10)
         store.release_lease("probe", "you")
-        assert store.try_lease("probe", "me", seconds=10, now=110.5)
+        assert store.try_lease("probe", "me", seconds=10)
 
     # ---------------------------------------------------------------- ownership
 
-    def test_a_claim_fences_off_the_owner_before(self, store: Store) -> None:
+    def test_a_claim_fences_off_the_owner_before(self, store: Store, clock: "Moment") -> None:
         problems: list[str] = []
+        refused: list[tuple[str, int]] = []
         store.on_problem = problems.append
-        store.begin(run_row())
-        first = store.claim("run-1", "a", now=100.0, ttl=10.0)
-        assert first is not None
+        store.on_refused = lambda run_id, token: refused.append((run_id, token))
+        assert store.begin(run_row(), "a", 10.0) is None
+        first = FIRST_TOKEN
         store.append("run-1", "first", {}, 1.0, first)
-        assert store.claim("run-1", "b", now=109.0, ttl=10.0) is None
-        assert store.renew("run-1", first, now=109.0, ttl=10.0)
-        assert store.claim("run-1", "b", now=118.0, ttl=10.0) is None
-        second = store.claim("run-1", "b", now=119.0, ttl=10.0)
+        clock.now += 9.0
+        assert store.claim("run-1", "b", ttl=10.0) is None
+        assert store.renew("a", 10.0, {"run-1": first}) == set()
+        clock.now += 9.0
+        assert store.claim("run-1", "b", ttl=10.0) is None
+        clock.now += 1.0
+        second = store.claim("run-1", "b", ttl=10.0)
         assert second is not None
         assert second > first
+        assert store.doubtful("run-1") == second
         store.append("run-1", "stale", {}, 1.0, first)
         store.put_value("run-1", "stale", "1", first)
         store.set_status("run-1", Status.ESCALATED, 9.0, token=first)
@@ -344,10 +365,12 @@ class StoreConformance:
         with pytest.raises(StoreError, match="owned by another worker"):
             store.flush(run_id="run-1", token=first)
         store.flush(run_id="run-1", token=second)
-        assert not store.renew("run-1", first, now=119.0, ttl=10.0)
+        assert store.renew("a", 10.0, {"run-1": first}) == {"run-1"}
+        assert store.renew("b", 10.0, {"run-1": second}) == set()
         assert [record.kind for record in store.records("run-1")] == ["first", "second"]
         assert store.values("run-1") == {}
         assert len(problems) == 4
+        assert refused == [("run-1", first)] * 4
 
     def test_a_token_that_was_never_given_is_refused(self, store: Store) -> None:
         store.begin(run_row())
@@ -357,36 +380,42 @@ class StoreConformance:
         assert store.records("run-1") == []
 
     def test_a_released_run_is_free_and_its_token_grows_on(self, store: Store) -> None:
-        first = store.claim("run-1", "a", now=100.0, ttl=10.0)
-        assert first is not None
-        store.release("run-1", first)
-        assert not store.renew("run-1", first, now=100.0, ttl=10.0)
-        second = store.claim("run-1", "b", now=100.0, ttl=10.0)
+        store.begin(run_row(), "a", 10.0)
+        store.release("run-1", FIRST_TOKEN)
+        assert store.owner("run-1") == ""
+        assert store.renew("a", 10.0, {"run-1": FIRST_TOKEN}) == {"run-1"}
+        second = store.claim("run-1", "b", ttl=10.0)
         assert second is not None
-        assert second > first
-        store.release("run-1", first)
-        assert store.claim("run-1", "c", now=100.0, ttl=10.0) is None
+        assert second > FIRST_TOKEN
+        assert store.doubtful("run-1") == 0
+        store.release("run-1", FIRST_TOKEN)
+        assert store.claim("run-1", "c", ttl=10.0) is None
 
-    def test_a_claim_before_the_run_begins_counts(self, store: Store) -> None:
-        token = store.claim("run-1", "a", now=100.0, ttl=10.0)
-        store.begin(run_row())
-        store.append("run-1", "x", {}, 1.0, token)
-        store.flush(run_id="run-1", token=token)
-        assert len(store.records("run-1")) == 1
+    def test_a_run_that_was_never_begun_cannot_be_claimed(self, store: Store) -> None:
+        assert store.claim("run-1", "a", ttl=10.0) is None
+
+    def test_an_end_releases_the_run(self, store: Store) -> None:
+        store.begin(run_row(), "a", 10.0)
+        assert store.owner("run-1") == "a"
+        store.set_status("run-1", Status.REACHED, 2.0, token=FIRST_TOKEN)
+        store.flush()
+        assert store.owner("run-1") == ""
 
     def test_an_owner_whose_process_died_loses_the_run_at_once(self, store: Store) -> None:
         alive = owner_name()
         host, pid, start, rest = alive.split("|")
         dead = "|".join((host, pid, str(int(start) - 1), rest))
-        assert store.claim("run-1", dead, now=100.0, ttl=1000.0) is not None
-        assert store.claim("run-1", alive, now=101.0, ttl=1000.0) is not None
-        assert store.claim("run-1", "elsewhere|1|1|x", now=102.0, ttl=1000.0) is None
+        store.begin(run_row(), dead, 1000.0)
+        assert store.claim("run-1", alive, ttl=1000.0) is not None
+        assert store.doubtful("run-1") == 0
+        assert store.claim("run-1", "elsewhere|1|1|x", ttl=1000.0) is None
 
     def test_many_claim_one_wins(self, store: Store) -> None:
+        store.begin(run_row())
         tokens: list[int | None] = []
 
         def claim(owner: str) -> None:
-            tokens.append(store.claim("run-1", owner, now=100.0, ttl=10.0))
+            tokens.append(store.claim("run-1", owner, ttl=10.0))
 
         threads = [threading.Thread(target=claim, args=(f"o{index}",)) for index in range(8)]
         for thread in threads:
@@ -394,6 +423,121 @@ class StoreConformance:
         for thread in threads:
             thread.join()
         assert sorted(token is not None for token in tokens) == [False] * 7 + [True]
+
+    # ---------------------------------------------------------------- the queue
+
+    def test_a_submitted_run_is_taken_once_with_what_was_asked_for(self, store: Store) -> None:
+        assert store.queue.submit(run_row("a", status=Status.QUEUED), '{"goal": "x"}') is None
+        again = store.queue.submit(run_row("a", status=Status.QUEUED), "{}")
+        assert again is not None
+        assert again.status is Status.QUEUED
+        taken = store.queue.take("w", 10.0, 5)
+        assert [(run.run_id, run.request, run.answer) for run in taken] == [("a", '{"goal": "x"}', None)]
+        assert store.queue.take("v", 10.0, 5) == []
+        row = store.run("a")
+        assert row is not None
+        assert row.status is Status.RUNNING
+        assert store.owner("a") == "w"
+        assert store.renew("w", 10.0, {"a": taken[0].token}) == set()
+
+    def test_a_run_waits_for_its_time_and_for_those_of_higher_priority(self, store: Store, clock: "Moment") -> None:
+        store.queue.submit(run_row("late"), "{}", delay=5.0, priority=9)
+        store.queue.submit(run_row("low"), "{}")
+        store.queue.submit(run_row("high"), "{}", priority=1)
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["high", "low"]
+        clock.now += 5.0
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["late"]
+
+    def test_tenants_take_turns_and_keep_to_their_limits(self, store: Store) -> None:
+        for number in range(5):
+            store.queue.submit(run_row(f"big-{number}", labels={"tenant": "big"}), "{}")
+        store.queue.submit(run_row("small-0", labels={"tenant": "small"}), "{}")
+        assert [run.run_id for run in store.queue.take("w", 10.0, 3)] == ["big-0", "small-0", "big-1"]
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5, {"*": 3})] == ["big-2"]
+        assert store.queue.take("w", 10.0, 5, {"big": 3}) == []
+
+    def test_a_sweep_queues_what_lost_its_owner_and_sets_aside_what_does_so_often(
+        self, store: Store, clock: "Moment"
+    ) -> None:
+        store.queue.submit(run_row("a"), "{}")
+        store.begin(run_row("child", parent="a"), "w", 10.0)
+        store.begin(run_row("being-begun"), "w", 10.0)
+        for _ in range(3):
+            assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
+            assert store.queue.sweep(3).lost == ()
+            clock.now += 11.0
+            swept = store.queue.sweep(3)
+            assert swept.lost == ("a",)
+        assert swept.set_aside == ("a",)
+        assert store.queue.take("w", 10.0, 5) == []
+        assert store.queue.sweep(3).set_aside == ()
+        assert store.doubtful("a") > 0
+        assert store.queue.retry("a")
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
+
+    def test_a_waiting_run_goes_on_with_its_answer_or_when_its_time_came(self, store: Store, clock: "Moment") -> None:
+        for name in "ab":
+            store.queue.submit(run_row(name), "{}")
+        for run in store.queue.take("w", 10.0, 5):
+            wake = clock.now + 3.0 if run.run_id == "b" else None
+            store.set_status(run.run_id, Status.WAITING, token=run.token, wake=wake)
+            store.flush()
+            assert not store.queue.answer(run.run_id, "1")  # it is still owned
+            store.release(run.run_id, run.token)
+        assert store.queue.answer("a", '{"value": 1}')
+        assert not store.queue.answer("a", '{"value": 2}')
+        assert [(run.run_id, run.answer) for run in store.queue.take("w", 10.0, 5)] == [("a", '{"value": 1}')]
+        assert store.queue.sweep(3).due == ()
+        clock.now += 3.0
+        assert store.queue.sweep(3).due == ("b",)
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["b"]
+
+    def test_a_run_is_given_back_and_cancelled_from_elsewhere(self, store: Store) -> None:
+        store.queue.submit(run_row("a"), "{}")
+        (run,) = store.queue.take("w", 10.0, 5)
+        assert not store.queue.requeue("a", run.token - 1)
+        assert store.queue.requeue("a", run.token)
+        (run,) = store.queue.take("v", 10.0, 5)
+        assert store.queue.cancelled("v") == []
+        assert store.queue.cancel("a")
+        assert store.queue.cancelled("v") == ["a"]
+        store.set_status("a", Status.ESCALATED, 2.0, token=run.token)
+        store.flush()
+        assert store.queue.cancelled("v") == []
+        assert not store.queue.cancel("a")
+        assert not store.queue.cancel("none")
+
+    # ---------------------------------------------------------------- accounts, labels, keys
+
+    def test_what_a_label_may_spend_is_leased_in_shares(self, store: Store, clock: "Moment") -> None:
+        mine = store.accounts.lease("tenant=a", 10.0, 6.0, "p", 10.0)
+        assert mine.usd == 6.0
+        assert store.accounts.lease("tenant=a", 10.0, 6.0, "q", 5.0).usd == 4.0
+        assert store.accounts.lease("tenant=a", 10.0, 1.0, "r", 5.0).usd == 0.0
+        assert store.accounts.lease("tenant=b", 10.0, 1.0, "r", 5.0).usd == 1.0
+        store.accounts.settle(mine, "p", spent=2.0, returned=1.0)
+        assert store.accounts.spent("tenant=a") == 2.0
+        assert store.accounts.lease("tenant=a", 10.0, 6.0, "r", 5.0).usd == 1.0
+        clock.now += 6.0  # what q and r had leased returns
+        assert store.accounts.lease("tenant=a", 10.0, 60.0, "r", 5.0).usd == 5.0
+        clock.now += 86_400.0
+        assert store.accounts.lease("tenant=a", 10.0, 60.0, "r", 5.0).usd == 10.0
+
+    def test_runs_are_found_by_their_labels(self, store: Store) -> None:
+        store.begin(run_row("a", labels={"customer": "7", "session": "x"}))
+        store.begin(run_row("b", labels={"customer": "7"}))
+        store.begin(run_row("c"))
+        found = store.run("a")
+        assert found is not None
+        assert found.labels == {"customer": "7", "session": "x"}
+        assert [row.run_id for row in store.runs(labels={"customer": "7"})] == ["b", "a"]
+        assert store.count_runs(labels={"customer": "7", "session": "x"}) == 1
+        store.set_status("a", Status.REACHED, 2.0)
+        assert verify_run(store, "a").ok
+
+    def test_the_key_of_digests_stays(self, store: Store) -> None:
+        assert len(store.digest_key()) == 32
+        assert store.digest_key() == store.digest_key()
 
     # ---------------------------------------------------------------- durability
 

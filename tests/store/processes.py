@@ -43,7 +43,8 @@ def append_for_ever(where: str, said: Any) -> None:
 def hold_claim(where: str, said: Any) -> None:
     """Claim a run for a long time, say the token, and stay."""
     store = SqlStore(where)
-    said.send(store.claim("run-1", owner_name(), now=100.0, ttl=1e6))
+    store.begin(run_row())
+    said.send(store.claim("run-1", owner_name(), ttl=1e6))
     time.sleep(60)
 
 
@@ -63,10 +64,12 @@ def run_and_end(where: str, name: str, records: int) -> None:
 def ask_for_leases(where: str, name: str, windows: int, said: Any) -> None:
     """Ask for the lease of one probe in each window; say which were won."""
     sql.LEASE_SECONDS = 60.0  # on a busy machine an answer may take longer than a run would wait for it
-    store = SqlStore(where)
+    now = 0.0
+    store = SqlStore(where, clock=lambda: now)
     won: list[int] = []
     for window in range(windows):
-        if store.try_lease("dead-tool", name, seconds=10.0, now=1000.0 + 10.0 * window):
+        now = 1000.0 + 10.0 * window
+        if store.try_lease("dead-tool", name, seconds=10.0):
             won.append(window)
     said.put((name, won))
     store.close(timeout=60)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from orchestrator.store.sql.bulk import insert_rows, rows_of_runs
 from orchestrator.store.sql.engine import database_url, engines, prepare
-from orchestrator.store.sql.tables import CLAIMS, VALUES
+from orchestrator.store.sql.tables import REQUESTS, VALUES
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 63, 64, 65, 200])
@@ -19,9 +19,9 @@ def test_every_row_is_there_once_and_may_be_replaced(tmp_path: Path, count: int)
     with writer.begin() as connection:
         insert_rows(connection, VALUES, rows)
         insert_rows(connection, VALUES, [(run, name, text + "!") for run, name, text in rows], replace=True)
-        insert_rows(connection, CLAIMS, [(run, 7, "", 0.1) for run, _, _ in rows])
-        found = rows_of_runs(connection, CLAIMS, [run for run, _, _ in rows[:3]])
-    assert [(row.run_id, row.token, row.expires) for row in found] == [(run, 7, 0.1) for run, _, _ in rows[:3]]
+        insert_rows(connection, REQUESTS, [(run, "{}", None) for run, _, _ in rows])
+        found = rows_of_runs(connection, REQUESTS, [run for run, _, _ in rows[:3]])
+    assert [(row.run_id, row.request, row.answer) for row in found] == [(run, "{}", None) for run, _, _ in rows[:3]]
     with reader.connect() as connection:
         kept = connection.execute(select(VALUES).order_by(VALUES.c.run_id)).all()
     assert [tuple(row) for row in kept] == [(run, name, text + "!") for run, name, text in rows]

@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import MemoryStore, SqlStore, Store
-from tests.store.conformance import StoreConformance
+from tests.store.conformance import Moment, StoreConformance
 
 
 class TestMemory(StoreConformance):
     """In memory."""
 
     @pytest.fixture
-    def store(self) -> Store:
-        return MemoryStore()
+    def store(self, clock: Moment) -> Store:
+        return MemoryStore(clock=clock)
 
 
 class TestSqlite(StoreConformance):
     """In a SQLite file."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Store]:
-        store = SqlStore(tmp_path / "runs.db")
+    def store(self, tmp_path: Path, clock: Moment) -> Iterator[Store]:
+        store = SqlStore(tmp_path / "runs.db", clock=clock)
         yield store
         store.close()
 
@@ -31,7 +31,7 @@ class TestPostgres(StoreConformance):
     """In PostgreSQL."""
 
     @pytest.fixture
-    def store(self, postgres: str) -> Iterator[Store]:
-        store = SqlStore(postgres)
+    def store(self, postgres: str, clock: Moment) -> Iterator[Store]:
+        store = SqlStore(postgres, clock=clock)
         yield store
         store.close()

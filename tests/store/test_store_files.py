@@ -87,7 +87,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.execute("UPDATE orchestrator_meta SET value = 99 WHERE name = 'schema'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match="schema version 99, and this orchestrator knows 1"):
+    with pytest.raises(StoreError, match="schema version 99, and this orchestrator knows 2"):
         SqlStore(path)
 
 

@@ -60,7 +60,7 @@ async def test_a_locked_database_is_told_once_and_loses_nothing(tmp_path: Path) 
         with pytest.raises(StoreError, match="database is locked"):
             await store.settled(timeout=0.05)
         with pytest.raises(StoreError, match="did not answer"):
-            store.try_lease("probe", "me", 10.0, 0.0)
+            store.try_lease("probe", "me", 10.0)
         with pytest.raises(StoreError, match="did not answer"):
             store.begin(run_row("later"))
         store.append("later", "x", {}, 1.0)
@@ -71,7 +71,7 @@ async def test_a_locked_database_is_told_once_and_loses_nothing(tmp_path: Path) 
     assert verify_store(store).ok
     assert len(problems.all) == 1
     # The lease was asked for, in vain: it must not have been taken when the database came back.
-    assert store.try_lease("probe", "you", 10.0, 0.0)
+    assert store.try_lease("probe", "you", 10.0)
     store.close()
 
 

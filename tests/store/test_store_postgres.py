@@ -66,7 +66,7 @@ def test_a_claim_waits_for_the_write_that_its_token_will_fence_off(
 ) -> None:
     first, second = SqlStore(postgres), SqlStore(postgres)
     first.begin(run_row())
-    token = first.claim("run-1", "a", now=100.0, ttl=1.0)
+    token = first.claim("run-1", "a", ttl=0.0)
     committing, go_on = threading.Event(), threading.Event()
     commit = first.engine.dialect.do_commit
 
@@ -79,7 +79,7 @@ def test_a_claim_waits_for_the_write_that_its_token_will_fence_off(
     first.append("run-1", "x", {}, 1.0, token)
     assert committing.wait(30)
     claimed: list[int | None] = []
-    claim = threading.Thread(target=lambda: claimed.append(second.claim("run-1", "b", now=200.0, ttl=1.0)))
+    claim = threading.Thread(target=lambda: claimed.append(second.claim("run-1", "b", ttl=1.0)))
     claim.start()
     claim.join(0.5)
     assert claimed == []
@@ -132,7 +132,7 @@ def in_workers(postgres: str, work: Callable[[SqlStore, int], None]) -> SqlStore
     return stores[0]
 
 
-def test_runs_that_end_at_once_in_many_workers_are_sealed_in_one_chain(postgres: str) -> None:
+def test_runs_that_end_at_once_in_many_workers_are_sealed_in_few_chains(postgres: str) -> None:
     def work(store: SqlStore, worker: int) -> None:
         for number in range(20):
             name = f"{worker}-{number}"
@@ -142,7 +142,8 @@ def test_runs_that_end_at_once_in_many_workers_are_sealed_in_one_chain(postgres:
             store.flush(timeout=60, run_id=name)
 
     store = in_workers(postgres, work)
-    assert [seal.n for seal in store.seals()] == list(range(1, 81))
+    assert len(store.seals()) == 80
+    assert 1 <= len({seal.lane for seal in store.seals()}) <= 4
     assert verify_store(store).ok
     store.close()
 
@@ -164,12 +165,12 @@ def test_many_workers_claim_and_one_wins(postgres: str) -> None:
     won: list[int] = []
     before = SqlStore(postgres)
     for number in range(50):
-        assert before.claim(f"run-{number}", "gone", now=1.0, ttl=1.0) == 1
+        assert before.begin(run_row(f"run-{number}"), "gone", 0.0) is None
     before.close()
 
     def work(store: SqlStore, worker: int) -> None:
         for number in range(50):
-            if store.claim(f"run-{number}", f"worker-{worker}", now=100.0, ttl=10.0) is not None:
+            if store.claim(f"run-{number}", f"worker-{worker}", ttl=10.0) is not None:
                 won.append(number)
 
     store = in_workers(postgres, work)

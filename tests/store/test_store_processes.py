@@ -61,11 +61,11 @@ def test_a_killed_owner_loses_its_run_at_once(tmp_path: Path) -> None:
     assert ours.poll(60)
     first = ours.recv()
     store = SqlStore(where)
-    assert store.claim("run-1", owner_name(), now=101.0, ttl=10.0) is None
+    assert store.claim("run-1", owner_name(), ttl=10.0) is None
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
-    second = store.claim("run-1", owner_name(), now=102.0, ttl=10.0)
+    second = store.claim("run-1", owner_name(), ttl=10.0)
     assert second is not None
     assert second > first
     store.close()
@@ -77,7 +77,7 @@ def sixteen_open_at_once(where: str) -> None:
     store = SqlStore(where)
     assert store.count_runs() == 16
     assert [row.count for row in store.runs()] == [41] * 16
-    assert [seal.n for seal in store.seals()] == list(range(1, 17))
+    assert len(store.seals()) == 16
     assert store.document_versions("policy") == list(range(1, 17))
     assert verify_store(store).ok
     store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.store.sql import writer as writer_module
-from orchestrator.store.sql.writer import Call, Outage, Writer
+from orchestrator.store.sql.writer import Outage, Writer, WriteRequest
 
 
 class Sink:
@@ -30,9 +30,9 @@ class Sink:
         if "bad" in items:
             raise ValueError("bad")
         for item in items:
-            if isinstance(item, Call):
+            if isinstance(item, WriteRequest):
                 item.answer = item.work(None, item)
-        self.committed += [item for item in items if not isinstance(item, Call)]
+        self.committed += [item for item in items if not isinstance(item, WriteRequest)]
 
     def reject(self, item: Any, error: Exception) -> None:
         self.rejected.append(item)
@@ -86,10 +86,10 @@ def test_a_call_nobody_waits_for_any_more_is_not_done_unless_it_is_to_be_kept() 
     done: list[str] = []
     for name, keep in (("dropped", False), ("kept", True)):
 
-        def work(_connection: Any, _call: Call, name: str = name) -> None:
+        def work(_connection: Any, _call: WriteRequest, name: str = name) -> None:
             done.append(name)
 
-        call = Call(work, keep=keep)
+        call = WriteRequest(work, keep=keep)
         with pytest.raises(StoreError, match=r"did not answer within 0.05 s"):
             writer.call(call, 0.05)
     # The first was in the batch at hand already; a writer that is stuck in one can take nothing back.
@@ -100,7 +100,7 @@ def test_a_call_nobody_waits_for_any_more_is_not_done_unless_it_is_to_be_kept() 
     writer.put("busy")
     while writer.pending and not sink.gate.is_set():
         with pytest.raises(StoreError):
-            writer.call(Call(lambda _connection, _call: done.append("never")), 0.05)
+            writer.call(WriteRequest(lambda _connection, _call: done.append("never")), 0.05)
         sink.fail = [Outage("away")]
         sink.gate.set()
     assert flush(writer)
@@ -114,16 +114,16 @@ def test_what_a_late_answer_took_is_given_back() -> None:
     done: list[str] = []
     sink.gate.clear()
 
-    def take(_connection: Any, call: Call) -> bool:
+    def take(_connection: Any, call: WriteRequest) -> bool:
         done.append("take")
         call.abandoned = True  # the one who waited gives up while it is being done
         return True
 
-    def undo(_connection: Any, _call: Call) -> None:
+    def undo(_connection: Any, _call: WriteRequest) -> None:
         done.append("undo")
 
     sink.gate.set()
-    assert writer.call(Call(take, undo=undo), 30)
+    assert writer.call(WriteRequest(take, undo=undo), 30)
     assert flush(writer)
     assert done == ["take", "undo"]
     writer.close(5)
@@ -133,13 +133,13 @@ def test_an_error_in_a_call_is_its_callers() -> None:
     sink = Sink()
     writer = Writer(sink)
 
-    def work(_connection: Any, _call: Call) -> None:
+    def work(_connection: Any, _call: WriteRequest) -> None:
         raise KeyError("no")
 
     with pytest.raises(StoreError, match="refused what it was given"):
-        writer.call(Call(work), 30)
+        writer.call(WriteRequest(work), 30)
     assert len(sink.rejected) == 1
-    assert writer.call(Call(lambda _connection, _call: 42), 30) == 42
+    assert writer.call(WriteRequest(lambda _connection, _call: 42), 30) == 42
     writer.close(5)
 
 

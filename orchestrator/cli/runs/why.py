@@ -59,6 +59,7 @@ def _show_head(story: Story) -> None:
         Status.ESCALATED: "not reached",
         Status.WAITING: "waits for a person",
         Status.RUNNING: "has not ended: it is going on somewhere, or was interrupted",
+        Status.QUEUED: "is queued for a worker",
     }[story.status]
     say(Text.assemble((f"{mark} ", style), (plain(wanted), "bold"), f"  {plain(said)}"))
     _field("run", story.run_id + (f", reached for by {story.parent}" if story.parent else ""))

@@ -1,162 +1,125 @@
-"""What goes on beside the runs: monitors and what their signals do, signs of life for the store, health kept."""
+"""The heartbeat: a thread that renews the lease of this process on the runs it drives, whatever its event loop does."""
 
-import asyncio
-import contextlib
-import itertools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
-from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.events import ProblemReported
-from orchestrator.engine.lifecycle import start as launch
-from orchestrator.health import sharing
-from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
-from orchestrator.store.memory import MemoryStore
-
-from .learning import Lessons, raised
+from orchestrator.store.owner import owner_name
+from orchestrator.store.protocol import Store
 
 if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Runtime
+    from collections.abc import MutableMapping
 
-HEARTBEAT_SECONDS = 5.0
-"""How often statistics are told to the other processes that share a store, and runs kept."""
-REFRESH_SECONDS = 1.0
-"""How often a process looks what the others say of circuits."""
+LEASE_SECONDS: Final = 4.0
+"""How long a run stays owned without a renewal; an owner of this machine whose process is gone loses it at once."""
+RENEW_SECONDS: Final = 1.0
+"""Seconds between two renewals: one statement, however many runs."""
 
 
-class Background:
-    """Begins with the first run in an event loop, ends with the orchestrator."""
+class Owned(Protocol):
+    """A live run, as far as its ownership goes."""
 
-    def __init__(self, runtime: "Runtime", monitors: Iterable[Any] | None) -> None:
-        self._runtime = runtime
-        self.hub = MonitorHub(
-            default_monitors(runtime.selector) if monitors is None else monitors,
-            runtime.clock,
-            runtime.health,
-            runtime.policy,
-            tools=lambda: runtime.graph.view().tools,
-            on_verdict=self._on_verdict,
-            on_problem=self._on_problem,
-            in_thread=runtime.threads.run,
-        )
-        runtime.sinks.append(self.hub)
-        runtime.gate = self.hub.gate
-        runtime.on_begin = self._meet
-        self.lessons = Lessons(runtime, self.hub)
-        runtime.learn = self.lessons.learn
-        self._durable = not isinstance(runtime.store, MemoryStore)
-        self._task: asyncio.Task[None] | None = None
+    @property
+    def token(self) -> int | None:
+        """The fencing token; `None`: the run is in memory only."""
+        ...
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the run, which waits, was released."""
+        ...
+
+    def fence(self) -> None:
+        """Stop driving the run; callable from any thread."""
+        ...
+
+
+class Heartbeat:
+    """Who this process is to the store, and the thread that says it is alive.
+
+    A renewal says which runs another owner has; so does a refused write (`refused`). Those runs are fenced.
+    """
+
+    def __init__(self, store: Store, live: "MutableMapping[str, Owned]", on_problem: Callable[[str], None]) -> None:
+        self.owner = owner_name()
+        self._store = store
+        self._live = live
+        self._on_problem = on_problem
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._broken = False
-        """Whether the store could not be reached at the last beat: that is told once."""
-        if self._durable:
-            runtime.health.restore_snapshot(runtime.store.load_health())
-            runtime.health.tell_news()
-            runtime.health.subscribe(self._note_circuits)
+        self._before = store.on_refused
+        store.on_refused = self.refused
+        _ALL.add(self)
 
     def start(self) -> None:
-        """Begin, once per event loop."""
-        self.hub.start()
-        if not self._durable:
+        """Start the thread unless it runs."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stopping = threading.Event()
+                work = (weakref.ref(self), self._stopping)
+                self._thread = threading.Thread(target=_work, args=work, name="orchestrator-heartbeat", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. The lease ends by itself; runs that are released need none."""
+        self._stopping.set()
+
+    def beat(self) -> None:
+        """Renew the lease once and fence what was lost."""
+        tokens = {
+            run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.let_go
+        }
+        if not tokens:
             return
-        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
-            self._task = asyncio.create_task(self._beat(), name="orchestrator:heartbeat")
-
-    async def stop(self) -> None:
-        """End, and save what is known of health."""
-        await self.hub.stop()
-        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if self._durable:
-            self._save_health()
-            await self._runtime.threads.run(self._keep_lessons)
-
-    # -- the store ---------------------------------------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        for beat in itertools.count(1):
-            await asyncio.sleep(REFRESH_SECONDS)
-            try:
-                await self._runtime.threads.run(self._refresh)
-                if beat % round(HEARTBEAT_SECONDS / REFRESH_SECONDS) == 0:
-                    await self._runtime.threads.run(self._renew)
-            except Exception as error:
-                if not self._broken:
-                    self._on_problem("store", error)
-                self._broken = True
-            else:
-                self._broken = False
-
-    def _refresh(self) -> None:
-        sharing.learn(self._runtime.health, self._runtime.store)
-
-    def _renew(self) -> None:
-        runtime = self._runtime
-        self._save_health()
-        self._keep_lessons()
-        for run_id, run in list(runtime.live.items()):
-            if run.let_go:
-                continue
-            now = runtime.clock.time()
-            if run.token is not None:
-                runtime.store.renew(run_id, run.token, now, launch.LEASE_SECONDS)
-            elif run.durable:  # the store could not be reached when the run began
-                run.token = run.values.token = runtime.store.claim(run_id, runtime.owner, now, launch.LEASE_SECONDS)
-
-    def _keep_lessons(self) -> None:
         try:
-            self.lessons.sync()
+            lost = self._store.renew(self.owner, LEASE_SECONDS, tokens)
         except OrchestratorError as error:
-            self._runtime.store.on_problem(f"what was learned of agents could not be kept: {error}")
+            if not self._broken:
+                self._on_problem(f"the lease on runs could not be renewed: {error}")
+            self._broken = True
+            return
+        self._broken = False
+        for run_id in sorted(lost):
+            self.refused(run_id, tokens[run_id])
 
-    def _save_health(self) -> None:
-        sharing.tell(self._runtime.health, self._runtime.store)
+    def refused(self, run_id: str, token: int) -> None:
+        """Fence the run that drove under this token; called from any thread."""
+        self._before(run_id, token)
+        run = self._live.get(run_id)
+        if run is not None and run.token == token and not run.let_go:
+            run.fence()
 
-    def _note_circuits(self, targets: Iterable[Any]) -> None:
-        """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
-        if self._runtime.health.turned(targets):
-            self._save_health()
-
-    # -- signals -----------------------------------------------------------------------------------------------------
-
-    def _on_verdict(self, verdict: Verdict) -> None:
-        """Put a winning signal on the record of every run that it is about, and into effect there."""
-        signal = verdict.winner
-        concerned = [run for run in list(self._runtime.live.values()) if _concerns(signal, run)]
-        for run in concerned:
-            run.publish_from_anywhere(raised(run, signal))
-            _act(signal, run)
-        self.lessons.heard(verdict, by_a_run=bool(concerned))
-
-    def _meet(self, run: "Run") -> None:
-        for signal in self.hub.standing(run.state.run_id):
-            _act(signal, run)
-        self.lessons.meet(run)
-
-    def _on_problem(self, source: str, error: BaseException) -> None:
-        """Report what broke beside the work, to every run that goes on; the runs go on."""
-        for run in list(self._runtime.live.values()):
-            run.publish_from_anywhere(
-                ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
-            )
+    def after_fork(self) -> None:
+        """In a forked child: another owner, with no runs, whose thread starts with its first run."""
+        self.owner = owner_name()
+        self._live.clear()
+        self._lock = threading.Lock()
+        self._thread = None
 
 
-def _concerns(signal: Signal, run: "Run") -> bool:
-    if signal.run_id:
-        return signal.run_id == run.state.run_id
-    if signal.target == WHOLE_RUN:
-        return True
-    targets = {signal.target} if isinstance(signal.target, str) else set(signal.target)
-    return bool(targets & set(run.route.tools if run.route else ()))
+_ALL: "weakref.WeakSet[Heartbeat]" = weakref.WeakSet()
 
 
-def _act(signal: Signal, run: "Run") -> None:
-    """Reweighting and forbidding are done to health already; approval and halting are the run's."""
-    if signal.action is SignalAction.HALT:
-        run.cancelled = run.cancelled or f"{signal.monitor} halted the run: {signal.reason or signal.kind}"
-        run.wake_up()
-    elif signal.action is SignalAction.APPROVE and isinstance(signal.target, str):
-        run.approval_wanted[signal.target] = f"{signal.monitor}: {signal.reason or signal.kind}"
+def _work(heartbeat: "weakref.ref[Heartbeat]", stopping: threading.Event) -> None:
+    while not stopping.wait(RENEW_SECONDS):
+        alive = heartbeat()
+        if alive is None:
+            return
+        alive.beat()
+        del alive
+
+
+def _after_fork() -> None:
+    for heartbeat in list(_ALL):
+        heartbeat.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+__all__ = ["LEASE_SECONDS", "RENEW_SECONDS", "Heartbeat"]

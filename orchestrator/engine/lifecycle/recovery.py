@@ -7,6 +7,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event, RunResumed, ValuesExpired, from_body
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
+from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.values import ValueTable
@@ -189,9 +190,6 @@ def _exclude(run: "Run", name: str, reason: str) -> None:
     run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 
 
-LEASE_SECONDS = 60.0
-
-
 def events_of(records: list[Record]) -> list[Event]:
     """The events that a run's records hold."""
     return [from_body(r.kind, r.run_id, r.at, r.body) for r in records if r.kind != "closed"]
@@ -229,19 +227,21 @@ def recorded(state: RunState, values: ValueTable, trace_id: str) -> Outcome[Any]
     return outcome_of(stand_in)
 
 
-async def recover(runtime: "Runtime", run_id: str) -> Run | None:
+async def recover(runtime: "Runtime", run_id: str, token: int | None = None) -> Run | None:
     """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
 
+    `token`: of a run that this process owns already.
     Raises `InputError` when there is no such run, or a value that it needs could not be stored.
     """
 
-    def load() -> tuple[int | None, list[Record], dict[str, str]]:
-        token = runtime.store.claim(run_id, runtime.owner, runtime.clock.time(), LEASE_SECONDS)
-        if token is None:
-            return None, [], {}
-        return token, runtime.store.records(run_id), runtime.store.values(run_id)
+    def load() -> tuple[int | None, list[Record], dict[str, str], int]:
+        owned = token or runtime.store.claim(run_id, runtime.owner, LEASE_SECONDS)
+        if owned is None:
+            return None, [], {}, 0
+        store = runtime.store
+        return owned, store.records(run_id), store.values(run_id), store.doubtful(run_id)
 
-    token, records, rows = await runtime.threads.run(load)
+    token, records, rows, doubtful = await runtime.threads.run(load)
     if token is None:
         return None
     if not records:
@@ -257,7 +257,10 @@ async def recover(runtime: "Runtime", run_id: str) -> Run | None:
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:
-        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True))
+        unproven = doubtful > run.state.token
+        run.emit(
+            RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True, token=token, owner_unproven=unproven)
+        )
         with run.traced():
             await settle_what_was_left(run)
     return run

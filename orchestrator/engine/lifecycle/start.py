@@ -5,17 +5,19 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError, StoreError
+from orchestrator.core.errors import InputError, OwnershipLost, StoreError
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine import langgraph as machine
+from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
 from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
@@ -24,7 +26,7 @@ from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.escalation import Question, answer
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
 from .finish import outcome_of, summary
 
@@ -81,8 +83,6 @@ def _names(known: Collection[str], name: str) -> str:
     return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12]) or 'none'}."
 
 
-LEASE_SECONDS = 60.0
-"""How long a run is owned without a sign of life; an owner of this machine that died loses it at once."""
 POLL_SECONDS = 0.2
 BEGIN_SECONDS = 1.0
 """How long a run may be without its first record while it is being begun."""
@@ -158,11 +158,12 @@ async def begin(
     opened = runtime.tracing.open(run_id, goal.name)
     row = _row(runtime, run_id, goal, parent, opened.trace_id)
     try:
-        stored = await runtime.threads.run(lambda: _create(runtime, row)) if durable else _create(runtime, row)
+        create = partial(_create_owned if durable else _create, runtime, row)
+        token = await runtime.threads.run(create) if durable else create()
     except BaseException:
         opened.span.end()
         raise
-    run = Run(runtime, RunState(run_id), durable=durable, parent=parent)
+    run = Run(runtime, RunState(run_id), durable=durable, parent=parent, token=token)
     run.trace_id = opened.trace_id
     runtime.tracing.adopt(run_id, goal.name, opened)
     runtime.live[run_id] = run
@@ -197,8 +198,6 @@ async def begin(
             constraints=wanted.constraints.to_json() if wanted.constraints else {},
         )
     )
-    if durable and stored:
-        await _own(run)
     runtime.on_begin(run)
     return run
 
@@ -219,32 +218,31 @@ def _row(runtime: "Runtime", run_id: str, goal: Goal[Any], parent: Run | None, t
     )
 
 
-def _create(runtime: "Runtime", row: RunRow) -> bool:
-    """Whether the store has the run now. If not, it is enqueued and told; the run goes on, and makes no write until
-    its intent is durable.
+def _create(runtime: "Runtime", row: RunRow) -> int | None:
+    """Create a run in memory, which needs no token."""
+    if runtime.store.begin(row) is not None:
+        raise InputError(f"There is a run {row.run_id!r} already.")
+    return None
+
+
+def _create_owned(runtime: "Runtime", row: RunRow) -> int:
+    """Create the run, owned by this process from its creation; returns its fencing token.
+
+    A store that cannot be reached keeps the creation enqueued: the run goes on, and makes no write until its intent is
+    durable. A run without a record was never begun: its process died, and nothing happened.
     """
     try:
-        existing = runtime.store.begin(row)
+        existing = runtime.store.begin(row, runtime.owner, LEASE_SECONDS)
     except StoreError:
-        return False
-    if existing is not None and (existing.count or existing.status is not Status.RUNNING):
+        return FIRST_TOKEN
+    if existing is None:
+        return FIRST_TOKEN
+    if existing.count or existing.status is not Status.RUNNING:
         raise InputError(f"There is a run {row.run_id!r} already.")
-    return True  # one without a record was never begun: its process died, and nothing happened
-
-
-async def _own(run: Run) -> None:
-    """Own a new run. Its first record and its inputs are durable by then: without them nobody could take it on."""
-    runtime, run_id, started = run.runtime, run.state.run_id, run.state.started_at
-    try:
-        token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, started, LEASE_SECONDS))
-    except StoreError:
-        return  # it is told; the heartbeat asks again
+    token = runtime.store.claim(row.run_id, runtime.owner, LEASE_SECONDS)
     if token is None:
-        runtime.live.pop(run_id, None)
-        error = InputError(f"The run {run_id!r} was begun by another process in the meantime.")
-        runtime.tracing.abandon(run_id, error)
-        raise error
-    run.token = run.values.token = token
+        raise InputError(f"The run {row.run_id!r} was begun by another process in the meantime.")
+    return token
 
 
 # -- going on --------------------------------------------------------------------------------------------------------
@@ -269,6 +267,8 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
     try:
         await run_graph(runtime, run).ainvoke(entry, config)
     except BaseException as error:
+        if run.fenced:
+            return await _taken_over(run)
         runtime.live.pop(run.state.run_id, None)
         runtime.tracing.abandon(run.state.run_id, error)
         if not run.result.done():
@@ -287,6 +287,20 @@ async def _drive(run: Run, entry: Any) -> Outcome[Any]:
             runtime.announce(run.state.run_id)
         heed_deadline(run)
     run.result.set_result(outcome)
+    return outcome
+
+
+async def _taken_over(run: Run) -> Outcome[Any]:
+    """The outcome that the new owner records."""
+    runtime, run_id = run.runtime, run.state.run_id
+    if runtime.live.get(run_id) is run:
+        del runtime.live[run_id]
+    runtime.tracing.abandon(run_id, OwnershipLost("another process has taken the run over"))
+    outcome = await _known_to_store(runtime, run_id, run.state.inputs_digest)
+    if outcome is None:
+        raise StoreError(f"The run {run_id!r} was taken over by another process and is gone from the store.")
+    if not run.result.done():
+        run.result.set_result(outcome)
     return outcome
 
 
@@ -329,8 +343,7 @@ async def own_again(run: Run) -> None:
     runtime, run_id = run.runtime, run.state.run_id
     if not run.let_go:
         return
-    now = runtime.clock.time()
-    token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, now, LEASE_SECONDS))
+    token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, LEASE_SECONDS))
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if token is None or row is None or row.status is not Status.WAITING:
         runtime.live.pop(run_id, None)

@@ -43,7 +43,9 @@ async def settle(run: "Run", tool: Tool, failure: Failure, *, running: bool = Fa
         return AttemptFailed(failure, repeatable=repeatable)
     if found is not NOT_DONE:
         return Found(outputs)
-    return AttemptFailed(failure, repeatable=False) if running else _did_not_happen(run, tool, failure)
+    if running or (tool.idempotency_key is None and failure.call_id in run.state.doubtful_calls):
+        return AttemptFailed(failure, repeatable=False)  # who began the call may still send it
+    return _did_not_happen(run, tool, failure)
 
 
 def note_found(run: "Run", failure: Failure) -> None:

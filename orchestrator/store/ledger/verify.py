@@ -122,13 +122,13 @@ def export(store: Store, run_id: str) -> Iterator[str]:
         InputError: there is no such run.
     """
     row, records = _snapshot(store, run_id)
-    yield canonical_text({"format": FORMAT, "run": {**asdict(row), "status": str(row.status)}})
+    yield canonical_text({"format": FORMAT, "run": _exported(row)})
     for digest in _graphs_of(records):
         yield canonical_text({"digest": digest, "graph": store.graph(digest)})
     for record in records:
         yield canonical_text({"record": asdict(record)})
     for seal in store.seals(run_id=run_id):
-        yield canonical_text({"seal": asdict(seal)})
+        yield canonical_text({"seal": {name: fact for name, fact in asdict(seal).items() if name != "lane" or fact}})
 
 
 def verify_export(lines: Iterable[str], head: str = "") -> Verification:
@@ -251,7 +251,8 @@ def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) 
             problems.append(f"seal {seal.n}{lane} was changed")
         newest[seal.lane] = seal
         sealed[seal.run_id] = seal.head
-    for run_id in sorted(sealed):
+    pruned = store.pruned()
+    for run_id in sorted(sealed.keys() - pruned):
         row = store.run(run_id) if run_id not in ended else None
         head = ended.get(run_id) or (row.head if row is not None else None)
         if head is None:
@@ -262,6 +263,13 @@ def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) 
         f"run {run_id!r} has ended and its seal is missing" for run_id in sorted(ended) if run_id not in sealed
     ]
     return problems
+
+
+def _exported(row: RunRow) -> dict[str, Any]:
+    """What an export says of a run: nothing of its place in the queue, and labels only where there are any."""
+    facts = {**asdict(row), "status": str(row.status)}
+    left_out = {"wake", "attempts"} if row.labels else {"wake", "attempts", "labels"}
+    return {name: fact for name, fact in facts.items() if name not in left_out}
 
 
 def _read_row(thing: Mapping[str, Any]) -> RunRow:

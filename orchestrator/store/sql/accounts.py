@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from orchestrator.store.protocol import Share
@@ -57,10 +57,8 @@ class SqlAccounts:
 def _settle(connection: Connection, share: Share, owner: str, spent: float, returned: float) -> None:
     take_turn(connection, f"account {share.label}")
     mine = (SHARES.c.label == share.label, SHARES.c.day == share.day, SHARES.c.owner == owner)
-    left = func.max(0.0, SHARES.c.usd - spent - returned)
-    if connection.dialect.name == "postgresql":
-        left = func.greatest(0.0, SHARES.c.usd - spent - returned)
-    connection.execute(update(SHARES).where(*mine).values(usd=left))
+    left = SHARES.c.usd - spent - returned
+    connection.execute(update(SHARES).where(*mine).values(usd=case((left > 0.0, left), else_=0.0)))
     statement = upsert(connection, ACCOUNTS)
     grown = {"spent": ACCOUNTS.c.spent + statement.excluded.spent}
     connection.execute(

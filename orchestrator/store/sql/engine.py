@@ -1,6 +1,7 @@
 """Opening a database: who may read its file, how durable a commit is, and whether its tables are ours."""
 
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable
@@ -129,15 +130,29 @@ def same_file(url: URL) -> Callable[[], bool]:
 def _prepare(connection: Connection, url: URL) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(7165428094412371)"))
-    if not inspect(connection).has_table(META.name):
+    version = schema_version(connection)
+    if version is None:
         METADATA.create_all(connection)
-        connection.execute(META.insert(), [{"name": "schema", "value": SCHEMA_VERSION}, {"name": "turn", "value": 0}])
-    version = connection.execute(select(META.c.value).where(META.c.name == "schema")).scalar()
-    if version != SCHEMA_VERSION:
+        connection.execute(META.insert(), {"name": "schema", "value": SCHEMA_VERSION})
+        version = SCHEMA_VERSION
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {shown(url)} has schema version {version}, and this orchestrator uses {SCHEMA_VERSION}: "
+            f"stop the programs that use it and run `orchestrator store migrate --store {shlex.quote(shown(url))}`"
+        )
+    if version > SCHEMA_VERSION:
         raise StoreError(
             f"the store {shown(url)} has schema version {version}, and this orchestrator knows {SCHEMA_VERSION}: "
             "use the newer orchestrator that made it, or another store"
         )
+
+
+def schema_version(connection: Connection) -> int | None:
+    """The version of the tables; `None` where there are none."""
+    if not inspect(connection).has_table(META.name):
+        return None
+    version = connection.execute(select(META.c.value).where(META.c.name == "schema")).scalar()
+    return -1 if version is None else int(version)
 
 
 def _sqlite(url: URL, *, writes: bool) -> Engine:

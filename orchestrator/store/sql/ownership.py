@@ -20,7 +20,10 @@ def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl:
         return None
     token = int(found.token) + 1
     renew_owner(connection, owner, now + ttl)
-    connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(token=token, owner=owner))
+    taken: dict[str, object] = {"token": token, "owner": owner}
+    if found.owner not in ("", owner) and not owner_died(found.owner):
+        taken["doubtful"] = token
+    connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(taken))
     return token
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from orchestrator.core.enums import Status
 from orchestrator.store.fairness import Candidate, choose, room
 from orchestrator.store.ledger.encoding import fresh_row
+from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import RunRow, Swept, Taken
 
 from .dialect import Now, take_turn, upsert
@@ -140,7 +141,13 @@ class SqlQueue:
         started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
         lost_of = and_(_RUNNING, _ROOT, started, RUNS.c.owner.in_([*gone, ""]))
         died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released as it stood
-        counted = update(RUNS).where(lost_of).values(**_queued(now), attempts=RUNS.c.attempts + died)
+        doubt = case((RUNS.c.owner.in_([owner for owner in gone if not owner_died(owner)]), RUNS.c.token + 1))
+        changes = {
+            **_queued(now),
+            "attempts": RUNS.c.attempts + died,
+            "doubtful": func.coalesce(doubt, RUNS.c.doubtful),
+        }
+        counted = update(RUNS).where(lost_of).values(changes)
         lost = _ids(connection, counted)
         aside = update(RUNS).where(_READY, RUNS.c.attempts >= most_attempts, RUNS.c.wake.isnot(None))
         set_aside = _ids(connection, aside.values(wake=None))

@@ -15,7 +15,7 @@ from orchestrator.store.protocol import Record, RunRow, Seal
 
 from . import writes as statements
 from .engine import reason, shown
-from .tables import DOCUMENTS, GRAPHS, HEALTH, LABELS, RECORDS, RUNS, SEALS, VALUES
+from .tables import DOCUMENTS, GRAPHS, HEALTH, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
 
 T = TypeVar("T")
 
@@ -77,6 +77,15 @@ class SqlReads:
         """Who owns a run."""
         query = select(RUNS.c.owner).where(RUNS.c.run_id == run_id)
         return self._read(lambda connection: str(connection.execute(query).scalar() or ""))
+
+    def doubtful(self, run_id: str) -> int:
+        """The token of the last takeover from an owner that was not proven dead."""
+        query = select(RUNS.c.doubtful).where(RUNS.c.run_id == run_id)
+        return self._read(lambda connection: int(connection.execute(query).scalar() or 0))
+
+    def pruned(self) -> frozenset[str]:
+        """The runs that were deleted to make room."""
+        return self._read(lambda connection: frozenset(connection.execute(select(PRUNED.c.run_id)).scalars()))
 
     def values(self, run_id: str) -> dict[str, str]:
         """The values of a run."""

@@ -39,12 +39,14 @@ RUNS: Final = Table(
     Column("tenant", String, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("cancel", Integer, nullable=False, server_default="0"),
+    Column("doubtful", Integer, nullable=False, server_default="0"),
 )
 """A run: what it was asked for, its state, the end of its ledger; then its place in the queue and its owner.
 
 `token` is the fencing token, `owner` who drives the run (empty: nobody); its lease is the owner's row in `OWNERS`.
 `submitted` and `wake` are times of the store's clock, `attempts` counts the owners that died while they drove it,
-`cancel` is 1 when somebody asked for its cancellation."""
+`cancel` is 1 when somebody asked for its cancellation.
+`doubtful` is the token of the last takeover from an owner that was not proven dead."""
 
 Index("orchestrator_runs_queue", RUNS.c.status, RUNS.c.priority.desc(), RUNS.c.wake)
 Index("orchestrator_runs_owner", RUNS.c.owner, sqlite_where=text("owner <> ''"), postgresql_where=text("owner <> ''"))
@@ -75,6 +77,14 @@ SEALS: Final = Table(
     Column("prev", String, nullable=False),
     Column("hash", String, nullable=False),
 )
+
+PRUNED: Final = Table(
+    "orchestrator_pruned",
+    METADATA,
+    Column("run_id", String, primary_key=True),
+    Column("at", Float(53), nullable=False),
+)
+"""Ended runs that were deleted to make room; their seals stay, so that the chains over runs stay whole."""
 
 VALUES: Final = Table(
     "orchestrator_values",

@@ -1,0 +1,154 @@
+"""What goes on beside the runs: monitors and what their signals do, health kept in the store."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.enums import SignalAction
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.events import ProblemReported
+from orchestrator.health import sharing
+from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
+from orchestrator.store.memory import MemoryStore
+
+from .learning import Lessons, raised
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+    from orchestrator.engine.runtime import Runtime
+
+PUBLISH_SECONDS = 5.0
+"""How often statistics are published to the other processes that share a store."""
+REFRESH_SECONDS = 1.0
+"""How often a process reads what the others published of circuits."""
+
+
+class Background:
+    """Begins with the first run in an event loop, ends with the orchestrator."""
+
+    def __init__(self, runtime: "Runtime", monitors: Iterable[Any] | None) -> None:
+        self._runtime = runtime
+        self.hub = MonitorHub(
+            default_monitors(runtime.selector) if monitors is None else monitors,
+            runtime.clock,
+            runtime.health,
+            runtime.policy,
+            tools=lambda: runtime.graph.view().tools,
+            on_verdict=self._on_verdict,
+            on_problem=self._on_problem,
+            in_thread=runtime.threads.run,
+        )
+        runtime.sinks.append(self.hub)
+        runtime.gate = self.hub.gate
+        runtime.on_begin = self._meet
+        self.lessons = Lessons(runtime, self.hub)
+        runtime.learn = self.lessons.learn
+        self._durable = not isinstance(runtime.store, MemoryStore)
+        self._task: asyncio.Task[None] | None = None
+        self._broken = False
+        """Whether the store could not be reached at the last beat: that is told once."""
+        if self._durable:
+            runtime.health.restore_snapshot(runtime.store.load_health())
+            runtime.health.tell_news()
+            runtime.health.subscribe(self._note_circuits)
+
+    def start(self) -> None:
+        """Begin, once per event loop."""
+        self.hub.start()
+        if not self._durable:
+            return
+        self._runtime.heartbeat.start()
+        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
+            self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
+
+    async def stop(self) -> None:
+        """End, and save what is known of health."""
+        await self.hub.stop()
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._durable:
+            self._runtime.heartbeat.stop()
+            self._save_health()
+            await self._runtime.threads.run(self._keep_lessons)
+
+    # -- the store ---------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        for beat in itertools.count(1):
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self._runtime.threads.run(self._refresh)
+                if beat % round(PUBLISH_SECONDS / REFRESH_SECONDS) == 0:
+                    await self._runtime.threads.run(self._publish)
+            except Exception as error:
+                if not self._broken:
+                    self._on_problem("store", error)
+                self._broken = True
+            else:
+                self._broken = False
+
+    def _refresh(self) -> None:
+        sharing.learn(self._runtime.health, self._runtime.store)
+
+    def _publish(self) -> None:
+        self._save_health()
+        self._keep_lessons()
+
+    def _keep_lessons(self) -> None:
+        try:
+            self.lessons.sync()
+        except OrchestratorError as error:
+            self._runtime.store.on_problem(f"what was learned of agents could not be kept: {error}")
+
+    def _save_health(self) -> None:
+        sharing.tell(self._runtime.health, self._runtime.store)
+
+    def _note_circuits(self, targets: Iterable[Any]) -> None:
+        """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
+        if self._runtime.health.turned(targets):
+            self._save_health()
+
+    # -- signals -----------------------------------------------------------------------------------------------------
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        """Put a winning signal on the record of every run that it is about, and into effect there."""
+        signal = verdict.winner
+        concerned = [run for run in list(self._runtime.live.values()) if _concerns(signal, run)]
+        for run in concerned:
+            run.publish_from_anywhere(raised(run, signal))
+            _act(signal, run)
+        self.lessons.heard(verdict, by_a_run=bool(concerned))
+
+    def _meet(self, run: "Run") -> None:
+        for signal in self.hub.standing(run.state.run_id):
+            _act(signal, run)
+        self.lessons.meet(run)
+
+    def _on_problem(self, source: str, error: BaseException) -> None:
+        """Report what broke beside the work, to every run that goes on; the runs go on."""
+        for run in list(self._runtime.live.values()):
+            run.publish_from_anywhere(
+                ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
+            )
+
+
+def _concerns(signal: Signal, run: "Run") -> bool:
+    if signal.run_id:
+        return signal.run_id == run.state.run_id
+    if signal.target == WHOLE_RUN:
+        return True
+    targets = {signal.target} if isinstance(signal.target, str) else set(signal.target)
+    return bool(targets & set(run.route.tools if run.route else ()))
+
+
+def _act(signal: Signal, run: "Run") -> None:
+    """Reweighting and forbidding are done to health already; approval and halting are the run's."""
+    if signal.action is SignalAction.HALT:
+        run.cancelled = run.cancelled or f"{signal.monitor} halted the run: {signal.reason or signal.kind}"
+        run.wake_up()
+    elif signal.action is SignalAction.APPROVE and isinstance(signal.target, str):
+        run.approval_wanted[signal.target] = f"{signal.monitor}: {signal.reason or signal.kind}"

@@ -1,0 +1,187 @@
+"""Maintenance of a store in a database: migrate, check, prune, copy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, Table, and_, delete, func, insert, or_, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.core.enums import Status
+from orchestrator.core.errors import StoreError
+
+from .dialect import database_time, take_turn
+from .engine import database_url, engines, prepare, reason, schema_version, shown
+from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES
+
+_PAGE: Final = 500
+_NOT_COPIED: Final = frozenset({"orchestrator_meta", "orchestrator_owners", "orchestrator_leases"})
+"""The schema's version and what belongs to processes that run now."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What `migrate` did: the schema version before (`None`: there were no tables) and the one now."""
+
+    before: int | None
+    after: int
+
+
+def migrate(where: str | Path) -> Migration:
+    """Make the tables, or move those of an older version to today's, in one transaction.
+
+    Raises:
+        StoreError: the store is newer than this program, is in use, or cannot be reached.
+    """
+    url = database_url(where)
+    writer, reader = engines(url)
+    reader.dispose()
+    try:
+        with writer.begin() as connection:
+            take_turn(connection, "migration")
+            before = schema_version(connection)
+            if before is not None and not 1 <= before <= SCHEMA_VERSION:
+                raise StoreError(f"the store {shown(url)} has schema version {before}: use the program that made it")
+            if before is not None and before < SCHEMA_VERSION:
+                from .migrations import upgrade
+
+                upgrade(connection, before)
+        if before is None:
+            prepare(writer, url)
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store {shown(url)} cannot be migrated: {reason(error, url)}") from error
+    finally:
+        writer.dispose()
+    return Migration(before, SCHEMA_VERSION)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What `check` found: the schema's version, runs by status, and runs that no process drives or that gave up."""
+
+    schema: int | None
+    runs: dict[str, int]
+    abandoned: tuple[str, ...]
+    """Running runs without a live owner, for `recover` or a worker."""
+    set_aside: tuple[str, ...]
+    """Queued runs that lost their owner too often."""
+
+    @property
+    def current(self) -> bool:
+        """Whether the schema is today's."""
+        return self.schema == SCHEMA_VERSION
+
+
+def check(where: str | Path) -> Condition:
+    """The state of a store, without changing it; an older schema is reported, not refused.
+
+    Raises:
+        StoreError: it cannot be reached.
+    """
+    url = database_url(where)
+    writer, reader = engines(url)
+    try:
+        with reader.connect() as connection:
+            version = schema_version(connection)
+            if version != SCHEMA_VERSION:
+                return Condition(version, {}, (), ())
+            counts = connection.execute(select(RUNS.c.status, func.count()).group_by(RUNS.c.status)).all()
+            aside = and_(RUNS.c.status == str(Status.QUEUED), RUNS.c.wake.is_(None))
+            set_aside = connection.execute(select(RUNS.c.run_id).where(aside).order_by(RUNS.c.run_id)).scalars()
+            return Condition(version, {row[0]: int(row[1]) for row in counts}, abandoned(connection), tuple(set_aside))
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store {shown(url)} cannot be read: {reason(error, url)}") from error
+    finally:
+        writer.dispose()
+        reader.dispose()
+
+
+def abandoned(connection: Connection) -> tuple[str, ...]:
+    """Running runs (no children) that have records, and no live owner."""
+    from .ownership import holds
+
+    now = database_time(connection)
+    running = and_(RUNS.c.status == str(Status.RUNNING), RUNS.c.parent.is_(None), RUNS.c.length > 0)
+    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.owner).where(running).order_by(RUNS.c.run_id)).all()
+    alive = {owner: holds(connection, owner, now) for owner in {row.owner for row in rows}}
+    return tuple(row.run_id for row in rows if not alive[row.owner])
+
+
+def prune(where: str | Path, older_than: float) -> int:
+    """Delete runs that ended more than `older_than` seconds ago, with their children, records and values.
+
+    Their seals stay, and the fact that they were deleted. Returns how many were.
+    Raises:
+        StoreError: the store cannot be reached, or has another schema.
+    """
+    url = database_url(where)
+    writer, reader = engines(url)
+    reader.dispose()
+    try:
+        prepare(writer, url)
+        pruned = 0
+        while some := _prune_some(writer, older_than):
+            pruned += some
+        return pruned
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store {shown(url)} cannot be pruned: {reason(error, url)}") from error
+    finally:
+        writer.dispose()
+
+
+def _prune_some(engine: Engine, older_than: float) -> int:
+    with engine.begin() as connection:
+        now = database_time(connection)
+        ended = RUNS.c.status.in_([str(status) for status in Status if status.ended])
+        parent = RUNS.alias()
+        orphan = or_(RUNS.c.parent.is_(None), ~select(parent.c.run_id).where(parent.c.run_id == RUNS.c.parent).exists())
+        old = select(RUNS.c.run_id).where(ended, RUNS.c.ended < now - older_than, orphan).limit(_PAGE)
+        ids = list(connection.execute(old).scalars())
+        if ids:
+            for table in (RECORDS, VALUES, LABELS, REQUESTS, RUNS):
+                connection.execute(delete(table).where(table.c.run_id.in_(ids)))
+            connection.execute(insert(PRUNED), [{"run_id": run_id, "at": now} for run_id in ids])
+        return len(ids)
+
+
+def copy(source: str | Path, target: str | Path) -> dict[str, int]:
+    """Copy all that outlives processes from one store into another, empty one; rows copied, by table.
+
+    Raises:
+        StoreError: one of them cannot be reached, or the target is not empty.
+    """
+    from_url, to_url = database_url(source), database_url(target)
+    from_writer, reader = engines(from_url)
+    writer, to_reader = engines(to_url)
+    try:
+        prepare(from_writer, from_url)
+        prepare(writer, to_url)
+        with from_writer.begin() as read, writer.begin() as write:
+            if write.execute(select(RUNS.c.run_id).limit(1)).first() is not None:
+                raise StoreError(f"the store {shown(to_url)} is not empty: copy into a new one")
+            tables = [table for table in METADATA.sorted_tables if table.name not in _NOT_COPIED]
+            return {table.name: _copy_table(read, write, table) for table in tables}
+    except SQLAlchemyError as error:
+        raise StoreError(f"{shown(from_url)} cannot be copied: {reason(error, to_url)}") from error
+    finally:
+        for engine in (from_writer, reader, writer, to_reader):
+            engine.dispose()
+
+
+def _copy_table(read: Connection, write: Connection, table: Table) -> int:
+    copied = 0
+    result = read.execution_options(yield_per=_PAGE).execute(select(table))
+    for page in result.mappings().partitions(_PAGE):
+        rows: list[dict[str, Any]] = [_unowned(table, dict(row)) for row in page]
+        write.execute(insert(table), rows)
+        copied += len(rows)
+    return copied
+
+
+def _unowned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """A run as nobody's: its owner drives the run in the store that it was copied from."""
+    return {**row, "owner": ""} if table is RUNS else row
+
+
+__all__ = ["Condition", "Migration", "abandoned", "check", "copy", "migrate", "prune"]
