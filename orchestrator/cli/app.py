@@ -19,7 +19,7 @@ from orchestrator.core.text import plain
 
 from . import catalog, health, run, serve
 from . import templates as init
-from .planning import analyse, plan
+from .planning import analyse, plan, rehearse
 from .runs import listing, replay, resume, verify
 from .screen import Exit, complain, drop_output, set_debugging
 from .skills import feedback
@@ -50,7 +50,22 @@ def _program(  # pyright: ignore[reportUnusedFunction]
     del version, no_color, debug  # read before the commands are
 
 
-for module in (run, plan, analyse, catalog, skills, health, listing, verify, replay, resume, feedback, serve, init):
+for module in (
+    run,
+    plan,
+    analyse,
+    rehearse,
+    catalog,
+    skills,
+    health,
+    listing,
+    verify,
+    replay,
+    resume,
+    feedback,
+    serve,
+    init,
+):
     module.register(app)
 
 

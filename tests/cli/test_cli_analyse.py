@@ -1,4 +1,4 @@
-"""`orchestrator analyse`."""
+"""`orchestrator analyse` and `orchestrator rehearse`."""
 
 from tests.cli.conftest import Cli
 
@@ -29,3 +29,18 @@ def test_no_way_at_all_is_an_impasse(cli: Cli) -> None:
     said = cli("analyse", "titel")
     assert said.exit == 2
     assert "title" in said.err
+
+
+def test_a_rehearsal_prints_a_row_per_fault_and_a_matrix_of_pairs(cli: Cli) -> None:
+    said = cli("rehearse", "letter", "--demote", "title", "--json")
+    assert said.exit == 0
+    outcome = {tuple(f["tool"] for f in each["faults"]): each["status"] for each in said.json["scenarios"]}
+    assert outcome[()] == "reached"
+    assert outcome["quick",] == "reached"
+    assert outcome["headline",] == "escalated"
+    assert outcome["quick", "thorough"] == "escalated"
+    lost = next(e for e in said.json["scenarios"] if [f["kind"] for f in e["faults"]] == ["lost answer"])
+    assert lost["uncompensated"] == ["post"]
+    text = cli("rehearse", "letter", "--demote", "title").out
+    assert "post (lost answer)" in text and "Pairs" in text
+    assert cli("rehearse", "letter", "--strict").exit == 4
