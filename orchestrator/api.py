@@ -1,6 +1,7 @@
 """`Orchestrator`: what users hold in their hands. It wires the parts together and decides nothing itself."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
+from orchestrator.agents.goal_tool import goal_tool
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, InputError
@@ -45,6 +47,7 @@ from orchestrator.selection.learning.evaluation import Judge, check_judge, judge
 from .escalation import Announcer, check_ladder, ladder_from
 from .health import HealthRegistry
 from .intent import Interpreter, Request, examples_of
+from .intent.needs import needs_of
 from .routing import Planner
 from .selection import Demand, DemandModel, Selector
 from .store import Store, open_store
@@ -377,6 +380,34 @@ class Orchestrator(Answering):
         schema, taken, given = machine.schemas(keys, wanted.keys)
         nodes = resuming.compiled_nodes(self._runtime, wanted, tuple(keys), **preferences)
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+
+    def as_tool(
+        self,
+        goal: str | Goal[Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Any:
+        """A LangChain tool whose calls reach the goal: a run each, healed and recorded.
+
+        It takes the keys that the goal needs and no tool gives. Its message is the value, its artifact the record.
+        Under a LangGraph with a checkpointer a question of the run is an `interrupt`. Raises `InputError` for an
+        unknown goal, `DefinitionError` for a type that no schema describes.
+        """
+        wanted, view = Goal.of(goal), self.graph.view()
+        check_goal(wanted, view.keys)
+        needs = needs_of(view, wanted.keys)
+        takes = {key: (view.key_type(key), key in needs.required) for key in (*needs.required, *needs.optional)}
+        said = [view.tools[tool].description for key in wanted.keys for tool in view.producers(key)]
+        described = description or next((text for text in said if text), f"Get {wanted.name}.")
+
+        async def start(inputs: Mapping[str, Any], run_id: str | None) -> Outcome[Any]:
+            given: RunOptions = {**options, "run_id": run_id} if run_id is not None else options
+            return await self.run(wanted, inputs, **given)
+
+        called = name or re.sub(r"[^A-Za-z0-9_-]", "_", "_and_".join(wanted.keys))[:64]
+        return goal_tool(self, start, called, described, takes)
 
     async def interpret(
         self,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import FrameType
-from typing import Any, TypedDict, overload
+from typing import Any, Self, TypedDict, overload
 
 from typing_extensions import Unpack
 
@@ -15,6 +15,8 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
+
+from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
 
 Cost = float | Callable[[Mapping[str, float]], float]
 Latency = float | Callable[..., float]
@@ -87,6 +89,8 @@ class Tool:
     """
 
     def __init__(self, call: Callable[..., Any], **options: Unpack[ToolOptions]) -> None:
+        if is_langchain_tool(call):
+            call, options = _from_langchain(call, options)
         self.call = call
         self.name: str = options.get("name") or _default_name(call)
         self.signature = read_signature(call, _frames_locals())
@@ -127,6 +131,27 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}: {', '.join(self.needs.values())} -> {', '.join(self.gives)})"
+
+    @classmethod
+    def from_langchain(cls, tool: Any, **options: Unpack[ToolOptions]) -> Self:
+        """A tool made of a LangChain tool, whose schema and injected arguments are kept; the same as `Tool(tool)`."""
+        if not is_langchain_tool(tool):
+            raise DefinitionError(f"from_langchain takes a LangChain tool, not {tool!r}.")
+        return cls(tool, **options)
+
+    def as_langchain(self) -> Any:
+        """This tool as a LangChain tool, which calls its function unchecked; the original of one made of a LangChain
+        tool. Raises `DefinitionError` for a tool that takes the `RunContext`: `orc.as_tool(goal)` gives it a run.
+        """
+        original = getattr(self.call, "langchain_tool", None)
+        if original is None and self.signature is not None and self.signature.context:
+            raise DefinitionError(
+                f"Tool {self.name!r} takes the RunContext, so it works inside a run only: "
+                f"orc.as_tool({next(iter(self.gives))!r}) makes a LangChain tool that starts one."
+            )
+        types = self.parameter_types
+        takes = {p: (types[p], p in self.needs) for p in (*self.needs, *self.optional)}
+        return langchain_tool_of(self.name, self.description, self.call, takes, is_async=self.is_async)
 
     @property
     def parameter_types(self) -> dict[str, Any]:
@@ -224,6 +249,13 @@ def tool(
         return Tool(function, **options)
 
     return build
+
+
+def _from_langchain(tool: Any, options: ToolOptions) -> tuple[Callable[..., Any], ToolOptions]:
+    """The callable of a LangChain tool, and the options with its name and description."""
+    call = callable_of(tool)
+    defaults: ToolOptions = {"name": tool.name, "description": tool.description, "needs": call.takes}  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
+    return call, {**defaults, **options}
 
 
 def _default_name(call: Callable[..., Any]) -> str:
