@@ -21,6 +21,7 @@ from orchestrator.store.ledger.writes import CLOSED
 from orchestrator.store.protocol import Record, Store
 
 from .difference import Finding, ReplayContext, compared
+from .expectation import Expectation, expectation_of
 from .impasses import check_impasse, check_resume
 from .plans import check_plan, check_select
 from .retries import check_compensate, check_not_retried, check_reconcile, check_retry
@@ -55,6 +56,12 @@ class Replayed:
     decision: Decision
     """As recorded."""
     differences: tuple[Difference, ...]
+    tools: tuple[str, ...] | None = None
+    """The route that comes out, for a decision that plans."""
+    recorded: Expectation | None = None
+    """What the recorded route was expected to take, for a decision that plans."""
+    recomputed: Expectation | None = None
+    """What the route that comes out was expected to take."""
 
     @property
     def agrees(self) -> bool:
@@ -154,7 +161,11 @@ class _Replayer:
         except (KeyError, TypeError, ValueError) as error:
             found.append(Finding("facts", "incomplete", "cannot be made again", f"{type(error).__name__}: {error}"))
         told = [Difference(decision.id, decision.kind, f.what, f.recorded, f.recomputed, f.why) for f in found]
-        return Replayed(decision, tuple(told))
+        tools = self.plans.get(decision.id)
+        if tools is None:
+            return Replayed(decision, tuple(told))
+        then = expectation_of(decision.chosen_tools, decision, stand.view)
+        return Replayed(decision, tuple(told), tools, then, expectation_of(tools, decision, stand.view))
 
     def _view(self, digest: str) -> GraphRevision:
         if digest not in self.views:
