@@ -11,6 +11,7 @@ from .core.errors import (
     StoreError,
     ToolError,
     Unavailable,
+    WorkerCrashed,
     nearest,
 )
 from .core.outcome import Escalated, NoRoute, UnknownGoal
@@ -29,5 +30,6 @@ __all__ = [
     "ToolError",
     "Unavailable",
     "UnknownGoal",
+    "WorkerCrashed",
     "nearest",
 ]

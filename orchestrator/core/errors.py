@@ -7,6 +7,7 @@
     │   └── UnknownGoal      nothing gives or needs the goal; an InputError too
     ├── Escalated            no goal was reached and its value was asked for (.outcome)
     ├── StoreError           the store cannot be read or written
+    ├── WorkerCrashed        the worker process of a call with `isolation="process"` died
     └── ToolError            raised by tools, to say what happened
         ├── Unavailable      nothing happened: the tool cannot be used now
         ├── RateLimited      nothing happened: too many calls (.retry_after, seconds)
@@ -47,6 +48,10 @@ class OwnershipLost(BaseException):
 
     No `Exception`: neither a user's function nor the handling of failures may take it for a failure of a tool.
     """
+
+
+class WorkerCrashed(OrchestratorError):
+    """The worker process of a call died: native code crashed, or something killed it. What it had done is unknown."""
 
 
 class ToolError(OrchestratorError):

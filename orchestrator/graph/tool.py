@@ -195,6 +195,10 @@ class Tool:
             raise DefinitionError(f"Tool {self.name!r}: isolation is 'process' or left out, not {self.isolation!r}.")
         if self.isolation is not None and self.is_async:
             raise DefinitionError(f"Tool {self.name!r}: isolation='process' is for sync calls; this one is async.")
+        if self.isolation is not None and self.signature is not None and self.signature.context:
+            raise DefinitionError(
+                f"Tool {self.name!r}: a call with isolation='process' takes no RunContext: it runs in another process."
+            )
         if self.memory is not None and self.isolation is None:
             raise DefinitionError(f"Tool {self.name!r}: memory= limits a call with isolation='process'.")
 

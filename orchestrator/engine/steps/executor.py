@@ -14,6 +14,7 @@ from orchestrator.core.route import Step
 from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import kind_of, make_failure, note_user_failure
+from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
 from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import message_of
@@ -118,8 +119,9 @@ class StepExecutor:
     def _limits(self) -> "tuple[Any, ...]":
         own = self.runtime.limit(self.tool)
         thread = () if is_async(self.tool.call) else (THREADS.slots,)
+        worker = (processes().slots,) if self.tool.isolation == "process" else ()
         THREADS.most = self.runtime.policy.max_threads
-        return (own, *thread) if own is not None else thread
+        return (own, *worker, *thread) if own is not None else (*worker, *thread)
 
     def _not_started(self) -> NotStarted | None:
         """Why the attempt may not be made now: cancellation, budget, health; `None` when it may."""
@@ -204,7 +206,7 @@ class StepExecutor:
         """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
         args, kwargs = self._arguments(context)
         limit = self._time_limit()
-        invocation.start(self.tool.call, args, kwargs)
+        invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs)
         found = await invocation.result(limit)
         if not isinstance(found, StillRunning):
             return found

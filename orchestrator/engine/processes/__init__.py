@@ -1,0 +1,5 @@
+"""Worker processes for sync tools with `isolation="process"`."""
+
+from .pool import Processes, in_process, processes
+
+__all__ = ["Processes", "in_process", "processes"]

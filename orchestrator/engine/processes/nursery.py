@@ -1,0 +1,124 @@
+"""A process with one thread that imports this package once and forks the workers.
+
+Forking the program itself would copy its threads' locks in whatever state they are; starting a fresh interpreter for
+each worker would cost the import each time. Commands come over a Unix socket, as lines of five bytes and, for a new
+worker, a file descriptor; what becomes of a worker is told on the same socket.
+"""
+
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any, Final
+
+COMMAND: Final = struct.Struct("!ci")
+"""`F` fork (with a file descriptor), `K` kill, `Q` quit; and a process id."""
+NEWS: Final = struct.Struct("!ciiq")
+"""`B` born, `D` dead: process id, wait status, largest resident memory in kilobytes."""
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the first argument."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    quiet_imports()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wake, woken = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, note)
+    living: set[int] = set()
+    try:
+        serve(control, wake, living)
+    finally:
+        for pid in living:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def note(number: int, frame: object) -> None:
+    """Nothing to do: the signal has already written to the pipe that wakes this process."""
+
+
+def quiet_imports() -> None:
+    """Import what every worker needs; no library starts threads meanwhile, for they do not survive a fork."""
+    limited = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(limited, "1"))
+    import orchestrator  # pyright: ignore[reportUnusedImport]
+    import orchestrator.engine.processes.worker  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    for name, value in limited.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
+
+
+def serve(control: socket.socket, wake: int, living: set[int]) -> None:
+    """Carry out commands until the other end is gone or says so."""
+    while True:
+        watched: list[Any] = [control, wake]
+        ready, _, _ = select.select(watched, [], [])
+        if wake in ready:
+            with suppress(BlockingIOError):
+                while os.read(wake, 512):
+                    pass
+        bury(control, living)
+        if control not in ready:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 1)
+        if not message:
+            return
+        command, pid = COMMAND.unpack(message)
+        if command == b"Q":
+            return
+        if command == b"K" and pid in living:
+            os.kill(pid, signal.SIGKILL)
+        elif command == b"F" and descriptors:
+            living.add(fork(control, wake, descriptors[0]))
+
+
+def fork(control: socket.socket, wake: int, descriptor: int) -> int:
+    """Start a worker that answers on `descriptor`; its process id."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            control.close()
+            os.close(wake)
+            from .worker import work
+
+            work(socket.socket(fileno=descriptor))
+            code = 0
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+    os.close(descriptor)
+    control.sendall(NEWS.pack(b"B", pid, 0, 0))
+    return pid
+
+
+def bury(control: socket.socket, living: set[int]) -> None:
+    """Take note of the workers that have ended, and tell of them."""
+    while living:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        living.discard(pid)
+        control.sendall(NEWS.pack(b"D", pid, status, usage.ru_maxrss))
+
+
+if __name__ == "__main__":
+    main()

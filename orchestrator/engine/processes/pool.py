@@ -1,0 +1,321 @@
+"""A pool of worker processes, one for this program: each makes one call at a time and can be killed.
+
+A call queues for one of `slots` before its time-out begins. One that is cancelled, or takes too long, has its worker
+killed; a worker that dies says how (`WorkerCrashed`, `MemoryError`).
+"""
+
+import atexit
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from orchestrator.core.errors import WorkerCrashed
+from orchestrator.engine.slots import Slots
+from orchestrator.graph.tool import Tool
+
+from .nursery import COMMAND, NEWS
+from .wire import Reply, make_job, receive, send
+
+START_SECONDS: Final = 60.0
+"""How long a worker may take to start: the first one waits for an import."""
+START_NURSERY: Final = "from orchestrator.engine.processes.nursery import main; main()"
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an error in a worker, as text: the cause of the error that is raised here."""
+
+
+class Worker:
+    """One worker process, as this process sees it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.pid = 0
+        self.born = threading.Event()
+        self.dead = threading.Event()
+        self.status = 0
+        self.peak = 0
+        """Largest resident memory, in kilobytes."""
+        self.killed = False
+        self.ticket: object = None
+        """Whose call it makes."""
+
+
+class Processes:
+    """The pool. Safe to use from several threads and event loops; a forked child begins with an empty one."""
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or max(2, os.cpu_count() or 1)
+        self._lock = threading.RLock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self.slots = Slots(lambda: self.size)
+        """One for each worker."""
+        self._control: socket.socket | None = None
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._idle: list[Worker] = []
+        self._unborn: deque[Worker] = deque()
+        self._living: dict[int, Worker] = {}
+
+    async def run(
+        self,
+        call: Callable[..., Any],
+        args: list[Any],
+        kwargs: Mapping[str, Any],
+        memory: float | None,
+        in_thread: InThread,
+    ) -> Any:
+        """What the call returns or raises, made in a worker; `in_thread` runs what blocks. Cancelled, it kills it.
+
+        Raises:
+            WorkerCrashed: the worker died: native code crashed, or something killed it.
+            MemoryError: it used more than `memory` megabytes.
+        """
+        job, ticket, taken = make_job(call, args, kwargs, memory), object(), list[Worker]()
+        finished = abandoned = False
+
+        def work() -> Any:
+            worker = self.take(ticket)
+            taken.append(worker)
+            if abandoned:
+                return self.kill(worker, ticket)
+            return self._answer(worker, job, memory, call)
+
+        try:
+            result = await in_thread(work)
+            finished = True
+            return result
+        except Exception:
+            finished = True
+            raise
+        finally:
+            if not finished:
+                abandoned = True
+                for worker in taken:
+                    self.kill(worker, ticket)
+
+    def _answer(self, worker: Worker, job: bytes, memory: float | None, call: Callable[..., Any]) -> Any:
+        received: bytes | None = None
+        with suppress(OSError):
+            send(worker.connection, job)
+            received = receive(worker.connection)
+        if received is None:
+            worker.dead.wait(5)
+            worker.connection.close()
+            raise_in(call, death_of(worker, memory))
+        reply: Reply = pickle.loads(received)
+        if reply.retire:
+            worker.connection.close()
+        else:
+            self.put_back(worker)
+        if reply.error is None:
+            return pickle.loads(reply.result or b"")
+        raise_reply(reply, call)
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def take(self, ticket: object) -> Worker:
+        """An idle worker, or a new one. Blocks while it starts."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._forget()
+            while self._idle:
+                worker = self._idle.pop()
+                if not worker.dead.is_set():
+                    worker.ticket = ticket
+                    return worker
+                worker.connection.close()
+            ours, theirs = socket.socketpair()
+            worker = Worker(ours)
+            worker.ticket = ticket
+            self._unborn.append(worker)
+            with theirs:
+                try:
+                    socket.send_fds(self._started(), [COMMAND.pack(b"F", 0)], [theirs.fileno()])
+                except OSError as error:
+                    self._give_up_nursery()
+                    raise WorkerCrashed(f"no worker process could be started: {error}") from None
+        if not worker.born.wait(START_SECONDS):
+            raise WorkerCrashed("no worker process could be started")
+        if worker.dead.is_set() and not worker.pid:
+            raise WorkerCrashed("no worker process could be started: the process that starts them ended")
+        return worker
+
+    def put_back(self, worker: Worker) -> None:
+        """A worker that has answered."""
+        with self._lock:
+            worker.ticket = None
+            self._idle.append(worker)
+
+    def kill(self, worker: Worker, ticket: object) -> None:
+        """End a worker, whatever it does, unless it has answered and makes the call of somebody else."""
+        with self._lock, suppress(OSError):
+            if worker.ticket is not ticket:
+                return
+            worker.killed = True
+            if self._control is not None and self._pid == os.getpid() and worker.pid and not worker.dead.is_set():
+                self._control.sendall(COMMAND.pack(b"K", worker.pid))
+
+    def warm(self) -> None:
+        """Start the process that starts workers, without waiting for it."""
+        with self._lock, suppress(OSError):
+            if self._pid != os.getpid():
+                self._forget()
+            self._started()
+
+    def _started(self) -> socket.socket:
+        if self._control is not None and self._nursery is not None and self._nursery.poll() is None:
+            return self._control
+        if not hasattr(os, "fork"):
+            raise WorkerCrashed("isolation='process' needs a system that forks: Linux or macOS")
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).parents[3])
+        path = os.environ.get("PYTHONPATH")
+        with theirs:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-c", START_NURSERY, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, path)))},
+                start_new_session=True,
+            )
+        self._control = ours
+        threading.Thread(target=self._read_news, args=(ours,), name="orchestrator-workers", daemon=True).start()
+        return ours
+
+    def _read_news(self, control: socket.socket) -> None:
+        """Take note of workers that were born or have died; ends with the process that tells of them."""
+        while True:
+            message = _whole(control)
+            with self._lock:
+                if message is None:
+                    return self._give_up_nursery(control)
+                what, pid, status, peak = NEWS.unpack(message)
+                if what == b"B":
+                    worker = self._living[pid] = self._unborn.popleft()
+                    worker.pid = pid
+                    worker.born.set()
+                elif pid in self._living:
+                    worker = self._living.pop(pid)
+                    worker.status, worker.peak = status, peak
+                    worker.dead.set()
+
+    def _give_up_nursery(self, control: socket.socket | None = None) -> None:
+        if control is not None and control is not self._control:
+            return
+        if self._control is not None:
+            self._control.close()
+        for worker in (*self._unborn, *self._living.values()):
+            worker.dead.set()
+            worker.born.set()
+        self._control = None
+        self._unborn.clear()
+        self._living.clear()
+        for worker in self._idle:
+            worker.connection.close()
+        self._idle.clear()
+
+    def close(self) -> None:
+        """End all workers. The next call starts new ones."""
+        with self._lock:
+            if self._pid != os.getpid() or self._control is None:
+                return
+            with suppress(OSError):
+                self._control.sendall(COMMAND.pack(b"Q", 0))
+            nursery = self._nursery
+            self._give_up_nursery()
+            self._nursery = None
+        if nursery is not None:
+            with suppress(subprocess.TimeoutExpired):
+                nursery.wait(5)
+
+
+def raise_reply(reply: Reply, call: Callable[..., Any]) -> NoReturn:
+    """Raise the error of a call as it was raised in the worker."""
+    error: BaseException = pickle.loads(reply.error or b"")
+    cause = WorkerTraceback(reply.traceback) if reply.traceback else None
+    if not isinstance(error, Exception):
+        raise RuntimeError(f"the tool raised {type(error).__name__}: {error}") from cause
+    error.__cause__ = cause
+    if reply.place is not None:
+        raise_at(error, *reply.place)
+    raise_in(call, error)
+
+
+def raise_in(call: Callable[..., Any], error: Exception) -> NoReturn:
+    """Raise an error as if the function itself had: of native code there is no better place."""
+    code = getattr(call, "__code__", None)
+    if code is not None:
+        raise_at(error, code.co_filename, code.co_firstlineno, code.co_name)
+    raise error
+
+
+def raise_at(error: Exception, file: str, line: int, function: str) -> None:
+    """Raise an error with a traceback that ends where it was raised in the worker."""
+    code = compile("\n" * (line - 1) + "raise error", file, "exec").replace(co_name=function)
+    exec(code, {"error": error})
+
+
+def death_of(worker: Worker, memory: float | None) -> Exception:
+    """What a worker's end means."""
+    if memory is not None and worker.peak * 1024 > 0.95 * memory * 1_000_000 and not worker.killed:
+        return MemoryError(f"it needs more than {memory:g} MB")
+    if not worker.dead.is_set():
+        return WorkerCrashed("its worker process is gone")
+    if os.WIFSIGNALED(worker.status):
+        number = os.WTERMSIG(worker.status)
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        if number == signal.SIGKILL and not worker.killed:
+            return MemoryError("its worker process was killed (SIGKILL), as systems do that run out of memory")
+        return WorkerCrashed(f"its worker process crashed ({name})")
+    return WorkerCrashed(f"its worker process ended with status {os.waitstatus_to_exitcode(worker.status)}")
+
+
+def _whole(control: socket.socket) -> bytes | None:
+    parts = b""
+    while len(parts) < NEWS.size:
+        try:
+            part = control.recv(NEWS.size - len(parts))
+        except OSError:
+            return None
+        if not part:
+            return None
+        parts += part
+    return parts
+
+
+_shared: Processes | None = None
+_shared_lock = threading.Lock()
+
+
+def processes() -> Processes:
+    """The pool of this program, made when it is first needed."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Processes()
+            atexit.register(_shared.close)
+        return _shared
+
+
+def in_process(tool: Tool, in_thread: InThread) -> Callable[..., Any]:
+    """The tool's function, or an async one that has it called in a worker process."""
+    if tool.isolation != "process":
+        return tool.call
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await processes().run(tool.call, list(args), kwargs, tool.memory, in_thread)
+
+    return call

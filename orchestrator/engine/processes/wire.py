@@ -1,0 +1,166 @@
+"""What travels between this process and a worker: length-prefixed pickles, and calls by name where that is possible.
+
+Both ends are this program on this machine, and nothing of it is stored.
+"""
+
+import importlib
+import importlib.util
+import os
+import pickle
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Final
+
+HEADER: Final = struct.Struct("!Q")
+PROJECT_MODULES: Final = "orchestrator_project_"
+"""Files of project folders are loaded by path under names that begin so, and no import finds them."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A function by module and name; `file` is where the module lies, for one that no import finds."""
+
+    module: str
+    name: str
+    file: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call."""
+
+    call: Named | bytes
+    """By name, else pickled by value."""
+    arguments: bytes
+    """Pickled: positional and keyword arguments."""
+    memory: float | None
+    """Megabytes that it may use beyond what the worker has."""
+    folder: str
+    path: tuple[str, ...]
+    """`sys.path`."""
+    environment: dict[str, str]
+    modules: dict[str, str] = field(default_factory=dict[str, str])
+    """Modules of project folders, with their files."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a call ended."""
+
+    result: bytes | None = None
+    error: bytes | None = None
+    traceback: str = ""
+    place: tuple[str, int, str] | None = None
+    """File, line and function where the error was raised."""
+    retire: bool = False
+    """Whether the worker ends now: it has grown."""
+
+
+def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any], memory: float | None) -> bytes:
+    """A call, ready to be sent. Raises `TypeError` for what cannot be handed to another process."""
+    named = name_of(call)
+    try:
+        job = Job(
+            named or dumps(call),
+            dumps((args, dict(kwargs))),
+            memory,
+            os.getcwd(),
+            tuple(sys.path),
+            dict(os.environ),
+            {
+                name: str(module.__file__)
+                for name, module in list(sys.modules.items())
+                if name.startswith(PROJECT_MODULES) and getattr(module, "__file__", None)
+            },
+        )
+        return pickle.dumps(job)
+    except Exception as error:
+        raise TypeError(f"it cannot be handed to a worker process: {type(error).__name__}: {error}") from None
+
+
+def dumps(value: Any) -> bytes:
+    """Pickled; functions that have no name to be found by, by value."""
+    try:
+        return pickle.dumps(value)
+    except Exception:
+        by_value: Any = importlib.import_module("cloudpickle")
+        return bytes(by_value.dumps(value))
+
+
+def name_of(call: Callable[..., Any]) -> Named | None:
+    """The call by name; `None` for one in the main program, a closure, a lambda or an object."""
+    module, name = getattr(call, "__module__", None), getattr(call, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name or module not in sys.modules:
+        return None
+    try:
+        found = resolve(sys.modules[module], name)
+    except AttributeError:
+        return None
+    file = getattr(sys.modules[module], "__file__", None)
+    return Named(module, name, file) if found is call else None
+
+
+def resolve(module: ModuleType, name: str) -> Any:
+    """What a module has under a dotted name; of a tool, its function."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    return getattr(found, "call", found) if not isinstance(found, type) and hasattr(found, "gives") else found
+
+
+def load(named: Named) -> Any:
+    """The function in this process, its module imported, or run from its file where no import finds it."""
+    module = sys.modules.get(named.module)
+    if module is None:
+        try:
+            module = importlib.import_module(named.module)
+        except ImportError:
+            if named.file is None:
+                raise
+            module = load_file(named.module, named.file)
+    return resolve(module, named.name)
+
+
+def load_file(name: str, file: str) -> ModuleType:
+    """Run a file as the module of that name."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def send(connection: socket.socket, content: bytes) -> None:
+    """Send one message."""
+    connection.sendall(HEADER.pack(len(content)))
+    connection.sendall(content)
+
+
+def receive(connection: socket.socket) -> bytes | None:
+    """One message; `None` where the other end is gone."""
+    header = _exactly(connection, HEADER.size)
+    return None if header is None else _exactly(connection, HEADER.unpack(header)[0])
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        try:
+            part = connection.recv(min(size, 1 << 20))
+        except OSError:
+            return None
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,173 @@
+"""Calls in worker processes: real crashes, real memory, real endless loops."""
+
+import asyncio
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import DefinitionError, FailureKind, Orchestrator, Outcome, Refused, RunContext, Status, Tool, tool
+from orchestrator.engine.processes import processes
+
+
+def own_pid(x: int) -> int:
+    return os.getpid()
+
+
+def crash(x: int) -> str:
+    ctypes.string_at(0)
+    return "never"
+
+
+def leave(x: int) -> str:
+    os._exit(3)
+
+
+def eat(x: int) -> int:
+    return len(bytearray(400_000_000))
+
+
+def decline(x: int) -> str:
+    raise Refused("no seats")
+
+
+def stumble(x: int) -> str:
+    raise KeyError("somewhere")
+
+
+def spin(marker: Path) -> str:
+    marker.write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone within some seconds."""
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def written(marker: Path) -> None:
+    """Wait for a file that says something."""
+    while not (marker.exists() and marker.read_text()):
+        time.sleep(0.02)
+
+
+async def outcome_of(call: Callable[..., object], **options: Any) -> Outcome:
+    async with Orchestrator([Tool(call, gives="out", isolation="process", retries=0, **options)]) as orc:
+        return await orc.run("out", {"x": 1})
+
+
+async def test_it_runs_in_another_process_which_is_kept() -> None:
+    first = await outcome_of(own_pid)
+    assert first.value != os.getpid()
+    assert (await outcome_of(own_pid)).value == first.value
+
+
+async def test_closures_are_handed_over_by_value() -> None:
+    seen = 41
+
+    def add(x: int) -> int:
+        return seen + x
+
+    assert (await outcome_of(add)).value == 42
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (crash, FailureKind.BUG, r"its worker process crashed (SIGSEGV)"),
+        (leave, FailureKind.BUG, "its worker process ended with status 3"),
+        (decline, FailureKind.REFUSAL, "no seats"),
+    ],
+)
+async def test_how_a_call_failed_is_told(call: Callable[..., object], kind: FailureKind, message: str) -> None:
+    outcome = await outcome_of(call)
+    assert outcome.status is Status.ESCALATED
+    (failure,) = outcome.failures
+    assert failure.kind is kind
+    assert message in failure.message
+    assert kind is not FailureKind.BUG or "(test_processes.py:" in failure.message
+    assert (await outcome_of(own_pid)).ok
+
+
+async def test_memory_is_limited() -> None:
+    outcome = await outcome_of(eat, memory=100)
+    assert "it needs more than 100 MB (test_processes.py:" in outcome.failures[0].message
+    assert (await outcome_of(eat, memory=600)).value == 400_000_000
+
+
+async def test_a_bug_names_its_place() -> None:
+    (failure,) = (await outcome_of(stumble)).failures
+    assert failure.kind is FailureKind.BUG
+    assert "test_processes.py" in failure.traceback
+    assert "in stumble" in failure.traceback
+
+
+async def test_a_time_out_ends_the_process(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    orc = Orchestrator([Tool(spin, gives="out", isolation="process", timeout=2, retries=0)])
+    outcome = await orc.run("out", {"marker": marker})
+    assert [failure.kind for failure in outcome.failures] == [FailureKind.TRANSIENT]
+    assert ended(int(marker.read_text()))
+    await orc.aclose()
+
+
+async def test_a_cancellation_ends_the_process(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    orc = Orchestrator([Tool(spin, gives="out", isolation="process", timeout=60)])
+    run = asyncio.create_task(orc.run("out", {"marker": marker}))
+    await asyncio.to_thread(written, marker)
+    run.cancel()
+    await asyncio.wait([run])
+    assert await asyncio.to_thread(ended, int(marker.read_text()))
+    await orc.aclose()
+
+
+async def test_a_write_whose_process_died_is_in_doubt() -> None:
+    outcome = await outcome_of(crash, effect="write")
+    assert [failure.kind for failure in outcome.failures] == [FailureKind.AMBIGUOUS]
+
+
+async def test_no_more_calls_at_once_than_there_are_workers() -> None:
+    def nap(x: int) -> tuple[float, float]:
+        began = time.monotonic()
+        time.sleep(0.05)
+        return began, time.monotonic()
+
+    async with Orchestrator([Tool(nap, gives="out", isolation="process")]) as orc:
+        outcomes = await asyncio.gather(*(orc.run("out", {"x": x}) for x in range(8)))
+    spans = [outcome.value for outcome in outcomes]
+    at_once = [sum(began <= start < end for began, end in spans) for start, _ in spans]
+    assert max(at_once) <= processes().size
+
+
+async def test_a_pool_that_was_closed_starts_again() -> None:
+    first = (await outcome_of(own_pid)).value
+    processes().close()
+    second = (await outcome_of(own_pid)).value
+    assert first != second
+    assert await asyncio.to_thread(ended, first)
+
+
+def test_what_cannot_be_isolated_is_an_error_where_it_is_written() -> None:
+    with pytest.raises(DefinitionError, match="is for sync calls"):
+
+        @tool(isolation="process")
+        async def later(x: int) -> int:
+            return x
+
+    with pytest.raises(DefinitionError, match="takes no RunContext"):
+
+        @tool(isolation="process")
+        def asks(x: int, ctx: RunContext) -> int:
+            return x
