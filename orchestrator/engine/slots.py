@@ -172,6 +172,17 @@ CURRENT: ContextVar[CallSlots | None] = ContextVar("orchestrator_call_slots", de
 """The slots of the call that this code runs in."""
 
 
+@asynccontextmanager
+async def lent_slots() -> "AsyncIterator[None]":
+    """For a call that awaits a child run or a person: it holds no slot meanwhile."""
+    slots = CURRENT.get()
+    if slots is None:
+        yield
+        return
+    async with slots.lent_async():
+        yield
+
+
 @contextmanager
 def waiting_outside_limits() -> Iterator[None]:
     """For code that blocks its thread on another run (`run_sync` in a tool): its call holds no slot meanwhile."""
@@ -232,4 +243,13 @@ def _after_fork() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 
-__all__ = ["CURRENT", "MOST_GIVEN_UP", "THREADS", "CallSlots", "Slots", "ThreadLimit", "waiting_outside_limits"]
+__all__ = [
+    "CURRENT",
+    "MOST_GIVEN_UP",
+    "THREADS",
+    "CallSlots",
+    "Slots",
+    "ThreadLimit",
+    "lent_slots",
+    "waiting_outside_limits",
+]

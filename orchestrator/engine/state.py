@@ -317,8 +317,9 @@ class RunState:
         if event.settles:
             self._settled(event.settles)
             self.invalid.pop(event.settles, None)
-            self.done.setdefault(event.settles, Taken(()))
-            self.effects.setdefault(event.settles, Effect.WRITE)
+            made = self.last.get(event.settles)  # what it was made from stays used, and is not undone under it
+            self.done.setdefault(event.settles, made.taken if made else Taken(()))
+            self.effects.setdefault(event.settles, made.effect if made else Effect.WRITE)
 
     def _values_expired(self, event: ValuesExpired) -> None:
         for tool in event.tools:

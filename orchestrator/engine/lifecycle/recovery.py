@@ -85,7 +85,7 @@ async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
         "seconds": 0.0,
         "ok": False,
     }
-    if doing.effect is Effect.READ or tool is None:
+    if doing.effect is Effect.READ:
         run.emit(CallEnded(**ended, cancelled=True))
         return
     failure = Failure(
@@ -98,6 +98,9 @@ async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
         at=run.runtime.clock.time(),
     )
     run.emit(CallEnded(**ended, failure=failure))
+    if tool is None:
+        run.open.append(question_of(run, name, Uncertain(f"{failure.message}, and its tool is no longer there")))
+        return
     await _find_out(run, tool, doing, failure)
 
 
@@ -107,7 +110,7 @@ async def _settle_uncertain(run: "Run", name: str) -> None:
     failure = run.state.failures[run.state.uncertain[name]]
     if tool is not None and doing is not None and failure.id in run.state.unanswered:
         await _find_out(run, tool, doing, failure)
-    elif tool is not None:
+    else:
         run.open.append(question_of(run, name, Uncertain(failure.message)))
 
 

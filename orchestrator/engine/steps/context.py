@@ -19,6 +19,7 @@ from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
 from orchestrator.core.user_code import Propagates
+from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
 
 from .sub_call import CallPart
@@ -74,7 +75,8 @@ class CallContext(RunContext[Any]):
         context = contextvars.copy_context()
         context.run(var_child_runnable_config.set, None)  # a child is a run of its own, no LangGraph subgraph
         child = asyncio.create_task(self._run.child(child_id, wanted, given, self.call_id), context=context)
-        outcome = await child
+        async with lent_slots():
+            outcome = await child
         self.charged += outcome.cost
         self.llm_calls += outcome.llm_calls
         self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]

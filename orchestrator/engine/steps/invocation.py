@@ -15,7 +15,7 @@ from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 if TYPE_CHECKING:
     from orchestrator.engine.runtime import Runtime
 
-GRACE: Final = 1.0
+GRACE: Final = 0.25
 """Seconds that a cancelled async call gets to end by itself."""
 
 

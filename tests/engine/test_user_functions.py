@@ -1,0 +1,246 @@
+"""Functions that users give: sync and async alike, truth by `bool()`; what raises is one clear failure."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import FailureKind, Orchestrator, Refused, RunContext, Status, Tool, tool
+
+ANSWERING = ("retry", "reroute", "reconcile", "compensate", "demote", "escalate", "halt")
+
+
+def check_answers(outcome: Any) -> None:
+    """Every failure is answered by exactly one decision."""
+    for failure in outcome.failures:
+        answered = [d for d in outcome.decisions if failure.id in d.answers and d.kind in ANSWERING]
+        assert len(answered) == 1, (failure, answered)
+
+
+class Odd:
+    """A truth value of another library's, as numpy's."""
+
+    def __init__(self, truth: bool) -> None:
+        self.truth = truth
+
+    def __bool__(self) -> bool:
+        return self.truth
+
+
+class NoTruth:
+    """An array of several elements: its truth value raises."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+
+def spare() -> Tool:
+    return Tool(lambda x: "spare", name="spare", gives="y", cost=1.0)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("verdict", "value"), [(Odd(False), "spare"), (0, "spare"), ([], "spare"), (None, "first"), (Odd(True), "first")]
+)
+async def test_what_ensure_returns_counts_by_its_truth_and_none_passes(
+    verdict: Any, value: str, asynchronous: bool
+) -> None:
+    async def later(output: str) -> Any:
+        return verdict
+
+    ensure: Callable[[str], Any] = later if asynchronous else lambda output: verdict
+    first = Tool(lambda x: "first", name="first", gives="y", ensure=ensure)
+    outcome = await Orchestrator([first, spare()]).run("y", {"x": 1})
+    assert outcome.value == value
+    check_answers(outcome)
+
+
+def no_such_key(output: str) -> bool:
+    return {"a": 1}[output] > 0
+
+
+@pytest.mark.parametrize("ensure", [no_such_key, lambda output: NoTruth()])
+async def test_an_ensure_that_raises_is_a_bug_with_type_file_and_line(ensure: Any) -> None:
+    outcome = await Orchestrator([Tool(lambda x: "b", name="first", gives="y", ensure=ensure), spare()]).run(
+        "y", {"x": 1}
+    )
+    assert outcome.value == "spare"
+    (failure,) = outcome.failures
+    assert failure.kind is FailureKind.BUG
+    assert "`ensure` raised" in failure.message
+    assert f"{Path(__file__).name}:" in failure.message
+    check_answers(outcome)
+
+
+async def test_a_failed_assert_in_ensure_rejects_and_a_refusal_stays_one() -> None:
+    def asserts(output: str) -> None:
+        assert output == "other", "it is not the other one"
+
+    def refuses(output: str) -> None:
+        raise Refused("no seats")
+
+    for ensure, kind in ((asserts, FailureKind.INVALID_OUTPUT), (refuses, FailureKind.REFUSAL)):
+        outcome = await Orchestrator([Tool(lambda x: "b", name="first", gives="y", ensure=ensure)]).run("y", {"x": 1})
+        assert outcome.failures[0].kind is kind
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_approval_rule_that_raises_is_a_failure_that_a_decision_answers(asynchronous: bool) -> None:
+    def rule(x: int) -> bool:
+        raise KeyError("amount")
+
+    async def later(x: int) -> bool:
+        return rule(x)
+
+    asks: Any = later if asynchronous else rule
+    paid = Tool(lambda x: "paid", name="paid", gives="y", effect="write", approval=asks)
+    outcome = await Orchestrator([paid, spare()]).run("y", {"x": 1})
+    assert outcome.value == "spare"
+    assert outcome.failures[0].kind is FailureKind.BUG
+    assert "`approval` raised KeyError" in outcome.failures[0].message
+    check_answers(outcome)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_an_approval_rule_may_be_async(asks: bool) -> None:
+    async def rule(x: int) -> bool:
+        await asyncio.sleep(0)
+        return asks
+
+    outcome = await Orchestrator([Tool(lambda x: "p", name="p", gives="y", effect="write", approval=rule)]).run(
+        "y", {"x": 1}
+    )
+    assert outcome.status is (Status.WAITING if asks else Status.REACHED)
+
+
+@pytest.mark.parametrize("cost", [lambda usage: 1 / 0 if usage else 0.0, lambda usage: float("nan") if usage else 0.0])
+async def test_a_cost_function_that_raises_fails_a_read_and_loses_no_write(cost: Any) -> None:
+    def made(effect: str) -> Tool:
+        async def call(x: int, ctx: RunContext) -> str:
+            ctx.usage["tokens"] += 5
+            return effect
+
+        return Tool(call, name=effect, gives="y", cost=cost, effect=effect)
+
+    read = await Orchestrator([made("read"), spare()]).run("y", {"x": 1})
+    assert read.value == "spare"
+    assert "`cost` raised" in read.failures[0].message
+    check_answers(read)
+    write = await Orchestrator([made("write")]).run("y", {"x": 1})
+    assert write.value == "write"
+
+
+class BadText(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Evil(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+
+class OwnBase(BaseException):
+    pass
+
+
+def circle() -> BaseException:
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__cause__ = second, first
+    return first
+
+
+ODD: dict[str, Callable[[], BaseException]] = {
+    "SystemExit": lambda: SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "GeneratorExit": GeneratorExit,
+    "StopIteration": lambda: StopIteration(4),
+    "StopAsyncIteration": StopAsyncIteration,
+    "CancelledError": asyncio.CancelledError,
+    "OwnBase": lambda: OwnBase("x"),
+    "group": lambda: BaseExceptionGroup("g", [KeyboardInterrupt(), ValueError()]),
+    "bad text": BadText,
+    "evil": Evil,
+    "circle": circle,
+    "huge": lambda: ValueError("x" * 5_000_000),
+    "surrogate": lambda: ValueError("\ud800"),
+}
+
+
+@pytest.mark.parametrize("effect", ["read", "write"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("name", ODD)
+async def test_nothing_that_a_tool_raises_leaves_a_run(name: str, asynchronous: bool, effect: str) -> None:
+    def boom(x: int) -> str:
+        raise ODD[name]()
+
+    async def boom_later(x: int) -> str:
+        raise ODD[name]()
+
+    first = Tool(boom_later if asynchronous else boom, name="first", gives="y", effect=effect, cost=0.0)
+    orc = Orchestrator([first, spare()])
+    other = asyncio.create_task(orc.run("y", {"x": 2}))
+    outcome = await orc.run("y", {"x": 1})
+    await other
+    (failure, *_) = outcome.failures
+    assert failure.kind is (FailureKind.BUG if effect == "read" else FailureKind.AMBIGUOUS)
+    assert len(failure.message) < 2000
+    assert outcome.status is (Status.REACHED if effect == "read" else Status.ESCALATED)
+    check_answers(outcome)
+
+
+async def test_something_that_a_tool_awaits_is_cancelled_by_others() -> None:
+    @tool(gives="y")
+    async def first(x: int) -> str:
+        inner = asyncio.create_task(asyncio.sleep(10))
+        asyncio.get_running_loop().call_later(0.01, inner.cancel)
+        await inner
+        return "first"
+
+    outcome = await Orchestrator([first, spare()]).run("y", {"x": 1})
+    assert outcome.value == "spare"
+    assert "cancelled" in outcome.failures[0].message
+
+
+async def test_a_generator_returned_by_accident_is_one_clear_failure() -> None:
+    def lines(x: int) -> Any:
+        yield "a"
+
+    async def later(x: int) -> Any:
+        yield "a"
+
+    for call in (lines, later):
+        outcome = await Orchestrator([Tool(call, name="first", gives="y"), spare()]).run("y", {"x": 1})
+        assert outcome.value == "spare"
+        assert "yield" in outcome.failures[0].message
+
+
+async def test_a_reconcile_and_a_compensation_that_exit_are_failures_of_theirs() -> None:
+    def leave(*given: Any, **more: Any) -> Any:
+        raise SystemExit(1)
+
+    @tool(gives="y", effect="write", reconcile=leave, compensate=leave)
+    def pay(x: int) -> str:
+        raise ConnectionResetError("lost")
+
+    outcome = await Orchestrator([pay]).run("y", {"x": 1})
+    assert outcome.status is Status.ESCALATED
+    assert outcome.uncompensated == ("pay",)
+    check_answers(outcome)
+
+
+def test_threads_survive_what_a_tool_raises_in_them() -> None:
+    def leave(x: int) -> str:
+        raise SystemExit(1)
+
+    orc = Orchestrator([Tool(leave, name="first", gives="y"), spare()])
+    before = threading.active_count()
+    for n in range(5):
+        assert orc.run_sync("y", {"x": n}).value == "spare"
+    assert threading.active_count() <= before + 8
