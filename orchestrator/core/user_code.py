@@ -7,19 +7,16 @@ What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` th
 import asyncio
 import inspect
 import signal
-import sysconfig
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from .errors import OrchestratorError
+from .redaction import raised_at
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
-_PACKAGE: Final = str(Path(__file__).parent.parent)
-_LIBRARIES: Final = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 
 
 class AbnormalExit(OrchestratorError):
@@ -101,7 +98,7 @@ def abnormal_exit(error: BaseException) -> AbnormalExit:
 def describe_error(error: BaseException, *, text: bool = True) -> str:
     """Type, message and place of an exception, whatever its own methods do: `KeyError: 'x' (tools/a.py:12)`."""
     said = text_of(error) if text else ""
-    place = place_of(error)
+    place = raised_at(error)
     return type_of(error) + (f": {said}" if said else "") + (f" ({place})" if place else "")
 
 
@@ -117,20 +114,6 @@ def text_of(error: BaseException, most: int = 500) -> str:
     except BaseException:
         return "(its text cannot be had)"
     return (text[: most - 1] + "…" if len(text) > most else text).encode("utf-8", "replace").decode()
-
-
-def place_of(error: BaseException) -> str:
-    """File and line of the innermost frame of the user's own code: `tools/a.py:12`; empty where there is none."""
-    frames = _frames(error.__traceback__)
-    outside = [frame for frame in frames if not _file(frame).startswith(_PACKAGE)]
-    own = [frame for frame in outside if not _file(frame).startswith(_LIBRARIES)] or outside
-    if not own:
-        return ""
-    return f"{'/'.join(Path(_file(own[-1])).parts[-2:])}:{own[-1].tb_lineno}"
-
-
-def _file(frame: TracebackType) -> str:
-    return frame.tb_frame.f_code.co_filename
 
 
 def _frames(traceback: TracebackType | None, most: int = 200) -> list[TracebackType]:
@@ -150,7 +133,6 @@ __all__ = [
     "describe_error",
     "is_async",
     "must_propagate",
-    "place_of",
     "text_of",
     "type_of",
 ]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
-from orchestrator.core.user_code import UserFunctionError, place_of, type_of
+from orchestrator.core.user_code import AbnormalExit, UserFunctionError, type_of
 from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import classify, failure_of, secret_strings
+from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
 
 if TYPE_CHECKING:
     from .run import Run
@@ -39,14 +39,9 @@ def make_failure(
         failure = failure_of(error, kind, tool.name, secrets=secrets, **place)
     except BaseException:
         return Failure(tool=tool.name, kind=kind, message=f"{type_of(error)} (its text cannot be had)", **place)
-    if kind is not FailureKind.BUG:
-        return replace(failure, traceback="")
-    where = place_of(error)
-    if not where or where in failure.message:
-        return failure
-    named = type_of(error)
-    text = failure.message if failure.message == named else f"{named}: {failure.message}"
-    return replace(failure, message=f"{text} ({where})")
+    if isinstance(error, UserFunctionError | AbnormalExit):  # the message names type and place of what was raised
+        failure = replace(failure, message=message_of(error, secrets))
+    return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
 
 def note_user_failure(run: "Run", tool: Tool, option: str, error: Exception) -> Failure:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ async def test_what_a_settled_effect_was_made_from_stays(first: str) -> None:
         log.append("paid")
         raise ConnectionError("answer lost")
 
-    undo = {"compensate": lambda reservation: log.append("cancelled")} if first == "write" else {}
+    undo: Any = {"compensate": lambda reservation: log.append("cancelled")} if first == "write" else {}
     tools = [
         Tool(reserve, gives="reservation", effect=first, **undo),
         Tool(pay, gives="receipt", effect="write"),

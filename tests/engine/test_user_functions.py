@@ -106,9 +106,11 @@ async def test_an_approval_rule_that_raises_is_a_failure_that_a_decision_answers
 
 @pytest.mark.parametrize("asks", [True, False])
 async def test_an_approval_rule_may_be_async(asks: bool) -> None:
-    async def rule(x: int) -> bool:
+    async def asks_later(x: int) -> bool:
         await asyncio.sleep(0)
         return asks
+
+    rule: Any = asks_later
 
     outcome = await Orchestrator([Tool(lambda x: "p", name="p", gives="y", effect="write", approval=rule)]).run(
         "y", {"x": 1}
