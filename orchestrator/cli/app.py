@@ -20,7 +20,7 @@ from orchestrator.core.text import plain
 from . import catalog, health, run, serve
 from . import templates as init
 from .planning import analyse, plan, rehearse
-from .runs import listing, replay, resume, verify
+from .runs import listing, replay, report, resume, verify
 from .screen import Exit, complain, drop_output, set_debugging
 from .skills import feedback
 from .skills import show as skills
@@ -61,6 +61,7 @@ for module in (
     listing,
     verify,
     replay,
+    report,
     resume,
     feedback,
     serve,

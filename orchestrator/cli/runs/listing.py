@@ -11,11 +11,12 @@ from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.text import duration, plain, usd
 from orchestrator.observability.explain.story import tell
+from orchestrator.observability.liveness import lost_runs
 from orchestrator.store.protocol import RunRow
 
+from .filters import Labels, RunFilter, Since, Until, read_failure, read_labels, read_status, read_time
 from .why import show_story
 
 
@@ -32,38 +33,48 @@ def _runs(
         str | None,
         typer.Option("--search", metavar="TEXT", help="Only runs whose id, goal, policy or trace hold this."),
     ] = None,
+    label: Labels = None,
+    tool: Annotated[str | None, typer.Option("--tool", metavar="TOOL", help="Only runs that called it.")] = None,
+    failure: Annotated[
+        str | None, typer.Option("--failure", metavar="CLASS", help="Only runs in which a call failed so.")
+    ] = None,
+    healed: Annotated[
+        bool, typer.Option("--healed", help="Only runs that reached a goal although a call failed.")
+    ] = False,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many, the newest first.")] = 20,
     children: Annotated[bool, typer.Option("--children", help="Also the runs that runs reached for.")] = False,
     store: options.Store = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """List the runs of a store, the newest first."""
-    wanted = Status.WAITING if waiting else _status(status)
+    wanted = RunFilter(
+        status=Status.WAITING if waiting else read_status(status),
+        search=search,
+        labels=read_labels(label),
+        since=read_time(since),
+        until=read_time(until),
+        tool=tool,
+        failure=read_failure(failure),
+        healed=healed,
+        children=children,
+    )
     with reading(store) as opened:
-        rows = opened.runs(status=wanted, search=search, parent=... if children else None, limit=limit)
-        total = opened.count_runs(status=wanted, search=search, parent=... if children else None)
+        rows = list(wanted.rows(opened, limit))
+        total = wanted.count(opened) if len(rows) == limit else len(rows)
+        dead = lost_runs(opened, rows)
     if as_json:
-        write_json({"schema": "orchestrator.runs/1", "total": total, "runs": [_row_json(row) for row in rows]})
+        runs = [{**_row_json(row), "lost": row.run_id in dead} for row in rows]
+        write_json({"schema": "orchestrator.runs/1", "total": total, "runs": runs})
         return
     if not rows:
         say("No runs.")
         return
     headers = ["run", "status", "goal", "started", "took", "cost", "route"]
-    table(headers, [_row_cells(row) for row in rows], right=[4, 5])
+    table(headers, [_row_cells(row, row.run_id in dead) for row in rows], right=[4, 5])
     if total > len(rows):
         say(Text(f"{len(rows)} of {total}; --limit shows more", "dim"))
-
-
-def _status(text: str | None) -> Status | None:
-    if text is None:
-        return None
-    try:
-        return Status(text.lower())
-    except ValueError:
-        known = ", ".join(Status)
-        raise InputError(
-            f"There is no status {plain(text, 40)!r}.{nearest(text, list(Status))} Known: {known}."
-        ) from None
 
 
 def _row_json(row: RunRow) -> dict[str, Any]:
@@ -78,12 +89,13 @@ def _row_json(row: RunRow) -> dict[str, Any]:
         "records": row.count,
         "head": row.head,
         "trace_id": row.trace_id,
+        "labels": dict(row.labels),
         "summary": row.summary,
     }
 
 
-def _row_cells(row: RunRow) -> list[str | Text]:
-    mark, style = MARKS[row.status]
+def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
+    mark, style = MARKS[row.status] if not lost else ("✗", "yellow")
     summary = row.summary
     route = " → ".join(map(str, summary.get("route") or ()))
     if summary.get("failures"):
@@ -93,7 +105,7 @@ def _row_cells(row: RunRow) -> list[str | Text]:
         told = str(summary.get("impasse") or "")
     return [
         row.run_id,
-        Text(f"{mark} {row.status}", style),
+        Text(f"{mark} {row.status}" + (", process lost" if lost else ""), style),
         row.goal,
         moment(row.started),
         duration(row.ended - row.started) if row.ended else "",

@@ -1,5 +1,6 @@
 """`orchestrator verify`: checks recorded ledgers and exports them."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from orchestrator.cli.screen import Exit, complain, say, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import counted, plain
+from orchestrator.observability.report import ledgers_of, signatures_of
+from orchestrator.observability.signature import check
 from orchestrator.store import Store
 from orchestrator.store.ledger.verify import (
     StoreVerification,
@@ -30,7 +33,10 @@ def register(app: typer.Typer) -> None:
 
 def _verify(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run, `last`, or a file (.jsonl) that --export wrote.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run, `last`, a file (.jsonl) that --export wrote, or a report (.html)."
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every run, and the chain over runs.")] = False,
     head: Annotated[
@@ -39,13 +45,21 @@ def _verify(
     file: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Also write the run's ledger there, as JSON Lines.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="KEY", help="The public key (PEM) that must have signed a report.")
+    ] = None,
     store: options.Store = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Check that a record is whole and unchanged; says which records are not."""
     if every == (run is not None):
         raise InputError("Name one run (or `last`) to verify, or all with --all.")
-    if run is not None and run.endswith(".jsonl"):
+    found: Verification | StoreVerification
+    if run is not None and run.endswith(".html") and Path(run).is_file():
+        found = _verify_report(Path(run), head, key)
+    elif key is not None:
+        raise InputError("--key checks the signatures of a report: name its file (.html).")
+    elif run is not None and run.endswith(".jsonl"):
         found = _verify_exported(Path(run), head, file)
     else:
         found = _verify_stored(store, run, head, file)
@@ -62,6 +76,31 @@ def _verify_exported(exported: Path, head: str, file: Path | None) -> Verificati
         raise InputError(f"{exported} is an export already; --export writes that of a run in a store.")
     with exported.open(encoding="utf-8", errors="surrogateescape") as lines:
         return verify_export(lines, head)
+
+
+def _verify_report(report: Path, head: str, key: Path | None) -> Verification:
+    """Check the ledgers that a report embeds, and its signatures."""
+    text = report.read_text(encoding="utf-8", errors="surrogateescape")
+    ledgers, signatures = ledgers_of(text), signatures_of(text)
+    found = [verify_export(lines) for lines in ledgers]
+    problems = [f"run {each.run_id}: {problem}" for each in found for problem in each.problems]
+    if not ledgers:
+        problems.append("it embeds no ledger: it is no report, or was cut")
+    if key is not None and len(signatures) != len(ledgers):
+        problems.append(f"{len(signatures)} of {len(ledgers)} runs are signed")
+    heads = {each.run_id: each.head for each in found}
+    for signature in signatures:
+        wrong = check(signature, key)
+        said = json.loads(signature.statement)
+        if not wrong and heads.get(said.get("run")) != said.get("head"):
+            wrong = "the signed head is not that of the ledger"
+        if wrong:
+            problems.append(f"run {said.get('run')}: {wrong}")
+    if head and head not in heads.values():
+        problems.append(f"no run ends in the head {head!r}")
+    name = found[0].run_id if len(found) == 1 else counted(len(found), "run")
+    last = found[0].head if len(found) == 1 else ""
+    return Verification(name, tuple(problems), last, sum(each.count for each in found))
 
 
 def _verify_stored(where: str, run: str | None, head: str, file: Path | None) -> Verification | StoreVerification:

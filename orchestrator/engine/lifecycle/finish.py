@@ -95,10 +95,16 @@ def outcome_of(run: "Run") -> Outcome[Any]:
     )
 
 
+SUMMARISED = 100
+"""Tools that the summary of a run names."""
+
+
 def summary(outcome: Outcome[Any]) -> dict[str, Any]:
     """What lists of runs show."""
     return {
         "route": list(outcome.route.tools) if outcome.route else [],
+        "tools": list(dict.fromkeys(call.tool for call in outcome.calls))[:SUMMARISED],
+        "failed": sorted({str(failure.kind) for failure in outcome.failures}),
         "calls": len(outcome.calls),
         "failures": len(outcome.failures),
         "reroutes": sum(decision.kind == "reroute" for decision in outcome.decisions),
