@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
+from orchestrator.core.forks import renew_after_fork
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.engine.background.heartbeat import Heartbeat
@@ -46,7 +47,7 @@ async def _learn_nothing() -> None:
     pass
 
 
-@dataclass
+@dataclass(eq=False)
 class Runtime:
     """The shared parts. Decisions are made from `graph`, `prices`, `health`, `policy`; the rest is I/O."""
 
@@ -160,7 +161,13 @@ class Runtime:
         """Who drives the runs of this process, for the store's claims."""
         return self.heartbeat.owner
 
+    def after_fork(self) -> None:
+        """In a forked child: calls and deadlines of the parent's runs are not here."""
+        self.in_flight.clear()
+        self.deadlines.clear()
+
     def __post_init__(self) -> None:
+        renew_after_fork(self)
         live: Any = self.live
         self.heartbeat = Heartbeat(self.store, live, on_problem=lambda problem: self.store.on_problem(problem))
         self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))

@@ -5,13 +5,13 @@ waits for something else of the framework (a person, a child run, `run_sync`) le
 """
 
 import asyncio
-import os
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
+
+from orchestrator.core.forks import new_lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +29,13 @@ class Slots:
         """How many may be held now; `None` for any number. Asked each time, so that it may change."""
         self.held = 0
         self._waiters: deque[Waiter] = deque()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: calls of the parent hold nothing here."""
+        self.held = 0
+        self._waiters.clear()
 
     @property
     def waiting(self) -> int:
@@ -99,7 +105,7 @@ class CallSlots:
         self._limits = limits
         self._held = False
         self._lent = 0
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     async def acquire(self) -> None:
         """Take all slots, in a fixed order."""
@@ -210,7 +216,13 @@ class ThreadLimit:
         """Given-up calls that still run, by tool."""
         self._stuck = 0
         self.slots = Slots(self._capacity)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: calls that the parent gave up do not run here."""
+        self.given_up.clear()
+        self._stuck = 0
 
     def _capacity(self) -> int:
         return self.most + max(0, self._stuck - self.most // 2)
@@ -236,12 +248,6 @@ class ThreadLimit:
 THREADS: Final = ThreadLimit()
 """One limit per process."""
 
-
-def _after_fork() -> None:
-    THREADS.__init__()  # type: ignore[misc]
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 __all__ = [
     "CURRENT",

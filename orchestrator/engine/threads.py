@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from orchestrator.core.forks import new_lock, renew_after_fork
+
 T = TypeVar("T")
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]
 
@@ -18,7 +20,13 @@ class Threads:
         self._idle_seconds = idle_seconds
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._idle = 0
-        self._lock = threading.Lock()
+        self._lock = new_lock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: no thread is there, and no job of the parent's."""
+        self._jobs = queue.SimpleQueue()
+        self._idle = 0
 
     async def run(self, call: Callable[[], T]) -> T:
         """The result of `call`, made in a thread with a copy of the caller's context variables."""

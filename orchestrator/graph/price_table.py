@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from threading import Lock
 from typing import Final, Protocol, runtime_checkable
 
 from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.core.forks import new_lock
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import (
     PICO,
@@ -182,7 +182,7 @@ class PriceTable:
         self._entries: dict[str, _Entry] = {}
         self._facts: dict[str, tuple[ToolSpec, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
-        self._lock = Lock()
+        self._lock = new_lock()
         self._forgotten = 0
         self._touched: set[str] | None = None
         self._untouched_success = 1.0

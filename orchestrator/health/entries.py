@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from threading import RLock
 from typing import Any
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import InputError, StoreError, nearest
+from orchestrator.core.forks import new_rlock
 from orchestrator.core.policy import Policy
 
 from .entry import GRAINS, Entry
@@ -28,7 +28,7 @@ class HealthBook:
         self._restless: set[Target] = set()
         """What was touched since time was last found to change nothing about it."""
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
-        self._lock = RLock()
+        self._lock = new_rlock()
         self._tells = False
         self._tellings = 0
 

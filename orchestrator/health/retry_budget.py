@@ -8,10 +8,10 @@ empty budget stops retries; a reroute takes its part but is never refused, for a
 import math
 import random
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Final, Self
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.forks import new_lock
 from orchestrator.core.policy import Retries
 
 _WINDOW: Final = 60.0
@@ -57,7 +57,7 @@ class RetryBudget:
         self._clock = clock
         self._overall = self._full()
         self._tools: dict[str, Bucket] = {}
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def note_call(self, name: str) -> None:
         """Count a first attempt."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from threading import Lock
 from typing import Any, TypeVar
 
+from orchestrator.core.forks import new_lock
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Alternative, Problem, Route
@@ -61,7 +61,7 @@ class Planner:
         self._graph = graph
         self._prices = prices
         self._policy = policy
-        self._lock = Lock()
+        self._lock = new_lock()
         self._grounds: dict[int, _Ground] = {}
 
     def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:

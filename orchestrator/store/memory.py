@@ -5,7 +5,6 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from threading import RLock
 from types import EllipsisType
 from typing import Any
 
@@ -17,7 +16,6 @@ from orchestrator.store.ledger.writes import Append, DropValues, LedgerState, Pu
 
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
 from .protocol import FIRST_TOKEN, Problem, Record, Refused, RunRow, Seal
-from .shutdown import OPEN
 
 
 def _ignore(run_id: str, token: int) -> None:
@@ -42,7 +40,6 @@ class MemoryStore:
         self._graphs: dict[str, str] = {}
         self._health: dict[str, str] = {}
         self._documents: dict[str, dict[int, str]] = {}
-        OPEN.add(self)
 
     @property
     def queue(self) -> MemoryQueue:
@@ -297,10 +294,6 @@ class MemoryStore:
     def pruned(self) -> frozenset[str]:
         """Nothing is pruned in memory."""
         return frozenset()
-
-    def after_fork(self) -> None:
-        """In a forked child: a lock that no thread of the parent holds."""
-        self._ownership.lock = RLock()
 
     def close(self, timeout: float = 10.0) -> None:
         """Nothing to let go of."""

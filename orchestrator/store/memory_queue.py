@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import RLock
 
 from orchestrator.core.enums import Status
+from orchestrator.core.forks import new_rlock
 from orchestrator.store.ledger.encoding import fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 
@@ -20,7 +20,7 @@ class MemoryOwnership:
     """The runs of a store, who owns each, and the leases of owners."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.lock = RLock()
+        self.lock = new_rlock()
         self.now = now
         self.runs: dict[str, LedgerState] = {}
         self.owners: dict[str, str] = {}
@@ -223,7 +223,7 @@ class MemoryAccounts:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._lock = RLock()
+        self._lock = new_rlock()
         self._spent: dict[tuple[str, int], float] = {}
         self._shares: dict[tuple[str, int, str], tuple[float, float]] = {}
 

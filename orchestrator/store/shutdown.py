@@ -5,7 +5,6 @@ is registered first runs last. `store/sql.py` is imported later, where a databas
 """
 
 import atexit
-import os
 from typing import Protocol
 from weakref import WeakSet
 
@@ -31,11 +30,4 @@ def _close_all() -> None:
         store.close(timeout=2.0)
 
 
-def _after_fork() -> None:
-    for store in list(OPEN):
-        store.after_fork()
-
-
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,12 +1,12 @@
 """The heartbeat: a thread that renews the lease of this process on the runs it drives, whatever its event loop does."""
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.forks import new_lock, renew_after_fork
 from orchestrator.store.owner import owner_name
 from orchestrator.store.protocol import Store
 
@@ -49,12 +49,12 @@ class Heartbeat:
         self._live = live
         self._on_problem = on_problem
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._stopping = threading.Event()
         self._broken = False
         self._before = store.on_refused
         store.on_refused = self.refused
-        _ALL.add(self)
+        renew_after_fork(self)
 
     def start(self) -> None:
         """Start the thread unless it runs."""
@@ -98,11 +98,7 @@ class Heartbeat:
         """In a forked child: another owner, with no runs, whose thread starts with its first run."""
         self.owner = owner_name()
         self._live.clear()
-        self._lock = threading.Lock()
         self._thread = None
-
-
-_ALL: "weakref.WeakSet[Heartbeat]" = weakref.WeakSet()
 
 
 def _work(heartbeat: "weakref.ref[Heartbeat]", stopping: threading.Event) -> None:
@@ -113,13 +109,5 @@ def _work(heartbeat: "weakref.ref[Heartbeat]", stopping: threading.Event) -> Non
         alive.beat()
         del alive
 
-
-def _after_fork() -> None:
-    for heartbeat in list(_ALL):
-        heartbeat.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 __all__ = ["LEASE_SECONDS", "RENEW_SECONDS", "Heartbeat"]

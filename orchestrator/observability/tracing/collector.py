@@ -21,6 +21,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
 from orchestrator.core.conventions import SCOPE
+from orchestrator.core.forks import new_lock
 
 LOG: Final = logging.getLogger(SCOPE)
 REST: Final = 1.0
@@ -41,7 +42,7 @@ class Watched(SpanExporter):
         self._exporter = exporter
         self._answers = answers
         self._rest = rest
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._ended = threading.Event()
         self._asking: threading.Thread | None = None
         self.down = False

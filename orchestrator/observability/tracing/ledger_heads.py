@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.forks import new_lock
 from orchestrator.store.protocol import RunRow, Store
 
 GATHER: Final = 0.05
@@ -37,7 +38,7 @@ class Anchor:
     """Waits for the heads of ended runs."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._queue: deque[_Ended] = deque()
         self._thread: threading.Thread | None = None
         self._hurry = threading.Event()

@@ -1,10 +1,10 @@
 """When newcomers get their chance, and what is drawn at random: decided before a choice, so that it can be recorded."""
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.forks import new_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Turns:
         self.number = 0
         """The last turn that was taken, here or by others that are known of."""
         self._taken = 0
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def go_on_from(self, number: int) -> None:
         """Count on from what others have taken."""

@@ -1,7 +1,6 @@
 """`Selector`: who does a step, by what it demands, what each agent has shown it can do, and what that costs."""
 
 import dataclasses
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -11,6 +10,7 @@ from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import DefinitionError, InputError, nearest
+from orchestrator.core.forks import new_rlock
 from orchestrator.core.policy import Policy
 from orchestrator.graph.price_table import PriceFacts, Pricing
 from orchestrator.selection.competence.estimation import Estimate, competence
@@ -89,7 +89,7 @@ class Selector:
         self._learner = Learner()
         self._journal: Journal | None = None
         self._told = 0
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         for agent in agents:
             self.add(agent)
 

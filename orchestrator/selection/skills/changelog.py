@@ -1,10 +1,10 @@
 """`Journal`: what was done to a handbook since its store last had it, so that it can be done again on a newer one."""
 
-import threading
 from collections.abc import Callable
 from typing import Final
 
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.forks import new_lock
 
 from .handbook import Handbook
 from .revision import Change
@@ -20,7 +20,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def __len__(self) -> int:
         return len(self._steps)

@@ -1,12 +1,12 @@
 """`Keeper`: keeps what a selector learned in a store, in step with every other process that learns there."""
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.forks import new_lock
 from orchestrator.selection.choice.selector import Selector
 from orchestrator.store.protocol import Store
 
@@ -78,7 +78,7 @@ class Keeper:
     def __init__(self, selector: Selector, store: Store) -> None:
         self._selector = selector
         self._store = store
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._given = selector.handbook
         self._seen = -1
         """Number of the version that the selector's handbook is made of; -1 before the first."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
+from orchestrator.core.forks import new_lock, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
 from orchestrator.store.protocol import Problem, Refused, RunRow
@@ -57,13 +58,14 @@ class SqlStore(SqlReads):
         self._foreign: set[str] = set()
         self._lost: dict[tuple[str, int | None], str] = {}
         self._dropped: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._erased = False
         self._key: bytes | None = None
         self._queue = SqlQueue(self._ask, self._now)
         self._accounts = SqlAccounts(self._ask, self._now)
         self._open()
         OPEN.add(self)
+        renew_after_fork(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown(self._url)!r})"
@@ -371,7 +373,6 @@ class SqlStore(SqlReads):
         """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
-        self._lock = threading.Lock()
         self._transactions = Transactions(self.engine)
         self._writer = Writer(self, self._tidy)
 

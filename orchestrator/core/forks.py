@@ -1,0 +1,51 @@
+"""What a forked child renews: locks that a thread of the parent may hold, and objects that belong to the parent.
+
+A child has one thread, the one that forked: it must not wait for locks, threads, queues or connections of the others.
+"""
+
+import os
+import threading
+from typing import Any, Final, Protocol
+from weakref import WeakSet
+
+
+class Renewed(Protocol):
+    """Something that belongs to one process."""
+
+    def after_fork(self) -> None:
+        """Begin anew, in the child: nothing of the parent's threads, connections or runs is kept."""
+        ...
+
+
+_LOCKS: Final[WeakSet[Any]] = WeakSet()
+_RENEWED: Final[WeakSet[Any]] = WeakSet()
+
+
+def new_lock() -> threading.Lock:
+    """A lock that is free in a forked child, whoever held it in the parent."""
+    lock = threading.Lock()
+    _LOCKS.add(lock)
+    return lock
+
+
+def new_rlock() -> "threading.RLock":
+    """The same, for a lock that its holder may take again."""
+    lock = threading.RLock()
+    _LOCKS.add(lock)
+    return lock
+
+
+def renew_after_fork(thing: Renewed) -> None:
+    """Have `thing.after_fork()` called in every child, after the locks are free."""
+    _RENEWED.add(thing)
+
+
+def _in_child() -> None:
+    for lock in list(_LOCKS):
+        lock._at_fork_reinit()
+    for thing in list(_RENEWED):
+        thing.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
