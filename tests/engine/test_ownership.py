@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -126,6 +127,8 @@ def test_a_forked_child_works_at_once_as_another_owner(tmp_path: Path, world: st
             right = outcome.value == 20 and orc._runtime.owner != owner and time.monotonic() - began < 5
             code = 0 if right and orc.run_sync("receipt", {"order": "1"}).status is Status.REACHED else 2
             orc.close()
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
