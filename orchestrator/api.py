@@ -25,13 +25,16 @@ from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.background import Background
 from orchestrator.engine.background.evaluation import Jury
+from orchestrator.engine.background.heartbeat import Heartbeat
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
-from orchestrator.engine.lifecycle.start import check_goal
+from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.engine.planning import agents as casting
+from orchestrator.engine.planning.demands import Demands, DemandSource
+from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.run import Run
-from orchestrator.engine.runtime import DemandSource, Runtime
+from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import waiting_outside_limits
 from orchestrator.engine.values import checked_inputs
 from orchestrator.graph.graph import ToolGraph
@@ -39,6 +42,7 @@ from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing
 from orchestrator.graph.tool import Tool, ToolOptions
 from orchestrator.graph.tool import tool as make_tool
 from orchestrator.health.failures.classify import FailureTable
+from orchestrator.health.monitors.signal import Signal
 from orchestrator.health.retry_budget import RetryBudget
 from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
@@ -98,12 +102,12 @@ class Answering:
         Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
         `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
         """
-        from orchestrator.observability.skills.learn_skills import How
+        from orchestrator.observability.skills.learn_skills import How, learn_skills
 
         self.store.flush()
         options = self.selector.options
         how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
-        return await self._background.lessons.learn_skills(how, dry_run=dry_run)
+        return await self._background.lessons.synced(lambda: learn_skills(self.store, how, dry_run=dry_run))
 
     @property
     def judge(self) -> Judge | None:
@@ -188,8 +192,9 @@ class Orchestrator(Answering):
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
         self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
-        live: dict[str, Run] = {}
-        tracing = TracingSink(tracer_provider, live=live, circuits=self.health)
+        runs = RunRegistry()
+        tracing = TracingSink(tracer_provider, live=runs.by_id, circuits=self.health)
+        self._announcer = Announcer(ladder, clock=clock)
         self._runtime = Runtime(
             graph=self.graph,
             prices=prices,
@@ -198,21 +203,21 @@ class Orchestrator(Answering):
             healing=RetryBudget(self.policy.retries, clock),
             policy=self.policy,
             selector=self.selector,
+            demands=Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem)),
             store=self.store,
             clock=clock,
             ladder=ladder,
             tracing=tracing,
-            live=live,
+            observers=_Observers(self),
+            reach=launch.launch_child,
+            heartbeat=Heartbeat(self.store, runs.by_id, on_problem=lambda problem: self.store.on_problem(problem)),
+            sinks=[tracing, self._announcer],
+            runs=runs,
             own_pricing=pricing is not None,
             deps=deps,
         )
-        self._runtime.sinks.append(tracing)
-        self._announcer = Announcer(ladder, clock=clock)
-        self._runtime.sinks.append(self._announcer)
-        self._runtime.announce = self._announcer.on_record
         self._background = Background(self._runtime, monitors)
         self._jury = Jury(self._runtime, lambda: self._background.hub.today.usd)
-        self._runtime.hear = self._jury.hear
         self.judge = judge
         self.demand_model = demand_model
         self._closed = False
@@ -275,7 +280,7 @@ class Orchestrator(Answering):
 
     def classify(self, table: FailureTable) -> None:
         """Put the project's own rows of the failure table before the shipped ones."""
-        self._runtime.failures = table
+        self._runtime.classify_by(table)
 
     def require_skills(self, key: str, weights: DemandSource) -> None:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""
@@ -488,6 +493,28 @@ class Orchestrator(Answering):
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
         return self.store.try_lease(name, owner, seconds)
+
+
+class _Observers:
+    """Passes the turning points of runs on to what goes on beside them."""
+
+    def __init__(self, orc: Orchestrator) -> None:
+        self._orc = orc
+
+    def begun(self, run: Run) -> None:
+        self._orc._background.meet(run)
+
+    def ended(self, run: Run) -> None:
+        self._orc._jury.observe(run)
+
+    def waits(self, run_id: str) -> None:
+        self._orc._announcer.on_record(run_id)
+
+    def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
+        return self._orc._background.hub.gate(tool, run_id, values)
+
+    async def learn(self) -> None:
+        await self._orc._background.lessons.learn()
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

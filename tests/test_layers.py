@@ -60,22 +60,18 @@ def test_every_package_has_a_layer() -> None:
     assert files == AT_THE_ROOT
 
 
-@pytest.mark.xfail(reason="the engine is being reshaped")
 def test_no_package_imports_what_stands_above_it() -> None:
     assert upward(imports(ROOT, "orchestrator")) == []
 
 
-@pytest.mark.xfail(reason="the engine is being reshaped")
 def test_no_two_files_import_each_other_in_circles_of_any_length() -> None:
     assert file_cycles(imports(ROOT, "orchestrator")) == []
 
 
-@pytest.mark.xfail(reason="the engine is being reshaped")
 def test_packages_of_the_first_level_are_acyclic() -> None:
     assert package_cycles(imports(ROOT, "orchestrator")) == []
 
 
-@pytest.mark.xfail(reason="the engine is being reshaped")
 def test_no_folder_has_more_files_than_one_can_look_over() -> None:
     folders = {path.parent for path in (ROOT / "orchestrator").rglob("*.py")}
     assert not {str(f): n for f in folders if (n := len(list(f.glob("*.py")))) > MOST_FILES}

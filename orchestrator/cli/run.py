@@ -152,7 +152,7 @@ def _one(order: Order) -> Exit:
     try:
         return asyncio.run(work())
     except KeyboardInterrupt:
-        _interrupted(begun.ids)
+        _interrupted(begun)
         return Exit.INTERRUPTED
     finally:
         if sink is not None:
@@ -172,7 +172,7 @@ def _many(order: Order) -> Exit:
     try:
         return asyncio.run(work())
     except KeyboardInterrupt:
-        _interrupted(begun.ids, done=batch.done, of=len(order.given.over))
+        _interrupted(begun, done=batch.done, of=len(order.given.over))
         return Exit.INTERRUPTED
 
 
@@ -194,6 +194,8 @@ class _Begun:
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
+        self.cancelled: list[str] = []
+        """Runs that ended because they were interrupted."""
 
     def on_event(self, event: Any) -> None:
         """Take one event."""
@@ -201,16 +203,19 @@ class _Begun:
 
         if isinstance(event, RunStarted) and event.parent is None:
             self.ids[event.run_id] = None
-        elif isinstance(event, RunEnded):
-            self.ids.pop(event.run_id, None)
+        elif isinstance(event, RunEnded) and event.run_id in self.ids:
+            del self.ids[event.run_id]
+            if event.impasse is not None and event.impasse.get("kind") == "cancelled":
+                self.cancelled.append(event.run_id)
 
 
-def _interrupted(ids: Sequence[str] | dict[str, None], done: int | None = None, of: int = 0) -> None:
-    """What is left of interrupted runs: a record to read, and a run to go on with."""
+def _interrupted(begun: _Begun, done: int | None = None, of: int = 0) -> None:
+    """What is left of interrupted runs: a record to read, and where one did not end, a run to go on with."""
     so_far = "" if done is None else f" {done} of {of} had ended."
-    names = [plain(run_id) for run_id in ids]
+    names = [plain(run_id) for run_id in begun.ids]
     if not names:
-        complain(f"Nothing was lost.{so_far}", status="interrupted")
+        told = [f"\norchestrator why {plain(run_id)}     tells what was done" for run_id in begun.cancelled[:1]]
+        complain(f"Nothing was lost.{so_far}{''.join(told)}", status="interrupted")
         return
     more = f", and {len(names) - 1} more" if len(names) > 1 else ""
     complain(

@@ -59,6 +59,9 @@ class RunStarted(Event):
     """What the caller preferred, from 0 (cheapest) to 1 (best); the policy has it in it."""
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`Constraints.to_json()`: which agents may be used."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    tainted: tuple[str, ...] = ()
+    """Inputs that derive from what a model provided, in the run that reached for this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,41 @@ class CallEnded(Event):
     """Control-plane model calls of child runs that the call made."""
     reconciled: bool = False
     """The result was found out afterwards, not returned by the call."""
+    children_cost: float = 0.0
+    """US dollars of `cost` that child runs of the call cost, which their `ChildEnded` has counted already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnded(Event):
+    """A child run that a call reached has ended: what it cost, and what of it still stands."""
+
+    call_id: str
+    tool: str
+    """The tool that reached for it."""
+    child: str
+    """Its run id."""
+    status: Status
+    cost: float = 0.0
+    calls: int = 0
+    effects: tuple[str, ...] = ()
+    """Effects of the child and of those below it that stand, in the order in which they took place, as
+    `run id#tool`."""
+    compensated: tuple[str, ...] = ()
+    uncompensated: tuple[str, ...] = ()
+    """Effects that stand, or may stand, although nothing uses them, as `run id#tool`."""
+    tainted: bool = False
+    """Whether what it gave derives from a value that a model provided."""
+    generation: int = 0
+    """Failed attempts of the step before the one that reached for it."""
+    at_end: float = 0.0
+    """When it ended, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildDiscarded(Event):
+    """What a child run did is not used, although the call that reached for it may succeed."""
+
+    child: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,6 +410,8 @@ EVENTS: Final[dict[str, type[Event]]] = {
         ConditionChecked,
         CallStarted,
         CallEnded,
+        ChildEnded,
+        ChildDiscarded,
         PartEnded,
         UserFunctionFailed,
         ToolExcluded,

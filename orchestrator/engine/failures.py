@@ -1,20 +1,22 @@
 """Makes the failure that an exception is, whatever the exception's own methods do."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
+<<<<<<< HEAD
 from orchestrator.core.user_code import AbnormalExit, UserFunctionError, type_of
+=======
+from orchestrator.core.user_code import UserFunctionError, place_of, type_of
+from orchestrator.engine.run import Run
+>>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
 
-if TYPE_CHECKING:
-    from .run import Run
 
-
-def kind_of(run: "Run", tool: Tool, error: Exception) -> FailureKind:
+def kind_of(run: Run, tool: Tool, error: Exception) -> FailureKind:
     """The class of an error out of a started call; total, also for exceptions whose attributes raise."""
     if isinstance(error, UserFunctionError):
         return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.INVALID_OUTPUT
@@ -25,7 +27,7 @@ def kind_of(run: "Run", tool: Tool, error: Exception) -> FailureKind:
 
 
 def make_failure(
-    run: "Run", tool: Tool, kind: FailureKind, error: Exception, *, call_id: str = "", attempt: int = 1, raw: Any = None
+    run: Run, tool: Tool, kind: FailureKind, error: Exception, *, call_id: str = "", attempt: int = 1, raw: Any = None
 ) -> Failure:
     """The failure; its texts hold neither what the call was given nor what it gave. A bug names file and line."""
     place: dict[str, Any] = {
@@ -44,7 +46,7 @@ def make_failure(
     return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
 
-def note_user_failure(run: "Run", tool: Tool, option: str, error: Exception) -> Failure:
+def note_user_failure(run: Run, tool: Tool, option: str, error: Exception) -> Failure:
     """Put on record that a function given as an option of a tool raised, before any call of the tool."""
     raised = error if isinstance(error, UserFunctionError) else UserFunctionError(option, error)
     failure = make_failure(run, tool, FailureKind.BUG, raised)

@@ -1,17 +1,20 @@
-"""`Runtime`: what all runs of one orchestrator share."""
+"""`Runtime`: what all runs of one orchestrator share. Complete when made; nobody assigns to it afterwards."""
 
 import asyncio
 import random
+import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from copy import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
 from orchestrator.core.forks import renew_after_fork
+from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.engine.background.heartbeat import Heartbeat
@@ -27,24 +30,98 @@ from orchestrator.routing import Planner
 from orchestrator.selection import Demand, Selector, dialled
 from orchestrator.store.protocol import Store
 
+from .registry import RunRegistry
 from .slots import Slots
 from .threads import Threads
 
-if TYPE_CHECKING:
-    from orchestrator.observability.tracing import TracingSink
-
-    from .run import Run
-
 LAST_RESORT_CALLS = 2
 """Calls at one time to a tool with an open circuit that there is no alternative to."""
-KEPT_OUTCOMES = 1024
-"""Outcomes of ended runs that a process remembers."""
 DIALS = 8
 """Settings of the preference dial whose prices are kept up to date."""
 
 
-async def _learn_nothing() -> None:
-    pass
+class OpenedSpan(Protocol):
+    """The span of a run that has begun."""
+
+    @property
+    def traceparent(self) -> str:
+        """W3C trace context; empty where nothing traces."""
+        ...
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that the run is part of; empty where nothing traces."""
+        ...
+
+    def end(self) -> None:
+        """End the span of a run that was not begun after all."""
+        ...
+
+
+class Tracing(Protocol):
+    """Who knows the span of each run."""
+
+    def open(self, run_id: str, goal: str, link: str = "") -> Any:
+        """Begin the span of a run in the current context: an `OpenedSpan`."""
+        ...
+
+    def adopt(self, run_id: str, goal: str, opened: Any) -> None:
+        """From now on `opened` is the span of this run."""
+        ...
+
+    def expect(self, run_id: str, goal: str, traceparent: str) -> None:
+        """A run was recovered whose first span had this trace context."""
+        ...
+
+    def trace_id_of(self, traceparent: str) -> str:
+        """The trace of a W3C trace context; empty for none."""
+        ...
+
+    def within(self, run_id: str) -> AbstractContextManager[None]:
+        """Make the run's span the current one for the length of a `with`."""
+        ...
+
+    def abandon(self, run_id: str, error: BaseException) -> None:
+        """A run stopped without an end."""
+        ...
+
+    def ended(self, run_id: str, store: Store) -> None:
+        """A run has ended and its end was handed to the store."""
+        ...
+
+
+class Observers(Protocol):
+    """What goes on beside the runs and is called at their turning points. Every call returns at once but `learn`."""
+
+    def begun(self, run: Any) -> None:
+        """A run has begun: signals that hold already reach it too."""
+        ...
+
+    def ended(self, run: Any) -> None:
+        """A run has ended: the work of its agents is to be judged."""
+        ...
+
+    def waits(self, run_id: str) -> None:
+        """A run waits, and its question is on record: announce it to people."""
+        ...
+
+    def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
+        """What monitors say before a write begins."""
+        ...
+
+    async def learn(self) -> None:
+        """Learn from what runs have shown of agents; off the path of a call."""
+        ...
+
+
+class ReachChild(Protocol):
+    """Runs a child goal for a call of a run."""
+
+    def __call__(
+        self, parent: Any, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool
+    ) -> Awaitable[tuple[Outcome[Any], Any]]:
+        """The child's outcome and its `Run`, or `None` where only its record is left."""
+        ...
 
 
 @dataclass(eq=False)
@@ -58,25 +135,23 @@ class Runtime:
     healing: RetryBudget
     policy: Policy
     selector: Selector
+    demands: Demands
+    """What steps demand of who does them."""
     store: Store
     clock: Clock
     ladder: tuple[Any, ...]
-    tracing: "TracingSink"
-    """Knows the span of each run; also one of the sinks."""
+    tracing: Tracing
+    observers: Observers
+    reach: ReachChild
+    heartbeat: Heartbeat
+    """Renews the lease on the runs of this process."""
     own_pricing: bool = False
     """Whether the user's own pricing is in force, and not a policy's formula."""
-    on_begin: "Callable[[Run], None]" = lambda run: None
-    """Told of every run that begins: signals that hold already reach it too."""
+    deps: Any = None
     failures: FailureTable | None = None
     """The project's own rows of the failure table."""
-    deps: Any = None
     sinks: list[Sink] = field(default_factory=list[Sink])
-    demands: Demands = field(init=False)
-    """What steps demand of who does them."""
-    learn: Callable[[], Awaitable[None]] = _learn_nothing
-    """Learns from what runs have shown of agents; off the path of a call."""
-    hear: "Callable[[Run], None]" = lambda run: None
-    """Told of every run that has ended, so that the work of its agents is judged; returns at once."""
+    runs: RunRegistry = field(default_factory=RunRegistry)
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""
@@ -84,20 +159,28 @@ class Runtime:
     """Calls in flight, by tool, over all runs."""
     deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
     """Questions whose default takes effect when nobody answers."""
-    live: dict[str, "Run"] = field(default_factory=dict[str, "Run"])
-    """Runs of this process that have not ended, by id."""
-    heartbeat: Heartbeat = field(init=False)
-    """Renews the lease on the runs of this process."""
-    announce: Callable[[str], None] = lambda run_id: None
-    """Tells people of a run that waits, once its question is on record."""
-    gate: Callable[[Tool, str, Mapping[str, Any]], tuple[Signal, ...]] = lambda tool, run_id, values: ()
-    """What monitors say before a write begins."""
     _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
-    _ended: dict[str, tuple[Outcome[Any], str]] = field(default_factory=dict[str, tuple[Outcome[Any], str]])
     _stored_graphs: set[str] = field(default_factory=set[str])
-    _dialled: dict[float, tuple[Policy, PriceTable, Planner]] = field(
-        default_factory=dict[float, tuple[Policy, PriceTable, Planner]]
-    )
+    _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
+    _tables: "weakref.WeakSet[PriceTable]" = field(default_factory=weakref.WeakSet)
+    """The price tables of dials that are still in use, those that left `_dialled` included."""
+    _usable: dict[str, tuple[bool, bool]] = field(default_factory=dict[str, tuple[bool, bool]])
+    """Tool -> whether it was usable when its health last changed, and as a last resort."""
+
+    @property
+    def owner(self) -> str:
+        """Who drives the runs of this process, for the store's claims."""
+        return self.heartbeat.owner
+
+    @cached_property
+    def policy_data(self) -> dict[str, Any]:
+        """The policy as plain data, for records."""
+        return self.policy.model_dump(mode="json")
+
+    def classify_by(self, table: FailureTable) -> None:
+        """Put the project's own rows of the failure table before the shipped ones."""
+        self.failures = table
+        self._dialled.clear()
 
     def remember_graph(self, view: GraphRevision) -> str:
         """Store a revision of the graph once, under its digest."""
@@ -110,29 +193,6 @@ class Runtime:
     def as_demand(weights: Mapping[str, float], size: float | None = None) -> Demand:
         """A demand from its record."""
         return Demand(weights, size=size)
-
-    def outcome(self, run_id: str) -> tuple[Outcome[Any], str] | None:
-        """The outcome of a run that ended in this process, and the digest of its inputs."""
-        return self._ended.get(run_id)
-
-    def remember_outcome(self, outcome: Outcome[Any], inputs_digest: str) -> None:
-        """Keep the outcome of a run, so that its id gives it again; the oldest are forgotten."""
-        self._ended[outcome.run_id] = (outcome, inputs_digest)
-        while len(self._ended) > KEPT_OUTCOMES:
-            del self._ended[next(iter(self._ended))]
-
-    def forget_values(self, run: "Run") -> None:
-        """Delete the stored values of an ended run and its children, unless they are to be kept.
-
-        A run whose id its caller chose keeps the values of its goal: that id is to give the same outcome again.
-        """
-        if self.policy.keep_values:
-            return
-        for row in self.store.runs(parent=run.state.run_id, limit=1_000_000) if run.had_children else ():
-            self.store.drop_values(row.run_id)
-        self.store.drop_values(run.state.run_id, run.token)
-        if run.named:
-            run.values.store_again(run.state.goal, run.state.at_hand, run.view)
 
     def crowded(self, name: str, *, last_resort: bool) -> bool:
         """Whether a tool that is failing everybody, or has only just recovered, has as many calls as it may.
@@ -156,21 +216,14 @@ class Runtime:
         declared = self.graph.view().tools.get(name)
         return declared.max_concurrency if declared else None
 
-    @property
-    def owner(self) -> str:
-        """Who drives the runs of this process, for the store's claims."""
-        return self.heartbeat.owner
-
     def after_fork(self) -> None:
         """In a forked child: calls and deadlines of the parent's runs are not here."""
         self.in_flight.clear()
         self.deadlines.clear()
+        self.runs.after_fork()
 
     def __post_init__(self) -> None:
         renew_after_fork(self)
-        live: Any = self.live
-        self.heartbeat = Heartbeat(self.store, live, on_problem=lambda problem: self.store.on_problem(problem))
-        self.demands = Demands(self.selector, on_problem=lambda problem: self.store.on_problem(problem))
 
     def dialled(self, dial: float | None) -> "Runtime":
         """The same parts for a run with a preference from 0 (cheapest) to 1 (best): its prices are its own.
@@ -184,21 +237,30 @@ class Runtime:
         policy = dialled(self.policy, dial)
         if dial not in self._dialled:
             prices = PriceTable(self.graph, policy, None, self.health)
-            self._dialled[dial] = (policy, prices, Planner(self.graph, prices, policy))
+            planner = Planner(self.graph, prices, policy)
+            self._dialled[dial] = replace(self, policy=policy, prices=prices, planner=planner)
+            self._tables.add(prices)
             while len(self._dialled) > DIALS:
                 del self._dialled[next(iter(self._dialled))]
-        policy, prices, planner = self._dialled[dial]
-        made = copy(self)
-        made.policy, made.prices, made.planner = policy, prices, planner
-        return made
+        return self._dialled[dial]
 
     def repriced(self, targets: Iterable[str | tuple[str, str]]) -> None:
-        """The health of these tools and transitions has changed: their prices, and what runs rely on."""
+        """The health of these tools and transitions has changed: their prices, and what runs rely on.
+
+        Runs are woken only when a tool goes down: while it stays up, or stays down, no plan changes in mid-step.
+        """
         names = sorted({target if isinstance(target, str) else target[1] for target in targets})
-        for prices in (self.prices, *(prices for _, prices, _ in list(self._dialled.values()))):
+        for prices in (self.prices, *self._tables):
             prices.invalidate(names)
-        for run in list(self.live.values()):
-            run.nudge(names)
+        down = [name for name in names if self._went_down(name)]
+        if down:
+            for run in self.runs.all_live():
+                run.nudge(down)
+
+    def _went_down(self, name: str) -> bool:
+        before = self._usable.get(name, (True, True))
+        now = self._usable[name] = (self.health.usable(name), self.health.usable(name, last_resort=True))
+        return any(was and not still for was, still in zip(before, now, strict=True))
 
 
 __all__ = ["DemandSource", "Runtime"]

@@ -11,6 +11,8 @@ from orchestrator.core.events import (
     BudgetRaised,
     CallEnded,
     CallStarted,
+    ChildDiscarded,
+    ChildEnded,
     ConditionChecked,
     Decided,
     DemandTold,
@@ -51,6 +53,28 @@ class Doing:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChildRecord:
+    """A child run that has ended."""
+
+    run_id: str
+    call_id: str
+    tool: str
+    """The tool that reached for it."""
+    status: Status
+    effects: tuple[str, ...]
+    compensated: tuple[str, ...]
+    uncompensated: tuple[str, ...]
+    generation: int
+    at_end: float
+    discarded: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether it reached its goal, or a lesser one."""
+        return self.status in (Status.REACHED, Status.DEMOTED)
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything that decisions of a run are made from, and everything that its outcome tells."""
@@ -79,6 +103,9 @@ class RunState:
     at_hand: dict[str, str | None] = field(default_factory=dict[str, str | None])
     done: dict[str, Taken] = field(default_factory=dict[str, Taken])
     done_at: dict[str, float] = field(default_factory=dict[str, float])
+    done_by: dict[str, str] = field(default_factory=dict[str, str])
+    """Tool -> the call that gave its output."""
+    failed_attempts: Counter[str] = field(default_factory=Counter[str])
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
     """Tools whose effects took place, in the order in which they did."""
     doing: dict[str, Doing] = field(default_factory=dict[str, Doing])
@@ -115,6 +142,15 @@ class RunState:
     started_calls: int = 0
     own_calls: int = 0
     """Calls that agents made of tools of their own; they count for the budget."""
+    children: dict[str, ChildRecord] = field(default_factory=dict[str, ChildRecord])
+    """Child runs that have ended, by id, in the order in which they did."""
+    child_calls: int = 0
+    tainted_calls: set[str] = field(default_factory=set[str])
+    """Calls one of whose children gave something that derives from what a model provided."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    waiting_since: float | None = None
+    waited: float = 0.0
+    """Seconds in which a person was asked: they do not count for the budget."""
     cost: float = 0.0
     usage: Counter[str] = field(default_factory=Counter[str])
     llm_calls: int = 0
@@ -187,6 +223,19 @@ class RunState:
         used = self.support(keys)
         return [tool for tool in reversed(self.effects) if tool not in used and tool not in self.compensated]
 
+    def seconds_at_work(self, now: float) -> float:
+        """Seconds since the run began, without those in which a person was asked."""
+        asked = self.waited + (0.0 if self.waiting_since is None else max(0.0, now - self.waiting_since))
+        return now - self.started_at - asked
+
+    def used_calls(self, keys: Iterable[str]) -> set[str]:
+        """Ids of the calls whose outputs the values of `keys` were made with."""
+        return {self.done_by[tool] for tool in self.support(keys) if tool in self.done_by}
+
+    def generation(self, tool: str) -> int:
+        """Failed attempts of a step so far."""
+        return self.failed_attempts[tool]
+
     def next_failure_id(self) -> str:
         """An id that no failure of this run has."""
         return f"f{len(self.failures) + 1}"
@@ -218,6 +267,8 @@ class RunState:
         self.traceparent = event.traceparent
         self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         self.at_hand.update(dict.fromkeys(event.inputs))
+        self.labels = event.labels
+        self.tainted.update(event.tainted)
 
     def _graph_changed(self, event: GraphChanged) -> None:
         self.graph, self.revision = event.graph, event.revision
@@ -248,13 +299,14 @@ class RunState:
 
     def _call_ended(self, event: CallEnded) -> None:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
-        self.cost += event.cost
+        self.cost += event.cost - event.children_cost
         self.llm_calls += event.llm_calls
         self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if event.asked:
             self.tries[event.tool] -= 1
             return
         if event.failure is not None:
+            self.failed_attempts[event.tool] += 1
             self.note_failure(event.failure)
             self._note_effect_of_failure(event, doing)
         if event.failure is not None or event.ok:
@@ -282,16 +334,39 @@ class RunState:
     def _finish(self, event: CallEnded, doing: Doing) -> None:
         self.done[event.tool] = doing.taken
         self.done_at[event.tool] = event.at
+        self.done_by[event.tool] = event.call_id
         self._settled(event.tool)
         for key in event.kept:
             self.at_hand.setdefault(key, event.tool)
-        if self.tainted.intersection(doing.taken.keys):
+        if event.call_id in self.tainted_calls or self.tainted.intersection(doing.taken.keys):
             self.tainted.update(event.gives)
         if doing.effect is not Effect.READ:
             self.effects[event.tool] = doing.effect
 
     def _user_function_failed(self, event: UserFunctionFailed) -> None:
         self.note_failure(event.failure)
+
+    def _child_ended(self, event: ChildEnded) -> None:
+        if event.tainted:
+            self.tainted_calls.add(event.call_id)
+        if event.child not in self.children:
+            self.cost += event.cost
+            self.child_calls += event.calls
+        self.children[event.child] = ChildRecord(
+            event.child,
+            event.call_id,
+            event.tool,
+            event.status,
+            event.effects,
+            event.compensated,
+            event.uncompensated,
+            event.generation,
+            event.at_end or event.at,
+            self.children[event.child].discarded if event.child in self.children else False,
+        )
+
+    def _child_discarded(self, event: ChildDiscarded) -> None:
+        self.children[event.child] = replace(self.children[event.child], discarded=True)
 
     def _tool_excluded(self, event: ToolExcluded) -> None:
         self.excluded[event.tool] = event.reason
@@ -350,6 +425,7 @@ class RunState:
     def _run_waiting(self, event: RunWaiting) -> None:
         self.status = Status.WAITING
         self.question, self.impasse = event.question, event.impasse
+        self.waiting_since = event.at
 
     def _run_resumed(self, event: RunResumed) -> None:
         self.status = Status.RUNNING
@@ -357,6 +433,9 @@ class RunState:
         self.token = max(self.token, event.token)
         if event.owner_unproven:
             self.doubtful_calls |= {doing.call_id for doing in (*self.doing.values(), *self.last.values())}
+        if self.waiting_since is not None:
+            self.waited += max(0.0, event.at - self.waiting_since)
+            self.waiting_since = None
         if event.policy is not None:
             self.policy = event.policy
 
@@ -384,6 +463,8 @@ class RunState:
         CallStarted: _call_started,
         CallEnded: _call_ended,
         UserFunctionFailed: _user_function_failed,
+        ChildEnded: _child_ended,
+        ChildDiscarded: _child_discarded,
         ToolExcluded: _tool_excluded,
         ToolAllowed: _tool_allowed,
         ValueProvided: _value_provided,

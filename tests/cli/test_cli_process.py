@@ -1,7 +1,6 @@
 """The program as a process of its own: Ctrl-C, a reader that goes away, a terminal."""
 
 import io
-import json
 import os
 import pty
 import signal
@@ -115,11 +114,34 @@ def record(here: Path) -> Generator[Store]:
 
 
 @pytest.mark.parametrize("goal", ["second", "blocked"])
-def test_ctrl_c_leaves_the_record_of_what_was_done(
+def test_ctrl_c_cancels_the_run(
     here: Path, goal: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with started(here, "run", goal, "word=ahoy", "--project", "project", "--run-id", "cut") as process:
         wait_for(process, "✓ begin")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "orchestrator why cut" in errors
+    monkeypatch.chdir(here)
+    with record(here) as store:
+        row = store.run("cut")
+        assert row is not None
+        assert row.status == "escalated"
+    assert invoke(["verify", "cut"]) == 0
+
+
+def test_a_second_ctrl_c_leaves_the_record_of_what_was_done(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with started(here, "run", "stored", "word=ahoy", "--project", "project", "--run-id", "cut") as process:
+        wait_for(process, "✓ begin")
+        while not (here / "writing").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -131,12 +153,10 @@ def test_ctrl_c_leaves_the_record_of_what_was_done(
     assert "begin gave first" in why
     assert "has not ended" in why
     assert invoke(["verify", "cut"]) == 0
-    (here / "go").touch()
-    capsys.readouterr()
-    assert invoke(["resume", "cut", "--project", "project", "--json"]) == 0
-    resumed = json.loads(capsys.readouterr().out)
-    assert resumed["status"] == "reached"
-    assert [each["tool"] for each in resumed["tried"]].count("begin") == 1
+    with record(here) as store:
+        row = store.run("cut")
+        assert row is not None
+        assert row.status == "running"
 
 
 def test_ctrl_c_lets_a_write_finish(here: Path) -> None:

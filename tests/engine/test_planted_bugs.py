@@ -16,6 +16,8 @@ from orchestrator.core.events import CallEnded, Decided, EffectUndone, GoalLower
 from orchestrator.core.failure import Failure
 from orchestrator.engine import failures
 from orchestrator.engine.lifecycle import finish as closing
+from orchestrator.engine.lifecycle import phases
+from orchestrator.engine.planning import replan as replanning
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps import executor, outputs
@@ -124,12 +126,13 @@ def a_failure_ends_the_run(patch: pytest.MonkeyPatch) -> None:
         self.run.route = None
 
     patch.setattr(driving.StepScheduler, "_reroute", no_reroute)
-    replan = Run.replan
+    replan = replanning.replan
 
-    def only_once(self: Run, kind: DecisionKind, reason: str, **options: Any) -> bool:
-        return self.first_route is None and replan(self, kind, reason, **options)
+    def only_once(run: Run, kind: DecisionKind, reason: str, **options: Any) -> bool:
+        return run.first_route is None and replan(run, kind, reason, **options)
 
-    patch.setattr(Run, "replan", only_once)
+    for module in (phases, driving):
+        patch.setattr(module, "replan", only_once)
 
 
 def ambiguity_is_taken_for_failure(patch: pytest.MonkeyPatch) -> None:

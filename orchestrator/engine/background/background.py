@@ -4,20 +4,18 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import ProblemReported
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
 from orchestrator.health import sharing
 from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
 from orchestrator.store.memory import MemoryStore
 
 from .learning import Lessons, raised
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Runtime
 
 PUBLISH_SECONDS = 5.0
 """How often statistics are published to the other processes that share a store."""
@@ -28,7 +26,7 @@ REFRESH_SECONDS = 1.0
 class Background:
     """Begins with the first run in an event loop, ends with the orchestrator."""
 
-    def __init__(self, runtime: "Runtime", monitors: Iterable[Any] | None) -> None:
+    def __init__(self, runtime: Runtime, monitors: Iterable[Any] | None) -> None:
         self._runtime = runtime
         self.hub = MonitorHub(
             default_monitors(runtime.selector) if monitors is None else monitors,
@@ -41,10 +39,7 @@ class Background:
             in_thread=runtime.threads.run,
         )
         runtime.sinks.append(self.hub)
-        runtime.gate = self.hub.gate
-        runtime.on_begin = self._meet
         self.lessons = Lessons(runtime, self.hub)
-        runtime.learn = self.lessons.learn
         self._durable = not isinstance(runtime.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
         self._broken = False
@@ -117,26 +112,26 @@ class Background:
     def _on_verdict(self, verdict: Verdict) -> None:
         """Put a winning signal on the record of every run that it is about, and into effect there."""
         signal = verdict.winner
-        concerned = [run for run in list(self._runtime.live.values()) if _concerns(signal, run)]
+        concerned = [run for run in self._runtime.runs.all_live() if _concerns(signal, run)]
         for run in concerned:
             run.publish_from_anywhere(raised(run, signal))
             _act(signal, run)
         self.lessons.heard(verdict, by_a_run=bool(concerned))
 
-    def _meet(self, run: "Run") -> None:
+    def meet(self, run: Run) -> None:
         for signal in self.hub.standing(run.state.run_id):
             _act(signal, run)
         self.lessons.meet(run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
         """Report what broke beside the work, to every run that goes on; the runs go on."""
-        for run in list(self._runtime.live.values()):
+        for run in self._runtime.runs.all_live():
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
             )
 
 
-def _concerns(signal: Signal, run: "Run") -> bool:
+def _concerns(signal: Signal, run: Run) -> bool:
     if signal.run_id:
         return signal.run_id == run.state.run_id
     if signal.target == WHOLE_RUN:
@@ -145,10 +140,9 @@ def _concerns(signal: Signal, run: "Run") -> bool:
     return bool(targets & set(run.route.tools if run.route else ()))
 
 
-def _act(signal: Signal, run: "Run") -> None:
+def _act(signal: Signal, run: Run) -> None:
     """Reweighting and forbidding are done to health already; approval and halting are the run's."""
     if signal.action is SignalAction.HALT:
-        run.cancelled = run.cancelled or f"{signal.monitor} halted the run: {signal.reason or signal.kind}"
-        run.wake_up()
+        run.scope.cancel(f"{signal.monitor} halted the run: {signal.reason or signal.kind}")
     elif signal.action is SignalAction.APPROVE and isinstance(signal.target, str):
         run.approval_wanted[signal.target] = f"{signal.monitor}: {signal.reason or signal.kind}"

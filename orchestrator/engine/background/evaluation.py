@@ -5,19 +5,17 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.text import counted
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judgement, keep_judgement, name_of
 
 from .learning import demanded
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Runtime
 
 AT_ONCE: Final = 4
 """Pieces of work that are judged at one time."""
@@ -49,14 +47,14 @@ class Jury:
     judged when an event loop ended is judged in the next one, or when the orchestrator is closed.
     """
 
-    def __init__(self, runtime: "Runtime", spent_today: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, runtime: Runtime, spent_today: Callable[[], float] = lambda: 0.0) -> None:
         self.judge: Judge | None = None
         self._runtime = runtime
         self._spent_today = spent_today
         self._waiting: deque[Work] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def hear(self, run: "Run") -> None:
+    def observe(self, run: Run) -> None:
         """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
         found = self._works(run)
         limit = self._runtime.policy.max_spend_per_day
@@ -86,7 +84,7 @@ class Jury:
             self._problem(f"{counted(len(self._waiting), 'piece')} of work: not judged before the end")
             self._waiting.clear()
 
-    def _works(self, run: "Run") -> list[Work]:
+    def _works(self, run: Run) -> list[Work]:
         state, found = run.state, list[Work]()
         for name, taken in state.done.items():
             agent = run.view.tools.get(name)
@@ -110,7 +108,7 @@ class Jury:
             )
         return found
 
-    def _judge_of(self, agent: Agent, run: "Run") -> Judge | None:
+    def _judge_of(self, agent: Agent, run: Run) -> Judge | None:
         """Who judges an agent's work in a run; `None` where nobody does, or its judge may not see the data."""
         judge = self.judge if agent.judge is None else agent.judge or None
         limits = (run.state.constraints, run.runtime.selector.options.constraints)
@@ -137,7 +135,7 @@ class Jury:
                 raise
             except Exception as error:
                 self._problem(f"a judgement of {work.agent.name} could not be taken in: {_told(error)}")
-        await self._runtime.learn()
+        await self._runtime.observers.learn()
 
     async def _judged(self, work: Work) -> None:
         runtime, clock = self._runtime, self._runtime.clock
@@ -180,7 +178,7 @@ class Jury:
         self._runtime.store.on_problem(message)
 
 
-def tell(runtime: "Runtime", event: WorkJudged) -> None:
+def tell(runtime: Runtime, event: WorkJudged) -> None:
     """Tell every sink of a judgement; one that fails is reported."""
     for sink in list(runtime.sinks):
         try:

@@ -2,16 +2,13 @@
 
 import threading
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, MutableMapping
+from typing import Final, Protocol
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.forks import new_lock, renew_after_fork
 from orchestrator.store.owner import owner_name
 from orchestrator.store.protocol import Store
-
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
 
 LEASE_SECONDS: Final = 4.0
 """How long a run stays owned without a renewal; an owner of this machine whose process is gone loses it at once."""
@@ -28,7 +25,7 @@ class Owned(Protocol):
         ...
 
     @property
-    def let_go(self) -> bool:
+    def released(self) -> bool:
         """Whether the run, which waits, was released."""
         ...
 
@@ -43,7 +40,7 @@ class Heartbeat:
     A renewal says which runs another owner has; so does a refused write (`refused`). Those runs are fenced.
     """
 
-    def __init__(self, store: Store, live: "MutableMapping[str, Owned]", on_problem: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, live: MutableMapping[str, Owned], on_problem: Callable[[str], None]) -> None:
         self.owner = owner_name()
         self._store = store
         self._live = live
@@ -72,7 +69,7 @@ class Heartbeat:
     def beat(self) -> None:
         """Renew the lease once and fence what was lost."""
         tokens = {
-            run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.let_go
+            run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.released
         }
         if not tokens:
             return
@@ -91,7 +88,7 @@ class Heartbeat:
         """Fence the run that drove under this token; called from any thread."""
         self._before(run_id, token)
         run = self._live.get(run_id)
-        if run is not None and run.token == token and not run.let_go:
+        if run is not None and run.token == token and not run.released:
             run.fence()
 
     def after_fork(self) -> None:

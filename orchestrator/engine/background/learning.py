@@ -1,24 +1,23 @@
 """What runs teach of agents: learned off the path of calls, kept in the store, and told to who watches."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import DefinitionError, StoreError
 from orchestrator.core.events import CallEnded, SignalRaised
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors import Drift, MonitorHub, Signal, Verdict
-from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
 from orchestrator.selection.skills.storage import Keeper
 from orchestrator.store.memory import MemoryStore
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Runtime
-    from orchestrator.engine.state import RunState
+T = TypeVar("T")
 
 
 class Lessons:
@@ -27,7 +26,7 @@ class Lessons:
     What cannot be read or stored is reported, and the runs go on with what is known.
     """
 
-    def __init__(self, runtime: "Runtime", hub: MonitorHub) -> None:
+    def __init__(self, runtime: Runtime, hub: MonitorHub) -> None:
         self._runtime = runtime
         self._hub = hub
         self._untold: dict[tuple[str, str], Signal] = {}
@@ -64,14 +63,14 @@ class Lessons:
         if self._keeper is not None and (selector.agents or selector.unstored):
             self._keeper.sync()
 
-    async def learn_skills(self, how: How, *, dry_run: bool) -> SkillsLearned:
-        """Find skills in the recorded runs, and take them into the handbook here and in the store."""
+    async def synced(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work` on the stored handbook, with everything learned here in it before and after."""
         runtime = self._runtime
         await self.learn()
         await runtime.threads.run(self.sync)
-        learned = await learn_skills(runtime.store, how, dry_run=dry_run)
+        result = await work()
         await runtime.threads.run(self.sync)
-        return learned
+        return result
 
     def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
         """A signal newly won; drift that no run was told of is kept for the next."""
@@ -83,7 +82,7 @@ class Lessons:
         else:
             self._untold[signal.label, signal.kind] = signal
 
-    def meet(self, run: "Run") -> None:
+    def meet(self, run: Run) -> None:
         """Put drift that was found between runs on the record of a run that may use the agent."""
         agents = run.view.agents(run.state.goal)
         for agent, kind in sorted(key for key in self._untold if key[0] in agents):
@@ -91,7 +90,7 @@ class Lessons:
             self._runtime.selector.drift_told(agent)
 
 
-def raised(run: "Run", signal: Signal) -> SignalRaised:
+def raised(run: Run, signal: Signal) -> SignalRaised:
     """A signal as a run's event."""
     return SignalRaised(
         **run.stamp(),
@@ -105,7 +104,7 @@ def raised(run: "Run", signal: Signal) -> SignalRaised:
     )
 
 
-def demanded(runtime: "Runtime", state: "RunState", agent: Agent, values: Mapping[str, Any]) -> Demand:
+def demanded(runtime: Runtime, state: RunState, agent: Agent, values: Mapping[str, Any]) -> Demand:
     """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
     for decision in reversed(state.decisions):
         chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
@@ -114,7 +113,7 @@ def demanded(runtime: "Runtime", state: "RunState", agent: Agent, values: Mappin
     return runtime.demands.of(agent, runtime.graph.view(), values)[0]
 
 
-def note_outcome(run: "Run", tool: Tool, success: bool, event: CallEnded) -> None:
+def note_outcome(run: Run, tool: Tool, success: bool, event: CallEnded) -> None:
     """Note how a call of an agent turned out; it is learned from later."""
     if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
         return

@@ -1,11 +1,11 @@
 """Escalating: an impasse climbs the ladder once, and what comes of it is one decision."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import CircuitState, DecisionKind, Effect
-from orchestrator.core.errors import InputError
 from orchestrator.core.events import (
     BudgetRaised,
     GoalLowered,
@@ -21,6 +21,8 @@ from orchestrator.core.route import Blame, Candidate, Impasse, Offer
 from orchestrator.core.schema import type_name, validate
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
+from orchestrator.engine.planning.replan import follow_graph
+from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.steps.compensate import can_be_undone
 from orchestrator.engine.values import describe
@@ -40,17 +42,8 @@ from orchestrator.escalation import (
     unanswered,
 )
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-
-
-async def wait_for(run: "Run", tool: str | None, seconds: float) -> None:
+async def wait_for(run: Run, tool: str | None, seconds: float) -> None:
     """Wait at most so long. A tool whose circuit is shut is back when that opens; any other is given all the time."""
     health, clock = run.runtime.health, run.runtime.clock
     shut = tool is not None and tool in run.view.tools and not health.usable(tool)
@@ -77,23 +70,34 @@ async def wait_for(run: "Run", tool: str | None, seconds: float) -> None:
         forget()
 
 
-NEEDS_A_PERSON = frozenset({"approval", "question", "ambiguous"})
-"""Kinds of impasse that are about one step, not about a missing route."""
+async def escalate_impasse(run: Run) -> bool:
+    """Take the run's impasse to its ladder, once: whether the run goes on; False when it ends or waits (`asked`)."""
+    return await _Escalation(run).escalate()
 
 
-class Escalator:
-    """Takes one impasse of a run to its ladder, and its answer back into the run."""
+async def answered(run: Run, raw: Any, by: str = "") -> bool:
+    """Take a person's answer in; whether the run goes on. Raises `InputError` for what is no answer."""
+    assert run.asked is not None
+    return await _Escalation(run, run.asked.impasse).answered(run.asked.question, raw, by)
 
-    def __init__(self, run: "Run") -> None:
+
+def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> Any:
+    """A value that somebody provides, as the type of its key. Raises `InvalidOutput`."""
+    if impasse is not None and impasse.kind == "question":
+        return value  # the call that asked knows its type
+    return validate(key, run.view.key_type(key), value)
+
+
+class _Escalation:
+    """One impasse of a run on its way up the ladder, or its answer on its way back."""
+
+    def __init__(self, run: Run, impasse: Impasse | None = None) -> None:
         self.run = run
-        self.impasse: Impasse | None = None
-        self.question: Question | None = None
-        self.asked_on: int = 0
+        self.impasse = impasse
         self._offered: tuple[Planned, ...] = ()
         """What the lesser goals were planned on."""
 
     async def escalate(self) -> bool:
-        """Whether the run goes on; False when it ends, or waits (then `question` is set)."""
         run = self.run
         self.impasse = impasse = self._impasse()
         if run.cancelled is not None or self._too_many(impasse):
@@ -108,11 +112,9 @@ class Escalator:
             return self._wait(impasse, Climb(question=question, by="approval"))
         return await self._resolve(impasse, climbed)
 
-    async def answered(self, raw: Any, by: str = "") -> bool:
-        """Take a person's answer in; whether the run goes on. Raises `InputError` for what is no answer."""
-        run = self.run
-        assert self.impasse is not None and self.question is not None
-        impasse, question = self.impasse, self.question
+    async def answered(self, question: Question, raw: Any, by: str) -> bool:
+        run, impasse = self.run, self.impasse
+        assert impasse is not None
         at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
             resolution = unanswered(question, impasse, validate=self.validate)
@@ -130,7 +132,7 @@ class Escalator:
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             facts={"resolution": resolution.to_json(content=False), "by": by},
         )
-        self.question = None
+        run.ask(None)
         if self._is_answer(impasse, resolution):
             return self._answer_call(impasse, resolution.value)
         return await self.apply(impasse, resolution, by_model=False)
@@ -151,7 +153,7 @@ class Escalator:
 
     def _impasse(self) -> Impasse:
         run, state = self.run, self.run.state
-        run.follow_graph()
+        follow_graph(run)
         if run.cancelled is not None:
             base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
         elif run.open:
@@ -200,8 +202,8 @@ class Escalator:
         facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
         if impasse.offers:
             facts |= planning.record_of(run.runtime, run.view, *self._offered)
-        if impasse.kind in ("no_route", "budget") and run.dead_end is not None:
-            facts["no_route"] = planning.record_of(run.runtime, run.view, run.dead_end)
+        if impasse.kind in ("no_route", "budget") and run.plan is not None and run.plan.route is None:
+            facts["no_route"] = planning.record_of(run.runtime, run.view, run.plan)
         return facts
 
     def _effects(self) -> Mapping[str, str]:
@@ -216,12 +218,12 @@ class Escalator:
     def _budget_left(self) -> dict[str, float]:
         budget, left = self.run.state.budget, dict[str, float]()
         if budget.usd is not None:
-            left["usd"] = max(0.0, budget.usd - self.run.spent())
+            left["usd"] = max(0.0, budget.usd - self.run.account.spent())
         seconds = self.run.seconds_left()
         if seconds is not None:
             left["seconds"] = max(0.0, seconds)
         if budget.calls is not None:
-            left["calls"] = max(0, budget.calls - self.run.calls())
+            left["calls"] = max(0, budget.calls - self.run.account.calls())
         return left
 
     # -- the ladder --------------------------------------------------------------------------------------------------
@@ -242,9 +244,7 @@ class Escalator:
         return Means(clock=runtime.clock, contents=dict(self.run.values.values), router=router)
 
     def validate(self, key: str, value: Any) -> Any:
-        if self.impasse is not None and self.impasse.kind == "question":
-            return value  # the call that asked knows its type
-        return validate(key, self.run.view.key_type(key), value)
+        return validate_answer(self.run, self.impasse, key, value)
 
     def _told(self, event: ModelUsage | Refusal) -> None:
         run = self.run
@@ -281,7 +281,7 @@ class Escalator:
         if question.key is not None and question.answer_type is None and question.key in run.view.keys:
             question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
         question = question.asked(run.runtime.clock.time(), f"q{len(run.state.decisions) + 1}")
-        self.question = question
+        run.ask(OpenQuestion(impasse, question))
         run.decide(
             DecisionKind.ESCALATE,
             "wait for a person",
@@ -325,7 +325,7 @@ class Escalator:
         if not cancelled:
             limit = self.run.runtime.policy.max_impasses
             impasse = replace(impasse, reason=f"The run has met as many impasses as its policy allows ({limit})")
-        self.run.impasse = impasse
+        self.run.stop_at(impasse)
         self.run.decide(
             DecisionKind.HALT,
             "stop",
@@ -361,7 +361,7 @@ class Escalator:
         return True
 
     def _settled(self) -> None:
-        self.run.impasse = None
+        self.run.stop_at(None)
         if self.run.open:
             self.run.open.pop(0)
 
@@ -373,7 +373,8 @@ class Escalator:
             self._settled()
             return True
         said = f"Stopped: {resolution.message}" if resolution.message else ""
-        run.impasse = replace(impasse, reason=". ".join(part for part in (impasse.reason.rstrip("."), said) if part))
+        reason = ". ".join(part for part in (impasse.reason.rstrip("."), said) if part)
+        run.stop_at(replace(impasse, reason=reason))
         return False
 
     def _provide(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> None:
@@ -428,4 +429,4 @@ def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
     return flat[keys.index(now) + 1 :] if now in keys else flat
 
 
-__all__ = ["NEEDS_A_PERSON", "Escalator", "InputError"]
+__all__ = ["answered", "escalate_impasse", "lesser_goals", "offer_of", "validate_answer", "wait_for"]

@@ -1,25 +1,30 @@
 """Closing a run: what was done and is not used is undone or reported, and the outcome is told."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import DecisionKind, Effect, Status
 from orchestrator.core.events import RunEnded
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
+from orchestrator.engine.run import Run
 from orchestrator.engine.steps.compensate import can_be_undone, undo
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
-
-async def close(run: "Run") -> Outcome[Any]:
+async def close(run: Run) -> Outcome[Any]:
     """Undo what the outcome does not use, tell that the run ended, and give its outcome."""
     state = run.state
     reached = state.reached and run.cancelled is None and run.impasse is None
     status = (Status.DEMOTED if state.lowered else Status.REACHED) if reached else Status.ESCALATED
     _answer_what_is_left(run, reached=reached)
     await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
+    _ended(run, status)
+    return outcome_of(run)
+
+
+def _ended(run: Run, status: Status) -> None:
+    state = run.state
+    reached = status is not Status.ESCALATED
     standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
     in_flight = [name for name, doing in state.doing.items() if doing.effect is not Effect.READ]
     left = dict.fromkeys([*standing, *state.doubt, *in_flight, *state.invalid, *state.uncompensated])
@@ -37,10 +42,19 @@ async def close(run: "Run") -> Outcome[Any]:
             impasse=None if reached or run.impasse is None else run.impasse.to_json(),
         )
     )
+
+
+def listed(run: Run) -> Outcome[Any]:
+    """End a run as it stands: nothing is undone, and everything that stands, or may, is listed."""
+    state = run.state
+    _answer_what_is_left(run, reached=False)
+    impasse = Impasse(state.goal, (), (), reason=run.cancelled or "It was given up.", kind="cancelled")
+    run.stop_at(impasse)
+    _ended(run, Status.ESCALATED)
     return outcome_of(run)
 
 
-def _answer_what_is_left(run: "Run", *, reached: bool) -> None:
+def _answer_what_is_left(run: Run, *, reached: bool) -> None:
     """A failure that came too late to matter (a write that was no longer needed) is answered too."""
     if not run.state.unanswered:
         return
@@ -53,7 +67,7 @@ def _answer_what_is_left(run: "Run", *, reached: bool) -> None:
     )
 
 
-async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None:
+async def _compensate(run: Run, standing: list[str], *, reached: bool) -> None:
     lost = [name for name in standing if not run.values.has_output(name)]
     facts: dict[str, Any] = {"reached": reached, **({"without_output": lost} if lost else {})}
     for name in standing:
@@ -63,7 +77,7 @@ async def _compensate(run: "Run", standing: list[str], *, reached: bool) -> None
         await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 
-def outcome_of(run: "Run") -> Outcome[Any]:
+def outcome_of(run: Run) -> Outcome[Any]:
     """The outcome of a run as it stands."""
     state = run.state
     reached = state.status in (Status.REACHED, Status.DEMOTED)

@@ -1,33 +1,26 @@
 """Recovery: a run picked up from its records, after a crash or while it waits for a person."""
 
-from typing import TYPE_CHECKING, Any
-
-from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError
-from orchestrator.core.events import Event, RunResumed, ValuesExpired, from_body
-from orchestrator.core.outcome import Outcome
-from orchestrator.core.route import Impasse
-from orchestrator.engine.background.heartbeat import LEASE_SECONDS
-from orchestrator.engine.run import Run
-from orchestrator.engine.state import RunState
-from orchestrator.engine.values import ValueTable
-from orchestrator.escalation import Question
-from orchestrator.observability.tracing import trace_id_of
-from orchestrator.store.protocol import Record
-
-from .escalation import Escalator
-from .finish import outcome_of
-
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
-from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind
-from orchestrator.core.events import CallEnded, EffectUndone, ToolExcluded
+from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind, Status
+from orchestrator.core.errors import InputError
+from orchestrator.core.events import (
+    CallEnded,
+    EffectUndone,
+    Event,
+    RunResumed,
+    ToolExcluded,
+    ValuesExpired,
+    from_body,
+)
 from orchestrator.core.failure import Failure
-from orchestrator.core.route import Step
-from orchestrator.engine.state import Doing
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.route import Impasse, Step
+from orchestrator.engine.background.heartbeat import LEASE_SECONDS
+from orchestrator.engine.run import OpenQuestion, Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.state import Doing, RunState
 from orchestrator.engine.steps.compensate import effect_stands, takes_key, undo
 from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import StepExecutor
@@ -35,16 +28,17 @@ from orchestrator.engine.steps.reconcile import note_found, reconciled
 from orchestrator.engine.steps.result import AttemptFailed, InvalidEffect, Uncertain
 from orchestrator.engine.steps.retry import may_repeat
 from orchestrator.engine.steps.scheduler import question_of
+from orchestrator.engine.values import ValueTable
+from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
+from orchestrator.store.protocol import Record
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-
+from .finish import outcome_of
 
 _STOPPED = "the process stopped"
 
 
-async def settle_what_was_left(run: "Run") -> None:
+async def settle_what_was_left(run: Run) -> None:
     """Settle calls in flight, effects in doubt and undoings begun; answer failures that are not answered."""
     state = run.state
     lost, uncertain = dict(state.doing), sorted(state.uncertain.keys() - state.doing.keys())
@@ -69,12 +63,12 @@ async def settle_what_was_left(run: "Run") -> None:
     _exclude_what_did_not_happen(run)
 
 
-def _executor(run: "Run", tool: Tool, doing: Doing) -> StepExecutor:
+def _executor(run: Run, tool: Tool, doing: Doing) -> StepExecutor:
     step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
     return StepExecutor(run, step, tool)
 
 
-async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
+async def _settle_call(run: Run, name: str, doing: Doing) -> None:
     """A read in flight is simply lost; a write in flight may have happened (promise 4)."""
     tool = run.view.tools.get(name)
     ended: dict[str, Any] = {
@@ -104,7 +98,7 @@ async def _settle_call(run: "Run", name: str, doing: Doing) -> None:
     await _find_out(run, tool, doing, failure)
 
 
-async def _settle_uncertain(run: "Run", name: str) -> None:
+async def _settle_uncertain(run: Run, name: str) -> None:
     """It stopped before it was found out whether a call took place, or before a person said so."""
     tool, doing = run.view.tools.get(name), run.state.last.get(name)
     failure = run.state.failures[run.state.uncertain[name]]
@@ -114,7 +108,7 @@ async def _settle_uncertain(run: "Run", name: str) -> None:
         run.open.append(question_of(run, name, Uncertain(failure.message)))
 
 
-async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> None:
+async def _find_out(run: Run, tool: Tool, doing: Doing, failure: Failure) -> None:
     found = await _executor(run, tool, doing).settled(
         failure, CallContext(run, tool.name, doing.attempt, doing.call_id)
     )
@@ -122,7 +116,7 @@ async def _find_out(run: "Run", tool: Tool, doing: Doing, failure: Failure) -> N
         run.open.append(question_of(run, tool.name, Uncertain(failure.message)))
 
 
-async def _settle_undoing(run: "Run", name: str) -> None:
+async def _settle_undoing(run: Run, name: str) -> None:
     """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can."""
     tool = run.view.tools.get(name)
     stands = await effect_stands(run, tool) if tool is not None else None
@@ -134,7 +128,7 @@ async def _settle_undoing(run: "Run", name: str) -> None:
     run.emit(EffectUndone(**run.stamp(), tool=name, ok=ok, reason=reason, uncertain=not ok))
 
 
-async def _settle_invalid(run: "Run", name: str) -> None:
+async def _settle_invalid(run: Run, name: str) -> None:
     """An effect took place with an output that is not valid: it is undone, where `reconcile` still knows the output."""
     state, tool = run.state, run.view.tools.get(name)
     if name not in state.invalid or tool is None:
@@ -147,7 +141,7 @@ async def _settle_invalid(run: "Run", name: str) -> None:
         run.open.append(question_of(run, name, InvalidEffect(failure.message)))
 
 
-async def _output_found(run: "Run", name: str) -> Any:
+async def _output_found(run: Run, name: str) -> Any:
     """What `reconcile` says of an effect: its output or `NOT_DONE`; `None` when nobody can tell."""
     tool = run.view.tools.get(name)
     done, last = run.state.done.get(name), run.state.last.get(name)
@@ -160,7 +154,7 @@ async def _output_found(run: "Run", name: str) -> Any:
         return None
 
 
-def _answer(run: "Run", failure: Failure) -> None:
+def _answer(run: Run, failure: Failure) -> None:
     """Decide on a failure that was on record, with nothing yet that came of it."""
     state, tool = run.state, run.view.tools.get(failure.tool)
     if failure.id not in state.unanswered or tool is None or failure.tool in state.excluded:
@@ -175,7 +169,7 @@ def _answer(run: "Run", failure: Failure) -> None:
         _exclude(run, tool.name, f"{failure.kind.replace('_', ' ')}: {failure.message}")
 
 
-def _exclude_what_did_not_happen(run: "Run") -> None:
+def _exclude_what_did_not_happen(run: Run) -> None:
     """`reconcile` said that a call did not take place and it was not to be tried again: it is given up."""
     state = run.state
     for decision in state.decisions:
@@ -189,7 +183,7 @@ def _done(facts: Mapping[str, Any]) -> bool:
     return bool(facts.get("done"))
 
 
-def _exclude(run: "Run", name: str, reason: str) -> None:
+def _exclude(run: Run, name: str, reason: str) -> None:
     run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 
 
@@ -206,7 +200,7 @@ def fold(run_id: str, records: list[Record]) -> RunState:
     return state
 
 
-def recorded_outcome(runtime: "Runtime", run_id: str) -> tuple[Outcome[Any], str]:
+def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
     """The outcome of a run as its records tell it, and the digest of its inputs. Values may be gone.
 
     Raises `InputError` when there is no such run.
@@ -230,7 +224,9 @@ def recorded(state: RunState, values: ValueTable, trace_id: str) -> Outcome[Any]
     return outcome_of(stand_in)
 
 
-async def recover(runtime: "Runtime", run_id: str, token: int | None = None) -> Run | None:
+async def recover(
+    runtime: Runtime, run_id: str, token: int | None = None, *, parent: Run | None = None, parent_call: str = ""
+) -> Run | None:
     """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
 
     `token`: of a run that this process owns already.
@@ -250,13 +246,20 @@ async def recover(runtime: "Runtime", run_id: str, token: int | None = None) -> 
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
     state = fold(run_id, records)
-    run = Run(runtime.dialled(state.dial), state, durable=True, token=token)
+    run = Run(
+        runtime.dialled(state.dial),
+        state,
+        durable=True,
+        parent=parent,
+        parent_call=parent_call,
+        token=token,
+        named=True,  # somebody knows its id: it was resumed by it
+        trace_id=runtime.tracing.trace_id_of(state.traceparent),
+    )
     run.values.restore(rows, run.state.at_hand, run.view)
-    run.named = True  # somebody knows its id: it was resumed by it
-    run.trace_id = trace_id_of(run.state.traceparent)
     runtime.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
     _check_values(run)
-    runtime.live[run_id] = run
+    runtime.runs.enter(run)
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:
@@ -283,10 +286,9 @@ def _check_values(run: Run) -> None:
 
 
 def _ask_again(run: Run) -> None:
-    escalator = run.escalator = Escalator(run)
     assert run.state.question is not None and run.state.impasse is not None
-    escalator.question = Question.from_json(run.state.question)
-    escalator.impasse = impasse = Impasse.from_json(run.state.impasse)
+    impasse = Impasse.from_json(run.state.impasse)
+    run.ask(OpenQuestion(impasse, Question.from_json(run.state.question)))
     if impasse.kind in ("approval", "question", "ambiguous"):
         run.open.append(impasse)
 

@@ -1,8 +1,7 @@
 """What is asked about runs from outside: plan only, resume, cancel, feedback."""
 
-import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -20,23 +19,23 @@ from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused
 from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
 from orchestrator.selection.learning.evaluation import keep_judgement
 from orchestrator.store.memory import MemoryStore
 
-from . import start as launch
+from .driver import dismiss, enlist, join, let_go, live_run, note_end, start, stop_waiting, take_answer
 from .finish import outcome_of
+from .phases import Phase
 from .recovery import fold, recorded_outcome, recover
-from .start import check_goal, check_inputs, warn_of_unused
-
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
+from .requests import check_goal, check_inputs, warn_of_unused
+from .start import begin, new_run_id
 
 PERSON = "a person"
 """Whose judgement feedback is."""
 
 
 def plan_only(
-    runtime: "Runtime", goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
+    runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
 ) -> Route:
     """The route that a run would begin with. Raises `NoRoute`."""
     runtime = runtime.dialled(preferences.get("dial"))
@@ -56,19 +55,29 @@ def plan_only(
     return planned.route
 
 
-async def resume(runtime: "Runtime", run_id: str, answer: Any, by: str) -> Outcome[Any]:
-    """Go on with a waiting or crashed run."""
-    live = runtime.live.get(run_id)
+async def resume(runtime: Runtime, run_id: str, answer: Any, by: str) -> Outcome[Any]:
+    """Go on with a waiting or crashed run. An ended run gives its outcome; a running one is joined."""
+    async with runtime.runs.turn(run_id):
+        found = await _resumed(runtime, run_id, answer, by)
+    return found if isinstance(found, Outcome) else await join(found)
+
+
+async def _resumed(
+    runtime: Runtime, run_id: str, answer: Any, by: str, *, parent: Run | None = None
+) -> Outcome[Any] | Run:
+    live = live_run(runtime, run_id)
     if live is None:
-        return await _resume_recorded(runtime, run_id, answer, by)
-    if live.state.status is not Status.WAITING:
-        raise InputError(f"The run {run_id!r} is running in this process; nothing is to be resumed.")
-    live.rebind()
-    return await _give(runtime, live, answer, by)
+        return await _resume_recorded(runtime, run_id, answer, by, parent)
+    if live.state.status is Status.WAITING:
+        return await _give(runtime, live, answer, by)
+    enlist(live)
+    return live
 
 
-async def _resume_recorded(runtime: "Runtime", run_id: str, answer: Any, by: str) -> Outcome[Any]:
-    ended = runtime.outcome(run_id)
+async def _resume_recorded(
+    runtime: Runtime, run_id: str, answer: Any, by: str, parent: Run | None
+) -> Outcome[Any] | Run:
+    ended = runtime.runs.outcome(run_id)
     if ended is not None:
         return ended[0]
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
@@ -77,73 +86,78 @@ async def _resume_recorded(runtime: "Runtime", run_id: str, answer: Any, by: str
     if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(runtime, run_id)):
         outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
-    run = await recover(runtime, run_id)
+    run = await recover(runtime, run_id, parent=parent)
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")
     if run.state.status is not Status.WAITING:
-        return await launch.supervise(run, {"run_id": run_id, "phase": "plan"})
-    await launch.run_graph(runtime, run).ainvoke(
-        {"run_id": run_id, "phase": "escalate"}, {"configurable": {"thread_id": run_id}}
-    )
+        start(run, Phase.PLAN)
+        return run
     try:
         return await _give(runtime, run, answer, by)
     except InputError:  # no answer to its question: whoever has a better one may take the run
-        await launch.let_go(run)
+        await let_go(run)
         raise
 
 
-async def _give(runtime: "Runtime", run: Run, answer: Any, by: str) -> Outcome[Any]:
+async def _give(runtime: Runtime, run: Run, answer: Any, by: str) -> Outcome[Any] | Run:
     """Give the answer to the run that asked, which may be a child of the one that waits."""
-    escalator = run.escalator
-    assert escalator is not None and escalator.impasse is not None
-    asking = escalator.impasse.run_id
-    if answer is None and escalator.question is not None and not _overdue(runtime, run):
+    assert run.asked is not None
+    asking = run.asked.impasse.run_id
+    if answer is None and not _overdue(runtime, run):
         return outcome_of(run)
     if asking and asking != run.state.run_id:
-        child = await resume(runtime, asking, answer, by)
-        if child.status is Status.WAITING:
-            return outcome_of(run)
-    return await launch.answer_run(runtime, run, answer, by)
+        async with runtime.runs.turn(asking):
+            child = await _resumed(runtime, asking, answer, by, parent=run)
+        if isinstance(child, Run):
+            dismiss(child)  # whoever asks is the call of the parent, which is made again and joins it
+    await take_answer(run, answer, by)
+    return run
 
 
-async def _due(runtime: "Runtime", run_id: str) -> bool:
+async def _due(runtime: Runtime, run_id: str) -> bool:
     """Whether the deadline of a recorded question has passed."""
     outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
     due = outcome.questions[0].due if outcome.questions else None
     return due is not None and runtime.clock.time() > due
 
 
-def _overdue(runtime: "Runtime", run: Run) -> bool:
-    assert run.escalator is not None and run.escalator.question is not None
-    due = run.escalator.question.due
+def _overdue(runtime: Runtime, run: Run) -> bool:
+    assert run.asked is not None
+    due = run.asked.question.due
     return due is not None and runtime.clock.time() > due
 
 
-async def cancel(runtime: "Runtime", run_id: str, reason: str) -> Outcome[Any]:
-    """Stop a run and give its outcome."""
-    run = runtime.live.get(run_id)
+async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
+    """Stop a run and give its outcome; one that has ended stays as it is."""
+    async with runtime.runs.turn(run_id):
+        found = await _cancelled(runtime, run_id, reason)
+    return found if isinstance(found, Outcome) else await join(found)
+
+
+async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any] | Run:
+    run = live_run(runtime, run_id)
     if run is None:
-        ended = runtime.outcome(run_id)
+        ended = runtime.runs.outcome(run_id)
         if ended is not None:
             return ended[0]
+        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+        if row is None:
+            raise InputError(f"There is no run {run_id!r} in this store.")
+        if row.status.ended:
+            return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
         run = await recover(runtime, run_id)
         if run is None:
             raise InputError(f"The run {run_id!r} is being driven by another process; cancel it there.")
-    run.cancelled = reason
-    for child in list(run.children.values()):
-        child.cancelled = reason
-        child.wake_up()
+    run.scope.cancel(reason)
     if run.state.status is Status.WAITING or run.task is None:
-        run.rebind()
-        run.escalator, run.state.status = None, Status.RUNNING
-        run.graph = None
-        runtime.store.set_status(run_id, Status.RUNNING, token=run.token)
-        return await launch.supervise(run, {"run_id": run_id, "phase": "escalate"})
-    run.wake_up()
-    return await asyncio.wrap_future(run.result)
+        await stop_waiting(run)
+        start(run, Phase.ESCALATE)
+    else:
+        enlist(run)
+    return run
 
 
-def feedback(runtime: "Runtime", run_id: str, key: str, success: bool) -> None:
+def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
     """Tell the learner how good the work behind a key was."""
     runtime.store.flush()
     records = runtime.store.records(run_id)
@@ -154,7 +168,7 @@ def feedback(runtime: "Runtime", run_id: str, key: str, success: bool) -> None:
     if tool is None:
         raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
     if isinstance(tool, Agent):
-        live = runtime.live.get(run_id)
+        live = live_run(runtime, run_id)
         runtime.selector.learn(tool, demanded(runtime, state, tool, live.values.values if live else {}), success)
         runtime.selector.apply_pending()
         judged = WorkJudged(
@@ -171,28 +185,28 @@ def feedback(runtime: "Runtime", run_id: str, key: str, success: bool) -> None:
         keep_judgement(runtime.store, judged)
 
 
-def outcome(runtime: "Runtime", run_id: str) -> Outcome[Any]:
+def outcome(runtime: Runtime, run_id: str) -> Outcome[Any]:
     """The outcome of a run as its record tells it."""
-    ended = runtime.outcome(run_id)
+    ended = runtime.runs.outcome(run_id)
     if ended is not None:
         return ended[0]
-    live = runtime.live.get(run_id)
+    live = live_run(runtime, run_id)
     if live is not None and not _answered_elsewhere(runtime, live):
         return outcome_of(live)
     runtime.store.flush()
     return recorded_outcome(runtime, run_id)[0]
 
 
-def _answered_elsewhere(runtime: "Runtime", run: Run) -> bool:
+def _answered_elsewhere(runtime: Runtime, run: Run) -> bool:
     """Whether a run that waits here was taken on by another process."""
-    if run.state.status is not Status.WAITING or not run.let_go:
+    if run.state.status is not Status.WAITING or not run.released:
         return False
     row = runtime.store.run(run.state.run_id)
     return row is not None and row.status is not Status.WAITING
 
 
 def compiled_nodes(
-    runtime: "Runtime", goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
+    runtime: Runtime, goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
 ) -> machine.Nodes:
     """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state.
 
@@ -204,22 +218,23 @@ def compiled_nodes(
 
     async def find(state: Mapping[str, Any]) -> Run:
         run_id = state.get("run_id")
-        if run_id and run_id in runtime.live:
-            return runtime.live[run_id]
+        live = live_run(runtime, run_id) if run_id else None
+        if live is not None:
+            return live
         if run_id and not isinstance(runtime.store, MemoryStore):
             found = await recover(runtime, run_id)
             if found is not None:
                 return found
         given = {key: state[key] for key in keys if state.get(key) is not None}
         checked = check_inputs(runtime, given)
-        run = await launch.begin(dialled, goal, checked, wanted, run_id=launch.new_run_id())
-        run.stream_to(machine.StreamSink())
+        run = await begin(dialled, goal, checked, wanted, run_id=new_run_id())
+        run.recorder.follow(machine.StreamSink())
         return run
 
     def tell(run: Run) -> Mapping[str, Any]:
         if run.final is None:
             return {}
-        launch.note_end(run, run.final)
+        note_end(run, run.final)
         told = {key: run.values.values.get(key) for key in goal.keys if key in run.values.values}
         return {**told, "outcome": run.final}
 

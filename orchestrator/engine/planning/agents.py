@@ -2,17 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.goal import Goal
+from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PICO, PriceFacts
 from orchestrator.graph.tool import Tool
 from orchestrator.selection import Constraints, Demand, ExplorationRound, Judged
-
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ UNCONSTRAINED: Final = Constraints()
 
 
 def cast(
-    runtime: "Runtime",
+    runtime: Runtime,
     view: GraphRevision,
     goal: tuple[str, ...],
     values: Mapping[str, Any],
@@ -59,7 +57,7 @@ def cast(
 
 
 def _facts(
-    runtime: "Runtime", agent: Agent, base: PriceFacts, demand: Demand, judged: Mapping[str, Judged]
+    runtime: Runtime, agent: Agent, base: PriceFacts, demand: Demand, judged: Mapping[str, Judged]
 ) -> PriceFacts:
     """What an agent's price is made of in this run."""
     selector, known = runtime.selector, judged.get(agent.name)
@@ -67,7 +65,7 @@ def _facts(
     return replace(base, money=selector.money(agent, base.money), competence=min(1.0, max(0.0, counted)))
 
 
-def facts_now(runtime: "Runtime", tool: Tool) -> PriceFacts:
+def facts_now(runtime: Runtime, tool: Tool) -> PriceFacts:
     """What the price of a tool or an agent is made of outside any run: an agent under its declared demand."""
     base = runtime.prices.facts(tool.name)
     if not isinstance(tool, Agent):
@@ -75,7 +73,7 @@ def facts_now(runtime: "Runtime", tool: Tool) -> PriceFacts:
     return runtime.selector.facts(tool, runtime.demands.declared(tool.gives, {}), base)
 
 
-def price_now(runtime: "Runtime", tool: Tool, source: str | None) -> float | None:
+def price_now(runtime: Runtime, tool: Tool, source: str | None) -> float | None:
     """The price outside any run in US dollars, by the transition from `source` where there is one; `None`: down."""
     by = next((t for t in runtime.graph.view().incoming(tool.name) if t.source == source), None)
     facts, cost = facts_now(runtime, tool), by.cost if by else 0.0
@@ -86,9 +84,7 @@ def price_now(runtime: "Runtime", tool: Tool, source: str | None) -> float | Non
 # -- who is refused --------------------------------------------------------------------------------------------------
 
 
-def refused(
-    runtime: "Runtime", view: GraphRevision, goal: Goal[Any], constraints: Constraints | None
-) -> dict[str, str]:
+def refused(runtime: Runtime, view: GraphRevision, goal: Goal[Any], constraints: Constraints | None) -> dict[str, str]:
     """Agent -> why it may not be used on the way to this goal, or to a lesser one."""
     selector = runtime.selector
     if not constraints and selector.options.constraints == UNCONSTRAINED:

@@ -2,20 +2,16 @@
 configured. What it says is remembered; where it fails, what the text tells stands.
 """
 
-from typing import TYPE_CHECKING
-
 from orchestrator.agents.agent import Agent
 from orchestrator.core.events import DemandTold
+from orchestrator.engine.run import Run
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.llm_judge import DemandSaid
 
 from .demands import text_of
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
-
-async def ask_what_is_demanded(run: "Run") -> None:
+async def ask_what_is_demanded(run: Run) -> None:
     """Ask about every choice ahead whose text is at hand and leaves unsure what it demands; one call for each text."""
     demands = run.runtime.demands
     if demands.model is None or not _may_be_asked(run):
@@ -25,7 +21,7 @@ async def ask_what_is_demanded(run: "Run") -> None:
             await _ask(run, key, text)
 
 
-def _unsure(run: "Run") -> list[tuple[str, str]]:
+def _unsure(run: Run) -> list[tuple[str, str]]:
     """The keys that several agents could give, whose inputs are at hand, with the texts of these."""
     demands, view, values = run.runtime.demands, run.view, run.values.values
     givers: dict[str, list[Agent]] = {}
@@ -47,17 +43,17 @@ def _unsure(run: "Run") -> list[tuple[str, str]]:
     return found
 
 
-def _may_be_asked(run: "Run") -> bool:
+def _may_be_asked(run: Run) -> bool:
     """Whether the model may see what the run is about, and the run may still spend something."""
     model, state = run.runtime.demands.model, run.state
     limits = (state.constraints, run.runtime.selector.options.constraints)
     if any(limit is not None and not limit.lets_see(model) for limit in limits):
         return False
     left = run.seconds_left()
-    return (state.budget.usd is None or run.spent() < state.budget.usd) and (left is None or left > 0)
+    return (state.budget.usd is None or run.account.spent() < state.budget.usd) and (left is None or left > 0)
 
 
-async def _ask(run: "Run", key: str, text: str) -> None:
+async def _ask(run: Run, key: str, text: str) -> None:
     runtime = run.runtime
     model, clock = runtime.demands.model, runtime.clock
     assert model is not None

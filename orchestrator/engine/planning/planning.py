@@ -3,30 +3,20 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
-from orchestrator.core.price import formula_name, picodollars
-from orchestrator.core.route import Impasse, Problem, Route
+from orchestrator.core.price import PICO, formula_name, picodollars
+from orchestrator.core.route import Candidate, Impasse, Problem, Route
+from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
+from orchestrator.graph.tool import Tool
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
-
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
-    from orchestrator.engine.state import RunState
-from typing import TYPE_CHECKING
-
-from orchestrator.core.price import PICO
-from orchestrator.core.route import Candidate
-from orchestrator.graph.tool import Tool
-
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
-
 
 ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
@@ -52,13 +42,13 @@ class Planned:
     """What was known of the agents."""
 
 
-def plan(runtime: "Runtime", state: "RunState", view: GraphRevision, values: Mapping[str, Any]) -> Planned:
+def plan(runtime: Runtime, state: RunState, view: GraphRevision, values: Mapping[str, Any]) -> Planned:
     """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record."""
     return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
 
 
 def solve(
-    runtime: "Runtime",
+    runtime: Runtime,
     problem: Problem,
     view: GraphRevision,
     values: Mapping[str, Any],
@@ -107,7 +97,7 @@ def in_two_stages(
     return replace(second, last_resort=True, revived=known)
 
 
-def _recorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Planned:
+def _recorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
     """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
     for _ in range(PATIENCE):
         now = runtime.prices.now
@@ -118,7 +108,7 @@ def _recorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Plan
     return planned  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
-def _unrecorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Planned:
+def _unrecorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
     try:
         return Planned(runtime.planner.plan(problem, view), None, {}, runtime.prices.untouched_success)
     except NoRoute as no_route:
@@ -126,7 +116,7 @@ def _unrecorded(runtime: "Runtime", view: GraphRevision, problem: Problem) -> Pl
 
 
 def price_facts(
-    runtime: "Runtime", view: GraphRevision, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
+    runtime: Runtime, view: GraphRevision, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
 ) -> dict[str, PriceFacts]:
     """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
 
@@ -149,7 +139,7 @@ def price_facts(
 
 
 def special_facts(
-    runtime: "Runtime", view: GraphRevision, goal: tuple[str, ...], allowed: Set[str], known: Cast
+    runtime: Runtime, view: GraphRevision, goal: tuple[str, ...], allowed: Set[str], known: Cast
 ) -> dict[str, PriceFacts]:
     """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
     facts = dict(known.facts)
@@ -161,7 +151,7 @@ def special_facts(
 
 
 def _last_resort(
-    runtime: "Runtime", relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
+    runtime: Runtime, relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
 ) -> dict[str, PriceFacts]:
     revived: dict[str, PriceFacts] = {}
     for name in relevant:
@@ -176,7 +166,7 @@ def describe_route(route: Route) -> str:
     return " > ".join(route.tools) or "nothing more to do"
 
 
-def record_of(runtime: "Runtime", view: GraphRevision, *planned: Planned) -> dict[str, Any]:
+def record_of(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
     """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
     facts = {name: fact for each in planned for name, fact in each.facts.items()}
     record: dict[str, Any] = {
@@ -219,7 +209,7 @@ def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: Pri
     return found
 
 
-def route_facts(runtime: "Runtime", view: GraphRevision, planned: Planned) -> dict[str, Any]:
+def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict[str, Any]:
     """What a planning decision was made from, and what came out."""
     facts = record_of(runtime, view, planned)
     if planned.last_resort:
@@ -325,7 +315,7 @@ class Pricer:
         return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
 
 
-def pricer(runtime: "Runtime", view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
+def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
     """Prices candidates as a plan saw them."""
     return Pricer(runtime.prices, view, unusable, planned.facts, lambda name: runtime.health.status(name).reason or "")
 

@@ -1,23 +1,21 @@
 """Agents chosen and left out in a run, put on record: who is refused, who does a step among whom, and why."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
 from orchestrator.core.price import standard
 from orchestrator.core.route import Candidate
+from orchestrator.engine.run import Run
 from orchestrator.selection import Demand, Judged
 
 from .agents import NOBODY, Cast, refused
 from .planning import Planned, agent_steps, pricer
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
-
-def exclude_refused(run: "Run") -> None:
+def exclude_refused(run: Run) -> None:
     """Put on record which agents the run's constraints leave out; what somebody allowed stays left out too."""
     state = run.state
     for name, reason in refused(run.runtime, run.view, state.wanted, state.constraints).items():
@@ -25,7 +23,7 @@ def exclude_refused(run: "Run") -> None:
             run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 
 
-def decide_agents(run: "Run", planned: Planned) -> None:
+def decide_agents(run: Run, planned: Planned) -> None:
     """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
     route = planned.route
     assert route is not None
@@ -83,7 +81,7 @@ def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
     return replace(candidate, reason=_expected(judged) + counted)
 
 
-def _judgements(run: "Run", made: Cast, rivals: list[str]) -> dict[str, Any]:
+def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
     """How each rival was judged, and its price in parts: enough to count its competence again."""
     runtime = run.runtime
     told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
@@ -94,7 +92,7 @@ def _judgements(run: "Run", made: Cast, rivals: list[str]) -> dict[str, Any]:
     return told if explore is None else {**told, "exploration": explore.to_json()}
 
 
-def newly_demanded(run: "Run") -> str:
+def newly_demanded(run: Run) -> str:
     """A step ahead that an agent is to do and whose demand is another now than it was planned under; empty for none."""
     if run.route is None or run.cast is NOBODY:
         return ""

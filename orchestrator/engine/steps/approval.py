@@ -1,18 +1,16 @@
 """Which steps a person must approve before they start, and why."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import Effect
 from orchestrator.core.user_code import UserFunctionError, call_user
+from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors.signal import WHOLE_RUN
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
-
-async def why_approval(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+async def why_approval(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     """Why a person must approve a step before it starts; empty when nobody must, or somebody has.
 
     Raises `UserFunctionError` when the tool's own rule raises.
@@ -24,7 +22,7 @@ async def why_approval(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str
     return "it always needs approval" if tool.approval is True else _in_general(run, tool, inputs)
 
 
-async def _by_rule(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+async def _by_rule(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     rule = tool.approval
     assert callable(rule)
     try:
@@ -34,7 +32,7 @@ async def _by_rule(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
     return "its approval rule says so" if asks else ""
 
 
-def _in_general(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+def _in_general(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     """What holds for every write: no tainted value, no cost above the policy's limit, no signal of a monitor."""
     if tool.effect is Effect.READ:
         return ""
@@ -48,10 +46,10 @@ def _in_general(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
     return _monitors_want(run, tool, inputs)
 
 
-def _monitors_want(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> str:
+def _monitors_want(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     """Why a monitor wants a person to approve a write; empty when none does."""
     for name in (tool.name, WHOLE_RUN):
         if name in run.approval_wanted:
             return run.approval_wanted[name]
-    said = run.runtime.gate(tool, run.state.run_id, inputs)
+    said = run.runtime.observers.gate(tool, run.state.run_id, inputs)
     return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in said)

@@ -6,13 +6,14 @@ still stands, or where it takes the tool's idempotency key; otherwise the effect
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect
 from orchestrator.core.errors import CallerError, Refused, StoreError
 from orchestrator.core.events import EffectUndone
 from orchestrator.core.user_code import describe_error, type_of
 from orchestrator.engine.planning.planning import parameters_of
+from orchestrator.engine.run import Run
 from orchestrator.engine.slots import THREADS, CallSlots
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import nothing_happened
@@ -21,9 +22,6 @@ from .context import context_argument, idempotency_key
 from .invocation import Invocation, StillRunning
 from .reconcile import reconciled
 from .retry import pause
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
 DURABLE_WITHIN: Final = 10.0
 """Seconds that an intent may take to become durable."""
@@ -42,7 +40,7 @@ def can_be_undone(tool: Tool) -> bool:
     return tool.effect is Effect.WRITE and tool.compensate is not None
 
 
-async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
+async def undo(run: Run, tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
     """Compensate one effect; one that fails is listed, never swallowed.
 
     `facts` are what it was decided on at the end of a run; `None` while it goes on.
@@ -74,7 +72,7 @@ async def undo(run: "Run", tool: Tool, output: Any, reason: str, facts: Mapping[
     return not problem
 
 
-async def _compensated(run: "Run", tool: Tool, output: Any) -> tuple[str, bool]:
+async def _compensated(run: Run, tool: Tool, output: Any) -> tuple[str, bool]:
     """The problem of a compensation, empty when it took place, and whether it may have taken place all the same."""
     attempts = run.runtime.policy.retries.attempts + 1
     for attempt in range(1, attempts + 1):
@@ -96,7 +94,7 @@ async def _compensated(run: "Run", tool: Tool, output: Any) -> tuple[str, bool]:
     raise AssertionError("unreachable")
 
 
-async def _attempt(run: "Run", tool: Tool, output: Any) -> None:
+async def _attempt(run: Run, tool: Tool, output: Any) -> None:
     """One attempt. Raises `_Lost` where it may have taken place, and what proves that it did not."""
     call, runtime = tool.compensate, run.runtime
     assert call is not None
@@ -129,7 +127,7 @@ def takes_key(tool: Tool) -> bool:
     return tool.idempotency_key in (parameters_of(tool.compensate) or ())
 
 
-async def effect_stands(run: "Run", tool: Tool) -> bool | None:
+async def effect_stands(run: Run, tool: Tool) -> bool | None:
     """What `reconcile` says of an effect after its compensation may have taken place; `None` when it cannot tell."""
     if tool.reconcile is None:
         return None

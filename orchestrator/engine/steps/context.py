@@ -1,32 +1,31 @@
 """The `RunContext` that a call gets."""
 
-import asyncio
-import contextvars
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.agents.models.parse import unpacked
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
-from orchestrator.core.errors import InvalidOutput, Refused, StoreError
+from orchestrator.core.errors import InvalidOutput, StoreError
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
 from orchestrator.core.user_code import Propagates
+<<<<<<< HEAD
 from orchestrator.engine.slots import lent_slots
+=======
+from orchestrator.engine.run import Run
+>>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 from orchestrator.health.quota_headers import quota_of
 
+from .children import ChildRuns
 from .sub_call import CallPart
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-
 
 KEPT_WITHIN = 5.0
 """Seconds that `keep` waits for the store."""
@@ -47,7 +46,7 @@ class WaitForAnswer(Propagates):
 class CallContext(RunContext[Any]):
     """One attempt's view of its run."""
 
-    def __init__(self, run: "Run", tool: str, attempt: int, call_id: str) -> None:
+    def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
         self._waits = 0
         self.deps = run.runtime.deps
@@ -58,12 +57,24 @@ class CallContext(RunContext[Any]):
         self.idempotency_key = idempotency_key(run.state.run_id, tool)
         self.usage: Counter[str] = Counter()
         self.charged = 0.0
-        self.llm_calls = 0
+        """US dollars that the call itself cost."""
+        self._children = ChildRuns(run, tool, call_id, self.usage)
+
+    @property
+    def children(self) -> ChildRuns:
+        """The child runs of this call."""
+        return self._children
+
+    @property
+    def spent(self) -> float:
+        """US dollars that the call charged, with what its child runs cost."""
+        return self.charged + self._children.cost
 
     async def reach(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
     ) -> Outcome[Any]:
         """Run a child goal in the same graph."""
+<<<<<<< HEAD
         from langchain_core.runnables.config import var_child_runnable_config
 
         wanted, given = Goal.of(goal), dict(inputs or {})
@@ -80,12 +91,16 @@ class CallContext(RunContext[Any]):
         self.charged += outcome.cost
         self.llm_calls += outcome.llm_calls
         self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+=======
+        outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
+>>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
         if outcome.status is Status.WAITING:
             asked = outcome.questions[0] if outcome.questions else None
-            raise WaitForAnswer(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child_id)
+            child = outcome.run_id
+            raise WaitForAnswer(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child)
         if outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
-            raise Escalated(f"{wanted.name} was not reached: {message}", outcome)
+            raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
         return outcome
 
     async def wait(self, question: str, type: Any = Any) -> Any:
@@ -93,7 +108,7 @@ class CallContext(RunContext[Any]):
         told = question
         while True:
             self._waits += 1
-            found, answer = self._run.answer_for(self.tool, self._waits)
+            found, answer = self._run.values.answer(self.tool, self._waits)
             if not found:
                 raise WaitForAnswer(told, "" if type is Any else type_name(type))
             try:
@@ -137,7 +152,7 @@ class CallContext(RunContext[Any]):
         """Whether a sink follows the progress of this run."""
         root = self._run.state.run_id.partition("/")[0]
         sinks = self._run.runtime.sinks
-        return any(getattr(sink, "run_id", None) == root for sink in sinks) or self._run.streams
+        return any(getattr(sink, "run_id", None) == root for sink in sinks) or self._run.recorder.followed
 
     async def keep(self, name: str, value: Any) -> None:
         """Record plain data for later calls of this step."""
@@ -155,6 +170,7 @@ class CallContext(RunContext[Any]):
         if not math.isfinite(usd) or usd < 0:
             raise ValueError(f"charge() takes US dollars of at least 0, not {usd!r}")
         self.charged += usd
+        self._run.account.charge(self.call_id, usd)
 
 
 def _typed(annotation: Any, answer: Any) -> Any:
@@ -167,7 +183,7 @@ def _typed(annotation: Any, answer: Any) -> Any:
         return validate("the last answer", annotation, unpacked(answer))
 
 
-def context_argument(run: "Run", tool: str, call: Callable[..., Any]) -> dict[str, Any]:
+def context_argument(run: Run, tool: str, call: Callable[..., Any]) -> dict[str, Any]:
     """The `RunContext` for a `reconcile` or a `compensate`, by the name of the parameter that takes it, if any does."""
     signature = read_signature(call)
     if signature is None or signature.context is None:

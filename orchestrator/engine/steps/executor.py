@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect, FailureKind
@@ -14,7 +14,11 @@ from orchestrator.core.route import Step
 from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import kind_of, make_failure, note_user_failure
+<<<<<<< HEAD
 from orchestrator.engine.processes import in_process, processes
+=======
+from orchestrator.engine.run import Run
+>>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
 from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import message_of
@@ -39,9 +43,6 @@ from .result import (
 )
 from .retry import may_repeat, pause
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-
 PROVES_NOTHING_HAPPENED: Final = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
 _OF_THIS_ATTEMPT: Final = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
 """Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
@@ -50,7 +51,7 @@ _OF_THIS_ATTEMPT: Final = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
 class StepExecutor:
     """Executes one step of one run."""
 
-    def __init__(self, run: "Run", step: Step, tool: Tool) -> None:
+    def __init__(self, run: Run, step: Step, tool: Tool) -> None:
         self.run = run
         self.runtime = run.runtime
         self.step = step
@@ -128,7 +129,7 @@ class StepExecutor:
         run, name = self.run, self.tool.name
         if run.cancelled is not None:
             return NotStarted(run.cancelled)
-        over = run.over_budget(self.tool)
+        over = run.account.refusal(run.expected_cost(self.tool))
         if over:
             return NotStarted(over, over_budget=True)
         stuck = THREADS.given_up[name]
@@ -155,7 +156,7 @@ class StepExecutor:
             outputs = await checked(self.run, self.tool, raw)
             cost = self._cost(context)
         except WaitForAnswer as asked:
-            self._end(context, started, asked=True)
+            self._end(context, started, asked=True, cost=context.spent)
             return Asked(asked.question, asked.wanted, asked.child)
         except asyncio.CancelledError:
             await self._cancelled(invocation, context, started)
@@ -188,6 +189,7 @@ class StepExecutor:
                 probe=self.admission.probe,
             )
         )
+        run.account.reserve(call_id, run.expected_cost(self.tool))
         self.runtime.healing.note_call(name)
         return CallContext(run, name, attempt, call_id)
 
@@ -252,10 +254,12 @@ class StepExecutor:
             seconds=max(0.0, self.runtime.clock.monotonic() - started),
             ok=what.pop("ok", False),
             usage={name: float(amount) for name, amount in context.usage.items()},
-            llm_calls=context.llm_calls,
+            llm_calls=context.children.llm_calls,
+            children_cost=context.children.cost,
             **what,
         )
         self.run.emit(event)
+        self.run.account.settle(context.call_id)
         return event
 
     def succeed(
@@ -276,21 +280,21 @@ class StepExecutor:
         try:
             cost = self.tool.cost
             amount = check_number("its cost", cost(context.usage), MAX_COST) if callable(cost) else cost
-            return amount + context.charged
+            return amount + context.spent
         except Exception as error:
             if self.tool.effect is Effect.READ:
                 raise UserFunctionError("cost", error) from error
             problem = f"`cost` raised {describe_error(error, text=False)}"
             self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=problem))
-            return context.charged
+            return context.spent
 
     def _cost_of_failure(self, kind: FailureKind, error: Exception, context: CallContext) -> float:
         if kind in PROVES_NOTHING_HAPPENED or (isinstance(error, UserFunctionError) and error.option == "cost"):
-            return context.charged
+            return context.spent
         try:
             return self._cost(context)
         except UserFunctionError:
-            return context.charged
+            return context.spent
 
     def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
         return make_failure(self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw)
@@ -340,10 +344,10 @@ class StepExecutor:
         if await invocation.stop():
             self._give_up(invocation)
         if self.tool.effect is Effect.READ:
-            self._end(context, started, cancelled=True)
+            self._end(context, started, cancelled=True, cost=context.spent)
             return
         error = TimeoutError("it was cancelled while the call was in flight")
-        self._end(context, started, failure=self._failure(FailureKind.AMBIGUOUS, context, error))
+        self._end(context, started, failure=self._failure(FailureKind.AMBIGUOUS, context, error), cost=context.spent)
 
 
 __all__ = ["StepExecutor"]

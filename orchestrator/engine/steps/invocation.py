@@ -7,15 +7,20 @@ may still be running: what it returns late is taken, and while it runs nothing i
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.core.user_code import call_user, is_async
+from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     from orchestrator.engine.runtime import Runtime
 
 GRACE: Final = 0.25
+=======
+GRACE: Final = 1.0
+>>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 """Seconds that a cancelled async call gets to end by itself."""
 
 
@@ -27,7 +32,7 @@ class StillRunning:
 class Invocation:
     """A call in a task of its own; a sync function in a thread."""
 
-    def __init__(self, runtime: "Runtime", name: str, slots: CallSlots) -> None:
+    def __init__(self, runtime: Runtime, name: str, slots: CallSlots) -> None:
         self._runtime = runtime
         self._name = name
         self._slots = slots

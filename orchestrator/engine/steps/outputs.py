@@ -1,18 +1,16 @@
 """Checks what a call returned: its shape, the types of its keys, and `ensure`."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from orchestrator.core.errors import InvalidOutput, ToolError
 from orchestrator.core.schema import validate
 from orchestrator.core.user_code import UserFunctionError, call_user
+from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
-
-async def checked(run: "Run", tool: Tool, raw: Any) -> dict[str, Any]:
+async def checked(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
     """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput` or `UserFunctionError`."""
     if len(tool.gives) == 1:
         outputs = dict(zip(tool.gives, [raw], strict=True))

@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind
 from orchestrator.core.events import ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.user_code import call_user, describe_error
+from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
 from .context import context_argument
 from .outputs import checked
 from .result import AttemptFailed
 from .retry import decide_retry, retry_facts
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Found:
     outputs: dict[str, Any]
 
 
-async def settle(run: "Run", tool: Tool, failure: Failure, *, running: bool = False) -> Found | AttemptFailed:
+async def settle(run: Run, tool: Tool, failure: Failure, *, running: bool = False) -> Found | AttemptFailed:
     """Find out whether an uncertain effect took place; what did not says whether a repetition is safe.
 
     While the call is still `running`, that its effect has not taken place yet means nothing, and nothing is repeated.
@@ -48,12 +46,12 @@ async def settle(run: "Run", tool: Tool, failure: Failure, *, running: bool = Fa
     return _did_not_happen(run, tool, failure)
 
 
-def note_found(run: "Run", failure: Failure) -> None:
+def note_found(run: Run, failure: Failure) -> None:
     """Put on record that an uncertain effect took place: its result is there."""
     _decide(run, failure, "it took place", "reconcile found its result")
 
 
-async def reconciled(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> Any:
+async def reconciled(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> Any:
     """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
     reconcile = tool.reconcile
     assert reconcile is not None
@@ -65,14 +63,14 @@ async def reconciled(run: "Run", tool: Tool, inputs: Mapping[str, Any]) -> Any:
     )
 
 
-def _did_not_happen(run: "Run", tool: Tool, failure: Failure) -> AttemptFailed:
+def _did_not_happen(run: Run, tool: Tool, failure: Failure) -> AttemptFailed:
     facts = retry_facts(run, tool, failure, repeatable=True)
     again, reason = decide_retry(facts)
     _decide(run, failure, "retry" if again else "reroute", f"it did not take place; {reason}", facts.to_json())
     return AttemptFailed(failure, repeatable=again, answered=True)
 
 
-def _decide(run: "Run", failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None) -> None:
+def _decide(run: Run, failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None) -> None:
     """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
     run.decide(
         DecisionKind.RECONCILE,

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orchestrator.core.enums import DecisionKind, FailureKind
 from orchestrator.core.failure import Failure
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.tool import Tool
 from orchestrator.health.retry_budget import backoff
 
 from .result import AttemptFailed
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-    from orchestrator.engine.runtime import Runtime
 
 _RETRIED: Final = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT)
 
@@ -75,7 +73,7 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
     return True, f"attempt {facts.attempt + 1} of {facts.retries + 1}"
 
 
-def retry_facts(run: "Run", tool: Tool, failure: Failure, *, repeatable: bool) -> RetryFacts:
+def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool) -> RetryFacts:
     """What the decision to try again is made from now; takes a token of the retry budget where a retry is wanted."""
     runtime, retries = run.runtime, run.runtime.policy.retries
     allowed = tool.retries if tool.retries is not None else retries.attempts
@@ -96,7 +94,7 @@ def retry_facts(run: "Run", tool: Tool, failure: Failure, *, repeatable: bool) -
     )
 
 
-def may_repeat(run: "Run", tool: Tool, failed: AttemptFailed) -> bool:
+def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
     """Whether the attempt is made again; if so, the decision is on record."""
     if failed.answered:
         return failed.repeatable
@@ -116,6 +114,6 @@ def may_repeat(run: "Run", tool: Tool, failed: AttemptFailed) -> bool:
     return again
 
 
-def pause(runtime: "Runtime", attempt: int, retry_after: float | None = None) -> float:
+def pause(runtime: Runtime, attempt: int, retry_after: float | None = None) -> float:
     """Seconds before the next attempt of a call or a compensation, after its `attempt`th failed."""
     return max(backoff(attempt, runtime.policy.retries, runtime.draws), retry_after or 0.0)

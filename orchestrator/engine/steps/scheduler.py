@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
 from orchestrator.core.route import Impasse, Route, Step
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
+from orchestrator.engine.planning.replan import check_conditions, replan
 from orchestrator.engine.planning.selection import newly_demanded
+from orchestrator.engine.run import Run
 
 from .executor import StepExecutor
 from .result import (
@@ -23,14 +24,11 @@ from .result import (
     Uncertain,
 )
 
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
-
 
 class StepScheduler:
     """Executes the current route of a run until the goal is reached, or nothing can go on."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
         self.tasks: dict[str, asyncio.Task[StepResult]] = {}
         self._executors: dict[str, StepExecutor] = {}
@@ -43,8 +41,8 @@ class StepScheduler:
         """True when every key of the goal has a value; False for an impasse."""
         try:
             return await self._drive()
-        except asyncio.CancelledError:
-            await self.settle_down()
+        except asyncio.CancelledError:  # the run is given up as it stands
+            await self._give_up()
             raise
 
     async def _drive(self) -> bool:
@@ -105,7 +103,8 @@ class StepScheduler:
     async def _give_up(self) -> None:
         for task in self.tasks.values():
             task.cancel()
-        await asyncio.wait(list(self.tasks.values()))
+        if self.tasks:
+            await asyncio.wait(list(self.tasks.values()))
         self._take_ended()
 
     def _take_ended(self) -> None:
@@ -181,11 +180,11 @@ class StepScheduler:
 
     def _reroute(self, reason: str) -> None:
         if not self.run.open and not self.run.state.reached:
-            self.run.replan(DecisionKind.REROUTE, reason)
+            replan(self.run, DecisionKind.REROUTE, reason)
 
     def _branch(self) -> None:
         """New values may settle conditions: a choice that is made now, and no failure."""
-        asked = self.run.check_conditions()
+        asked = check_conditions(self.run)
         if not asked:
             self._demand()
             return
@@ -193,7 +192,7 @@ class StepScheduler:
         settled = [name for name in asked if name in planned]
         if settled and not self.run.state.reached and not self.run.open:
             said = ", ".join(f"{name}: {'yes' if self.run.state.conditions[name] else 'no'}" for name in asked)
-            self.run.replan(DecisionKind.BRANCH, f"conditions now known ({said})", subject=settled[0])
+            replan(self.run, DecisionKind.BRANCH, f"conditions now known ({said})", subject=settled[0])
         else:
             self._demand()
 
@@ -202,24 +201,23 @@ class StepScheduler:
         run = self.run
         key = "" if run.state.reached or run.open else newly_demanded(run)
         if key:
-            run.replan(DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
+            replan(run, DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
 
     def _heed_health(self) -> None:
         """A tool that the rest of the route relies on went down beside the work: recompute at once."""
         run = self.run
         if run.route is None or run.open or run.state.reached or run.cancelled is not None:
             return
-        changed, run.repriced = run.repriced, set()
-        changed -= run.state.done.keys() | self.tasks.keys()
+        changed = run.take_repriced() - (run.state.done.keys() | self.tasks.keys())
         if not changed:
             return
         ahead = [step.tool for step in run.route.steps if step.tool in changed]
         down = [n for n in ahead if n not in run.state.allowed and not run.runtime.health.usable(n, run.last_resort)]
         if down:
-            run.replan(DecisionKind.REROUTE, f"{', '.join(down)} went down")
+            replan(run, DecisionKind.REROUTE, f"{', '.join(down)} went down")
 
 
-def question_of(run: "Run", name: str, result: NeedsPerson) -> Impasse:
+def question_of(run: Run, name: str, result: NeedsPerson) -> Impasse:
     """The impasse of one step that only a person, or a rung of the ladder, can settle."""
     match result:
         case NeedsApproval(why):

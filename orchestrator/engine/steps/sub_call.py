@@ -1,23 +1,21 @@
 """`CallPart`: one call within a call, of a member of a consensus or of a tool of an agent's own."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.core.context import SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.events import PartEnded
+from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import classify
 from orchestrator.health.failures.retry_after import is_rate_limit, retry_after_of
-
-if TYPE_CHECKING:
-    from orchestrator.engine.run import Run
 
 
 class CallPart(SubCall):
     """One call within a call of a run."""
 
     def __init__(
-        self, run: "Run", tool: str, call_id: str, name: str, kind: PartKind, label: str, *, anyway: bool = False
+        self, run: Run, tool: str, call_id: str, name: str, kind: PartKind, label: str, *, anyway: bool = False
     ) -> None:
         self._run = run
         self._tool = tool
@@ -35,7 +33,7 @@ class CallPart(SubCall):
     def _refused(self) -> str:
         """Why it may not be called now."""
         if self._kind is PartKind.TOOL:
-            return self._run.out_of_calls()
+            return self._run.account.out_of_calls()
         health = self._run.runtime.health
         health.poll()
         admission = health.admit(self._name, self._owner, self._run.last_resort)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.errors import Refused, Unavailable
+from orchestrator.core.errors import Refused, Unavailable
 
 LARGEST_MEMBER: Final = 200_000_000
 """Bytes of one member, unpacked: a bomb of a few kilobytes holds terabytes."""

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from orchestrator.errors import Unavailable
+from orchestrator.core.errors import Unavailable
 
 from .archive import local
 from .decode import decode_markup

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.errors import Refused, Unavailable
+from orchestrator.core.errors import Refused, Unavailable
 
 from .archive import read_bytes
 from .reading import Reading

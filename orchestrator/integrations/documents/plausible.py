@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
-from orchestrator.errors import Refused
+from orchestrator.core.errors import Refused
 
 from .languages import FREQUENT_WORDS
 

@@ -55,6 +55,10 @@ class Opened:
     traceparent: str
     """W3C trace context; empty where nothing traces."""
 
+    def end(self) -> None:
+        """End the span of a run that was not begun after all."""
+        self.span.end()
+
     def ids(self) -> tuple[str, str]:
         """The trace and the span, for log records; empty where nothing traces."""
         return _ids(self.span.get_span_context())
@@ -131,6 +135,11 @@ class TracingSink:
     def expect(self, run_id: str, goal: str, traceparent: str) -> None:
         """A run was recovered whose first span had this trace context: its next span links to it."""
         self._known.setdefault(run_id, _Known(goal, traceparent))
+
+    @staticmethod
+    def trace_id_of(traceparent: str) -> str:
+        """The trace of a W3C trace context; empty for none."""
+        return trace_id_of(traceparent)
 
     def within(self, run_id: str) -> AbstractContextManager[None]:
         """Make the run's span the current one for the length of a `with`."""

@@ -532,7 +532,7 @@ async def test_a_cancelled_run_leaves_no_span_open(recorder: Recorder) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert recorder.tree() == ["invoke_workflow quote", "  plan", "  execute_tool never", "    attempt"]
+    assert recorder.tree() == ["invoke_workflow quote", "  plan", "  execute_tool never", "    attempt", "  halt"]
     assert recorder.one("invoke_workflow quote").status.status_code is StatusCode.ERROR
 
 

@@ -1,0 +1,291 @@
+"""Drives a run in a task of its own: who waits for it, who leaves, what is given up, and how its end is noted."""
+
+import asyncio
+import contextlib
+from threading import Lock
+from typing import Any
+
+from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.route import Impasse
+from orchestrator.engine.background.heartbeat import LEASE_SECONDS
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.escalation import Question, answer
+
+from .escalation import validate_answer
+from .finish import listed, outcome_of, summary
+from .phases import Phase, drive
+
+_WAITERS = Lock()
+
+
+def start(run: Run, phase: Phase) -> None:
+    """Drive a run from this phase on, in a task of its own so that its trace context dies with it.
+
+    The caller counts as one of the run's waiters: follow with `join`.
+    """
+    enlist(run)
+    run.task = asyncio.create_task(_drive(run, phase), name=f"run:{run.state.run_id}")
+
+
+def enlist(run: Run) -> None:
+    """Count one more caller that waits for the outcome; follow with `join`."""
+    with _WAITERS:
+        run.waiters += 1
+
+
+def dismiss(run: Run) -> bool:
+    """Count one caller less; whether none is left."""
+    with _WAITERS:
+        run.waiters -= 1
+        return run.waiters <= 0
+
+
+async def join(run: Run) -> Outcome[Any]:
+    """The outcome of a run, once it has ended or waits, for a caller that `start` or `enlist` counted.
+
+    A caller that is cancelled leaves; with the last of them the run is cancelled, as `orc.cancel` does.
+    """
+    try:
+        outcome = await _outcome(run)
+    except asyncio.CancelledError:
+        if dismiss(run) and not run.result.done():
+            await leave(run, "its caller left")
+        raise
+    except BaseException:
+        dismiss(run)
+        raise
+    dismiss(run)
+    return outcome
+
+
+async def leave(run: Run, reason: str) -> None:
+    """Cancel a run that nobody waits for: reads stop, a write in flight finishes within the policy's patience.
+
+    A second cancellation does not wait for that: the run is given up as it stands.
+    """
+    run.scope.cancel(reason)
+    try:
+        await run.runtime.clock.wait_for(_outcome(run), run.runtime.policy.patience)
+    except (TimeoutError, asyncio.CancelledError):
+        await give_up(run)
+    except Exception:
+        return  # whoever asks for the run is told
+
+
+async def give_up(run: Run) -> None:
+    """Stop driving a run as it stands: in memory it ends with what stands listed, on disk it is left to `recover`."""
+    task = run.task
+    if task is None or task.done():
+        return
+    if run.loop is asyncio.get_running_loop():
+        task.cancel()
+    else:
+        with contextlib.suppress(RuntimeError):  # its event loop is gone
+            run.loop.call_soon_threadsafe(task.cancel)
+    if run.loop.is_running():
+        with contextlib.suppress(Exception):
+            await _outcome(run)
+
+
+async def _outcome(run: Run) -> Outcome[Any]:
+    waiter = asyncio.wrap_future(run.result)
+    waiter.add_done_callback(_retrieved)
+    return await asyncio.shield(waiter)
+
+
+def _retrieved(future: "asyncio.Future[Any]") -> None:
+    """An error that comes after its caller has left is no error that nobody saw."""
+    if not future.cancelled():
+        future.exception()
+
+
+class Abandoned(OrchestratorError):
+    """This process has stopped driving the run."""
+
+
+async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
+    runtime = run.runtime
+    try:
+        await drive(run, phase)
+    except BaseException as error:
+        await _broken_off(run, error)
+        raise
+    outcome = run.final or outcome_of(run)
+    note_end(run, outcome)
+    if run.parent is None:
+        await runtime.observers.learn()
+    if outcome.status is Status.WAITING:
+        await let_go(run)
+        if run.parent is None:
+            runtime.observers.waits(run.state.run_id)
+        watch_deadline(run)
+    run.result.set_result(outcome)
+    return outcome
+
+
+async def _broken_off(run: Run, error: BaseException) -> None:
+    """The run was given up, or the engine failed: end it in memory; leave it to `recover` in a durable store."""
+    runtime, run_id = run.runtime, run.state.run_id
+    if run.fenced:
+        runtime.runs.leave(run_id)
+        runtime.tracing.abandon(run_id, OwnershipLost("another process has taken the run over"))
+        if not run.result.done():
+            run.result.set_exception(OwnershipLost(f"Another process has taken over the run {run_id!r}."))
+            run.result.exception()
+        return
+    if not run.durable and not run.state.status.ended:
+        run.scope.cancel("it was given up" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
+        note_end(run, listed(run))
+    else:
+        runtime.runs.leave(run_id)
+        runtime.tracing.abandon(run_id, error)
+        with contextlib.suppress(Exception):
+            await let_go(run)  # so that whoever resumes it need not wait
+    if not run.result.done():
+        given_up = Abandoned(f"The run {run_id!r} was given up as it stood; `resume` tells or continues it.")
+        run.result.set_exception(error if isinstance(error, Exception) else given_up)
+        run.result.exception()
+
+
+def note_end(run: Run, outcome: Outcome[Any]) -> None:
+    """Note in the store and in this process that a run has ended, or waits."""
+    runtime, state = run.runtime, run.state
+    if outcome.status is Status.WAITING:
+        runtime.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token)
+        return
+    runtime.store.set_status(
+        state.run_id, outcome.status, ended=runtime.clock.time(), summary=summary(outcome), token=run.token
+    )
+    runtime.tracing.ended(state.run_id, runtime.store)
+    runtime.observers.ended(run)
+    runtime.runs.leave(state.run_id)
+    run.scope.leave()
+    runtime.runs.remember(outcome, state.inputs_digest)
+    if run.parent is None and run.durable:
+        _forget_values(run)
+
+
+def _forget_values(run: Run) -> None:
+    """Delete the stored values of an ended run and its children, unless they are to be kept.
+
+    A run whose id its caller chose keeps the values of its goal: that id is to give the same outcome again.
+    """
+    store = run.runtime.store
+    if run.runtime.policy.keep_values:
+        return
+    for row in store.runs(parent=run.state.run_id, limit=1_000_000) if run.state.children else ():
+        store.drop_values(row.run_id)
+    store.drop_values(run.state.run_id, run.token)
+    if run.named:
+        run.values.store_again(run.state.goal, run.state.at_hand, run.view)
+
+
+# -- ownership -------------------------------------------------------------------------------------------------------
+
+
+async def let_go(run: Run) -> None:
+    """Give up owning a run that waits, so that any process may take its answer."""
+    store, token = run.runtime.store, run.token
+    if token is not None:
+
+        def release() -> None:
+            store.flush()
+            store.release(run.state.run_id, token)
+
+        await run.runtime.threads.run(release)
+        run.release()
+
+
+async def own_again(run: Run) -> None:
+    """Own a run that waited in this process. Raises `InputError` when another process has taken it on."""
+    runtime, run_id = run.runtime, run.state.run_id
+    if not run.released:
+        return
+    token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, LEASE_SECONDS))
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    if token is None or row is None or row.status is not Status.WAITING:
+        runtime.runs.leave(run_id)
+        raise InputError(f"The run {run_id!r} has been answered by another process.")
+    run.own(token)
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+async def take_answer(run: Run, raw: Any, by: str) -> None:
+    """Give a waiting run its answer and start it. Raises `InputError` for what is no answer to its question."""
+    assert run.asked is not None
+    check_answer(run, run.asked.impasse, run.asked.question, raw)
+    await own_again(run)
+    run.rebind()
+    run.give((raw, by))
+    run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
+    start(run, Phase.ESCALATE)
+
+
+async def stop_waiting(run: Run) -> None:
+    """Take a waiting run on without an answer, to end it. Raises `InputError` when another process has it."""
+    await own_again(run)
+    run.rebind()
+    run.ask(None)
+    run.state.status = Status.RUNNING
+    run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
+
+
+def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> None:
+    """Raises `InputError` when `raw` is no answer to the question."""
+    if raw is None and question.due is not None:
+        return
+    answer(question, impasse, raw, validate=lambda key, value: validate_answer(run, impasse, key, value))
+
+
+def watch_deadline(run: Run) -> None:
+    """Have the question's default take effect when nobody has answered in time."""
+    question = run.asked.question if run.asked else None
+    if question is not None and question.due is not None:
+        work = _take_default(run, question.id, max(0.0, question.due - run.runtime.clock.time()))
+        task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
+        run.runtime.deadlines.add(task)
+        task.add_done_callback(run.runtime.deadlines.discard)
+
+
+async def _take_default(run: Run, question_id: str, seconds: float) -> None:
+    runtime, run_id = run.runtime, run.state.run_id
+    with contextlib.suppress(TimeoutError):
+        await runtime.clock.wait_for(asyncio.Event().wait(), seconds)
+    async with runtime.runs.turn(run_id):
+        still_asked = run.asked is not None and run.asked.question.id == question_id
+        if not still_asked or run.state.status is not Status.WAITING or runtime.runs.live(run_id) is not run:
+            return
+        try:
+            await take_answer(run, None, "")
+        except InputError:  # another process took the run on
+            return
+    await join(run)
+
+
+def live_run(runtime: Runtime, run_id: str) -> Run | None:
+    """The run with this id while this process has it."""
+    found: Run | None = runtime.runs.live(run_id)
+    return found
+
+
+__all__ = [
+    "check_answer",
+    "dismiss",
+    "enlist",
+    "give_up",
+    "join",
+    "leave",
+    "let_go",
+    "live_run",
+    "note_end",
+    "own_again",
+    "start",
+    "stop_waiting",
+    "take_answer",
+    "watch_deadline",
+]

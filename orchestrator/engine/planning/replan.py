@@ -1,0 +1,99 @@
+"""Planning from where a run stands: values that expired, conditions, the route, and the decisions that say so."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.enums import DecisionKind, Effect
+from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
+from orchestrator.engine.run import Run
+from orchestrator.graph.tool import Tool
+
+from . import planning
+from .selection import decide_agents, exclude_refused
+
+
+def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
+    """Plan from where the run stands and put the decision on record; False when there is no route.
+
+    The decision answers the failures that are its to answer. Without a route nothing is decided yet: calls in flight
+    finish first, and then the impasse is escalated.
+    """
+    follow_graph(run)
+    run.runtime.health.poll()
+    _expire(run)
+    check_conditions(run)
+    exclude_refused(run)
+    planned = planning.plan(run.runtime, run.state, run.view, run.values.values)
+    run.use(planned)
+    if planned.route is None:
+        return False
+    prices = planning.pricer(run.runtime, run.view, run.state.problem().unusable, planned)
+    run.decide(
+        kind,
+        planning.describe_route(planned.route),
+        reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
+        answers=run.state.to_answer if kind is DecisionKind.REROUTE else (),
+        candidates=prices.route(planned.route),
+        price=planned.route.price,
+        subject=subject,
+        facts=planning.route_facts(run.runtime, run.view, planned),
+    )
+    decide_agents(run, planned)
+    return True
+
+
+def follow_graph(run: Run) -> None:
+    """Plan on the newest revision; what is in flight goes on."""
+    view = run.runtime.graph.view()
+    if view.digest != run.state.graph:
+        run.follow(view)
+        run.emit(GraphChanged(**run.stamp(), graph=run.runtime.remember_graph(view), revision=view.revision))
+
+
+def _expire(run: Run) -> None:
+    """Forget reads that are older than their `ttl` and that nothing done was made from; they run again."""
+    state = run.state
+    now, taken = run.runtime.clock.time(), {key for done in state.done.values() for key in done.keys}
+    old = [
+        name
+        for name, at in state.done_at.items()
+        if name in state.done
+        and (tool := run.view.tools.get(name)) is not None
+        and tool.ttl is not None
+        and tool.effect is Effect.READ
+        and now - at > tool.ttl
+        and not taken.intersection(tool.gives)
+    ]
+    if old:
+        for name in old:
+            run.values.drop(name)
+        run.emit(ValuesExpired(**run.stamp(), tools=tuple(sorted(old))))
+
+
+def check_conditions(run: Run) -> list[str]:
+    """Call every `when` whose inputs have come to hand; returns the tools whose condition was checked."""
+    asked: list[str] = []
+    for name in run.view.conditional(run.state.goal):
+        tool = run.view.tools[name]
+        if tool.when is None or name in run.state.conditions or name in run.state.done:
+            continue
+        inputs = run.inputs_of(tool)
+        wanted = planning.parameters_of(tool.when)
+        required = [p for p in tool.needs if wanted is None or p in wanted]
+        if all(parameter in inputs for parameter in required):
+            _check_condition(run, tool, inputs)
+            asked.append(name)
+    return asked
+
+
+def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> None:
+    assert tool.when is not None
+    try:
+        holds = bool(tool.when(**run.accepted(tool.when, inputs)))
+    except Exception as error:
+        run.emit(ToolExcluded(**run.stamp(), tool=tool.name, reason=f"its `when` raised {type(error).__name__}"))
+        holds = False
+    run.emit(ConditionChecked(**run.stamp(), tool=tool.name, holds=holds))
+
+
+__all__ = ["check_conditions", "follow_graph", "replan"]

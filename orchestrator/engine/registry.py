@@ -1,0 +1,100 @@
+"""`RunRegistry`: the runs of one process by id, live and ended, and whose turn it is to act on an id."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from threading import Lock
+from typing import Any
+
+from orchestrator.core.outcome import Outcome
+
+KEPT_OUTCOMES = 1024
+"""Outcomes of ended runs that a process remembers."""
+
+
+class RunRegistry:
+    """Knows every run of this process. Thread-safe; a run may live in any event loop."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Any] = {}
+        self._ended: dict[str, tuple[Outcome[Any], str]] = {}
+        self._lock = Lock()
+        self._turns: dict[str, deque[Future[None]]] = {}
+
+    def after_fork(self) -> None:
+        """In a forked child: nobody there is taking a turn, and the runs are the parent's."""
+        self._lock = Lock()
+        self._turns.clear()
+        self._live.clear()
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def turn(self, run_id: str) -> AsyncGenerator[None]:
+        """Act on a run id alone: begin, join, resume, answer, cancel and recovery of one id take turns, in order.
+
+        The place is reserved before anything is awaited, over all tasks, threads and event loops of the process. Other
+        processes are kept out by the store's claims.
+        """
+        mine: Future[None] = Future()
+        with self._lock:
+            queue = self._turns.setdefault(run_id, deque())
+            queue.append(mine)
+            first = queue[0] is mine
+        try:
+            if not first:
+                await asyncio.shield(asyncio.wrap_future(mine))
+            yield
+        finally:
+            self._pass_on(run_id, mine)
+
+    def _pass_on(self, run_id: str, mine: "Future[None]") -> None:
+        with self._lock:
+            queue = self._turns[run_id]
+            was_first = queue[0] is mine
+            queue.remove(mine)
+            following = queue[0] if queue and was_first else None
+            if not queue:
+                del self._turns[run_id]
+        if following is not None:
+            following.set_result(None)
+
+    # -- live runs ---------------------------------------------------------------------------------------------------
+
+    def live(self, run_id: str) -> Any:
+        """The run with this id (a `Run`) while it is not over; `None` when this process has none."""
+        return self._live.get(run_id)
+
+    def all_live(self) -> list[Any]:
+        """Every run (`Run`) of this process that is not over."""
+        return list(self._live.values())
+
+    @property
+    def by_id(self) -> dict[str, Any]:
+        """The live runs by id, as they are at any moment."""
+        return self._live
+
+    def enter(self, run: Any) -> None:
+        """A run begins, or is taken on."""
+        self._live[run.state.run_id] = run
+
+    def leave(self, run_id: str) -> None:
+        """A run is no longer this process's."""
+        self._live.pop(run_id, None)
+
+    # -- ended runs --------------------------------------------------------------------------------------------------
+
+    def outcome(self, run_id: str) -> tuple[Outcome[Any], str] | None:
+        """The outcome of a run that ended in this process, and the digest of its inputs."""
+        return self._ended.get(run_id)
+
+    def remember(self, outcome: Outcome[Any], inputs_digest: str) -> None:
+        """Keep the outcome of a run, so that its id gives it again; the oldest are forgotten."""
+        self._ended[outcome.run_id] = (outcome, inputs_digest)
+        while len(self._ended) > KEPT_OUTCOMES:
+            self._ended.pop(next(iter(self._ended)), None)
+
+
+__all__ = ["RunRegistry"]
