@@ -6,12 +6,8 @@ from typing import Any
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
-<<<<<<< HEAD
 from orchestrator.core.user_code import AbnormalExit, UserFunctionError, type_of
-=======
-from orchestrator.core.user_code import UserFunctionError, place_of, type_of
 from orchestrator.engine.run import Run
->>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
 

@@ -17,11 +17,8 @@ from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
 from orchestrator.core.user_code import Propagates
-<<<<<<< HEAD
-from orchestrator.engine.slots import lent_slots
-=======
 from orchestrator.engine.run import Run
->>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
+from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
 
 from .children import ChildRuns
@@ -74,26 +71,8 @@ class CallContext(RunContext[Any]):
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
     ) -> Outcome[Any]:
         """Run a child goal in the same graph."""
-<<<<<<< HEAD
-        from langchain_core.runnables.config import var_child_runnable_config
-
-        wanted, given = Goal.of(goal), dict(inputs or {})
-        digest = self._run.digest(given)
-        if self._run.is_open(wanted.keys, digest):
-            raise Refused(f"the goal {wanted.name} with equal inputs is already being worked on above")
-        part = key if key is not None else f"{wanted.name}-{digest[:12]}"
-        child_id = f"{self.run_id}/{self.tool}/{part}"
-        context = contextvars.copy_context()
-        context.run(var_child_runnable_config.set, None)  # a child is a run of its own, no LangGraph subgraph
-        child = asyncio.create_task(self._run.child(child_id, wanted, given, self.call_id), context=context)
         async with lent_slots():
-            outcome = await child
-        self.charged += outcome.cost
-        self.llm_calls += outcome.llm_calls
-        self.usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
-=======
-        outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
->>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
+            outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
         if outcome.status is Status.WAITING:
             asked = outcome.questions[0] if outcome.questions else None
             child = outcome.run_id

@@ -14,11 +14,8 @@ from orchestrator.core.route import Step
 from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import kind_of, make_failure, note_user_failure
-<<<<<<< HEAD
 from orchestrator.engine.processes import in_process, processes
-=======
 from orchestrator.engine.run import Run
->>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
 from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import message_of

@@ -13,14 +13,7 @@ from orchestrator.core.user_code import call_user, is_async
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
-<<<<<<< HEAD
-if TYPE_CHECKING:
-    from orchestrator.engine.runtime import Runtime
-
 GRACE: Final = 0.25
-=======
-GRACE: Final = 1.0
->>>>>>> 37fe3e6 (engine: phases as plain functions, recorder, run tree and registry; a run is cancelled when its last caller leaves)
 """Seconds that a cancelled async call gets to end by itself."""
 
 
