@@ -13,6 +13,7 @@ import struct
 import sys
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final
 
 COMMAND: Final = struct.Struct("!ci")
@@ -49,8 +50,7 @@ def quiet_imports() -> None:
     """Import what every worker needs; no library starts threads meanwhile, for they do not survive a fork."""
     limited = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(limited, "1"))
-    import orchestrator  # pyright: ignore[reportUnusedImport]
-    import orchestrator.engine.processes.worker  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import_module("orchestrator.engine.processes.worker")
 
     for name, value in limited.items():
         if value is None:
