@@ -71,4 +71,6 @@ extractive_summariser = Agent(
     skills={"summarise": 0.8, "summarise.long": 0.7},
     latency=0.1,
     ensure=has_words,
+    isolation="process",
+    memory=1000,
 )

@@ -3,19 +3,19 @@
 import math
 from typing import Any
 
-from .errors import DefinitionError
+from .errors import DefinitionError, InvalidOutput
 
 
 def has_words(text: str) -> None:
-    """Raises `ValueError` for a text without a word in it: what a scanned page yields to a reader of text."""
+    """Raises `InvalidOutput` for a text without a word in it: what a scanned page yields to a reader of text."""
     if not any(character.isalnum() for character in text):
-        raise ValueError("there are no words in it")
+        raise InvalidOutput("there are no words in it")
 
 
 def not_empty(value: Any) -> None:
-    """Raises `ValueError` for an empty list, mapping or text."""
+    """Raises `InvalidOutput` for an empty list, mapping or text."""
     if not value:
-        raise ValueError("it is empty")
+        raise InvalidOutput("it is empty")
 
 
 def check_number(label: str, value: Any, top: float = math.inf) -> float:

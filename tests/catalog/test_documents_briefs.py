@@ -1,7 +1,6 @@
 """The goal `brief` over every sample: how each run ends, by which tools, and how it healed on the way."""
 
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -83,9 +82,9 @@ def test_a_scanned_document_heals_down_to_ocr(orc: Orchestrator) -> None:
     assert outcome.value.notes == ["Its pages were read by OCR."]
 
 
-def test_a_scanned_document_escalates_where_there_is_no_ocr(orc: Orchestrator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tesserocr", None)
-    outcome = brief_of(orc, "mariners-scanned.pdf")
+def test_a_scanned_document_escalates_where_there_is_no_ocr(orc: Orchestrator) -> None:
+    with orc.override(fail(orc.graph["ocr"], error=Unavailable("tesserocr is not installed"))):
+        outcome = brief_of(orc, "mariners-scanned.pdf")
     assert outcome.status is Status.ESCALATED
     assert outcome.failures[-1].kind is FailureKind.OUTAGE
 

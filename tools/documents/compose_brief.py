@@ -32,7 +32,7 @@ class Brief(BaseModel):
     """What could not be read or was left out."""
 
 
-@tool(gives="brief", latency=0.01)
+@tool(gives="brief", latency=0.01, isolation="process", memory=1000)
 def compose_brief(document: Path, kind: str, text: str, summary: str, reading: Reading | None = None) -> Brief:
     """Put a brief together from the text of a document, its summary, and what its reader noted."""
     noted = reading or Reading()

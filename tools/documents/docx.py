@@ -43,7 +43,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="docx", gives=("text", "reading"), when=is_docx, ensure=is_readable, latency=0.05, retries=0)
+@tool(
+    name="docx",
+    gives=("text", "reading"),
+    when=is_docx,
+    ensure=is_readable,
+    latency=0.05,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def docx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of the document."""
     archive = Archive(document, "Word document", password)

@@ -23,7 +23,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="epub", gives=("text", "reading"), when=is_epub, ensure=is_readable, latency=0.2, retries=0)
+@tool(
+    name="epub",
+    gives=("text", "reading"),
+    when=is_epub,
+    ensure=is_readable,
+    latency=0.2,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def epub(document: Path, kind: str) -> dict[str, Any]:
     """The text of the book."""
     archive = Archive(document, "EPUB book")

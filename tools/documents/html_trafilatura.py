@@ -23,7 +23,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="trafilatura", gives=("text", "reading"), when=is_html, ensure=is_readable, latency=0.1, retries=0)
+@tool(
+    name="trafilatura",
+    gives=("text", "reading"),
+    when=is_html,
+    ensure=is_readable,
+    latency=0.1,
+    retries=0,
+    isolation="process",
+    memory=1500,
+)
 def trafilatura(document: Path, kind: str) -> dict[str, Any]:
     """The main text of the page."""
     try:

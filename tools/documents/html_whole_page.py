@@ -27,6 +27,8 @@ def is_readable(output: dict[str, Any]) -> None:
     latency=0.05,
     risk=0.5,
     retries=0,
+    isolation="process",
+    memory=1500,
 )
 def whole_page(document: Path, kind: str) -> dict[str, Any]:
     """The text of the page's visible parts, a line per block. Its risk is that menus are taken for the page."""

@@ -45,6 +45,8 @@ def is_readable(output: dict[str, Any]) -> None:
     timeout=300,
     max_concurrency=2,
     retries=0,
+    isolation="process",
+    memory=1500,
 )
 def ocr(document: Path, kind: str, password: str | None = None, ocr_languages: str = "eng") -> dict[str, Any]:
     """What Tesseract reads on each page; of a long document, on its first fifty."""

@@ -29,7 +29,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="opendocument", gives=("text", "reading"), when=is_opendocument, ensure=is_readable, latency=0.05, retries=0)
+@tool(
+    name="opendocument",
+    gives=("text", "reading"),
+    when=is_opendocument,
+    ensure=is_readable,
+    latency=0.05,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def opendocument(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     if read_bytes(document)[:4] == b"PK\x03\x04":

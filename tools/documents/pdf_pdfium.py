@@ -23,7 +23,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="pdfium", gives=("text", "reading"), when=is_pdf, ensure=is_readable, latency=0.05, retries=0)
+@tool(
+    name="pdfium",
+    gives=("text", "reading"),
+    when=is_pdf,
+    ensure=is_readable,
+    latency=0.05,
+    retries=0,
+    isolation="process",
+    memory=1500,
+)
 def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     with opened_pdf(document, password) as pdf:

@@ -22,7 +22,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="pdfminer", gives=("text", "reading"), when=is_pdf, ensure=is_readable, latency=1.0, retries=0)
+@tool(
+    name="pdfminer",
+    gives=("text", "reading"),
+    when=is_pdf,
+    ensure=is_readable,
+    latency=1.0,
+    retries=0,
+    isolation="process",
+    memory=1500,
+)
 def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     try:

@@ -22,7 +22,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="pypdf", gives=("text", "reading"), when=is_pdf, ensure=is_readable, latency=0.7, retries=0)
+@tool(
+    name="pypdf",
+    gives=("text", "reading"),
+    when=is_pdf,
+    ensure=is_readable,
+    latency=0.7,
+    retries=0,
+    isolation="process",
+    memory=1500,
+)
 def pypdf(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     try:

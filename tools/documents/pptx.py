@@ -20,7 +20,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="pptx", gives=("text", "reading"), when=is_pptx, ensure=is_readable, latency=0.05, retries=0)
+@tool(
+    name="pptx",
+    gives=("text", "reading"),
+    when=is_pptx,
+    ensure=is_readable,
+    latency=0.05,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of the presentation."""
     archive = Archive(document, "PowerPoint presentation", password)

@@ -21,7 +21,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="rtf", gives=("text", "reading"), when=is_rtf, ensure=is_readable, latency=0.1, retries=0)
+@tool(
+    name="rtf",
+    gives=("text", "reading"),
+    when=is_rtf,
+    ensure=is_readable,
+    latency=0.1,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def rtf(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     try:

@@ -21,7 +21,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="spreadsheet", gives=("text", "reading"), when=is_spreadsheet, ensure=is_readable, latency=0.1, retries=0)
+@tool(
+    name="spreadsheet",
+    gives=("text", "reading"),
+    when=is_spreadsheet,
+    ensure=is_readable,
+    latency=0.1,
+    retries=0,
+    isolation="process",
+    memory=1500,
+)
 def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The cells of every sheet that is shown."""
     try:

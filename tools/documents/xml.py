@@ -23,7 +23,16 @@ def is_readable(output: dict[str, Any]) -> None:
     check_readable(output["text"])
 
 
-@tool(name="xml", gives=("text", "reading"), when=is_xml, ensure=is_readable, latency=0.05, retries=0)
+@tool(
+    name="xml",
+    gives=("text", "reading"),
+    when=is_xml,
+    ensure=is_readable,
+    latency=0.05,
+    retries=0,
+    isolation="process",
+    memory=1000,
+)
 def xml(document: Path, kind: str) -> dict[str, Any]:
     """The text of every element."""
     raw = read_bytes(document)

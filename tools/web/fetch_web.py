@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import CallerError, Refused, RunContext, Unavailable, tool
+from orchestrator import CallerError, InvalidOutput, Refused, RunContext, Unavailable, tool
 
 MOST_BYTES = 10_000_000
 OLDEST_COPY = 30 * 24 * 3600
@@ -48,9 +48,9 @@ def keep(path: Path, html: str) -> None:
 
 
 def is_markup(html: str) -> None:
-    """Raises `ValueError` for a page without a tag in it."""
+    """Raises `InvalidOutput` for a page without a tag in it."""
     if not re.search(r"<[!a-zA-Z]", html):
-        raise ValueError("there is no markup in it")
+        raise InvalidOutput("there is no markup in it")
 
 
 def decode(raw: bytes, charset: str | None) -> str:
