@@ -1,5 +1,8 @@
 """Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from orchestrator.agents.agent import Agent
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.context import RunContext
@@ -166,3 +169,18 @@ __all__ = [
     "__version__",
     "tool",
 ]
+
+
+_LAZY = {
+    "HealingChatModel": "orchestrator.integrations.langchain",
+    "HealingMiddleware": "orchestrator.integrations.langchain",
+    "HealingToolNode": "orchestrator.integrations.langchain",
+    "tools_from_openapi": "orchestrator.integrations.openapi",
+}
+"""Names of integrations, imported on first use: they need packages that a plain program does not."""
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(_LAZY[name]), name)

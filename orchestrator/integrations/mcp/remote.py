@@ -14,14 +14,15 @@ from typing_extensions import Unpack
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.core.json_schema import type_of
 from orchestrator.core.schema import given_types
 from orchestrator.core.text import clean
 from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.integrations.reported import kind_of
 
 from . import transports
 from .calling import Terms, remote_call
 from .connection import Connection
-from .results import kind_of, type_of
 
 
 def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Effect:

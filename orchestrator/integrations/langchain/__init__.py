@@ -1,0 +1,20 @@
+"""LangChain and LangGraph: healed tool calls for agents that exist already."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .middleware import HealingMiddleware
+    from .node import HealingToolNode
+
+_MODULES = {"HealingMiddleware": "middleware", "HealingToolNode": "node"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the middleware needs the package langchain, the node langgraph alone."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+__all__ = ["HealingMiddleware", "HealingToolNode"]

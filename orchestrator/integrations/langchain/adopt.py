@@ -1,0 +1,307 @@
+"""Adopts an agent's LangChain tools into a graph: their effects, and the alternatives that may answer for them."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langchain_core.tools import BaseTool
+
+from orchestrator.api import Orchestrator
+from orchestrator.core.context import RunContext
+from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable, nearest
+from orchestrator.core.schema import read_signature, validate
+from orchestrator.core.signatures import with_signature
+from orchestrator.graph.langchain_tool import parameters_of
+from orchestrator.graph.tool import Tool
+from orchestrator.integrations.forms import fitted
+from orchestrator.integrations.reported import kind_of
+
+from .calls import ToolCall
+
+CALL: Final = "tool_call"
+"""The key of the id under which a call in progress is found."""
+Arguments = Mapping[str, str] | Callable[[dict[str, Any]], Mapping[str, Any]]
+"""The arguments of an alternative: its parameter -> the parameter of the tool it stands in for, or a function."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A tool that may answer for another one."""
+
+    name: str
+    arguments: Arguments | None = None
+
+    def mapped(self, given: Mapping[str, Any], takes: Iterable[str]) -> dict[str, Any]:
+        """The arguments of a call, as this tool takes them."""
+        if callable(self.arguments):
+            return dict(self.arguments(dict(given)))
+        names = self.arguments or {}
+        return {p: given[names.get(p, p)] for p in takes if names.get(p, p) in given}
+
+
+def read_alternatives(stated: Any) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
+    """Tool -> its alternatives, and the tools that were given as objects, by name.
+
+    An alternative is a name or a tool, alone, in a pair or a mapping with its arguments:
+    `{"search": ["brave", ("cache", {"key": "query"})]}` or `{"search": {"brave": {"q": "query"}}}`.
+    Raises `DefinitionError` for anything else.
+    """
+    found: dict[str, list[Alternative]] = {}
+    objects: dict[str, Any] = {}
+    if stated is not None and not isinstance(stated, Mapping):
+        raise DefinitionError(f"alternatives= is a mapping tool -> list of alternatives, not {stated!r}.")
+    for name, listed in dict(stated or {}).items():
+        items: Any = listed.items() if isinstance(listed, Mapping) else [listed] if isinstance(listed, str) else listed
+        for item in items:
+            one, arguments = item if isinstance(item, tuple) else (item, None)
+            if isinstance(one, BaseTool | Tool):
+                objects[one.name] = one
+                one = one.name
+            if not isinstance(one, str) or not (
+                arguments is None or callable(arguments) or isinstance(arguments, Mapping)
+            ):
+                raise DefinitionError(
+                    f"An alternative of {name!r} is a tool or its name, alone or with its arguments: "
+                    f"('brave', {{'q': 'query'}}), not {item!r}."
+                )
+            found.setdefault(str(name), []).append(Alternative(one, arguments))
+    return found, objects
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """How a call of a tool is put to the graph."""
+
+    goal: str
+    keys: Mapping[str, str] | None
+    """Parameter -> key, for a tool that the orchestrator declares itself; `None` when the arguments are one value."""
+
+    def inputs(self, call: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs of the goal."""
+        if self.keys is None:
+            return {arguments_key(name): dict(arguments), CALL: call}
+        return {key: arguments[p] for p, key in self.keys.items() if p in arguments}
+
+
+def arguments_key(name: str) -> str:
+    """The key of the arguments of a tool."""
+    return f"{name}.arguments"
+
+
+def answer_key(name: str) -> str:
+    """The key of the answer of a tool."""
+    return f"{name}.answer"
+
+
+class Adoption:
+    """The tools that were adopted into an orchestrator."""
+
+    def __init__(self, orc: Orchestrator, alternatives: Any, effects: Mapping[str, str] | None) -> None:
+        self.orc = orc
+        self.alternatives, self.objects = read_alternatives(alternatives)
+        self.effects = {name: Effect(effect) for name, effect in (effects or {}).items()}
+        self.calls: dict[str, ToolCall] = {}
+        """Calls in progress, by the id that is handed through the graph."""
+        self._adopted: dict[str, Adopted] = {}
+        self._stands_in: dict[str, list[str]] = {}
+        for name, listed in self.alternatives.items():
+            for one in listed:
+                self._stands_in.setdefault(one.name, []).append(name)
+
+    def call_of(self, run_id: str) -> ToolCall | None:
+        """The call in progress that a child run was started for."""
+        found = (call for token, call in self.calls.items() if _started_for(run_id, token))
+        return next(found, None)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raises `DefinitionError` for an option that names a tool which the agent does not have."""
+        known = {*names, *self.orc.graph.view().tools, *self.objects}
+        for option, named in (("alternatives", {*self.alternatives, *self._stands_in}), ("effects", {*self.effects})):
+            for name in sorted(named - known):
+                raise DefinitionError(f"{option}= names {name!r}, which is no tool here.{nearest(name, known)}")
+
+    def adopt(self, tool: BaseTool, every: Mapping[str, BaseTool]) -> Adopted:
+        """The tool in the graph, with the alternatives that are among `every` tool of the agent or the orchestrator."""
+        found = self._adopted.get(tool.name)
+        if found is not None:
+            return found
+        known = self.orc.graph.view().tools.get(tool.name)
+        if known is not None and not getattr(known, "adopted", False):
+            found = self._declared(tool, known)
+        else:
+            self._add(tool)
+            found = Adopted(answer_key(tool.name), None)
+        self._adopted[tool.name] = found
+        for one in self.alternatives.get(tool.name, ()):
+            self._add_alternative(tool, one, every, found)
+        return found
+
+    # -- tools of the agent ------------------------------------------------------------------------------------------
+
+    def _add(self, tool: BaseTool) -> None:
+        names = [tool.name, *(n for n in self._stands_in.get(tool.name, ()) if self._own_goal(n))]
+
+        async def work(run_context: RunContext[Any], arguments: dict[str, Any], tool_call: str) -> Any:
+            call = self.calls.get(tool_call)
+            if call is None:
+                raise Unavailable("the agent that made this call is no longer running")
+            given = call.request.tool_call["args"] if call.name == tool.name else arguments
+            value = await call.invoke(tool, given)
+            return value if len(names) == 1 else dict.fromkeys(map(answer_key, names), value)
+
+        self._put(
+            Tool(
+                work,
+                name=tool.name,
+                description=tool.description,
+                needs={"arguments": arguments_key(tool.name), "tool_call": CALL},
+                gives=dict.fromkeys(map(answer_key, names), Any),
+                effect=self.effects.get(tool.name) or _stated_effect(tool),
+                classify=kind_of,
+                share=True,
+            )
+        )
+
+    def _own_goal(self, name: str) -> bool:
+        known = self.orc.graph.view().tools.get(name)
+        return known is None or bool(getattr(known, "adopted", False))
+
+    def _declared(self, tool: BaseTool, known: Tool) -> Adopted:
+        """A tool that the orchestrator declares: it keeps its declaration, and runs as the agent would run it."""
+
+        async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
+            call = self.call_of(ctx.run_id) if ctx is not None else None
+            if call is None or call.name != tool.name:
+                args, kwargs = known.bind(inputs)
+                if known.signature is not None and known.signature.context and ctx is not None:
+                    kwargs[known.signature.context] = ctx
+                output = known.call(*args, **kwargs)
+                return await output if hasattr(output, "__await__") else output
+            await call.invoke(tool, call.request.tool_call["args"])
+            if call.interrupted is not None:
+                await call.abandon()
+            return _typed(call, known)
+
+        clone = copy.copy(known)
+        types = known.parameter_types
+        clone.call = with_signature(work, known.name, types, set(known.needs), doc=known.description)
+        clone.signature, clone.is_async = read_signature(clone.call), True
+        if tool.name in self.effects:
+            clone.effect = self.effects[tool.name]
+        clone.adopted = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        self.orc.graph.replace(clone)
+        return Adopted(next(iter(known.gives)), {**known.needs, **known.optional})
+
+    # -- alternatives ------------------------------------------------------------------------------------------------
+
+    def _add_alternative(
+        self, tool: BaseTool, one: Alternative, every: Mapping[str, BaseTool], target: Adopted
+    ) -> None:
+        given = self.objects.get(one.name, every.get(one.name))
+        known = self.orc.graph.view().tools.get(one.name)
+        if isinstance(given, BaseTool):
+            self.adopt(given, every)
+            known = self.orc.graph.view().tools[one.name]
+        elif isinstance(given, Tool) and known is None:
+            known = self.orc.add(given)
+        if known is None:
+            raise DefinitionError(f"alternatives= names {one.name!r}, which is no tool here.{nearest(one.name, every)}")
+        whole = arguments_key(one.name) in known.needs.values()
+        takes = parameters_of(given)[0] if isinstance(given, BaseTool) else known.parameter_types
+        required = parameters_of(given)[1] if isinstance(given, BaseTool) else list(known.needs)
+        self._check_arguments(tool, one, required)
+
+        def convert(arguments: dict[str, Any]) -> dict[str, Any]:
+            mapped = one.mapped(arguments, takes)
+            if whole:
+                return {arguments_key(one.name): mapped}
+            keys = {**known.needs, **known.optional}
+            return {keys[p]: value for p, value in mapped.items()}
+
+        source = arguments_key(tool.name)
+        if target.keys is not None:
+            raise DefinitionError(
+                f"{tool.name!r} is declared in the orchestrator: what gives {target.goal!r} there stands in for it. "
+                f"Declare {one.name!r} with gives={target.goal!r} instead of alternatives=."
+            )
+        outputs: dict[str, Any] = (
+            {arguments_key(one.name): Any} if whole else {key: Any for p, key in known.needs.items()}
+        )
+
+        def first(arguments: dict[str, Any]) -> Any:
+            made = convert(arguments)
+            return next(iter(made.values())) if len(outputs) == 1 else made
+
+        self._put(
+            Tool(first, name=f"{tool.name} -> {one.name}", needs={"arguments": source}, gives=outputs, share=True)
+        )
+        if answer_key(tool.name) not in known.gives:
+            result = next(iter(known.gives))
+            self._put(
+                Tool(
+                    _same,
+                    name=f"{one.name} => {tool.name}",
+                    needs={"value": result},
+                    gives={answer_key(tool.name): Any},
+                )
+            )
+
+    def _check_arguments(self, tool: BaseTool, one: Alternative, required: Iterable[str]) -> None:
+        if callable(one.arguments):
+            return
+        names, has = one.arguments or {}, parameters_of(tool)[0]
+        lacking = [p for p in required if names.get(p, p) not in has]
+        if lacking:
+            line = f"alternatives={{{tool.name!r}: {{{one.name!r}: {{{lacking[0]!r}: ...}}}}}}"
+            raise DefinitionError(
+                f"{one.name!r} cannot answer for {tool.name!r} without its argument {lacking[0]!r}: say which argument "
+                f"of {tool.name!r} that is, {line}. {tool.name!r} has: {', '.join(has) or 'none'}."
+            )
+
+    def _put(self, tool: Tool) -> None:
+        tool.adopted = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        if tool.name in self.orc.graph.view().tools:
+            self.orc.graph.replace(tool)
+        else:
+            self.orc.add(tool)
+
+
+def token_of(root: str, key: str) -> str:
+    """What is handed through the graph for a call of a root run."""
+    return f"{root}\n{key}"
+
+
+def _started_for(run_id: str, token: str) -> bool:
+    root, _, key = token.partition("\n")
+    return run_id.startswith(f"{root}/") and key in run_id
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _typed(call: ToolCall, known: Tool) -> Any:
+    """What the tool answered, as the type of its key. Raises `InvalidOutput`."""
+    reply = call.reply
+    annotation = next(iter(known.gives.values()))
+    for value in (getattr(reply, "artifact", None), getattr(reply, "content", None)):
+        if value is not None:
+            try:
+                return validate("the answer", annotation, fitted(value, annotation))
+            except InvalidOutput:
+                continue
+    raise InvalidOutput(f"{call.name} gave nothing that fits its key")
+
+
+def _stated_effect(tool: BaseTool) -> Effect:
+    """What the tool's metadata says, else a write: a trusted MCP annotation, an HTTP method, or `effect`."""
+    metadata: Mapping[str, Any] = tool.metadata or {}
+    try:
+        return Effect(metadata["effect"])
+    except (KeyError, ValueError):
+        return Effect.WRITE
+
+
+__all__ = ["CALL", "Adopted", "Adoption", "Alternative", "answer_key", "arguments_key", "token_of"]

@@ -1,0 +1,209 @@
+"""Heals the tool calls of an agent: each is a child run, in which an alternative may answer for a tool that fails."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.tools import BaseTool
+
+from orchestrator.agents.chat_tools import as_text
+from orchestrator.api import Orchestrator
+from orchestrator.core.enums import FailureKind
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.goal import Goal
+from orchestrator.core.outcome import Escalated, Outcome
+from orchestrator.core.policy import Policy
+from orchestrator.core.user_code import Propagates
+from orchestrator.store import Store
+
+from .adopt import Adoption, token_of
+from .calls import ToolCall
+from .session import Question, Session, Sessions
+
+_TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
+"""Kinds of failures whose message is the tool's own answer to the model."""
+
+
+class Healer:
+    """What `HealingToolNode` and `HealingMiddleware` share. Its methods run in the shared loop."""
+
+    def __init__(
+        self,
+        orc: Orchestrator | None,
+        *,
+        alternatives: Any,
+        effects: Mapping[str, str] | None,
+        policy: Policy | str | None,
+        store: Store | str | Path | None,
+    ) -> None:
+        if orc is not None and (policy is not None or store is not None):
+            raise DefinitionError("policy= and store= are those of orc=: give either orc= or these.")
+        self.orc = orc if orc is not None else Orchestrator(policy=policy, store=store)
+        self.adoption = Adoption(self.orc, alternatives, _checked(effects))
+        self.sessions = Sessions(self.orc)
+
+    def adopt(self, tools: Iterable[BaseTool]) -> None:
+        """Adopt tools before they are called, so that what is wrong with the options is known at once."""
+        every = {tool.name: tool for tool in tools}
+        self.adoption.check(every)
+        for tool in every.values():
+            self.adoption.adopt(tool, every)
+
+    async def heal(self, call: ToolCall, root: str, labels: Mapping[str, str], *, close: bool) -> Any:
+        """The reply to a call, or the `Question` that it waits on. `close`: end the root run after its last call."""
+        tool = call.request.tool
+        assert tool is not None
+        every = {each.name: each for each in call.request.runtime.tools or []}
+        adopted = self.adoption.adopt(tool, every)
+        session = await self.sessions.open(root, labels)
+        session.active += 1
+        try:
+            key = _key(call)
+            if key in session.replies:
+                return session.replies[key]
+            reply = await self._reply(call, adopted, session, key)
+            session.interrupts[key] += call.interrupted is not None
+            if call.interrupted is not None or isinstance(reply, Question):
+                session.kept = True
+            else:
+                session.replies[key] = reply
+            return reply
+        finally:
+            session.active -= 1
+            if close and not session.active and not session.kept:
+                await self.sessions.close(root)
+
+    async def answer(self, call: ToolCall, root: str, question: "Question", value: Any) -> None:
+        """Go on with a call after its question was answered."""
+        session = await self.sessions.open(root, {})
+        session.kept = False
+        key = _key(call)
+        session.questions.pop(key, None)
+        token = token_of(session.run_id, key)
+        self.adoption.calls[token] = call
+        try:
+            await self.orc.resume(question.run_id, value)
+        finally:
+            self.adoption.calls.pop(token, None)
+
+    async def _reply(self, call: ToolCall, adopted: Any, session: Session, key: str) -> Any:
+        token = token_of(session.run_id, key)
+        self.adoption.calls[token] = call
+        try:
+            inputs = adopted.inputs(token, call.name, call.request.tool_call["args"])
+            outcome = await self._reach(call, session, adopted.goal, inputs, key)
+        finally:
+            self.adoption.calls.pop(token, None)
+        if isinstance(outcome, Question):
+            return outcome
+        if outcome is None or call.interrupted is not None:
+            return None
+        if outcome.ok:
+            return call.reply if call.reply is not None else call.message(_content(outcome.value))
+        return self._failed(call, outcome)
+
+    async def _reach(
+        self, call: ToolCall, session: Session, goal: str, inputs: Mapping[str, Any], key: str
+    ) -> "Outcome[Any] | Question | None":
+        if key in session.questions:
+            return session.questions[key]
+        task = session.pending.pop(key, None)
+        if task is None or (task.done() and isinstance(task.result(), Propagates)):
+            context = await session.opened
+            again = f"~{session.interrupts[key]}" if session.interrupts[key] else ""
+            task = asyncio.create_task(_outcome(context.reach(Goal(goal), inputs, key=f"{key}{again}")))
+        session.question.clear()
+        asked = asyncio.create_task(session.question.wait())
+        abandoned = asyncio.create_task(call.abandoned.wait())
+        try:
+            await asyncio.wait({task, asked, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            asked.cancel()
+            abandoned.cancel()
+        if call.abandoned.is_set():
+            task.cancel()
+            return None
+        if task.done():
+            found = task.result()
+            if not isinstance(found, Propagates):
+                return found
+        else:
+            session.pending[key] = task
+        run_id, question = next(reversed(session.asked.items()))
+        session.asked.pop(run_id)
+        made = Question(str(question.get("text", "")), tuple(question.get("choices", ())), run_id)
+        session.questions[key] = made
+        return made
+
+    def _failed(self, call: ToolCall, outcome: "Outcome[Any]") -> Any:
+        """The tool's own error message where nothing else was tried; else one statement of what was."""
+        kinds = {failure.kind for failure in outcome.failures}
+        tried = {failure.tool for failure in outcome.failures}
+        own = call.said.get(call.name)
+        if own is not None and tried <= {call.name} and kinds <= set(_TELLS):
+            return own
+        return call.message(statement(call.name, outcome), error=True)
+
+
+def statement(name: str, outcome: "Outcome[Any]") -> str:
+    """What was tried for a call and why nothing answered, in a few sentences for a model."""
+    last: dict[str, tuple[str, str, int]] = {}
+    for failure in outcome.failures:
+        count = last.get(failure.tool, ("", "", 0))[2] + 1
+        last[failure.tool] = (str(failure.kind).replace("_", " "), failure.message, count)
+    tried = [
+        f"{tool} ({kind}: {message}{f'; {count} attempts' if count > 1 else ''})"
+        for tool, (kind, message, count) in last.items()
+    ]
+    parts = [f"{name} failed. Tried: {'; '.join(tried)}." if tried else f"{name} could not be called."]
+    unsure = [f.tool for f in outcome.failures if f.kind is FailureKind.AMBIGUOUS]
+    if unsure:
+        parts.append(
+            f"The call of {unsure[-1]} may have taken effect, so it was neither repeated nor replaced; check before "
+            f"you call it again. If it only reads, effects={{{unsure[-1]!r}: 'read'}} lets such failures be healed."
+        )
+    elif not tried and outcome.impasse is not None:
+        parts.append(outcome.impasse.message)
+    return " ".join(parts)
+
+
+async def _outcome(reaching: Any) -> Any:
+    try:
+        return await reaching
+    except Escalated as error:
+        return error.outcome
+    except Propagates as asked:
+        return asked
+
+
+def _content(value: Any) -> str:
+    return as_text(value)
+
+
+def _key(call: ToolCall) -> str:
+    """Tells the calls of an agent apart, and is the same when a graph runs its node again after an interrupt."""
+    state: Any = call.request.state
+    messages: Any = (
+        state if isinstance(state, list) else state.get("messages", ()) if isinstance(state, Mapping) else ()
+    )
+    said = json.dumps([call.name, call.request.tool_call["args"], len(messages)], sort_keys=True, default=repr)
+    return f"{call.id}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def _checked(effects: Any) -> Mapping[str, str]:
+    if effects is not None and not isinstance(effects, Mapping):
+        raise DefinitionError(f"effects= is a mapping tool -> 'read', 'write' or 'irreversible', not {effects!r}.")
+    known = ("read", "write", "irreversible")
+    for name, effect in dict(effects or {}).items():
+        if effect not in known:
+            raise DefinitionError(f"effects= says {effect!r} of {name!r}; an effect is one of {', '.join(known)}.")
+    return effects or {}
+
+
+__all__ = ["Healer", "Question", "statement"]

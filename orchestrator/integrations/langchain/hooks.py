@@ -1,0 +1,106 @@
+"""The two tool-call hooks of LangChain and LangGraph, over a healer."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import interrupt
+
+from .calls import InThread, ToolCall, in_loop
+from .healer import Healer
+from .loop import submit
+from .session import Question
+
+Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
+"""The id of the root run of a call, and its labels."""
+
+
+class Hooks:
+    """`wrap_tool_call` and `awrap_tool_call`. A tool that is not registered is left to the original handler."""
+
+    def __init__(self, healer: Healer, where: Where, *, close: bool) -> None:
+        self._healer = healer
+        self._where = where
+        self._close = close
+        """Whether a root run ends with its last call."""
+
+    def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
+        """Heal a call of a sync agent. Tools run in the calling thread."""
+        if request.tool is None:
+            return handler(request)
+        while True:
+            thread = InThread(handler)
+            call = ToolCall(request, thread.run)
+            root, labels = self._where(request)
+            reply = thread.until(submit(self._healer.heal(call, root, labels, close=self._close)))
+            if call.interrupted is not None:
+                raise call.interrupted
+            if not isinstance(reply, Question):
+                return reply
+            said = _ask(request, reply)
+            if said is _UNASKED:
+                return call.message(_waiting(reply), error=True)
+            thread.until(submit(self._healer.answer(call, root, reply, said)))
+
+    async def acall(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        """Heal a call of an async agent. Tools run in the calling loop."""
+        if request.tool is None:
+            return await handler(request)
+        while True:
+            call = ToolCall(request, in_loop(handler))
+            root, labels = self._where(request)
+            healing = submit(self._healer.heal(call, root, labels, close=self._close))
+            reply = await asyncio.wrap_future(healing)
+            if call.interrupted is not None:
+                raise call.interrupted
+            if not isinstance(reply, Question):
+                return reply
+            said = _ask(request, reply)
+            if said is _UNASKED:
+                return call.message(_waiting(reply), error=True)
+            await asyncio.wrap_future(submit(self._healer.answer(call, root, reply, said)))
+
+
+_UNASKED = object()
+
+
+def _ask(request: ToolCallRequest, question: Question) -> Any:
+    """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state."""
+    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    if configurable.get("__pregel_checkpointer") is None:
+        return _UNASKED
+    return interrupt({"question": question.text, "choices": list(question.choices), "run_id": question.run_id})
+
+
+def _waiting(question: Question) -> str:
+    return (
+        f"A person is asked before this can go on: {question.text} "
+        f"(run {question.run_id}; the graph has no checkpointer, so it cannot wait for the answer)"
+    )
+
+
+def thread_of(request: ToolCallRequest) -> str:
+    """The thread id of the graph around a call; empty when it has none."""
+    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    return str(configurable.get("thread_id") or "")
+
+
+def labels_of(thread: str) -> dict[str, str]:
+    """The labels of a root run."""
+    return {"thread_id": thread} if thread else {}
+
+
+def run_of_node(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
+    """The root run of one execution of a node: the same when the graph runs the node again after an interrupt."""
+    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    thread, task = thread_of(request), configurable.get("__pregel_task_id")
+    if not task:
+        return f"node-{uuid.uuid4().hex[:16]}", labels_of(thread)
+    named = f"{thread}/{configurable.get('checkpoint_ns', '')}/{task}"
+    return f"node-{hashlib.sha256(named.encode()).hexdigest()[:16]}", labels_of(thread)
+
+
+__all__ = ["Hooks", "labels_of", "run_of_node", "thread_of"]

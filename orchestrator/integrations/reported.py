@@ -1,0 +1,49 @@
+"""What an error that a remote or adopted tool reports in words means."""
+
+import re
+from typing import Final
+
+from orchestrator.core.enums import FailureKind
+from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused
+from orchestrator.core.text import clean
+from orchestrator.health.failures.inspect import of_text
+
+MAX_ERROR: Final = 500
+"""Characters of an error that are kept."""
+_PREFIX: Final = re.compile(r"^error (?:executing|calling) tool \S+?(?::\s*|$)", re.IGNORECASE)
+"""What servers put before the words of an error; alone it says that the tool broke down."""
+_BROKE: Final = re.compile(
+    r"internal (?:server )?error|unexpected(?:ly)?\b|unhandled|traceback|exception\b", re.IGNORECASE
+)
+_LIMITED: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORECASE)
+
+
+class ToolReported(Exception):
+    """A tool said that it failed, and not that nothing happened: overload, a time-out, a defect of its own."""
+
+    def __init__(self, said: str, kind: FailureKind) -> None:
+        super().__init__(said)
+        self.kind = kind
+
+
+def kind_of(error: BaseException) -> FailureKind | None:
+    """The row of the failure table for `ToolReported`."""
+    return error.kind if isinstance(error, ToolReported) else None
+
+
+def failure_of(text: str) -> OrchestratorError | ToolReported:
+    """What an error that a tool reports means. Most are its own no; some words say that it is busy or broke down."""
+    said = clean(text, MAX_ERROR)
+    words = _PREFIX.sub("", said)
+    kind = of_text(words)
+    if not words or (kind is FailureKind.REFUSAL and _BROKE.search(words)):
+        return ToolReported(said or "the tool failed and did not say why", FailureKind.BUG)
+    if kind is FailureKind.REFUSAL:
+        return Refused(words)
+    if kind is FailureKind.CALLER_ERROR:
+        return CallerError(words)
+    limited = kind is FailureKind.TRANSIENT and _LIMITED.search(words)
+    return RateLimited(words) if limited else ToolReported(words, kind)
+
+
+__all__ = ["MAX_ERROR", "ToolReported", "failure_of", "kind_of"]
