@@ -17,6 +17,7 @@ from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 
 from .conversation import unanswered
+from .model_spans import span_handler
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ def config_for(ctx: RunContext[Any], *own: BaseCallbackHandler) -> RunnableConfi
     run of its own, no subgraph.
     """
     handlers: list[BaseCallbackHandler] = [*own]
+    traced = span_handler()
+    handlers += [traced] if traced is not None else []
     outer = var_child_runnable_config.get() or {}
     callbacks: Any = outer.get("callbacks")
     around: list[Any] = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []

@@ -5,6 +5,7 @@ from typing import Final
 
 from opentelemetry.util.types import AttributeValue
 
+from orchestrator.agents.models.provider import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, PartKind
@@ -81,7 +82,7 @@ def of_end(event: RunEnded) -> Attributes:
 def of_judgement(event: WorkJudged) -> Attributes:
     """Who judged whose work, how good it was, and what judging it cost."""
     found: Attributes = {
-        names.SPAN_KIND: names.CHAIN,
+        names.SPAN_KIND: names.EVALUATOR,
         names.RUN_ID: event.run_id,
         names.AGENT_NAME: brief(event.tool),
         names.JUDGED_BY: brief(event.by),
@@ -92,6 +93,36 @@ def of_judgement(event: WorkJudged) -> Attributes:
     if event.problem:
         found[names.ERROR_TYPE] = brief(event.problem)
     return found
+
+
+def of_evaluation(event: WorkJudged) -> Attributes:
+    """A judgement as the event of the conventions."""
+    found: Attributes = {names.EVALUATION_NAME: brief(event.by)}
+    if event.good is not None:
+        found |= {names.EVALUATION_SCORE: float(event.good), names.EVALUATION_LABEL: "good" if event.good else "bad"}
+    if event.problem:
+        found[names.ERROR_TYPE] = brief(event.problem)
+    return found
+
+
+def of_labels(labels: Mapping[str, str]) -> Attributes:
+    """The labels of a run, and what viewers group by: session, user, conversation."""
+    found: Attributes = {
+        names.LABEL + brief(key, 60): brief(value) for key, value in sorted(labels.items())[:MAX_ITEMS]
+    }
+    for attribute, keys in _GROUPS.items():
+        value = next((labels[key] for key in keys if labels.get(key)), None)
+        if value is not None:
+            found[attribute] = brief(value)
+    return found
+
+
+_GROUPS: Final = {
+    names.SESSION_ID: ("session", "session_id", "session.id"),
+    names.USER_ID: ("user", "user_id", "user.id", "customer"),
+    names.CONVERSATION_ID: ("conversation", "conversation_id", "gen_ai.conversation.id", "thread", "session"),
+}
+"""Attribute -> the labels that give it, the first that the run has."""
 
 
 def of_part(event: PartEnded) -> Attributes:
@@ -117,6 +148,7 @@ def of_demand(event: DemandTold) -> Attributes:
     found: Attributes = {
         names.SPAN_KIND: names.LLM,
         names.OPERATION: names.CHAT,
+        names.PROVIDER: provider_name(None, event.model),
         names.REQUEST_MODEL: brief(event.model),
         names.LLM_MODEL: brief(event.model),
         names.LLM_TOKENS: event.tokens,
@@ -136,7 +168,7 @@ def span_name(decision: Decision) -> str:
 def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes:
     """What was decided, among what, and why."""
     found: Attributes = {
-        names.SPAN_KIND: names.CHAIN,
+        names.SPAN_KIND: names.DECISION,
         names.DECISION_ID: decision.id,
         names.DECISION_KIND: str(decision.kind),
         names.DECISION_CHOSEN: brief(decision.chosen),
@@ -234,7 +266,7 @@ def of_exception(failure: Failure) -> Attributes:
 def of_signal(event: SignalRaised) -> Attributes:
     """What a monitor said."""
     return {
-        names.SPAN_KIND: names.CHAIN,
+        names.SPAN_KIND: names.GUARDRAIL,
         names.SIGNAL_TARGET: brief(event.target),
         names.SIGNAL_KIND: event.kind,
         names.SIGNAL_ACTION: event.action,
@@ -256,6 +288,7 @@ def of_rung(event: RungAsked) -> Attributes:
     if event.model:
         found |= {
             names.OPERATION: names.CHAT,
+            names.PROVIDER: provider_name(None, event.model),
             names.REQUEST_MODEL: event.model,
             names.LLM_MODEL: event.model,
             names.LLM_TOKENS: event.tokens,

@@ -13,6 +13,8 @@ from orchestrator.core.text import shortened
 
 ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
 """The environment variable that turns content capture on: `true` or `1`."""
+STANDARD: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""The same switch by its name in the GenAI conventions: `true`, `span_only` or `span_and_event`."""
 MAX_CONTENT: Final = 8192
 """Characters of JSON that one attribute may hold, where the user does not say."""
 
@@ -23,6 +25,10 @@ class Capture:
 
     redact: Redact | None = None
     max_content: int = MAX_CONTENT
+
+    def message(self, attribute: str, text: str) -> str:
+        """The text of a message, redacted under the name of its attribute, and cut."""
+        return shortened(str(shown({attribute: text}, self.redact)[attribute]), self.max_content)
 
     def text(self, values: Mapping[str, Any]) -> str:
         """The values by key as JSON, redacted and cut. A hook that fails shows nothing of that value."""
@@ -55,7 +61,13 @@ def capture() -> Capture | None:
 
 
 def _in_environment() -> bool:
-    return os.environ.get(ENVIRONMENT, "").strip().lower() in ("1", "true", "yes", "on")
+    own, standard = (os.environ.get(name, "").strip().lower() for name in (ENVIRONMENT, STANDARD))
+    if own:
+        return own in _ON
+    return standard in (*_ON, "span_only", "span_and_event")
 
 
-__all__ = ["ENVIRONMENT", "FAILED", "MAX_CONTENT", "Capture", "Redact", "capture", "configure"]
+_ON: Final = ("1", "true", "yes", "on")
+
+
+__all__ = ["ENVIRONMENT", "FAILED", "MAX_CONTENT", "STANDARD", "Capture", "Redact", "capture", "configure"]

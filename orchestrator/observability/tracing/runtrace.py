@@ -51,6 +51,7 @@ from orchestrator.core.failure import Failure
 from . import attributes as of
 from .attributes import Attributes, brief
 from .content import Capture
+from .exceptions import report_exception
 
 
 @dataclass(slots=True)
@@ -108,6 +109,8 @@ class RunTrace:
         self.span = span
         self.context = context
         """Holds the run's span; whatever the run does is done in it."""
+        self._common: Attributes = {}
+        """Attributes of every span of the run: its labels."""
         self._policy = ""
         self._revision = 0
         self._steps: dict[str, _Step] = {}
@@ -143,6 +146,8 @@ class RunTrace:
     def started(self, event: RunStarted) -> None:
         self._policy, self._revision = str(event.policy.get("name", "")), event.revision
         self.span.set_attributes(of.of_start(event, ""))
+        self._common = of.of_labels(getattr(event, "labels", {}))
+        self.span.set_attributes(self._common)
 
     def resumed(self, event: RunResumed) -> None:
         found: Attributes = {names.RUN_RESUMED: "after a crash" if event.after_crash else "answered"}
@@ -258,7 +263,14 @@ class RunTrace:
         step.attempts += 1
         step.failed_at = 0
         span = self._start(names.ATTEMPT, of.of_attempt(event), step.context)
-        self._attempts[event.call_id] = _Attempt(span, Attached.attach(set_span_in_context(span)))
+        self._attempts[event.call_id] = _Attempt(span, Attached.attach(self._within(span)))
+
+    def _within(self, span: Span) -> Context:
+        """The context in which a call is made: its span is the current one, and spans of its parts can be made."""
+        context = contexts.set_value(names.TRACER_KEY, self._tracer, set_span_in_context(span))
+        if self._common:
+            context = contexts.set_value(names.COMMON_KEY, self._common, context)
+        return context if self.capture is None else contexts.set_value(names.SHOW_KEY, self.capture.message, context)
 
     def answered(self, event: CallEnded) -> None:
         step = self._steps.get(event.tool)
@@ -272,7 +284,7 @@ class RunTrace:
             if event.failure is not None:
                 self._failed[event.failure.id] = attempt.span.get_span_context()
                 _fail(attempt.span, event.failure)
-                attempt.span.add_event(names.EXCEPTION, of.of_exception(event.failure))
+                report_exception(attempt.span, of.of_exception(event.failure))
             attempt.span.end()
             attempt.attached.detach()
         if step is None:
@@ -335,7 +347,9 @@ class RunTrace:
         links: list[Link] | None = None,
         start: int | None = None,
     ) -> Span:
-        return self._tracer.start_span(name, context, attributes=found, links=links, start_time=start)
+        return self._tracer.start_span(
+            name, context, attributes={**self._common, **found}, links=links, start_time=start
+        )
 
 
 def _fail(span: Span, failure: Failure) -> None:

@@ -30,7 +30,7 @@ from orchestrator.core.events import CallEnded, Event, RunResumed, RunStarted, R
 from orchestrator.store.protocol import RunRow, Store
 
 from . import logs as journal
-from .attributes import Attributes, brief, of_judgement
+from .attributes import Attributes, brief, of_evaluation, of_judgement
 from .content import capture
 from .content_attributes import LiveRun, show
 from .ledger_heads import Anchor, head_now
@@ -222,7 +222,9 @@ class TracingSink:
         context = trace.set_span_in_context(trace.NonRecordingSpan(first))
         began = time_ns() - round(event.seconds * 1e9)
         name = f"{names.JUDGE} {brief(event.tool, 100)}"
-        self._tracer.start_span(name, context, attributes=of_judgement(event), start_time=began).end()
+        span = self._tracer.start_span(name, context, attributes=of_judgement(event), start_time=began)
+        span.add_event(names.EVALUATION, of_evaluation(event))
+        span.end()
 
     def _trace(self, traced: RunTrace, event: Event) -> None:
         run = None if traced.capture is None else self._live.get(event.run_id)

@@ -125,7 +125,7 @@ async def test_decisions_carry_what_was_chosen_among_what_and_why(recorder: Reco
     route, reroute = recorder.named("plan")
     told = attributes(route)
     assert told[names.OPERATION] == "plan"
-    assert told[names.SPAN_KIND] == "CHAIN"
+    assert told[names.SPAN_KIND] == "DECISION"
     assert told[names.DECISION_ID] == "d1"
     assert told[names.DECISION_KIND] == "route"
     assert told[names.DECISION_CHOSEN] == "carrier > buy"
