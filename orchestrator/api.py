@@ -15,10 +15,11 @@ from orchestrator.agents.agent import Agent
 from orchestrator.agents.goal_tool import goal_tool
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import START
-from orchestrator.core.errors import DefinitionError, InputError
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.loops import in_a_loop
+from orchestrator.core.options import checked, signature_options
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Route
@@ -71,6 +72,7 @@ class Answering:
     _background: Background
     _jury: Jury
 
+    @checked(InputError)
     def verify(self, run_id: str) -> "Verification":
         """Whether the record of a run is whole and unchanged. Raises `InputError` for an unknown run."""
         from orchestrator.store.ledger.verify import verify_run
@@ -78,6 +80,7 @@ class Answering:
         self.store.flush()
         return verify_run(self.store, run_id)
 
+    @checked(InputError)
     def replay(self, run_id: str, policy: Policy | str | None = None) -> "Replay":
         """Make every decision of a run again from its record; calls no tool, no model, no code of yours.
 
@@ -88,10 +91,12 @@ class Answering:
         self.store.flush()
         return replay_run(self.store, run_id, Policy.load(policy) if isinstance(policy, str) else policy)
 
+    @checked()
     def feedback(self, run_id: str, key: str, success: bool) -> None:
         """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
         resuming.feedback(self._runtime, run_id, key, success)
 
+    @checked()
     async def learn_skills(
         self, *, model: Any = None, dry_run: bool = False, keep_texts: bool = False
     ) -> "SkillsLearned":
@@ -134,11 +139,13 @@ class Answering:
         made = model if model is None or isinstance(model, DemandModel) else DemandModel(model)
         self._runtime.demands.model = made
 
+    @checked(InputError)
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
         """What judges and people said of the work of a run's agents: who, how good, at what cost."""
         self.store.flush()
         return judgements_of(self.store, run_id)
 
+    @checked(InputError)
     def outcome(self, run_id: str) -> Outcome[Any]:
         """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
         return resuming.outcome(self._runtime, run_id)
@@ -163,10 +170,11 @@ class Orchestrator(Answering):
     _project_loader: ClassVar[Callable[[Any, Path, dict[str, Any]], Any]]
     """Loads a project folder for `from_project`; the package root sets it, since `project` stands above this module."""
 
+    @checked()
     def __init__(
         self,
-        tools: Iterable[Tool] = (),
-        agents: Iterable[Tool] = (),
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        agents: Iterable[Tool | Callable[..., Any]] = (),
         *,
         policy: Policy | str | None = None,
         pricing: Pricing | None = None,
@@ -226,6 +234,7 @@ class Orchestrator(Answering):
 
     # -- the graph ---------------------------------------------------------------------------------------------------
 
+    @checked()
     def add(self, item: Tool | Callable[..., Any]) -> Tool:
         """Register a tool or an agent, and the agent's own tools; a plain callable becomes a tool.
 
@@ -241,6 +250,7 @@ class Orchestrator(Answering):
             self.selector.add(added)
         return added
 
+    @checked()
     def remove(self, name: str | Tool) -> Tool:
         """Take a tool or an agent out; runs that are going on plan without it. Raises `DefinitionError`."""
         removed = self.graph.remove(name)
@@ -265,11 +275,13 @@ class Orchestrator(Answering):
         return register
 
     @contextmanager
+    @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
         """Put `tool` in the place of the one with its name, for the length of a `with`: made for tests."""
         with self.graph.override(tool) as overriding:
             yield overriding
 
+    @checked()
     def connect(self, a: str | Tool, b: str | Tool, cost: float = 0.0) -> None:
         """Add a transition: `b` may start once any tool connected into it is done and all its needs are there.
 
@@ -278,20 +290,31 @@ class Orchestrator(Answering):
         """
         self.graph.connect(a, b, cost)
 
+    @checked()
     def classify(self, table: FailureTable) -> None:
         """Put the project's own rows of the failure table before the shipped ones."""
         self._runtime.classify_by(table)
 
+    @checked()
     def require_skills(self, key: str, weights: DemandSource) -> None:
-        """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand."""
+        """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand.
+
+        Raises `DefinitionError` for a key that no tool gives, and for impossible weights.
+        """
+        view = self.graph.view()
+        if not view.producers(key):
+            given = [known for known in view.keys if view.producers(known)]
+            raise DefinitionError(f"No tool gives {key!r}, so no step demands skills for it.{nearest(key, given)}")
         if not callable(weights):
             Demand(weights)  # a wrong weight is an error here, not in a run
         self._runtime.demands.sources[key] = weights
 
+    @checked()
     def price_facts(self, tool: str) -> PriceFacts:
         """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
         return casting.facts_now(self._runtime, self.graph[tool])
 
+    @checked()
     def price(self, tool: str, source: str | None = None) -> float | None:
         """The price of a tool or an agent now, in US dollars; `None` for one that is down.
 
@@ -301,6 +324,7 @@ class Orchestrator(Answering):
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
+    @checked(InputError)
     def plan(
         self,
         goal: str | Goal[Any],
@@ -321,6 +345,7 @@ class Orchestrator(Answering):
     async def run(
         self, goal: str, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]: ...
+    @checked(InputError)
     async def run(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
@@ -333,6 +358,7 @@ class Orchestrator(Answering):
         self._background.start()
         return await launch.launch(self._runtime, Goal.of(goal), inputs or {}, **options)
 
+    @checked(InputError)
     def run_sync(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
@@ -340,6 +366,7 @@ class Orchestrator(Answering):
         with waiting_outside_limits():
             return in_a_loop(self.run(goal, inputs, **options))
 
+    @checked(InputError)
     async def stream(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> AsyncIterator[Event]:
@@ -360,6 +387,7 @@ class Orchestrator(Answering):
                 task.cancel()
                 await asyncio.wait([task])
 
+    @checked(InputError)
     async def resume(self, run_id: str, answer: Any = None, *, by: str = "") -> Outcome[Any]:
         """Go on with a run: give a waiting one its answer, or pick up one whose process died.
 
@@ -369,10 +397,12 @@ class Orchestrator(Answering):
         self._background.start()
         return await resuming.resume(self._runtime, run_id, answer, by)
 
+    @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
         return await resuming.cancel(self._runtime, run_id, reason)
 
+    @checked(InputError)
     def compile(self, goal: str | Goal[Any], checkpointer: Any = None, **preferences: Unpack[Preferences]) -> Any:
         """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
 
@@ -386,6 +416,7 @@ class Orchestrator(Answering):
         nodes = resuming.compiled_nodes(self._runtime, wanted, tuple(keys), **preferences)
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
 
+    @checked(InputError)
     def as_tool(
         self,
         goal: str | Goal[Any],
@@ -414,6 +445,7 @@ class Orchestrator(Answering):
         called = name or re.sub(r"[^A-Za-z0-9_-]", "_", "_and_".join(wanted.keys))[:64]
         return goal_tool(self, start, called, described, takes)
 
+    @checked(InputError)
     async def interpret(
         self,
         text: str,
@@ -432,6 +464,7 @@ class Orchestrator(Answering):
         interpreter = Interpreter(examples or examples_of(view), model, clock=self._runtime.clock)
         return await interpreter.interpret(text, view, inputs)
 
+    @checked(InputError)
     def validate_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs as the types of their keys. Raises `InputError` naming the key."""
         try:
@@ -439,6 +472,7 @@ class Orchestrator(Answering):
         except Exception as error:
             raise InputError(str(error)) from None
 
+    @checked()
     def add_sink(self, sink: Sink) -> None:
         """Have something observe every event of every run."""
         self._runtime.sinks.append(sink)
@@ -452,6 +486,7 @@ class Orchestrator(Answering):
         `options` are those of `Orchestrator`; a policy's name is looked up in the project first. A function
         `setup(orc)` in one of the files is called with the orchestrator. Raises `DefinitionError` naming file and line.
         """
+        signature_options(cls.__init__).check("from_project()", options)
         made: Self = cls._project_loader(cls, Path(path), options)
         return made
 

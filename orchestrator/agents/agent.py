@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.schema import read_signature
-from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import Tool, ToolOptions, check_tool_options
 
 from .options import AgentOptions, Worker
 
@@ -23,6 +23,7 @@ class Agent(Tool):
     """
 
     def __init__(self, call: Any, **options: Unpack[AgentOptions]) -> None:
+        check_tool_options("Agent", call, options, AgentOptions)
         work = _worker(call, options)
         if isinstance(work, Worker) and not inspect.isclass(work):
             work, options = work.as_agent(options)

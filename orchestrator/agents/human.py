@@ -24,9 +24,10 @@ class Person:
 
     def as_agent(self, options: AgentOptions) -> "tuple[Person, AgentOptions]":
         """This person asked for what the agent gives. Raises `DefinitionError` without a name or needs."""
-        if "name" not in options or "needs" not in options:
+        name = options.get("name")
+        if not name or "needs" not in options:
             raise DefinitionError("An agent made of a Person states name= and needs=[...].")
-        gives = given_types(options["name"], options.get("gives"), str)
+        gives = given_types(name, options.get("gives"), str)
         defaults: AgentOptions = {"description": self.question}
         return replace(self, gives=gives), {**defaults, **options, "gives": dict(gives)}
 

@@ -8,6 +8,7 @@ from typing_extensions import TypeVar
 
 from .checks import check_number
 from .errors import DefinitionError, InputError
+from .options import checked, checked_init
 
 V = TypeVar("V", default=Any)
 
@@ -24,12 +25,13 @@ class Goal(Generic[V]):
     demotions: tuple["Goal[Any]", ...]
     providable: tuple[str, ...]
 
+    @checked()
     def __init__(
         self,
         keys: str | Iterable[str],
         *,
-        demotions: "Iterable[str | Goal[Any] | Iterable[str]]" = (),
-        providable: Iterable[str] = (),
+        demotions: "str | Iterable[str | Goal[Any] | Iterable[str]]" = (),
+        providable: str | Iterable[str] = (),
         type: type[V] | None = None,
     ) -> None:
         del type  # read by type checkers only: the key's own type is what is enforced
@@ -73,6 +75,7 @@ class Goal(Generic[V]):
         )
 
 
+@checked_init(InputError)
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What a run may spend at most; `None` is no limit."""

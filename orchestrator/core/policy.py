@@ -4,7 +4,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,10 +19,25 @@ REMOVED: Final[Mapping[str, str]] = {"max_reroutes": "a run is limited by max_ca
 """Fields of earlier versions that no longer exist, with what to use; they are dropped with a warning."""
 
 
-class Circuit(BaseModel):
-    """When a circuit opens, and how it closes again."""
+class Settings(BaseModel):
+    """Base of a policy and its parts: an unknown field, or a value that does not fit, is a `DefinitionError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # the fields are the parameters that type checkers see
+
+        def __init__(self, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                kind = type(self)
+                raise DefinitionError(
+                    "; ".join(f"{kind.__name__}: {problem}" for _, problem in _problems(kind, error))
+                ) from error
+
+
+class Circuit(Settings):
+    """When a circuit opens, and how it closes again."""
 
     consecutive: int = Field(default=5, ge=1)
     """Failures in a row that open it."""
@@ -41,10 +56,8 @@ class Circuit(BaseModel):
     """Seconds after which an observation counts half."""
 
 
-class Retries(BaseModel):
+class Retries(Settings):
     """How often and how soon a transient failure is tried again, and what healing may cost altogether."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     attempts: int = Field(default=2, ge=0, le=100)
     """Retries of one step after its first attempt, where the tool does not say."""
@@ -59,13 +72,11 @@ class Retries(BaseModel):
     """Retries and fallbacks allowed in any case, per minute."""
 
 
-class Policy(BaseModel):
+class Policy(Settings):
     """How to price, how long to try, what to allow. Unknown fields are errors.
 
     A subclass adds fields of its own, for a pricing function to read.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "balanced"
     description: str = ""
@@ -161,18 +172,36 @@ class Policy(BaseModel):
             raise DefinitionError(f"{path}: {error}") from None
         try:
             return cls.model_validate({"name": path.stem, **data})
-        except ValidationError as error:
-            raise DefinitionError(_explain(cls, path, text, error)) from None
+        except DefinitionError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            raise DefinitionError(_explain(cls, path, text, error.__cause__)) from None
+
+
+def _problems(kind: type[BaseModel], error: ValidationError) -> list[tuple[list[str], str]]:
+    """Where and what was wrong, field by field."""
+    found: list[tuple[list[str], str]] = []
+    for item in error.errors(include_url=False):
+        location = [str(part) for part in item["loc"]]
+        unknown = item["type"] == "extra_forbidden"
+        hint = nearest(location[-1], _fields(kind, location[:-1])) if unknown else ""
+        message = "unknown field." if unknown else f"{item['msg']}."
+        found.append((location, f"{'.'.join(location)}: {message}{hint}"))
+    return found
+
+
+def _fields(kind: type[BaseModel], location: list[str]) -> list[str]:
+    """Names of the fields at `location`."""
+    for name in location:
+        field = kind.model_fields.get(name)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        kind = field.annotation
+    return list(kind.model_fields)
 
 
 def _explain(kind: type[Policy], path: Path, text: str, error: ValidationError) -> str:
-    lines: list[str] = []
-    for item in error.errors(include_url=False):
-        field = ".".join(str(part) for part in item["loc"])
-        hint = nearest(field, kind.model_fields) if item["type"] == "extra_forbidden" else ""
-        message = "unknown field." if item["type"] == "extra_forbidden" else f"{item['msg']}."
-        lines.append(f"{path}:{_line_of(text, [str(part) for part in item['loc']])}: {field}: {message}{hint}")
-    return "\n".join(lines)
+    return "\n".join(f"{path}:{_line_of(text, where)}: {problem}" for where, problem in _problems(kind, error))
 
 
 def _line_of(text: str, location: list[str]) -> int:

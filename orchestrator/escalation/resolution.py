@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.goal import Goal
+from orchestrator.core.options import checked
 
 
 class ResolutionKind(StrEnum):
@@ -52,36 +53,43 @@ class Resolution:
     """When, in seconds since the epoch."""
 
     @classmethod
+    @checked(InputError, what="Resolution.demote()")
     def demote(cls, goal: "str | Goal[Any] | Iterable[str]", message: str = "") -> "Resolution":
         """Take this declared lesser goal instead."""
         return cls(ResolutionKind.DEMOTE, goal=Goal.of(goal).keys, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.provide()")
     def provide(cls, key: str, value: Any, message: str = "") -> "Resolution":
         """Here is the value of a key."""
         return cls(ResolutionKind.PROVIDE, key=key, value=value, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.wait()")
     def wait(cls, tool: str, seconds: float, message: str = "") -> "Resolution":
         """Wait for a tool to come back, then try again."""
         return cls(ResolutionKind.WAIT, tool=tool, seconds=seconds, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.approve()")
     def approve(cls, what: str, message: str = "") -> "Resolution":
         """Yes to what was asked: a risky step, leaving behind what cannot be undone."""
         return cls(ResolutionKind.APPROVE, what=what, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.allow()")
     def allow(cls, tool: str, message: str = "") -> "Resolution":
         """Use a tool that this run may not use. For an uncertain effect: it did not happen, try again."""
         return cls(ResolutionKind.ALLOW, tool=tool, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.stop()")
     def stop(cls, message: str = "") -> "Resolution":
         """Undo what can be undone, and give up."""
         return cls(ResolutionKind.STOP, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.raise_budget()")
     def raise_budget(
         cls, usd: float | None = None, seconds: float | None = None, calls: int | None = None, message: str = ""
     ) -> "Resolution":
@@ -154,7 +162,7 @@ class Resolution:
                     raise TypeError(f"{name} is a text")
             goal = Goal.of(data["goal"]).keys if data.get("goal") else ()
             made = cls(ResolutionKind(data["kind"]), goal=goal, **fields)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, DefinitionError) as error:
             kinds = ", ".join(ResolutionKind)
             raise InputError(f"That is no resolution ({error}). Its kind is one of: {kinds}.") from None
         return made

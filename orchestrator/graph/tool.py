@@ -14,7 +14,9 @@ from typing_extensions import Unpack
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.options import options_of
 from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
+from orchestrator.core.source import calling_place, place_of
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
 
@@ -27,11 +29,11 @@ MAX_COST = 1e9
 class ToolOptions(TypedDict, total=False):
     """The options of `Tool` and `@tool`; every one may be left out."""
 
-    name: str
+    name: str | None
     """Default: the callable's name."""
-    needs: str | Iterable[str] | Mapping[str, str]
+    needs: str | Iterable[str] | Mapping[str, str] | None
     """Keys in: a key, a list, or a mapping parameter -> key. Default: the parameter names."""
-    gives: str | Iterable[str] | Mapping[str, Any]
+    gives: str | Iterable[str] | Mapping[str, Any] | None
     """Keys out: a key, several (the call returns a mapping), or a mapping key -> type. Default: the tool's name."""
     cost: Cost
     """US dollars per call, or a function of the usage that the call reported."""
@@ -41,43 +43,43 @@ class ToolOptions(TypedDict, total=False):
     """In [0, 1]."""
     effect: str
     """`"read"`, `"write"` or `"irreversible"`."""
-    timeout: float
+    timeout: float | None
     """Seconds a call may take. Default: the policy's."""
-    retries: int
+    retries: int | None
     """Retries after the first attempt. Default: the policy's."""
-    when: Callable[..., bool]
+    when: Callable[..., Any] | None
     """Precondition over the inputs."""
-    ensure: Callable[[Any], Any]
+    ensure: Callable[[Any], Any] | None
     """Check of the output: returning False or raising makes it a failure."""
-    reconcile: Callable[..., Any]
+    reconcile: Callable[..., Any] | None
     """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell.
 
     A parameter annotated `RunContext` gets the context: `deps`, and the idempotency key of the step."""
-    compensate: Callable[..., Any]
+    compensate: Callable[..., Any] | None
     """Called with the output (and a `RunContext`, where it takes one), to undo the effect."""
     undo_cost: float
     """US dollars that undoing costs."""
-    idempotency_key: str
+    idempotency_key: str | None
     """The parameter that receives a key which stays the same over the retries of a step."""
-    approval: bool | Callable[..., bool]
+    approval: bool | Callable[..., Any]
     """Ask a person first: always, or when this function of the inputs says so."""
-    health_check: Callable[[], Any]
+    health_check: Callable[[], Any] | None
     """Polled in the background when asked for; raising or returning False is a failure."""
-    max_concurrency: int
+    max_concurrency: int | None
     """Calls at one time."""
-    ttl: float
+    ttl: float | None
     """Seconds that a read stays fresh."""
-    credential: str
+    credential: str | None
     """Name of the account that the call uses: limits and account failures count for every tool that names it."""
     isolation: str | None
     """`"process"`: a sync call runs in a worker process, which its time-out ends. Default: a thread."""
-    memory: float
+    memory: float | None
     """Megabytes that a call with `isolation="process"` may use."""
     share: bool
     """Hand values over without a copy; the call promises not to change them."""
-    description: str
+    description: str | None
     """Default: the callable's docstring."""
-    classify: Callable[[BaseException], Any]
+    classify: Callable[[BaseException], Any] | None
     """The tool's own row of the failure table: an exception -> `FailureKind`, or `None` to leave it to the table."""
 
 
@@ -89,9 +91,12 @@ class Tool:
     """
 
     def __init__(self, call: Callable[..., Any], **options: Unpack[ToolOptions]) -> None:
+        check_tool_options("Tool", call, options, ToolOptions)
         if is_langchain_tool(call):
             call, options = _from_langchain(call, options)
         self.call = call
+        self.place = place_of(call) or calling_place()
+        """File and line of the declaration, for messages; empty where Python does not know."""
         self.name: str = options.get("name") or _default_name(call)
         self.signature = read_signature(call, _frames_locals())
         self.needs, self.optional = _needs(self.name, self.signature, options)
@@ -246,6 +251,8 @@ def tool(
     call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a `Tool` of a function: `@tool` or `@tool(gives="quote", cost=0.002)`."""
+    if isinstance(call, str):
+        raise DefinitionError(f"@tool takes its options by name: write @tool(name={call!r}).")
     if call is not None:
         return Tool(call, **options)
 
@@ -260,6 +267,12 @@ def _from_langchain(tool: Any, options: ToolOptions) -> tuple[Callable[..., Any]
     call = callable_of(tool)
     defaults: ToolOptions = {"name": tool.name, "description": tool.description, "needs": call.takes}  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
     return call, {**defaults, **options}
+
+
+def check_tool_options(kind: str, call: Any, options: Mapping[str, Any], declared: type) -> None:
+    """Raises `DefinitionError` for an unknown option, or one of the wrong kind, of a tool or an agent."""
+    name = options.get("name") or getattr(call, "__name__", None) or type(call).__name__
+    options_of(declared).check(f"{kind} {name!r}", options)
 
 
 def _default_name(call: Callable[..., Any]) -> str:

@@ -41,5 +41,5 @@ def test_limits_by_label_and_what_is_waited_for() -> None:
     assert policy.max_spend_per == {"tenant": 5.0}
     assert (policy.patience, policy.max_threads, policy.learn) == (60, 64, True)
     for wrong in ({"max_spend_per": {"tenant": -1}}, {"patience": -1}, {"max_threads": 0}):
-        with pytest.raises(ValueError, match="greater than or equal"):
+        with pytest.raises(DefinitionError, match="greater than or equal"):
             Policy.model_validate(wrong)

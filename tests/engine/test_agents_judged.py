@@ -223,7 +223,7 @@ async def test_a_judgement_is_a_span_in_the_trace_of_its_run_and_money_of_the_da
 
 def test_something_that_cannot_judge() -> None:
     nonsense: Any = 3
-    with pytest.raises(DefinitionError, match="a judge is a function"):
+    with pytest.raises(DefinitionError, match="judge is a function"):
         Orchestrator(judge=nonsense)
     with pytest.raises(DefinitionError, match="judge is a function"):
         Agent(short, judge="me")

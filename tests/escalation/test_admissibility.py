@@ -63,7 +63,6 @@ def test_a_model_may(resolution: Resolution) -> None:
         (Resolution.wait("buy_label", -1), "positive number"),
         (Resolution.wait("buy_label", math.nan), "positive number"),
         (Resolution.wait("buy_label", math.inf), "positive number"),
-        (Resolution.wait("buy_label", True), "positive number"),
         (Resolution.approve("buy_label"), "no right to approve"),
         (Resolution.allow("buy_label"), "no right to allow"),
         (Resolution.raise_budget(usd=1), "no right to raise the budget"),

@@ -73,7 +73,7 @@ async def test_nobody_is_asked_about_a_cancelled_run() -> None:
 
 @pytest.mark.parametrize("deadline", [0, -1, float("inf"), float("nan"), True, "soon"])
 def test_a_deadline_is_a_positive_number(deadline: Any) -> None:
-    with pytest.raises(DefinitionError, match="deadline is a positive number"):
+    with pytest.raises(DefinitionError, match=r"deadline is a (positive )?number"):
         AskHuman(deadline=deadline)
 
 

@@ -171,14 +171,19 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
             ("ttl", ""),
             ("timeout", ""),
         )
-        for value in (-1, math.nan, True, "1")
+        for value in (-1, math.nan)
+    ),
+    *(
+        ({name: value}, f"{name} is a number.*, not {value!r}")
+        for name in ("cost", "undo_cost", "latency", "risk", "ttl", "timeout")
+        for value in (True, "1")
     ),
     ({"cost": MAX_COST * 2}, "cost is a number of at most"),
     ({"cost": math.inf}, "cost is a number of at most"),
     ({"risk": 1.01}, "risk is a number of at most 1"),
     ({"timeout": 0}, "timeout is a positive number of seconds, not 0"),
     ({"retries": -1}, "retries is a whole number of at least 0, not -1"),
-    ({"retries": 1.5}, "retries is a whole number of at least 0, not 1.5"),
+    ({"retries": 1.5}, "retries is a whole number, not 1.5"),
     ({"max_concurrency": 0}, "max_concurrency is a whole number of at least 1, not 0"),
     ({"effect": "wrote"}, "effect is one of 'read', 'write', 'irreversible', not 'wrote'"),
     ({"gives": "parcel"}, "gives a key that it needs: parcel"),

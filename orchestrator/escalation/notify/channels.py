@@ -12,6 +12,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.options import checked
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.question import Question
@@ -47,6 +48,7 @@ class Webhook:
     when the server cannot be reached or does not answer with a 2xx status.
     """
 
+    @checked()
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 5.0) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise DefinitionError(f"A webhook is an http or https address, not {url!r}.")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.options import checked
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import ANSWER, PERSON_RIGHTS, open_kinds
@@ -27,6 +28,7 @@ class AskHuman:
 
     rights: Final = PERSON_RIGHTS
 
+    @checked()
     def __init__(
         self,
         prompt: str | Callable[[Impasse], str] | None = None,

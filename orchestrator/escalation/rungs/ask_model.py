@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.client import Consultant, Consultation
 from orchestrator.agents.models.parse import RawAnswer, Unusable, unpacked
+from orchestrator.core.options import checked
 from orchestrator.core.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
@@ -45,6 +46,7 @@ class AskModel:
 
     rights: Final = MODEL_RIGHTS
 
+    @checked()
     def __init__(
         self,
         models: "BaseChatModel | str | Sequence[BaseChatModel | str]",

@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.options import checked_init
 
 WHOLE_RUN: Final = "*"
 """The target of a signal about a run, or with an empty `run_id` about all runs, rather than about a tool."""
@@ -19,6 +20,7 @@ SEVERITY: Final = {
 }
 
 
+@checked_init()
 @dataclass(frozen=True, slots=True)
 class Signal:
     """What a monitor says about a tool, a transition (two tools) or a run. Raises `DefinitionError` for nonsense."""

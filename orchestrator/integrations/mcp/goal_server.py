@@ -15,6 +15,7 @@ from orchestrator.core.conventions import __version__
 from orchestrator.core.errors import OrchestratorError, nearest
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.goal import Budget
+from orchestrator.core.options import checked
 from orchestrator.core.schema import type_name
 from orchestrator.intent.needs import needs_of
 
@@ -37,6 +38,7 @@ class GoalServer:
     model, and approvals are for people.
     """
 
+    @checked()
     def __init__(self, orc: Orchestrator, goals: Iterable[str] | None = None, budget: float | None = None) -> None:
         self.orc = orc
         self.offered: dict[str, Offered] = offered_goals(orc.graph.view(), goals)

@@ -15,6 +15,7 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.json_schema import type_of
+from orchestrator.core.options import checked
 from orchestrator.core.schema import given_types
 from orchestrator.core.text import clean
 from orchestrator.graph.tool import Tool, ToolOptions
@@ -72,6 +73,7 @@ class McpServer:
     asks what tools there are, and closes it. Raises `DefinitionError` for what is wrong as written.
     """
 
+    @checked()
     def __init__(
         self,
         name: str,

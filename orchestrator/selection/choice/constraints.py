@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import InputError
+from orchestrator.core.options import checked
 from orchestrator.core.policy import Policy
 
 
@@ -22,6 +23,7 @@ class Constraints:
     agents: frozenset[str] | None
     """Names that are allowed; `None` for any."""
 
+    @checked(InputError)
     def __init__(
         self,
         *,

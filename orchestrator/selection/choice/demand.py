@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError, InputError
+from orchestrator.core.options import checked
 
 SHOWN: Final = 5
 """Skills that are named where people read."""
@@ -27,6 +28,7 @@ class Demand:
     size: float | None
     """How long the text of the work is, from 0 (short) to 1 (long) as the handbook measures it; `None`: not known."""
 
+    @checked(InputError)
     def __init__(
         self,
         skills: "str | Iterable[str] | Mapping[str, float]" = (),

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.forks import new_rlock
+from orchestrator.core.options import checked
 from orchestrator.core.policy import Policy
 from orchestrator.graph.price_table import PriceFacts, Pricing
 from orchestrator.selection.competence.estimation import Estimate, competence
@@ -70,15 +71,10 @@ class Selector:
     `SelectorOptions`. The same agents, handbook and turn give the same choice, whatever the order they came in.
     """
 
+    @checked()
     def __init__(
         self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Unpack[SelectorOptions]
     ) -> None:
-        known = list(SelectorOptions.__annotations__)
-        wrong = sorted(set(options) - set(known))
-        if wrong:
-            raise DefinitionError(
-                f"A selector has no option {wrong[0]!r}.{nearest(wrong[0], known)} Known: {', '.join(known)}."
-            )
         self.options = Settings(**options)
         self._known: tuple[Handbook, Pool | None] = (handbook or Handbook(), None)
         self._agents: dict[str, Agent] = {}

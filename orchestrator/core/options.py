@@ -1,0 +1,283 @@
+"""Checks the options of public calls: an unknown name or a value of the wrong kind is an error, at once.
+
+Type checkers read the annotations of a call, Python itself does not: `Unpack[ToolOptions]` accepts any keyword at run
+time. `checked` reads the same annotations once per function and checks every call against them. Nothing is converted.
+"""
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, is_typeddict
+
+from typing_extensions import Unpack
+from typing_extensions import get_type_hints as hints_of
+
+from .errors import DefinitionError, OrchestratorError, nearest
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+Accepts = Callable[[Any], bool]
+LONGEST = 40
+"""Characters of a value that a message shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an option takes: a predicate, and the words for it."""
+
+    accepts: Accepts
+    words: str
+
+
+ANYTHING = Kind(lambda _: True, "anything")
+
+
+def kind_of(annotation: Any) -> Kind:
+    """The kind of values that an annotation allows; anything where the annotation cannot be checked by itself."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is Any:  # a class, as Python 3.11 has it
+        return ANYTHING
+    if annotation is None or annotation is type(None):
+        return Kind(lambda value: value is None, "None")
+    if origin in (Union, types.UnionType):
+        return _union([kind_of(arg) for arg in args])
+    if origin is Literal:
+        return Kind(
+            lambda value: any(value == arg and type(value) is type(arg) for arg in args), _words(map(repr, args))
+        )
+    if origin is typing.Annotated:
+        return kind_of(args[0])
+    target = origin or annotation
+    if not inspect.isclass(target) or origin is type:
+        return ANYTHING
+    return _class_kind(target, args)
+
+
+def _class_kind(target: Any, args: tuple[Any, ...]) -> Kind:
+    if target is object or getattr(target, "_is_protocol", False) or is_typeddict(target):
+        return ANYTHING
+    if target is bool:
+        return Kind(lambda value: isinstance(value, bool), "True or False")
+    if target in (int, float):
+        number: Any = Integral if target is int else Real
+        words = "a whole number" if target is int else "a number"
+        return Kind(lambda value: isinstance(value, number) and not isinstance(value, bool), words)
+    if target is Callable:
+        return Kind(callable, "a function")
+    if target is str:
+        return Kind(lambda value: isinstance(value, str), "a text")
+    if _is(target, Mapping):
+        return _mapping(target, args)
+    if _is(target, Iterable) and target.__module__ in ("builtins", "collections.abc"):
+        return _iterable(target, args)
+    if _is(target, StrEnum):
+        values = [str(member) for member in target]
+        return Kind(lambda value: isinstance(value, str) and value in values, _words(map(repr, values)))
+    article = "an" if target.__name__[0] in "AEIOU" else "a"
+    return Kind(lambda value: isinstance(value, target), f"{article} {target.__name__}")
+
+
+def _is(kind: Any, base: type) -> bool:
+    return issubclass(kind, base)
+
+
+def _mapping(target: type, args: tuple[Any, ...]) -> Kind:
+    keys, values = (kind_of(arg).accepts for arg in args) if len(args) == 2 else (ANYTHING.accepts, ANYTHING.accepts)
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, target) and all(
+            keys(key) and values(item) for key, item in cast("Mapping[Any, Any]", value).items()
+        )
+
+    return Kind(accepts, "a mapping")
+
+
+def _iterable(target: type, args: tuple[Any, ...]) -> Kind:
+    inner = _union([kind_of(arg) for arg in dict.fromkeys(args) if arg is not ...]) if args else ANYTHING
+
+    def accepts(value: Any) -> bool:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, target):
+            return False
+        if not isinstance(value, list | tuple | set | frozenset):
+            return True  # an iterator would be used up by looking at it
+        return all(map(inner.accepts, cast("Iterable[Any]", value)))
+
+    return Kind(accepts, "a list" if inner is ANYTHING else f"a list ({inner.words} each)")
+
+
+def _union(kinds: list[Kind]) -> Kind:
+    if ANYTHING in kinds:
+        return ANYTHING
+    words = [kind.words for kind in kinds if kind.words != "None"]
+    return Kind(lambda value: any(kind.accepts(value) for kind in kinds), _words(dict.fromkeys(words)))
+
+
+def _words(alternatives: Iterable[str]) -> str:
+    *most, last = list(alternatives) or ["None"]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+class Options:
+    """The options of one call, by name."""
+
+    def __init__(
+        self, kinds: Mapping[str, Kind], positional: tuple[tuple[str, Kind], ...] = (), open_ended: bool = False
+    ) -> None:
+        self.kinds = kinds
+        self._positional = positional
+        """What may be given by position, in order; `self` is one of them."""
+        self._open_ended = open_ended
+
+    def check(self, what: str, given: Mapping[str, Any], error: type[OrchestratorError] = DefinitionError) -> None:
+        """Raises `error` for a name that is no option of `what`, or a value of the wrong kind."""
+        for name, value in given.items():
+            kind = self.kinds.get(name)
+            if kind is not None:
+                if not kind.accepts(value):
+                    raise error(wrong_kind(what, name, kind, value))
+            elif not self._open_ended:
+                raise error(unknown_option(what, name, self.kinds))
+
+    def check_positional(self, what: str, args: tuple[Any, ...], error: type[OrchestratorError]) -> None:
+        """The same for what was given by position."""
+        for (name, kind), value in zip(self._positional, args, strict=False):
+            if not kind.accepts(value):
+                raise error(wrong_kind(what, name, kind, value))
+
+
+def unknown_option(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that is no option."""
+    names = [each for each in known if each != "self"]
+    hint = nearest(name, names) or f" Known: {', '.join(sorted(names)) or 'none'}."
+    return f"{what} has no option {name!r}.{hint}"
+
+
+def wrong_kind(what: str, name: str, kind: Kind, value: Any) -> str:
+    """The message for a value of the wrong kind."""
+    return f"{what}: {name} is {kind.words}, not {shown(value)}.{_hint(name, kind, value)}"
+
+
+def _hint(name: str, kind: Kind, value: Any) -> str:
+    gives = getattr(value, "gives", None)
+    if name == "goal" and isinstance(gives, Mapping):
+        return f" Write {next(iter(cast('Mapping[str, Any]', gives)))!r}, the key that it gives."
+    return " Put it in a list: [...]." if kind.accepts([value]) else ""
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: numbers and short texts as they are, of everything else the type."""
+    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= LONGEST):
+        return repr(value)
+    if inspect.isclass(value):
+        return f"the class {value.__name__}"
+    name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    of = type(value).__name__
+    return f"the {of.lower() if of[0].islower() else of} {name!r}" if isinstance(name, str) else f"a value of type {of}"
+
+
+@functools.cache
+def options_of(declared: type) -> Options:
+    """The options that a `TypedDict` declares."""
+    return Options({name: kind_of(hint) for name, hint in _hints(declared).items()})
+
+
+def signature_options(call: Callable[..., Any]) -> Options:
+    """The options of a function, read from its signature and annotations."""
+    hints = _hints(call)
+    kinds: dict[str, Kind] = {}
+    positional: list[tuple[str, Kind]] = []
+    open_ended = False
+    for parameter in inspect.signature(call).parameters.values():
+        annotation = hints.get(parameter.name, Any)
+        match parameter.kind:
+            case inspect.Parameter.VAR_KEYWORD if get_origin(annotation) is Unpack:
+                kinds.update(options_of(get_args(annotation)[0]).kinds)
+            case inspect.Parameter.VAR_KEYWORD:
+                open_ended = True
+            case inspect.Parameter.VAR_POSITIONAL:
+                pass
+            case _:
+                kind = kind_of(annotation)
+                if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
+                    kinds[parameter.name] = kind
+                if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+                    positional.append((parameter.name, kind))
+    return Options(kinds, tuple(positional), open_ended)
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    """Type hints; what cannot be resolved (names imported for type checkers alone) is left out."""
+    try:
+        return hints_of(target, include_extras=True)
+    except NameError:
+        pass
+    found: dict[str, Any] = {}
+    namespace = vars(sys.modules[target.__module__])
+    for name, annotation in inspect.get_annotations(target).items():
+        try:
+            found[name] = eval(annotation, dict(namespace)) if isinstance(annotation, str) else annotation
+        except NameError:
+            continue
+    return found
+
+
+def checked(error: type[OrchestratorError] = DefinitionError, *, what: str = "") -> Callable[[F], F]:
+    """Decorator: check the options of each call of a public function, raising `error`.
+
+    `what` names the function in messages; the default is its name, or the class's for `__init__`.
+    """
+
+    def decorate(call: F) -> F:
+        label = what or _label(call)
+
+        @functools.cache
+        def options() -> Options:  # read at the first call: annotations may name what is defined below
+            return signature_options(call)
+
+        def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            known = options()
+            known.check_positional(label, args, error)
+            if kwargs:
+                known.check(label, kwargs, error)
+
+        if inspect.iscoroutinefunction(call):
+
+            @functools.wraps(call)
+            async def later(*args: Any, **kwargs: Any) -> Any:
+                check(args, kwargs)
+                return await call(*args, **kwargs)
+
+            return cast("F", later)
+
+        @functools.wraps(call)
+        def now(*args: Any, **kwargs: Any) -> Any:
+            check(args, kwargs)
+            return call(*args, **kwargs)
+
+        return cast("F", now)
+
+    return decorate
+
+
+def checked_init(error: type[OrchestratorError] = DefinitionError) -> Callable[[C], C]:
+    """Class decorator: check the options of the constructor, as `checked` does; for dataclasses."""
+
+    def decorate(made: C) -> C:
+        setattr(made, "__init__", checked(error, what=made.__name__)(vars(made)["__init__"]))  # noqa: B010
+        return made
+
+    return decorate
+
+
+def _label(call: Callable[..., Any]) -> str:
+    owner, _, name = call.__qualname__.rpartition(".")
+    return owner if name == "__init__" else f"{name}()"
