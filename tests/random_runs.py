@@ -142,7 +142,9 @@ def random_orchestrator(random: Random, *, tools: int = 7, **options: Any) -> Or
         if random.random() < 0.05:
             made.health.reweight(name, 2.0)
     if random.random() < 0.3:
-        made.require_skills(f"k{random.randrange(KEYS)}", {"write": 1.0})
+        key = f"k{random.randrange(KEYS)}"
+        if made.graph.view().producers(key):
+            made.require_skills(key, {"write": 1.0})
     return made
 
 

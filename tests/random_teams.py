@@ -107,7 +107,7 @@ def _demand(random: Random, made: Orchestrator, key: str) -> None:
     def by_value(values: Mapping[str, Any]) -> dict[str, float]:
         return {"translate": 1.0} if "in" in str(values[other]) else {"sums": 0.5, "code": 0.5}
 
-    how = random.random()
+    how = random.random() if made.graph.view().producers(key) else 1.0
     if how < 0.25:
         made.require_skills(key, {"translate": 0.5, "sums": 0.5})
     elif how < 0.5 and other != key:

@@ -8,6 +8,7 @@ field and costs five times as much as the generalist, who remembers what helped 
 import asyncio
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,13 @@ class Selections:
             self.decisions.append(event.decision)
 
 
+def skills_of_label(values: Mapping[str, Any]) -> dict[str, float]:
+    """What classifying demands: to learn from few examples, where there are few."""
+    examples = values.get("label_examples")
+    few = examples is not None and min(map(len, examples.values())) < 4
+    return {"classify.few" if few else "classify": 1}
+
+
 def build(policy: str) -> Orchestrator:
     """The project, and what it borrows from the catalogue."""
     orc = Orchestrator.from_project(HERE, policy=policy)
@@ -64,6 +72,8 @@ def build(policy: str) -> Orchestrator:
     for tool in (*catalog.tools, *catalog.agents):
         if tool.name in BORROWED:
             orc.add(tool)
+    orc.require_skills("label", skills_of_label)
+    orc.require_skills("groups", {"group.noisy": 1})
     return orc
 
 

@@ -82,15 +82,6 @@ def skills_of(values: Mapping[str, Any]) -> dict[str, float]:
     return {f"diagnose.{values['label']}": 1} if "label" in values else {}
 
 
-def skills_of_label(values: Mapping[str, Any]) -> dict[str, float]:
-    """What classifying demands: to learn from few examples, where there are few."""
-    examples = values.get("label_examples")
-    few = examples is not None and min(map(len, examples.values())) < 4
-    return {"classify.few" if few else "classify": 1}
-
-
 def setup(orc: Orchestrator) -> None:
     """The demands of this project."""
     orc.require_skills("proposal", skills_of)
-    orc.require_skills("label", skills_of_label)
-    orc.require_skills("groups", {"group.noisy": 1})
