@@ -200,6 +200,9 @@ class Orchestrator(Answering):
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
         self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
+        self.health.is_known = self.graph.__contains__
+        self.health.use_tools(self.graph.get, self.graph.with_credential)
+        self.health.entries.on_problem = lambda problem: self.store.on_problem(problem)
         runs = RunRegistry()
         tracing = TracingSink(tracer_provider, live=runs.by_id, circuits=self.health)
         self._announcer = Announcer(ladder, clock=clock)

@@ -54,7 +54,7 @@ def _health(
             tool, *to = _parts(restore)
             orc.health.restore(tool, to[0] if to else None)
         if changing:
-            sharing.tell(orc.health, orc.store)
+            sharing.publish(orc.health, orc.store)
             orc.store.flush()
         names = [name] if name is not None else [tool.name for tool in orc.graph] + models_of(orc)
         statuses = [orc.health.status(each) for each in names]

@@ -90,6 +90,7 @@ class FailureKind(StrEnum):
 
     TRANSIENT = "transient"
     OUTAGE = "outage"
+    ACCOUNT = "account"
     INVALID_OUTPUT = "invalid_output"
     REFUSAL = "refusal"
     CALLER_ERROR = "caller_error"

@@ -61,6 +61,14 @@ class ToolGraph:
         """The tool of that name. Raises `DefinitionError` when there is none."""
         return self._tools[self._known(name)]
 
+    def get(self, name: str) -> Tool | None:
+        """The tool of that name, if there is one."""
+        return self._tools.get(name)
+
+    def with_credential(self, credential: str) -> list[str]:
+        """The names of the tools with a credential."""
+        return [tool.name for tool in list(self._tools.values()) if tool.credential == credential]
+
     def add(self, tool: Tool) -> Tool:
         """Add a tool. Raises `DefinitionError` when its name is taken, or a key of it has another type elsewhere."""
         if tool.name == START:

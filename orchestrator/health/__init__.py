@@ -1,12 +1,15 @@
 """Health of tools: evidence, latency, circuits, pressure, and what healing may cost."""
 
+from .declaration import Declaration
+from .probes import Lease
 from .quota_headers import QuotaLeft, quota_of
-from .registry import HealthRegistry, Lease
+from .registry import HealthRegistry
 from .retry_budget import RetryBudget, backoff
 from .status import Admission, Target, ToolHealth
 
 __all__ = [
     "Admission",
+    "Declaration",
     "HealthRegistry",
     "Lease",
     "QuotaLeft",

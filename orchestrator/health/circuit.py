@@ -3,6 +3,7 @@
 closed --(failures in a row, or their rate with enough evidence)--> open
 open --(its time is over)--> half open: one probe at a time
 half open --(the probe succeeds)--> closed, ramping up;  --(it fails)--> open for twice as long
+any --(an account failure)--> open for the longest time at once
 tripped by hand: open until restored by hand
 """
 
@@ -32,6 +33,8 @@ class Circuit:
     openings: int = 0
     """Times it opened without closing in between: the back-off doubles with each."""
     manual: bool = False
+    account: bool = False
+    """Whether it opened because the account behind it cannot be used: no call can succeed, so nobody tries early."""
     reason: str = ""
     owner: str | None = None
     """Who holds the probe."""
@@ -92,6 +95,13 @@ class Circuit:
             return self
         return self._opened(policy, now, draw, reason)
 
+    def account_failed(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
+        """Open at once: the credential was refused, or its credit is used up. Probed as rarely as the policy allows."""
+        if self.manual:
+            return self
+        most = policy.model_copy(update={"open_seconds": policy.max_open_seconds})
+        return replace(self._opened(most, now, draw, reason), account=True)
+
     def tripped(self, now: float, reason: str) -> Self:
         """Open by hand."""
         return replace(
@@ -118,6 +128,7 @@ class Circuit:
             reason=reason,
             owner=None,
             ramp_from=None,
+            account=False,
         )
 
     def to_json(self, now: float) -> dict[str, Any]:
@@ -130,6 +141,7 @@ class Circuit:
             "probe_in": None if self.probe_at is None else self.probe_at - now,
             "openings": self.openings,
             "manual": self.manual,
+            "account": self.account,
             "reason": self.reason,
             "ramp_age": None if self.ramp_from is None else now - self.ramp_from,
         }
@@ -145,6 +157,7 @@ class Circuit:
             probe_at=None if data["probe_in"] is None else now + data["probe_in"],
             openings=int(data["openings"]),
             manual=bool(data["manual"]),
+            account=bool(data.get("account", False)),
             reason=str(data["reason"]),
             ramp_from=None if data["ramp_age"] is None else now - data["ramp_age"],
         )

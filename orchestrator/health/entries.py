@@ -1,199 +1,237 @@
-"""`HealthBook`: the entries of all tools and transitions, who is told of changes, and how they are stored."""
+"""`EntryTable`: the entries of all targets in memory, by declaration, and how they are stored and shared."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+
 from typing import Any
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import InputError, StoreError, nearest
+from orchestrator.core.errors import StoreError
 from orchestrator.core.forks import new_rlock
 from orchestrator.core.policy import Policy
+from orchestrator.graph.tool import Tool
 
-from .entry import GRAINS, Entry
-from .latency import LatencyBuckets
+from .declaration import CREDENTIAL, Declaration, label_of_declaration
+from .entry import Entry, name_of, target_of
 from .status import Target
 
 
-class HealthBook:
-    """In memory; safe to use from several threads. Everything else about health is built on it."""
+def _no_tool(name: str) -> Tool | None:
+    del name
+    return None
+
+
+def _no_problem(message: str) -> None:
+    del message
+
+
+class EntryTable:
+    """Entries by label; safe to use from several threads under `lock`.
+
+    A label is a transition, or a tool's name with the digest of its declaration: programs whose tools share a name
+    share no entry. A plain name holds what was done by hand for every declaration of that name, and what is known of
+    names that are no tools of the graph.
+    """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
-        self.policy = policy
-        self.version = 0
-        """Grows with each change."""
-        self.known: Callable[[], Iterable[str]] | None = None
-        """The names of all tools, when somebody knows them: then a wrong name is an error."""
+        self.lock = new_rlock()
+        self.tool_of: Callable[[str], Tool | None] = _no_tool
+        """The declared tool of a name, where there is a graph."""
+        self.on_problem: Callable[[str], None] = _no_problem
+        self.restless: set[Target] = set()
+        """Labels touched since time was last found to change nothing about them."""
+        self.published = 0
+        """How often deltas were published: what was loaded before the latest of them does not hold them yet."""
+        self._half_life = policy.circuit.half_life
         self._clock = clock
         self._entries: dict[Target, Entry] = {}
-        self._restless: set[Target] = set()
-        """What was touched since time was last found to change nothing about it."""
-        self._listeners: list[Callable[[frozenset[Target]], None]] = []
-        self._lock = new_rlock()
-        self._tells = False
-        self._tellings = 0
+        self._labels: dict[str, set[str]] = {}
+        """Name of a tool -> the labels of its entries."""
+        self._declared: dict[str, tuple[Tool, Declaration]] = {}
+        self._publishes = False
 
-    def touched(self) -> tuple[str, ...]:
-        """Names of the tools that something is known about, sorted."""
-        with self._lock:
-            return tuple(sorted(target for target in self._entries if isinstance(target, str)))
+    def __contains__(self, label: object) -> bool:
+        return label in self._entries
 
-    def touched_transitions(self) -> tuple[tuple[str, str], ...]:
-        """The transitions that something is known about, sorted."""
-        with self._lock:
-            return tuple(sorted(target for target in self._entries if isinstance(target, tuple)))
+    def items(self) -> list[tuple[Target, Entry]]:
+        """Every label with its entry."""
+        return list(self._entries.items())
 
-    def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
-        """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+    def at(self, label: Target) -> Entry:
+        """The entry under a label that is known."""
+        return self._entries[label]
 
-    def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Everything, as plain data by name for a store: statistics, and circuits exactly."""
-        with self._lock:
-            now, time = self._now(), self._clock.time()
-            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
-            return {
-                label_of(target): {
-                    "version": 1,
-                    "target": target if isinstance(target, str) else list(target),
-                    "time": time,
-                    **self._entries[target].to_json(now),
-                }
-                for target in targets
-            }
+    # -- finding -----------------------------------------------------------------------------------------------------
 
-    def restore_snapshot(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over what `snapshot` wrote; the time in between passes for it. Raises `StoreError` when unreadable."""
-        entries = self._read(data)
-        with self._lock:
-            self._entries.update(entries)
-            self._restless.update(entries)
-        self._notify(*entries)
+    def declaration(self, name: str) -> Declaration:
+        """How a tool is declared now, or was when it was last in the graph."""
+        tool, known = self.tool_of(name), self._declared.get(name)
+        if tool is None:
+            return known[1] if known is not None else Declaration(name)
+        if known is None or known[0] is not tool:
+            known = self._declared[name] = (tool, Declaration.of(tool))
+        return known[1]
 
-    def tell_news(self) -> None:
-        """From now on keep what this process alone sees, for the others that share its store."""
-        with self._lock:
-            self._tells = True
-            for entry in self._entries.values():
-                entry.news = Entry(self._buckets())
-                entry.told = entry.turn
+    def label(self, target: Target) -> Target:
+        """The label of a tool as it is declared now, or of a transition."""
+        return self.declaration(target).label if isinstance(target, str) else target
 
-    def turned(self, targets: Iterable[Target]) -> bool:
-        """Whether a circuit of these opened or closed, and the others do not know of it."""
-        if not self._tells:
-            return False
-        with self._lock:
-            entries = [self._entries[target] for target in targets if target in self._entries]
-            return any(entry.turn != entry.told for entry in entries)
-
-    def news(self) -> dict[str, dict[str, Any]]:
-        """What this process alone has seen since it was last asked, by name: for `sharing.merged`."""
-        with self._lock:
-            now, time = self._now(), self._clock.time()
-            found: dict[str, dict[str, Any]] = {}
-            targets: list[Target] = [*self.touched(), *self.touched_transitions()]
-            for target in targets:
-                entry = self._entries[target]
-                if entry.news is None or not (entry.news.calls or entry.turn != entry.told or entry.pressing(now)):
-                    continue
-                found[label_of(target)] = {
-                    "version": 1,
-                    "target": target if isinstance(target, str) else list(target),
-                    "time": time,
-                    **entry.news_to_json(now),
-                }
-                entry.news, entry.told = Entry(self._buckets()), entry.turn
-                entry.writes += 1
-            self._tellings += bool(found)
+    def find(self, target: Target) -> Entry | None:
+        """The entry of a target, if anything is known about it. Without a graph, the latest one of that name."""
+        if not isinstance(target, str):
+            return self._entries.get(target)
+        declared = self.declaration(target)
+        found = self._entries.get(declared.label)
+        if found is not None and (declared.digest or len(self._labels.get(target, ())) < 2):
             return found
+        if declared.digest:
+            by_hand = self._entries.get(target)
+            return self.entry(target) if by_hand is not None and by_hand.circuit.manual else None
+        labels = self._labels.get(target, set())
+        entries = [self._entries[label] for label in sorted(labels)]
+        return max(entries, key=lambda e: (e.circuit.manual, e.evidence.at, e.turned_at), default=None)
 
-    @property
-    def tellings(self) -> int:
-        """How often there were news: what was loaded before the latest of them does not hold them yet."""
-        return self._tellings
+    def scope(self, name: str) -> Entry | None:
+        """The entry that all tools with the credential of this one share, if anything is known about it."""
+        label = self.declaration(name).scope
+        return None if label is None else self._entries.get(label)
 
-    def take(self, data: Mapping[str, Mapping[str, Any]], tellings: int) -> None:
-        """Take over what is stored, where other processes changed it; nothing if there were news since `tellings`.
+    def entry(self, target: Target) -> Entry:
+        """The entry of a target, to be changed."""
+        label = self.label(target)
+        found = self._entries.get(label)
+        if found is None:
+            digest = self.declaration(target).digest if isinstance(target, str) else ""
+            found = self._put(label, Entry(self._half_life, target, digest))
+            by_hand = self._entries.get(target) if digest else None
+            if by_hand is not None and by_hand.circuit.manual:
+                found.merge_circuit(by_hand)
+        self.restless.add(label)
+        return found
 
-        Their counts are added; of circuits the latest turn is taken as a hint: one that opened stays closed here if
-        this process has seen the tool succeed since. Raises `StoreError` when it is unreadable.
-        """
-        entries = self._read({name: item for name, item in data.items() if self._others_wrote(item)})
-        with self._lock:
-            if tellings != self._tellings:
-                return
-            for target, stored in entries.items():
-                self._entry(target).take(stored, self.policy.circuit.half_life)
-        if entries:
-            self._notify(*entries)
+    def scope_entry(self, name: str) -> Entry | None:
+        """The entry of the credential of a tool, to be changed; `None` for a tool without one."""
+        label = self.declaration(name).scope
+        if label is None:
+            return None
+        self.restless.add(label)
+        return self._entries.get(label) or self._put(label, Entry(self._half_life, label))
 
-    def _others_wrote(self, item: Mapping[str, Any]) -> bool:
-        entry = self._entries.get(_target_of(item)) if "target" in item else None
-        return entry is None or entry.writes != item.get("writes", 0)
+    def of_name(self, target: Target) -> list[Entry]:
+        """The entries of every declaration of a name, to be changed: what is done by hand means all of them."""
+        if not isinstance(target, str):
+            return [self.entry(target)]
+        self.entry(target)
+        if target not in self._entries:
+            self._put(target, Entry(self._half_life, target))
+        self.restless.update(self._labels[target])
+        return [self._entries[label] for label in sorted(self._labels[target])]
 
-    def merge_statistics(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add another process's counts (not its circuits) to these. Raises `StoreError` when unreadable."""
-        entries = self._read(data)
-        half_life = self.policy.circuit.half_life
-        with self._lock:
-            for target, other in entries.items():
-                self._entry(target).add(other, half_life)
-        self._notify(*entries)
+    def _put(self, label: Target, entry: Entry) -> Entry:
+        self._entries[label] = entry
+        if isinstance(label, str) and isinstance(entry.target, str) and not entry.target.startswith(CREDENTIAL):
+            self._labels.setdefault(entry.target, set()).add(label)
+        if self._publishes and entry.delta is None:
+            entry.delta = entry.empty()
+        return entry
 
-    def _read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
+    def names(self) -> tuple[str, ...]:
+        """Names of the tools that something is known about, sorted."""
+        return tuple(sorted(self._labels))
+
+    def transitions(self) -> tuple[tuple[str, str], ...]:
+        """The transitions that something is known about, sorted."""
+        return tuple(sorted(label for label in self._entries if isinstance(label, tuple)))
+
+    # -- stored and shared -------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Every entry as plain data by label."""
+        now, time = self._clock.monotonic(), self._clock.time()
+        return {
+            name_of(label): _item(entry, time, entry.to_json(now))
+            for label, entry in sorted(self._entries.items(), key=lambda pair: name_of(pair[0]))
+        }
+
+    def restore(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
+        """Replace entries by stored ones; the time in between passes for them. Returns the targets."""
+        entries = self.read(data)
+        for label, entry in entries.items():
+            self._put(label, entry)
+        self.restless.update(entries)
+        return [entry.target for entry in entries.values()]
+
+    def publish_deltas(self) -> None:
+        """Collect from now on what this process alone observes, for `pending_deltas`."""
+        self._publishes = True
+        for entry in self._entries.values():
+            entry.delta, entry.published = entry.empty(), entry.turn
+
+    def pending_deltas(self) -> dict[str, dict[str, Any]]:
+        """What this process has observed since the last call, by label: for `sharing.merged`."""
+        now, time = self._clock.monotonic(), self._clock.time()
+        found: dict[str, dict[str, Any]] = {}
+        for label, entry in sorted(self._entries.items(), key=lambda pair: name_of(pair[0])):
+            delta = entry.delta
+            if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
+                continue
+            found[name_of(label)] = _item(entry, time, entry.delta_to_json(now))
+            entry.delta, entry.published = entry.empty(), entry.turn
+            entry.writes += 1
+        self.published += bool(found)
+        return found
+
+    def circuit_unpublished(self, targets: Iterable[Target]) -> bool:
+        """Whether a circuit of these targets opened or closed since it was last published."""
+        if not self._publishes:
+            return False
+        labels = [label for target in targets for label in (self.label(target), target) if label in self._entries]
+        return any(self._entries[label].turn != self._entries[label].published for label in labels)
+
+    def merge_remote(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
+        """Merge what other processes wrote; returns the targets. What cannot be read is reported and left out."""
+        changed = {name: item for name, item in data.items() if self._written_by_others(name, item)}
+        targets: list[Target] = []
+        for label, stored in self.read(changed).items():
+            mine = self._entries.get(label)
+            if mine is None:
+                mine = self._put(label, Entry(self._half_life, stored.target, stored.declaration))
+            self.restless.add(label)
+            mine.merge_remote(stored)
+            if label == stored.target and stored.hand_at:
+                for other in sorted(self._labels.get(label, ())) if isinstance(label, str) else ():
+                    self._entries[other].merge_circuit(stored)
+            targets.append(stored.target)
+        return targets
+
+    def _written_by_others(self, name: str, item: Mapping[str, Any]) -> bool:
+        mine = self._entries.get(_label_of(item)) if "target" in item else None
+        return mine is None or mine.writes != item.get("writes", 0)
+
+    def read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
+        """Stored items as entries by label. One that cannot be read, or holds an impossible number, is reported."""
         found: dict[Target, Entry] = {}
-        now, time = self._now(), self._clock.time()
+        now, time = self._clock.monotonic(), self._clock.time()
         for name in sorted(data):
             try:
                 item = dict(data[name])
-                target = _target_of(item)
                 then = now - max(0.0, time - float(item["time"]))
-                entry = Entry.from_json(item, then, self.policy.circuit.half_life)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise StoreError(f"The stored health of {name!r} cannot be read ({type(error).__name__}).") from None
-            found[target] = entry
+                found[_label_of(item)] = Entry.from_json(item, then, self._half_life)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                problem = StoreError(f"The stored health of {name!r} is ignored: it cannot be read ({error!r}).")
+                self.on_problem(str(problem))
         return found
 
-    def _now(self) -> float:
-        return self._clock.monotonic()
-
-    def _grain_of(self, now: float) -> int:
-        return math.floor(now / (self.policy.circuit.half_life / GRAINS))
-
-    def _buckets(self) -> LatencyBuckets:
-        return LatencyBuckets(self.policy.circuit.half_life)
-
-    def _entry(self, target: Target) -> Entry:
-        """The entry of a target, to be changed."""
-        self._restless.add(target)
-        entry = self._entries.get(target)
-        if entry is None:
-            news = Entry(self._buckets()) if self._tells else None
-            entry = self._entries[target] = Entry(self._buckets(), news=news)
-        return entry
-
-    def _target(self, name: str, to: str | None) -> Target:
-        if self.known is not None:
-            names = sorted(self.known())
-            for each in (name, to):
-                if each is not None and each not in names:
-                    raise InputError(f"There is no tool {each!r}.{nearest(each, names)}")
-        return name if to is None else (name, to)
-
-    def _notify(self, *targets: Target) -> None:
-        changed = frozenset(targets)
-        with self._lock:
-            self.version += 1
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            listener(changed)
+    def grain(self, now: float, grains: int) -> int:
+        """The number of the grain of time in which evidence counts as constant."""
+        return math.floor(now / (self._half_life / grains))
 
 
-def _target_of(item: Mapping[str, Any]) -> Target:
-    target: Any = item["target"]
-    return target if isinstance(target, str) else (str(target[0]), str(target[1]))
+def _item(entry: Entry, time: float, data: dict[str, Any]) -> dict[str, Any]:
+    target = entry.target if isinstance(entry.target, str) else list(entry.target)
+    return {"version": 2, "target": target, "time": time, **data}
 
 
-def label_of(target: Target) -> str:
-    """A target for people."""
-    return target if isinstance(target, str) else " -> ".join(target)
+def _label_of(item: Mapping[str, Any]) -> Target:
+    target = target_of(item)
+    return label_of_declaration(target, str(item.get("declaration", ""))) if isinstance(target, str) else target

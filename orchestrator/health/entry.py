@@ -1,4 +1,4 @@
-"""Everything remembered about one tool or transition, and how it becomes prices."""
+"""`Entry`: everything remembered about one target, and how it becomes prices."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,10 +11,12 @@ from .circuit import Circuit
 from .evidence import Evidence, Mean
 from .latency import LatencyBuckets
 from .pressure import Pressure
-from .status import ToolHealth
+from .status import Target, ToolHealth
 
 GRAINS = 20
 """Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""
+KEPT_READINGS = 8
+"""Declared costs for which readings are kept; the least recently read ones are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,35 @@ class Override:
 
 
 @dataclass(slots=True)
+class Readings:
+    """Latency and money of attempts, under one declared cost."""
+
+    latency: LatencyBuckets
+    money: Mean = field(default_factory=Mean)
+
+    def merge(self, other: "Readings", half_life: float) -> None:
+        """Add another's counts."""
+        self.latency.merge(other.latency)
+        self.money = self.money.merged(other.money, half_life)
+
+    @property
+    def at(self) -> float:
+        """When they were last added to; monotonic seconds."""
+        return max(self.latency.at, self.money.at)
+
+
+@dataclass(slots=True)
 class Entry:
     """Mutable state of one target; times are monotonic seconds."""
 
-    latency: LatencyBuckets
+    half_life: float
+    target: Target = ""
+    """The tool or transition, as people name it."""
+    declaration: str = ""
+    """Digest of the declaration that this was learned under; empty for a transition, a model, a credential."""
     evidence: Evidence = field(default_factory=Evidence)
-    cost: Mean = field(default_factory=Mean)
+    readings: dict[str, Readings] = field(default_factory=dict[str, Readings])
+    """By declared cost."""
     circuit: Circuit = field(default_factory=Circuit)
     pressure: Pressure = field(default_factory=Pressure)
     calls: int = 0
@@ -54,12 +79,16 @@ class Entry:
     """When that was last done by hand, in seconds since the epoch: what failed or succeeded cannot undo it."""
     last_ok: float = -math.inf
     """When this process last saw it succeed."""
-    news: "Entry | None" = None
-    """What this process alone has seen since it last told the others, if it tells them."""
-    told: tuple[float, float] = (0.0, 0.0)
-    """The turn of the circuit that the others know."""
+    delta: "Entry | None" = None
+    """What this process has observed since it last published, if it publishes."""
+    published: tuple[float, float] = (0.0, 0.0)
+    """The turn of the circuit that is in the store."""
     writes: int = 0
     """How many times what is stored was changed, as far as this process knows, its own changes included."""
+
+    def empty(self) -> "Entry":
+        """An entry of the same target without observations."""
+        return Entry(self.half_life, self.target, self.declaration)
 
     @property
     def turn(self) -> tuple[float, float]:
@@ -67,44 +96,55 @@ class Entry:
         return (self.hand_at, self.turned_at)
 
     def both(self) -> "tuple[Entry, ...]":
-        """This, and the news of it: what is observed is counted in both."""
-        return (self,) if self.news is None else (self, self.news)
+        """This and its delta: an observation is counted in both."""
+        return (self,) if self.delta is None else (self, self.delta)
 
-    def add(self, other: "Entry", half_life: float) -> None:
+    def readings_of(self, cost: str) -> Readings:
+        """The readings under a declared cost, to be changed."""
+        found = self.readings.get(cost)
+        if found is None:
+            found = self.readings[cost] = Readings(LatencyBuckets(self.half_life))
+            while len(self.readings) > KEPT_READINGS:
+                del self.readings[min((c for c in self.readings if c != cost), key=lambda c: self.readings[c].at)]
+        return found
+
+    # -- sharing -----------------------------------------------------------------------------------------------------
+
+    def add(self, other: "Entry") -> None:
         """Add another's counts, not its circuit; both pressures hold."""
-        self.evidence = self.evidence.merged(other.evidence, half_life)
-        self.cost = self.cost.merged(other.cost, half_life)
-        self.latency.merge(other.latency)
+        self.evidence = self.evidence.merged(other.evidence, self.half_life)
+        for cost in sorted(other.readings):
+            self.readings_of(cost).merge(other.readings[cost], self.half_life)
         self.calls += other.calls
         self.failures += other.failures
         self.pressure = self.pressure.merged(other.pressure)
         self.last_failure = other.last_failure or self.last_failure
 
-    def pressing(self, now: float) -> bool:
-        """Whether a quota or a rate limit makes it dearer."""
+    def has_pressure(self, now: float) -> bool:
+        """Whether a quota, a rate limit or a wait makes it dearer."""
         return not self.pressure.idle(now)
 
-    def news_to_json(self, now: float) -> dict[str, Any]:
-        """The news, with the circuit and the pressure as they are."""
-        news = self.news or Entry(LatencyBuckets(self.latency.half_life))
-        whole = self.to_json(now)
-        counts = news.to_json(now)
-        return {**whole, **{name: counts[name] for name in ("evidence", "latency", "cost", "calls", "failures")}}
+    def delta_to_json(self, now: float) -> dict[str, Any]:
+        """The delta, with the circuit and the pressure as they are."""
+        delta = self.delta or self.empty()
+        whole, counts = self.to_json(now), delta.to_json(now)
+        return {**whole, **{name: counts[name] for name in ("evidence", "readings", "calls", "failures")}}
 
-    def take(self, stored: "Entry", half_life: float) -> None:
-        """Take over what all processes have seen, with the news that they do not know yet."""
-        mine = self.news or Entry(LatencyBuckets(half_life))
-        self.evidence = stored.evidence.merged(mine.evidence, half_life)
-        self.cost = stored.cost.merged(mine.cost, half_life)
-        stored.latency.merge(mine.latency)
-        self.latency = stored.latency
+    def merge_remote(self, stored: "Entry") -> None:
+        """Replace the counts by the stored ones plus the delta; take the stored circuit where it is newer."""
+        mine = self.delta or self.empty()
+        self.evidence = stored.evidence.merged(mine.evidence, self.half_life)
+        self.readings = stored.readings
+        for cost in sorted(mine.readings):
+            self.readings_of(cost).merge(mine.readings[cost], self.half_life)
         self.calls, self.failures = stored.calls + mine.calls, stored.failures + mine.failures
         self.pressure = self.pressure.merged(stored.pressure)
         self.last_failure = self.last_failure if mine.failures else stored.last_failure or self.last_failure
         self.writes = stored.writes
-        self._take_circuit(stored)
+        self.merge_circuit(stored)
 
-    def _take_circuit(self, stored: "Entry") -> None:
+    def merge_circuit(self, stored: "Entry") -> None:
+        """Take a circuit that another process turned later; a turn by hand always, others as hints."""
         by_hand = stored.hand_at > self.hand_at
         if stored.turn <= self.turn or (self.lease is not None and not by_hand):
             return  # known already; or this process holds the probe, whose verdict is newer than anything
@@ -112,23 +152,34 @@ class Entry:
         if opened is not None and self.last_ok > opened and not by_hand:
             return
         self.circuit = stored.circuit
-        self.hand_at, self.turned_at = self.told = stored.turn
+        self.hand_at, self.turned_at = self.published = stored.turn
+
+    # -- prices ------------------------------------------------------------------------------------------------------
 
     def mean(self, policy: Policy, now: float) -> float:
-        """Posterior mean probability of success, standing still within a grain of time."""
+        """Posterior mean probability of success, constant within a grain of time."""
+        if not policy.learn:
+            return Evidence().mean()
         half_life = policy.circuit.half_life
         grain = half_life / GRAINS
         return self.evidence.decayed(math.floor(now / grain) * grain, half_life).mean()
 
     def factor(self, policy: Policy, now: float) -> float:
-        """Pressure: quota, rate limits, recovery, and what signals ask for; at least 1, infinite when forbidden."""
+        """Pressure: quota, rate limits, recovery, and signals; at least 1, infinite when forbidden."""
         if not self.overrides and self.circuit.ramp_from is None and self.pressure.untouched:
             return 1.0
+        if not policy.learn:
+            return math.inf if self.forbidden(now) else 1.0
         value = self.pressure.value(math.floor(now)) * self._ramp(policy, now)
         for override in self.overrides.values():
             if now < override.until:
                 value *= override.factor
         return max(1.0, value)
+
+    def shut(self, now: float) -> bool:
+        """Whether the circuit admits nobody: open, or half open with its probe taken."""
+        circuit = self.circuit.ticked(now)
+        return circuit.state is CircuitState.OPEN or circuit.owner is not None
 
     def forbidden(self, now: float) -> str | None:
         """Why a signal forbids it now; `None` when none does."""
@@ -137,6 +188,17 @@ class Entry:
             if math.isinf(override.factor) and now < override.until:
                 return f"{by}: {override.reason}" if override.reason else f"forbidden by {by}"
         return None
+
+    def wait(self, now: float) -> float:
+        """Seconds until the other side wants to be called again."""
+        return max(0.0, self.pressure.wait_until - now)
+
+    def probe_wait(self, now: float) -> float | None:
+        """Seconds until an open circuit may be probed; 0 when it may, `None` for one opened by hand."""
+        circuit = self.circuit.ticked(now)
+        if circuit.state is CircuitState.OPEN:
+            return None if circuit.manual or circuit.probe_at is None else max(0.0, circuit.probe_at - now)
+        return 0.0
 
     def ramping(self, policy: Policy, now: float) -> bool:
         """Whether it recovered so recently that it does not get its full share yet."""
@@ -164,36 +226,53 @@ class Entry:
         if self.circuit.state is not CircuitState.CLOSED:
             return self.circuit.reason
         active = [f"{by}: {o.reason}" for by, o in sorted(self.overrides.items()) if now < o.until and o.reason]
+        wait = self.wait(now)
+        if wait > 0:
+            active.insert(0, f"it asked not to be called for {wait:.3g} s")
         return "; ".join(active)
 
-    def status(self, name: str, policy: Policy, now: float, epoch: float) -> ToolHealth:
+    def status(self, policy: Policy, now: float, epoch: float, cost: str) -> ToolHealth:
         """What people and monitors read; `epoch` is `now` in seconds since the epoch."""
         circuit = self.circuit.ticked(now)
         opened = circuit.opened_at if circuit.state is not CircuitState.CLOSED else None
-        waiting = circuit.state is CircuitState.OPEN and not circuit.manual and circuit.probe_at is not None
+        probe = self.probe_wait(now) if circuit.state is CircuitState.OPEN else None
+        latency = self._latency(cost)
         return ToolHealth(
-            name=name,
+            name=name_of(self.target),
             circuit=circuit.state,
             success=self.mean(policy, now),
             calls=self.calls,
             failures=self.failures,
-            p50=self.latency.percentile(0.5),
-            p90=self.latency.percentile(0.9),
-            p99=self.latency.percentile(0.99),
+            p50=latency.percentile(0.5),
+            p90=latency.percentile(0.9),
+            p99=latency.percentile(0.99),
             pressure=self.factor(policy, now),
             last_failure=self.last_failure,
             opened_at=None if opened is None else epoch - (now - opened),
-            next_probe_in=(circuit.probe_at or now) - now if waiting else None,
+            next_probe_in=probe,
+            wait=self.wait(now),
             reason=self.why(now),
             manual=circuit.manual,
         )
 
+    def _latency(self, cost: str) -> LatencyBuckets:
+        """Of the readings under a declared cost; the latest ones where the declared cost is not known."""
+        found = self.readings.get(cost)
+        if found is None and not cost and self.readings:
+            found = max(self.readings.values(), key=lambda readings: readings.at)
+        return found.latency if found else LatencyBuckets(self.half_life)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
     def to_json(self, now: float) -> dict[str, Any]:
         """Plain data; signals and calls in flight are not kept."""
         return {
+            "declaration": self.declaration,
             "evidence": self.evidence.to_json(now),
-            "latency": self.latency.to_json(now),
-            "cost": self.cost.to_json(now),
+            "readings": {
+                cost: {"latency": each.latency.to_json(now), "money": each.money.to_json(now)}
+                for cost, each in sorted(self.readings.items())
+            },
             "circuit": self.circuit.to_json(now),
             "pressure": self.pressure.to_json(now),
             "calls": self.calls,
@@ -205,11 +284,22 @@ class Entry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], now: float, half_life: float) -> "Entry":
-        """What `to_json` wrote, `now` being the same instant on this process's clock."""
+        """What `to_json` wrote, `now` being the same instant on this process's clock. Raises `ValueError`.
+
+        Version 1 had one latency and one cost, learned whatever was declared: they are left out.
+        """
+        readings = {
+            str(cost): Readings(
+                LatencyBuckets.from_json(each["latency"], now, half_life), Mean.from_json(each["money"], now)
+            )
+            for cost, each in sorted(data.get("readings", {}).items())
+        }
         return cls(
-            latency=LatencyBuckets.from_json(data["latency"], now, half_life),
+            half_life,
+            target=target_of(data),
+            declaration=str(data.get("declaration", "")),
             evidence=Evidence.from_json(data["evidence"], now),
-            cost=Mean.from_json(data["cost"], now),
+            readings=readings,
             circuit=Circuit.from_json(data["circuit"], now),
             pressure=Pressure.from_json(data["pressure"], now),
             calls=int(data["calls"]),
@@ -219,3 +309,14 @@ class Entry:
             hand_at=float(data.get("hand_at", 0.0)),
             writes=int(data.get("writes", 0)),
         )
+
+
+def target_of(item: Any) -> Target:
+    """The target of a stored item."""
+    target: Any = item["target"]
+    return target if isinstance(target, str) else (str(target[0]), str(target[1]))
+
+
+def name_of(target: Target) -> str:
+    """A target as people read it."""
+    return target if isinstance(target, str) else " -> ".join(target)

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from orchestrator.graph.tool import MAX_COST
+
 PRIOR_SUCCESSES: Final = 9.0
 PRIOR_FAILURES: Final = 1.0
 """Beta(9, 1): before anything is seen a tool is taken to succeed nine times in ten, which one failure lowers to .82."""
@@ -52,8 +54,16 @@ class Evidence:
     @classmethod
     def from_json(cls, data: dict[str, Any], now: float) -> Self:
         """What `to_json` wrote, `now` being the same instant on this process's clock."""
-        at = -math.inf if data["age"] is None else now - data["age"]
-        return cls(float(data["successes"]), float(data["failures"]), at)
+        at = -math.inf if data["age"] is None else now - amount_of(data["age"], least=-math.inf)
+        return cls(amount_of(data["successes"]), amount_of(data["failures"]), at)
+
+
+def amount_of(value: Any, *, least: float = 0.0, most: float = math.inf) -> float:
+    """A stored number. Raises `ValueError` unless it is finite and within its bounds."""
+    amount = float(value)
+    if not math.isfinite(amount) or not least <= amount <= most:
+        raise ValueError(f"{amount!r} is no amount")
+    return amount
 
 
 def _age(at: float, now: float) -> float | None:
@@ -94,5 +104,7 @@ class Mean:
     @classmethod
     def from_json(cls, data: dict[str, Any], now: float) -> Self:
         """What `to_json` wrote."""
-        at = -math.inf if data["age"] is None else now - data["age"]
-        return cls(float(data["total"]), float(data["weight"]), at)
+        at = -math.inf if data["age"] is None else now - amount_of(data["age"], least=-math.inf)
+        found = cls(amount_of(data["total"]), amount_of(data["weight"]), at)
+        amount_of(found.value or 0.0, most=MAX_COST)
+        return found

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from .evidence import amount_of
+
 GROWTH: Final = 1.1
 """Each bucket ends 10 % above the last, so a percentile is off by at most 5 % (DDSketch: Masson et al., VLDB 2019)."""
 SHORTEST: Final = 1e-4
@@ -93,5 +95,6 @@ class LatencyBuckets:
     @classmethod
     def from_json(cls, data: dict[str, Any], now: float, half_life: float) -> Self:
         """What `to_json` wrote."""
-        at = -math.inf if data["age"] is None else now - data["age"]
-        return cls(half_life, {int(bucket): float(count) for bucket, count in data["counts"].items()}, at)
+        at = -math.inf if data["age"] is None else now - amount_of(data["age"], least=-math.inf)
+        counts = {int(amount_of(b, most=BUCKETS - 1)): amount_of(count) for b, count in data["counts"].items()}
+        return cls(half_life, counts, at)

@@ -20,7 +20,7 @@ class Pressure:
     """Pressure that rate-limited answers added, as of `limited_at`."""
     limited_at: float = 0.0
     wait_until: float = 0.0
-    """Until when the other side asked not to be called."""
+    """Until when the other side asked not to be called: a wait, which prices count as latency."""
     used: float = 0.0
     """Share of the quota that is used, until `resets_at`."""
     resets_at: float = 0.0
@@ -28,8 +28,6 @@ class Pressure:
     def value(self, now: float) -> float:
         """The pressure at `now`."""
         limited = self._limited(now)
-        if now < self.wait_until:
-            limited = max(limited, FULL)
         quota = FULL * max(0.0, (self.used - _FREE) / (1 - _FREE)) if now < self.resets_at else 0.0
         return 1.0 + max(limited, quota)
 
@@ -65,9 +63,13 @@ class Pressure:
             resets_at=resets_at,
         )
 
+    def asked_to_wait(self, now: float, seconds: float) -> Self:
+        """After an answer that named a time before which not to call again."""
+        return replace(self, wait_until=max(self.wait_until, now + seconds))
+
     def idle(self, now: float) -> bool:
-        """Whether nothing presses any more."""
-        return self.value(now) == 1.0
+        """Whether nothing presses any more, and nobody asked to wait."""
+        return self.value(now) == 1.0 and now >= self.wait_until
 
     def to_json(self, now: float) -> dict[str, Any]:
         """Plain data; times as seconds from now."""

@@ -1,53 +1,204 @@
-"""`HealthRegistry`: what is known about every tool, as facts for prices and as a gate for calls."""
+"""`HealthRegistry`: what is known about every tool: facts for prices, admission of calls, what calls showed."""
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any, Final, TypeGuard
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import CircuitState, FailureKind
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.policy import Policy
+from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import counts
 
 from .circuit import Circuit
-from .entries import label_of
-from .entry import Entry, Override
-from .readings import HealthReadings
-from .status import Admission, Target
+from .declaration import CREDENTIAL
+from .entries import EntryTable
+from .entry import GRAINS, Entry, Override, name_of
+from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
+from .status import Admission, Target, ToolHealth
 
-Lease = Callable[[str, str, float], bool]
-"""(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
-Unlease = Callable[[str, str], None]
-"""(tool, owner): gives that probe back."""
-_ASK_AGAIN = 2.0
-"""Seconds after which a process that did not get the probe asks for it again."""
-_ALONE_AFTER = 5.0
-"""Seconds without an answer of the store after which a process probes without asking."""
-FOREVER = math.inf
+FOREVER: Final = math.inf
 
 
-class HealthRegistry(HealthReadings):
+class HealthRegistry:
     """Health of tools and transitions, in memory; safe to use from several threads.
 
     Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
-    `poll` what time alone changes; both call the subscribers with the names whose prices changed. `lease` lets
-    processes share the probe, once per window, and `unlease` gives it back when a probe did not fail; when they raise
-    for some seconds, this process decides alone.
+    `poll` what time alone changes; both call the subscribers with the targets whose prices changed, and a subscriber
+    never raises. `lease` lets processes share the probe, once per window, and `unlease` gives it back.
     """
 
     def __init__(
         self, policy: Policy, clock: Clock, seed: int = 0, lease: Lease | None = None, unlease: Unlease | None = None
     ) -> None:
-        super().__init__(policy, clock)
+        self.policy = policy
+        self.version = 0
+        """Grows with each change."""
+        self.known: Callable[[], Iterable[str]] | None = None
+        """The names of all tools, where they are known: then a wrong name is an error."""
+        self.is_known: Callable[[str], bool] | None = None
+        """The same question for one name, where it can be answered without listing them all."""
+        self.tools_with: Callable[[str], Iterable[str]] = lambda credential: ()
+        """The names of the tools with a credential."""
+        self.entries = EntryTable(policy, clock)
+        self._clock = clock
         self._seed = seed
-        self._lease = lease
-        self._unlease = unlease
-        self._grain = self._grain_of(self._now())
+        self._probes = ProbeLeases(lease, unlease)
+        self._lock = self.entries.lock
+        self._listeners: list[Callable[[frozenset[Target]], None]] = []
+        self._grain = self.entries.grain(self._now(), GRAINS)
+        self._unseen = Entry(policy.circuit.half_life)
+
+    def use_tools(self, tool_of: Callable[[str], Tool | None], tools_with: Callable[[str], Iterable[str]]) -> None:
+        """Look tools up: what is learned belongs to their declarations, and waits to their credentials."""
+        self.entries.tool_of, self.tools_with = tool_of, tools_with
+
+    # -- facts for prices --------------------------------------------------------------------------------------------
+
+    def success(self, name: str) -> float:
+        """Posterior mean probability of success; 0 when open, forbidden, or half open with its probe taken."""
+        entry, now = self.entries.find(name), self._now()
+        if self._scope_shut(name, now):
+            return 0.0
+        if entry is None:
+            return self._unseen.mean(self.policy, now)
+        return 0.0 if entry.shut(now) or entry.forbidden(now) else entry.mean(self.policy, now)
+
+    def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
+        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency, at once."""
+        if self.entries.find(name) is None:
+            return cost, latency, 1.0, 1.0, self.success(name)
+        return self.money(name, cost), self.latency(name, latency), 1.0, self.pressure(name), self.success(name)
+
+    def last_resort_success(self, name: str) -> float:
+        """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
+
+        What was tripped by hand, or is forbidden, stays unusable. One whose account is refused waits for its probe.
+        """
+        entry, now = self.entries.find(name), self._now()
+        if self.policy.fail_fast:
+            return self.success(name)
+        if entry is None:
+            return self._unseen.mean(self.policy, now)
+        return 0.0 if entry.circuit.manual or entry.forbidden(now) else entry.mean(self.policy, now)
+
+    def usable(self, name: str, last_resort: bool = False) -> bool:
+        """Whether a plan may use it now."""
+        return (self.last_resort_success(name) if last_resort else self.success(name)) > 0
+
+    def transition_success(self, source: str, target: str) -> float:
+        """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
+
+        Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
+        """
+        entry = self.entries.find((source, target))
+        if entry is None:
+            return 1.0
+        now = self._now()
+        return 0.0 if entry.circuit.manual or entry.forbidden(now) else 1.0 / entry.factor(self.policy, now)
+
+    def latency(self, name: str, declared: float) -> float:
+        """Expected seconds of an attempt, failed ones included: learned, blended with the declared seconds."""
+        entry = self.entries.find(name) if self.policy.learn else None
+        readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
+        return declared if readings is None else readings.latency.expected(declared)
+
+    def pressure(self, name: str) -> float:
+        """At least 1: grows near a quota or rate limit, while recovering, and by signals."""
+        entry = self.entries.find(name)
+        if entry is None:
+            return 1.0
+        now = self._now()
+        return 1.0 if entry.forbidden(now) else entry.factor(self.policy, now)
+
+    def money(self, name: str, declared: float) -> float:
+        """US dollars of an attempt: the mean of what attempts reported, else as declared."""
+        entry = self.entries.find(name) if self.policy.learn else None
+        readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
+        learned = readings.money.value if readings is not None else None
+        if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
+            return declared
+        return learned
+
+    def competence(self, name: str) -> float:
+        """1: agents bring their own."""
+        del name
+        return 1.0
+
+    def wait(self, name: str) -> float:
+        """Seconds before which the tool, or any tool with its credential, is not to be called; 0 for none."""
+        now, entry, scope = self._now(), self.entries.find(name), self.entries.scope(name)
+        return max((each.wait(now) for each in (entry, scope) if each is not None), default=0.0)
+
+    def waits(self) -> dict[str, float]:
+        """The tools that are not to be called now -> seconds until they may."""
+        with self._lock:
+            now = self._now()
+            waiting = [self.entries.at(label) for label in self.entries.restless if label in self.entries]
+            names = {name for entry in waiting if entry.wait(now) > 0 for name in self._names_in(entry)}
+        return {name: wait for name in sorted(map(name_of, names)) if (wait := self.wait(name)) > 0}
+
+    def probe_wait(self, name: str) -> float | None:
+        """Seconds until an open circuit of it may be probed; 0 where none is open, `None` for one opened by hand."""
+        now, found = self._now(), 0.0
+        for entry in (self.entries.find(name), self.entries.scope(name)):
+            wait = 0.0 if entry is None else entry.probe_wait(now)
+            if wait is None:
+                return None
+            found = max(found, wait)
+        return found
+
+    def account_refused(self, name: str) -> bool:
+        """Whether its account, or the one that it shares, cannot be used now."""
+        now = self._now()
+        entries = [entry for entry in (self.entries.find(name), self.entries.scope(name)) if entry is not None]
+        return any(e.circuit.account and e.circuit.ticked(now).state is CircuitState.OPEN for e in entries)
+
+    def ramp_limit(self, name: str) -> int | None:
+        """Calls at one time that a recovering tool should get: twice its successes since; `None` for no limit."""
+        entry = self.entries.find(name)
+        if entry is None or not entry.ramping(self.policy, self._now()):
+            return None
+        return max(1, int(2 * entry.circuit.window.successes))
+
+    def status(self, name: str, to: str | None = None) -> ToolHealth:
+        """The health of a tool, or with two names of a transition. Raises `InputError` for an unknown tool."""
+        target = self._target(name, to)
+        now, epoch = self._now(), self._clock.time()
+        cost = self.entries.declaration(target).cost if isinstance(target, str) else ""
+        status = (self.entries.find(target) or self._unseen).status(self.policy, now, epoch, cost)
+        scope = self.entries.scope(target) if isinstance(target, str) else None
+        if scope is not None:
+            account = scope.status(self.policy, now, epoch, "")
+            status = replace(status, wait=max(status.wait, account.wait), reason=status.reason or account.reason)
+            if status.circuit is CircuitState.CLOSED and account.circuit is not CircuitState.CLOSED:
+                status = replace(
+                    status, circuit=account.circuit, opened_at=account.opened_at, next_probe_in=account.next_probe_in
+                )
+        return replace(status, name=name_of(target))
+
+    def touched(self) -> tuple[str, ...]:
+        """Names of the tools that something is known about, sorted."""
+        with self._lock:
+            scopes = [label[len(CREDENTIAL) :] for label, _ in self.entries.items() if _is_scope(label)]
+            names = self.entries.names()
+        return names if not scopes else tuple(sorted({*names, *(n for s in scopes for n in self.tools_with(s))}))
+
+    def touched_transitions(self) -> tuple[tuple[str, str], ...]:
+        """The transitions that something is known about, sorted."""
+        with self._lock:
+            return self.entries.transitions()
+
+    # -- by hand -----------------------------------------------------------------------------------------------------
 
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
-        """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition."""
+        """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition.
+
+        It means every declaration of that name, in every process that shares the store.
+        """
         if len(rest) > 2 or (to is not None and len(rest) > 1):
             raise InputError("trip takes a tool and a reason, or two tools and a reason.")
         if len(rest) == 2:
@@ -56,104 +207,93 @@ class HealthRegistry(HealthReadings):
             reason = rest[0]
         target = self._target(name, to)
         with self._lock:
-            entry = self._entry(target)
-            entry.circuit = entry.circuit.tripped(self._now(), reason or "tripped by hand")
-            entry.hand_at = entry.turned_at = self._clock.time()
+            for entry in self.entries.of_name(target):
+                entry.circuit = entry.circuit.tripped(self._now(), reason or "tripped by hand")
+                entry.hand_at = entry.turned_at = self._clock.time()
         self._notify(target)
 
     def restore(self, name: str, to: str | None = None) -> None:
-        """Close a circuit by hand and lift what signals did to it. Its statistics stay."""
+        """Close a circuit by hand and lift what signals and waits did to it. Its statistics stay."""
         target = self._target(name, to)
         with self._lock:
-            entry = self._entry(target)
-            entry.circuit = Circuit()
-            entry.hand_at = entry.turned_at = self._clock.time()
-            entry.overrides.clear()
-        self._notify(target)
+            scope = self.entries.scope(target) if isinstance(target, str) else None
+            for entry in (*self.entries.of_name(target), *((scope,) if scope is not None else ())):
+                entry.circuit = Circuit()
+                entry.hand_at = entry.turned_at = self._clock.time()
+                entry.overrides.clear()
+                entry.pressure = replace(entry.pressure, wait_until=0.0)
+        self._notify(*self._sharing(target))
 
-    # ------------------------------------------------------------------ the gate
+    # -- admission ---------------------------------------------------------------------------------------------------
 
     def admit(self, name: str, owner: str, last_resort: bool = False) -> Admission:
-        """Whether `owner` may call the tool now; takes the one probe when the circuit is half open.
+        """Whether `owner` may call the tool now; takes the one probe when a circuit is half open.
 
         Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
         """
         with self._lock:
-            entry = self._entry(name)
             now = self._now()
-            before = entry.circuit
-            entry.circuit = before.ticked(now)
-            admission = self._admitted(name, entry, owner, last_resort, now)
-            if admission.ok:
-                entry.verdicts[owner] = admission.probe or entry.circuit.state is not CircuitState.CLOSED
-            changed = entry.circuit != before
+            gates = [entry for entry in (self.entries.scope(name), self.entries.entry(name)) if entry is not None]
+            before = [entry.circuit for entry in gates]
+            wait = max(entry.wait(now) for entry in gates)
+            admission = Admission(False, reason=f"it asked not to be called for {wait:.3g} s", wait=wait)
+            if wait <= 0:
+                admission = self._through(gates, owner, last_resort, now)
+            changed = [entry.circuit for entry in gates] != before
         if changed:
             self._notify(name)
         return admission
 
-    def _admitted(self, name: str, entry: Entry, owner: str, last_resort: bool, now: float) -> Admission:
-        forbidden = entry.forbidden(now)
-        circuit = entry.circuit
+    def _through(self, gates: list[Entry], owner: str, last_resort: bool, now: float) -> Admission:
+        probe, reason = False, ""
+        for entry in gates:
+            entry.circuit = entry.circuit.ticked(now)
+            admission = self._admitted(entry, owner, last_resort, now)
+            if not admission.ok:
+                return admission
+            entry.verdicts[owner] = admission.probe or entry.circuit.state is not CircuitState.CLOSED
+            probe, reason = probe or admission.probe, reason or admission.reason
+        return Admission(True, probe, reason)
+
+    def _admitted(self, entry: Entry, owner: str, last_resort: bool, now: float) -> Admission:
+        forbidden, circuit = entry.forbidden(now), entry.circuit
         if forbidden or circuit.manual:
             return Admission(False, reason=forbidden or circuit.reason)
         if circuit.state is CircuitState.CLOSED:
             return Admission(True)
-        anyway = last_resort and not self.policy.fail_fast
+        anyway = last_resort and not self.policy.fail_fast and not circuit.account
         if circuit.state is CircuitState.OPEN:
-            return Admission(anyway, reason=circuit.reason)
+            return Admission(anyway, reason=circuit.reason, wait=entry.probe_wait(now) or 0.0)
         if circuit.owner is not None and circuit.owner != owner:
             return Admission(anyway, reason="another call is probing it")
         window = circuit.window_seconds(self.policy.circuit)
-        refused = self._refused(name, entry, owner, window, now)
+        refused = self._probes.refused(_label(entry), entry, owner, window, now)
         if refused:
-            entry.circuit = circuit.leased("another process", now + min(window, _ASK_AGAIN))
+            entry.circuit = circuit.leased("another process", now + min(window, ASK_AGAIN))
             return Admission(anyway, reason=refused)
         entry.lease = owner
         entry.circuit = circuit.leased(owner, now + max(2 * self.policy.timeout, window))
         return Admission(True, probe=True)
 
-    def _refused(self, name: str, entry: Entry, owner: str, seconds: float, now: float) -> str:
-        """Why this process does not get the probe; empty when it does.
-
-        Where nobody answers, that may be because all processes ask at once, so it asks again; but a store that is down
-        keeps nothing closed: soon this process decides alone.
-        """
-        if self._lease is None:
-            return ""
-        try:
-            leased = self._lease(name, owner, seconds)
-        except Exception:
-            entry.unanswered_since = now if entry.unanswered_since is None else entry.unanswered_since
-            alone = now - entry.unanswered_since >= _ALONE_AFTER
-            return "" if alone else "the store does not say whether another process is probing it"
-        entry.unanswered_since = None
-        return "" if leased else "another process is probing it"
-
-    def _give_back(self, name: str, owner: str) -> None:
-        if self._unlease is None:
-            return
-        try:
-            self._unlease(name, owner)
-        except Exception:  # it ends by itself
-            return
-
     def release(self, name: str, owner: str) -> None:
         """Give back an admission without a verdict (a cancelled call). Safe to repeat."""
+        given_back: list[Entry] = []
         with self._lock:
-            entry = self._entries.get(name)
-            if entry is None:
-                return
-            entry.verdicts.pop(owner, None)
-            before = entry.circuit
-            entry.circuit = before.released(owner)
-            changed = entry.circuit != before
-            lease, entry.lease = entry.lease == owner, None if entry.lease == owner else entry.lease
-        if lease:
-            self._give_back(name, owner)
+            gates = [entry for entry in (self.entries.scope(name), self.entries.find(name)) if entry is not None]
+            before = [entry.circuit for entry in gates]
+            for entry in gates:
+                entry.verdicts.pop(owner, None)
+                entry.circuit = entry.circuit.released(owner)
+                if entry.lease == owner:
+                    entry.lease = None
+                    given_back.append(entry)
+            changed = [entry.circuit for entry in gates] != before
+        for entry in given_back:
+            self._probes.give_back(_label(entry), owner)
         if changed:
             self._notify(name)
 
-    # ------------------------------------------------------------------ what happened
+    # -- what happened -----------------------------------------------------------------------------------------------
 
     def record(
         self,
@@ -168,68 +308,95 @@ class HealthRegistry(HealthReadings):
         owner: str = "",
         rate_limited: bool = False,
     ) -> None:
-        """Take in one attempt that ended after `seconds`, at `cost` US dollars (`None`: not known).
+        """Take in one attempt that ended after `seconds`.
 
+        `cost` is what it reported in US dollars; `None` where it reported nothing, which counts for latency alone.
         Refusals and caller errors leave health as it is, except that a probe which got an answer proves the tool
         reachable. `via` is the tool whose transition led here.
         """
-        targets: list[Target] = [name] if via is None else [name, (via, name)]
         with self._lock:
-            now = self._now()
-            for target in targets:
-                entry = self._entry(target)
-                before = entry.circuit
-                self._observe(target, entry, ok, kind, now, message, owner)
-                if entry.circuit.turned_from(before):
-                    entry.turned_at, entry.unanswered_since = self._clock.time(), None
-            entry = self._entry(name)
-            for each in entry.both():
-                if ok and seconds is not None:
-                    each.latency.observe(max(0.0, seconds), now)
-                if cost is not None and (ok or cost > 0):  # a failure that was free says nothing of what the work costs
-                    each.cost = each.cost.observed(cost, now, self.policy.circuit.half_life)
+            now, entry = self._now(), self.entries.entry(name)
+            scope = self.entries.scope_entry(name)
+            # A credential's entry counts account failures, and successes that prove it good again; nothing else.
+            shared = scope is not None and (kind is FailureKind.ACCOUNT or (ok and scope.circuit != Circuit()))
+            blamed = [scope] if scope is not None and kind is FailureKind.ACCOUNT else [entry]
+            for each in (entry, *((scope,) if scope is not None and shared else ())):
+                self._observe(each, ok, kind, now, message, owner, blamed=each in blamed)
+            if via is not None:
+                self._observe(self.entries.entry((via, name)), ok, kind, now, message, owner, blamed=False)
+            self._read(entry, name, ok or kind is None or counts(kind), seconds, cost, now)
             if rate_limited or retry_after is not None:
-                entry.pressure = entry.pressure.rate_limited(now, retry_after)
-            lease, entry.lease = entry.lease == owner, None if entry.lease == owner else entry.lease
-        if lease and entry.circuit.state is not CircuitState.OPEN:  # a probe that failed keeps others from trying too
-            self._give_back(name, owner)
-        self._notify(*targets)
+                entry.pressure = entry.pressure.rate_limited(now, None)
+                (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
+            ended = [each for each in (entry, scope) if each is not None and each.lease == owner and owner]
+            for each in ended:
+                each.lease = None
+            passed = [each for each in ended if each.circuit.state is not CircuitState.OPEN]
+        for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
+            self._probes.give_back(_label(each), owner)
+        shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared
+        targets = self._sharing(name) if scope is not None and shared_too else (name,)
+        self._notify(*targets, *(((via, name),) if via is not None else ()))
+
+    def _read(
+        self, entry: Entry, name: str, counted: bool, seconds: float | None, cost: float | None, now: float
+    ) -> None:
+        """Add to the latency and money of attempts. A cost that is no amount of money is reported and left out."""
+        if cost is not None and not 0 <= cost <= MAX_COST:  # NaN included
+            self.entries.on_problem(f"The cost {cost!r} that {name!r} reported is ignored: it is no amount of dollars.")
+            cost = None
+        declared = self.entries.declaration(name).cost
+        for each in entry.both():
+            if counted and seconds is not None and math.isfinite(seconds):
+                each.readings_of(declared).latency.observe(max(0.0, seconds), now)
+            if cost is not None:
+                readings = each.readings_of(declared)
+                readings.money = readings.money.observed(cost, now, self.policy.circuit.half_life)
 
     def _observe(
-        self, target: Target, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str
+        self, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str, *, blamed: bool
     ) -> None:
-        verdict = entry.verdicts.pop(owner, True)
+        """Count an attempt, and turn the circuit of the entry that is `blamed` for it."""
+        verdict, policy, before = entry.verdicts.pop(owner, True), self.policy.circuit, entry.circuit
         for each in entry.both():
             each.calls += 1
-        entry.circuit = entry.circuit.ticked(now)
+        circuit = entry.circuit.ticked(now)
         if not ok:
             entry.last_failure = message or (str(kind) if kind else "failed")
         if not ok and kind is not None and not counts(kind):
-            reachable = kind is FailureKind.REFUSAL and entry.circuit.state is CircuitState.HALF_OPEN and verdict
-            changed = entry.circuit.succeeded(self.policy.circuit, now) if reachable else entry.circuit
-            entry.circuit = changed.released(owner)
-            return
-        for each in entry.both():
-            each.evidence = each.evidence.observed(ok, now, self.policy.circuit.half_life)
-            each.failures += not ok
-        if ok:
-            entry.last_ok = now
-            entry.circuit = entry.circuit.succeeded(self.policy.circuit, now, late=not verdict).released(owner)
-            return
-        if isinstance(target, str):  # a transition opens only by hand or by a signal
-            draw = random.Random(f"{self._seed}:{target}:{entry.circuit.openings}").random()
-            reason = entry.last_failure
-            entry.circuit = entry.circuit.failed(self.policy.circuit, now, draw, reason, owner if verdict else "late")
+            reachable = kind is FailureKind.REFUSAL and circuit.state is CircuitState.HALF_OPEN and verdict
+            entry.circuit = (circuit.succeeded(policy, now) if reachable else circuit).released(owner)
+        else:
+            for each in entry.both():
+                each.evidence = each.evidence.observed(ok, now, policy.half_life)
+                each.failures += not ok
+            if ok:
+                entry.last_ok = now
+                circuit = circuit.succeeded(policy, now, late=not verdict).released(owner)
+            elif blamed and kind is FailureKind.ACCOUNT:
+                circuit = circuit.account_failed(policy, now, self._draw(entry), f"account: {entry.last_failure}")
+            elif blamed:
+                draw, by = self._draw(entry), owner if verdict else "late"
+                circuit = circuit.failed(policy, now, draw, entry.last_failure, by)
+            elif kind is FailureKind.ACCOUNT:
+                circuit = circuit.released(owner)
+            entry.circuit = circuit
+        self._note_turn(entry, before)
+
+    def _draw(self, entry: Entry) -> float:
+        return random.Random(f"{self._seed}:{_label(entry)}:{entry.circuit.openings}").random()
+
+    def _note_turn(self, entry: Entry, before: Circuit) -> None:
+        if entry.circuit.turned_from(before):
+            entry.turned_at, entry.unanswered_since = self._clock.time(), None
 
     def shut(self, name: str, reason: str) -> None:
         """Open a tool's circuit at once; it is probed again as after failures."""
         with self._lock:
-            entry = self._entry(name)
-            now, before = self._now(), entry.circuit
-            draw = random.Random(f"{self._seed}:{name}:{before.openings}").random()
-            entry.circuit = before.shut(self.policy.circuit, now, draw, reason)
-            if entry.circuit.turned_from(before):
-                entry.turned_at, entry.unanswered_since = self._clock.time(), None
+            entry = self.entries.entry(name)
+            before = entry.circuit
+            entry.circuit = before.shut(self.policy.circuit, self._now(), self._draw(entry), reason)
+            self._note_turn(entry, before)
         self._notify(name)
 
     def checked(self, name: str, ok: bool, message: str = "") -> None:
@@ -238,7 +405,7 @@ class HealthRegistry(HealthReadings):
             self.record(name, False, FailureKind.OUTAGE, message=message or "its health check failed")
             return
         with self._lock:
-            entry = self._entry(name)
+            entry = self.entries.entry(name)
             waiting = entry.circuit.state is CircuitState.OPEN and not entry.circuit.manual
             if waiting:
                 entry.circuit = replace(entry.circuit, probe_at=self._now())
@@ -248,20 +415,20 @@ class HealthRegistry(HealthReadings):
     def note_quota(self, name: str, remaining: float, limit: float, reset_seconds: float) -> None:
         """Take in what an answer said of a quota, so that pressure rises before the limit is hit."""
         with self._lock:
-            entry = self._entry(name)
+            entry = self.entries.entry(name)
             entry.pressure = entry.pressure.quota(self._now(), remaining, limit, reset_seconds)
         self._notify(name)
 
-    # ------------------------------------------------------------------ signals
+    # -- signals -----------------------------------------------------------------------------------------------------
 
     def reweight(
         self, target: Target, factor: float, seconds: float = FOREVER, reason: str = "", by: str = "signal"
     ) -> None:
         """Multiply the price of a tool or transition for a while. Raises `InputError` for a factor below 1."""
         if not factor >= 1:
-            raise InputError(f"A factor of at least 1 makes {label_of(target)} dearer; it was {factor!r}.")
+            raise InputError(f"A factor of at least 1 makes {name_of(target)} dearer; it was {factor!r}.")
         with self._lock:
-            self._entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
+            self.entries.entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
         self._notify(target)
 
     def forbid(self, target: Target, seconds: float = FOREVER, reason: str = "", by: str = "signal") -> None:
@@ -271,40 +438,146 @@ class HealthRegistry(HealthReadings):
     def lift(self, target: Target, by: str = "signal") -> None:
         """Take back what `by` did to a target."""
         with self._lock:
-            lifted = self._entry(target).overrides.pop(by, None)
+            lifted = self.entries.entry(target).overrides.pop(by, None)
         if lifted is not None:
             self._notify(target)
 
-    # ------------------------------------------------------------------ time, changes, persistence
+    # -- time and subscribers ----------------------------------------------------------------------------------------
 
     def poll(self) -> frozenset[Target]:
         """What time alone changed (circuits due for a probe, signals and quotas that ended, evidence that faded).
 
-        Cheap: what stands still is not looked at. Call it before planning. Returns the changed targets, after telling
-        the subscribers.
+        Cheap: entries that time cannot change are not looked at. Call it before planning. Returns the changed
+        targets, after the subscribers were called.
         """
         changed: set[Target] = set()
         with self._lock:
-            now = self._now()
-            grain = self._grain_of(now)
+            now, restless = self._now(), self.entries.restless
+            grain = self.entries.grain(now, GRAINS)
             everything, self._grain = grain != self._grain, grain
-            if not (everything or self._restless):
+            if not (everything or restless):
                 return frozenset()
-            for target in list(self._entries if everything else self._restless):
-                entry = self._entries[target]
+            for label, entry in (
+                self.entries.items() if everything else [(t, self.entries.at(t)) for t in list(restless)]
+            ):
                 if entry.timeless and not everything:
-                    self._restless.discard(target)
-                    continue
-                ticked = entry.circuit.ticked(now)
-                over = [by for by, override in entry.overrides.items() if now >= override.until]
-                ramped = entry.circuit.ramp_from is not None
-                if everything or ramped or over or ticked is not entry.circuit or not entry.pressure.idle(now):
-                    changed.add(target)
-                entry.circuit = ticked
-                if ramped and not entry.ramping(self.policy, now):
-                    entry.circuit = replace(ticked, ramp_from=None)
-                for by in over:
-                    del entry.overrides[by]
+                    restless.discard(label)
+                elif self._passed(entry, now) or everything:
+                    changed.update(self._names_in(entry))
         if changed:
             self._notify(*changed)
         return frozenset(changed)
+
+    def _passed(self, entry: Entry, now: float) -> bool:
+        """Move an entry to `now`; whether that changed a price."""
+        ticked = entry.circuit.ticked(now)
+        over = [by for by, override in entry.overrides.items() if now >= override.until]
+        ramped = entry.circuit.ramp_from is not None
+        changed = ramped or bool(over) or ticked is not entry.circuit or not entry.pressure.idle(now)
+        ended = ramped and not entry.ramping(self.policy, now)
+        entry.circuit = replace(ticked, ramp_from=None) if ended else ticked
+        for by in over:
+            del entry.overrides[by]
+        return changed
+
+    def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
+        """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # -- stored and shared -------------------------------------------------------------------------------------------
+
+    @property
+    def snapshot_count(self) -> int:
+        """How often deltas were published: what was loaded before the latest of them does not hold them yet."""
+        return self.entries.published
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Everything, as plain data by label for a store: statistics, and circuits exactly."""
+        with self._lock:
+            return self.entries.to_json()
+
+    def restore_snapshot(self, data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Load what `snapshot` wrote; the time in between passes for it. What cannot be read is reported, not used."""
+        with self._lock:
+            targets = self.entries.restore(data)
+        self._notify(*targets)
+
+    def publish_deltas(self) -> None:
+        """Collect from now on what this process alone observes, for the others that share its store."""
+        with self._lock:
+            self.entries.publish_deltas()
+
+    def circuit_unpublished(self, targets: Iterable[Target]) -> bool:
+        """Whether a circuit of these targets opened or closed, and the store does not have that yet."""
+        with self._lock:
+            return self.entries.circuit_unpublished(targets)
+
+    def pending_deltas(self) -> dict[str, dict[str, Any]]:
+        """What this process alone has observed since the last call, by label: for `sharing.merged`."""
+        with self._lock:
+            return self.entries.pending_deltas()
+
+    def merge_remote(self, data: Mapping[str, Mapping[str, Any]], snapshot_count: int) -> None:
+        """Merge what other processes stored. No-op if deltas were published after `snapshot_count` was read.
+
+        Their counts are added; of circuits the latest turn is taken as a hint: one that opened stays closed here if
+        this process has seen the tool succeed since.
+        """
+        with self._lock:
+            if snapshot_count != self.entries.published:
+                return
+            targets = self.entries.merge_remote(data)
+            names = {each for target in targets for each in self._expanded(target)}
+        if names:
+            self._notify(*names)
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _scope_shut(self, name: str, now: float) -> bool:
+        scope = self.entries.scope(name)
+        return scope is not None and scope.shut(now)
+
+    def _expanded(self, target: Target) -> Iterable[Target]:
+        """A target, or the tools that share the credential which it is."""
+        return self.tools_with(target[len(CREDENTIAL) :]) if _is_scope(target) else (target,)
+
+    def _names_in(self, entry: Entry) -> list[Target]:
+        return list(self._expanded(entry.target))
+
+    def _sharing(self, target: Target) -> tuple[Target, ...]:
+        """The target, and the tools with its credential."""
+        credential = self.entries.declaration(target).credential if isinstance(target, str) else None
+        return (target,) if credential is None else tuple({target, *self.tools_with(credential)})
+
+    def _target(self, name: str, to: str | None) -> Target:
+        for each in (name, to):
+            if each is None or (self.is_known is not None and self.is_known(each)):
+                continue
+            names = tuple(self.known()) if self.known is not None else (each,)
+            if each not in names:
+                raise InputError(f"There is no tool {each!r}.{nearest(each, sorted(names))}")
+        return name if to is None else (name, to)
+
+    def _notify(self, *targets: Target) -> None:
+        changed = frozenset(targets)
+        with self._lock:
+            self.version += 1
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(changed)
+
+
+def _is_scope(target: Target) -> TypeGuard[str]:
+    return isinstance(target, str) and target.startswith(CREDENTIAL)
+
+
+def _label(entry: Entry) -> str:
+    """What leases and draws know the entry by."""
+    return f"{name_of(entry.target)}#{entry.declaration}" if entry.declaration else name_of(entry.target)
+
+
+__all__ = ["HealthRegistry", "Lease", "Unlease"]

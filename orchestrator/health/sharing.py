@@ -1,6 +1,6 @@
 """Health shared by processes: counts are added up in the store, circuits are hints, decisions stay in memory.
 
-Every process tells the store what it alone has seen since it last did, and takes over what the others have: no process
+Every process publishes what it alone has observed since it last did, and merges what the others have: no process
 overwrites what another one counted. A store that is down closes nothing and opens nothing.
 """
 
@@ -18,7 +18,7 @@ class HealthStore(Protocol):
     """Where processes meet; every `Store` is one."""
 
     def merge_health(self, news: Mapping[str, Mapping[str, Any]], merge: "Merge") -> None:
-        """Enqueue that what is stored of each name becomes `merge(stored, its news)`, whoever else writes meanwhile."""
+        """Enqueue that what is stored of each label becomes `merge(stored, delta)`, whoever else writes meanwhile."""
         ...
 
     def load_health(self) -> dict[str, dict[str, Any]]:
@@ -27,24 +27,24 @@ class HealthStore(Protocol):
 
 
 class Merge(Protocol):
-    """How news are added to what is stored."""
+    """How a delta is added to what is stored."""
 
     def __call__(self, stored: Mapping[str, Any] | None, news: Mapping[str, Any], /) -> dict[str, Any]:
         """The two as one."""
         ...
 
 
-def tell(health: HealthRegistry, store: HealthStore) -> None:
-    """Enqueue the news of this process."""
-    news = health.news()
-    if news:
-        store.merge_health(news, partial(merged, half_life=health.policy.circuit.half_life))
+def publish(health: HealthRegistry, store: HealthStore) -> None:
+    """Enqueue what this process has observed since it last published."""
+    deltas = health.pending_deltas()
+    if deltas:
+        store.merge_health(deltas, partial(merged, half_life=health.policy.circuit.half_life))
 
 
-def learn(health: HealthRegistry, store: HealthStore) -> None:
-    """Take over what the other processes have seen. Raises `StoreError` when the store cannot be read."""
-    tellings = health.tellings
-    health.take(store.load_health(), tellings)
+def refresh(health: HealthRegistry, store: HealthStore) -> None:
+    """Merge what the other processes have published. Raises `StoreError` when the store cannot be read."""
+    snapshot_count = health.snapshot_count
+    health.merge_remote(store.load_health(), snapshot_count)
 
 
 def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life: float) -> dict[str, Any]:
@@ -55,18 +55,19 @@ def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life:
     try:
         assert stored is not None
         before = Entry.from_json(dict(stored), float(stored["time"]), half_life)
-    except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
+    except (AssertionError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return {**news, "writes": 1}
     now = max(float(stored["time"]), float(news["time"]))
     fresh = Entry.from_json(dict(news), float(news["time"]), half_life)
-    before.add(fresh, half_life)
+    before.add(fresh)
     opener = fresh.turn == before.turn and before.circuit.state is CircuitState.CLOSED
     if fresh.turn > before.turn or opener:
         before.circuit, before.hand_at, before.turned_at = fresh.circuit, fresh.hand_at, fresh.turned_at
     return {
-        "version": 1,
+        "version": 2,
         "target": news["target"],
         "time": now,
         **before.to_json(now),
+        "declaration": fresh.declaration,
         "writes": before.writes + 1,
     }

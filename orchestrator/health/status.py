@@ -22,7 +22,7 @@ class ToolHealth:
     failures: int = 0
     """Those that say something about the tool's health."""
     p50: float | None = None
-    """Latency percentiles in seconds, of successful calls; `None` without any."""
+    """Latency percentiles in seconds, over all attempts; `None` without any."""
     p90: float | None = None
     p99: float | None = None
     pressure: float = 1.0
@@ -31,6 +31,8 @@ class ToolHealth:
     """Seconds since the epoch."""
     next_probe_in: float | None = None
     """Seconds until an open circuit lets a probe through; `None` for one opened by hand."""
+    wait: float = 0.0
+    """Seconds until the other side wants to be called again."""
     reason: str = ""
     """Why it is open, forbidden or dearer."""
     manual: bool = False
@@ -50,3 +52,5 @@ class Admission:
     """Whether it is the one probe of a circuit that is half open."""
     reason: str = ""
     """Why not."""
+    wait: float = 0.0
+    """Seconds after which it may be asked again, where that is known."""

@@ -118,7 +118,7 @@ class Backend:
             return self.orchestrator.health
         registry = HealthRegistry(Policy(), SystemClock())
         registry.restore_snapshot(self.store.load_health())
-        registry.tell_news()
+        registry.publish_deltas()
         return registry
 
     def statuses(self) -> tuple[list[ToolHealth], list[tuple[str, str, ToolHealth]]]:
@@ -148,7 +148,7 @@ class Backend:
             registry.trip(name, to=to, reason=(reason or "tripped by hand") + who)
         else:
             registry.restore(name, to)
-        sharing.tell(registry, self.store)
+        sharing.publish(registry, self.store)
         self.store.flush()
 
     def _tool_names(self, registry: HealthRegistry) -> set[str]:

@@ -31,11 +31,10 @@ def test_rate_limits_add_up_and_fade() -> None:
     assert twice.idle(600)
 
 
-def test_retry_after_presses_until_it_is_over() -> None:
-    pressure = Pressure().rate_limited(0, 20)
-    assert pressure.value(19.9) == 1 + FULL
-    assert pressure.value(20) < 2
-    assert pressure.rate_limited(1, 2).wait_until == 20
+def test_retry_after_is_a_wait_and_no_pressure() -> None:
+    pressure = Pressure().asked_to_wait(0, 20)
+    assert (pressure.value(1), pressure.wait_until, pressure.idle(19.9), pressure.idle(20)) == (1, 20, False, True)
+    assert pressure.asked_to_wait(1, 2).wait_until == 20
 
 
 @given(

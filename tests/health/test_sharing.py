@@ -29,7 +29,7 @@ class Town:
     def _begun(self, clock: StillClock) -> HealthRegistry:
         health = HealthRegistry(POLICY, clock, lease=self.store.try_lease, unlease=self.store.release_lease)
         health.restore_snapshot(self.store.load_health())
-        health.tell_news()
+        health.publish_deltas()
         return health
 
     def restarted(self) -> HealthRegistry:
@@ -45,9 +45,9 @@ class Town:
     def meet(self) -> None:
         """Everybody tells, then everybody learns."""
         for health in self.all:
-            sharing.tell(health, self.store)
+            sharing.publish(health, self.store)
         for health in self.all:
-            sharing.learn(health, self.store)
+            sharing.refresh(health, self.store)
 
     def states(self, name: str = "a") -> list[CircuitState]:
         """Of the circuit, by process."""
@@ -80,20 +80,20 @@ def test_counts_of_all_processes_add_up_and_are_told_once(town: Town) -> None:
         assert health.money("a", 0.0) == 0.5
         assert status.p50 == pytest.approx(1.0, rel=0.05)
         assert health.status("a", "b").calls == 1
-    assert one.news() == {}
+    assert one.pending_deltas() == {}
 
 
 def test_what_was_seen_since_it_was_loaded_is_not_lost(town: Town) -> None:
     one, two = town.all
     two.record("a", True)
-    sharing.tell(two, town.store)
+    sharing.publish(two, town.store)
     one.record("a", True)
-    tellings, loaded = one.tellings, town.store.load_health()
-    sharing.tell(one, town.store)
-    one.take(loaded, tellings)
+    count, loaded = one.snapshot_count, town.store.load_health()
+    sharing.publish(one, town.store)
+    one.merge_remote(loaded, count)
     assert one.status("a").calls == 1, "what was loaded before the news were told would have taken them away"
     one.record("a", True)
-    sharing.learn(one, town.store)
+    sharing.refresh(one, town.store)
     assert one.status("a").calls == 3
 
 
@@ -185,7 +185,8 @@ def test_a_rate_limit_presses_everybody(town: Town) -> None:
     one.record("a", False, FailureKind.TRANSIENT, retry_after=30, rate_limited=True)
     one.note_quota("b", remaining=1, limit=100, reset_seconds=60)
     town.meet()
-    assert two.pressure("a") == one.pressure("a") == 6.0
+    assert two.pressure("a") == one.pressure("a") == 2.0
+    assert two.wait("a") == one.wait("a") == 30
     assert two.pressure("b") == one.pressure("b") > 5
 
 
@@ -197,14 +198,14 @@ def test_a_store_that_is_down_opens_and_closes_nothing(town: Town) -> None:
     one, two = town.all
     fail(one)
     with pytest.raises(StoreError):
-        sharing.learn(two, Down())
+        sharing.refresh(two, Down())
     assert town.states() == [OPEN, CLOSED]
 
 
 @pytest.mark.parametrize("stored", [None, {}, {"time": "x"}, {"version": 1, "target": "a", "time": 1.0}])
 def test_what_is_stored_and_cannot_be_read_is_replaced(town: Town, stored: dict[str, Any] | None) -> None:
     fail(town.all[0])
-    (news,) = town.all[0].news().values()
+    (news,) = town.all[0].pending_deltas().values()
     assert sharing.merged(stored, news, 300) == {**news, "writes": 1}
 
 

@@ -11,7 +11,7 @@ from orchestrator.core.enums import FailureKind
 from orchestrator.core.policy import Policy
 from orchestrator.graph.price_table import PriceFacts, Pricing, standard
 from orchestrator.health import HealthRegistry
-from orchestrator.health.failures.classify import is_rate_limit, retry_after_of
+from orchestrator.health.failures.classify import is_rate_limit, kind_of_error, retry_after_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -88,7 +88,9 @@ class ModelPool:
                 message=said,
             )
         else:
-            self._health.record(name, False, FailureKind.OUTAGE, message=said)
+            account = kind_of_error(error) is FailureKind.ACCOUNT
+            kind = FailureKind.ACCOUNT if account else FailureKind.OUTAGE
+            self._health.record(name, False, kind, message=said)
 
     def _worth(self, place: int) -> tuple[bool, float]:
         """Whether its circuit is open, and its price in US dollars."""

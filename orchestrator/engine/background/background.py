@@ -46,7 +46,7 @@ class Background:
         """Whether the store could not be reached at the last beat: that is told once."""
         if self._durable:
             runtime.health.restore_snapshot(runtime.store.load_health())
-            runtime.health.tell_news()
+            runtime.health.publish_deltas()
             runtime.health.subscribe(self._note_circuits)
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class Background:
                 self._broken = False
 
     def _refresh(self) -> None:
-        sharing.learn(self._runtime.health, self._runtime.store)
+        sharing.refresh(self._runtime.health, self._runtime.store)
 
     def _publish(self) -> None:
         self._save_health()
@@ -100,11 +100,11 @@ class Background:
             self._runtime.store.on_problem(f"what was learned of agents could not be kept: {error}")
 
     def _save_health(self) -> None:
-        sharing.tell(self._runtime.health, self._runtime.store)
+        sharing.publish(self._runtime.health, self._runtime.store)
 
     def _note_circuits(self, targets: Iterable[Any]) -> None:
         """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
-        if self._runtime.health.turned(targets):
+        if self._runtime.health.circuit_unpublished(targets):
             self._save_health()
 
     # -- signals -----------------------------------------------------------------------------------------------------

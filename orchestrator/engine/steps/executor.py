@@ -40,7 +40,9 @@ from .result import (
 )
 from .retry import may_repeat, pause
 
-PROVES_NOTHING_HAPPENED: Final = frozenset({FailureKind.OUTAGE, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR})
+PROVES_NOTHING_HAPPENED: Final = frozenset(
+    {FailureKind.OUTAGE, FailureKind.ACCOUNT, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR}
+)
 _OF_THIS_ATTEMPT: Final = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
 """Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
 
@@ -268,7 +270,13 @@ class StepExecutor:
         event = self._end(context, started, ok=True, gives=gives, kept=kept, cost=cost, reconciled=later)
         if not later:
             self.runtime.health.record(
-                self.tool.name, True, None, event.seconds, event.cost, via=self.step.via, owner=self.run.state.run_id
+                self.tool.name,
+                True,
+                None,
+                event.seconds,
+                self._reported(context, cost),
+                via=self.step.via,
+                owner=self.run.state.run_id,
             )
         note_outcome(self.run, self.tool, True, event)
 
@@ -284,6 +292,10 @@ class StepExecutor:
             problem = f"`cost` raised {describe_error(error, text=False)}"
             self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=problem))
             return context.spent
+
+    def _reported(self, context: CallContext, cost: float) -> float | None:
+        """The cost of an attempt as far as it is learned from; `None` where the attempt reported none."""
+        return cost if context.spent or (callable(self.tool.cost) and context.usage) else None
 
     def _cost_of_failure(self, kind: FailureKind, error: Exception, context: CallContext) -> float:
         if kind in PROVES_NOTHING_HAPPENED or (isinstance(error, UserFunctionError) and error.option == "cost"):
@@ -307,7 +319,7 @@ class StepExecutor:
             False,
             kind,
             event.seconds,
-            event.cost,
+            self._reported(context, event.cost),
             retry_after=failure.retry_after,
             rate_limited=failure.rate_limited,
             via=self.step.via,

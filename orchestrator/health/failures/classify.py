@@ -4,9 +4,10 @@
 |---|---|---|---|
 | transient | timeout, connection reset, 429, 502/503/504 | falls | retry within budget, then reroute |
 | outage | `Unavailable`, a name that does not resolve, a missing program or package | falls | reroute |
+| account | 401, 402; of clients of models also 403, 404 and limits of use | its circuit opens at once | reroute |
 | invalid output | schema or `ensure` rejects it, malformed JSON | falls | re-ask an agent, else reroute |
 | refusal | a business no: not found, no seats | unchanged | unusable in this run for these inputs |
-| caller error | bad arguments, 400, 401, 403 | unchanged | no retry |
+| caller error | bad arguments, 400, 403 | unchanged | no retry |
 | ambiguous | a write that may have happened | falls | reconcile, or escalate |
 | bug | any other exception | falls | reroute |
 """
@@ -60,7 +61,7 @@ _OWN: Final[tuple[tuple[type[BaseException], FailureKind], ...]] = (
     (NoRoute, FailureKind.REFUSAL),
 )
 _PROOF: Final = (Unavailable, Refused, RateLimited, CallerError)
-_STATED: Final = (FailureKind.OUTAGE, FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
+_STATED: Final = (FailureKind.OUTAGE, FailureKind.ACCOUNT, FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 _MAX_LINKS: Final = 8
 
 
@@ -132,7 +133,7 @@ def classify(error: BaseException, tool: Tool, *, started: bool, table: FailureT
     stated = own or (table or _EMPTY).stated(error)
     if tool.effect is Effect.READ or not started:
         return stated or _shipped(error, 0)
-    if own in _STATED or stated in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR):
+    if own in _STATED or stated in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR, FailureKind.ACCOUNT):
         return stated or FailureKind.AMBIGUOUS
     if isinstance(error, InvalidOutput):
         return FailureKind.INVALID_OUTPUT
@@ -180,6 +181,11 @@ def _shipped(error: BaseException, depth: int) -> FailureKind:
             return _shipped(verdict, depth + 1)
     status = status_of(error) if from_library(error) else None
     return (of_status(status) if status is not None else None) or FailureKind.BUG
+
+
+def kind_of_error(error: BaseException) -> FailureKind:
+    """The kind by the framework's own table alone: of an error that no tool raised."""
+    return _shipped(error, 0)
 
 
 def _verdict(name: str, error: BaseException) -> Verdict:
@@ -252,6 +258,7 @@ __all__ = [
     "counts",
     "failure_of",
     "is_rate_limit",
+    "kind_of_error",
     "message_of",
     "no_error_text",
     "nothing_happened",

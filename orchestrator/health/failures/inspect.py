@@ -7,15 +7,17 @@ from typing import Any, Final
 
 from orchestrator.core.enums import FailureKind
 
-TRANSIENT, OUTAGE, REFUSAL, CALLER = (
+TRANSIENT, OUTAGE, ACCOUNT, REFUSAL, CALLER = (
     FailureKind.TRANSIENT,
     FailureKind.OUTAGE,
+    FailureKind.ACCOUNT,
     FailureKind.REFUSAL,
     FailureKind.CALLER_ERROR,
 )
 
 _STATUS: Final[Mapping[int, FailureKind]] = {
-    402: REFUSAL,
+    401: ACCOUNT,
+    402: ACCOUNT,
     404: REFUSAL,
     407: OUTAGE,
     408: TRANSIENT,
@@ -76,7 +78,18 @@ def _aws_status(response: Any) -> Any:
     return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
+ACCOUNT_TEXT: Final = re.compile(
+    r"insufficient[ _]quota|insufficient credits?|credit balance is too low|out of credits?|exceeded your current quota"
+    r"|(?:api )?usage limits?|(?:spend(?:ing)?|billing|monthly) (?:hard )?limit|budget has been exceeded"
+    r"|payment required|billing_(?:hard_limit|not_active)|account (?:is )?(?:deactivated|disabled|suspended)"
+    r"|(?:invalid|incorrect|expired|revoked|missing)[ _](?:x-)?api[ _-]?key|api[ _-]?key .*(?:invalid|expired|revoked)"
+    r"|\b401\b.*unauthori[sz]ed|unauthori[sz]ed.*\b401\b|\b402\b",
+    re.IGNORECASE,
+)
+"""What providers and plain HTTP servers write when a credential is refused or its credit is used up."""
+
 _TEXT: Final = (
+    (ACCOUNT, ACCOUNT_TEXT.pattern),
     (TRANSIENT, r"rate.?limit|too many requests|\b429\b"),
     (
         OUTAGE,

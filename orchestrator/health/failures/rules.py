@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from orchestrator.core.enums import FailureKind
 
-from .inspect import links_of, of_status, of_text, status_of
+from .inspect import ACCOUNT_TEXT, links_of, of_status, of_text, status_of
 
-TRANSIENT, OUTAGE, INVALID, REFUSAL, CALLER, BUG = (
+TRANSIENT, OUTAGE, ACCOUNT, INVALID, REFUSAL, CALLER, BUG = (
     FailureKind.TRANSIENT,
     FailureKind.OUTAGE,
+    FailureKind.ACCOUNT,
     FailureKind.INVALID_OUTPUT,
     FailureKind.REFUSAL,
     FailureKind.CALLER_ERROR,
@@ -125,16 +126,24 @@ def _grpc(error: Any) -> Verdict:
     name = getattr(code, "name", "")
     if name in ("NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
         return REFUSAL
-    if name in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"):
+    if name == "UNAUTHENTICATED":
+        return ACCOUNT
+    if name in ("INVALID_ARGUMENT", "PERMISSION_DENIED", "UNIMPLEMENTED"):
         return CALLER
     return BUG if name in ("INTERNAL", "UNKNOWN", "DATA_LOSS") else TRANSIENT
 
 
-def _model_status(error: Any) -> Verdict:
-    """A spent quota answers 429 like a rate limit, but waiting does not help."""
-    if getattr(error, "code", None) == "insufficient_quota":
-        return OUTAGE
-    return _by_status(error)
+def _model_client(error: Any) -> Verdict:
+    """Of a client of models: refused credentials, retired models, spent quotas and limits of use are the account's.
+
+    A spent quota answers 429 or 400 like other errors, but neither waiting nor other arguments help: its words decide.
+    """
+    status = status_of(error)
+    if status in (401, 402, 403, 404) or getattr(error, "code", None) in ("insufficient_quota", "invalid_api_key"):
+        return ACCOUNT
+    if status in (400, 429) and ACCOUNT_TEXT.search(str(error)):
+        return ACCOUNT
+    return of_status(status) if status is not None else None
 
 
 def _in_words(error: Any) -> Verdict:
@@ -170,7 +179,7 @@ _BUILTIN: Final[Mapping[str, Row]] = {
     "smtplib.SMTPException": TRANSIENT,
     "smtplib.SMTPResponseException": _smtp,
     "smtplib.SMTPRecipientsRefused": REFUSAL,
-    "smtplib.SMTPAuthenticationError": CALLER,
+    "smtplib.SMTPAuthenticationError": ACCOUNT,
     "smtplib.SMTPNotSupportedError": CALLER,
 }
 _NETWORK: Final[Mapping[str, Row]] = {
@@ -205,21 +214,27 @@ _NETWORK: Final[Mapping[str, Row]] = {
     "grpc.RpcError": _grpc,
     "botocore.ClientError": _by_status,
     "botocore.BotoCoreError": TRANSIENT,
-    "botocore.NoCredentialsError": CALLER,
+    "botocore.NoCredentialsError": ACCOUNT,
     "tenacity.RetryError": _last_attempt,
 }
 _MODELS: Final[Mapping[str, Row]] = {
     "openai.APIError": TRANSIENT,
-    "openai.APIStatusError": _model_status,
+    "openai.APIStatusError": _model_client,
     "openai.APIResponseValidationError": INVALID,
     "openai.LengthFinishReasonError": INVALID,
     "openai.ContentFilterFinishReasonError": REFUSAL,
     "openai.OpenAIError": CALLER,
     "anthropic.APIError": TRANSIENT,
-    "anthropic.APIStatusError": _model_status,
+    "anthropic.APIStatusError": _model_client,
     "anthropic.APIResponseValidationError": INVALID,
     "anthropic.AnthropicError": CALLER,
-    "ollama.ResponseError": _by_status,
+    "groq.APIStatusError": _model_client,
+    "cohere.ApiError": _model_client,
+    "google.APIError": _model_client,
+    "litellm.BudgetExceededError": ACCOUNT,
+    "mistralai.SDKError": _model_client,
+    "ollama.ResponseError": _model_client,
+    "together.APIStatusError": _model_client,
     "langchain_core.ToolException": _in_words,
     "langchain_core.OutputParserException": INVALID,
     "langchain_core.ContextOverflowError": CALLER,

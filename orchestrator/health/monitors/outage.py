@@ -13,8 +13,8 @@ from .signal import Signal
 class Outage:
     """Makes a tool dearer after a few outages in a row, and tells people of every circuit that is open.
 
-    A failure that only configuration can end (401, 403) is told too. The factor is small: it turns the choice between
-    near equals, while a tool that is worth the risk is used until its circuit opens.
+    A failure that only configuration can end (a refused account, 403) is reported too. The factor is small: it turns
+    the choice between near equals, while a tool that is worth the risk is used until its circuit opens.
     """
 
     interval = 5.0
@@ -35,8 +35,8 @@ class Outage:
         signals: list[Signal] = []
         for call in facts.ended():
             failure = call.failure
-            if failure is not None and failure.status in (401, 403):
-                reason = f"it answered {failure.status}: its credentials or its configuration are wrong"
+            if failure is not None and (failure.kind is FailureKind.ACCOUNT or failure.status == 403):
+                reason = f"its account or its configuration is refused: {failure.message}"
                 signals.append(Signal(call.tool, "configuration", 0.6, reason=reason, ttl=self._ttl))
             if call.ok:
                 self._row.pop(call.tool, None)

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
+import anthropic
 import httpx
 import openai
 import psycopg.errors
@@ -68,7 +69,7 @@ from orchestrator.health.failures.classify import (
 MODULES = [failures, failure_rules, failure_signs, redaction, retry_after]
 TRANSIENT, OUTAGE, INVALID = FailureKind.TRANSIENT, FailureKind.OUTAGE, FailureKind.INVALID_OUTPUT
 REFUSAL, CALLER = FailureKind.REFUSAL, FailureKind.CALLER_ERROR
-AMBIGUOUS, BUG = FailureKind.AMBIGUOUS, FailureKind.BUG
+AMBIGUOUS, BUG, ACCOUNT = FailureKind.AMBIGUOUS, FailureKind.BUG, FailureKind.ACCOUNT
 
 
 def _tool(effect: str = "read", classify_: Callable[[BaseException], Any] | None = None) -> Tool:
@@ -119,6 +120,20 @@ def _openai(status: int, code: str | None = None) -> openai.APIStatusError:
     return openai.APIStatusError("no", response=response, body={"code": code})
 
 
+def _anthropic(status: int, message: str) -> anthropic.APIStatusError:
+    response: Any = httpx.Response(status, request=httpx.Request("POST", "http://example.test"))
+    return anthropic.APIStatusError(message, response=response, body={})
+
+
+def _litellm(name: str, message: str, base: type[Any] = Exception) -> BaseException:
+    """An error of the name that litellm gives it; litellm itself is no dependency."""
+    kind: Any = type(name, (base,), {"__module__": "litellm.exceptions"})
+    if base is Exception:
+        return cast("BaseException", kind(message))
+    response = httpx.Response(401, request=httpx.Request("POST", "http://example.test"))
+    return cast("BaseException", kind(message, response=response, body=None))
+
+
 class _Ours(Exception):
     """An exception that nobody knows."""
 
@@ -158,8 +173,25 @@ KINDS: list[tuple[BaseException, FailureKind]] = [
     (httpx.UnsupportedProtocol("ftp"), CALLER),
     (httpx.DecodingError("gzip"), INVALID),
     (_openai(500), TRANSIENT),
-    (_openai(401), CALLER),
-    (_openai(429, "insufficient_quota"), OUTAGE),
+    (_openai(401), ACCOUNT),
+    (_openai(429, "insufficient_quota"), ACCOUNT),
+    (_openai(429), TRANSIENT),
+    (_openai(402), ACCOUNT),
+    (_openai(403), ACCOUNT),
+    (_openai(404, "model_not_found"), ACCOUNT),
+    (_openai(400), CALLER),
+    (
+        _anthropic(400, "You have reached your specified API usage limits."),
+        ACCOUNT,
+    ),
+    (_anthropic(400, "Your credit balance is too low to access the Anthropic API."), ACCOUNT),
+    (_anthropic(400, "max_tokens: must be at most 4096"), CALLER),
+    (_litellm("BudgetExceededError", "Budget has been exceeded! Current cost: 3"), ACCOUNT),
+    (_litellm("AuthenticationError", "litellm.AuthenticationError: no", openai.AuthenticationError), ACCOUNT),
+    (ToolException("HTTP 401: Unauthorized"), ACCOUNT),
+    (ToolException("402 Payment Required"), ACCOUNT),
+    (ToolException("invalid_api_key"), ACCOUNT),
+    (ToolException("insufficient funds on the customer's card"), REFUSAL),
     (ToolException("no such customer"), REFUSAL),
     (ToolException("Error: request timed out"), TRANSIENT),
     (ToolException("1 validation error for Args"), CALLER),
@@ -192,7 +224,8 @@ def test_kinds_of_errors_out_of_a_read(error: BaseException, kind: FailureKind) 
     ("status", "read", "write"),
     [
         (400, CALLER, CALLER),
-        (401, CALLER, CALLER),
+        (401, ACCOUNT, ACCOUNT),
+        (402, ACCOUNT, ACCOUNT),
         (403, CALLER, CALLER),
         (404, REFUSAL, REFUSAL),
         (408, TRANSIENT, AMBIGUOUS),

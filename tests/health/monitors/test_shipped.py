@@ -57,7 +57,7 @@ async def test_open_circuits_and_wrong_credentials_are_told() -> None:
     stage, monitor = Stage(tool("t")), Outage()
     for _ in range(5):
         stage.health.record("t", False, TRANSIENT)
-    found = await monitor.watch(stage.facts(ended("u", FailureKind.CALLER_ERROR, status=401)))
+    found = await monitor.watch(stage.facts(ended("u", FailureKind.ACCOUNT, status=401)))
     assert said(found) == [("u", "configuration", NONE), ("t", "circuit", NONE)]
 
 
