@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-
 from typing import Any
 
 from orchestrator.core.clock import Clock
