@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import httpx2
 from mcp import Client, MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
@@ -14,12 +15,19 @@ from orchestrator.core.errors import ToolError, Unavailable
 from orchestrator.core.redaction import message_of
 from orchestrator.health.failures.inspect import parts_of
 
+from .elicitation import Elicitations
+from .transports import Transport
+
 CLOSE_SECONDS: Final = 10.0
 """How long closing a session may take; then its task is cancelled, which ends the server's process."""
 SILENT: Final = 2
 """Answers in a row that did not come in time, after which a session is given up: one may be a slow tool's."""
 _ANSWERED: Final = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR})
 """Errors that a server answers with: the session is well."""
+
+
+class SessionLost(Exception):
+    """The server does not know the session any more; what was sent in it was not executed."""
 
 
 @dataclass(eq=False)
@@ -43,6 +51,8 @@ class _Session:
         elif isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT:
             self.silent += 1
             self.given_up = self.given_up or self.silent >= SILENT
+        elif isinstance(error, httpx2.HTTPStatusError):
+            self.silent = 0
         elif isinstance(error, Exception):
             self.given_up = True
 
@@ -58,8 +68,16 @@ class Connection:
     A session belongs to the task that opened it, as its transports demand; calls may come from any task of the loop.
     """
 
-    def __init__(self, name: str, opening: Callable[[], AbstractAsyncContextManager[Client]], seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        opening: Callable[[], AbstractAsyncContextManager[Client]],
+        seconds: float,
+        transport: Transport | None = None,
+    ) -> None:
         self.name = name
+        self.elicitations = Elicitations()
+        self._transport = transport
         self._opening = opening
         self._seconds = seconds
         self._session: _Session | None = None
@@ -67,6 +85,10 @@ class Connection:
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self.opened = 0
         """How often a session was opened."""
+
+    def answer_to(self, call: str) -> httpx2.Response | None:
+        """The HTTP answer with an error status to a call."""
+        return self._transport.answer_to(call) if self._transport is not None else None
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
@@ -126,7 +148,9 @@ class Connection:
             if not isinstance(error, Exception):
                 raise
             said = "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
-            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {said}") from error
+            words = await asyncio.to_thread(self._transport.last_words) if self._transport is not None else ""
+            wrote = f" Its last lines: {words}" if words else ""
+            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {said}.{wrote}") from error
         self.opened += 1
         made = _Session(client, loop, stop, task)
         self._ending.add(made)

@@ -1,6 +1,8 @@
 """`McpServer`: an MCP server whose tools become tools of the graph, on the terms of whoever adds them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing_extensions import Unpack
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
-from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.core.errors import DefinitionError, Unavailable, nearest
 from orchestrator.core.json_schema import type_of
 from orchestrator.core.options import checked
 from orchestrator.core.schema import given_types
@@ -21,9 +23,10 @@ from orchestrator.core.text import clean
 from orchestrator.graph.tool import Tool, ToolOptions
 from orchestrator.integrations.reported import kind_of
 
-from . import transports
 from .calling import Terms, remote_call
 from .connection import Connection
+from .elicitation import Sampling
+from .transports import HttpTransport, StdioTransport, Transport
 
 
 def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Effect:
@@ -47,6 +50,8 @@ def _do_it_again(**inputs: Any) -> Any:
 
 MAX_TOOLS: Final = 1000
 """Tools of one server that are listed."""
+MAX_PAGES: Final = 100
+"""Pages of tools that are asked for; a server may give them without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,9 @@ class McpServer:
     each request to a `url`. A tool counts as a write until `trust=True` says that what the server tells of its tools
     (their parameters, and whether they only read) may be believed.
 
+    What the server asks during a call is a question of the run; `sampling` is the chat model, or its name, that
+    answers its requests to sample, which are declined without one.
+
     Sessions open when they are first needed, and again after the server went away. `async with` opens one at once,
     asks what tools there are, and closes it. Raises `DefinitionError` for what is wrong as written.
     """
@@ -86,6 +94,7 @@ class McpServer:
         headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
         trust: bool = False,
+        sampling: Any = None,
     ) -> None:
         if bool(command) == bool(url):
             raise DefinitionError(f"The MCP server {name!r} has either command=[...] or url='http://...'.")
@@ -96,11 +105,40 @@ class McpServer:
         self.trust = trust
         self.listed: dict[str, RemoteTool] | None = None
         """What the server offers, by name; `None` until it was asked."""
-        opening = transports.over_http(url, headers, timeout) if url else transports.over_stdio(command, env, cwd, log)
-        self.connection = Connection(name, self._opening(opening), timeout)
+        transport: Transport = HttpTransport(url, headers, timeout) if url else StdioTransport(command, env, cwd, log)
+        self._sampling = Sampling(sampling) if sampling is not None else None
+        self._on_change: list[Callable[[], Awaitable[None]]] = []
+        self._changes: set[asyncio.Task[None]] = set()
+        self.connection = Connection(name, self._opening(transport), timeout, transport)
 
-    def _opening(self, transport: transports.Opening) -> Callable[[], AbstractAsyncContextManager[Client]]:
-        return lambda: Client(transport(), read_timeout_seconds=self.timeout)
+    def _opening(self, transport: Transport) -> Callable[[], AbstractAsyncContextManager[Client]]:
+        def opened() -> Client:
+            return Client(
+                transport(),
+                read_timeout_seconds=self.timeout,
+                elicitation_callback=self.connection.elicitations.on_elicitation,
+                sampling_callback=self._sampling.on_sampling if self._sampling is not None else None,
+                message_handler=self._on_message,
+            )
+
+        return opened
+
+    async def _on_message(self, message: Any) -> None:
+        """The tools changed: list them again, beside the session, which must go on reading."""
+        if isinstance(message, types.ToolListChangedNotification):
+            task = asyncio.create_task(self._list_again(), name=f"mcp:{self.name}:tools")
+            self._changes.add(task)
+            task.add_done_callback(self._changes.discard)
+
+    async def _list_again(self) -> None:
+        with contextlib.suppress(Exception):  # the next call says what is wrong with the server
+            await self.list_tools()
+            for told in self._on_change:
+                await told()
+
+    def on_change(self, told: Callable[[], Awaitable[None]]) -> None:
+        """Call a function after the server said that its tools changed; `listed` holds the new ones then."""
+        self._on_change.append(told)
 
     async def __aenter__(self) -> Self:
         await self.list_tools()
@@ -120,12 +158,14 @@ class McpServer:
         found: dict[str, RemoteTool] = {}
         cursor: str | None = None
         async with self.connection.client() as client:
-            while len(found) < MAX_TOOLS:
+            for _ in range(MAX_PAGES):
                 page = await client.list_tools(cursor=cursor, cache_mode="refresh")
                 found |= {one.name: _described(one) for one in page.tools[:MAX_TOOLS]}
-                if page.next_cursor is None or page.next_cursor == cursor:
+                if page.next_cursor is None or page.next_cursor == cursor or len(found) >= MAX_TOOLS:
                     break
                 cursor = page.next_cursor
+            else:
+                raise Unavailable(f"The MCP server {self.name!r} lists more than {MAX_PAGES} pages of tools.")
         self.listed = found
         return found
 
@@ -134,8 +174,38 @@ class McpServer:
         async with self.connection.client() as client:
             await client.list_tools(cache_mode="refresh")
 
-    def tool(self, remote: str, **options: Unpack[ToolOptions]) -> Tool:
-        """A tool of the graph that calls `remote`; `options` are those of `Tool`.
+    def tools(
+        self,
+        only: Iterable[str] | None = None,
+        *,
+        prefix: str = "",
+        effects: Mapping[str, str] | None = None,
+        gives: Mapping[str, Any] | None = None,
+    ) -> list[Tool]:
+        """All of the server's tools, or those in `only`, named as there with `prefix` before it.
+
+        A tool gives a key of its own name, unless `gives` (remote name -> its `gives`) says otherwise, and needs its
+        parameters. A parameter is the key of its name where the server is trusted, else `tool.parameter`, so that no
+        value reaches the server that was not meant for it. `effects` is remote name -> effect. Raises `DefinitionError`
+        when the server was not asked (`async with`, or `await list_tools()`), and for unknown names.
+        """
+        if self.listed is None:
+            raise DefinitionError(f"The MCP server {self.name!r} has not been asked for its tools: await list_tools().")
+        chosen = self.listed if only is None else {name: self._known(name) for name in only}
+        for name in (*(effects or {}), *(gives or {})):
+            self._known(name)
+        made: list[Tool] = []
+        for remote, known in chosen.items():
+            name = prefix + _tool_name(remote)
+            own: ToolOptions = {"name": name, "gives": (gives or {}).get(remote, f"{name}.result")}
+            own["needs"] = {p: p if self.trust else f"{name}.{p}" for p in known.takes or {}}
+            if remote in (effects or {}):
+                own["effect"] = (effects or {})[remote]
+            made.append(self.tool(remote, **own))
+        return made
+
+    def tool(self, remote: str, *, fixed: Mapping[str, Any] | None = None, **options: Unpack[ToolOptions]) -> Tool:
+        """A tool of the graph that calls `remote`; `options` are those of `Tool`; `fixed` arguments are always sent.
 
         `gives` is required: a server gives only keys that the user mapped. `needs` lists or maps the parameters that
         are filled from keys; only where the server is trusted and was asked may it be left out. Whether it reads or
@@ -147,7 +217,8 @@ class McpServer:
         name = options.get("name") or _tool_name(remote)
         if "gives" not in options:
             raise DefinitionError(f"MCP tool {remote!r}: state gives=, the key or keys that its result becomes.")
-        needs = self._needs(known, options)
+        always = dict(fixed or {})
+        needs = self._needs(known, options, always)
         terms = Terms(
             server=self.name,
             remote=remote,
@@ -155,6 +226,7 @@ class McpServer:
             required=tuple(p for p in needs if known.takes is None or p in known.required),
             gives=given_types(name, options["gives"], Any),
             timeout=self.timeout,
+            fixed=always,
         )
         trusted = self.trust and known.takes is not None
         defaults: ToolOptions = {
@@ -179,7 +251,7 @@ class McpServer:
             )
         return self.listed[remote]
 
-    def _needs(self, known: RemoteTool, options: ToolOptions) -> dict[str, str]:
+    def _needs(self, known: RemoteTool, options: ToolOptions, fixed: Mapping[str, Any]) -> dict[str, str]:
         """Parameter -> key. What the user did not name is never sent."""
         stated: Any = options.get("needs")
         if stated is None:
@@ -188,12 +260,12 @@ class McpServer:
                     f"MCP tool {known.name!r}: state needs=[...]; which values a server gets is for you to say"
                     + ("." if self.trust else ", until trust=True.")
                 )
-            return {parameter: parameter for parameter in known.required}
+            return {parameter: parameter for parameter in known.required if parameter not in fixed}
         names: list[str] = [stated] if isinstance(stated, str) else [*stated]
         needs: dict[str, str] = dict(stated) if isinstance(stated, Mapping) else {name: name for name in names}  # pyright: ignore[reportUnknownArgumentType]
         if known.takes is not None:
-            wrong = sorted(set(needs) - set(known.takes))
-            lacking = sorted(set(known.required) - set(needs))
+            wrong = sorted({*needs, *fixed} - set(known.takes))
+            lacking = sorted(set(known.required) - {*needs, *fixed})
             if wrong or lacking:
                 takes = ", ".join(clean(parameter, 60) for parameter in known.takes) or "nothing"
                 said = f"does not take {wrong!r}" if wrong else f"also takes {lacking!r}, which needs= does not name"

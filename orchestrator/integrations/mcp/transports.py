@@ -1,10 +1,13 @@
 """How an MCP server is spoken to: a process of ours over its standard streams, or an address over HTTP."""
 
+import json
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import threading
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -12,48 +15,145 @@ from mcp import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.text import clean
 
-Opening = Callable[[], Any]
-"""Makes a transport of the official client, anew for each session."""
+CALL_ID: Final = "orchestrator/call"
+"""The field of `_meta` that tells a call's HTTP answer from others."""
+LAST_WORDS: Final = 2000
+"""Characters of a server's standard error that are kept for the error message."""
 
 
-def over_stdio(
-    command: Sequence[str], env: Mapping[str, str] | None, cwd: str | Path | None, log: str | Path | None
-) -> Opening:
+class Transport(Protocol):
+    """Makes a transport of the official client, anew for each session."""
+
+    def __call__(self) -> Any:
+        """The async context manager of a transport."""
+        ...
+
+    def last_words(self) -> str:
+        """The end of what the server wrote to its standard error; empty for one that is reached over HTTP."""
+        ...
+
+    def answer_to(self, call: str) -> httpx2.Response | None:
+        """The HTTP answer with an error status to a call, once."""
+        ...
+
+
+class StdioTransport:
     """A process that is started with `env` beside the few variables that every process needs.
 
-    What it writes to its standard error goes to the file `log`, or nowhere: it is foreign text.
-
+    What it writes to its standard error goes to the file `log`, and its end into error messages: it is foreign text.
     Raises `DefinitionError` for a command that is one string: no shell splits it.
     """
-    if isinstance(command, str):
-        raise DefinitionError(f"The command of an MCP server is a list, its words apart: not {command!r}.")
-    program, *arguments = (str(word) for word in command)
-    given = StdioServerParameters(
-        command=program, args=arguments, env=dict(env) if env else None, cwd=cwd, encoding_error_handler="replace"
-    )
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None, cwd: str | Path | None, log: str | Path | None
+    ) -> None:
+        if isinstance(command, str):
+            raise DefinitionError(f"The command of an MCP server is a list, its words apart: not {command!r}.")
+        program, *arguments = (str(word) for word in command)
+        self._given = StdioServerParameters(
+            command=program, args=arguments, env=dict(env) if env else None, cwd=cwd, encoding_error_handler="replace"
+        )
+        self._log = log
+        self._tail: _Tail | None = None
 
     @asynccontextmanager
-    async def transport() -> AsyncGenerator[Any]:
-        with open(os.devnull if log is None else log, "a", encoding="utf-8") as errors:  # noqa: ASYNC230
-            async with stdio_client(given, errlog=errors) as streams:
+    async def __call__(self) -> AsyncGenerator[Any]:
+        """Start the process, and end it."""
+        tail = self._tail = _Tail(self._log)
+        try:
+            async with stdio_client(self._given, errlog=tail.writer) as streams:
                 yield streams
+        finally:
+            tail.writer.close()
 
-    return transport
+    def last_words(self) -> str:
+        """The end of what the process wrote to its standard error."""
+        return self._tail.text() if self._tail is not None else ""
+
+    def answer_to(self, call: str) -> httpx2.Response | None:
+        """`None`: there is no HTTP."""
+        del call
+        return None
 
 
-def over_http(url: str, headers: Mapping[str, str] | None, seconds: float) -> Opening:
+class _Tail:
+    """A pipe that keeps the end of what is written to it, and copies it to a file where there is one."""
+
+    def __init__(self, log: str | Path | None) -> None:
+        reader, writer = os.pipe()
+        self.writer = os.fdopen(writer, "w", encoding="utf-8", errors="replace")
+        self._kept: deque[bytes] = deque()
+        self._size = 0
+        copy = None if log is None else open(log, "ab", buffering=0)  # noqa: SIM115
+        self._thread = threading.Thread(target=self._read, args=(reader, copy), name="mcp-stderr", daemon=True)
+        self._thread.start()
+
+    def _read(self, reader: int, copy: Any) -> None:
+        try:
+            while part := os.read(reader, 65536):
+                self._kept.append(part[-LAST_WORDS:])
+                self._size += len(self._kept[-1])
+                while self._size - len(self._kept[0]) > LAST_WORDS:
+                    self._size -= len(self._kept.popleft())
+                if copy is not None:
+                    copy.write(part)
+        finally:
+            os.close(reader)
+            if copy is not None:
+                copy.close()
+
+    def text(self) -> str:
+        """The last lines, once the process has ended or a moment has passed."""
+        self._thread.join(timeout=0.2)
+        said = b"".join(self._kept).decode("utf-8", "replace")[-LAST_WORDS:]
+        lines = [clean(line, 300) for line in said.splitlines() if line.strip()]
+        return " | ".join(lines[-4:])
+
+
+class HttpTransport:
     """Streamable HTTP. Raises `DefinitionError` for what is no http or https address."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise DefinitionError(f"An MCP server's url is an http or https address, not {url!r}.")
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None, seconds: float) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise DefinitionError(f"An MCP server's url is an http or https address, not {url!r}.")
+        self._url = url
+        self._headers = dict(headers or {})
+        self._seconds = seconds
+        self._answers: OrderedDict[str, httpx2.Response] = OrderedDict()
 
     @asynccontextmanager
-    async def transport() -> AsyncGenerator[Any]:
-        timeout = httpx2.Timeout(seconds, read=max(seconds, 300.0))
+    async def __call__(self) -> AsyncGenerator[Any]:
+        """Open connections, and close them."""
+        timeout = httpx2.Timeout(self._seconds, read=max(self._seconds, 300.0))
+        hooks: Any = {"response": [self._note]}
         async with (
-            httpx2.AsyncClient(headers=dict(headers or {}), timeout=timeout) as client,
-            streamable_http_client(url, http_client=client) as streams,
+            httpx2.AsyncClient(headers=self._headers, timeout=timeout, event_hooks=hooks) as client,
+            streamable_http_client(self._url, http_client=client) as streams,
         ):
             yield streams
 
-    return transport
+    async def _note(self, response: httpx2.Response) -> None:
+        """Keep an answer with an error status: the client turns every one of them into the same error."""
+        if response.status_code < 400 or response.request.method != "POST":
+            return
+        try:
+            await response.aread()
+            call = json.loads(response.request.content)["params"]["_meta"][CALL_ID]
+        except (ValueError, KeyError, TypeError, httpx2.HTTPError):
+            return
+        self._answers[str(call)] = response
+        while len(self._answers) > 256:
+            self._answers.popitem(last=False)
+
+    def last_words(self) -> str:
+        """Nothing."""
+        return ""
+
+    def answer_to(self, call: str) -> httpx2.Response | None:
+        """The HTTP answer with an error status to a call, once."""
+        return self._answers.pop(call, None)
+
+
+__all__ = ["CALL_ID", "HttpTransport", "StdioTransport", "Transport"]

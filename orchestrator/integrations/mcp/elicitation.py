@@ -1,0 +1,92 @@
+"""What an MCP server asks during a call: elicitation as a question of the run, sampling by a chat model."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+
+from orchestrator.agents.chat import load_model
+from orchestrator.core.context import RunContext
+from orchestrator.core.text import clean
+
+
+@dataclass(eq=False)
+class Asked:
+    """One elicitation that waits for its answer."""
+
+    message: str
+    schema: dict[str, Any]
+    result: "asyncio.Future[types.ElicitResult]"
+
+    async def answer(self, ctx: RunContext[Any]) -> None:
+        """Ask a person through the run. `None` or `False` declines; one value answers a form with one field."""
+        fields: dict[str, Any] = self.schema.get("properties", {})
+        named = f" ({', '.join(fields)})" if fields else ""
+        given = await ctx.wait(f"{clean(self.message, 500)}{clean(named, 300)}")
+        if not self.result.done():
+            self.result.set_result(_result(given, fields))
+
+
+def _result(given: Any, fields: dict[str, Any]) -> types.ElicitResult:
+    if given is None or given is False or given == "decline":
+        return types.ElicitResult(action="decline")
+    if isinstance(given, dict):
+        return types.ElicitResult(action="accept", content=given)  # pyright: ignore[reportUnknownArgumentType]
+    content = {next(iter(fields)): given} if len(fields) == 1 else {}
+    return types.ElicitResult(action="accept", content=content)
+
+
+class Elicitations:
+    """Hands what a server asks to the call that is under way; without one it is declined.
+
+    The protocol does not say which call a question belongs to, so it goes to the newest.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[asyncio.Queue[Asked]] = []
+
+    @contextmanager
+    def open(self) -> "Generator[asyncio.Queue[Asked]]":
+        """Take questions for the length of a call."""
+        queue: asyncio.Queue[Asked] = asyncio.Queue()
+        self._open.append(queue)
+        try:
+            yield queue
+        finally:
+            self._open.remove(queue)
+
+    async def on_elicitation(self, context: Any, params: Any) -> types.ElicitResult:
+        """The client's callback."""
+        del context
+        if not self._open:
+            return types.ElicitResult(action="decline")
+        schema: Any = getattr(params, "requested_schema", None) or {}
+        asked = Asked(str(params.message), schema, asyncio.get_running_loop().create_future())
+        self._open[-1].put_nowait(asked)
+        return await asked.result
+
+
+class Sampling:
+    """Answers a server's sampling requests with a chat model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    async def on_sampling(self, context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+        """The client's callback."""
+        del context
+        messages: list[tuple[str, str]] = [("system", params.system_prompt)] if params.system_prompt else []
+        for message in params.messages:
+            content: Any = message.content if isinstance(message.content, list) else [message.content]
+            text = "\n".join(str(getattr(block, "text", f"[{block.type}]")) for block in content)
+            messages.append(("human" if message.role == "user" else "ai", text))
+        model = await asyncio.to_thread(load_model, self._model)
+        answer = await model.ainvoke(messages, max_tokens=params.max_tokens)
+        name = str(getattr(model, "model_name", None) or getattr(model, "model", None) or type(model).__name__)
+        return types.CreateMessageResult(role="assistant", content=types.TextContent(text=answer.text), model=name)
+
+
+__all__ = ["Asked", "Elicitations", "Sampling"]
