@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## Briefs of real documents, healed and explained (DOCS="a.pdf b.html" for yours)
-	@$(BIN)/python examples/demo.py $(DOCS)
+demo: export DOCS := $(DOCS)
+demo: $(STAMP) ## Briefs of real documents, healed and explained (DOCS="a b.pdf c.html" for yours)
+	@$(BIN)/python examples/demo.py
 
 test: $(STAMP) ## The test suite (under five minutes)
 	@$(BIN)/python -m pytest -n auto

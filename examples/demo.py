@@ -1,37 +1,69 @@
 """Real documents become briefs: `python examples/demo.py [FILE...]`, which is what `make demo` does.
 
-Every document is routed through the shipped catalogue. Some are broken on purpose; what that takes is shown, and for
-one healed run why. The briefs lie under `out/` as Markdown. Exits with 0 when everything came out as expected, and with
-1 when a document that should have worked did not; of your own files, every one may escalate.
+Every document is routed through the shipped catalogue. Some are broken on purpose; what that takes is shown, and of one
+healed run where it healed and the brief. The briefs lie under `out/` as Markdown. Exits with 0 when everything came out
+as expected, and with 1 when a document that should have worked did not; of your own files, every one may escalate.
 """
 
 import asyncio
+import os
+import re
+import shlex
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
-from orchestrator import Goal, Orchestrator, Status
-from orchestrator.cli.batch import Batch, run_batch
-from orchestrator.cli.runs.why import show_story
+from orchestrator import Goal, Orchestrator, Outcome, Status
+from orchestrator.cli.batch import Batch, Ended, run_batch
 from orchestrator.cli.screen import Exit, complain, say
 from orchestrator.cli.values import Given
 from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.errors import OrchestratorError
-from orchestrator.observability.explain.story import tell
 from orchestrator.observability.explain.summary import healed, trail
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "documents"
 STORE = Path(".orchestrator") / "demo.db"
 OUT = Path("out")
-MAY_ESCALATE = {
-    "empty.pdf": "there is nothing in it",
-    "minutes-encrypted.pdf": "nobody has its password",
-    "bridge-truncated.pdf": "the download stopped early",
-}
-"""Samples that may end with an escalation, and why."""
+SHOWN = "mariners-scanned.pdf"
+"""The sample whose brief is shown: a picture of a page, which no reader of text can read."""
+MAY_ESCALATE = ("empty.pdf", "minutes-encrypted.pdf", "bridge-truncated.pdf")
+"""Samples that nobody can read."""
+SAID = (
+    ("encrypted, and the password is wrong", "the password that was given is not its password"),
+    ("encrypted", "nobody has its password"),
+    ("protected", "its seller has locked it"),
+    (" is empty", "there is nothing in it"),
+    ("old format", None),
+    ("archive of other files", None),
+    ("no document of a kind", None),
+    ("OCR is not sure", "not even OCR could make out its words"),
+    ("garbled", "its text comes out as garbage, whoever reads it"),
+    ("no sound", "it is damaged: a part of the file is missing or overwritten"),
+    ("no words", "there is not a word in it"),
+    ("not installed", "what could read it is not installed"),
+)
+"""A part of a failure's message -> what it means, in the words of a person; `None`: the message says it itself."""
+
+
+def names_in(text: str) -> list[str]:
+    """File names in a line of words: as many words as make the name of a file that there is belong to it."""
+    if Path(text.strip()).is_file():
+        return [text.strip()]
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    names: list[str] = []
+    while words:
+        most = next((n for n in range(len(words), 1, -1) if Path(" ".join(words[:n])).is_file()), 1)
+        names.append(" ".join(words[:most]))
+        words = words[most:]
+    return names
 
 
 def main(names: list[str]) -> int:
@@ -58,32 +90,78 @@ async def _demo(files: list[Path], *, own: bool) -> int:
     say(Text("Each line is a run: the tools it took, and what it did when one of them failed (✗).", "dim"))
     say()
     batch = Batch(Given({"out_dir": OUT}, "document", tuple(files)))
-    async with Orchestrator.from_project(catalog_root(), policy="balanced", store=STORE) as orc:
+    async with Orchestrator.from_project(catalog_root(), policy="documents", store=STORE) as orc:
         with batch:
             await run_batch(orc, Goal("brief_file"), batch, jobs=4)
-        _show_one(orc, batch)
+        _show_healing(orc, batch)
     _show_briefs(batch)
     return _verdict(batch, own=own)
 
 
-def _show_one(orc: Orchestrator, batch: Batch) -> None:
-    """The decision trail of the run that healed most."""
-    found = [e.outcome for e in batch.ended if e is not None and e.outcome is not None and e.outcome.ok]
-    healings = [outcome for outcome in found if healed(trail(outcome.calls))]
+def _reached(batch: Batch) -> list[Ended]:
+    return [e for e in batch.ended if e is not None and e.outcome is not None and e.outcome.ok]
+
+
+def _show_healing(orc: Orchestrator, batch: Batch) -> None:
+    """The run that healed most: where it healed, the brief that came out of it, and what is on record."""
+    healings = [ended for ended in _reached(batch) if ended.outcome and healed(trail(ended.outcome.calls))]
     if not healings:
         return
-    most = max(healings, key=lambda outcome: (len(outcome.failures), outcome.run_id))
+    most = max(healings, key=lambda e: (e.name == SHOWN, len(e.outcome.failures) if e.outcome else 0, e.name))
+    assert most.outcome is not None
+    say()
+    say(Text(f"Where {plain(most.name)} healed", "bold"))
+    say()
+    for line in picture_of(most.outcome):
+        say(line)
+    say()
+    say(Text("The brief that came out of it", "bold"))
+    say()
+    for line in brief_lines(Path(str(most.outcome.value))):
+        say(line)
     orc.store.flush()
     say()
-    say(Text(f"Why? One healed run, as `orchestrator why {most.run_id} --store {STORE}` tells it", "bold"))
-    say()
-    show_story(tell(orc.store, most.run_id))
+    told = f"orchestrator why {most.outcome.run_id} --store {STORE}"
+    say(Text(f"Every decision is on record: `{told}`", "dim"))
+
+
+def brief_lines(path: Path) -> list[Text]:
+    """A brief for a terminal: its title, and its paragraphs wrapped."""
+    source = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"))
+    lines: list[Text] = []
+    for paragraph in filter(None, map(str.strip, source.split("\n\n"))):
+        shown = re.sub(r"\\(\W|_)", r"\1", paragraph.replace("*", ""))
+        style = "bold" if shown.startswith("# ") else ""
+        wrapped = textwrap.wrap(plain(shown.removeprefix("# "), 2000), 88)
+        lines += [Text(f"  {line}", style) for line in wrapped] + [Text()]
+    return lines[:-1]
+
+
+def picture_of(outcome: Outcome[Any]) -> list[Text]:
+    """The run from top to bottom: a line for each call, those that failed beside the way."""
+    failed = {failure.call_id: failure for failure in outcome.failures}
+    width = max((len(call.tool) for call in outcome.calls), default=0)
+    lines: list[Text] = []
+    before = ""
+    for call in outcome.calls:
+        failure = failed.get(call.call_id)
+        name = call.tool.ljust(width)
+        if failure is None:
+            lines.append(Text.assemble(("  │ ", "dim"), ("✓ ", "green"), name, (f"  {call.seconds:.2f} s", "dim")))
+            continue
+        said = plain(failure.message, 100)
+        lines.append(
+            Text.assemble(
+                ("  ├─", "dim"), ("✗ ", "red"), name, ("  " + said if said != before else "  the same", "dim")
+            )
+        )
+        before = said
+    lines.append(Text("  ▼", "dim"))
+    return lines
 
 
 def _show_briefs(batch: Batch) -> None:
-    written = [
-        Path(str(e.outcome.value)) for e in batch.ended if e is not None and e.outcome is not None and e.outcome.ok
-    ]
+    written = [Path(str(ended.outcome.value)) for ended in _reached(batch) if ended.outcome]
     say()
     if not written:
         say("No briefs were written.")
@@ -91,6 +169,16 @@ def _show_briefs(batch: Batch) -> None:
     say(Text(f"{len(written)} briefs lie in {plain(OUT.resolve())}/", "bold"))
     for path in sorted(written):
         say(f"  {plain(path)}")
+
+
+def meaning_of(outcome: Outcome[Any]) -> str:
+    """Why nobody could read a document, in the words of a person."""
+    messages = [failure.message for failure in outcome.failures]
+    for part, meaning in SAID:
+        for message in messages:
+            if part in message:
+                return meaning or plain(message.partition(": ")[2] or message, 200)
+    return "no tool could read it"
 
 
 def _verdict(batch: Batch, *, own: bool) -> int:
@@ -102,7 +190,7 @@ def _verdict(batch: Batch, *, own: bool) -> int:
             complain(f"{ended.name}: {ended.error}" if ended else "a run did not end", status="unexpected")
             status = Exit.UNEXPECTED
         elif ended.outcome.status is Status.ESCALATED and (own or ended.name in MAY_ESCALATE):
-            notes.append(f"  {plain(ended.name):<24}{MAY_ESCALATE.get(ended.name, 'no tool could read it')}")
+            notes.append(f"  {plain(ended.name):<24} {meaning_of(ended.outcome)}")
         elif not ended.outcome.ok:
             complain(f"{ended.name}: {ended.outcome.status}", status="unexpected")
             status = Exit.UNEXPECTED
@@ -115,4 +203,4 @@ def _verdict(batch: Batch, *, own: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:] or names_in(os.environ.get("DOCS", ""))))

@@ -42,8 +42,13 @@ def test_the_samples_become_briefs(tmp_path: Path) -> None:
     for sample in SAMPLES.iterdir():
         assert any(line[2:].startswith(sample.name) for line in lines), sample.name
     assert "mariners-scanned.pdf   detect_kind ✓ → pdfium ✗ there are no words in it → pypdf ✗" in said.stdout
-    assert "What happened" in said.stdout
-    assert "Rerouted to ocr" in said.stdout
+    assert "Where mariners-scanned.pdf healed" in said.stdout
+    assert "├─✗ pdfium" in said.stdout
+    assert "│ ✓ ocr" in said.stdout
+    assert "  NOTICE TO MARINERS No. 7\n" in said.stdout
+    assert "mariners-scanned.pdf, pdf, 67 words" in said.stdout
+    assert "minutes-encrypted.pdf    nobody has its password" in said.stdout
+    assert max(map(len, lines)) < 400
     assert "escalated: " in said.stdout
     briefs = sorted(path.name for path in (tmp_path / "out").iterdir())
     for name in (
@@ -67,7 +72,17 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
     assert "out/mine.html.md" in said.stdout
     assert "broken.pdf" in said.stdout
-    assert "no tool could read it" in said.stdout
+    assert "broken.pdf               it is damaged" in said.stdout
+
+
+def test_names_with_spaces_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a b.pdf", "c.html", "d e f.txt"):
+        (tmp_path / name).touch()
+    assert demo.names_in("a b.pdf") == ["a b.pdf"]
+    assert demo.names_in("a b.pdf c.html d e f.txt") == ["a b.pdf", "c.html", "d e f.txt"]
+    assert demo.names_in("'a b.pdf' no.txt") == ["a b.pdf", "no.txt"]
+    assert demo.names_in("") == []
 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,13 +1,23 @@
 """One goal over many values: a bounded number of runs at a time, a line for each as it ends, a bar for all."""
 
 import asyncio
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
@@ -24,6 +34,8 @@ from .result import MARKS, durable, run_json, trail_text
 from .screen import Exit, debugging, exit_of, hanging, screen, worst, write_json
 from .values import Given
 
+_SLOW = 3.0
+"""Seconds after which a run is named on the progress line."""
 _WIDEST = 36
 """Columns for a name, at most."""
 
@@ -40,6 +52,21 @@ class Ended:
     """Of the run, with the head of its ledger; for programs."""
 
 
+class _Slowest(ProgressColumn):
+    """The value whose run takes longest, once it takes some seconds."""
+
+    def __init__(self, running: dict[str, float]) -> None:
+        super().__init__()
+        self._running = running
+
+    def render(self, task: Task) -> Text:
+        now = time.monotonic()
+        name, began = min(self._running.copy().items(), key=lambda each: each[1], default=("", now))
+        if now - began < _SLOW:
+            return Text()
+        return Text(f"{shortened(name, _WIDEST)}: {duration(now - began)}", "dim")
+
+
 class Batch:
     """Shows many runs as they end. Use it as a context: the bar is gone when it is left."""
 
@@ -50,6 +77,8 @@ class Batch:
         self.as_json = as_json
         self.newest: Seal | None = None
         """The newest seal of the chain over runs, when all have ended."""
+        self.running: dict[str, float] = {}
+        """Names of the values whose runs have begun and not ended, and when they began."""
         self._written = 0
         self._console = screen()
         self._width = min(_WIDEST, max(map(len, self.names), default=0))
@@ -58,6 +87,8 @@ class Batch:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            _Slowest(self.running),
             console=self._console,
             transient=True,
             disable=as_json or not self._console.is_terminal,
@@ -88,8 +119,13 @@ class Batch:
         """The worst exit status of all."""
         return worst(ended.exit for ended in self.ended if ended is not None)
 
+    def begin(self, index: int) -> None:
+        """One more run begins."""
+        self.running[self.names[index]] = time.monotonic()
+
     def end(self, index: int, ended: Ended) -> None:
         """One more has ended: its line on a terminal or in a pipe; for programs its object, in the order of inputs."""
+        self.running.pop(self.names[index], None)
         self.ended[index] = ended
         self._bar.advance(self._task)
         if not self.as_json:
@@ -143,6 +179,7 @@ async def run_batch(
 
     async def one(index: int, value: Any) -> None:
         async with turns:
+            batch.begin(index)
             try:
                 outcome = await orc.run(goal, {**given.values, str(given.each): value}, **(options or {}))
             except OrchestratorError as error:

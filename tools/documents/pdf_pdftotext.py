@@ -14,8 +14,8 @@ CANNOT_OPEN = 1
 
 
 def is_pdf(kind: str) -> bool:
-    """Whether the document is a PDF."""
-    return kind == "pdf"
+    """Whether the document is a PDF, and the program is there to read it."""
+    return kind == "pdf" and shutil.which("pdftotext") is not None
 
 
 def is_readable(output: dict[str, Any]) -> None:

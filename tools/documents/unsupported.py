@@ -17,7 +17,7 @@ def is_unsupported(kind: str) -> bool:
     return kind in SENTENCES
 
 
-@tool(name="unsupported", gives="text", when=is_unsupported, latency=0.001, retries=0)
+@tool(name="unsupported", gives="text", when=is_unsupported, latency=0.001, risk=1, retries=0)
 def unsupported(document: Path, kind: str) -> str:
     """Say why the document cannot be read: always a refusal."""
     if document.is_file() and document.stat().st_size == 0:
