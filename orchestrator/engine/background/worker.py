@@ -1,0 +1,187 @@
+"""A worker: takes queued runs from the store and drives many of them at once in one event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.engine.lifecycle.driver import give_up
+from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.store.protocol import Taken
+
+from .heartbeat import LEASE_SECONDS
+
+POLL_SECONDS: Final = 0.2
+"""Seconds between two looks into an empty queue."""
+SWEEP_SECONDS: Final = 1.0
+"""Seconds between two sweeps, over all workers of a store: whoever gets the lease does it."""
+ELSEWHERE_SECONDS: Final = 2.0
+"""Seconds for which a run that this worker cannot drive is left to others."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a worker keeps to."""
+
+    concurrency: int = 100
+    """Runs at one time."""
+    limits: Mapping[str, int] | None = None
+    """The most runs of a tenant at one time, over all workers; `"*"` stands for each tenant."""
+    most_attempts: int = 5
+    """Owners that a run may lose before it is set aside."""
+    drain_seconds: float = 30.0
+    """How long runs may go on after `stop` before they are handed back."""
+
+
+class Worker:
+    """Takes runs until it is stopped. A run that waits for a person ends its work; its answer is a new piece of it."""
+
+    def __init__(self, runtime: Runtime, options: WorkerOptions | None = None) -> None:
+        self._runtime = runtime
+        self._options = options or WorkerOptions()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._stopping = asyncio.Event()
+        self._hint = asyncio.Event()
+        self._swept_at = float("-inf")
+        self.done = 0
+        """Runs that this worker has driven to an end or a question."""
+
+    @property
+    def busy(self) -> int:
+        """Runs that are driven now."""
+        return len(self._tasks)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes runs."""
+        return not self._stopping.is_set()
+
+    def hint(self) -> None:
+        """Look into the queue now: something was put there."""
+        self._hint.set()
+
+    def stop(self) -> None:
+        """Take nothing more; runs in progress go on for a while and are handed back then."""
+        self._stopping.set()
+        self._hint.set()
+
+    async def run(self) -> None:
+        """Work until stopped, then drain."""
+        try:
+            while not self._stopping.is_set():
+                took = await self._guarded(self._take)
+                await self._guarded(self._look_after)
+                if not took:
+                    await self._pause()
+        finally:
+            await self._drain()
+
+    async def until_idle(self) -> int:
+        """Drive what is queued now, and what it leads to, then return; how many runs that were."""
+        idle = False
+        while not idle:
+            await self._look_after()
+            took = await self._take()
+            idle = not took and not self._tasks
+            if not took and self._tasks:
+                await asyncio.wait(self._tasks, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        return self.done
+
+    async def _guarded(self, step: Any) -> bool:
+        """A step that may fail with the store: it is reported, and tried again later."""
+        try:
+            return bool(await step())
+        except OrchestratorError as error:
+            self._runtime.store.on_problem(f"the worker could not look into the queue: {error}")
+            await asyncio.sleep(SWEEP_SECONDS)
+            return False
+
+    async def _take(self) -> int:
+        free = self._options.concurrency - len(self._tasks)
+        if free <= 0:
+            return 0
+        runtime, limits = self._runtime, self._options.limits
+        taken = await runtime.threads.run(
+            lambda: runtime.store.queue.take(runtime.owner, LEASE_SECONDS, free, limits)
+        )
+        for run in taken:
+            task = asyncio.create_task(self._drive(run), name=f"work:{run.run_id}")
+            self._tasks[task] = run.run_id
+            task.add_done_callback(self._ended)
+        return len(taken)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.pop(task, None)
+        self._hint.set()
+        if not task.cancelled() and task.exception() is not None:
+            self._runtime.store.on_problem(f"a run could not be driven: {task.exception()}")
+
+    async def _drive(self, taken: Taken) -> None:
+        try:
+            run = await drive_taken(self._runtime, taken)
+        except NotForThisWorker as error:
+            await self._leave_to_others(taken, str(error))
+            return
+        if run is not None:
+            await self._ends_or_is_lost(run)
+            self.done += 1
+
+    async def _ends_or_is_lost(self, run: Run) -> None:
+        """Wait until the run has ended, waits for a person, or another owner has it."""
+        with contextlib.suppress(OrchestratorError, BaseExceptionGroup):
+            await asyncio.wait([asyncio.ensure_future(_settled(run))])
+
+    async def _leave_to_others(self, taken: Taken, why: str) -> None:
+        runtime = self._runtime
+        runtime.store.on_problem(f"run {taken.run_id!r} is left to another worker: {why}")
+        await runtime.threads.run(
+            lambda: runtime.store.queue.requeue(taken.run_id, taken.token, delay=ELSEWHERE_SECONDS)
+        )
+
+    async def _look_after(self) -> bool:
+        """Once a second: sweep (one worker of all), and cancel what somebody wants cancelled."""
+        now = self._runtime.clock.monotonic()
+        if now - self._swept_at < SWEEP_SECONDS:
+            return False
+        self._swept_at = now
+        for run_id in await self._runtime.threads.run(self._sweep):
+            run = self._runtime.runs.live(run_id)
+            if run is not None:
+                run.scope.cancel("cancelled")
+        return False
+
+    def _sweep(self) -> list[str]:
+        store, owner = self._runtime.store, self._runtime.owner
+        if store.try_lease("sweep", owner, SWEEP_SECONDS * 0.9):
+            swept = store.queue.sweep(self._options.most_attempts)
+            for run_id in swept.set_aside:
+                store.on_problem(f"run {run_id!r} was set aside: its owners died {self._options.most_attempts} times")
+        return store.queue.cancelled(owner) if self._tasks else []
+
+    async def _pause(self) -> None:
+        self._hint.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hint.wait(), POLL_SECONDS)
+
+    async def _drain(self) -> None:
+        """Let runs end for a while, then hand them back as they stand."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._options.drain_seconds)
+        for run_id in list(self._tasks.values()):
+            run = self._runtime.runs.live(run_id)
+            if run is not None:
+                await give_up(run)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5.0)
+
+
+async def _settled(run: Run) -> None:
+    with contextlib.suppress(BaseException):
+        await asyncio.shield(asyncio.wrap_future(run.result))
+
+
+__all__ = ["Worker", "WorkerOptions"]

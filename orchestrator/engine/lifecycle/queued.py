@@ -1,0 +1,244 @@
+"""Runs that wait for a worker: submitted, awaited, and driven once a worker has taken them from the queue."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+from typing_extensions import Unpack
+
+from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
+from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.outcome import Outcome
+from orchestrator.engine.options import Preferences, Wanted
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.values import Unserialisable, digest, dump, load
+from orchestrator.selection.choice.constraints import Constraints
+from orchestrator.store.protocol import RunRow, Taken
+
+from .driver import Abandoned, live_run, start, stop_waiting, take_answer
+from .phases import Phase
+from .recovery import recorded_outcome, recover
+from .requests import check_goal, check_inputs, warn_of_unused
+from .start import begin, new_run_id
+
+POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
+"""Seconds between two looks at a run that another process drives; the last one repeats."""
+
+
+class SubmitOptions(Preferences, total=False):
+    """The options of a submitted run; every one may be left out."""
+
+    run_id: str | None
+    budget: Budget | float | None
+    labels: Mapping[str, str] | None
+    priority: int
+    """Runs of higher priority are taken first."""
+    delay: float
+    """Seconds from now until a worker may take it."""
+    at: float | None
+    """When a worker may take it, in seconds since the epoch; `delay` is not looked at then."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for with a submitted run, as the store keeps it until the run ends."""
+
+    goal: Goal[Any]
+    inputs: dict[str, Any]
+    wanted: Wanted
+
+    def to_json(self, runtime: Runtime) -> str:
+        """The text that the store keeps. Raises `InputError` for a value that cannot be stored."""
+        view, inputs = runtime.graph.view(), dict[str, str]()
+        for key, value in sorted(self.inputs.items()):
+            try:
+                inputs[key] = dump(view.key_type(key), value)
+            except Unserialisable:
+                raise InputError(
+                    f"The input {key!r} cannot be stored, so no worker could be given it: give the key a type that "
+                    "pydantic can write as JSON, or use `run`."
+                ) from None
+        budget, constraints = self.wanted.budget, self.wanted.constraints
+        return json.dumps(
+            {
+                "goal": self.goal.to_json(),
+                "inputs": inputs,
+                "budget": {"usd": budget.usd, "seconds": budget.seconds, "calls": budget.calls} if budget else None,
+                "dial": self.wanted.dial,
+                "constraints": constraints.to_json() if constraints else None,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, runtime: Runtime) -> "Request":
+        """Read the text back by the types of today's graph."""
+        data = json.loads(text)
+        view = runtime.graph.view()
+        wanted = Wanted(
+            Budget(**data["budget"]) if data["budget"] else None,
+            data["dial"],
+            Constraints.from_json(data["constraints"]) if data["constraints"] else None,
+        )
+        inputs = {key: load(view.key_type(key), value) for key, value in data["inputs"].items()}
+        return cls(Goal.from_json(data["goal"]), inputs, wanted)
+
+
+async def submit(
+    runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]
+) -> str:
+    """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
+    given = check_inputs(runtime, inputs)
+    check_goal(goal, runtime.graph.view().keys, given)
+    warn_of_unused(runtime, goal, given)
+    wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
+    run_id = options.get("run_id") or new_run_id()
+    request = Request(goal, given, wanted).to_json(runtime)
+    asked = digest(given, runtime.graph.view())
+    row = RunRow(
+        run_id=run_id,
+        parent=None,
+        goal=goal.name,
+        status=Status.QUEUED,
+        policy=runtime.policy.name,
+        started=runtime.clock.time(),
+        ended=None,
+        head="",
+        count=0,
+        trace_id="",
+        summary={"inputs_digest": asked},
+        labels=dict(options.get("labels") or {}),
+        wake=options.get("at"),
+    )
+
+    def put() -> RunRow | None:
+        return runtime.store.queue.submit(
+            row, request, delay=options.get("delay", 0.0), priority=options.get("priority", 0)
+        )
+
+    existing = await runtime.threads.run(put)
+    if existing is not None:
+        await _check_same(runtime, existing, goal, asked)
+    return run_id
+
+
+async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: str) -> None:
+    then = row.summary.get("inputs_digest")
+    if row.count:
+        _, then = await runtime.threads.run(lambda: recorded_outcome(runtime, row.run_id))
+    if row.goal != goal.name or (then and then != asked):
+        raise InputError(
+            f"The run {row.run_id!r} was begun with another goal or other inputs. Use another run_id, or the same."
+        )
+
+
+async def wait(runtime: Runtime, run_id: str) -> Outcome[Any]:
+    """The outcome of a run once it has ended or waits for a person, whoever drives it. Leaving changes nothing.
+
+    Raises `InputError` where there is no such run, or it was set aside.
+    """
+    for poll in range(1_000_000_000):
+        ended = runtime.runs.outcome(run_id)
+        if ended is not None:
+            return ended[0]
+        live = live_run(runtime, run_id)
+        if live is not None and not live.result.done():
+            try:
+                return await asyncio.shield(asyncio.wrap_future(live.result))
+            except (OwnershipLost, Abandoned):
+                continue
+        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+        if row is None:
+            raise InputError(f"There is no run {run_id!r} in this store.")
+        if row.status.ended or row.status is Status.WAITING:
+            return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+        if row.status is Status.QUEUED and row.wake is None:
+            raise InputError(
+                f"The run {run_id!r} was set aside: {row.attempts} processes died while they drove it. "
+                f"`orchestrator recover {run_id}` queues it again."
+            )
+        await runtime.clock.sleep(POLL_SECONDS[min(poll, len(POLL_SECONDS) - 1)])
+    raise AssertionError("unreachable")
+
+
+class NotForThisWorker(OrchestratorError):
+    """This process cannot drive the run: it lacks what the goal needs, or cannot read what was asked for."""
+
+
+async def drive_taken(runtime: Runtime, taken: Taken) -> Run | None:
+    """Begin or go on with a run that this process took; `None` when nothing is to be done. The run belongs to nobody.
+
+    Raises `NotForThisWorker`.
+    """
+    async with runtime.runs.turn(taken.run_id):
+        records = await runtime.threads.run(lambda: runtime.store.records(taken.run_id))
+        if records:
+            return await _go_on(runtime, taken)
+        return await _begin(runtime, taken)
+
+
+async def _begin(runtime: Runtime, taken: Taken) -> Run:
+    if taken.request is None:
+        raise NotForThisWorker("nothing is on record of what was asked for")
+    try:
+        request = Request.from_json(taken.request, runtime)
+        check_goal(request.goal, runtime.graph.view().keys, request.inputs)
+    except Exception as error:
+        raise NotForThisWorker(f"{type(error).__name__}: {error}") from error
+    row = await runtime.threads.run(lambda: runtime.store.run(taken.run_id))
+    dialled = runtime.dialled(request.wanted.dial)
+    run = await begin(
+        dialled,
+        request.goal,
+        request.inputs,
+        request.wanted,
+        run_id=taken.run_id,
+        named=True,
+        token=taken.token,
+        labels=row.labels if row else {},
+    )
+    start(run, Phase.PLAN)
+    return run
+
+
+async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
+    run = live_run(runtime, taken.run_id)
+    if run is not None:
+        runtime.runs.leave(taken.run_id)  # it waited here and was let go; the record says the same
+    run = await recover(runtime, taken.run_id, taken.token)
+    if run is None:
+        return None
+    if run.state.status is not Status.WAITING:
+        start(run, Phase.PLAN)
+        return run
+    if await _cancel_wanted(runtime, run):
+        run.scope.cancel("cancelled")
+        await stop_waiting(run)
+        start(run, Phase.ESCALATE)
+        return run
+    given = json.loads(taken.answer) if taken.answer else {}
+    try:
+        await take_answer(run, given.get("answer"), given.get("by", ""))
+    except InputError as error:
+        runtime.store.on_problem(f"the answer to run {taken.run_id!r} was not taken: {error}")
+        runtime.store.set_status(taken.run_id, Status.WAITING, token=run.token)
+        await runtime.threads.run(lambda: _release(runtime, run))
+        return None
+    return run
+
+
+def _release(runtime: Runtime, run: Run) -> None:
+    runtime.store.flush()
+    runtime.store.release(run.state.run_id, run.token or 0)
+    runtime.runs.leave(run.state.run_id)
+
+
+async def _cancel_wanted(runtime: Runtime, run: Run) -> bool:
+    wanted = await runtime.threads.run(lambda: runtime.store.queue.cancelled(runtime.owner))
+    return run.state.run_id in wanted
+
+
+__all__ = ["NotForThisWorker", "Request", "SubmitOptions", "drive_taken", "submit", "wait"]
