@@ -27,10 +27,12 @@ from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.background import Background
 from orchestrator.engine.background.evaluation import Jury
 from orchestrator.engine.background.heartbeat import Heartbeat
+from orchestrator.engine.background.worker import Worker, WorkerOptions
+from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
 from orchestrator.engine.lifecycle.requests import check_goal
-from orchestrator.engine.options import Preferences, RunOptions
+from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
 from orchestrator.engine.planning import agents as casting
 from orchestrator.engine.planning.demands import Demands, DemandSource
 from orchestrator.engine.registry import RunRegistry
@@ -404,6 +406,33 @@ class Orchestrator(Answering):
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
         return await resuming.cancel(self._runtime, run_id, reason)
+
+    @checked(InputError)
+    async def submit(
+        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[SubmitOptions]
+    ) -> str:
+        """Put a run into the queue of the store and return its id; it belongs to nobody, and outlives its caller.
+
+        The options are those of `run`, and `priority`, `delay` (seconds) and `at` (seconds since the epoch). In memory
+        and in a file this process drives it as well; in a server's database `orchestrator worker` does. Raises
+        `InputError` as `run` does, and for inputs that cannot be stored.
+        """
+        self._background.start()
+        run_id = await queued.submit(self._runtime, Goal.of(goal), inputs or {}, **options)
+        self._background.work_on_queue()
+        return run_id
+
+    async def wait(self, run_id: str) -> Outcome[Any]:
+        """The outcome of a run once it has ended or waits for a person, whichever process drives it.
+
+        Whoever leaves changes nothing. Raises `InputError` for an unknown run, and for one that was set aside.
+        """
+        return await queued.wait(self._runtime, run_id)
+
+    def worker(self, options: WorkerOptions | None = None) -> Worker:
+        """A worker on the queue of the store: `await orc.worker().run()` drives runs until it is stopped."""
+        self._background.start()
+        return Worker(self._runtime, options)
 
     @checked(InputError)
     def compile(self, goal: str | Goal[Any], checkpointer: Any = None, **preferences: Unpack[Preferences]) -> Any:

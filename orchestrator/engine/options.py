@@ -1,6 +1,7 @@
 """What a caller may ask of one run, beside its goal and inputs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from orchestrator.core.goal import Budget
@@ -23,6 +24,19 @@ class RunOptions(Preferences, total=False):
     """One that was used before means that run: ended, its outcome; running, it is joined; waiting, its question."""
     budget: Budget | float | None
     """What the run may spend: a `Budget`, or US dollars."""
+    labels: Mapping[str, str] | None
+    """Small strings by name, such as `customer` or `session`: indexed, searchable, on spans and children."""
+
+
+class SubmitOptions(RunOptions, total=False):
+    """The options of a submitted run; every one may be left out."""
+
+    priority: int
+    """Runs of higher priority are taken first."""
+    delay: float
+    """Seconds from now until a worker may take it."""
+    at: float | None
+    """When a worker may take it, in seconds since the epoch; `delay` is not looked at then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,7 @@ class Wanted:
     budget: Budget | None = None
     dial: float | None = None
     constraints: Constraints | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-__all__ = ["Preferences", "RunOptions", "Wanted"]
+__all__ = ["Preferences", "RunOptions", "SubmitOptions", "Wanted"]

@@ -41,6 +41,8 @@ class MemoryStore:
         self._health: dict[str, str] = {}
         self._documents: dict[str, dict[int, str]] = {}
 
+    embedded = True
+
     @property
     def queue(self) -> MemoryQueue:
         """Runs that wait for a worker."""

@@ -34,7 +34,7 @@ class MemoryOwnership:
         """The next token of a run, unless another owner holds it."""
         with self.lock:
             state, held = self.runs.get(run_id), self.owners.get(run_id, "")
-            if state is None or (held != owner and self.holds(held)):
+            if state is None or state.status.ended or (held != owner and self.holds(held)):
                 return None
             state.token += 1
             if held not in ("", owner) and not owner_died(held):

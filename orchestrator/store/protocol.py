@@ -178,6 +178,11 @@ class Store(Protocol):
     on_refused: Refused
 
     @property
+    def embedded(self) -> bool:
+        """Whether the store lives with the program (memory, a file), which then works on its own queue."""
+        ...
+
+    @property
     def queue(self) -> RunQueue:
         """Runs that wait for a worker."""
         ...
@@ -351,7 +356,8 @@ class Store(Protocol):
         ...
 
     def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
-        """Own the run: a fencing token greater than all before; `None` while another owner lives, or without a run.
+        """Own the run: a fencing token greater than all before; `None` while another owner lives, once it has ended,
+        or without a run.
 
         The lease is the owner's: it is renewed for `ttl` seconds by the store's clock. An owner of this machine (see
         `owner_name`) whose process has died loses the run at once; in a file, one whose process runs keeps it.

@@ -400,6 +400,7 @@ class StoreConformance:
         store.set_status("run-1", Status.REACHED, 2.0, token=FIRST_TOKEN)
         store.flush()
         assert store.owner("run-1") == ""
+        assert store.claim("run-1", "b", ttl=10.0) is None
 
     def test_an_owner_whose_process_died_loses_the_run_at_once(self, store: Store) -> None:
         alive = owner_name()

@@ -16,6 +16,7 @@ from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict,
 from orchestrator.store.memory import MemoryStore
 
 from .learning import Lessons, raised
+from .worker import Worker
 
 PUBLISH_SECONDS = 5.0
 """How often statistics are published to the other processes that share a store."""
@@ -42,6 +43,8 @@ class Background:
         self.lessons = Lessons(runtime, self.hub)
         self._durable = not isinstance(runtime.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
+        self._worker: Worker | None = None
+        self._working: asyncio.Task[None] | None = None
         self._broken = False
         """Whether the store could not be reached at the last beat: that is told once."""
         if self._durable:
@@ -58,8 +61,27 @@ class Background:
         if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
             self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
 
+    def work_on_queue(self) -> None:
+        """Drive queued runs in this process too, where the store is not a server's: there workers do."""
+        if not self._runtime.store.embedded:
+            return
+        working = self._working
+        if self._worker is None or working is None or working.done() or working.get_loop() is not _loop():
+            self._worker = Worker(self._runtime)
+            self._working = asyncio.create_task(self._worker.run(), name="orchestrator:worker")
+        self._worker.hint()
+
+    async def _stop_working(self) -> None:
+        """Hand back what the queue gave, as it stands."""
+        if self._working is not None and self._working.get_loop() is asyncio.get_running_loop():
+            assert self._worker is not None
+            self._worker.stop(drain_seconds=0.0)
+            await asyncio.wait([self._working], timeout=10.0)
+            self._working.cancel()
+
     async def stop(self) -> None:
         """End, and save what is known of health."""
+        await self._stop_working()
         await self.hub.stop()
         if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._task.cancel()
@@ -129,6 +151,10 @@ class Background:
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
             )
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
 
 
 def _concerns(signal: Signal, run: Run) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.errors import OrchestratorError
@@ -64,8 +64,10 @@ class Worker:
         """Look into the queue now: something was put there."""
         self._hint.set()
 
-    def stop(self) -> None:
+    def stop(self, drain_seconds: float | None = None) -> None:
         """Take nothing more; runs in progress go on for a while and are handed back then."""
+        if drain_seconds is not None:
+            self._options = replace(self._options, drain_seconds=drain_seconds)
         self._stopping.set()
         self._hint.set()
 
@@ -105,9 +107,7 @@ class Worker:
         if free <= 0:
             return 0
         runtime, limits = self._runtime, self._options.limits
-        taken = await runtime.threads.run(
-            lambda: runtime.store.queue.take(runtime.owner, LEASE_SECONDS, free, limits)
-        )
+        taken = await runtime.threads.run(lambda: runtime.store.queue.take(runtime.owner, LEASE_SECONDS, free, limits))
         for run in taken:
             task = asyncio.create_task(self._drive(run), name=f"work:{run.run_id}")
             self._tasks[task] = run.run_id

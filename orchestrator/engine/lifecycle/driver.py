@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from threading import Lock
 from typing import Any
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
+from orchestrator.core.forks import new_lock
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
@@ -18,7 +18,7 @@ from .escalation import validate_answer
 from .finish import listed, outcome_of, summary
 from .phases import Phase, drive
 
-_WAITERS = Lock()
+_WAITERS = new_lock()
 
 
 def start(run: Run, phase: Phase) -> None:
@@ -154,7 +154,8 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     """Note in the store and in this process that a run has ended, or waits."""
     runtime, state = run.runtime, run.state
     if outcome.status is Status.WAITING:
-        runtime.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token)
+        due = run.asked.question.due if run.asked else None
+        runtime.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token, wake=due)
         return
     runtime.store.set_status(
         state.run_id, outcome.status, ended=runtime.clock.time(), summary=summary(outcome), token=run.token

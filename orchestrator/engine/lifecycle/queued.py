@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from typing_extensions import Unpack
 
@@ -12,7 +12,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
-from orchestrator.engine.options import Preferences, Wanted
+from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import Unserialisable, digest, dump, load
@@ -23,24 +23,10 @@ from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .phases import Phase
 from .recovery import recorded_outcome, recover
 from .requests import check_goal, check_inputs, warn_of_unused
-from .start import begin, new_run_id
+from .start import begin, new_run_id, wanted_of
 
 POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds between two looks at a run that another process drives; the last one repeats."""
-
-
-class SubmitOptions(Preferences, total=False):
-    """The options of a submitted run; every one may be left out."""
-
-    run_id: str | None
-    budget: Budget | float | None
-    labels: Mapping[str, str] | None
-    priority: int
-    """Runs of higher priority are taken first."""
-    delay: float
-    """Seconds from now until a worker may take it."""
-    at: float | None
-    """When a worker may take it, in seconds since the epoch; `delay` is not looked at then."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +73,12 @@ class Request:
         return cls(Goal.from_json(data["goal"]), inputs, wanted)
 
 
-async def submit(
-    runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]
-) -> str:
+async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
     """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
     given = check_inputs(runtime, inputs)
     check_goal(goal, runtime.graph.view().keys, given)
     warn_of_unused(runtime, goal, given)
-    wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
+    wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
     request = Request(goal, given, wanted).to_json(runtime)
     asked = digest(given, runtime.graph.view())
@@ -110,7 +94,7 @@ async def submit(
         count=0,
         trace_id="",
         summary={"inputs_digest": asked},
-        labels=dict(options.get("labels") or {}),
+        labels=wanted.labels,
         wake=options.get("at"),
     )
 
@@ -186,29 +170,32 @@ async def _begin(runtime: Runtime, taken: Taken) -> Run:
     try:
         request = Request.from_json(taken.request, runtime)
         check_goal(request.goal, runtime.graph.view().keys, request.inputs)
+        _check_can_be_given(runtime, request)
     except Exception as error:
         raise NotForThisWorker(f"{type(error).__name__}: {error}") from error
     row = await runtime.threads.run(lambda: runtime.store.run(taken.run_id))
-    dialled = runtime.dialled(request.wanted.dial)
-    run = await begin(
-        dialled,
-        request.goal,
-        request.inputs,
-        request.wanted,
-        run_id=taken.run_id,
-        named=True,
-        token=taken.token,
-        labels=row.labels if row else {},
-    )
+    wanted = replace(request.wanted, labels=row.labels if row else {})
+    dialled = runtime.dialled(wanted.dial)
+    run = await begin(dialled, request.goal, request.inputs, wanted, run_id=taken.run_id, named=True, token=taken.token)
     start(run, Phase.PLAN)
     return run
 
 
+def _check_can_be_given(runtime: Runtime, request: Request) -> None:
+    """Raises `InputError` where nothing in this process's graph gives a key of the goal: another version may."""
+    given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
+    missing = sorted(set(request.goal.keys) - given)
+    if missing:
+        raise InputError(f"no tool here gives {', '.join(missing)}")
+
+
 async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
     run = live_run(runtime, taken.run_id)
-    if run is not None:
-        runtime.runs.leave(taken.run_id)  # it waited here and was let go; the record says the same
-    run = await recover(runtime, taken.run_id, taken.token)
+    if run is not None and not run.durable:
+        run.own(taken.token)
+    else:
+        runtime.runs.leave(taken.run_id)  # one that waited here was let go; the record says the same
+        run = await recover(runtime, taken.run_id, taken.token)
     if run is None:
         return None
     if run.state.status is not Status.WAITING:
@@ -241,4 +228,4 @@ async def _cancel_wanted(runtime: Runtime, run: Run) -> bool:
     return run.state.run_id in wanted
 
 
-__all__ = ["NotForThisWorker", "Request", "SubmitOptions", "drive_taken", "submit", "wait"]
+__all__ = ["NotForThisWorker", "Request", "drive_taken", "submit", "wait"]

@@ -12,6 +12,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost, StoreError
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.names import check_labels, check_name
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
@@ -48,7 +49,7 @@ async def launch(
     view, run_id = runtime.graph.view(), options.get("run_id")
     runtime = runtime.dialled(options.get("dial"))
     given = check_inputs(runtime, inputs)
-    wanted = Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"))
+    wanted = wanted_of(options)
     if run_id is None:
         check_goal(goal, view.keys, inputs)
         warn_of_unused(runtime, goal, given)
@@ -105,7 +106,7 @@ async def launch_child(
     async with runtime.runs.turn(run_id):
         found = await _known(runtime, run_id, goal, digest(given, parent.view), parent=parent, parent_call=call_id)
         if found is None:
-            wanted = Wanted(None, parent.state.dial, parent.state.constraints)
+            wanted = Wanted(None, parent.state.dial, parent.state.constraints, parent.state.labels)
             found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
             start(found, Phase.PLAN)
     if isinstance(found, Outcome):
@@ -116,6 +117,15 @@ async def launch_child(
         return await _joined(runtime, found), found
     finally:
         parent.children.pop(run_id, None)
+
+
+def wanted_of(options: RunOptions) -> Wanted:
+    """The options of a run, checked. Raises `InputError`."""
+    run_id = options.get("run_id")
+    if run_id is not None:
+        check_name("a run", run_id)
+    labels = check_labels(options.get("labels"))
+    return Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"), labels)
 
 
 def new_run_id() -> str:
@@ -136,16 +146,21 @@ async def begin(
     parent: Run | None = None,
     parent_call: str = "",
     named: bool = False,
+    token: int | None = None,
 ) -> Run:
-    """A new run, on record. Raises `_Exists` when another process has begun a run with this id."""
+    """A new run, on record. Raises `_Exists` when another process has begun a run with this id.
+
+    `token`: of a run that this process took from the queue.
+    """
     if parent is None:
         await runtime.observers.learn()  # what the runs before have shown
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)
-    row = _row(runtime, run_id, goal, parent, opened.trace_id)
+    row = _row(runtime, run_id, goal, parent, opened.trace_id, wanted.labels)
     try:
         create = partial(_create_owned if durable else _create, runtime, row)
-        token = await runtime.threads.run(create) if durable else create()
+        if token is None:
+            token = await runtime.threads.run(create) if durable else create()
     except BaseException:
         opened.end()
         raise
@@ -191,6 +206,7 @@ def _started(
         turn=turn.number,
         probe=turn.probe,
         dial=wanted.dial,
+        labels=wanted.labels,
         constraints=wanted.constraints.to_json() if wanted.constraints else {},
     )
 
@@ -205,7 +221,9 @@ def _limits(runtime: Runtime, budget: Budget) -> dict[str, float | None]:
     }
 
 
-def _row(runtime: Runtime, run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str) -> RunRow:
+def _row(
+    runtime: Runtime, run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str, labels: Mapping[str, str]
+) -> RunRow:
     return RunRow(
         run_id=run_id,
         parent=parent.state.run_id if parent else None,
@@ -218,6 +236,7 @@ def _row(runtime: Runtime, run_id: str, goal: Goal[Any], parent: Run | None, tra
         count=0,
         trace_id=trace_id,
         summary={},
+        labels=labels,
     )
 
 
@@ -285,8 +304,11 @@ async def _known_to_store(
 ) -> Outcome[Any] | Run | None:
     for poll in itertools.count():
         row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-        if row is None or (row.count == 0 and poll * POLL_SECONDS >= BEGIN_SECONDS):
+        if row is None or (row.count == 0 and row.status is not Status.QUEUED and poll * POLL_SECONDS >= BEGIN_SECONDS):
             return None
+        if row.status is Status.QUEUED:  # a worker will take it
+            await runtime.clock.sleep(POLL_SECONDS)
+            continue
         if row.count == 0:  # it is just being begun, or was and its process died
             await runtime.clock.sleep(POLL_SECONDS)
             continue
@@ -308,4 +330,4 @@ def _same(run_id: str, then: str, now: str) -> None:
         raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
 
 
-__all__ = ["begin", "check_goal", "launch", "launch_child", "new_run_id"]
+__all__ = ["begin", "check_goal", "launch", "launch_child", "new_run_id", "wanted_of"]

@@ -19,6 +19,8 @@ from .tables import META, METADATA, SCHEMA_VERSION
 
 _BUSY_SECONDS = 1.0
 _OPEN_SECONDS = 10.0
+_SESSION = "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000"
+"""A process that is stopped in the midst of a transaction gives up its locks."""
 
 
 def database_url(where: str | Path) -> URL:
@@ -63,7 +65,10 @@ def engines(url: URL) -> tuple[Engine, Engine]:
         _make_file(Path(str(url.database)))
         return _sqlite(url, writes=True), _sqlite(url, writes=False)
     settings: dict[str, Any] = {
-        "connect_args": {"connect_timeout": 5, "options": "-c synchronous_commit=on -c lock_timeout=5000"},
+        "connect_args": {
+            "connect_timeout": 5,
+            "options": "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000",
+        },
         "pool_timeout": 5,
     }
     try:

@@ -1,22 +1,26 @@
 """Statements of ownership: claims of runs, the leases of owners, named leases."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
 
+from orchestrator.core.enums import Status
 from orchestrator.store.owner import owner_died, owner_runs
 
 from .dialect import is_postgres, upsert
 from .tables import LEASES, OWNERS, RUNS
 
+_ENDED: Final = frozenset(str(status) for status in Status if status.ended)
+
 
 def take_claim(connection: Connection, run_id: str, owner: str, now: float, ttl: float) -> int | None:
-    """The next token of the run, unless another owner holds it."""
+    """The next token of the run, unless it has ended or another owner holds it."""
     found = connection.execute(
-        select(RUNS.c.owner, RUNS.c.token).where(RUNS.c.run_id == run_id).with_for_update()
+        select(RUNS.c.owner, RUNS.c.token, RUNS.c.status).where(RUNS.c.run_id == run_id).with_for_update()
     ).first()
-    if found is None or (found.owner != owner and holds(connection, found.owner, now)):
+    if found is None or found.status in _ENDED or (found.owner != owner and holds(connection, found.owner, now)):
         return None
     token = int(found.token) + 1
     renew_owner(connection, owner, now + ttl)

@@ -71,6 +71,11 @@ class SqlStore(SqlReads):
         return f"SqlStore({shown(self._url)!r})"
 
     @property
+    def embedded(self) -> bool:
+        """Whether it is a file."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
     def queue(self) -> SqlQueue:
         """Runs that wait for a worker."""
         return self._queue

@@ -1,0 +1,200 @@
+"""Submitted runs belong to nobody: any process drives them, and what a dead one left goes on elsewhere."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import InputError, Orchestrator, Status, Tool, tool
+from orchestrator.engine.background import worker as work
+from orchestrator.engine.background.worker import WorkerOptions
+from orchestrator.store import MemoryStore, SqlStore
+from orchestrator.store.ledger.verify import verify_store
+from tests import forked
+from tests.engine.owning import bank, work_for_ever
+
+
+@tool(gives="y")
+def double(x: int) -> int:
+    return 2 * x
+
+
+@tool(gives="z", effect="write", approval=True)
+def act(y: int) -> str:
+    return f"did {y}"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another process or thread does."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - a store says nothing by itself
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "runs.db" if request.param == "sqlite" else None
+
+
+async def test_a_submitted_run_is_driven_by_this_process(embedded: Path | None) -> None:
+    async with Orchestrator([double], store=embedded) as orc:
+        run_id = await orc.submit("y", {"x": 4}, run_id="one", labels={"customer": "7"})
+        assert run_id == "one"
+        outcome = await orc.wait(run_id)
+        assert (outcome.status, outcome.value) == (Status.REACHED, 8)
+        assert [row.run_id for row in orc.store.runs(labels={"customer": "7"})] == ["one"]
+        assert await orc.submit("y", {"x": 4}, run_id="one") == "one"
+        assert (await orc.run("y", {"x": 4}, run_id="one")).value == 8
+        with pytest.raises(InputError, match="other inputs"):
+            await orc.submit("y", {"x": 5}, run_id="one")
+        with pytest.raises(InputError, match="no run"):
+            await orc.wait("none")
+        assert orc.verify("one").ok
+
+
+async def test_many_submitted_runs_are_driven_at_once(embedded: Path | None) -> None:
+    async with Orchestrator([double], store=embedded) as orc:
+        ids = [await orc.submit("y", {"x": number}) for number in range(30)]
+        outcomes = await asyncio.gather(*(orc.wait(run_id) for run_id in ids))
+        assert [outcome.value for outcome in outcomes] == [2 * number for number in range(30)]
+
+
+async def test_a_question_ends_the_work_and_its_answer_is_new_work(embedded: Path | None) -> None:
+    async with Orchestrator([double, act], store=embedded) as orc:
+        run_id = await orc.submit("z", {"x": 4})
+        assert (await orc.wait(run_id)).status is Status.WAITING
+        assert orc.store.owner(run_id) == ""
+        assert orc.store.queue.answer(run_id, '{"answer": "yes", "by": "ann"}')
+        await until(lambda: orc.store.run(run_id).status is Status.REACHED)  # type: ignore[union-attr]
+        assert (await orc.wait(run_id)).values["z"] == "did 8"
+
+
+async def test_who_leaves_wait_changes_nothing(embedded: Path | None) -> None:
+    @tool(gives="w")
+    async def slow() -> int:
+        await asyncio.sleep(0.4)
+        return 1
+
+    async with Orchestrator([slow], store=embedded) as orc:
+        run_id = await orc.submit("w")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(orc.wait(run_id), 0.2)
+        assert (await orc.wait(run_id)).value == 1
+
+
+async def test_a_run_starts_at_its_time() -> None:
+    now = 1000.0
+    async with Orchestrator([double], store=MemoryStore(clock=lambda: now)) as orc:
+        run_id = await orc.submit("y", {"x": 1}, at=1060.0)
+        later = await orc.submit("y", {"x": 2}, delay=30.0)
+        assert await orc.worker().until_idle() == 0
+        now = 1030.0
+        assert await orc.worker().until_idle() <= 1
+        assert (await orc.wait(later)).value == 4
+        now = 1060.0
+        assert (await orc.wait(run_id)).value == 2
+
+
+async def test_an_input_that_cannot_be_stored_is_an_error_at_once(tmp_path: Path) -> None:
+    @tool(gives="w")
+    def use(thing: Any) -> int:
+        return 1
+
+    async with Orchestrator([use], store=tmp_path / "runs.db") as orc:
+        with pytest.raises(InputError, match="'thing' cannot be stored"):
+            await orc.submit("w", {"thing": object()})
+        with pytest.raises(InputError, match="label"):
+            await orc.submit("w", {"thing": 1}, labels={"bad\nname": "x"})
+
+
+async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "ELSEWHERE_SECONDS", 0.0)
+    store = tmp_path / "runs.db"
+    async with Orchestrator([double], store=store) as able:
+        await able.submit("y", {"x": 3}, run_id="r", delay=0.3)
+        await able._background._stop_working()
+        async with Orchestrator([act], store=store) as unable:
+            problems: list[str] = []
+            unable.store.on_problem = problems.append
+            working = unable.worker()
+            task = asyncio.create_task(working.run())
+            await until(lambda: bool(problems))
+            working.stop()
+            await task
+            assert "is left to another worker" in problems[0]
+        worker = able.worker()
+        task = asyncio.create_task(worker.run())
+        assert (await asyncio.wait_for(able.wait("r"), 20)).value == 6
+        worker.stop()
+        await task
+
+
+async def test_stopping_a_worker_hands_its_runs_back(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    @tool(gives="w", timeout=60)
+    async def slow() -> int:
+        begun.set()
+        await asyncio.sleep(60)
+        return 1
+
+    store = tmp_path / "runs.db"
+    async with Orchestrator([slow], store=store) as orc:
+        run_id = await orc.submit("w")
+        await begun.wait()
+    opened = SqlStore(store)
+    row = opened.run(run_id)
+    assert row is not None
+    assert row.status is Status.RUNNING
+    assert opened.owner(run_id) == ""
+    assert opened.queue.sweep(5).lost == (run_id,)
+    opened.close()
+
+    async def quick() -> int:
+        return 2
+
+    async with Orchestrator([Tool(quick, name="slow", gives="w")], store=store) as orc:
+        await orc.worker().until_idle()
+        assert (await orc.wait(run_id)).value == 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_a_killed_worker_left_goes_on_elsewhere_within_five_seconds(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = str(tmp_path / "runs.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    world = bank(str(tmp_path / "bank.txt"))
+
+    async def submit() -> list[str]:
+        async with Orchestrator([Tool(lambda order: order, name="pay", gives="receipt")], store=where) as orc:
+            orc._background.work_on_queue = lambda: None  # type: ignore[method-assign]
+            return [await orc.submit("receipt", {"order": str(n)}, run_id=f"order-{n}") for n in range(20)]
+
+    ids = asyncio.run(submit())
+    workers = [forked.processes().Process(target=work_for_ever, args=(where, str(world))) for _ in range(2)]
+    for process in workers:
+        process.start()
+    store = SqlStore(where)
+    while store.count_runs(status=Status.QUEUED) > 16:
+        time.sleep(0.02)
+    assert workers[0].pid
+    os.kill(workers[0].pid, signal.SIGKILL)
+    killed = time.monotonic()
+    while any(store.run(run_id).status is not Status.REACHED for run_id in ids):  # type: ignore[union-attr]
+        assert time.monotonic() - killed < 30
+        time.sleep(0.05)
+    workers[1].terminate()
+    workers[1].join(30)
+    orders = [line.split()[1] for line in world.read_text().splitlines()]
+    assert sorted(orders) == sorted(f"order-{n}" for n in range(20))
+    assert verify_store(store).ok
+    store.close()
+
+
+def test_options_of_a_worker() -> None:
+    assert WorkerOptions().most_attempts == 5
