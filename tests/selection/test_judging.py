@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.selection import Demand, Exploration, ExplorationRound, Selector
+from orchestrator.selection import Demand, Exploration, ExplorationRound, Onboarding, Selector
 from orchestrator.selection.choice.scoring import Judged, counted_again
 from tests.selection.workers import worker
 
@@ -30,7 +30,7 @@ def test_a_record_is_enough_to_count_again(
 
 
 def test_nobody_is_held_back_for_a_rival_that_is_not_usable() -> None:
-    selector = Selector([worker("old", skills="x")])
+    selector = Selector([worker("old", skills="x")], onboarding=Onboarding(budget=0))
     for _ in range(20):
         selector.learn("old", "x", True)
     selector.apply_pending()

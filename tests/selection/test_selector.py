@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -211,7 +212,7 @@ def test_records_are_plain_data() -> None:
 
 def newcomers(share: float) -> tuple[Selector, list[str]]:
     """A proven agent, and one that came later, claims more and costs less; who is chosen in 400 steps."""
-    selector = Selector([worker("old", skills={"x": 0.9}, cost=0.01)], onboarding=Onboarding(share=share))
+    selector = Selector([worker("old", skills={"x": 0.9}, cost=0.01)], onboarding=Onboarding(share=share, budget=0))
     for _ in range(30):
         selector.learn("old", "x", True)
     selector.apply_pending()
@@ -249,7 +250,7 @@ def test_a_good_newcomer_is_promoted() -> None:
 
 
 def test_a_newcomer_is_shown_as_one() -> None:
-    selector = Selector([worker("old", skills="x")])
+    selector = Selector([worker("old", skills="x")], onboarding=Onboarding(budget=0))
     for _ in range(20):
         selector.learn("old", "x", True)
     selector.apply_pending()
@@ -259,6 +260,39 @@ def test_a_newcomer_is_shown_as_one() -> None:
     assert (steady.agent, probing.agent) == ("old", "new")
     assert steady.candidates[1].reason == "a newcomer, counted at competence 0"
     assert "newcomer on trial" in probing.reason
+
+
+def tried(rate: float, budget: float, *, steps: int = 400) -> tuple[list[str], int]:
+    """The choices beside an agent that does well in 6 of 10 calls, and the newcomer's successes."""
+    draw = random.Random(5)
+    selector = Selector([worker("old", skills="x")], onboarding=Onboarding(share=0.0, budget=budget))
+    for number in range(50):
+        selector.learn("old", "x", number % 10 < 6)
+    selector.apply_pending()
+    selector.add(worker("new", skills="x"))
+    chosen: list[str] = []
+    won = 0
+    for _ in range(steps):
+        agent = selector.select("x").agent
+        chosen.append(agent)
+        success = draw.random() < (rate if agent == "new" else 0.6)
+        won += agent == "new" and success
+        selector.learn(agent, "x", success)
+        selector.apply_pending()
+    return chosen, won
+
+
+def test_a_better_newcomer_on_trial_gets_its_share_at_once() -> None:
+    chosen, _ = tried(0.95, 20)
+    assert chosen.count("new") > 0.9 * len(chosen)
+    assert tried(0.95, 0)[0].count("new") == 0
+
+
+@pytest.mark.parametrize("budget", [3.0, 10.0])
+def test_a_worthless_newcomer_on_trial_costs_no_more_than_its_budget(budget: float) -> None:
+    chosen, won = tried(0.0, budget)
+    assert chosen.count("new") * 0.7 - won <= budget + 1
+    assert chosen[-100:].count("new") == 0
 
 
 def test_agents_that_start_together_are_no_newcomers() -> None:

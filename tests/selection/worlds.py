@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -140,3 +141,32 @@ def always_best(world: World) -> tuple[Choose, Learn]:
     """The one agent that is best on average, known beforehand."""
     best = max(sorted(world.truth), key=lambda name: sum(world.truth[name].values()))
     return lambda demand: best, lambda agent, demand, success: None
+
+
+def linear_bandit(world: World, alpha: float = 1.0) -> tuple[Choose, Learn]:
+    """LinUCB (Li et al., WWW 2010) over the weights of the demand, one ridge regression per agent."""
+    places = {skill: place for place, skill in enumerate(world.skills)}
+    gram: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    won: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+
+    def vector(demand: Demand) -> np.ndarray[Any, np.dtype[np.float64]]:
+        row = np.zeros(len(places))
+        for skill, share in demand.items:
+            row[places[skill]] = share
+        return row
+
+    def upper(name: str, at: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+        inverse = np.linalg.inv(gram.setdefault(name, np.eye(len(places))))
+        mean = at @ inverse @ won.setdefault(name, np.zeros(len(places)))
+        return float(mean + alpha * np.sqrt(at @ inverse @ at))
+
+    def choose(demand: Demand) -> str:
+        at = vector(demand)
+        return max(sorted(world.truth), key=lambda name: upper(name, at))
+
+    def learn(agent: str, demand: Demand, success: bool) -> None:
+        at = vector(demand)
+        gram[agent] = gram.setdefault(agent, np.eye(len(places))) + np.outer(at, at)
+        won[agent] = won.setdefault(agent, np.zeros(len(places))) + success * at
+
+    return choose, learn

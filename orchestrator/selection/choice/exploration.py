@@ -23,33 +23,50 @@ class ExplorationRound:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """How a new agent is tried out while others are proven: with few steps, until there is evidence.
+    """How a new agent gets work while others are proven: what it may cost, until there is evidence.
 
     An agent that came after the first outcomes were learned from is a newcomer in a demand until `evidence` calls of
-    late tell of it. As long as a rival is proven, a newcomer counts at its worst (competence 0), except in a `share` of
-    the choices, where it counts at its best (competence 1).
+    late tell of it. On trial it counts at the upper bound of its posterior, one standard deviation above the mean, so
+    that a better newcomer gets its share at once. The trial is over when the newcomer has done `budget` pieces of work
+    less well than the best proven rival is expected to have done in its place. After that it counts at its worst
+    (competence 0), except in a `share` of the choices, where it counts at its best (competence 1). So one newcomer
+    costs at most `budget`, plus `share` of the choices, in work well done.
     """
 
     share: float = 0.05
     evidence: float = 10.0
+    budget: float = 20
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or not self.evidence >= 0:
-            raise DefinitionError(f"Onboarding is a share in [0, 1] and a number of calls, not {self!r}.")
+        if not 0 <= self.share <= 1 or not self.evidence >= 0 or not self.budget >= 0:
+            raise DefinitionError(f"Onboarding is a share in [0, 1], a number of calls and a budget, not {self!r}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """How choices explore beyond the best estimate: `thompson` draws competence from its posterior, `ucb` adds
-    `width` standard deviations to its mean. Deterministic under its seed."""
+    """How choices explore beyond the best estimate, deterministically under a seed.
+
+    `ucb` adds `width` standard deviations to the mean. `thompson` draws from the posterior with its standard deviation
+    scaled by `width` (posterior reshaping: Chapelle and Li, NIPS 2011): drawn at full width it explores for too long.
+    """
 
     strategy: str = "thompson"
     seed: int = 0
-    width: float = 1.0
+    width: float | None = None
+    """Default: 1 for `ucb`, 0.25 for `thompson`."""
 
     def __post_init__(self) -> None:
         if self.strategy not in ("thompson", "ucb"):
             raise DefinitionError(f"Exploration is by 'thompson' or 'ucb', not by {self.strategy!r}.")
+        if self.width is None:
+            object.__setattr__(self, "width", 1.0 if self.strategy == "ucb" else 0.25)
+        elif not 0 < self.width <= 100:
+            raise DefinitionError(f"The width of exploration is above 0 and at most 100, not {self.width!r}.")
+
+    @property
+    def scale(self) -> float:
+        """`width` as a number."""
+        return 1.0 if self.width is None else self.width
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""

@@ -16,6 +16,9 @@ from .demand import Demand
 from .exploration import Exploration, ExplorationRound, Onboarding
 from .pool import Bools, Pool
 
+TRIAL_WIDTH = 1.0
+"""Standard deviations above its mean at which a newcomer on trial counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -23,7 +26,7 @@ class Judged:
 
     agent: str
     counted: float
-    """The competence in [0, 1] that enters the price: the mean, or what was drawn, or a newcomer's 0 or 1."""
+    """The competence in [0, 1] that enters the price: the mean, or what was drawn, or what a newcomer counts at."""
     estimate: Estimate
     """What to expect, with its 90 % interval and the calls of late that it rests on."""
     newcomer: bool = False
@@ -32,6 +35,8 @@ class Judged:
     """The Beta posterior (a, b) for each demanded skill, where competence was drawn or widened; else empty."""
     shift: float = 0.0
     """What the size of the work added to it."""
+    trial: bool = False
+    """Whether it is a newcomer on trial, which counts at the upper bound of its posterior."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
@@ -39,6 +44,8 @@ class Judged:
         row: dict[str, Any] = {"counted": self.counted, "expected": [seen.mean, seen.low, seen.high, seen.evidence]}
         if self.newcomer:
             row["newcomer"] = True
+        if self.trial:
+            row["trial"] = True
         if self.beliefs:
             row["beliefs"] = [list(belief) for belief in self.beliefs]
             if self.shift:
@@ -50,7 +57,7 @@ class Judged:
         """What `to_json` wrote."""
         beliefs = tuple((float(a), float(b)) for a, b in row.get("beliefs", ()))
         seen, shift = Estimate(*row["expected"]), float(row.get("shift", 0.0))
-        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), beliefs, shift)
+        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), beliefs, shift, bool(row.get("trial")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,8 @@ class Counted:
     demand: Demand
     values: Floats
     newcomers: Bools
+    trial: Bools
+    """The newcomers whose trial is not over."""
     explored: bool = False
     """Whether values were drawn, or widened."""
 
@@ -70,11 +79,12 @@ class Counted:
         newcomer = bool(self.newcomers[row])
         estimate = competence(agent.name, agent.skills, self.demand, handbook, table.standing(agent.name))
         counted = min(1.0, max(0.0, float(self.values[row])))
-        if not self.explored or newcomer:
+        trial = bool(self.trial[row])
+        if not trial and (not self.explored or newcomer):
             return Judged(agent.name, counted, estimate, newcomer)
         beliefs = table.beliefs(table.columns(self.demand)[0], agent.name)
         shift = float(table.shifts(self.demand.size)[row])
-        return Judged(agent.name, counted, estimate, newcomer, tuple(beliefs), shift)
+        return Judged(agent.name, counted, estimate, newcomer, tuple(beliefs), shift, trial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +99,50 @@ class Counting:
         table, explore = pool.table, self.explore
         if not table.knows(demand):  # nobody declares it, and the handbook does not know it: only priors tell of it
             seen = [competence(a.name, a.skills, demand, handbook, table.standing(a.name)) for a in pool.agents]
-            return Counted(pool, demand, np.array([s.mean for s in seen]), np.zeros(len(seen), dtype=np.bool_))
+            nobody = np.zeros(len(seen), dtype=np.bool_)
+            return Counted(pool, demand, np.array([s.mean for s in seen]), nobody, nobody)
         columns, weights = table.columns(demand)
         if explore is None:
             values = table.expected(demand)
         elif explore.strategy == "thompson":
-            values = table.draw(columns, weights, explore.seed, turn.number) + table.shifts(demand.size)
+            values = table.draw(columns, weights, explore, turn.number) + table.shifts(demand.size)
         else:
             spread = np.sqrt(table.variances(columns, weights))
-            values = np.minimum(1.0, table.expected(demand) + explore.width * spread)
+            values = np.minimum(1.0, table.expected(demand) + explore.scale * spread)
         unproven = table.evidence(columns, weights) < self.onboarding.evidence
         new: Bools = unproven & ~pool.founding
-        if new.any() and (rivals & ~unproven).any():
-            values = np.where(new, 1.0 if turn.probe else 0.0, values)
-        else:
-            new = np.zeros_like(new)
-        return Counted(pool, demand, values, new, explore is not None)
+        proven: Bools = rivals & ~unproven
+        if not new.any() or not proven.any():
+            return Counted(pool, demand, values, np.zeros_like(new), np.zeros_like(new), explore is not None)
+        expected = table.expected(demand)
+        well, ill = table.record
+        trial: Bools = new & ((well + ill) * float(expected[proven].max()) - well < self.onboarding.budget)
+        upper = np.minimum(1.0, expected + TRIAL_WIDTH * np.sqrt(table.variances(columns, weights)))
+        values = np.where(new, np.where(trial, upper, 1.0 if turn.probe else 0.0), values)
+        return Counted(pool, demand, values, new, trial, explore is not None)
 
 
 def counted_again(
     judged: Judged, skills: Mapping[str, float], turn: ExplorationRound, explore: Exploration | None
 ) -> float:
     """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
-    if judged.newcomer:
+    if judged.newcomer and not judged.trial:
         return 1.0 if turn.probe else 0.0
-    if explore is None or not judged.beliefs:
+    if not judged.trial and (explore is None or not judged.beliefs):
         return min(1.0, max(0.0, judged.estimate.mean))
     names = sorted(skills) or [""]
     weights = np.array([skills.get(name, 1.0) for name in names])
     a = np.array([[belief[0]] for belief in judged.beliefs])
     b = np.array([[belief[1]] for belief in judged.beliefs])
-    if explore.strategy == "thompson":
+    if explore is not None and explore.strategy == "thompson" and not judged.trial:
         keys = draws.keys_of(names), draws.keys_of([judged.agent])
-        drawn = float(weights @ draws.beta(a, b, *keys, explore.seed, turn.number)[:, 0])
+        sharp = explore.scale**-2
+        drawn = float(weights @ draws.beta(a * sharp, b * sharp, *keys, explore.seed, turn.number)[:, 0])
         return min(1.0, max(0.0, drawn + judged.shift))
     pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.beliefs, strict=True)
     variance = math.fsum(weight * weight * beta_variance(a, b) for weight, (a, b) in pairs)
-    return min(1.0, judged.estimate.mean + explore.width * math.sqrt(variance))
+    width = TRIAL_WIDTH if judged.trial or explore is None else explore.scale
+    return min(1.0, judged.estimate.mean + width * math.sqrt(variance))
 
 
 __all__ = ["Counted", "Counting", "Judged", "counted_again"]

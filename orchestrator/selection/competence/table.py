@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,20 @@ from .estimation import neutral_prior, prior_of
 from .task_size import size_shifts, size_weights
 
 Floats = NDArray[np.float64]
+
+
+class Drawing(Protocol):
+    """How competences are drawn."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of all draws."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """The factor of the posterior's standard deviation."""
+        ...
 
 
 class CompetenceTable:
@@ -42,6 +57,8 @@ class CompetenceTable:
         self.mean: Floats = np.zeros(shape)
         self.by_size: Floats = np.zeros((2, len(self.names)))
         """What short and what long work add."""
+        self.record: Floats = np.zeros((2, len(self.names)))
+        """Successes and failures of late of each agent, whatever was demanded."""
         self._skill_keys = draws.keys_of(self._columns)
         self._agent_keys = draws.keys_of(self.names)
         for skill in self._columns:
@@ -52,6 +69,7 @@ class CompetenceTable:
         """The same numbers in arrays of its own: who reads this one is not disturbed by what is filled in there."""
         copied = copy(self)
         copied.a, copied.b = self.a.copy(), self.b.copy()
+        copied.record = self.record.copy()
         copied.seen, copied.mean, copied.by_size = self.seen.copy(), self.mean.copy(), self.by_size.copy()
         return copied
 
@@ -81,6 +99,7 @@ class CompetenceTable:
                 seen = handbook.evidence(name, skill)
             else:
                 (a, b), seen = neutral_prior(declared), handbook.record(name)
+                self.record[:, row] = seen.successes, seen.failures
             a, b = a + seen.successes, b + seen.failures
             self.a[column, row], self.b[column, row] = a, b
             self.seen[column, row], self.mean[column, row] = seen.total, a / (a + b)
@@ -123,10 +142,14 @@ class CompetenceTable:
         """Calls of late that each agent's estimate rests on."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
 
-    def draw(self, columns: Sequence[int], weights: Floats, seed: int, number: int) -> Floats:
-        """Competence of every agent drawn from its posterior, in turn `number` under `seed`."""
-        skills = self._skill_keys[columns]
-        drawn = draws.beta(self.a[columns], self.b[columns], skills, self._agent_keys, seed, number)
+    def draw(self, columns: Sequence[int], weights: Floats, explore: Drawing, number: int) -> Floats:
+        """Competence of every agent drawn from its posterior, in round `number`.
+
+        The standard deviation of the posterior is scaled by `explore.scale`.
+        """
+        skills, sharp = self._skill_keys[columns], explore.scale**-2
+        a, b = self.a[columns] * sharp, self.b[columns] * sharp
+        drawn = draws.beta(a, b, skills, self._agent_keys, explore.seed, number)
         summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum is the same whoever else is there
         return summed
 
