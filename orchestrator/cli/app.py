@@ -17,7 +17,7 @@ from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
 
-from . import catalog, health, run, serve
+from . import catalog, health, invocation, run, serve
 from . import templates as init
 from .planning import analyse, plan, rehearse
 from .runs import listing, replay, report, resume, verify
@@ -29,7 +29,7 @@ LOG: Final = Path(".orchestrator") / "errors.log"
 """Where the traceback of an unexpected error goes, if it can."""
 
 _EVERYWHERE: Final = ("--debug", "--no-color")
-"""Options that may stand anywhere."""
+"""Options that may stand anywhere; so may `--app`, which has a value."""
 
 app = typer.Typer(
     name="orchestrator",
@@ -45,9 +45,13 @@ def _program(  # pyright: ignore[reportUnusedFunction]
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    app_: Annotated[
+        str | None,
+        typer.Option("--app", metavar="MODULE:NAME", help="The orchestrator of a program, in place of --project."),
+    ] = None,
 ) -> None:
     """Agent orchestration as routing: tools chosen by price, failures healed, every decision explained."""
-    del version, no_color, debug  # read before the commands are
+    del version, no_color, debug, app_  # read before the commands are
 
 
 for module in (
@@ -103,7 +107,22 @@ def _globals(arguments: list[str]) -> tuple[list[str], bool]:
     if "--no-color" in mine:
         os.environ["NO_COLOR"] = "1"
     set_debugging("--debug" in mine)
-    return [word for word in mine if word not in _EVERYWHERE] + rest, "--debug" in mine
+    invocation.note(arguments)
+    return [word for word in _without_app(mine) if word not in _EVERYWHERE] + rest, "--debug" in mine
+
+
+def _without_app(words: list[str]) -> list[str]:
+    """The words without `--app` and its value."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == "--app":
+            skip = True
+        elif not word.startswith("--app="):
+            kept.append(word)
+    return kept
 
 
 def _quiet_logging(*, debug: bool) -> None:

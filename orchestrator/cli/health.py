@@ -1,19 +1,26 @@
 """`orchestrator health`: how the tools are, and opening or closing a circuit by hand."""
 
+import getpass
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.enums import CircuitState
-from orchestrator.core.errors import InputError
+from orchestrator.core.enums import START, CircuitState
+from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.text import duration, plain
 from orchestrator.health import ToolHealth, sharing
+from orchestrator.observability.health_order import worst_first
+from orchestrator.observability.recorded import recorded_tools, stored_health
+from orchestrator.store import Store, open_store
 
 from . import options
+from .invocation import app_given
 from .screen import say, table, write_json
-from .session import assemble, existing, load
+from .session import assemble, existing, load, reading
 
 
 def register(app: typer.Typer) -> None:
@@ -39,29 +46,65 @@ def _health(
     """Show how the tools are: circuits, probability of success, latency. Trip or restore one by hand."""
     changing = trip is not None or restore is not None
     loaded = load(project)
-    orc = assemble(loaded, policy)
+    named = project is not None or app_given() is not None
+    recorded = _recorded(store)
+    checker = assemble(loaded, policy)
+    known = {tool.name for tool in checker.graph} | set(recorded)
     for text in (name, trip, restore):
         for part in _parts(text) if text is not None else ():
-            if part != "START":
-                orc.graph[part]  # raises for an unknown name, before anything is written
-    if changing or existing(store):
-        orc = assemble(loaded, policy, store)
-    try:
+            if part not in known and part != START and not part.startswith("model:"):
+                raise DefinitionError(f"There is no tool {plain(part, 60)!r}.{nearest(part, known)}")
+    own = [tool.name for tool in checker.graph] if named or not recorded else list(recorded)
+    with _opened(checker, store, changing=changing) as opened:
+        health = stored_health(opened) if opened is not None else checker.health
         if trip is not None:
             tool, *to = _parts(trip)
-            orc.health.trip(tool, to=to[0] if to else None, reason=reason)
+            health.trip(tool, to=to[0] if to else None, reason=f"{reason}{_by()}")
         if restore is not None:
             tool, *to = _parts(restore)
-            orc.health.restore(tool, to[0] if to else None)
-        if changing:
-            sharing.publish(orc.health, orc.store)
-            orc.store.flush()
-        names = [name] if name is not None else [tool.name for tool in orc.graph] + models_of(orc)
-        statuses = [orc.health.status(each) for each in names]
-        statuses += [orc.health.status(a, b) for a, b in orc.health.touched_transitions()] if name is None else []
-    finally:
-        orc.close()
+            health.restore(tool, to[0] if to else None)
+        if changing and opened is not None:
+            sharing.publish(health, opened)
+            opened.flush()
+        extra = [] if named else [each for each in sorted(health.touched()) if not each.startswith("model:")]
+        names = [name] if name is not None else list(dict.fromkeys([*own, *extra, *models_of(checker)]))
+        statuses = [health.status(each) for each in names]
+        statuses += [health.status(a, b) for a, b in health.touched_transitions()] if name is None else []
+        statuses.sort(key=worst_first)
     _show(statuses, as_json=as_json)
+
+
+@contextmanager
+def _opened(checker: Orchestrator, where: str, *, changing: bool) -> Generator[Store | None]:
+    """The store with what is known of the tools; `None` where there is none and nothing is to be changed."""
+    if existing(where):
+        with reading(where) as opened:
+            yield opened
+    elif changing:
+        made = open_store(where)
+        try:
+            yield made
+        finally:
+            made.close()
+    else:
+        yield None
+    checker.close()
+
+
+def _recorded(where: str) -> tuple[str, ...]:
+    """The tools that the runs of the store recorded; none where there is no store."""
+    if not existing(where):
+        return ()
+    with reading(where) as opened:
+        return recorded_tools(opened)
+
+
+def _by() -> str:
+    """Who does it, for the record."""
+    try:
+        return f" (by {getpass.getuser()})"
+    except (KeyError, OSError):
+        return ""
 
 
 def models_of(orc: Orchestrator) -> list[str]:
@@ -88,8 +131,8 @@ def _show(statuses: list[ToolHealth], *, as_json: bool) -> None:
         [
             status.name,
             _circuit(status),
-            f"{status.success:.0%}",
-            f"{status.failures} of {status.calls}",
+            f"{status.success:.0%}" if status.calls else "unknown",
+            f"{status.failures} of {status.calls}" if status.calls else "never called",
             duration(status.p50),
             duration(status.p90),
             plain(status.reason or status.last_failure, 80),

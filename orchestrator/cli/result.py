@@ -13,10 +13,13 @@ from orchestrator.core.text import counted, duration, plain, plain_lines, shorte
 from orchestrator.observability.explain.summary import Tried, healed, trail
 from orchestrator.store.protocol import RunRow, Store
 
+from .invocation import command
 from .screen import debugging, exit_of, plain_json, say
 
 DURABLE_SECONDS = 5.0
 """That the end of a run waits for its record to be committed."""
+READS = ("--project", "--policy")
+"""Options that commands which only read a store do not have."""
 ARROW = " → "
 REJECTED = "ensure rejected the output: "
 """What a trail leaves out of an error, for the cross says it."""
@@ -156,7 +159,7 @@ def show_outcome(outcome: Outcome[Any], row: RunRow | None = None) -> None:
     show_questions(outcome)
     for failure in outcome.failures if debugging() else ():
         say(Text(f"  {plain(failure.id)} {plain(failure.tool)}: {plain_lines(failure.traceback)}", "dim"))
-    say(Text(f"  why: orchestrator why {plain(outcome.run_id)}", "dim"))
+    say(Text(f"  why: {command('why', outcome.run_id, but=READS)}", "dim"))
     if row is not None:
         say(Text(f"  ledger: {counted(row.count, 'record')}, head {plain(row.head)}", "dim"))
     if outcome.ok and _has_value(outcome):
@@ -170,7 +173,7 @@ def show_questions(outcome: Outcome[Any]) -> None:
         say(Text(f"  {plain(question.text)}", "bold"))
         for number, choice in enumerate(question.choices, 1):
             say(Text(f"    {number}  {plain(choice)}"))
-        say(Text(f"  answer: orchestrator resume {plain(outcome.run_id)} ANSWER", "dim"))
+        say(Text(f"  answer: {command('resume', outcome.run_id, 'ANSWER')}", "dim"))
 
 
 def one_line(text: str, limit: int = 120) -> str:

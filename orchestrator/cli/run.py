@@ -12,7 +12,6 @@ from orchestrator.api import Orchestrator
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Budget, Goal
-from orchestrator.core.text import plain
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.graph.tool import Tool
@@ -22,6 +21,8 @@ from orchestrator.testing import parse_fault
 
 from . import options
 from .batch import Batch, run_batch
+from .invocation import command
+from .result import READS as _READS
 from .result import durable, run_json, show_outcome
 from .screen import Exit, complain, exit_of, screen, write_json
 from .session import assemble, load, working
@@ -212,16 +213,16 @@ class _Begun:
 def _interrupted(begun: _Begun, done: int | None = None, of: int = 0) -> None:
     """What is left of interrupted runs: a record to read, and where one did not end, a run to go on with."""
     so_far = "" if done is None else f" {done} of {of} had ended."
-    names = [plain(run_id) for run_id in begun.ids]
+    names = list(begun.ids)
     if not names:
-        told = [f"\norchestrator why {plain(run_id)}     tells what was done" for run_id in begun.cancelled[:1]]
+        told = [f"\n{command('why', run_id, but=_READS)}     tells what was done" for run_id in begun.cancelled[:1]]
         complain(f"Nothing was lost.{so_far}{''.join(told)}", status="interrupted")
         return
     more = f", and {len(names) - 1} more" if len(names) > 1 else ""
     complain(
         f"What was done is on record.{so_far}\n"
-        f"orchestrator why {names[0]}     tells what was done{more}\n"
-        f"orchestrator resume {names[0]}  goes on from there",
+        f"{command('why', names[0], but=_READS)}     tells what was done{more}\n"
+        f"{command('resume', names[0])}  goes on from there",
         status="interrupted",
     )
 

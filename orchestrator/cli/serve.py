@@ -9,6 +9,8 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.extras import missing_extra
 
 from . import options
+from .apps import AppProject
+from .invocation import app_given
 from .session import load, working
 
 
@@ -34,7 +36,12 @@ def _ui(
     store: options.Store = options.DEFAULT_STORE,
 ) -> None:
     """Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer."""
-    _part("ui", "ui", "ui").serve(store=store, project=project, policy=policy, host=host, port=port)
+    viewer = _part("ui", "ui", "ui")
+    loaded = load(project) if app_given() is not None else None
+    if isinstance(loaded, AppProject):
+        viewer.serve(loaded.made.store, orchestrator=loaded.made, host=host, port=port)
+    else:
+        viewer.serve(store=store, project=project, policy=policy, host=host, port=port)
 
 
 def _mcp(

@@ -14,12 +14,24 @@ from orchestrator.project import Project, load_project
 from orchestrator.store import Store, open_store
 from orchestrator.store.protocol import RunRow
 
+from .apps import AppProject, load_app
+from .invocation import app_given, command
+from .options import DEFAULT_STORE
+
 LAST = "last"
 _PAGE = 500
 
 
 def load(folder: Path | None) -> Project:
-    """The project of that folder, or the shipped catalogue. Raises `DefinitionError` naming file and line."""
+    """The project of that folder, the program of `--app`, or the shipped catalogue.
+
+    Raises `DefinitionError` naming file and line.
+    """
+    app = app_given()
+    if app is not None:
+        if folder is not None:
+            raise InputError("--app and --project name two different things to work with. Leave one out.")
+        return load_app(app)
     return load_project(folder if folder is not None else catalog_root())
 
 
@@ -29,6 +41,8 @@ def assemble(project: Project, policy: str, store: str | None = None, **options:
     Raises `DefinitionError` for what is wrong as written, `InputError` for a store that cannot be opened.
     """
     weights = project.policy(policy)
+    if isinstance(project, AppProject):
+        return project.made
     if store is not None:
         setup()  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it
     with _opening():
@@ -47,13 +61,20 @@ def _opening() -> Generator[None]:
 
 
 def existing(where: str) -> bool:
-    """Whether a store is there already; a database URL counts as there."""
-    return "://" in where or Path(where).expanduser().is_file()
+    """Whether a store is there already; a database URL counts as there, and so does the store of a program."""
+    return _of_app(where) is not None or "://" in where or Path(where).expanduser().is_file()
 
 
 @contextmanager
 def reading(where: str) -> Generator[Store]:
-    """A store to read from. Raises `InputError` when there is none yet: reading must not make one."""
+    """A store to read from: the one that is named, else that of the program of `--app`.
+
+    Raises `InputError` when there is none yet: reading must not make one.
+    """
+    own = _of_app(where)
+    if own is not None:
+        yield own
+        return
     if not existing(where):
         raise InputError(f"There is no store at {where!r} yet: nothing has been run here. --store names another one.")
     with _opening():
@@ -64,6 +85,12 @@ def reading(where: str) -> Generator[Store]:
         store.close()
 
 
+def _of_app(where: str) -> Store | None:
+    """The store of the program of `--app`, where no other store was named."""
+    app = app_given()
+    return load_app(app).made.store if app is not None and where == DEFAULT_STORE else None
+
+
 @contextmanager
 def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator]:
     """An orchestrator to plan and look with: it knows what the store knows, where there is one, and changes nothing."""
@@ -71,7 +98,8 @@ def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator
     try:
         yield orc
     finally:
-        orc.store.close()
+        if not isinstance(project, AppProject):
+            orc.store.close()
 
 
 @asynccontextmanager
@@ -96,7 +124,7 @@ def find_run(store: Store, text: str) -> RunRow:
         return row
     found = _beginning(store, text, children=False) or _beginning(store, text, children=True)
     if not found:
-        raise InputError(f"There is no run {plain(text, 60)!r} in this store. `orchestrator runs` lists them.")
+        raise InputError(f"There is no run {plain(text, 60)!r} in this store. `{command('runs')}` lists them.")
     if len(found) > 1:
         names = ", ".join(plain(row.run_id) for row in found[:5])
         raise InputError(f"{plain(text, 60)!r} begins the ids of several runs: {names}. Give more of it.")

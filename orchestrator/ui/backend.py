@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.clock import SystemClock
 from orchestrator.core.enums import START
 from orchestrator.core.errors import InputError, OrchestratorError, nearest
-from orchestrator.core.policy import Policy
 from orchestrator.core.text import listed, plain
 from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
+from orchestrator.observability.health_order import worst_first
+from orchestrator.observability.recorded import recorded_tools, stored_health
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
@@ -116,21 +116,14 @@ class Backend:
         """What is known of the tools: the orchestrator's own registry, or one made of what the store holds."""
         if self.orchestrator is not None:
             return self.orchestrator.health
-        registry = HealthRegistry(Policy(), SystemClock())
-        registry.restore_snapshot(self.store.load_health())
-        registry.publish_deltas()
-        return registry
+        return stored_health(self.store)
 
     def statuses(self) -> tuple[list[ToolHealth], list[tuple[str, str, ToolHealth]]]:
         """The health of the tools, and of transitions that something is known of."""
         registry = self.health()
         registry.poll()
-        names = set(registry.touched())
-        if self.orchestrator is not None:
-            names |= set(self.orchestrator.graph.view().nodes)
-        elif (project := self.project()) is not None:
-            names |= set(project.graph.view().nodes)
-        tools = [registry.status(name) for name in sorted(names)]
+        names = set(registry.touched()) | self._planned_tools()
+        tools = sorted((registry.status(name) for name in names), key=worst_first)
         return tools, [(a, b, registry.status(a, b)) for a, b in registry.touched_transitions()]
 
     def set_circuit(self, name: str, to: str | None, trip: bool, reason: str, by: str = "") -> None:
@@ -155,8 +148,16 @@ class Backend:
         names = set(registry.touched())
         for a, b in registry.touched_transitions():
             names |= {a, b}
-        orc = self.orchestrator if self.orchestrator is not None else self.project()
-        return names if orc is None else names | set(orc.graph.view().nodes)
+        return names | self._planned_tools()
+
+    def _planned_tools(self) -> set[str]:
+        """The tools of the orchestrator; else those that recent runs recorded, with the project's where it has them."""
+        if self.orchestrator is not None:
+            return set(self.orchestrator.graph.view().nodes)
+        project = self.project()
+        known = set(project.graph.view().nodes) if project is not None else set[str]()
+        recorded = set(recorded_tools(self.store))
+        return known if recorded <= known else recorded
 
     # -- agents ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.api import Orchestrator
 from orchestrator.cli import options
+from orchestrator.cli.invocation import command
 from orchestrator.cli.result import durable, run_json, show_outcome
 from orchestrator.cli.screen import Exit, complain, exit_of, screen, write_json
 from orchestrator.cli.session import find_run, load, reading, working
@@ -62,7 +63,9 @@ def _resume(
     try:
         outcome, now = asyncio.run(work())
     except KeyboardInterrupt:
-        complain(f"`orchestrator why {plain(row.run_id)}` tells what was done.", status="interrupted")
+        complain(
+            f"`{command('why', row.run_id, but=('--project', '--policy'))}` tells what was done.", status="interrupted"
+        )
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
     finally:
         if sink is not None:

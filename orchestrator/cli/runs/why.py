@@ -2,6 +2,7 @@
 
 from rich.text import Text
 
+from orchestrator.cli.invocation import command
 from orchestrator.cli.planning.plan import facts_text
 from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import hanging, say
@@ -145,6 +146,6 @@ def _show_end(story: Story) -> None:
     )
     _field("model", f"{counted(story.llm_calls, 'model call')} to decide")
     if story.status is Status.WAITING:
-        say(Text(f"answer: orchestrator resume {plain(story.run_id)} ANSWER", "dim"))
+        say(Text(f"answer: {command('resume', story.run_id, 'ANSWER')}", "dim"))
     elif story.status is Status.RUNNING:
-        say(Text(f"if nobody runs it any more: orchestrator resume {plain(story.run_id)}", "dim"))
+        say(Text(f"if nobody runs it any more: {command('resume', story.run_id)}", "dim"))

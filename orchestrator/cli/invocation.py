@@ -1,0 +1,61 @@
+"""What this invocation was given: the options that printed commands repeat, so that they can be pasted."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from orchestrator.core.text import plain
+
+from .options import DEFAULT_POLICY, DEFAULT_STORE
+
+_REPEATED: Final[Mapping[str, tuple[str, str]]] = {
+    "--app": ("ORCHESTRATOR_APP", ""),
+    "--project": ("ORCHESTRATOR_PROJECT", ""),
+    "--store": ("ORCHESTRATOR_STORE", DEFAULT_STORE),
+    "--policy": ("ORCHESTRATOR_POLICY", DEFAULT_POLICY),
+}
+"""Option -> the environment variable that gives it, and its default, which is not repeated."""
+
+_given: dict[str, str] = {}
+
+
+def note(arguments: Sequence[str]) -> None:
+    """Note the options of this invocation, from the words before `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    _given.clear()
+    for option, (variable, _) in _REPEATED.items():
+        value = value_of(arguments[:end], option)
+        if value is None:
+            value = os.environ.get(variable) or None
+        if value is not None:
+            _given[option] = value
+
+
+def value_of(words: Sequence[str], option: str) -> str | None:
+    """What an option was given, written `--option VALUE` or `--option=VALUE`; the last one counts."""
+    found = None
+    for index, word in enumerate(words):
+        if word == option and index + 1 < len(words):
+            found = words[index + 1]
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
+
+
+def app_given() -> str | None:
+    """The `module:name` of `--app` or `ORCHESTRATOR_APP`."""
+    return _given.get("--app")
+
+
+def command(*words: str, but: Sequence[str] = ()) -> str:
+    """A command line to paste: the words, and the store, project and policy that this invocation was given."""
+    parts = ["orchestrator", *words]
+    for option, (_, default) in _REPEATED.items():
+        value = _given.get(option, default)
+        if value != default and option not in but:
+            parts += [option, value]
+    return plain(" ".join(word if word.isupper() else shlex.quote(word) for word in parts))
+
+
+__all__ = ["app_given", "command", "note", "value_of"]
