@@ -24,6 +24,7 @@ from .batch import Batch, run_batch
 from .invocation import command
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
+from .runs.filters import read_labels
 from .screen import Exit, complain, exit_of, screen, write_json
 from .session import assemble, load, working
 from .values import Given, goal_of, read_inputs
@@ -70,6 +71,10 @@ def _run(
     run_id: Annotated[
         str | None, typer.Option("--run-id", metavar="ID", help="The run's id; one used before means that run.")
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="A label to find the run by: --label customer=17."),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Runs at one time, with --each.")] = 4,
     fault: Annotated[
         list[str] | None,
@@ -102,7 +107,10 @@ def _run(
         goal=wanted,
         given=given,
         broken=_broken(checker, fault or ()),
-        options=_options(run_id, budget, deadline, options.preferences(dial, trust, stays=stays, max_cost=max_cost)),
+        options={
+            **_options(run_id, budget, deadline, options.preferences(dial, trust, stays=stays, max_cost=max_cost)),
+            "labels": read_labels(label) or None,
+        },
         as_json=as_json,
         jobs=jobs,
     )

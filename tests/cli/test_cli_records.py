@@ -237,3 +237,36 @@ def test_a_bug_is_shown_with_type_file_and_line(cli: Cli, project: Path) -> None
     assert "return prices['missing']" in cli("why", "buggy", "--full").out
     assert "return prices['missing']" in cli("run", "price", "article=pen", "--debug").out
     assert "Traceback" not in cli("run", "price", "article=pen").out
+
+
+def test_runs_by_label_tool_failure_class_and_time(cli: Cli) -> None:
+    cli("run", "title", "document=quick.txt", "--run-id", "a", "--label", "customer=17", "--label", "tier=gold")
+    cli("run", "title", "document=slow.txt", "--run-id", "b", "--label", "customer=17")
+    cli("run", "never", "document=quick.txt", "--run-id", "c", "--label", "customer=18")
+
+    def found(*words: str) -> list[str]:
+        said = cli("runs", *words, "--json").json
+        assert said["total"] == len(said["runs"])
+        return sorted(row["run_id"] for row in said["runs"])
+
+    assert found("--label", "customer=17") == ["a", "b"]
+    assert found("--label", "customer=17", "--label", "tier=gold") == ["a"]
+    assert found("--tool", "thorough") == ["b"]
+    assert found("--failure", "outage") == ["b"]
+    assert found("--failure", "refusal") == ["c"]
+    assert found("--healed") == ["b"]
+    assert found("--since", "1h") == ["a", "b", "c"]
+    assert found("--until", "1h") == found("--since", "2999-01-01") == []
+    row = cli("runs", "--label", "tier=gold", "--json").json["runs"][0]
+    assert row["labels"] == {"customer": "17", "tier": "gold"} and row["lost"] is False
+    assert cli("runs", "--label", "customer").exit == 2
+    assert "outage" in cli("runs", "--failure", "outrage").err
+    assert cli("runs", "--since", "yesterdayish").exit == 2
+
+
+def test_a_run_whose_process_is_gone_is_told_apart(cli: Cli) -> None:
+    cli("run", "title", "document=quick.txt", "--run-id", "a")
+    with sqlite3.connect(".orchestrator/runs.db") as database:
+        database.execute("UPDATE orchestrator_runs SET status = 'running', owner = '', ended = NULL")
+    assert cli("runs", "--json").json["runs"][0]["lost"] is True
+    assert "process lost" in cli("runs").out

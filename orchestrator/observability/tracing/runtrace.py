@@ -146,7 +146,7 @@ class RunTrace:
     def started(self, event: RunStarted) -> None:
         self._policy, self._revision = str(event.policy.get("name", "")), event.revision
         self.span.set_attributes(of.of_start(event, ""))
-        self._common = of.of_labels(getattr(event, "labels", {}))
+        self._common = of.of_labels(event.labels)
         self.span.set_attributes(self._common)
 
     def resumed(self, event: RunResumed) -> None:

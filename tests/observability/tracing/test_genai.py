@@ -97,6 +97,16 @@ async def test_a_model_call_that_fails_is_an_error(recorder: Recorder) -> None:
     assert attributes(chats[0])["error.type"] == "TimeoutError"
 
 
+async def test_every_span_of_a_run_has_its_session_and_user(recorder: Recorder) -> None:
+    agent = Agent(ScriptedChatModel(["a whale"]), name="writer", needs=["topic"], gives="text")
+    async with Orchestrator([], [agent], tracer_provider=recorder.provider) as orc:
+        await orc.run("text", {"topic": "whale"}, labels={"session": "s-1", "user": "u-1"})
+    assert {"chat", "plan", "attempt"} <= {span.name.split()[0] for span in recorder.spans}
+    for span in recorder.spans:
+        told = attributes(span)
+        assert (told["session.id"], told["user.id"], told["gen_ai.conversation.id"]) == ("s-1", "u-1", "s-1")
+
+
 def test_labels_become_what_viewers_group_by() -> None:
     told = of.of_labels({"customer": "17", "session": "s-1", "tier": "gold"})
     assert told["session.id"] == told["gen_ai.conversation.id"] == "s-1"
