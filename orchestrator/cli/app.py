@@ -17,7 +17,7 @@ from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
 
-from . import catalog, health, invocation, run, serve
+from . import catalog, gateway, health, invocation, run, serve
 from . import templates as init
 from .planning import analyse, plan, rehearse
 from .runs import listing, replay, report, resume, verify
@@ -69,6 +69,7 @@ for module in (
     resume,
     feedback,
     serve,
+    gateway,
     init,
 ):
     module.register(app)

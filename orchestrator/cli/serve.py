@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("mcp")(_mcp)
 
 
-def _part(name: str, module: str, extra: str) -> Any:
+def part(name: str, module: str, extra: str) -> Any:
     """A part of the framework that needs an extra. Raises `DefinitionError` that says what to install."""
     try:
         return import_module(f"orchestrator.{module}")
@@ -36,7 +36,7 @@ def _ui(
     store: options.Store = options.DEFAULT_STORE,
 ) -> None:
     """Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer."""
-    viewer = _part("ui", "ui", "ui")
+    viewer = part("ui", "ui", "ui")
     loaded = load(project) if app_given() is not None else None
     if isinstance(loaded, AppProject):
         viewer.serve(loaded.made.store, orchestrator=loaded.made, host=host, port=port)
@@ -54,6 +54,9 @@ def _mcp(
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="USD", min=0, help="Spend at most this in one call.")
     ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Serve tools to look at runs instead: runs, why, verify, replay, health.")
+    ] = False,
     project: options.Project = None,
     policy: options.Policy = options.DEFAULT_POLICY,
     store: options.Store = options.DEFAULT_STORE,
@@ -62,9 +65,13 @@ def _mcp(
 
     The address and the token go to standard error; ORCHESTRATOR_MCP_TOKEN sets the token.
     """
-    part = _part("mcp", "integrations.mcp", "mcp")
+    made = part("mcp", "integrations.mcp", "mcp")
     opened = working(load(project), policy, store)
-    part.serve(opened, goals=goals, budget=budget, http=(host, port) if http else None)
+    if look:
+        looking = part("mcp", "integrations.gateway", "mcp").LookServer
+        made.serve(opened, http=(host, port) if http else None, make=looking)
+        return
+    made.serve(opened, goals=goals, budget=budget, http=(host, port) if http else None)
 
 
-__all__ = ["register"]
+__all__ = ["part", "register"]

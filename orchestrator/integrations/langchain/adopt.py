@@ -1,7 +1,7 @@
 """Adopts an agent's LangChain tools into a graph: their effects, and the alternatives that may answer for them."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from orchestrator.core.schema import read_signature, validate
 from orchestrator.core.signatures import with_signature
 from orchestrator.graph.langchain_tool import parameters_of
 from orchestrator.graph.tool import Tool
+from orchestrator.integrations.alternatives import Alternative, read_alternatives
 from orchestrator.integrations.forms import fitted
 from orchestrator.integrations.reported import kind_of
 
@@ -22,52 +23,6 @@ from .calls import ToolCall
 
 CALL: Final = "tool_call"
 """The key of the id under which a call in progress is found."""
-Arguments = Mapping[str, str] | Callable[[dict[str, Any]], Mapping[str, Any]]
-"""The arguments of an alternative: its parameter -> the parameter of the tool it stands in for, or a function."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A tool that may answer for another one."""
-
-    name: str
-    arguments: Arguments | None = None
-
-    def mapped(self, given: Mapping[str, Any], takes: Iterable[str]) -> dict[str, Any]:
-        """The arguments of a call, as this tool takes them."""
-        if callable(self.arguments):
-            return dict(self.arguments(dict(given)))
-        names = self.arguments or {}
-        return {p: given[names.get(p, p)] for p in takes if names.get(p, p) in given}
-
-
-def read_alternatives(stated: Any) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
-    """Tool -> its alternatives, and the tools that were given as objects, by name.
-
-    An alternative is a name or a tool, alone, in a pair or a mapping with its arguments:
-    `{"search": ["brave", ("cache", {"key": "query"})]}` or `{"search": {"brave": {"q": "query"}}}`.
-    Raises `DefinitionError` for anything else.
-    """
-    found: dict[str, list[Alternative]] = {}
-    objects: dict[str, Any] = {}
-    if stated is not None and not isinstance(stated, Mapping):
-        raise DefinitionError(f"alternatives= is a mapping tool -> list of alternatives, not {stated!r}.")
-    for name, listed in dict(stated or {}).items():
-        items: Any = listed.items() if isinstance(listed, Mapping) else [listed] if isinstance(listed, str) else listed
-        for item in items:
-            one, arguments = item if isinstance(item, tuple) else (item, None)
-            if isinstance(one, BaseTool | Tool):
-                objects[one.name] = one
-                one = one.name
-            if not isinstance(one, str) or not (
-                arguments is None or callable(arguments) or isinstance(arguments, Mapping)
-            ):
-                raise DefinitionError(
-                    f"An alternative of {name!r} is a tool or its name, alone or with its arguments: "
-                    f"('brave', {{'q': 'query'}}), not {item!r}."
-                )
-            found.setdefault(str(name), []).append(Alternative(one, arguments))
-    return found, objects
 
 
 @dataclass(frozen=True)
@@ -100,7 +55,7 @@ class Adoption:
 
     def __init__(self, orc: Orchestrator, alternatives: Any, effects: Mapping[str, str] | None) -> None:
         self.orc = orc
-        self.alternatives, self.objects = read_alternatives(alternatives)
+        self.alternatives, self.objects = read_alternatives(alternatives, (BaseTool, Tool))
         self.effects = {name: Effect(effect) for name, effect in (effects or {}).items()}
         self.calls: dict[str, ToolCall] = {}
         """Calls in progress, by the id that is handed through the graph."""

@@ -17,6 +17,7 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.user_code import Propagates
+from orchestrator.integrations.statement import statement
 from orchestrator.store import Store
 
 from .adopt import Adoption, token_of
@@ -148,29 +149,7 @@ class Healer:
         own = call.said.get(call.name)
         if own is not None and tried <= {call.name} and kinds <= set(_TELLS):
             return own
-        return call.message(statement(call.name, outcome), error=True)
-
-
-def statement(name: str, outcome: "Outcome[Any]") -> str:
-    """What was tried for a call and why nothing answered, in a few sentences for a model."""
-    last: dict[str, tuple[str, str, int]] = {}
-    for failure in outcome.failures:
-        count = last.get(failure.tool, ("", "", 0))[2] + 1
-        last[failure.tool] = (str(failure.kind).replace("_", " "), failure.message, count)
-    tried = [
-        f"{tool} ({kind}: {message}{f'; {count} attempts' if count > 1 else ''})"
-        for tool, (kind, message, count) in last.items()
-    ]
-    parts = [f"{name} failed. Tried: {'; '.join(tried)}." if tried else f"{name} could not be called."]
-    unsure = [f.tool for f in outcome.failures if f.kind is FailureKind.AMBIGUOUS]
-    if unsure:
-        parts.append(
-            f"The call of {unsure[-1]} may have taken effect, so it was neither repeated nor replaced; check before "
-            f"you call it again. If it only reads, effects={{{unsure[-1]!r}: 'read'}} lets such failures be healed."
-        )
-    elif not tried and outcome.impasse is not None:
-        parts.append(outcome.impasse.message)
-    return " ".join(parts)
+        return call.message(statement(call.name, outcome, f"effects={{{call.name!r}: 'read'}}"), error=True)
 
 
 async def _outcome(reaching: Any) -> Any:
@@ -206,4 +185,4 @@ def _checked(effects: Any) -> Mapping[str, str]:
     return effects or {}
 
 
-__all__ = ["Healer", "Question", "statement"]
+__all__ = ["Healer", "Question"]

@@ -64,6 +64,8 @@ class RemoteTool:
     """Parameter -> type, the required ones first; `None` when the server has not been asked."""
     required: tuple[str, ...] = ()
     annotations: types.ToolAnnotations | None = None
+    definition: types.Tool | None = None
+    """As the server gave it."""
 
 
 class McpServer:
@@ -285,6 +287,7 @@ def _described(one: types.Tool) -> RemoteTool:
         {name: type_of(fields[name]) for name in ordered},
         required,
         one.annotations,
+        one,
     )
 
 

@@ -4,9 +4,11 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stdout, suppress
+from typing import Any, Protocol
 
+from mcp.server import Server
 from mcp.server.stdio import stdio_server
 
 from orchestrator.api import Orchestrator
@@ -15,19 +17,25 @@ from .goal_server import GoalServer
 from .http import TOKEN_VARIABLE, listen, serve_http
 
 
-async def serve_stdio(server: GoalServer) -> None:
+async def serve_stdio(server: "Serves") -> None:
     """Serve one client on standard input and output until it hangs up. What tools print goes to standard error."""
     async with stdio_server() as (read, write):
         with redirect_stdout(sys.stderr):
             await server.server.run(read, write, server.server.create_initialization_options())
 
 
+class Serves(Protocol):
+    """What has an MCP server."""
+
+    server: Server[Any]
+
+
 @asynccontextmanager
 async def _over(
-    opened: AbstractAsyncContextManager[Orchestrator], goals: Iterable[str] | None, budget: float | None
-) -> AsyncGenerator[GoalServer]:
+    opened: AbstractAsyncContextManager[Orchestrator], make: Callable[[Orchestrator], Serves]
+) -> AsyncGenerator[Serves]:
     async with opened as orc:
-        yield GoalServer(orc, goals, budget)
+        yield make(orc)
 
 
 def serve(
@@ -36,15 +44,17 @@ def serve(
     goals: Iterable[str] | None = None,
     budget: float | None = None,
     http: tuple[str, int] | None = None,
+    make: Callable[[Orchestrator], Serves] | None = None,
 ) -> None:
     """Serve until the client hangs up (standard input and output) or Ctrl-C (HTTP).
 
-    `opened` is an async context manager that gives the orchestrator; `http` is the address and port to listen on. The
-    address and the token of an HTTP server go to standard error.
+    What is served is a `GoalServer`, or what `make` gives. `opened` is an async context manager that gives the
+    orchestrator; `http` is the address and port to listen on. The address and the token of an HTTP server go to
+    standard error.
     """
 
     async def work() -> None:
-        async with _over(opened, goals, budget) as server:
+        async with _over(opened, make or (lambda orc: GoalServer(orc, goals, budget))) as server:
             if http is None:
                 await serve_stdio(server)
                 return

@@ -1,0 +1,58 @@
+"""Which tools may answer for which, and with what arguments: the `alternatives=` of an agent and of the gateway."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.errors import DefinitionError
+
+Arguments = Mapping[str, str] | Callable[[dict[str, Any]], Mapping[str, Any]]
+"""The arguments of an alternative: its parameter -> the parameter of the tool it stands in for, or a function."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A tool that may answer for another one."""
+
+    name: str
+    arguments: Arguments | None = None
+
+    def mapped(self, given: Mapping[str, Any], takes: Iterable[str]) -> dict[str, Any]:
+        """The arguments of a call, as this tool takes them."""
+        if callable(self.arguments):
+            return dict(self.arguments(dict(given)))
+        names = self.arguments or {}
+        return {p: given[names.get(p, p)] for p in takes if names.get(p, p) in given}
+
+
+def read_alternatives(stated: Any, kinds: tuple[type, ...] = ()) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
+    """Tool -> its alternatives, and the tools that were given as objects, by name.
+
+    An alternative is a name or a tool, alone, in a pair or a mapping with its arguments:
+    `{"search": ["brave", ("cache", {"key": "query"})]}` or `{"search": {"brave": {"q": "query"}}}`.
+    Raises `DefinitionError` for anything else.
+    """
+    found: dict[str, list[Alternative]] = {}
+    objects: dict[str, Any] = {}
+    if stated is not None and not isinstance(stated, Mapping):
+        raise DefinitionError(f"alternatives= is a mapping tool -> list of alternatives, not {stated!r}.")
+    for name, listed in dict(stated or {}).items():
+        items: Any = listed.items() if isinstance(listed, Mapping) else [listed] if isinstance(listed, str) else listed
+        for item in items:
+            one: Any
+            one, arguments = item if isinstance(item, tuple) else (item, None)
+            if kinds and isinstance(one, kinds):
+                objects[one.name] = one
+                one = one.name
+            if not isinstance(one, str) or not (
+                arguments is None or callable(arguments) or isinstance(arguments, Mapping)
+            ):
+                raise DefinitionError(
+                    f"An alternative of {name!r} is a tool or its name, alone or with its arguments: "
+                    f"('brave', {{'q': 'query'}}), not {item!r}."
+                )
+            found.setdefault(str(name), []).append(Alternative(one, arguments))
+    return found, objects
+
+
+__all__ = ["Alternative", "read_alternatives"]

@@ -1,0 +1,7 @@
+"""A gateway before MCP servers: their tools under their own names, healed. Needs the extra `mcp`."""
+
+from .config import GatewayConfig, load_config
+from .gateway import Gateway, explain_gateway, serve_gateway
+from .look import LookServer
+
+__all__ = ["Gateway", "GatewayConfig", "LookServer", "explain_gateway", "load_config", "serve_gateway"]

@@ -1,0 +1,143 @@
+"""The files of a gateway: the `mcpServers` JSON that clients have already, and a small TOML of what may heal what."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.schema import explain
+from orchestrator.integrations.alternatives import Alternative, read_alternatives
+
+_VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class ServerEntry(BaseModel):
+    """One server of the JSON file; what other programs keep beside it is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: str | None = None
+    url: str = Field(default="")
+    headers: dict[str, str] = Field(default_factory=dict)
+    disabled: bool = False
+
+
+class Rules(BaseModel):
+    """The TOML file: every table may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trust: tuple[str, ...] = ()
+    """Servers whose annotations may be believed: which tools only read, and which may be called again."""
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds for opening a session and for each answer."""
+    effects: dict[str, Effect] = Field(default_factory=dict)
+    """Tool -> read, write or irreversible."""
+    alternatives: dict[str, Any] = Field(default_factory=dict)
+    """Tool -> tools that stand in for it: names, or tables `{tool = "...", arguments = {theirs = "ours"}}`."""
+    approval: tuple[str, ...] = ()
+    """Tools that a person approves before each call."""
+
+
+class GatewayConfig(BaseModel):
+    """Both files together."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    servers: dict[str, ServerEntry]
+    rules: Rules = Rules()
+
+    @property
+    def alternatives(self) -> dict[str, list[Alternative]]:
+        """Tool -> its alternatives. Raises `DefinitionError`."""
+        stated = {name: [_item(one) for one in _listed(listed)] for name, listed in self.rules.alternatives.items()}
+        return read_alternatives(stated)[0]
+
+
+def _listed(listed: Any) -> list[Any]:
+    return listed if isinstance(listed, list) else [listed]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _item(one: Any) -> Any:
+    if isinstance(one, Mapping):
+        table: Mapping[str, Any] = one  # pyright: ignore[reportUnknownVariableType]
+        unknown = sorted(set(table) - {"tool", "arguments"})
+        if unknown or "tool" not in table:
+            raise DefinitionError(f"An alternative is {{tool = '...', arguments = {{theirs = 'ours'}}}}, not {one!r}.")
+        return (table["tool"], table.get("arguments"))
+    return one
+
+
+def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayConfig:
+    """Read a gateway's files; `rules` is the `.toml` of the same name where there is one and none is named.
+
+    `${NAME}` and `${env:NAME}` in values are environment variables. Raises `DefinitionError` naming file and place.
+    """
+    path = Path(file).expanduser()
+    beside = path.with_suffix(".toml")
+    named = Path(rules).expanduser() if rules is not None else beside if beside.is_file() else None
+    found = _json(path)
+    servers: Any = found.get("mcpServers", found.get("servers"))
+    if not isinstance(servers, Mapping) or not servers:
+        raise DefinitionError(f"{path} holds no servers: it needs an object mcpServers with one entry per server.")
+    try:
+        config = GatewayConfig(
+            servers={str(name): ServerEntry(**_filled(path, entry)) for name, entry in servers.items()},  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            rules=Rules() if named is None else Rules(**_toml(named)),
+        )
+    except ValidationError as error:
+        raise DefinitionError(f"{path}{f' and {named}' if named else ''}: {explain(error)}") from None
+    for name, entry in config.servers.items():
+        if bool(entry.command) == bool(entry.url):
+            raise DefinitionError(f"{path}: the server {name!r} has either a command or a url.")
+    return config
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DefinitionError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DefinitionError(f"{path} is no JSON: {error}") from None
+    return found if isinstance(found, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DefinitionError(f"{path} cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(f"{path} is no TOML: {error}") from None
+
+
+def _filled(path: Path, value: Any) -> Any:
+    """A value with its environment variables."""
+    if isinstance(value, Mapping):
+        return {str(name): _filled(path, each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list):
+        return [_filled(path, each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(value, str):
+        return value
+
+    def variable(found: re.Match[str]) -> str:
+        given = os.environ.get(found[1], found[2])
+        if given is None:
+            raise DefinitionError(f"{path} names the environment variable {found[1]}, which is not set.")
+        return given
+
+    return _VARIABLE.sub(variable, value)
+
+
+__all__ = ["GatewayConfig", "Rules", "ServerEntry", "load_config"]

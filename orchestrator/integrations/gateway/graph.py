@@ -1,0 +1,169 @@
+"""The tools of a gateway's servers in a graph: one goal per tool, reached by it or by what stands in for it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+
+from orchestrator.api import Orchestrator
+from orchestrator.core.context import RunContext
+from orchestrator.core.enums import Effect
+from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.graph.tool import Tool
+from orchestrator.integrations.alternatives import Alternative
+from orchestrator.integrations.mcp.calling import call_remote
+from orchestrator.integrations.mcp.remote import McpServer, RemoteTool, effect_of, reconcile_of
+from orchestrator.integrations.mcp.results import text_of
+from orchestrator.integrations.reported import failure_of, kind_of
+
+from .config import GatewayConfig
+
+
+@dataclass(frozen=True)
+class Served:
+    """A tool of a server as the gateway serves it."""
+
+    name: str
+    server: McpServer
+    remote: RemoteTool
+    effect: Effect
+    because: str
+    """Where the effect comes from."""
+
+    @property
+    def definition(self) -> types.Tool:
+        """What clients are shown."""
+        shown = self.remote.definition
+        assert shown is not None
+        return shown.model_copy(update={"name": self.name})
+
+
+def arguments_key(name: str) -> str:
+    """The key of the arguments of a tool."""
+    return f"{name}.arguments"
+
+
+def result_key(name: str) -> str:
+    """The key of the result of a tool."""
+    return f"{name}.result"
+
+
+class GatewayGraph:
+    """Keeps a graph in step with what the servers offer."""
+
+    def __init__(self, orc: Orchestrator, config: GatewayConfig) -> None:
+        self.orc = orc
+        self.config = config
+        self.alternatives = config.alternatives
+        self.served: dict[str, Served] = {}
+        self.said: dict[str, dict[str, types.CallToolResult]] = {}
+        """Run -> tool -> the error that it answered with."""
+        self._mine: set[str] = set()
+
+    def update(self, servers: Mapping[str, McpServer]) -> None:
+        """Serve what the servers list now. Raises `DefinitionError` for rules that name no tool or do not fit."""
+        self.served = {}
+        for name, server in servers.items():
+            for remote in (server.listed or {}).values():
+                self._serve(name, server, remote)
+        for name in self._mine & set(self.orc.graph.view().tools):
+            self.orc.remove(name)
+        self._mine.clear()
+        for one in self.served.values():
+            self._add(one)
+        for name in self.served:
+            for alternative in self.alternatives.get(name, ()):
+                if alternative.name in self.served:
+                    self._connect(self.served[name], alternative)
+
+    def check(self) -> None:
+        """Raises `DefinitionError` for rules that name a tool which no server has."""
+        stand_ins = {one.name for listed in self.alternatives.values() for one in listed}
+        rules = self.config.rules
+        for where, names in (
+            ("alternatives", {*self.alternatives, *stand_ins}),
+            ("effects", set(rules.effects)),
+            ("approval", set(rules.approval)),
+        ):
+            for name in sorted(names - set(self.served)):
+                raise DefinitionError(
+                    f"The rules name {name!r} in {where}; no server has it.{nearest(name, self.served)}"
+                )
+
+    def _serve(self, server_name: str, server: McpServer, remote: RemoteTool) -> None:
+        name = remote.name
+        if name in self.served:
+            name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{server_name}_{remote.name}")[:64]
+        stated = self.config.rules.effects.get(name)
+        effect = stated or effect_of(remote.annotations, trusted=server.trust)
+        because = "the rules say so" if stated else f"{server_name} is trusted" if server.trust else "nothing says more"
+        self.served[name] = Served(name, server, remote, effect, because)
+
+    def _stands_in(self, name: str) -> list[str]:
+        return [other for other, listed in self.alternatives.items() if any(one.name == name for one in listed)]
+
+    def _add(self, one: Served) -> None:
+        names = [one.name, *(n for n in self._stands_in(one.name) if n in self.served)]
+
+        async def work(run_context: RunContext[Any], arguments: dict[str, Any]) -> Any:
+            connection, seconds = one.server.connection, one.server.timeout
+            result = await call_remote(connection, one.remote.name, arguments, seconds, run_context)
+            if result.is_error:
+                self.said.setdefault(run_context.run_id, {})[one.name] = result
+                raise failure_of(text_of(result.content))
+            plain = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+            return plain if len(names) == 1 else dict.fromkeys(map(result_key, names), plain)
+
+        options: Any = {}
+        reconcile = reconcile_of(one.remote.annotations, trusted=one.server.trust)
+        if reconcile is not None and one.effect is not Effect.READ:
+            options["reconcile"] = reconcile
+        self._put(
+            Tool(
+                work,
+                name=one.name,
+                description=one.remote.description,
+                needs={"arguments": arguments_key(one.name)},
+                gives=dict.fromkeys(map(result_key, names), Any),
+                effect=one.effect,
+                approval=one.name in self.config.rules.approval,
+                timeout=one.server.timeout + 5,
+                classify=kind_of,
+                share=True,
+                **options,
+            )
+        )
+
+    def _connect(self, one: Served, alternative: Alternative) -> None:
+        other = self.served[alternative.name]
+        takes, has = other.remote.takes or {}, one.remote.takes or {}
+        names = alternative.arguments if isinstance(alternative.arguments, Mapping) else {}
+        lacking = [p for p in other.remote.required if names.get(p, p) not in has]
+        if lacking:
+            line = f"{{tool = '{other.name}', arguments = {{{lacking[0]} = '...'}}}}"
+            raise DefinitionError(
+                f"{other.name!r} cannot answer for {one.name!r} without its argument {lacking[0]!r}: say which "
+                f"argument of {one.name!r} that is, {line}. {one.name!r} has: {', '.join(has) or 'none'}."
+            )
+
+        def convert(arguments: dict[str, Any]) -> dict[str, Any]:
+            return alternative.mapped(arguments, takes)
+
+        self._put(
+            Tool(
+                convert,
+                name=f"{one.name} -> {other.name}",
+                needs={"arguments": arguments_key(one.name)},
+                gives={arguments_key(other.name): Any},
+                share=True,
+            )
+        )
+
+    def _put(self, tool: Tool) -> None:
+        self._mine.add(tool.name)
+        self.orc.add(tool)
+
+
+__all__ = ["GatewayGraph", "Served", "arguments_key", "result_key"]
