@@ -12,6 +12,8 @@ from typing import Any
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
 from orchestrator.integrations.documents.archive import Archive, attribute, descendants, local, text_of
+from orchestrator.integrations.documents.drawing import drawings_of
+from orchestrator.integrations.documents.markup import markup_text
 
 INVISIBLE = frozenset(
     (
@@ -62,12 +64,14 @@ def docx(document: Path, kind: str, password: str | None = None) -> dict[str, An
     headings = heading_styles(archive)
     body = next(descendants(root, "body"), root)
     reading = Reading(title=core_title(archive), heading=first_heading(body, headings))
+    parts = [*blocks(body), *drawings_of(archive, "word")]
     if next(descendants(body, "altChunk"), None) is not None:
-        reading.notes.append("A document that is embedded in it was not read.")
-    parts = list(blocks(body))
+        embedded = [archive.read(name) for name in sorted(archive.names) if name.endswith((".html", ".htm", ".xhtml"))]
+        parts.extend(markup_text(raw) for raw in embedded if raw)
+        if not embedded:
+            reading.notes.append("A document that is embedded in it was not read.")
     for label, members in (
         ("", part_names(archive, "footnotes", "endnotes")),
-        ("", [name for name in sorted(archive.names) if name.startswith("word/diagrams/data")]),
         ("Comment: ", part_names(archive, "comments")),
         ("Header: ", part_names(archive, "header")),
         ("Footer: ", part_names(archive, "footer")),
@@ -91,14 +95,7 @@ def more_blocks(archive: Archive, members: list[str]) -> Iterator[str]:
     for member in members:
         root = archive.xml(member)
         if root is not None:
-            found = blocks(root) if "diagrams" not in member else paragraphs_of_drawing(root)
-            yield from (block for block in found if any(map(str.isalpha, block)))
-
-
-def paragraphs_of_drawing(root: Any) -> Iterator[str]:
-    """The texts of a diagram (DrawingML)."""
-    for paragraph in descendants(root, "p"):
-        yield "".join(text.text or "" for text in descendants(paragraph, "t")).strip()
+            yield from (block for block in blocks(root) if any(map(str.isalpha, block)))
 
 
 def blocks(element: Any) -> Iterator[str]:

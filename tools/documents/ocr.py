@@ -5,6 +5,7 @@ the folder that `TESSDATA_PREFIX` names.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.pdf import PIXELS, extras_of, metadata_title, opened_pdf, scale_of, with_extras
 
 MOST_PAGES = 50
+PAGE_SECONDS = 20.0
+MOST_SECONDS = 240.0
+"""After which no further page is begun; the time-out is a minute later."""
 LEAST_CONFIDENCE = 55
 """Mean confidence of Tesseract in a page, in [0, 100], under which its words are guesses."""
 SYSTEM_DATA = (
@@ -85,7 +89,11 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
         reading = Reading(title=metadata_title(pdf), pages=len(pdf), notes=["Its pages were read by OCR."])
         pages: list[str] = []
         unsure = 0
+        began, read = time.monotonic(), 0
         for number in range(min(len(pdf), MOST_PAGES)):
+            if time.monotonic() - began > MOST_SECONDS:
+                break
+            read += 1
             page = pdf[number]
             picture = page.render(scale=scale_of(page), grayscale=True, may_draw_forms=True).to_pil()
             text, confidence = read_page(engine, picture)
@@ -93,9 +101,9 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
                 unsure += 1
                 continue
             pages.append(text)
-        if len(pdf) > MOST_PAGES:
+        if len(pdf) > read:
             reading.partial = True
-            reading.notes.append(f"Only the first {MOST_PAGES} of {len(pdf)} pages were read.")
+            reading.notes.append(f"Only the first {read} of {len(pdf)} pages were read.")
         extras = list(extras_of(pdf))
     return finish(pages, unsure, reading, extras)
 
@@ -130,8 +138,14 @@ def read_picture(engine: Any, document: Path) -> dict[str, Any]:
 
 
 def read_page(engine: Any, picture: Any) -> tuple[str, float]:
-    """The words of a page, and how sure Tesseract is of them, in [0, 100]; a page without words counts as sure."""
+    """The words of a page, and how sure Tesseract is of them, in [0, 100]; a page without words counts as sure.
+
+    A page that takes too long, as drawings do, is one that it is not sure of.
+    """
     engine.SetImage(picture)
+    if not engine.Recognize(int(PAGE_SECONDS * 1000)):
+        engine.Clear()
+        return "", 0.0
     text = tidy(engine.GetUTF8Text())
     confidence = float(engine.MeanTextConf())
     engine.Clear()

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
 from orchestrator.integrations.documents.archive import Archive, attribute, descendants, local, text_of
+from orchestrator.integrations.documents.drawing import chart_texts
 
 
 def is_pptx(kind: str) -> bool:
@@ -48,10 +49,15 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
         reading.heading = reading.heading or title_of_slide(root)
         parts.extend(blocks(root))
         for target in relations(archive, slide).values():
-            if "/notesSlides/" in target or "/diagrams/data" in target:
-                more = archive.xml(target)
-                label = "Notes: " if "/notesSlides/" in target else ""
-                parts.extend(label + text for text in (blocks(more) if more is not None else ()) if not text.isdigit())
+            more = (
+                archive.xml(target) if target.startswith(("ppt/notesSlides/", "ppt/diagrams/", "ppt/charts/")) else None
+            )
+            if more is None:
+                continue
+            if "/notesSlides/" in target:
+                parts.extend(f"Notes: {text}" for text in blocks(more) if not text.isdigit())
+            elif "/data" in target or "/chart" in target:
+                parts.extend(chart_texts(more))
     properties = archive.xml("docProps/core.xml")
     reading.title = None if properties is None else text_of(properties, "title")
     return {"text": tidy("\n\n".join(parts)), "reading": reading}

@@ -1,14 +1,12 @@
-"""Text of an RTF file by striprtf."""
+"""Text of an RTF file: what is shown, in its order; comments, headers and footers after it."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
+from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
 from orchestrator.integrations.documents.archive import read_bytes
-
-TITLE = re.compile(r"\{\\title\s+((?:[^{}]|\{[^{}]*\})*)\}")
+from orchestrator.integrations.documents.rtf import RtfText
 
 
 def is_rtf(kind: str) -> bool:
@@ -33,18 +31,9 @@ def is_readable(output: dict[str, Any]) -> None:
 )
 def rtf(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
-    try:
-        from striprtf import striprtf
-    except ImportError:
-        raise Unavailable("striprtf is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
-    library: Any = striprtf
-    rtf_to_text = library.rtf_to_text
-    source = read_bytes(document).decode("latin-1")
-    try:
-        text: str = rtf_to_text(source, errors="replace")
-        title = TITLE.search(source)
-        named = rtf_to_text("{\\rtf1\\ansi " + title[1] + "}", errors="replace").strip() if title else None
-    except (ValueError, IndexError, LookupError, RecursionError, AttributeError) as error:
-        raise Refused(f"{document.name} is no sound RTF file: {error}") from None
-    lines = tidy(text).split("\n")
-    return {"text": tidy("\n\n".join(lines)), "reading": Reading(title=named or None)}
+    raw = read_bytes(document)
+    if not raw.lstrip().startswith(b"{\\rtf"):
+        raise Refused(f"{document.name} is no sound RTF file")
+    found = RtfText(raw)
+    text = "\n".join(line.strip().removesuffix(" |") for line in found.text.split("\n"))
+    return {"text": tidy(text), "reading": Reading(title=found.title)}

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
 from orchestrator.integrations.documents.archive import OLE, Archive, open_ole, read_bytes, text_of
+from orchestrator.integrations.documents.drawing import drawings_of
 
 MOST_ROWS = 20_000
 
@@ -39,9 +40,9 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
         raise Unavailable(
             "python-calamine is not installed: see the extra 'documents' (docs/how-to/install.md)"
         ) from None
-    raw, reading = read_bytes(document), Reading()
+    raw, reading, drawings = read_bytes(document), Reading(), list[str]()
     try:
-        workbook = CalamineWorkbook.from_filelike(io.BytesIO(unlocked(document, raw, password, reading)))
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(unlocked(document, raw, password, reading, drawings)))
         sheets = [sheet for sheet in workbook.sheets_metadata if sheet.visible == SheetVisibleEnum.Visible]
         parts: list[str] = []
         left = MOST_ROWS
@@ -53,6 +54,7 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
             if rows[:left]:
                 parts.append("\n\n".join([sheet.name, "\n".join(rows[:left])]))
             left = max(0, left - len(rows))
+        parts.extend(drawings)
     except (CalamineError, OSError, ValueError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
             raise Refused(f"{document.name} is encrypted and needs a password") from None
@@ -62,8 +64,8 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
 
 
-def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading) -> bytes:
-    """The file without its password, its title noted where it has one."""
+def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading, drawings: list[str]) -> bytes:
+    """The file without its password; its title and the texts of its drawings are noted."""
     if raw.startswith(OLE):
         with open_ole(raw) as container:
             if not container.exists("EncryptedPackage"):
@@ -73,6 +75,7 @@ def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading)
         properties = archive.xml(member)
         if properties is not None:
             reading.title = text_of(properties, "title")
+    drawings.extend(drawings_of(archive, "xl"))
     if raw.startswith(OLE) and archive.zip.fp is not None:
         archive.zip.fp.seek(0)
         return archive.zip.fp.read()

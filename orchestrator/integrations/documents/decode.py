@@ -21,6 +21,12 @@ ESCAPES: Final = ((re.compile(rb"\x1b\$\)C"), "iso2022_kr"), (re.compile(rb"\x1b
 MULTI_BYTE: Final = ("cp932", "gb18030", "big5hkscs", "cp949", "euc_jp")
 LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257")
 """Encodings that differ in a few letters, which detection by statistics confuses."""
+CYRILLIC: Final = ("cp1251", "koi8_r", "koi8_u", "mac_cyrillic", "iso8859_5", "cp866")
+CYRILLIC_LETTERS = re.compile("[\u0400-\u045f\u0490\u0491]")
+FREQUENT_CYRILLIC = re.compile("[оеаинтсрвл]")
+"""Small letters that make up two thirds of a text in Russian, Ukrainian or Bulgarian."""
+CAPITAL_WITHIN = re.compile("[\u0430-\u045f][\u0400-\u042f]")
+PUNCTUATION: Final = "«»—–…“”„’‘№\u00a0§°"
 LETTERS: Final = {
     "ca": "àçèéíïòóúü·", "cs": "áčďéěíňóřšťúůýž", "da": "åæøé", "de": "äöüß", "en": "éèïöüçñà", "es": "áéíñóúü",
     "fi": "äöå", "fr": "àâæçéèêëîïôœùûüÿ", "hr": "čćđšž", "hu": "áéíóöőúüű", "id": "é", "it": "àèéìíîòóùú",
@@ -37,7 +43,7 @@ def decode(raw: bytes) -> str:
 
 def decode_markup(raw: bytes) -> str:
     """Bytes of HTML or XML as text: a byte order mark counts most, then what the page declares, where it fits."""
-    if not any(raw.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
+    if not any(raw.startswith(mark) for mark, _ in BYTE_ORDER_MARKS) and not _is_utf8(raw):
         declared = DECLARED.search(raw[:4096])
         if declared:
             name = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030"}.get(
@@ -48,6 +54,14 @@ def decode_markup(raw: bytes) -> str:
             except (UnicodeDecodeError, LookupError):
                 pass
     return decode(raw)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """Whether bytes beyond ASCII are UTF-8: that is no coincidence, whatever the page declares."""
+    try:
+        return not raw.isascii() and bool(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def decode_as(raw: bytes) -> tuple[str, str]:
@@ -110,9 +124,30 @@ def _detected(raw: bytes) -> tuple[str, str]:
         return _fewest_errors(raw)
     text = str(best)
     beyond = [character for character in text if character > "\x7f" and character.isalpha()]
+    if sum("\u0400" <= character <= "\u04ff" for character in beyond) * 2 > len(beyond) and not best.multi_byte_usage:
+        return _cyrillic(raw, best.encoding)
     if best.multi_byte_usage > 0 or sum(character <= "\u024f" for character in beyond) * 2 < len(beyond):
         return text, best.encoding
     return _latin(raw, best.encoding)
+
+
+def _cyrillic(raw: bytes, detected: str) -> tuple[str, str]:
+    """The encoding that gives words: no symbols among the letters, no capitals within."""
+
+    def fit(text: str) -> int:
+        letters = len(CYRILLIC_LETTERS.findall(text)) + len(FREQUENT_CYRILLIC.findall(text))
+        odd = sum(character > "\x7f" and not character.isalnum() and character not in PUNCTUATION for character in text)
+        return letters - 4 * odd - 4 * len(CAPITAL_WITHIN.findall(text))
+
+    found: list[tuple[int, str, str]] = []
+    for encoding in dict.fromkeys((*CYRILLIC, detected)):
+        try:
+            text = raw.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        found.append((fit(text[:50_000]), text, encoding))
+    _, text, encoding = max(found, key=lambda candidate: candidate[0])
+    return text, encoding
 
 
 def _looks_latin(raw: bytes) -> bool:

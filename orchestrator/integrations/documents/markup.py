@@ -44,7 +44,7 @@ def markup_text(raw: bytes, *, furniture: bool = True) -> str:
         return ""
     out: list[str] = []
     _walk(root, out, HIDDEN if furniture else HIDDEN | FURNITURE, 0)
-    return tidy("\n".join(line for line in (" ".join(part.split()) for part in "".join(out).split("\n"))))
+    return tidy("\n".join(" ".join(line.split()).removeprefix("| ") for line in "".join(out).split("\n")))
 
 
 def _walk(element: Any, out: list[str], left_out: frozenset[str], depth: int) -> None:

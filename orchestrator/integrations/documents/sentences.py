@@ -1,6 +1,7 @@
 """Sentences of a text in any script; headings, captions, menus and table rows are none."""
 
 import re
+import unicodedata
 from typing import Final
 
 ENDS: Final = ".!?…。！？｡．।॥؟۔։።"
@@ -82,7 +83,7 @@ def is_sentence(part: str) -> bool:
         return False
     if part.endswith("...") and len(part.split()) < 12:
         return False  # a teaser
-    letters = sum(character.isalpha() for character in part)
+    letters = sum(unicodedata.category(character)[0] in "LM" for character in part)
     if letters < 0.55 * len(part.replace(" ", "")):
         return False
     spaceless = len(SPACELESS.findall(part))

@@ -46,4 +46,4 @@ def first_words(text: str, longest: int = 400) -> str:
     """The first lines, for a text that has no sentences: a form, a table, a list."""
     lines = dict.fromkeys(ITEM.sub("", " ".join(line.split())) for line in text.splitlines())
     kept = [line for line in lines if sum(map(str.isalnum, line)) >= 2]
-    return shortened(" · ".join(kept[:40]), longest)
+    return shortened(" · ".join(kept[:40]) or " ".join(text.split()), longest)

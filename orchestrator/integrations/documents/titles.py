@@ -17,7 +17,10 @@ NO_TITLE = re.compile(
     r"(?:test|foo|bar|temp)\d*|proof|cover|letter)$"
 )
 SITE = re.compile(r"\s+(?:[|·•»]|[-–—](?=\s)|::)\s+")
-NO_HEADING = re.compile(r"(?i)^(?:page \d|https?://|www\.|copyright|©|doi:|arxiv:|table of contents|contents|draft)")
+NO_HEADING = re.compile(
+    r"(?i)^(?:page \d|(?:header|footer|comment|note): |https?://|www\.|copyright|©|doi:|arxiv:|"
+    r"table of contents|contents|draft)"
+)
 
 
 def title_of(text: str, source: PurePath, metadata: str | None = None, heading: str | None = None) -> str:
@@ -34,6 +37,7 @@ def cleaned(metadata: str | None, heading: str | None = None) -> str | None:
     if not metadata:
         return None
     title = _one_line(metadata)
+    title = re.sub(r"^\?{3,}", "", title)
     title = re.sub(r"(?i)^microsoft (?:word|powerpoint|excel) - ", "", title)
     if FILE_LIKE.search(title) or NO_TITLE.match(title) or not _says_something(title):
         return None
@@ -74,7 +78,7 @@ def shown(heading: str | None) -> str | None:
 
 def first_line(text: str) -> str | None:
     """The first line that says something, if it is one; a paragraph is no title."""
-    lines = [line.strip() for line in text.splitlines()[:13]]
+    lines = [line.strip() for line in text.splitlines()[:13]] or [""]
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if _says_something(line) and not NO_HEADING.match(line) and "|" not in line and not _is_row(line):
             wrapped = after and (after[0].islower() or min(len(line), len(after)) > 50)
