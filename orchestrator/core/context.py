@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
@@ -48,6 +49,9 @@ class RunContext(ABC, Generic[Deps]):
     idempotency_key: str
     """A key that stays the same over the retries of this step, and after a crash."""
 
+    labels: Mapping[str, str] = {}
+    """The labels that the caller gave the run; children have their parent's."""
+
     usage: Counter[str]
     """What the call used (tokens, pages, rows): add to it; `cost` functions and `Outcome.usage` read it."""
 
@@ -57,8 +61,10 @@ class RunContext(ABC, Generic[Deps]):
     ) -> "Outcome[Any]":
         """Run a child goal in the same graph: own values; shared budget, deadline and health; a child span.
 
-        After a crash a finished child is not run again: its id is made of parent, step and `key`, which by default is
-        a hash of goal and inputs. Raises `Refused` when the same goal with equal inputs is already open above.
+        It is a call: reached for again with equal inputs it runs again. With a `key` it happens once per key in this
+        call. After a crash or a question the children that ended give their outcomes again; in a new attempt of the
+        step those that reached their goal do. Raises `Escalated` when it reached no goal, `Refused` when the same goal
+        with equal inputs is open above, and `InputError` for a key that was used with another goal or other inputs.
         """
 
     @abstractmethod
@@ -67,6 +73,21 @@ class RunContext(ABC, Generic[Deps]):
 
         The tool is called again from its top when the answer is there, so ask before doing anything.
         """
+
+    async def discard(self, outcome: "Outcome") -> None:
+        """Say that what a child run did is not used although this call may succeed: its effects are undone, or listed,
+        when the run ends. Raises `InputError` for a run that this step did not reach for.
+        """
+        del outcome
+
+    async def once(self, key: str, fn: "Callable[[], Any]") -> Any:
+        """The result of `fn` (async or not), called once for `key` in this step, also over attempts and after a crash.
+
+        The result is plain data that JSON can hold. Outside a run `fn` is simply called.
+        """
+        del key
+        result = fn()
+        return await result if isawaitable(result) else result
 
     @abstractmethod
     def report(self, progress: Any) -> None:

@@ -51,7 +51,7 @@ class Call:
     """US dollars."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome(Generic[V]):
     """How a run ended: `reached`, `demoted` or `escalated`; or `waiting` for a person's answer."""
 
@@ -73,6 +73,9 @@ class Outcome(Generic[V]):
     """Tools whose effects stand although the outcome does not use them, or whose effects are uncertain."""
     impasse: Impasse | None = None
     """Why no goal was reached, or what the run waits for."""
+    children: "tuple[Outcome, ...]" = ()
+    """Outcomes of the child runs that calls of this run reached for, in the order in which they ended."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     questions: tuple[Any, ...] = ()
     """What a person is asked, while the run waits."""
     price: float | None = None
@@ -83,6 +86,8 @@ class Outcome(Generic[V]):
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
     """Tokens, pages and whatever else the calls reported; `control_tokens` and `control_repairs` are what the control
     plane used besides: tokens of its model, and calls that repaired an answer."""
+    error: BaseException | None = field(default=None, compare=False)
+    """The exception of the last failure, in the outcome that the run itself returned; it is never stored."""
     llm_calls: int = 0
     """Model calls of the control plane, repairs not counted; the work of agents is not among them."""
 
@@ -94,9 +99,15 @@ class Outcome(Generic[V]):
         """
         if self.status not in (Status.REACHED, Status.DEMOTED):
             why = self.impasse.message if self.impasse else f"the run is {self.status}"
-            raise Escalated(f"{self.goal.name} was not reached: {why}", self)
+            raise Escalated(f"{self.goal.name} was not reached: {why}", self) from self.error
         keys = self.goal.keys
         return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
+
+    def __repr__(self) -> str:
+        """One line: how it ended, the goal, the route, calls, dollars and seconds."""
+        route = " > ".join(self.route.tools) if self.route else "no route"
+        spent = f"{len(self.calls)} calls, ${self.cost:g}, {self.seconds:.3g} s"
+        return f"<Outcome {self.status}: {self.goal.name} by {route} ({spent}) run_id={self.run_id!r}>"
 
     @property
     def ok(self) -> bool:

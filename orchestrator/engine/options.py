@@ -47,6 +47,8 @@ class Wanted:
     dial: float | None = None
     constraints: Constraints | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    tainted: bool = False
+    """Whether the inputs derive from what a model provided."""
 
 
 __all__ = ["Preferences", "RunOptions", "SubmitOptions", "Wanted"]

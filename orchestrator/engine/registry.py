@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from threading import Lock
 from typing import Any
 
+from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 
 KEPT_OUTCOMES = 1024
@@ -19,7 +20,7 @@ class RunRegistry:
 
     def __init__(self) -> None:
         self._live: dict[str, Any] = {}
-        self._ended: dict[str, tuple[Outcome[Any], str]] = {}
+        self._ended: dict[str, tuple[Outcome[Any], str, Goal[Any]]] = {}
         self._lock = Lock()
         self._turns: dict[str, deque[Future[None]]] = {}
 
@@ -86,13 +87,13 @@ class RunRegistry:
 
     # -- ended runs --------------------------------------------------------------------------------------------------
 
-    def outcome(self, run_id: str) -> tuple[Outcome[Any], str] | None:
-        """The outcome of a run that ended in this process, and the digest of its inputs."""
+    def outcome(self, run_id: str) -> tuple[Outcome[Any], str, Goal[Any]] | None:
+        """The outcome of a run that ended in this process, the digest of its inputs, and the goal it was begun for."""
         return self._ended.get(run_id)
 
-    def remember(self, outcome: Outcome[Any], inputs_digest: str) -> None:
+    def remember(self, outcome: Outcome[Any], inputs_digest: str, wanted: Goal[Any]) -> None:
         """Keep the outcome of a run, so that its id gives it again; the oldest are forgotten."""
-        self._ended[outcome.run_id] = (outcome, inputs_digest)
+        self._ended[outcome.run_id] = (outcome, inputs_digest, wanted)
         while len(self._ended) > KEPT_OUTCOMES:
             self._ended.pop(next(iter(self._ended)), None)
 

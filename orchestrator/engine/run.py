@@ -84,12 +84,16 @@ class Run:
         """Tools whose health changed since the run last looked."""
         self.children: dict[str, Run] = {}
         """Child runs that have not ended."""
+        self.child_outcomes: dict[str, Outcome[Any]] = {}
+        """Outcomes of child runs, by id."""
         self.ended_children: dict[str, Run] = {}
         """Child runs that have ended, until the root has: their values are needed to undo their effects."""
         self.fenced = False
         """Whether another owner has the run: nothing more is decided, done or recorded here."""
         self.released = False
         """Whether the run, which waits, is no longer owned by this process."""
+        self.error: BaseException | None = None
+        """The exception of the last failure."""
         self.final: Outcome[Any] | None = None
         self.task: asyncio.Task[Outcome[Any]] | None = None
         self.waiters = 0
@@ -246,6 +250,10 @@ class Run:
         answer, self.answer = self.answer, None
         assert answer is not None
         return answer
+
+    def note_error(self, error: BaseException) -> None:
+        """The exception of the newest failure."""
+        self.error = error
 
     def end(self, outcome: Outcome[Any]) -> None:
         """The run has ended with this outcome."""

@@ -32,6 +32,7 @@ from orchestrator.store.protocol import Store
 
 from .registry import RunRegistry
 from .slots import Slots
+from .state import RunState
 from .threads import Threads
 
 LAST_RESORT_CALLS = 2
@@ -119,8 +120,8 @@ class ReachChild(Protocol):
 
     def __call__(
         self, parent: Any, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool
-    ) -> Awaitable[tuple[Outcome[Any], Any]]:
-        """The child's outcome and its `Run`, or `None` where only its record is left."""
+    ) -> Awaitable[tuple[Outcome[Any], RunState]]:
+        """The child's outcome, and where it stands."""
         ...
 
 

@@ -1,7 +1,7 @@
 """`RunState`: where a run stands, as the fold of its events. No I/O, no clock: replay builds the same state."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -75,6 +75,11 @@ class ChildRecord:
         return self.status in (Status.REACHED, Status.DEMOTED)
 
 
+def label_of(run_id: str, tool: str) -> str:
+    """How an effect is named in the records of the runs above the one that had it."""
+    return tool if "#" in tool else f"{run_id}#{tool}"
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything that decisions of a run are made from, and everything that its outcome tells."""
@@ -144,6 +149,8 @@ class RunState:
     """Calls that agents made of tools of their own; they count for the budget."""
     children: dict[str, ChildRecord] = field(default_factory=dict[str, ChildRecord])
     """Child runs that have ended, by id, in the order in which they did."""
+    effect_order: list[str] = field(default_factory=list[str])
+    """Labels of effects in the order in which they took place: a tool of this run, or `run id#tool` of one below."""
     child_calls: int = 0
     tainted_calls: set[str] = field(default_factory=set[str])
     """Calls one of whose children gave something that derives from what a model provided."""
@@ -162,6 +169,7 @@ class RunState:
     question: Mapping[str, Any] | None = None
     impasse: Mapping[str, Any] | None = None
     seconds: float = 0.0
+    ended_at: float = 0.0
     lowered: bool = False
 
     def problem(self) -> Problem:
@@ -227,6 +235,44 @@ class RunState:
         """Seconds since the run began, without those in which a person was asked."""
         asked = self.waited + (0.0 if self.waiting_since is None else max(0.0, now - self.waiting_since))
         return now - self.started_at - asked
+
+    # -- effects of the tree -----------------------------------------------------------------------------------------
+
+    def _used(self, child: ChildRecord, used: Container[str]) -> bool:
+        return child.reached and not child.discarded and child.call_id in used
+
+    def standing_of_tree(self) -> tuple[str, ...]:
+        """Labels of the effects that stand and that the goal's values use, here and below, in their order."""
+        settled, used = {*self.compensated, *self.uncompensated}, self.used_calls(self.goal)
+        below = {label for child in self.children.values() if self._used(child, used) for label in child.effects}
+        own = self.effects.keys() & self.support(self.goal)
+        return tuple(
+            label if "#" in label else label_of(self.run_id, label)
+            for label in self.effect_order
+            if label not in settled and (label in own or label in below)
+        )
+
+    def unused_below(self, *, reached: bool) -> list[str]:
+        """Labels of effects below that stand and that nothing uses, the latest first; those in doubt left out."""
+        used = self.used_calls(self.goal) if reached else set[str]()
+        unused = {
+            label
+            for child in self.children.values()
+            if child.tool not in self.doubt and not self._used(child, used)
+            for label in child.effects
+        }
+        settled = {*self.compensated, *self.uncompensated}
+        return [label for label in reversed(self.effect_order) if label in unused and label not in settled]
+
+    def left_below(self, *, reached: bool) -> list[str]:
+        """Labels of effects below that stand, or may stand, although nothing uses them."""
+        used = self.used_calls(self.goal) if reached else set[str]()
+        found: dict[str, None] = {}
+        for child in self.children.values():
+            found.update(dict.fromkeys(child.uncompensated))
+            if not self._used(child, used):
+                found.update(dict.fromkeys(child.effects))
+        return [label for label in found if label not in self.compensated]
 
     def used_calls(self, keys: Iterable[str]) -> set[str]:
         """Ids of the calls whose outputs the values of `keys` were made with."""
@@ -324,6 +370,7 @@ class RunState:
         elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
             self.invalid[event.tool] = event.failure.id
             self.effects[event.tool] = doing.effect
+            self.effect_order.append(event.tool)
             self.last[event.tool] = doing
 
     def _settled(self, tool: str) -> None:
@@ -342,6 +389,7 @@ class RunState:
             self.tainted.update(event.gives)
         if doing.effect is not Effect.READ:
             self.effects[event.tool] = doing.effect
+            self.effect_order.append(event.tool)
 
     def _user_function_failed(self, event: UserFunctionFailed) -> None:
         self.note_failure(event.failure)
@@ -352,6 +400,7 @@ class RunState:
         if event.child not in self.children:
             self.cost += event.cost
             self.child_calls += event.calls
+            self.effect_order += event.effects
         self.children[event.child] = ChildRecord(
             event.child,
             event.call_id,
@@ -394,7 +443,11 @@ class RunState:
             self.invalid.pop(event.settles, None)
             made = self.last.get(event.settles)  # what it was made from stays used, and is not undone under it
             self.done.setdefault(event.settles, made.taken if made else Taken(()))
+            if event.settles not in self.effects:
+                self.effect_order.append(event.settles)
             self.effects.setdefault(event.settles, made.effect if made else Effect.WRITE)
+            if made is not None:
+                self.done_by[event.settles] = made.call_id
 
     def _values_expired(self, event: ValuesExpired) -> None:
         for tool in event.tools:
@@ -449,7 +502,7 @@ class RunState:
             self.uncompensated.append(event.tool)
 
     def _run_ended(self, event: RunEnded) -> None:
-        self.status = event.status
+        self.status, self.ended_at = event.status, event.at
         self.seconds = event.seconds
         self.goal = event.goal
         self.uncompensated = list(event.uncompensated)

@@ -164,7 +164,7 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     runtime.observers.ended(run)
     runtime.runs.leave(state.run_id)
     run.scope.leave()
-    runtime.runs.remember(outcome, state.inputs_digest)
+    runtime.runs.remember(outcome, state.inputs_digest, state.wanted)
     if run.parent is None and run.durable:
         _forget_values(run)
 
@@ -177,11 +177,21 @@ def _forget_values(run: Run) -> None:
     store = run.runtime.store
     if run.runtime.policy.keep_values:
         return
-    for row in store.runs(parent=run.state.run_id, limit=1_000_000) if run.state.children else ():
-        store.drop_values(row.run_id)
+    for child in _below(run):
+        store.drop_values(child)
     store.drop_values(run.state.run_id, run.token)
     if run.named:
         run.values.store_again(run.state.goal, run.state.at_hand, run.view)
+
+
+def _below(run: Run) -> list[str]:
+    """The ids of all runs below this one."""
+    found, looked_at = list[str](), [run.state.run_id] if run.state.children else []
+    while looked_at:
+        rows = run.runtime.store.runs(parent=looked_at.pop(), limit=1_000_000)
+        found += [row.run_id for row in rows]
+        looked_at += [row.run_id for row in rows]
+    return found
 
 
 # -- ownership -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.compensate import can_be_undone, undo
+
+from .child_effects import undo_below
 
 
 async def close(run: Run) -> Outcome[Any]:
@@ -18,6 +21,7 @@ async def close(run: Run) -> Outcome[Any]:
     status = (Status.DEMOTED if state.lowered else Status.REACHED) if reached else Status.ESCALATED
     _answer_what_is_left(run, reached=reached)
     await _compensate(run, state.standing(state.goal if reached else ()), reached=reached)
+    await undo_below(run, reached=reached)
     _ended(run, status)
     return outcome_of(run)
 
@@ -27,7 +31,8 @@ def _ended(run: Run, status: Status) -> None:
     reached = status is not Status.ESCALATED
     standing = [tool for tool in state.effects if tool in state.standing(state.goal if reached else ())]
     in_flight = [name for name, doing in state.doing.items() if doing.effect is not Effect.READ]
-    left = dict.fromkeys([*standing, *state.doubt, *in_flight, *state.invalid, *state.uncompensated])
+    below = state.left_below(reached=reached)
+    left = dict.fromkeys([*standing, *state.doubt, *in_flight, *state.invalid, *state.uncompensated, *below])
     run.emit(
         RunEnded(
             **run.stamp(),
@@ -77,6 +82,15 @@ async def _compensate(run: Run, standing: list[str], *, reached: bool) -> None:
         await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 
+def _compensated_in_tree(state: RunState) -> list[str]:
+    """Labels of the effects that were undone, by children first."""
+    return [*(label for child in state.children.values() for label in child.compensated), *state.compensated]
+
+
+def _tool_of(label: str) -> str:
+    return label.rpartition("#")[2]
+
+
 def outcome_of(run: Run) -> Outcome[Any]:
     """The outcome of a run as it stands."""
     state = run.state
@@ -97,8 +111,10 @@ def outcome_of(run: Run) -> Outcome[Any]:
         calls=tuple(state.calls),
         failures=tuple(state.failures.values()),
         decisions=tuple(state.decisions),
-        compensated=tuple(state.compensated),
-        uncompensated=tuple(state.uncompensated),
+        compensated=tuple(_tool_of(label) for label in _compensated_in_tree(state)),
+        uncompensated=tuple(_tool_of(label) for label in state.uncompensated),
+        children=tuple(run.child_outcomes[child] for child in state.children if child in run.child_outcomes),
+        labels=dict(state.labels),
         impasse=None if reached else impasse,
         questions=questions,
         price=state.planned_price,
@@ -106,6 +122,7 @@ def outcome_of(run: Run) -> Outcome[Any]:
         seconds=state.seconds,
         usage=dict(state.usage),
         llm_calls=state.llm_calls,
+        error=run.error,
     )
 
 

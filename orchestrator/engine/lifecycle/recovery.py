@@ -15,6 +15,7 @@ from orchestrator.core.events import (
     from_body,
 )
 from orchestrator.core.failure import Failure
+from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse, Step
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
@@ -205,6 +206,12 @@ def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
 
     Raises `InputError` when there is no such run.
     """
+    outcome, digest, _ = recorded_run(runtime, run_id)
+    return outcome, digest
+
+
+def recorded_run(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str, Goal[Any]]:
+    """As `recorded_outcome`, with the goal that the run was begun for."""
     records = runtime.store.records(run_id)
     if not records:
         raise InputError(f"There is no run {run_id!r} in this store.")
@@ -213,14 +220,17 @@ def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
     values = ValueTable(run_id, runtime.store, durable=False)
     values.restore(runtime.store.values(run_id), state.at_hand, view)
     row = runtime.store.run(run_id)
-    return recorded(state, values, row.trace_id if row else ""), state.inputs_digest
+    children = {child: recorded_run(runtime, child)[0] for child in state.children}
+    made = recorded(state, values, row.trace_id if row else "", children)
+    return made, state.inputs_digest, state.wanted
 
 
-def recorded(state: RunState, values: ValueTable, trace_id: str) -> Outcome[Any]:
+def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mapping[str, Outcome[Any]]) -> Outcome[Any]:
     """The outcome of a state that no live run has."""
     stand_in: Any = type("Recorded", (), {})()
     stand_in.state, stand_in.values, stand_in.trace_id = state, values, trace_id
     stand_in.route = stand_in.first_route = None
+    stand_in.child_outcomes, stand_in.error = children, None
     return outcome_of(stand_in)
 
 

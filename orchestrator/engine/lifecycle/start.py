@@ -13,7 +13,7 @@ from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost,
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.names import check_labels, check_name
-from orchestrator.core.outcome import Escalated, Outcome
+from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
 from orchestrator.engine.planning.agents import all_keys
@@ -25,10 +25,10 @@ from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
-from .driver import enlist, join, live_run, start
+from .driver import dismiss, enlist, join, live_run, start
 from .finish import outcome_of
 from .phases import Phase
-from .recovery import recorded_outcome, recover
+from .recovery import fold, recorded_run, recover
 from .requests import check_goal, check_inputs, warn_of_unused
 
 POLL_SECONDS = 0.2
@@ -66,7 +66,9 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
     try:
         return await join(run)
     except OwnershipLost:
-        found = await _known_to_store(runtime, run.state.run_id, run.state.inputs_digest, run.parent, "")
+        found = await _known_to_store(
+            runtime, run.state.run_id, run.state.wanted, run.state.inputs_digest, run.parent, ""
+        )
         if found is None:
             raise
     return found if isinstance(found, Outcome) else await _joined(runtime, found)
@@ -92,7 +94,7 @@ async def _found_or_begun(
 
 async def launch_child(
     parent: Run, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool = False
-) -> tuple[Outcome[Any], Run | None]:
+) -> tuple[Outcome[Any], RunState]:
     """Run a child goal on the account of its parent; a child that has ended is not run again.
 
     `tainted`: the inputs derive from what a model provided. Raises `Escalated` for a goal that nothing can reach.
@@ -100,23 +102,33 @@ async def launch_child(
     runtime = parent.runtime
     try:
         check_goal(goal, runtime.graph.view().keys, inputs)
-    except DefinitionError as error:
+    except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, inputs)
     async with runtime.runs.turn(run_id):
         found = await _known(runtime, run_id, goal, digest(given, parent.view), parent=parent, parent_call=call_id)
         if found is None:
-            wanted = Wanted(None, parent.state.dial, parent.state.constraints, parent.state.labels)
+            state = parent.state
+            wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
             found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
             start(found, Phase.PLAN)
     if isinstance(found, Outcome):
-        return found, None
+        return found, await _state_of(parent, run_id)
     parent.children[run_id] = found
     found.account.moved_to(call_id)
     try:
-        return await _joined(runtime, found), found
+        return await _joined(runtime, found), found.state
     finally:
         parent.children.pop(run_id, None)
+        parent.ended_children[run_id] = found
+
+
+async def _state_of(parent: Run, run_id: str) -> RunState:
+    """Where a child stands that this process drove, or that is on record only."""
+    known = parent.ended_children.get(run_id) or live_run(parent.runtime, run_id)
+    if known is not None:
+        return known.state
+    return fold(run_id, await parent.runtime.threads.run(lambda: parent.runtime.store.records(run_id)))
 
 
 def wanted_of(options: RunOptions) -> Wanted:
@@ -196,7 +208,7 @@ def _started(
         policy=runtime.policy_data,
         graph=runtime.remember_graph(view),
         revision=view.revision,
-        budget=_limits(runtime, wanted.budget or Budget()),
+        budget=_limits(runtime, wanted.budget or Budget(), child=parent is not None),
         traceparent=traceparent,
         parent=parent.state.run_id if parent else None,
         parent_call=parent_call or None,
@@ -208,12 +220,15 @@ def _started(
         dial=wanted.dial,
         labels=wanted.labels,
         constraints=wanted.constraints.to_json() if wanted.constraints else {},
+        tainted=tuple(sorted(inputs)) if wanted.tainted else (),
     )
 
 
-def _limits(runtime: Runtime, budget: Budget) -> dict[str, float | None]:
-    """The budget that the caller gave, and where it gave none, the policy's."""
+def _limits(runtime: Runtime, budget: Budget, *, child: bool) -> dict[str, float | None]:
+    """The budget that the caller gave, and where it gave none, the policy's; a child spends its parent's."""
     policy = runtime.policy
+    if child:
+        return {"usd": None, "seconds": None, "calls": None}
     return {
         "usd": budget.usd if budget.usd is not None else policy.max_spend,
         "seconds": budget.seconds if budget.seconds is not None else policy.max_seconds,
@@ -285,22 +300,22 @@ async def _known(
     """
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
-        _same(run_id, ended[1], inputs_digest)
+        _same(run_id, ended[2], goal, ended[1], inputs_digest)
         return ended[0]
     live = live_run(runtime, run_id)
     if live is not None:
-        _same(run_id, live.state.inputs_digest, inputs_digest)
+        _same(run_id, live.state.wanted, goal, live.state.inputs_digest, inputs_digest)
         if live.state.status is Status.WAITING:
             return outcome_of(live)
         enlist(live)
         return live
     if isinstance(runtime.store, MemoryStore):
         return None
-    return await _known_to_store(runtime, run_id, inputs_digest, parent, parent_call)
+    return await _known_to_store(runtime, run_id, goal, inputs_digest, parent, parent_call)
 
 
 async def _known_to_store(
-    runtime: Runtime, run_id: str, inputs_digest: str, parent: Run | None, parent_call: str
+    runtime: Runtime, run_id: str, goal: Goal[Any], inputs_digest: str, parent: Run | None, parent_call: str
 ) -> Outcome[Any] | Run | None:
     for poll in itertools.count():
         row = await runtime.threads.run(lambda: runtime.store.run(run_id))
@@ -313,19 +328,28 @@ async def _known_to_store(
             await runtime.clock.sleep(POLL_SECONDS)
             continue
         if row.status is not Status.RUNNING:
-            outcome, digest_then = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
-            _same(run_id, digest_then, inputs_digest)
+            outcome, digest_then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, run_id))
+            _same(run_id, wanted, goal, digest_then, inputs_digest)
             return outcome
         run = await recover(runtime, run_id, parent=parent, parent_call=parent_call)
         if run is not None:
-            _same(run_id, run.state.inputs_digest, inputs_digest)
             start(run, Phase.PLAN)
+            try:
+                _same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
+            except InputError:
+                dismiss(run)  # it goes on: it was asked for, though not like this
+                raise
             return run
         await runtime.clock.sleep(POLL_SECONDS)
     return None
 
 
-def _same(run_id: str, then: str, now: str) -> None:
+def _same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str, now: str) -> None:
+    if wanted_then.to_json() != wanted.to_json():
+        raise InputError(
+            f"The run {run_id!r} was begun for the goal {wanted_then.name!r}, not for {wanted.name!r}. "
+            "Use another run_id, or the same goal."
+        )
     if then and then != now:
         raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
 

@@ -4,68 +4,176 @@ import asyncio
 import contextvars
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import quote
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import Refused
-from orchestrator.core.events import ChildEnded
+from orchestrator.core.errors import InputError, OwnershipLost, Refused
+from orchestrator.core.events import ChildDiscarded, ChildEnded
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.engine.run import Run
+from orchestrator.engine.state import ChildRecord, RunState, label_of
+
+Asked = tuple[tuple[str, ...], str]
+"""A goal's keys, and the digest of the inputs."""
+GIVE_UP_SECONDS: Final = 1.0
+"""How long a child that was given up may take to notice."""
 
 
 class ChildRuns:
-    """Starts and ends the child runs of one call, and keeps what they cost, did and leave behind."""
+    """Starts and ends the child runs of one call, and keeps what they cost, did and leave behind.
+
+    A child's id is its parent, step, and key or (goal, inputs, how many times so far), and the number of failed
+    attempts of the step where an earlier attempt's child cannot stand for it.
+    """
 
     def __init__(self, run: Run, tool: str, call_id: str, usage: "Counter[str]") -> None:
         self._run = run
         self._tool = tool
         self._call_id = call_id
         self._usage = usage
+        self._keys: dict[str, Asked] = {}
+        self._times: Counter[Asked] = Counter()
+        self._tasks: dict[str, asyncio.Task[Outcome[Any]]] = {}
+        self._over = False
         self.cost = 0.0
         """US dollars of children that were counted for the first time."""
         self.llm_calls = 0
 
     async def reach(self, goal: Goal[Any], inputs: Mapping[str, Any], key: str | None) -> Outcome[Any]:
-        """The outcome of a child goal. Raises `Refused` where the same goal with equal inputs is open above."""
+        """The outcome of a child goal.
+
+        Raises `Refused` where the same goal with equal inputs is open above, or the call has ended, and `InputError`
+        for a key that was used with another goal or other inputs.
+        """
         run, digest = self._run, self._run.digest(inputs)
+        if self._over:
+            raise Refused(f"the call that reaches for {goal.name} has ended")
         if run.is_open(goal.keys, digest):
             raise Refused(f"the goal {goal.name} with equal inputs is already being worked on above")
-        part = key if key is not None else f"{goal.name}-{digest[:12]}"
-        child_id = f"{run.state.run_id}/{self._tool}/{part}"
-        context = contextvars.copy_context()
-        _leave_langgraph(context)
-        work = run.runtime.reach(run, child_id, goal, inputs, self._call_id, tainted=False)
-        outcome, child = await asyncio.create_task(_awaited(work), context=context)
+        child_id = self._id(goal, digest, key)
+        task = self._tasks.get(child_id)
+        if task is None or task.done():
+            context = contextvars.copy_context()
+            _leave_langgraph(context)
+            work = self._child(child_id, goal, inputs)
+            task = self._tasks[child_id] = asyncio.create_task(work, name=f"reach:{child_id}", context=context)
+            return await task
+        return await asyncio.shield(task)  # a key is reached for twice at one time
+
+    def _id(self, goal: Goal[Any], digest: str, key: str | None) -> str:
+        asked: Asked = (goal.keys, digest)
+        if key is not None:
+            if self._keys.setdefault(key, asked) != asked:
+                raise InputError(f"The key {key!r} was used for another goal or other inputs in this call.")
+            part = f"@{quote(key, safe='')}".replace("~", "%7E")
+        else:
+            self._times[asked] += 1
+            part = f"{goal.name}-{digest[:12]}"
+            part += f"-{self._times[asked]}" if self._times[asked] > 1 else ""
+        state = self._run.state
+        base, generation = f"{state.run_id}/{self._tool}/{part}", state.generation(self._tool)
+        for earlier in range(generation, -1, -1):
+            child_id = f"{base}~{earlier}" if earlier else base
+            known = state.children.get(child_id)
+            if known is not None and (earlier == generation or (known.reached and self._fresh(known, goal))):
+                return child_id
+        return f"{base}~{generation}" if generation else base
+
+    def _fresh(self, known: ChildRecord, goal: Goal[Any]) -> bool:
+        """Whether what an earlier attempt's child gave is not older than the `ttl` of the tools that give it."""
+        run = self._run
+        givers = [run.view.tools[name] for key in goal.keys for name in run.view.producers(key)]
+        ttl = min((tool.ttl for tool in givers if tool.ttl is not None), default=None)
+        return ttl is None or run.runtime.clock.time() - known.at_end <= ttl
+
+    async def _child(self, child_id: str, goal: Goal[Any], inputs: Mapping[str, Any]) -> Outcome[Any]:
+        run = self._run
+        try:
+            outcome, state = await run.runtime.reach(
+                run, child_id, goal, inputs, self._call_id, tainted=self._is_tainted()
+            )
+        except asyncio.CancelledError:
+            child = run.ended_children.get(child_id)
+            if child is not None and child.final is not None:
+                self._ended(child.final, child.state)
+            raise
         if outcome.status is not Status.WAITING:
-            self._ended(outcome, child)
+            self._ended(outcome, state)
         return outcome
 
-    def _ended(self, outcome: Outcome[Any], child: Run | None) -> None:
-        run = self._run
-        first = outcome.run_id not in run.state.children
-        if child is not None:
-            run.ended_children[outcome.run_id] = child
+    def _is_tainted(self) -> bool:
+        """Whether what the call knows derives from what a model provided."""
+        state = self._run.state
+        doing = state.doing.get(self._tool)
+        taken = doing.taken.keys if doing is not None else ()
+        return self._call_id in state.tainted_calls or bool(state.tainted.intersection(taken))
+
+    def _ended(self, outcome: Outcome[Any], state: RunState) -> None:
+        run, child_id = self._run, outcome.run_id
+        first = child_id not in run.state.children
+        run.child_outcomes[child_id] = outcome
         if first:
             self.cost += outcome.cost
             self.llm_calls += outcome.llm_calls
             self._usage.update(outcome.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        run.emit(
-            ChildEnded(
-                **run.stamp(),
-                call_id=self._call_id,
-                tool=self._tool,
-                child=outcome.run_id,
-                status=outcome.status,
-                cost=outcome.cost,
-                calls=len(outcome.calls),
+        reached = outcome.ok
+        with suppress(OwnershipLost):
+            run.emit(
+                ChildEnded(
+                    **run.stamp(),
+                    call_id=self._call_id,
+                    tool=self._tool,
+                    child=child_id,
+                    status=outcome.status,
+                    cost=outcome.cost,
+                    calls=state.started_calls + state.own_calls + state.child_calls,
+                    effects=state.standing_of_tree() if reached else (),
+                    compensated=tuple(label_of(child_id, label) for label in state.compensated),
+                    uncompensated=tuple(label_of(child_id, label) for label in state.uncompensated),
+                    tainted=bool(state.tainted.intersection(state.goal)),
+                    generation=run.state.generation(self._tool),
+                    at_end=state.ended_at,
+                )
             )
-        )
-        run.account.close_child(self._call_id, outcome.run_id, outcome.cost, counted=first)
+        run.account.close_child(self._call_id, child_id, outcome.cost, counted=first)
+
+    def discard(self, outcome: Outcome[Any]) -> None:
+        """The effects of a child are not used. Raises `InputError` for an outcome that is none of this step's."""
+        if outcome.run_id not in self._run.state.children:
+            raise InputError(f"The run {outcome.run_id!r} is no child of {self._run.state.run_id!r}.")
+        self._run.emit(ChildDiscarded(**self._run.stamp(), child=outcome.run_id))
+
+    async def settle(self) -> None:
+        """Wait for the children that go on beside one that asks a person: they end, or ask too."""
+        tasks = {task for task in self._tasks.values() if not task.done()}
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def end(self, reason: str = "the call that reached for it has ended") -> None:
+        """End the children that the call left behind: they stop, and are waited for within the policy's patience."""
+        self._over = True
+        tasks = {task for task in self._tasks.values() if not task.done()}
+        if not tasks:
+            return
+        for child_id, task in self._tasks.items():
+            child = self._run.children.get(child_id)
+            if not task.done() and child is not None:
+                child.scope.cancel(reason)
+        with suppress(TimeoutError):
+            await self._run.runtime.clock.wait_for(_all(tasks), self._run.runtime.policy.patience)
+        for _ in range(2):  # the second cancellation gives a child up as it stands
+            left = {task for task in tasks if not task.done()}
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=GIVE_UP_SECONDS)
 
 
-async def _awaited(work: Any) -> Any:
-    return await work
+async def _all(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
+    await asyncio.wait(tasks)
 
 
 def _leave_langgraph(context: contextvars.Context) -> None:

@@ -15,6 +15,7 @@ from orchestrator.core.user_code import describe_error, type_of
 from orchestrator.engine.planning.planning import parameters_of
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import THREADS, CallSlots
+from orchestrator.engine.state import label_of
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import nothing_happened
 
@@ -40,18 +41,27 @@ def can_be_undone(tool: Tool) -> bool:
     return tool.effect is Effect.WRITE and tool.compensate is not None
 
 
-async def undo(run: Run, tool: Tool, output: Any, reason: str, facts: Mapping[str, Any] | None = None) -> bool:
-    """Compensate one effect; one that fails is listed, never swallowed.
+async def undo(
+    run: Run,
+    tool: Tool,
+    output: Any,
+    reason: str,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    of: Run | None = None,
+) -> bool:
+    """Compensate one effect of this run, or of one below (`of`); one that fails is listed, never swallowed.
 
     `facts` are what it was decided on at the end of a run; `None` while it goes on.
     """
     if not can_be_undone(tool):
         return False
+    label = tool.name if of is None else label_of(of.state.run_id, tool.name)
     run.decide(
         DecisionKind.COMPENSATE,
         tool.name,
         reason=reason,
-        subject=tool.name,
+        subject=label,
         price=tool.undo_cost,
         facts={"undo": True, **(facts or {})},
     )
@@ -62,10 +72,10 @@ async def undo(run: Run, tool: Tool, output: Any, reason: str, facts: Mapping[st
     except StoreError as error:
         problem, uncertain = f"its intent could not be made durable: {type_of(error)}", False
     else:
-        problem, uncertain = await _compensated(run, tool, output)
+        problem, uncertain = await _compensated(of or run, tool, output)
     seconds = max(0.0, clock.monotonic() - started)
     stamp = run.stamp()
-    ended = EffectUndone(**stamp, tool=tool.name, ok=not problem, reason=problem, seconds=seconds, uncertain=uncertain)
+    ended = EffectUndone(**stamp, tool=label, ok=not problem, reason=problem, seconds=seconds, uncertain=uncertain)
     run.emit(ended)
     with suppress(StoreError):  # reported by the store; what took place is not lost to this run
         await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)

@@ -16,7 +16,7 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
-from orchestrator.core.user_code import Propagates
+from orchestrator.core.user_code import Propagates, call_user
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
@@ -94,6 +94,25 @@ class CallContext(RunContext[Any]):
                 return _typed(type, answer)
             except InvalidOutput as error:
                 told = f"{question} ({error})"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of the run."""
+        return self._run.state.labels
+
+    async def discard(self, outcome: Outcome[Any]) -> None:
+        """Say that the effects of a child are not used."""
+        self._children.discard(outcome)
+
+    async def once(self, key: str, fn: Callable[[], Any]) -> Any:
+        """The result of `fn`, called once for this key in this step, also over attempts and after a crash."""
+        name = f"once:{key}"
+        known = self.kept(name)
+        if known is None:
+            result = await call_user(fn, in_thread=self._run.runtime.threads.run)
+            await self.keep(name, [result])
+            return result
+        return known[0]
 
     def report(self, progress: Any) -> None:
         """Stream progress."""

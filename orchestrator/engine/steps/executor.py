@@ -205,6 +205,18 @@ class StepExecutor:
 
     async def _called(self, invocation: Invocation, context: CallContext) -> Any:
         """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
+        try:
+            return await self._in_time(invocation, context)
+        except WaitForAnswer:
+            await context.children.settle()
+            raise
+        except asyncio.CancelledError:
+            await context.children.end("the call that reached for it was cancelled")
+            raise
+        finally:
+            await context.children.end()
+
+    async def _in_time(self, invocation: Invocation, context: CallContext) -> Any:
         args, kwargs = self._arguments(context)
         limit = self._time_limit()
         invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs)
@@ -313,6 +325,7 @@ class StepExecutor:
         if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
         failure = self._failure(kind, context, error, raw)
+        self.run.note_error(error)
         event = self._end(context, started, failure=failure, cost=self._cost_of_failure(kind, error, context))
         self.runtime.health.record(
             name,

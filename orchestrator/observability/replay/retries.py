@@ -73,6 +73,9 @@ def _fits(stand: ReplayContext, decision: Decision, data: Mapping[str, Any]) -> 
 def check_compensate(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """An effect is undone that stands, is not used, and can be undone; the latest first."""
     state, tool = stand.state, decision.subject or ""
+    if "child" in decision.facts:  # what a child did is on the child's record
+        due_below = next(iter(state.unused_below(reached=state.reached)), None)
+        return [] if tool in state.effect_order else [Finding("undoing", tool, due_below or "nothing")]
     node = stand.view.nodes.get(tool)
     if node is None or not _can_be_undone(node):
         return [Finding("undoing", tool, "it cannot be undone")]

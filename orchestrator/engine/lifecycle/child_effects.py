@@ -1,0 +1,50 @@
+"""Undoes the effects of child runs that a run does not use, when it ends; on the record of the run that decides it."""
+
+from orchestrator.core.events import from_body
+from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
+from orchestrator.engine.steps.compensate import can_be_undone, undo
+
+
+async def undo_below(run: Run, *, reached: bool) -> None:
+    """Compensate what children did and nothing uses, the latest first; what cannot be is listed."""
+    for label in run.state.unused_below(reached=reached):
+        run_id, _, name = label.rpartition("#")
+        child = await find_child(run, run_id)
+        tool = child.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
+        if tool is None or not can_be_undone(tool) or not child.values.has_output(name):
+            continue
+        await undo(
+            run, tool, child.values.output(name), "nothing uses what the child run did", {"child": run_id}, of=child
+        )
+
+
+async def find_child(run: Run, run_id: str) -> Run:
+    """An ended run below: as this process drove it, or restored from the store."""
+    found = _driven(run, run_id)
+    return found if found is not None else await _restored(run, run_id)
+
+
+def _driven(run: Run, run_id: str) -> Run | None:
+    for child in run.ended_children.values():
+        if child.state.run_id == run_id:
+            return child
+        if run_id.startswith(f"{child.state.run_id}/") and (below := _driven(child, run_id)) is not None:
+            return below
+    return None
+
+
+async def _restored(run: Run, run_id: str) -> Run:
+    """A run that ended in another process, with its values."""
+    store = run.runtime.store
+    records, rows = await run.runtime.threads.run(lambda: (store.records(run_id), store.values(run_id)))
+    state = RunState(run_id)
+    for record in records:
+        if record.kind != "closed":
+            state.apply(from_body(record.kind, record.run_id, record.at, record.body))
+    found = Run(run.runtime, state, durable=run.durable)
+    found.values.restore(rows, state.at_hand, found.view)
+    return found
+
+
+__all__ = ["find_child", "undo_below"]
