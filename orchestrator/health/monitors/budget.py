@@ -44,7 +44,7 @@ class BudgetMonitor:
         signals: list[Signal] = []
         for run_id in sorted(facts.runs):
             run = facts.runs[run_id]
-            spent = (run.cost, facts.now - run.began, run.calls)
+            spent = (run.cost, run.seconds(facts.now), run.calls)
             signals += self._signals(spent, self._of_run(run, facts), "of this run's", 3600.0, run_id)
         day = self._day or Limits(usd=facts.policy.max_spend_per_day)
         facts.today.begin(facts.time)

@@ -16,6 +16,7 @@ from orchestrator.core.events import (
     Event,
     PartEnded,
     RunEnded,
+    RunResumed,
     RunStarted,
     RunWaiting,
     WorkJudged,
@@ -67,6 +68,12 @@ class RunFacts:
     """Monotonic seconds."""
     waiting: bool = False
     """Whether it waits for a person."""
+    asked_at: float | None = None
+    """Monotonic seconds when it began to wait."""
+
+    def seconds(self, now: float) -> float:
+        """Seconds at work: a person's time is none of the run's."""
+        return (now if self.asked_at is None else self.asked_at) - self.began
 
 
 @dataclass(slots=True)
@@ -148,7 +155,7 @@ class RunStatistics:
             self.runs[event.run_id] = RunFacts(event.run_id, goal, now, _budget(event.budget))
         run = self.runs.get(event.run_id)
         if isinstance(event, CallEnded):
-            self.today.usd += event.cost
+            self.today.usd += event.cost - event.children_cost
             self.today.calls += 1
             self.today.seconds += event.seconds
         if isinstance(event, WorkJudged | DemandTold):
@@ -158,6 +165,10 @@ class RunStatistics:
         run.last_event = now
         if isinstance(event, BudgetRaised):
             run.budget = _budget(event.budget)
+        if isinstance(event, RunWaiting) and run.asked_at is None:
+            run.asked_at = now
+        elif isinstance(event, RunResumed) and run.asked_at is not None:
+            run.began, run.asked_at = run.began + now - run.asked_at, None
         run.waiting = isinstance(event, RunWaiting) or (run.waiting and isinstance(event, Decided))
         if isinstance(event, CallStarted):
             run.calls += 1
