@@ -1,7 +1,7 @@
 """`Outcome`: how a run ended, and everything that led there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
@@ -102,6 +102,12 @@ class Outcome(Generic[V]):
             raise Escalated(f"{self.goal.name} was not reached: {why}", self) from self.error
         keys = self.goal.keys
         return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
+
+    def portable(self) -> "Outcome[V]":
+        """The outcome without what only this process has: the exception, and what the route beat."""
+        route = None if self.route is None else replace(self.route, explain=None)
+        children = tuple(child.portable() for child in self.children)
+        return replace(self, route=route, children=children, error=None)
 
     def __repr__(self) -> str:
         """One line: how it ended, the goal, the route, calls, dollars and seconds."""

@@ -5,49 +5,85 @@ LangGraph's supersteps are barriers (a slow sibling would hold up a fast branch)
 run's id, its phase and the values of the graph's keys. The live run is looked up by its id.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, cast
 
+from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event
+from orchestrator.core.loops import in_a_loop
+from orchestrator.core.outcome import Outcome
 
+from .lifecycle.driver import check_answer, drive_on, enlist, finished, join, stop_waiting
 from .lifecycle.phases import PHASES, Phase
 from .run import Run
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-FindRun = Callable[[Mapping[str, Any]], Awaitable[Run]]
-"""The live run of a graph's state."""
+BEGIN: Final = "begin"
+"""The first node: a run of its own for each invocation."""
+Begin = Callable[[Mapping[str, Any]], Awaitable[Run]]
+"""A new run, from the values that this invocation gave."""
+Find = Callable[[str], Awaitable[Run | Outcome[Any]]]
+"""The run with an id, or the outcome of one that is over."""
 
 
 class Nodes:
-    """The four phases as nodes."""
+    """The four phases as nodes, and one that begins the run."""
 
-    def __init__(self, find: FindRun, tell: Callable[[Run], Mapping[str, Any]]) -> None:
+    def __init__(self, begin: Begin, find: Find, goal: tuple[str, ...]) -> None:
+        self._begin = begin
         self._find = find
-        self._tell = tell
-        """What the graph's state gets at the end, beside the phase."""
+        self._goal = goal
+
+    async def begin(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin a run with what this invocation gave."""
+        run = await self._begin(state)
+        return {"run_id": run.state.run_id, "phase": str(Phase.PLAN)}
 
     async def node(self, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
         """Run one phase; interrupts where the run waits for a person."""
-        run = await self._find(state)
-        with run.traced():
-            following = await PHASES[phase](run)
+        found = await self._find(state["run_id"])
+        if isinstance(found, Outcome):
+            return self._over(found)
+        if found.loop is not asyncio.get_running_loop():
+            found.rebind()
+        if found.task is not None and found.state.status is not Status.WAITING:  # it was answered from outside
+            enlist(found)
+            return self._over(await join(found))
+        with found.traced():
+            following = await drive_on(found, phase)
             if following is Phase.WAIT:
-                following = await self._interrupted(run)
-        return {"run_id": run.state.run_id, "phase": str(following), **self._tell(run)}
+                following = await self._interrupted(found)
+        if following is Phase.END:
+            return self._over(finished(found))
+        return {"phase": str(following)}
 
     async def _interrupted(self, run: Run) -> Phase:
+        """Ask through LangGraph's `interrupt` until an answer fits; the graph's checkpointer keeps the question."""
         from langgraph.types import interrupt
 
         assert run.asked is not None
-        run.runtime.observers.waits(run.state.run_id)  # the graph's checkpointer keeps the question
-        question = run.asked.question
-        given: Any = interrupt(
-            {"run_id": run.state.run_id, "question": question.text, "choices": list(question.choices)}
-        )
+        run.runtime.observers.waits(run.state.run_id)
+        question, problem = run.asked.question, ""
+        while True:
+            asked = {"run_id": run.state.run_id, "question": question.text, "choices": list(question.choices)}
+            given: Any = interrupt({**asked, "problem": problem} if problem else asked)
+            try:
+                check_answer(run, run.asked.impasse, question, given)
+            except InputError as error:
+                problem = str(error)
+            else:
+                break
+        await stop_waiting(run, keep=True)
         run.give((given, ""))
-        return await PHASES[Phase.ESCALATE](run)
+        return await drive_on(run, Phase.ESCALATE)
+
+    def _over(self, outcome: Outcome[Any]) -> dict[str, Any]:
+        told = {key: outcome.values[key] for key in self._goal if key in outcome.values}
+        return {"run_id": outcome.run_id, "phase": str(Phase.END), **told, "outcome": outcome.portable()}
 
 
 def _phase(state: Any) -> str:
@@ -57,38 +93,46 @@ def _phase(state: Any) -> str:
 def build(
     nodes: Nodes, schema: Any, *, checkpointer: Any = None, input_schema: Any = None, output_schema: Any = None
 ) -> "CompiledStateGraph[Any, Any, Any, Any]":
-    """Compile the graph of a run."""
+    """Compile the graph of a run, for `invoke` and `ainvoke` alike."""
+    from langchain_core.runnables import RunnableLambda
     from langgraph.graph import END, START, StateGraph
 
-    def as_node(phase: Phase) -> Callable[[Any], Awaitable[dict[str, Any]]]:
+    def as_node(call: Callable[[Any], Any]) -> Any:
+        return RunnableLambda(lambda state: in_a_loop(call(state)), afunc=call)
+
+    def of_phase(phase: Phase) -> Callable[[Any], Any]:
         async def node(state: Any) -> dict[str, Any]:
             return await nodes.node(phase, state)
 
         return node
 
     graph: Any = StateGraph(schema, input_schema=input_schema, output_schema=output_schema)
+    graph.add_node(BEGIN, as_node(nodes.begin))
     for phase in PHASES:
-        graph.add_node(str(phase), as_node(phase))
-    graph.add_conditional_edges(START, _phase, [str(phase) for phase in PHASES])
-    graph.add_conditional_edges("plan", _phase, ["execute", "escalate"])
-    graph.add_conditional_edges("execute", _phase, ["finish", "escalate"])
-    graph.add_conditional_edges("escalate", _phase, ["plan", "finish"])
+        graph.add_node(str(phase), as_node(of_phase(phase)))
+    graph.add_edge(START, BEGIN)
+    graph.add_edge(BEGIN, "plan")
+    ends = {"end": END}
+    graph.add_conditional_edges("plan", _phase, {"execute": "execute", "escalate": "escalate", **ends})
+    graph.add_conditional_edges("execute", _phase, {"finish": "finish", "escalate": "escalate", **ends})
+    graph.add_conditional_edges("escalate", _phase, {"plan": "plan", "finish": "finish", **ends})
     graph.add_edge("finish", END)
     compiled: CompiledStateGraph[Any, Any, Any, Any] = graph.compile(checkpointer=checkpointer)
     return compiled
 
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """State, input and output of `orc.compile(goal)`: every key of the graph in, the goal's keys and `outcome` out."""
-    from langgraph.channels import UntrackedValue
+    """State, input and output of `orc.compile(goal)`: the keys of the graph in, the goal's keys and `outcome` out.
+
+    The goal's own keys are never taken in; what an invocation gives is gone when the next one begins.
+    """
+    from langgraph.channels import EphemeralValue
 
     make = cast("Any", TypedDict)
-    fields: dict[str, Any] = dict.fromkeys(keys, Any) | dict.fromkeys(goal, Any)
-    outcome = Annotated[Any, UntrackedValue]
-    state = make("state", {**fields, "run_id": str, "phase": str, "outcome": outcome}, total=False)
-    taken = make("taken", {**fields, "run_id": str}, total=False)
-    given = make("given", {**dict.fromkeys(goal, Any), "outcome": outcome}, total=False)
-    return state, taken, given
+    inputs: dict[str, Any] = {key: Annotated[Any, EphemeralValue] for key in keys if key not in goal}
+    given: dict[str, Any] = {**dict.fromkeys(goal, Any), "outcome": Any}
+    state = make("state", {**inputs, **given, "run_id": str, "phase": str}, total=False)
+    return state, make("taken", inputs, total=False), make("given", given, total=False)
 
 
 class StreamSink:

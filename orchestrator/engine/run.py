@@ -49,6 +49,7 @@ class Run:
         parent_call: str = "",
         token: int | None = None,
         named: bool = False,
+        in_graph: bool = False,
         trace_id: str = "",
     ) -> None:
         self.runtime = runtime
@@ -57,6 +58,8 @@ class Run:
         self.durable = durable
         self.named = named
         """Whether the caller chose the run's id."""
+        self.in_graph = in_graph
+        """Whether a compiled graph drives the run."""
         self.trace_id = trace_id
         """Of the trace that the run began in; the same for all who ask for this run."""
         self.recorder = Recorder(state.run_id, runtime, token)

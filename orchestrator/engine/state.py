@@ -80,6 +80,11 @@ def label_of(run_id: str, tool: str) -> str:
     return tool if "#" in tool else f"{run_id}#{tool}"
 
 
+def _budget(stated: Mapping[str, float | None]) -> Budget:
+    calls = stated.get("calls")
+    return Budget(stated.get("usd"), stated.get("seconds"), None if calls is None else int(calls))
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything that decisions of a run are made from, and everything that its outcome tells."""
@@ -311,7 +316,7 @@ class RunState:
         self.dial = event.dial
         self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
         self.traceparent = event.traceparent
-        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self.budget = _budget(event.budget)
         self.at_hand.update(dict.fromkeys(event.inputs))
         self.labels = event.labels
         self.tainted.update(event.tainted)
@@ -473,7 +478,7 @@ class RunState:
         self.lowered = True
 
     def _budget_raised(self, event: BudgetRaised) -> None:
-        self.budget = Budget(**event.budget)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self.budget = _budget(event.budget)
 
     def _run_waiting(self, event: RunWaiting) -> None:
         self.status = Status.WAITING

@@ -16,7 +16,7 @@ from orchestrator.escalation import Question, answer
 
 from .escalation import validate_answer
 from .finish import listed, outcome_of, summary
-from .phases import Phase, drive
+from .phases import PHASES, Phase, drive
 
 _WAITERS = new_lock()
 
@@ -230,18 +230,52 @@ async def take_answer(run: Run, raw: Any, by: str) -> None:
     """Give a waiting run its answer and start it. Raises `InputError` for what is no answer to its question."""
     assert run.asked is not None
     check_answer(run, run.asked.impasse, run.asked.question, raw)
+    await _at_rest(run)
     await own_again(run)
     run.rebind()
     run.give((raw, by))
+    run.state.status = Status.RUNNING  # at once: a second answer meets a run that goes on
     run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
     start(run, Phase.ESCALATE)
 
 
-async def stop_waiting(run: Run) -> None:
-    """Take a waiting run on without an answer, to end it. Raises `InputError` when another process has it."""
+async def _at_rest(run: Run) -> None:
+    """A run that has begun to wait is released before it goes on."""
+    if run.task is not None and not run.result.done():
+        with contextlib.suppress(Exception):
+            await _outcome(run)
+
+
+async def drive_on(run: Run, phase: Phase) -> Phase:
+    """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
+    task = asyncio.create_task(PHASES[phase](run))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        run.scope.cancel("its caller left")
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
+            await drive(run, following)
+        note_end(run, run.final or listed(run))
+        raise
+
+
+def finished(run: Run) -> Outcome[Any]:
+    """The outcome of a run that a compiled graph has driven to its end, noted."""
+    outcome = run.final or outcome_of(run)
+    note_end(run, outcome)
+    if not run.result.done():
+        run.result.set_result(outcome)
+    return outcome
+
+
+async def stop_waiting(run: Run, *, keep: bool = False) -> None:
+    """Take a waiting run on; `keep` its question, for an answer. Raises `InputError` when another process has it."""
+    await _at_rest(run)
     await own_again(run)
     run.rebind()
-    run.ask(None)
+    if not keep:
+        run.ask(None)
     run.state.status = Status.RUNNING
     run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
 
@@ -287,7 +321,9 @@ def live_run(runtime: Runtime, run_id: str) -> Run | None:
 __all__ = [
     "check_answer",
     "dismiss",
+    "drive_on",
     "enlist",
+    "finished",
     "give_up",
     "join",
     "leave",

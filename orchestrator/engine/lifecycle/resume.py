@@ -21,9 +21,8 @@ from orchestrator.engine.planning.agents import refused
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.selection.learning.evaluation import keep_judgement
-from orchestrator.store.memory import MemoryStore
 
-from .driver import dismiss, enlist, join, let_go, live_run, note_end, start, stop_waiting, take_answer
+from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting, take_answer
 from .finish import outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_outcome, recover
@@ -149,7 +148,9 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
         if run is None:
             raise InputError(f"The run {run_id!r} is being driven by another process; cancel it there.")
     run.scope.cancel(reason)
-    if run.state.status is Status.WAITING or run.task is None:
+    if run.in_graph and run.task is None and run.state.status is not Status.WAITING:
+        enlist(run)  # the compiled graph that drives it ends it
+    elif run.state.status is Status.WAITING or run.task is None:
         await stop_waiting(run)
         start(run, Phase.ESCALATE)
     else:
@@ -216,26 +217,32 @@ def compiled_nodes(
     dialled = runtime.dialled(dial)
     wanted = Wanted(None, dial, preferences.get("constraints"))
 
-    async def find(state: Mapping[str, Any]) -> Run:
-        run_id = state.get("run_id")
-        live = live_run(runtime, run_id) if run_id else None
-        if live is not None:
-            return live
-        if run_id and not isinstance(runtime.store, MemoryStore):
-            found = await recover(runtime, run_id)
-            if found is not None:
-                return found
-        given = {key: state[key] for key in keys if state.get(key) is not None}
-        checked = check_inputs(runtime, given)
-        run = await begin(dialled, goal, checked, wanted, run_id=new_run_id())
+    async def start_run(state: Mapping[str, Any]) -> Run:
+        given = {key: state[key] for key in keys if key not in goal.keys and state.get(key) is not None}
+        run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
         run.recorder.follow(machine.StreamSink())
         return run
 
-    def tell(run: Run) -> Mapping[str, Any]:
-        if run.final is None:
-            return {}
-        note_end(run, run.final)
-        told = {key: run.values.values.get(key) for key in goal.keys if key in run.values.values}
-        return {**told, "outcome": run.final}
+    async def find(run_id: str) -> Run | Outcome[Any]:
+        async with runtime.runs.turn(run_id):
+            return await _found(runtime, run_id)
 
-    return machine.Nodes(find, tell)
+    return machine.Nodes(start_run, find, goal.keys)
+
+
+async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
+    live = live_run(runtime, run_id)
+    if live is not None:
+        return live
+    ended = runtime.runs.outcome(run_id)
+    if ended is not None:
+        return ended[0]
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    if row is None:
+        raise InputError(f"There is no run {run_id!r} in this store: it was in the memory of another process.")
+    if row.status.ended:
+        return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+    run = await recover(runtime, run_id)
+    if run is None:
+        raise InputError(f"The run {run_id!r} is being driven by another process.")
+    return run

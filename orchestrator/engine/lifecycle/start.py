@@ -158,6 +158,7 @@ async def begin(
     parent: Run | None = None,
     parent_call: str = "",
     named: bool = False,
+    in_graph: bool = False,
     token: int | None = None,
 ) -> Run:
     """A new run, on record. Raises `_Exists` when another process has begun a run with this id.
@@ -184,6 +185,7 @@ async def begin(
         parent_call=parent_call,
         token=token,
         named=named,
+        in_graph=in_graph,
         trace_id=opened.trace_id,
     )
     runtime.tracing.adopt(run_id, goal.name, opened)
