@@ -263,7 +263,7 @@ def test_a_newcomer_is_shown_as_one() -> None:
 
 
 def tried(rate: float, budget: float, *, steps: int = 400) -> tuple[list[str], int]:
-    """The choices beside an agent that does well in 6 of 10 calls, and the newcomer's successes."""
+    """The choices beside an agent that does well in 6 of 10 calls, and how often the newcomer did well."""
     draw = random.Random(5)
     selector = Selector([worker("old", skills="x")], onboarding=Onboarding(share=0.0, budget=budget))
     for number in range(50):
@@ -288,10 +288,10 @@ def test_a_better_newcomer_on_trial_gets_its_share_at_once() -> None:
     assert tried(0.95, 0)[0].count("new") == 0
 
 
-@pytest.mark.parametrize("budget", [3.0, 10.0])
+@pytest.mark.parametrize("budget", [1.0, 10.0])
 def test_a_worthless_newcomer_on_trial_costs_no_more_than_its_budget(budget: float) -> None:
-    chosen, won = tried(0.0, budget)
-    assert chosen.count("new") * 0.7 - won <= budget + 1
+    chosen, _ = tried(0.0, budget, steps=150)  # nothing of it is forgotten by then
+    assert 0 < chosen.count("new") * 0.6 <= budget + 1
     assert chosen[-100:].count("new") == 0
 
 
