@@ -419,7 +419,8 @@ class Orchestrator(Answering):
         """
         self._background.start()
         run_id = await queued.submit(self._runtime, Goal.of(goal), inputs or {}, **options)
-        self._background.work_on_queue()
+        if options.get("work_here", self.store.embedded):
+            self._background.work_on_queue()
         return run_id
 
     async def wait(self, run_id: str) -> Outcome[Any]:

@@ -19,6 +19,7 @@ from orchestrator.core.text import plain
 
 from . import catalog, gateway, health, invocation, run, serve
 from . import templates as init
+from .fleet import http, queue, store
 from .planning import analyse, plan, rehearse
 from .runs import listing, replay, report, resume, verify
 from .screen import Exit, complain, drop_output, set_debugging
@@ -71,6 +72,9 @@ for module in (
     serve,
     gateway,
     init,
+    store,
+    queue,
+    http,
 ):
     module.register(app)
 

@@ -37,6 +37,8 @@ class SubmitOptions(RunOptions, total=False):
     """Seconds from now until a worker may take it."""
     at: float | None
     """When a worker may take it, in seconds since the epoch; `delay` is not looked at then."""
+    work_here: bool
+    """Whether this process drives queued runs too; by default where the store is in memory or a file."""
 
 
 @dataclass(frozen=True, slots=True)

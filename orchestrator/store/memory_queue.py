@@ -175,6 +175,18 @@ class MemoryQueue:
                     aside.append(run_id)
             return Swept(tuple(lost), tuple(due), tuple(aside))
 
+    def abandoned(self) -> list[str]:
+        """Runs that have begun and that nobody drives."""
+        with self._of.lock:
+            return sorted(
+                run_id
+                for run_id, state in self._of.runs.items()
+                if state.status in (Status.RUNNING, Status.QUEUED)
+                and state.row.parent is None
+                and state.count
+                and not self._of.holds(self._of.owners.get(run_id, ""))
+            )
+
     def retry(self, run_id: str) -> bool:
         """Queue again a run that was set aside."""
         with self._of.lock:

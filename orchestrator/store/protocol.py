@@ -135,6 +135,10 @@ class RunQueue(Protocol):
         """Queue the runs whose owner is gone and the waiting ones whose time came."""
         ...
 
+    def abandoned(self) -> list[str]:
+        """Runs (no children) that have begun and that nobody drives: running or queued again, without a live owner."""
+        ...
+
     def retry(self, run_id: str) -> bool:
         """Queue again a run that was set aside."""
         ...

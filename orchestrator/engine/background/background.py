@@ -62,9 +62,7 @@ class Background:
             self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
 
     def work_on_queue(self) -> None:
-        """Drive queued runs in this process too, where the store is not a server's: there workers do."""
-        if not self._runtime.store.embedded:
-            return
+        """Drive queued runs in this process too."""
         working = self._working
         if self._worker is None or working is None or working.done() or working.get_loop() is not _loop():
             self._worker = Worker(self._runtime)

@@ -13,6 +13,7 @@ from orchestrator.core.errors import StoreError
 
 from .dialect import database_time, take_turn
 from .engine import database_url, engines, prepare, reason, schema_version, shown
+from .queue import abandoned
 from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES
 
 _PAGE: Final = 500
@@ -89,23 +90,17 @@ def check(where: str | Path) -> Condition:
             counts = connection.execute(select(RUNS.c.status, func.count()).group_by(RUNS.c.status)).all()
             aside = and_(RUNS.c.status == str(Status.QUEUED), RUNS.c.wake.is_(None))
             set_aside = connection.execute(select(RUNS.c.run_id).where(aside).order_by(RUNS.c.run_id)).scalars()
-            return Condition(version, {row[0]: int(row[1]) for row in counts}, abandoned(connection), tuple(set_aside))
+            return Condition(
+                version,
+                {row[0]: int(row[1]) for row in counts},
+                abandoned(connection, database_time(connection)),
+                tuple(set_aside),
+            )
     except SQLAlchemyError as error:
         raise StoreError(f"the store {shown(url)} cannot be read: {reason(error, url)}") from error
     finally:
         writer.dispose()
         reader.dispose()
-
-
-def abandoned(connection: Connection) -> tuple[str, ...]:
-    """Running runs (no children) that have records, and no live owner."""
-    from .ownership import holds
-
-    now = database_time(connection)
-    running = and_(RUNS.c.status == str(Status.RUNNING), RUNS.c.parent.is_(None), RUNS.c.length > 0)
-    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.owner).where(running).order_by(RUNS.c.run_id)).all()
-    alive = {owner: holds(connection, owner, now) for owner in {row.owner for row in rows}}
-    return tuple(row.run_id for row in rows if not alive[row.owner])
 
 
 def prune(where: str | Path, older_than: float) -> int:
@@ -184,4 +179,4 @@ def _unowned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "owner": ""} if table is RUNS else row
 
 
-__all__ = ["Condition", "Migration", "abandoned", "check", "copy", "migrate", "prune"]
+__all__ = ["Condition", "Migration", "check", "copy", "migrate", "prune"]

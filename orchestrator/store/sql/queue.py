@@ -71,6 +71,11 @@ class SqlQueue:
         swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts))
         return swept
 
+    def abandoned(self) -> list[str]:
+        """Runs that have begun and that nobody drives."""
+        found: list[str] = self._ask(lambda connection: list(abandoned(connection, self._now(connection))))
+        return found
+
     def retry(self, run_id: str) -> bool:
         """Queue again a run that was set aside."""
         aside = and_(RUNS.c.run_id == run_id, _READY, RUNS.c.wake.is_(None))
@@ -154,6 +159,14 @@ class SqlQueue:
         due_now = and_(RUNS.c.status == str(Status.WAITING), RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
         due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
         return Swept(lost, due, set_aside)
+
+
+def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
+    """Runs (no children) with records, running or queued again, whose owner is gone."""
+    begun = and_(or_(_RUNNING, _READY), _ROOT, RUNS.c.length > 0)
+    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.owner).where(begun).order_by(RUNS.c.run_id)).all()
+    alive = {owner: holds(connection, owner, now) for owner in {row.owner for row in rows}}
+    return tuple(row.run_id for row in rows if not alive[row.owner])
 
 
 def _taken(run_id: str, token: int, asked: Any) -> Taken:

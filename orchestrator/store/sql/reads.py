@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.store.ledger.encoding import decode, needle
+from orchestrator.store.ledger.encoding import decode, needle, plain_text
 from orchestrator.store.protocol import Record, RunRow, Seal
 
 from . import writes as statements
@@ -31,6 +31,8 @@ class SqlReads:
 
     def run(self, run_id: str) -> RunRow | None:
         """The row of a run."""
+        if plain_text(run_id) != run_id:
+            return None  # no store holds such an id
         rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
         return statements.run_row(rows[0]) if rows else None
 
@@ -126,6 +128,8 @@ class SqlReads:
         try:
             with self.reader.connect() as connection:
                 return query(connection)
+        except UnicodeError as error:
+            raise StoreError("what was asked for holds characters that no store has") from error
         except SQLAlchemyError as error:
             raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error
 

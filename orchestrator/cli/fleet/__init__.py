@@ -1,0 +1,1 @@
+"""Commands for several processes on one store: queue, workers, service, maintenance."""

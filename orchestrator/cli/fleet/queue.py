@@ -1,0 +1,181 @@
+"""`orchestrator submit`, `worker` and `recover`: runs that belong to nobody, and who drives them."""
+
+import asyncio
+import signal
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.api import Orchestrator
+from orchestrator.cli import options
+from orchestrator.cli.result import run_json, show_outcome
+from orchestrator.cli.runs.filters import read_labels
+from orchestrator.cli.screen import Exit, complain, exit_of, say, worst, write_json
+from orchestrator.cli.session import assemble, find_run, load, reading, working
+from orchestrator.cli.values import goal_of, read_inputs
+from orchestrator.core.errors import InputError, OrchestratorError
+from orchestrator.core.goal import Budget
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.text import counted, plain
+from orchestrator.engine.background.worker import WorkerOptions
+from orchestrator.engine.lifecycle.start import check_goal
+
+_AT_ONCE = 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("submit")(_submit)
+    app.command("worker")(_worker)
+    app.command("recover")(_recover)
+
+
+def _submit(
+    goal: options.Goal,
+    inputs: options.Inputs = None,
+    demote: options.Demote = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run; may be repeated.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="The run's id.")] = None,
+    priority: Annotated[int, typer.Option("--priority", help="Higher is taken first.")] = 0,
+    delay: Annotated[float, typer.Option("--delay", metavar="SECONDS", min=0, help="Start no earlier.")] = 0.0,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="USD", min=0, help="Spend at most this.")] = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Put a run into the queue of the store and print its id; `orchestrator worker` drives it."""
+    loaded = load(project)
+    view = assemble(loaded, policy).graph.view()
+    wanted = goal_of(goal, demote or ())
+    check_goal(wanted, set(view.keys))
+    given = read_inputs(view, inputs or ())
+
+    async def work() -> str:
+        async with assemble(loaded, policy, store) as orc:
+            return await orc.submit(
+                wanted,
+                given.values,
+                run_id=run_id,
+                labels=read_labels(label),
+                priority=priority,
+                delay=delay,
+                budget=None if budget is None else Budget(usd=budget),
+                work_here=False,
+            )
+
+    submitted = asyncio.run(work())
+    if as_json:
+        write_json({"run_id": submitted})
+    else:
+        say(submitted)
+
+
+def _worker(
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Runs at one time.")] = 100,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="TENANT=N", help="Runs of a tenant at one time, over all workers; `*`: each."),
+    ] = None,
+    attempts: Annotated[
+        int, typer.Option("--attempts", min=1, help="Set a run aside after it lost so many workers.")
+    ] = 5,
+    drain: Annotated[
+        float, typer.Option("--drain", metavar="SECONDS", min=0, help="How long runs may go on after SIGTERM.")
+    ] = 30.0,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the queue is empty.")] = False,
+    metrics: Annotated[
+        int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve Prometheus metrics there.")
+    ] = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+) -> None:
+    """Drive the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or hand back what goes on."""
+    wanted = WorkerOptions(
+        concurrency=concurrency, limits=_limits(limit or []), most_attempts=attempts, drain_seconds=drain
+    )
+    loaded = load(project)
+
+    async def work() -> int:
+        async with working(loaded, policy, store) as orc:
+            worker = orc.worker(wanted)
+            if until_idle:
+                return await worker.until_idle()
+            if metrics is not None:
+                from orchestrator.service.metrics import serve_metrics
+
+                serve_metrics(orc, worker, metrics)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, worker.stop)
+            complain(f"{plain(store)}: up to {counted(concurrency, 'run')} at one time", status="worker")
+            await worker.run()
+            return worker.done
+
+    done = asyncio.run(work())
+    complain(f"{counted(done, 'run')} driven", status="worker")
+
+
+def _limits(words: list[str]) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    for word in words:
+        tenant, _, number = word.partition("=")
+        if not tenant or not number.isdigit():
+            raise InputError(f"--limit is TENANT=N, such as acme=4 or '*=10'; it was {plain(word, 60)!r}.")
+        limits[tenant] = int(number)
+    return limits
+
+
+def _recover(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="One run; default: all that nobody drives.")
+    ] = None,
+    project: options.Project = None,
+    policy: options.Policy = options.DEFAULT_POLICY,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Pick up the runs that dead processes left, all of them or RUN, and drive them to an end or a question."""
+    chosen: str | None = None
+    with reading(store) as opened:
+        if run is not None:
+            chosen = find_run(opened, run).run_id
+            opened.queue.retry(chosen)
+    loaded = load(project)
+
+    async def work() -> list[Outcome[Any]]:
+        async with working(loaded, policy, store) as orc:
+            ids = [chosen] if chosen else await asyncio.to_thread(orc.store.queue.abandoned)
+            return await _recovered(orc, ids)
+
+    outcomes = asyncio.run(work())
+    if as_json:
+        write_json([run_json(outcome) for outcome in outcomes])
+    elif not outcomes:
+        say("nobody left a run behind")
+    else:
+        for outcome in outcomes:
+            show_outcome(outcome)
+    raise typer.Exit(int(worst(exit_of(outcome.status) for outcome in outcomes) if outcomes else Exit.REACHED))
+
+
+async def _recovered(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
+    """Drive these runs, a bounded number at a time; one that cannot be picked up is reported."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(run_id: str) -> Outcome[Any] | None:
+        async with room:
+            try:
+                return await orc.resume(run_id)
+            except OrchestratorError as error:
+                complain(f"{plain(run_id)}: {error}")
+                return None
+
+    found = await asyncio.gather(*(one(run_id) for run_id in ids))
+    return [outcome for outcome in found if outcome is not None]
+
+
+__all__ = ["register"]

@@ -1,0 +1,104 @@
+"""`orchestrator store`: migrate, check, prune and copy a store."""
+
+import re
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from orchestrator.cli import options
+from orchestrator.cli.runs.filters import read_status
+from orchestrator.cli.screen import Exit, say, write_json
+from orchestrator.cli.session import existing
+from orchestrator.core.errors import InputError
+from orchestrator.core.text import counted, listed, plain
+from orchestrator.store import open_store
+from orchestrator.store.ledger.verify import verify_store
+
+_AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Maintain a store: move its tables, check, prune, copy it.")
+    group.command("migrate")(_migrate)
+    group.command("check")(_check)
+    group.command("prune")(_prune)
+    group.command("copy")(_copy)
+    app.add_typer(group, name="store")
+
+
+def _migrate(store: options.Store = options.DEFAULT_STORE) -> None:
+    """Move the tables of an older store to the schema of this program, or make them. Stop what uses it first."""
+    from orchestrator.store.sql import maintenance
+
+    done = maintenance.migrate(store)
+    if done.before is None:
+        say(f"made the tables of {plain(store)}, schema version {done.after}")
+    elif done.before == done.after:
+        say(f"{plain(store)} has schema version {done.after} already")
+    else:
+        say(f"moved {plain(store)} from schema version {done.before} to {done.after}")
+
+
+def _check(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
+    """Check the schema, every ledger and the chain over runs; list runs that nobody drives. Changes nothing."""
+    from orchestrator.store.sql import maintenance
+
+    _must_exist(store)
+    found = maintenance.check(store)
+    problems: tuple[str, ...] = ()
+    if found.current:
+        opened = open_store(store)
+        problems = verify_store(opened).problems
+        opened.close()
+    else:
+        problems = (f"schema version {found.schema}: run `orchestrator store migrate --store {plain(store)}`",)
+    if as_json:
+        write_json({**asdict(found), "problems": problems})
+    else:
+        counts = listed(tuple(f"{count} {read_status(name)}" for name, count in sorted(found.runs.items())))
+        say(f"{plain(store)}: schema version {found.schema}, runs: {counts or 'none'}")
+        if found.abandoned:
+            say(f"nobody drives {', '.join(map(plain, found.abandoned))}: `orchestrator recover` picks them up")
+        if found.set_aside:
+            say(f"set aside: {', '.join(map(plain, found.set_aside))}: `orchestrator recover RUN` tries one again")
+        for problem in problems:
+            say(f"problem: {plain(problem)}", style="red")
+    raise typer.Exit(int(Exit.UNEXPECTED if problems else Exit.REACHED))
+
+
+def _prune(
+    older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 30d, 12h, 2w.")],
+    store: options.Store = options.DEFAULT_STORE,
+) -> None:
+    """Delete runs that ended longer ago than AGE, with their records and values. Their seals stay."""
+    from orchestrator.store.sql import maintenance
+
+    _must_exist(store)
+    match = _AGE.fullmatch(older_than.strip())
+    if match is None:
+        raise InputError(f"--older-than is an age such as 30d, 12h or 2w; it was {plain(older_than, 40)!r}.")
+    pruned = maintenance.prune(store, float(match[1]) * _SECONDS[match[2]])
+    say(f"deleted {counted(pruned, 'run')}")
+
+
+def _copy(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file, or an empty database.")],
+    store: options.Store = options.DEFAULT_STORE,
+) -> None:
+    """Copy the store into TARGET: from a file into a database, or back."""
+    from orchestrator.store.sql import maintenance
+
+    _must_exist(store)
+    copied = maintenance.copy(store, target)
+    say(f"copied {counted(copied['orchestrator_runs'], 'run')} to {plain(target)}")
+
+
+def _must_exist(store: str) -> None:
+    if not existing(store):
+        raise InputError(f"There is no store at {store!r}. --store names another one.")
+
+
+__all__ = ["register"]

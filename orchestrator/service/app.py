@@ -1,0 +1,235 @@
+"""The application: routes over an orchestrator's store. Runs are driven by workers, not by requests."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from orchestrator.api import Orchestrator
+from orchestrator.core.enums import Status
+from orchestrator.core.errors import DefinitionError, InputError, StoreError
+from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.names import check_name
+from orchestrator.core.outcome import Outcome
+from orchestrator.store.protocol import TENANT, RunRow
+
+from .access import RateLimit, Tokens
+from .metrics import exposition
+from .openapi import document
+from .requests import Answer, Refusal, Submission, read_body
+
+POLL_SECONDS: Final = 0.2
+"""Seconds between two looks for new records of a run, for its stream of events."""
+_KEEP_ALIVE_SECONDS: Final = 15.0
+_MOST_LISTED: Final = 500
+_NUMBER: Final = re.compile(r"\d{1,9}")
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class Service:
+    """Handles requests; each belongs to the tenant of its token, who sees only runs with that label."""
+
+    def __init__(self, orc: Orchestrator, tokens: Tokens, rate: RateLimit | None = None) -> None:
+        self._orc = orc
+        self._tokens = tokens
+        self._rate = rate or RateLimit()
+        self.stopping = asyncio.Event()
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/healthz", self._alive),
+                Route("/readyz", self._ready),
+                Route("/openapi.json", self._document),
+                Route("/metrics", self._guarded(self._metrics)),
+                Route("/health", self._guarded(self._health)),
+                Route("/runs", self._guarded(self._submit), methods=["POST"]),
+                Route("/runs", self._guarded(self._runs)),
+                Route("/runs/{run_id}", self._guarded(self._run)),
+                Route("/runs/{run_id}/events", self._guarded(self._events)),
+                Route("/runs/{run_id}/answer", self._guarded(self._answer), methods=["POST"]),
+                Route("/runs/{run_id}/cancel", self._guarded(self._cancel), methods=["POST"]),
+            ]
+        )
+
+    def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Token and rate before the handler; errors of the framework as answers after it."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                tenant = self._tokens.tenant(request.headers.get("authorization"))
+                if tenant is None:
+                    raise Refusal(401, "the token is missing or unknown", {"WWW-Authenticate": "Bearer"})
+                if wait := self._rate.wait(tenant):
+                    raise Refusal(429, "too many requests", {"Retry-After": f"{max(1, round(wait))}"})
+                return await handler(request, tenant)
+            except Refusal as refusal:
+                return refusal.response()
+            except (InputError, DefinitionError) as error:
+                return Refusal(400, str(error)).response()
+            except StoreError as error:
+                return Refusal(503, str(error), {"Retry-After": "1"}).response()
+
+        return guarded
+
+    # -- about the service -------------------------------------------------------------------------------------------
+
+    async def _alive(self, _request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def _ready(self, _request: Request) -> Response:
+        if self.stopping.is_set():
+            return PlainTextResponse("stopping", 503)
+        try:
+            await asyncio.to_thread(self._orc.store.now)
+        except StoreError:
+            return PlainTextResponse("the store cannot be reached", 503)
+        return PlainTextResponse("ok")
+
+    async def _document(self, _request: Request) -> Response:
+        return JSONResponse(document())
+
+    async def _metrics(self, _request: Request, _tenant: str) -> Response:
+        text = await asyncio.to_thread(exposition, self._orc, None)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def _health(self, _request: Request, _tenant: str) -> Response:
+        names = sorted(self._orc.graph.view().tools)
+        status = self._orc.health.status
+        return JSONResponse({name: {"circuit": str(status(name).circuit)} for name in names})
+
+    # -- runs --------------------------------------------------------------------------------------------------------
+
+    async def _submit(self, request: Request, tenant: str) -> Response:
+        wanted: Submission = await read_body(request, Submission)
+        if TENANT in wanted.labels:
+            raise Refusal(422, f"the label {TENANT!r} is that of the token")
+        keys = [wanted.goal] if isinstance(wanted.goal, str) else wanted.goal
+        if wanted.run_id is not None:
+            check_name("a run", wanted.run_id)
+            existing = await asyncio.to_thread(self._orc.store.run, wanted.run_id)
+            if existing is not None and existing.labels.get(TENANT) != tenant:
+                raise Refusal(409, "this run_id cannot be used")
+        run_id = await self._orc.submit(
+            Goal(*keys, demotions=wanted.demotions),
+            wanted.inputs,
+            run_id=wanted.run_id,
+            labels={**wanted.labels, TENANT: tenant},
+            priority=wanted.priority,
+            delay=wanted.delay,
+            budget=None if wanted.budget is None else Budget(usd=wanted.budget),
+            work_here=False,
+        )
+        return JSONResponse({"run_id": run_id}, 202, headers={"Location": f"/runs/{run_id}"})
+
+    async def _runs(self, request: Request, tenant: str) -> Response:
+        query = request.query_params
+        labels = {TENANT: tenant}
+        for label in query.getlist("label"):
+            name, _, value = label.partition("=")
+            labels.setdefault(name, value)
+        status = query.get("status")
+        if status is not None and status not in Status.__members__.values():
+            raise Refusal(422, f"a status is one of {', '.join(Status)}")
+        limit, offset = _number(query.get("limit"), 50), _number(query.get("offset"), 0)
+        rows = await asyncio.to_thread(
+            lambda: self._orc.store.runs(
+                status=Status(status) if status else None,
+                parent=None,
+                limit=min(limit, _MOST_LISTED),
+                offset=offset,
+                labels=labels,
+            )
+        )
+        return JSONResponse({"runs": [_row(row) for row in rows]})
+
+    async def _run(self, request: Request, tenant: str) -> Response:
+        row = await self._owned(request, tenant)
+        found = _row(row)
+        if row.count:
+            outcome = await asyncio.to_thread(self._orc.outcome, row.run_id)
+            found |= _outcome(outcome)
+        return JSONResponse(found)
+
+    async def _answer(self, request: Request, tenant: str) -> Response:
+        row = await self._owned(request, tenant)
+        given: Answer = await read_body(request, Answer)
+        text = json.dumps({"answer": given.answer, "by": given.by or tenant})
+        if not await asyncio.to_thread(self._orc.store.queue.answer, row.run_id, text):
+            raise Refusal(409, "the run does not wait for an answer")
+        return JSONResponse({"run_id": row.run_id}, 202)
+
+    async def _cancel(self, request: Request, tenant: str) -> Response:
+        row = await self._owned(request, tenant)
+        if not await asyncio.to_thread(self._orc.store.queue.cancel, row.run_id):
+            raise Refusal(409, f"the run has ended: {row.status}")
+        return JSONResponse({"run_id": row.run_id}, 202)
+
+    async def _events(self, request: Request, tenant: str) -> Response:
+        row = await self._owned(request, tenant)
+        after = _number(request.headers.get("last-event-id"), 0)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._stream(request, row.run_id, after), 200, headers, "text/event-stream")
+
+    async def _stream(self, request: Request, run_id: str, after: int) -> AsyncIterator[str]:
+        """Server-sent events: each record of the run from `after` on, until the run has ended or the client left."""
+        loop = asyncio.get_running_loop()
+        said = loop.time()
+        while not self.stopping.is_set() and not await request.is_disconnected():
+            row = await asyncio.to_thread(self._orc.store.run, run_id)
+            for record in await asyncio.to_thread(self._orc.store.records, run_id, after):
+                after, said = record.seq, loop.time()
+                data = json.dumps({"at": record.at, **record.body})
+                yield f"id: {record.seq}\nevent: {record.kind}\ndata: {data}\n\n"
+            if row is None or (row.status.ended and after >= row.count):
+                return
+            if loop.time() - said > _KEEP_ALIVE_SECONDS:
+                said = loop.time()
+                yield ": still here\n\n"
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _owned(self, request: Request, tenant: str) -> RunRow:
+        """The run of the path. Raises `Refusal` for one that does not exist or is another tenant's."""
+        row = await asyncio.to_thread(self._orc.store.run, request.path_params["run_id"])
+        if row is None or row.labels.get(TENANT) != tenant:
+            raise Refusal(404, "there is no such run")
+        return row
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else default
+
+
+def _row(row: RunRow) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "goal": row.goal,
+        "status": str(row.status),
+        "started": row.started,
+        "ended": row.ended,
+        "labels": {name: value for name, value in row.labels.items() if name != TENANT},
+        "attempts": row.attempts,
+        "set_aside": row.status is Status.QUEUED and row.wake is None,
+    }
+
+
+def _outcome(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What a run came to: the values of its goal, as far as they are JSON, and its questions."""
+    values = {key: outcome.values[key] for key in outcome.goal.keys if key in outcome.values}
+    return {
+        "values": json.loads(json.dumps(values, default=lambda value: f"<{type(value).__name__}>")),
+        "questions": [{"text": question.text, "choices": list(question.choices)} for question in outcome.questions],
+        "cost": outcome.cost,
+        "uncompensated": list(outcome.uncompensated),
+    }
+
+
+__all__ = ["Service"]

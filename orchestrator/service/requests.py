@@ -1,0 +1,80 @@
+"""What requests say: bodies read within limits, and answers to what is wrong with them."""
+
+import asyncio
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator.core.schema import explain
+from orchestrator.core.text import clean
+
+from .access import LARGEST_BODY, READ_SECONDS
+
+
+class Submission(BaseModel):
+    """A run that is asked for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    goal: str | list[str]
+    """The key that is wanted, or several."""
+    demotions: list[str] = Field(default_factory=list[str])
+    """Lesser goals, best first."""
+    inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    run_id: str | None = None
+    """One that was used before means that run."""
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    delay: float = Field(default=0.0, ge=0.0, le=366 * 86_400.0)
+    """Seconds until a worker may take it."""
+    budget: float | None = Field(default=None, ge=0.0)
+    """US dollars."""
+
+
+class Answer(BaseModel):
+    """The answer to a run's question."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    answer: Any
+    by: str = Field(default="", max_length=200)
+
+
+class Refusal(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers
+
+    def response(self) -> Response:
+        """The answer: JSON with one message."""
+        return JSONResponse({"error": clean(self.message, 500)}, self.status, headers=self.headers)
+
+
+async def read_body(request: Request, model: type[BaseModel]) -> Any:
+    """The body as the model. Raises `Refusal`: too large, too slow, no JSON, or not what the model says."""
+    data = b""
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > LARGEST_BODY:
+                    raise Refusal(413, f"a body has at most {LARGEST_BODY} bytes")
+    except TimeoutError:
+        raise Refusal(408, f"the body did not arrive within {READ_SECONDS:g} s") from None
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        raise Refusal(400, "the body is not JSON") from None
+    try:
+        return model.model_validate(found)
+    except (ValidationError, RecursionError) as error:
+        said = explain(error) if isinstance(error, ValidationError) else "it is nested too deeply"
+        raise Refusal(422, said) from None
+
+
+__all__ = ["Answer", "Refusal", "Submission", "read_body"]

@@ -1,0 +1,104 @@
+"""Runs the service with uvicorn until SIGTERM or Ctrl-C, then lets requests end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from orchestrator.api import Orchestrator
+from orchestrator.core.catalog_path import catalog_root
+from orchestrator.project import load_project
+
+from .access import read_tokens
+from .app import Service
+
+GRACE_SECONDS: Final = 10
+"""How long requests may take to end when the service stops."""
+
+
+def serve(
+    *,
+    store: str,
+    project: Path | None,
+    policy: str,
+    host: str,
+    port: int,
+    tokens: str,
+    work: bool = False,
+) -> None:
+    """Serve a project's goals over a store. Raises `InputError` for tokens that cannot be read."""
+    known, printed = read_tokens(tokens)
+    loaded = load_project(project if project is not None else catalog_root())
+    orc = Orchestrator(loaded.tools, loaded.agents, policy=loaded.policy(policy), store=store)
+    loaded.set_up(orc)
+    if printed:
+        sys.stderr.write(f"token: {printed}\n")
+    asyncio.run(_serve(orc, Service(orc, known), host, port, work=work))
+
+
+async def _serve(orc: Orchestrator, service: Service, host: str, port: int, *, work: bool) -> None:
+    config = uvicorn.Config(
+        service.app(),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+        limit_concurrency=1000,
+        server_header=False,
+    )
+    server = _Server(config, service)
+    async with orc:
+        worker = orc.worker() if work else None
+        working = asyncio.create_task(worker.run()) if worker else None
+        try:
+            await server.serve()
+        finally:
+            if worker is not None and working is not None:
+                worker.stop()
+                await working
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and tells streams to end when it stops."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
+        """Start, then print the address."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                sys.stderr.write(f"listening on http://{host}:{port}\n")
+        sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop at a signal; uvicorn raises it again afterwards, which would end the process before the store closes."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._service.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+__all__ = ["serve"]

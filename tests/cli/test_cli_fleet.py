@@ -1,0 +1,87 @@
+"""`orchestrator store`, `submit`, `worker`, `recover` and `serve`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from orchestrator import Status
+from orchestrator.store import SqlStore
+from orchestrator.store.protocol import RunRow
+from tests.cli.conftest import Cli
+
+STORE = ".orchestrator/runs.db"
+
+
+def test_a_run_is_submitted_and_a_worker_drives_it(cli: Cli) -> None:
+    said = cli("submit", "title", "document=quick.txt", "--label", "customer=7", "--run-id", "one")
+    assert (said.exit, said.out.strip()) == (0, "one")
+    assert cli("runs", "--json").json["runs"][0]["status"] == "queued"
+    assert cli("worker", "--until-idle").exit == 0
+    found = cli("runs", "--label", "customer=7", "--json").json["runs"]
+    assert [(run["run_id"], run["status"]) for run in found] == [("one", "reached")]
+    assert cli("submit", "titel", "document=quick.txt").exit == 2
+
+
+def test_recover_picks_up_all_that_dead_processes_left(cli: Cli) -> None:
+    assert cli("recover").exit == 2
+    cli("run", "title", "document=quick.txt", "--run-id", "whole")
+    said = cli("recover")
+    assert (said.exit, said.out.strip()) == (0, "nobody left a run behind")
+    for name in ("a", "b"):
+        cli("submit", "title", "document=quick.txt", "--run-id", name)
+    store = SqlStore(STORE)
+    taken = store.queue.take("another-machine|1|1|x", 0.0, 5)
+    assert len(taken) == 2
+    store.append("a", "note", {}, 1.0, taken[0].token)
+    store.close()
+    assert cli("store", "check").exit == 0
+
+
+def test_maintenance_of_a_store(cli: Cli) -> None:
+    assert cli("store", "check").exit == 2
+    assert "made the tables" in cli("store", "migrate").out
+    assert "already" in cli("store", "migrate").out
+    cli("run", "title", "document=quick.txt", "--run-id", "whole")
+    checked = cli("store", "check", "--json").json
+    assert (checked["schema"], checked["runs"], checked["problems"]) == (2, {"reached": 1}, [])
+    assert "copied 1 run" in cli("store", "copy", "copy.db").out
+    assert cli("store", "copy", "copy.db").exit == 1
+    assert cli("store", "prune", "--older-than", "soon").exit == 2
+    assert "deleted 0 runs" in cli("store", "prune", "--older-than", "1d").out
+    assert "deleted 1 run" in cli("store", "prune", "--older-than", "0s").out
+    assert cli("verify", "--all").exit == 0
+    assert cli("verify", "--all", "--store", "copy.db").exit == 0
+
+
+def test_an_old_store_says_which_command_moves_it(cli: Cli) -> None:
+    store = SqlStore(STORE)
+    store.begin(RunRow("r", None, "g", Status.RUNNING, "p", 1.0, None, "", 0, "", {}))
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE orchestrator_meta SET value = 1 WHERE name = 'schema'")
+    store.close()
+    said = cli("runs")
+    assert said.exit == 2
+    assert "orchestrator store migrate --store" in said.err
+
+
+def test_the_service_answers_and_stops_at_a_signal(cli: Cli) -> None:
+    token = "a-token-of-at-least-sixteen-characters"
+    command = [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0", "--work"]
+    environment = {**os.environ, "ORCHESTRATOR_TOKENS": json.dumps({token: "acme"})}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    address = next(line.split()[-1] for line in process.stderr if line.startswith("listening"))
+    asked = json.dumps({"goal": "title", "inputs": {"document": str(Path("quick.txt").absolute())}}).encode()
+    request = urllib.request.Request(f"{address}/runs", asked, {"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        run_id = json.load(answer)["run_id"]
+    events = urllib.request.Request(f"{address}/runs/{run_id}/events", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(events, timeout=30) as stream:
+        assert "event: closed" in stream.read().decode()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert cli("verify", run_id).exit == 0
