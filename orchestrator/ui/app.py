@@ -23,10 +23,12 @@ from orchestrator.store.protocol import RunRow
 
 from .agents_page import agents_page, health_page
 from .backend import Backend
+from .overview_page import overview_page
 from .render_pages import STATIC, render, run_path
 from .run_page import RunPages
 from .runs_page import runs_page
 from .security import LOOPBACK, Guard, Keys, read_form
+from .tool_page import tool_page
 
 STATIC_FILES = ("app.css", "app.js", "icon.svg")
 ACTIONS = ("trip", "restore")
@@ -95,6 +97,8 @@ class _Viewer:
         return [
             Route("/", self.runs),
             Route("/runs", self.runs),
+            Route("/overview", self.overview),
+            Route("/tools/{tool:run}", self.tool),
             Route("/health", self.health),
             Route("/health", self.set_circuit, methods=["POST"]),
             Route("/agents", self.agents),
@@ -111,6 +115,14 @@ class _Viewer:
     def runs(self, request: Request) -> Response:
         """The runs."""
         return runs_page(request, self._backend)
+
+    def overview(self, request: Request) -> Response:
+        """The last day."""
+        return overview_page(request, self._backend)
+
+    def tool(self, request: Request) -> Response:
+        """One tool."""
+        return tool_page(self._backend, self._keys, request.path_params["tool"])
 
     def run(self, request: Request) -> Response:
         """One run, at a decision."""

@@ -1,13 +1,18 @@
-"""The list of runs: filtered by status, searched, page by page."""
+"""The list of runs: filtered by status, label, tool, failure class and time, searched, page by page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 from urllib.parse import urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.enums import Status
+from orchestrator.core.enums import FailureKind, Status
+from orchestrator.core.errors import InputError
+from orchestrator.observability.liveness import lost_runs
+from orchestrator.observability.run_filter import RunFilter, read_time
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
@@ -15,30 +20,49 @@ from .render_pages import render
 
 PAGE: Final = 50
 MOST_OFFSET: Final = 10_000_000
+MOST_SCANNED: Final = 5_000
+"""Matching runs that are counted where the store has no index for a filter."""
+TIMES: Final = (("", "any time"), ("1h", "the last hour"), ("24h", "the last day"), ("7d", "the last week"))
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What is looked for."""
 
-    status: Status | None
-    search: str
-    children: bool
-    page: int
+    status: Status | None = None
+    search: str = ""
+    children: bool = False
+    label: str = ""
+    """`KEY=VALUE`, several separated by spaces."""
+    tool: str = ""
+    failure: str = ""
+    healed: bool = False
+    since: str = ""
+    page: int = 1
+    problem: str = field(default="", compare=False)
+    """What made no sense in the address."""
 
     @classmethod
     def of(cls, request: Request) -> "Filter":
-        """What the address says; what makes no sense in it is ignored."""
+        """What the address says; what makes no sense in it is ignored, and said."""
         query = request.query_params
-        status = query.get("status", "")
-        page = query.get("page", "1")
+        problem = ""
+        try:
+            read_time(query.get("since") or None)
+        except InputError as error:
+            problem = str(error)
+        status, failure, page = query.get("status", ""), query.get("failure", ""), query.get("page", "1")
         return cls(
             status=Status(status) if status in tuple(Status) else None,
             search=query.get("q", "").strip()[:200],
             children=query.get("children") == "1",
-            page=max(1, min(int(page), MOST_OFFSET // PAGE))
-            if page.isascii() and page.isdigit() and len(page) < 9
-            else 1,
+            label=query.get("label", "").strip()[:400],
+            tool=query.get("tool", "").strip()[:200],
+            failure=failure if failure in tuple(FailureKind) else "",
+            healed=query.get("healed") == "1",
+            since="" if problem else query.get("since", "").strip()[:40],
+            page=_page(page),
+            problem=problem or _wrong_label(query),
         )
 
     def address(self, page: int = 1, status: Status | str | None = "same") -> str:
@@ -48,27 +72,71 @@ class Filter:
             "status": str(wanted) if wanted else "",
             "q": self.search,
             "children": "1" if self.children else "",
+            "label": self.label,
+            "tool": self.tool,
+            "failure": self.failure,
+            "healed": "1" if self.healed else "",
+            "since": self.since,
             "page": str(page) if page > 1 else "",
         }
         query = urlencode({name: value for name, value in fields.items() if value})
         return f"/?{query}" if query else "/"
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether more than status and search is asked for."""
+        return bool(self.label or self.tool or self.failure or self.healed or self.since)
+
+    def of_status(self, status: Status | None) -> RunFilter:
+        """The filter over a store, for runs of this status."""
+        return RunFilter(
+            status=status,
+            search=self.search or None,
+            labels=dict(word.partition("=")[::2] for word in self.label.split() if "=" in word),
+            since=read_time(self.since or None),
+            tool=self.tool or None,
+            failure=FailureKind(self.failure) if self.failure else None,
+            healed=self.healed,
+            children=self.children,
+        )
+
+
+def _page(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+    return max(1, min(number, MOST_OFFSET // PAGE))
+
+
+def _wrong_label(query: QueryParams) -> str:
+    wrong = [word for word in query.get("label", "").split() if "=" not in word]
+    return f"A label is written KEY=VALUE, not {wrong[0][:40]!r}." if wrong else ""
+
 
 def runs_page(request: Request, backend: Backend) -> HTMLResponse:
     """The page."""
     wanted = Filter.of(request)
-    store, parent = backend.store, ... if wanted.children else None
-    counts = {status: store.count_runs(status, wanted.search or None, parent) for status in Status}
+    store = backend.store
+    query = wanted.of_status(wanted.status)
+    if query.indexed:
+        counts = {status: wanted.of_status(status).count(store) for status in Status}
+        more = False
+    else:
+        every = list(islice(wanted.of_status(None).rows(store, MOST_SCANNED), MOST_SCANNED))
+        counts = {status: sum(row.status is status for row in every) for status in Status}
+        more = len(every) == MOST_SCANNED
     count = sum(counts.values()) if wanted.status is None else counts[wanted.status]
-    rows: list[RunRow] = store.runs(wanted.status, wanted.search or None, parent, PAGE, (wanted.page - 1) * PAGE)
+    rows: list[RunRow] = list(query.rows(store, PAGE, (wanted.page - 1) * PAGE))
     return render(
         "runs.html",
         filter=wanted,
         rows=rows,
+        lost=lost_runs(store, rows),
         count=count,
+        more=more,
         pages=max(1, -(-count // PAGE)),
         tabs=[(None, sum(counts.values())), *counts.items()],
         waiting=counts[Status.WAITING],
+        failures=list(FailureKind),
+        times=TIMES,
         live=True,
         here="runs",
     )

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from orchestrator import Orchestrator, Status, tool
 from orchestrator.ui import create_app
-from tests.ui.worlds import HOSTILE, TOKEN, hostile_world, orchestrator, world
+from tests.ui.worlds import NAME, TOKEN, hostile_world, orchestrator, world
 
 T = TypeVar("T")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -151,7 +151,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -> None:
     found: list[str] = []
     for scheme, paths in (
-        ("light", ("/", "/health", "/agents", "/runs/healed/decisions/d2", "/runs/waiting")),
+        ("light", ("/", "/overview", "/tools/carrier_api", "/health", "/agents", "/runs/healed/decisions/d2", "/runs/waiting")),
         ("dark", ("/health", "/runs/waiting")),
     ):
         for tab in _tab(browser, served, color_scheme=scheme):
@@ -228,7 +228,7 @@ def test_search_narrows_the_list(tab: Tab) -> None:
     assert page.locator("tbody tr").count() == 1
 
 
-@pytest.mark.parametrize("path", ["/", "/runs/healed", "/health", "/agents"])
+@pytest.mark.parametrize("path", ["/", "/runs/healed", "/health", "/agents", "/overview", "/tools/carrier_api"])
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, path: str) -> None:
     for tab in _tab(browser, served, viewport={"width": 360, "height": 740}, has_touch=True):
         page = tab.open(path)
@@ -270,7 +270,7 @@ def test_a_live_run_is_followed(browser: Browser) -> None:
 
 def test_a_hostile_name_is_only_text(browser: Browser) -> None:
     served = Served(_in_thread(hostile_world()))
-    run = f"/runs/{quote(f'run {HOSTILE}', safe='')}"
+    run = f"/runs/{quote(f'run {NAME}', safe='')}"
     try:
         for tab in _tab(browser, served):
             for path in ("/", "/health", run, f"{run}/decisions/d1"):

@@ -252,3 +252,46 @@ def test_a_bug_is_shown_with_its_traceback(tmp_path: Path) -> None:
     assert "KeyError: &#39;&lt;missing&gt;&#39; (test_pages.py:" in page
     assert "raise KeyError(&#34;&lt;missing&gt;&#34;)" in page
     assert "<details><summary>Traceback</summary>" in page
+
+
+def test_runs_are_filtered_by_label_tool_failure_and_healing(tmp_path: Path) -> None:
+    orc = orchestrator()
+    asyncio.run(orc.run("label", {"parcel": "book"}, run_id="one", labels={"customer": "17", "session": "s"}))
+    asyncio.run(orc.run("summary", {"parcel": "book"}, run_id="two", labels={"customer": "18"}))
+    with admitted(orc) as client:
+
+        def found(query: str) -> list[str]:
+            page = client.get(f"/?{query}").text
+            return [name for name in ("one", "two") if f'href="/runs/{name}"' in page]
+
+        assert found("") == ["one", "two"]
+        assert found("label=customer%3D17") == found("label=customer%3D17+session%3Ds") == ["one"]
+        assert found("label=customer%3D17+session%3Dt") == []
+        assert found("tool=summariser") == ["two"]
+        assert found("failure=outage") == found("healed=1") == ["one"]
+        assert found("since=1h") == ["one", "two"]
+        assert "customer=17" in client.get("/").text
+        assert 'role="alert"' in client.get("/?label=customer").text
+        assert 'role="alert"' in client.get("/?since=yesterdayish").text
+
+
+def test_the_overview_adds_up_the_last_day(client: TestClient) -> None:
+    page = client.get("/overview").text
+    assert "The last day" in page and "100%" in page
+    assert 'href="/?since=24h&amp;healed=1"' in page
+    assert "outage" in page
+
+
+def test_a_page_per_tool_shows_its_calls_and_runs(client: TestClient) -> None:
+    page = client.get("/tools/carrier_api").text
+    assert "the carrier is down" in page and 'href="/runs/healed"' in page
+    assert "Calls by hour" in page
+    assert client.get("/tools/rate_table").status_code == 200
+    assert "never called" in client.get("/tools/pay_back").text
+    assert client.get("/tools/nobody").status_code == 404
+
+
+def test_health_shows_what_is_wrong_first_and_what_was_never_called_as_unknown(client: TestClient) -> None:
+    page = client.get("/health").text
+    assert page.index("/tools/carrier_api") < page.index("/tools/rate_table") < page.index("/tools/pay_back")
+    assert "never called" in page and "unknown" in page

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orchestrator.ui import create_app
-from tests.ui.worlds import HERE, HOSTILE, TOKEN, World, admitted, csrf_of, hostile_world, viewer
+from tests.ui.worlds import HERE, HOSTILE, NAME, TOKEN, World, admitted, csrf_of, hostile_world, viewer
 
 PAGES = ("/", "/runs/healed", "/runs/healed/decisions/d2", "/health", "/agents", "/static/app.css")
 
@@ -165,7 +165,7 @@ def hostile() -> Iterator[TestClient]:
 
 
 def hostile_pages(client: TestClient) -> dict[str, str]:
-    run_id = f"/runs/{quote(f'run {HOSTILE}', safe='')}"
+    run_id = f"/runs/{quote(f'run {NAME}', safe='')}"
     paths = ["/", "/health", "/agents", run_id, f"{run_id}/decisions/d1", "/?q=" + quote(HOSTILE, safe="")]
     pages = {path: client.get(path) for path in paths}
     assert {page.status_code for page in pages.values()} == {200}

@@ -12,6 +12,9 @@ TOKEN = "a-token-of-the-tests"
 HERE = "http://127.0.0.1:8000"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp\x1b[2Jexe"
 
+NAME = HOSTILE.partition("\u202e")[0]
+"""The part of it that may be a name: markup, without control characters and direction marks."""
+
 
 @tool(gives="quote", cost=0.002, latency=0.3)
 async def carrier_api(parcel: str) -> float:
@@ -82,9 +85,9 @@ async def hostile_world() -> Orchestrator:
     def fails(parcel: str) -> str:
         raise Unavailable(HOSTILE)
 
-    bad = Tool(fails, name=HOSTILE, gives="thing", needs=["parcel"])
+    bad = Tool(fails, name=NAME, gives="thing", needs=["parcel"])
     orc = Orchestrator([bad], policy="balanced", escalation=[AskHuman(prompt=HOSTILE)])
-    await orc.run(Goal("thing"), {"parcel": "book"}, run_id=f"run {HOSTILE}")
+    await orc.run(Goal("thing"), {"parcel": "book"}, run_id=f"run {NAME}")
     return orc
 
 
