@@ -240,8 +240,10 @@ class Orchestrator(Answering):
     # -- the graph ---------------------------------------------------------------------------------------------------
 
     @checked()
-    def add(self, item: Tool | Callable[..., Any]) -> Tool:
+    def add(self, item: Tool | Callable[..., Any], replace: bool = False) -> Tool:
         """Register a tool or an agent, and the agent's own tools; a plain callable becomes a tool.
+
+        With `replace` it takes the place of a tool of its name, whose transitions it keeps.
 
         Raises `DefinitionError`.
         """
@@ -249,11 +251,23 @@ class Orchestrator(Answering):
         for own in made.own_tools if isinstance(made, Agent) else ():
             known = self.graph.view().tools
             if known.get(own.name) is not own:  # what it calls as goals goes through the router like everything else
-                self.add(own)
+                self.add(own, replace)
+        if replace and made.name in self.graph:
+            self._swap(made)
+            return made
         added = self.graph.add(made)
         if isinstance(added, Agent):
             self.selector.add(added)
         return added
+
+    def _swap(self, tool: Tool) -> Tool:
+        """Put a tool in the place of the one of its name; returns the old one."""
+        old = self.graph.replace(tool)
+        if isinstance(old, Agent):
+            self.selector.remove(old.name)
+        if isinstance(tool, Agent):
+            self.selector.add(tool)
+        return old
 
     @checked()
     def remove(self, name: str | Tool) -> Tool:
@@ -266,16 +280,21 @@ class Orchestrator(Answering):
     @overload
     def tool(self, call: Callable[..., Any], /) -> Tool: ...
     @overload
-    def tool(self, /, **options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
     def tool(
-        self, call: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
+        self, /, *, replace: bool = False, **options: Unpack[ToolOptions]
+    ) -> Callable[[Callable[..., Any]], Tool]: ...
+    def tool(
+        self, call: Callable[..., Any] | None = None, /, *, replace: bool = False, **options: Unpack[ToolOptions]
     ) -> Tool | Callable[[Callable[..., Any]], Tool]:
-        """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`."""
+        """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`.
+
+        `replace=True` is for a notebook cell that is run again.
+        """
         if call is not None:
-            return self.add(make_tool(call))
+            return self.add(make_tool(call), replace)
 
         def register(function: Callable[..., Any]) -> Tool:
-            return self.add(Tool(function, **options))
+            return self.add(Tool(function, **options), replace)
 
         return register
 
@@ -283,8 +302,11 @@ class Orchestrator(Answering):
     @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
         """Put `tool` in the place of the one with its name, for the length of a `with`: made for tests."""
-        with self.graph.override(tool) as overriding:
-            yield overriding
+        old = self._swap(tool)
+        try:
+            yield tool
+        finally:
+            self._swap(old)
 
     @checked()
     def connect(self, a: str | Tool, b: str | Tool, cost: float = 0.0) -> None:

@@ -169,7 +169,7 @@ def test_two_tools_of_one_name_name_both_files(tmp_path: Path) -> None:
 def test_a_key_with_two_types_names_both_files(tmp_path: Path) -> None:
     other = "from orchestrator import tool\n@tool(gives='words')\ndef count(text: int) -> int:\n    return text\n"
     message = failure(project(tmp_path, {"tools/a.py": READ, "tools/b.py": other}))
-    assert "The key 'text' has two types" in message
+    assert "The key 'text' does not fit" in message
     assert "a.py" in message
     assert "b.py" in message
 

@@ -85,6 +85,20 @@ def plain_type(annotation: Any) -> Any:
             return Any if annotation is object else annotation
 
 
+def is_checked_at_call(given: Any, taken: Any) -> bool:
+    """Whether a value of the given type has to be validated before it is passed where `taken` is declared."""
+    if taken is Any or given == taken:
+        return False
+    return fit(given, taken) is not Fit.YES or has_constraints(taken)
+
+
+def has_constraints(annotation: Any) -> bool:
+    """Whether metadata such as `Field(min_length=3)` belongs to the type, at any depth."""
+    if get_origin(annotation) is Annotated:
+        return True
+    return any(has_constraints(arg) for arg in get_args(annotation))
+
+
 def _is_alias(annotation: Any) -> bool:
     native = getattr(typing, "TypeAliasType", None)
     return isinstance(annotation, TypeAliasType) or (native is not None and isinstance(annotation, native))

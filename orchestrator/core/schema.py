@@ -3,10 +3,19 @@
 import inspect
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -115,20 +124,6 @@ def base_type(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def merge_types(one: Any, other: Any) -> Any | None:
-    """The type of a key that is annotated `one` here and `other` there; `None` when they contradict."""
-    if one is Any or one == other:
-        return other
-    if other is Any:
-        return one
-    if base_type(one) == base_type(other):
-        if get_origin(one) is not Annotated:
-            return other
-        if get_origin(other) is not Annotated:
-            return one
-    return None
-
-
 def type_name(annotation: Any) -> str:
     """How an annotation is shown to people."""
     if annotation is Any:
@@ -196,7 +191,12 @@ def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(annotation)
     except Exception as error:
-        raise DefinitionError(f"The type {type_name(annotation)} cannot be used for a key: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise DefinitionError(f"The type {type_name(annotation)} cannot be used for a key: {reason}") from error
+
+
+LAZY: Final = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
+"""What is not read when it is validated."""
 
 
 def validate(key: str, annotation: Any, value: Any) -> Any:
@@ -206,6 +206,11 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
     """
     if annotation is Any:
         return value
+    lazy = get_origin(annotation)
+    if lazy in LAZY:
+        if isinstance(value, lazy):
+            return value  # validated as it is read, pydantic would hand over an iterator that is used up once
+        raise InvalidOutput(f"{key} is no {type_name(annotation)}: it cannot be iterated over")
     try:
         return adapter(annotation).validate_python(value)
     except ValidationError as error:

@@ -34,3 +34,8 @@ def _written(file: str, line: int) -> str:
     """The path relative to the working directory where it is below it, else whole."""
     here = os.getcwd() + os.sep
     return f"{file.removeprefix(here)}:{line}"
+
+
+def at(place: str) -> str:
+    """A place in brackets, for the end of a message; nothing for none."""
+    return f" ({place})" if place else ""

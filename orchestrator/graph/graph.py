@@ -2,13 +2,14 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.core.schema import merge_types, type_name
+from orchestrator.core.source import at
 
+from .key_types import KeyTypes
 from .revision import GraphRevision, ToolSpec, Transition
 from .tool import MAX_COST, Tool
 
@@ -42,8 +43,9 @@ class ToolGraph:
         self._tools: dict[str, Tool] = {}
         self._nodes: dict[str, ToolSpec] = {}
         self._transitions: dict[tuple[str, str], Transition] = {}
-        self._annotations: dict[str, dict[str, Any]] = {}
-        self._types: dict[str, Any] = {}
+        self._gates: dict[tuple[str, str], Transition] = {}
+        """Transitions that went with a tool that was removed: their targets stay closed until connected again."""
+        self._key_types = KeyTypes()
         self._view: GraphRevision | None = None
         self._weights: Weights | None = None
         self._nx: tuple[int, int, Drawn] | None = None
@@ -70,22 +72,30 @@ class ToolGraph:
         return [tool.name for tool in list(self._tools.values()) if tool.credential == credential]
 
     def add(self, tool: Tool) -> Tool:
-        """Add a tool. Raises `DefinitionError` when its name is taken, or a key of it has another type elsewhere."""
+        """Add a tool. Raises `DefinitionError` when its name is taken, or a key of it does not fit elsewhere."""
         if tool.name == START:
             raise DefinitionError(f"{START!r} is where a run begins; no tool can have that name.")
         if tool.name in self._tools:
-            raise DefinitionError(f"There are two tools of the name {tool.name!r}. Give one of them another name=.")
+            there = at(self._tools[tool.name].place)
+            raise DefinitionError(
+                f"There are two tools of the name {tool.name!r}{there}{at(tool.place)}. Give one another name=, "
+                "or put the new one in the place of the old: add(..., replace=True)."
+            )
         node = ToolSpec.of(tool)
-        self._check_types(tool)
+        self._key_types.check(tool)
         self._put(tool, node)
         return tool
 
     def remove(self, name: str | Tool) -> Tool:
-        """Take a tool out, with its transitions. Raises `DefinitionError` when there is none of that name."""
+        """Take a tool out, with its transitions. Raises `DefinitionError` when there is none of that name.
+
+        A tool that started only through these transitions does not start until it is connected again.
+        """
         name = self._known(name)
         tool = self._tools.pop(name)
         del self._nodes[name]
-        self._forget_types(tool)
+        self._key_types.forget(tool)
+        self._gates |= {edge: t for edge, t in self._transitions.items() if name in edge}
         self._transitions = {edge: t for edge, t in self._transitions.items() if name not in edge}
         self._changed()
         return tool
@@ -93,15 +103,15 @@ class ToolGraph:
     def replace(self, tool: Tool) -> Tool:
         """Put `tool` in the place of the one of its name, whose transitions it takes over. Returns the old one.
 
-        Raises `DefinitionError` when there is none of that name, or the keys' types contradict.
+        Raises `DefinitionError` when there is none of that name, or a key does not fit.
         """
         old = self._tools[self._known(tool)]
         node = ToolSpec.of(tool)
-        self._forget_types(old)
+        self._key_types.forget(old)
         try:
-            self._check_types(tool)
+            self._key_types.check(tool)
         except DefinitionError:
-            self._note_types(old)
+            self._key_types.note(old)
             raise
         self._put(tool, node)
         return old
@@ -132,6 +142,7 @@ class ToolGraph:
         money = check_number(f"The cost of the transition from {source!r} to {target!r}", cost, MAX_COST)
         transition = Transition(source, target, money)
         self._transitions[source, target] = transition
+        self._gates.pop((source, target), None)
         self._changed()
         return transition
 
@@ -140,9 +151,9 @@ class ToolGraph:
         if self._view is None:
             self._view = GraphRevision(
                 self._nodes.values(),
-                self._transitions.values(),
+                (*self._transitions.values(), *self._closed()),
                 tools=self._tools,
-                key_types=self._types,
+                key_types=self._key_types.types(),
                 revision=self.revision,
             )
         return self._view
@@ -151,6 +162,13 @@ class ToolGraph:
         """Take the `weight` of the edges of `nx` from `weights`. Until then it is the declared cost."""
         self._weights = weights
         self._nx = None
+
+    def _closed(self) -> Iterator[Transition]:
+        """Transitions from tools that are gone, for the tools that have no other way in."""
+        open_ways = {target for _, target in self._transitions}
+        for (source, target), gate in sorted(self._gates.items()):
+            if target in self._nodes and target not in open_ways:
+                yield Transition(f"{source} (removed)", target, gate.cost)
 
     @property
     def nx(self) -> "Drawn":
@@ -204,7 +222,7 @@ class ToolGraph:
     def _put(self, tool: Tool, node: ToolSpec) -> None:
         self._tools[tool.name] = tool
         self._nodes[tool.name] = node
-        self._note_types(tool)
+        self._key_types.note(tool)
         self._changed()
 
     def _changed(self) -> None:
@@ -216,43 +234,6 @@ class ToolGraph:
         if name not in self._tools:
             raise DefinitionError(f"There is no tool {name!r}.{nearest(name, self._tools)}")
         return name
-
-    def _check_types(self, tool: Tool) -> None:
-        own: dict[str, Any] = {}
-        for key, annotation in _annotated(tool):
-            if merge_types(own.get(key, Any), annotation) is None:
-                raise _two_types(key, own[key], tool.name, annotation, tool.name)
-            own[key] = annotation
-            if merge_types(self._types.get(key, Any), annotation) is None:
-                others = sorted(self._annotations[key].items(), key=lambda item: item[0])
-                name, known = next((n, t) for n, t in others if merge_types(t, annotation) is None)
-                raise _two_types(key, known, name, annotation, tool.name)
-
-    def _note_types(self, tool: Tool) -> None:
-        for key, annotation in _annotated(tool):
-            self._annotations.setdefault(key, {})[tool.name] = annotation
-            self._types[key] = merge_types(self._types.get(key, Any), annotation)
-
-    def _forget_types(self, tool: Tool) -> None:
-        for key in sorted({key for key, _ in _annotated(tool)}):
-            del self._annotations[key][tool.name]
-            del self._types[key]
-            for _, annotation in sorted(self._annotations[key].items(), key=lambda item: item[0]):
-                self._types[key] = merge_types(self._types.get(key, Any), annotation)
-
-
-def _annotated(tool: Tool) -> list[tuple[str, Any]]:
-    """(key, annotation) for every key that the tool takes or gives."""
-    parameters = {**tool.needs, **tool.optional}
-    taken = [(parameters[name], annotation) for name, annotation in tool.parameter_types.items() if name in parameters]
-    return [*taken, *tool.gives.items()]
-
-
-def _two_types(key: str, known: Any, other: str, annotation: Any, name: str) -> DefinitionError:
-    return DefinitionError(
-        f"The key {key!r} has two types: {type_name(known)} in tool {other!r} and {type_name(annotation)} in tool "
-        f"{name!r}. One key has one type: rename one of them."
-    )
 
 
 __all__ = ["START", "GraphRevision", "ToolGraph", "ToolSpec", "Transition", "Weights"]

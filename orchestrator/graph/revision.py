@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from orchestrator.core.assignable import Fit, fit
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.price import PICO
@@ -220,8 +221,19 @@ class GraphRevision:
         return tuple(sorted(tools))
 
     def key_type(self, key: str) -> Any:
-        """The annotation of `key`; `Any` where nobody annotates it."""
+        """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where nobody annotates it."""
         return self._key_types.get(key, Any)
+
+    def given_type(self, tool: str, key: str) -> Any:
+        """The type by which a value of `key` from `tool` is validated and stored.
+
+        That is the tool's own annotation; the key's type where it says nothing, or the same without constraints.
+        """
+        found, own = self.key_type(key), Any
+        if tool in self.tools:
+            own = self.tools[tool].gives.get(key, Any)
+        same = own is Any or (fit(own, found) is Fit.YES and fit(found, own) is Fit.YES)
+        return found if same else own
 
     @cached_property
     def digest(self) -> str:

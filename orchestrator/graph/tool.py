@@ -15,8 +15,8 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.options import options_of
-from orchestrator.core.schema import Signature, describe, given_types, read_signature, without_none
-from orchestrator.core.source import calling_place, place_of
+from orchestrator.core.schema import Signature, adapter, describe, given_types, read_signature, without_none
+from orchestrator.core.source import at, calling_place, place_of
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
 
@@ -129,6 +129,7 @@ class Tool:
         self.is_async = _is_async(call)
         self._check_numbers()
         self._check_isolation()
+        self._check_types()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
@@ -194,6 +195,14 @@ class Tool:
     def planned_latency(self) -> float:
         """Declared seconds of a call whose inputs are not known: 0 where a function of the inputs says so."""
         return 0.0 if callable(self.latency) else self.latency
+
+    def _check_types(self) -> None:
+        """Build the type adapters: a type that pydantic cannot take is an error where it is written."""
+        for key, annotation in (*self.parameter_types.items(), *self.gives.items()):
+            try:
+                adapter(annotation)
+            except DefinitionError as error:
+                raise DefinitionError(f"Tool {self.name!r}: {key}: {error}{at(self.place)}") from error
 
     def _check_isolation(self) -> None:
         if self.isolation not in (None, "process"):

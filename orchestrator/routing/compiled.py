@@ -78,7 +78,8 @@ class Compiled:
             incoming = view.incoming(name)
             if not incoming:
                 continue
-            places = [tools + tool[t.source] if t.source in tool else begin for t in incoming]
+            # a source that was removed is never done: as if the tool had to come before itself
+            places = [begin if t.source == START else tools + tool.get(t.source, target) for t in incoming]
             self.into[target] = tuple(places)
             self.first[target] = start
             for place in places:

@@ -44,13 +44,18 @@ def test_start_is_no_tool() -> None:
         ToolGraph().add(Tool(fetch, name=START))
 
 
-def test_a_key_has_one_type() -> None:
+def test_types_that_no_value_fits_are_an_error_that_names_both_places() -> None:
     def number_words(page: str) -> int:
         return len(page)
 
     graph = small()
-    with pytest.raises(DefinitionError, match=r"'page' has two types: bytes in tool 'fetch' and str in tool"):
+    with pytest.raises(DefinitionError) as refused:
         graph.add(Tool(number_words))
+    said = str(refused.value)
+    assert "'fetch' gives bytes (" in said
+    assert "'number_words' takes str (" in said
+    assert said.count("test_graph.py:") == 2
+    assert "Annotate the parameter of 'number_words' as bytes, or the result of 'fetch' as str" in said
     assert "number_words" not in graph
 
 
@@ -167,10 +172,10 @@ def test_an_override_of_another_type_changes_nothing() -> None:
         return 1
 
     graph = small()
-    with pytest.raises(DefinitionError, match="two types"):
+    with pytest.raises(DefinitionError, match="does not fit"):
         graph.replace(Tool(wrong, name="fetch", gives="page"))
     assert graph["fetch"].call is fetch
-    with pytest.raises(DefinitionError, match="two types"):
+    with pytest.raises(DefinitionError, match="does not fit"):
         graph.add(Tool(wrong, name="other", gives="page"))
 
 
@@ -201,3 +206,41 @@ def test_networkx_sees_keys_costs_and_current_weights() -> None:
     assert live.edges["fetch", "parse"]["weight"] == 0.25
     graph.connect("fetch", "parse", cost=1)
     assert graph.nx.edges["fetch", "parse"] == {"keys": ("page",), "cost": 1.0, "weight": 1.25}
+
+
+def gated() -> ToolGraph:
+    graph = small()
+    graph.add(Tool(lambda: "deleted", name="delete_all", effect="write"))
+    graph.connect("fetch", "delete_all", cost=0.5)
+    return graph
+
+
+def test_removing_a_tool_never_opens_what_it_gated() -> None:
+    graph = gated()
+    graph.remove("fetch")
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch (removed)"]
+    graph.add(Tool(fetch, gives="page"))
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch (removed)"]
+    graph.connect("fetch", "delete_all")
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch"]
+    assert ("fetch (removed)", "delete_all") not in graph.nx.edges
+
+
+def test_a_gated_tool_that_comes_back_is_closed_until_it_is_connected() -> None:
+    graph = gated()
+    old = graph.remove("delete_all")
+    graph.add(old)
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch (removed)"]
+
+
+def test_another_way_in_stays_the_only_one() -> None:
+    graph = gated()
+    graph.connect("parse", "delete_all")
+    graph.remove("fetch")
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["parse"]
+
+
+def test_a_replaced_tool_keeps_its_transitions() -> None:
+    graph = gated()
+    graph.replace(Tool(fetch, gives="page", cost=9))
+    assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch"]

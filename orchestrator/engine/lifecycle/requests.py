@@ -32,18 +32,23 @@ def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"Input {error}") from None
 
 
-def warn_of_unused(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
-    """Log each input that nothing takes, with the nearest names: it may be one misspelt. It is at hand all the same.
+def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+    """Raises `InputError` for an input that nothing takes, with the nearest name: it may be one misspelt."""
+    taken = known_inputs(runtime, goal, inputs)
+    for key in sorted(key for key in inputs if key not in taken):
+        raise InputError(f"Nothing takes the input {key!r}.{_names(_known_keys(runtime, goal), key)}")
 
-    Where demands are functions of the values at hand, only they know what they read, and nothing is said.
-    """
-    keys = runtime.graph.view().keys
-    unknown = [key for key in inputs if key not in keys]
-    if not unknown or runtime.demands.reads_anything:
-        return
-    known = {*keys, *all_keys(goal), *goal.providable}
-    for key in sorted(key for key in unknown if key not in known):
-        LOG.warning("Nothing takes the input %r.%s", key, _names(known, key))
+
+def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that are keys of the graph or of the goal; all, where a demand is a function and may read any."""
+    if runtime.demands.reads_anything:
+        return dict(inputs)
+    known = _known_keys(runtime, goal)
+    return {key: value for key, value in inputs.items() if key in known}
+
+
+def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:
+    return {*runtime.graph.view().keys, *all_keys(goal), *goal.providable}
 
 
 def _names(known: Collection[str], name: str) -> str:
@@ -51,4 +56,4 @@ def _names(known: Collection[str], name: str) -> str:
     return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12]) or 'none'}."
 
 
-__all__ = ["check_goal", "check_inputs", "warn_of_unused"]
+__all__ = ["check_goal", "check_inputs", "known_inputs", "refuse_unknown"]

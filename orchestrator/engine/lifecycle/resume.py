@@ -26,7 +26,7 @@ from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting
 from .finish import outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_outcome, recover
-from .requests import check_goal, check_inputs, warn_of_unused
+from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
 
 PERSON = "a person"
@@ -41,7 +41,7 @@ def plan_only(
     view = runtime.graph.view()
     check_goal(goal, view.keys, inputs)
     given = check_inputs(runtime, inputs)
-    warn_of_unused(runtime, goal, given)
+    refuse_unknown(runtime, goal, given)
     conditions = planning.known_conditions(view, goal.keys, given)
     unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
     unusable |= refused(runtime, view, goal, preferences.get("constraints"))

@@ -29,7 +29,7 @@ from .driver import dismiss, enlist, join, live_run, start
 from .finish import outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_run, recover
-from .requests import check_goal, check_inputs, warn_of_unused
+from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
 
 POLL_SECONDS = 0.2
 BEGIN_SECONDS = 1.0
@@ -52,7 +52,7 @@ async def launch(
     wanted = wanted_of(options)
     if run_id is None:
         check_goal(goal, view.keys, inputs)
-        warn_of_unused(runtime, goal, given)
+        refuse_unknown(runtime, goal, given)
         run = await begin(runtime, goal, given, wanted, run_id=new_run_id())
         start(run, Phase.PLAN)
         return await _joined(runtime, run)
@@ -83,7 +83,7 @@ async def _found_or_begun(
         if known is not None:
             return known
         check_goal(goal, runtime.graph.view().keys, given)
-        warn_of_unused(runtime, goal, given)
+        refuse_unknown(runtime, goal, given)
         try:
             run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
         except _Exists:
@@ -104,7 +104,7 @@ async def launch_child(
         check_goal(goal, runtime.graph.view().keys, inputs)
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
-    given = check_inputs(runtime, inputs)
+    given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
     async with runtime.runs.turn(run_id):
         found = await _known(runtime, run_id, goal, digest(given, parent.view), parent=parent, parent_call=call_id)
         if found is None:

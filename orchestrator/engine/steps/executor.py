@@ -21,6 +21,7 @@ from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
+from .arguments import arguments
 from .compensate import DURABLE_WITHIN, undo
 from .context import CallContext, WaitForAnswer, idempotency_key
 from .invocation import Invocation, StillRunning
@@ -235,7 +236,7 @@ class StepExecutor:
 
     def _arguments(self, context: CallContext) -> tuple[list[Any], dict[str, Any]]:
         tool = self.tool
-        args, kwargs = tool.bind(self.inputs)
+        args, kwargs = tool.bind(arguments(self.run, tool, self.inputs))
         if tool.signature and tool.signature.context:
             kwargs[tool.signature.context] = context
         if tool.idempotency_key:

@@ -18,7 +18,7 @@ async def checked(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
         outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
     else:
         raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
-    outputs = {key: validate(key, run.view.key_type(key), value) for key, value in outputs.items()}
+    outputs = {key: validate(key, run.view.given_type(tool.name, key), value) for key, value in outputs.items()}
     if tool.ensure is not None:
         await ensured(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
     return outputs
