@@ -22,7 +22,7 @@ from orchestrator.store.protocol import RunRow, Taken
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .phases import Phase
 from .recovery import recorded_outcome, recover
-from .requests import check_goal, check_inputs, warn_of_unused
+from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id, wanted_of
 
 POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -77,7 +77,7 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
     """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
     given = check_inputs(runtime, inputs)
     check_goal(goal, runtime.graph.view().keys, given)
-    warn_of_unused(runtime, goal, given)
+    refuse_unknown(runtime, goal, given)
     wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
     request = Request(goal, given, wanted).to_json(runtime)
