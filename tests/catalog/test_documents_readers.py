@@ -62,7 +62,7 @@ def test_the_kind_of_a_document(catalog: Catalog, document: str, kind: str) -> N
         ("page", b"\n  <!DOCTYPE HTML>", "html"),
         ("page.txt", b"<html lang=en>", "html"),
         ("notes", b"plain words", "text"),
-        ("archive.zip", b"PK\x03\x04rest", "archive"),
+        ("archive.zip", b"PK\x03\x04rest", "zip"),
         ("program", b"\x7fELF\0\0", "unknown"),
         ("nothing", b"", "unknown"),
         ("README.MARKDOWN", b"# Words", "markdown"),
@@ -194,7 +194,7 @@ def test_every_kind_has_readers_of_its_own(catalog: Catalog) -> None:
     readers = {name: tool for name, tool in catalog.items() if "text" in tool.gives and "kind" in tool.needs}
     by_kind = {
         kind: sorted(name for name, tool in readers.items() if tool.when is not None and tool.when(kind=kind))
-        for kind in (*ONE_READER, "pdf", "html", "image", "unknown", "doc", "archive")
+        for kind in (*ONE_READER, "pdf", "html", "image", "unknown", "doc", "zip")
     }
     assert by_kind == ONE_READER_EACH | {
         "pdf": sorted(reader for reader in PDF_READERS if installed(reader)),
@@ -202,7 +202,7 @@ def test_every_kind_has_readers_of_its_own(catalog: Catalog) -> None:
         "image": ["ocr"],
         "unknown": ["unsupported"],
         "doc": ["unsupported"],
-        "archive": ["unsupported"],
+        "zip": ["unsupported"],
     }
 
 

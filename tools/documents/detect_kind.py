@@ -54,7 +54,7 @@ LATEST_HEADER = 1024
 
 @tool(gives="kind", latency=0.001)
 def detect_kind(document: Path) -> str:
-    """`pdf`, `docx`, `html`, `text` or another kind; no reader knows `doc`, `ppt`, `archive` and `unknown`."""
+    """`pdf`, `docx`, `html`, `text` or another kind; no reader knows `doc`, `ppt`, `zip` and `unknown`."""
     try:
         with document.open("rb") as opened:
             head = opened.read(8192)
@@ -65,7 +65,7 @@ def detect_kind(document: Path) -> str:
     if b"%PDF-" in head[:LATEST_HEADER]:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return kind_of_archive(document) or by_suffix or "archive"
+        return kind_of_archive(document) or by_suffix or "zip"
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
         return kind_of_ole(document, by_suffix)
     if head.startswith(PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
@@ -92,7 +92,7 @@ def kind_of_archive(document: Path) -> str | None:
     for folder, kind in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "spreadsheet")):
         if any(name.startswith(folder) for name in names):
             return kind
-    return "archive"
+    return "zip"
 
 
 def kind_of_ole(document: Path, by_suffix: str) -> str:

@@ -7,7 +7,7 @@ from orchestrator import Refused, tool
 SENTENCES = {
     "doc": "it is a Word file of the old format (.doc): save it as .docx",
     "ppt": "it is a PowerPoint file of the old format (.ppt): save it as .pptx",
-    "archive": "it is an archive of other files: unpack it and give the files in it",
+    "zip": "it is an archive of other files: unpack it and give the files in it",
     "unknown": "it is no document of a kind that can be read here",
 }
 
