@@ -31,6 +31,7 @@ from orchestrator.engine.background.worker import Worker, WorkerOptions
 from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
+from orchestrator.engine.lifecycle.driver import shut_down
 from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
 from orchestrator.engine.planning import agents as casting
@@ -555,9 +556,13 @@ class Orchestrator(Answering):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop monitors, write what is left to write, let go of the store. A second call does nothing."""
+        """End the runs, stop monitors, write what is left to write, close the store. A second call does nothing.
+
+        Runs in memory are cancelled; runs in a durable store are released as they stand, for `resume` or a worker.
+        """
         if not self._closed:
             self._closed = True
+            await shut_down(self._runtime)
             await self._announcer.drain()
             await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()

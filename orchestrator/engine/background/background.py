@@ -58,7 +58,8 @@ class Background:
         if not self._durable:
             return
         self._runtime.heartbeat.start()
-        if self._task is None or self._task.done() or self._task.get_loop() is not asyncio.get_running_loop():
+        task = self._task
+        if task is None or task.done() or not task.get_loop().is_running():
             self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
 
     def work_on_queue(self) -> None:
@@ -85,6 +86,8 @@ class Background:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        elif self._task is not None and not self._task.get_loop().is_closed():
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         if self._durable:
             self._runtime.heartbeat.stop()
             self._save_health()

@@ -53,6 +53,8 @@ class Jury:
         self._spent_today = spent_today
         self._waiting: deque[Work] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work: dict[asyncio.Task[Any], Work] = {}
+        """What each task judges now."""
 
     def observe(self, run: Run) -> None:
         """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
@@ -71,6 +73,7 @@ class Jury:
 
     async def drain(self, seconds: float) -> None:
         """Wait until all that waits is judged, at most so long; what is left then is told, and let go."""
+        self._take_over()
         self._begin()
         tasks = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
         if tasks:
@@ -83,6 +86,16 @@ class Jury:
         if self._waiting:
             self._problem(f"{counted(len(self._waiting), 'piece')} of work: not judged before the end")
             self._waiting.clear()
+
+    def _take_over(self) -> None:
+        """Judge here what tasks of other event loops are at: those may be blocked, or gone."""
+        here = asyncio.get_running_loop()
+        for task in [task for task in self._tasks if task.get_loop() is not here]:
+            work = self._at_work.pop(task, None)
+            if work is not None:
+                self._waiting.appendleft(work)
+            if not task.done() and not task.get_loop().is_closed():
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     def _works(self, run: Run) -> list[Work]:
         state, found = run.state, list[Work]()
@@ -120,21 +133,27 @@ class Jury:
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = {task for task in self._tasks if not task.done() and task.get_loop() is loop}
-        for _ in range(min(AT_ONCE - len(self._tasks), len(self._waiting))):
+        self._tasks = {task for task in self._tasks if not task.done()}
+        here = sum(task.get_loop() is loop for task in self._tasks)
+        for _ in range(min(AT_ONCE - here, len(self._waiting))):
             self._tasks.add(asyncio.create_task(self._work(), name="orchestrator:judge"))
 
     async def _work(self) -> None:
         """Judge what waits, one after another, then learn from it."""
         while self._waiting:
             work = self._waiting.popleft()
+            task = asyncio.current_task()
+            assert task is not None
+            self._at_work[task] = work
             try:
                 await self._judged(work)
             except asyncio.CancelledError:
-                self._waiting.appendleft(work)
+                if self._at_work.pop(task, None) is work:  # nobody else has taken it over
+                    self._waiting.appendleft(work)
                 raise
             except Exception as error:
                 self._problem(f"a judgement of {work.agent.name} could not be taken in: {_told(error)}")
+            self._at_work.pop(task, None)
         await self._runtime.observers.learn()
 
     async def _judged(self, work: Work) -> None:

@@ -90,6 +90,30 @@ async def give_up(run: Run) -> None:
             await _outcome(run)
 
 
+async def shut_down(runtime: Runtime) -> None:
+    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they stand."""
+    going = [run for run in runtime.runs.all_live() if run.parent is None and run.state.status is not Status.WAITING]
+    for task in list(runtime.deadlines):
+        if not task.get_loop().is_closed():
+            task.get_loop().call_soon_threadsafe(task.cancel)
+    await asyncio.gather(*(_shut_down(run) for run in going))
+
+
+async def _shut_down(run: Run) -> None:
+    reason = "the orchestrator was closed"
+    if not run.loop.is_running():  # nothing can be awaited there any more
+        run.runtime.runs.leave(run.state.run_id)
+        if run.durable:
+            await let_go(run)
+        else:
+            run.scope.cancel(reason)
+            note_end(run, listed(run))
+    elif run.durable:
+        await give_up(run)
+    else:
+        await leave(run, reason)
+
+
 async def _outcome(run: Run) -> Outcome[Any]:
     waiter = asyncio.wrap_future(run.result)
     waiter.add_done_callback(_retrieved)
@@ -331,6 +355,7 @@ __all__ = [
     "live_run",
     "note_end",
     "own_again",
+    "shut_down",
     "start",
     "stop_waiting",
     "take_answer",

@@ -70,7 +70,7 @@ class MonitorHub:
         return self._fold.today
 
     def start(self) -> None:
-        """Begin, in the running event loop. Starting again does nothing; in another loop, it moves there."""
+        """Begin, in the running event loop, unless they run in another one that goes on."""
         for watcher in self._watchers:
             watcher.start()
 
@@ -189,8 +189,10 @@ class _Watcher:
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._task is not None and not self._task.done() and self._loop is loop:
-            return
+        if self._task is not None and not self._task.done():
+            if self._loop is loop or (self._loop is not None and self._loop.is_running()):
+                return  # one loop watches for all
+            self._task.cancel()
         self._loop, self._wake = loop, asyncio.Event()
         if self.events:
             self._wake.set()
@@ -198,9 +200,13 @@ class _Watcher:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None and self._loop is asyncio.get_running_loop():
+        if task is None or self._loop is None:
+            return
+        if self._loop is asyncio.get_running_loop():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(task.cancel)
 
     def consider(self, event: Event) -> None:
         """Look soon where the monitor asks for it; from any thread."""
