@@ -23,7 +23,7 @@ from .recorder import Recorder
 from .runtime import Runtime
 from .state import RunState
 from .tree import BudgetAccount, CancelScope
-from .values import ValueTable, digest
+from .values import ValueTable, digest, same_digest
 
 T = TypeVar("T")
 
@@ -321,11 +321,11 @@ class Run:
 
     def digest(self, inputs: Mapping[str, Any]) -> str:
         """SHA-256 of inputs."""
-        return digest(inputs, self.view)
+        return digest(inputs, self.view, self.runtime.digest_key)
 
     def is_open(self, keys: tuple[str, ...], inputs_digest: str) -> bool:
         """Whether this run or one above it works on the same goal with equal inputs."""
-        same = self.state.wanted.keys == keys and self.state.inputs_digest == inputs_digest
+        same = self.state.wanted.keys == keys and same_digest(inputs_digest, self.state.inputs_digest)
         return same or (self.parent is not None and self.parent.is_open(keys, inputs_digest))
 
 

@@ -223,7 +223,11 @@ class Runtime:
         self.deadlines.clear()
         self.runs.after_fork()
 
+    digest_key: bytes = field(init=False, default=b"", repr=False)
+    """The key of digests in records; it is the store's."""
+
     def __post_init__(self) -> None:
+        self.digest_key = self.store.digest_key()
         renew_after_fork(self)
 
     def dialled(self, dial: float | None) -> "Runtime":

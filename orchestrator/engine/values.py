@@ -1,10 +1,11 @@
 """The values of a run: live objects in memory, JSON in the store's own table, never in a record."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping, Sized
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.schema import adapter, validate
 from orchestrator.graph.graph import GraphRevision
@@ -163,15 +164,41 @@ def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, 
     return {key: validate(key, view.key_type(key), value) for key, value in inputs.items()}
 
 
-def digest(values: Mapping[str, Any], view: GraphRevision) -> str:
-    """SHA-256 of values, by their JSON where they have one and their `repr` where not."""
+class Digest(str):
+    """A keyed digest of values, for records: a short secret cannot be found by trying, without the store's key."""
+
+    plain: str
+    """The digest without a key, which records of version 0.1 hold; it is never stored."""
+
+    def matches(self, recorded: str) -> bool:
+        """Whether a recorded digest is that of the same values."""
+        return recorded == (self if recorded.startswith(_KEYED) else self.plain)
+
+
+_KEYED: Final = "hmac:"
+
+
+def same_digest(one: str, recorded: str) -> bool:
+    """Whether a digest and a recorded one are of the same values."""
+    return one.matches(recorded) if isinstance(one, Digest) else one == recorded
+
+
+def digest(values: Mapping[str, Any], view: GraphRevision, key: bytes) -> Digest:
+    """HMAC-SHA-256 (RFC 2104) of values under the store's key, by their JSON where they have one, else their `repr`."""
+    text = _identity(values, view).encode("utf-8", "surrogatepass")
+    found = Digest(_KEYED + hmac.new(key, text, hashlib.sha256).hexdigest())
+    found.plain = hashlib.sha256(text).hexdigest()
+    return found
+
+
+def _identity(values: Mapping[str, Any], view: GraphRevision) -> str:
     parts: list[str] = []
     for key in sorted(values):
         try:
             parts.append(f"{key}={dump(view.key_type(key), values[key])}")
         except Unserialisable:
             parts.append(f"{key}~{values[key]!r}")
-    return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()
+    return "\x1e".join(parts)
 
 
 def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision) -> dict[str, str]:
@@ -184,4 +211,4 @@ def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision
     return told
 
 
-__all__ = ["PROVIDED", "ValueTable", "can_be_stored", "checked_inputs", "describe", "digest"]
+__all__ = ["PROVIDED", "Digest", "ValueTable", "can_be_stored", "checked_inputs", "describe", "digest", "same_digest"]

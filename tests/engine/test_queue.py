@@ -1,6 +1,7 @@
 """Submitted runs belong to nobody: any process drives them, and what a dead one left goes on elsewhere."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import time
@@ -198,3 +199,18 @@ def test_what_a_killed_worker_left_goes_on_elsewhere_within_five_seconds(
 
 def test_options_of_a_worker() -> None:
     assert WorkerOptions().most_attempts == 5
+
+
+async def test_digests_of_inputs_are_keyed_by_the_store(tmp_path: Path) -> None:
+    digests: set[str] = set()
+    for name in ("a.db", "b.db"):
+        async with Orchestrator([double], store=tmp_path / name) as orc:
+            await orc.run("y", {"x": 736194}, run_id="r")
+            assert (await orc.run("y", {"x": 736194}, run_id="r")).value == 2 * 736194
+            digests.add(orc.store.records("r")[0].body["inputs_digest"])
+    assert len(digests) == 2
+    assert hashlib.sha256(b"x=736194").hexdigest() not in digests
+    async with Orchestrator([double], store=tmp_path / "a.db") as orc:
+        assert (await orc.run("y", {"x": 736194}, run_id="r")).value == 2 * 736194
+        with pytest.raises(InputError, match="other inputs"):
+            await orc.run("y", {"x": 736195}, run_id="r")

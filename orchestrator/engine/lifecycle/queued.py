@@ -15,7 +15,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.values import Unserialisable, digest, dump, load
+from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.protocol import RunRow, Taken
 
@@ -81,7 +81,7 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
     wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
     request = Request(goal, given, wanted).to_json(runtime)
-    asked = digest(given, runtime.graph.view())
+    asked = digest(given, runtime.graph.view(), runtime.digest_key)
     row = RunRow(
         run_id=run_id,
         parent=None,
@@ -109,11 +109,11 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
     return run_id
 
 
-async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: str) -> None:
+async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: Digest) -> None:
     then = row.summary.get("inputs_digest")
     if row.count:
         _, then = await runtime.threads.run(lambda: recorded_outcome(runtime, row.run_id))
-    if row.goal != goal.name or (then and then != asked):
+    if row.goal != goal.name or (then and not asked.matches(str(then))):
         raise InputError(
             f"The run {row.run_id!r} was begun with another goal or other inputs. Use another run_id, or the same."
         )

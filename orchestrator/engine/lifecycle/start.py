@@ -20,7 +20,7 @@ from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
-from orchestrator.engine.values import PROVIDED, can_be_stored, digest
+from orchestrator.engine.values import PROVIDED, can_be_stored, digest, same_digest
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
@@ -79,7 +79,7 @@ async def _found_or_begun(
 ) -> Outcome[Any] | Run:
     """The outcome of the run with this id, or the run itself with this caller among its waiters."""
     while True:
-        known = await _known(runtime, run_id, goal, digest(given, runtime.graph.view()))
+        known = await _known(runtime, run_id, goal, digest(given, runtime.graph.view(), runtime.digest_key))
         if known is not None:
             return known
         check_goal(goal, runtime.graph.view().keys, given)
@@ -106,7 +106,9 @@ async def launch_child(
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
     async with runtime.runs.turn(run_id):
-        found = await _known(runtime, run_id, goal, digest(given, parent.view), parent=parent, parent_call=call_id)
+        found = await _known(
+            runtime, run_id, goal, digest(given, parent.view, runtime.digest_key), parent=parent, parent_call=call_id
+        )
         if found is None:
             state = parent.state
             wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
@@ -206,7 +208,7 @@ def _started(
         **run.stamp(),
         goal=goal.to_json(),
         inputs=tuple(sorted(inputs)),
-        inputs_digest=digest(inputs, view),
+        inputs_digest=digest(inputs, view, runtime.digest_key),
         policy=runtime.policy_data,
         graph=runtime.remember_graph(view),
         revision=view.revision,
@@ -352,7 +354,7 @@ def _same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str, now
             f"The run {run_id!r} was begun for the goal {wanted_then.name!r}, not for {wanted.name!r}. "
             "Use another run_id, or the same goal."
         )
-    if then and then != now:
+    if then and not same_digest(now, then):
         raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
 
 

@@ -15,7 +15,7 @@ from orchestrator.store.protocol import Record, RunRow, Seal
 
 from . import writes as statements
 from .engine import reason, shown
-from .tables import DOCUMENTS, GRAPHS, HEALTH, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
+from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
 
 T = TypeVar("T")
 
@@ -79,6 +79,12 @@ class SqlReads:
         """Who owns a run."""
         query = select(RUNS.c.owner).where(RUNS.c.run_id == run_id)
         return self._read(lambda connection: str(connection.execute(query).scalar() or ""))
+
+    def key(self, name: str) -> str | None:
+        """A secret of the store, once it is there."""
+        return self._read(
+            lambda connection: connection.execute(select(KEYS.c.value).where(KEYS.c.name == name)).scalar()
+        )
 
     def doubtful(self, run_id: str) -> int:
         """The token of the last takeover from an owner that was not proven dead."""

@@ -232,7 +232,8 @@ class SqlStore(SqlReads):
     def digest_key(self) -> bytes:
         """The key of the digests in records."""
         if self._key is None:
-            self._key = bytes.fromhex(self._ask(lambda connection: documents.key(connection, "digest")))
+            found = self.key("digest") or self._ask(lambda connection: documents.key(connection, "digest"))
+            self._key = bytes.fromhex(found)
         return self._key
 
     def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
