@@ -1,18 +1,21 @@
 """One run: its timeline beside the tool graph at the moment of a decision, its failures, and the form to answer it."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.enums import Status
+from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
 from orchestrator.escalation import Question
 from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of
-from orchestrator.store.protocol import RunRow
+from orchestrator.graph.revision import GraphRevision, ToolSpec
+from orchestrator.observability.liveness import lost_runs
+from orchestrator.store.protocol import RunRow, Store
 
 from .backend import Backend
 from .decision_view import Moment, moment_of
@@ -27,6 +30,11 @@ WINDOW: Final = 150
 MOST_FAILURES: Final = 100
 MOST_CHILDREN: Final = 100
 MOST_BREAKDOWN: Final = 60
+LONG: Final = 40
+"""Lines from which calls that worked are put together."""
+SHORTEST_FOLD: Final = 4
+_ENDS: Final = (DecisionKind.ESCALATE, DecisionKind.HALT, DecisionKind.DEMOTE)
+_CHILD_STATES: Final = {Status.REACHED: "ok", Status.DEMOTED: "ok", Status.ESCALATED: "failed", Status.WAITING: "asked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,18 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """Calls in a row that worked at their first attempt: one line of a long timeline, to be opened."""
+
+    lines: tuple[Shown, ...]
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools, each once."""
+        return tuple(dict.fromkeys(line.row.tool for line in self.lines))
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a waiting run asks: the question, and the numbered answers with what each still needs."""
 
@@ -47,6 +67,12 @@ class Asked:
     choices: tuple[tuple[int, str, str], ...]
     """Number, text, and what is to be filled in (empty for nothing)."""
     kind: str
+    subject: str = ""
+    """The tool that it is about."""
+    spec: ToolSpec | None = None
+    """That tool, as recorded."""
+    price: float | None = None
+    """What its step was planned at, in US dollars."""
 
     @property
     def holes(self) -> tuple[str, ...]:
@@ -66,10 +92,12 @@ class RunPages:
         """The page of a run, at a decision or at its latest; `None` when there is no such decision."""
         chronicle = self._library.chronicle(row)
         wanted = request.path_params.get("decision")
-        position = len(chronicle.decisions) - 1 if wanted is None else chronicle.position(wanted)
+        position = mattered(chronicle) if wanted is None else chronicle.position(wanted)
         if position is None:
             return None
-        moment = moment_of(chronicle, position, self._backend.store) if position >= 0 else None
+        store = self._backend.store
+        moment = moment_of(chronicle, position, store) if position >= 0 else None
+        children = store.runs(parent=row.run_id, limit=MOST_CHILDREN)
         return render(
             "run.html",
             status,
@@ -82,11 +110,12 @@ class RunPages:
             csrf=self._keys.form,
             can_act=self._backend.can_act,
             no_project=self._backend.no_project,
-            asked=asked_of(chronicle) if row.status is Status.WAITING else None,
+            asked=asked_of(chronicle, store) if row.status is Status.WAITING else None,
+            lost=row.run_id in lost_runs(store, [row]),
             verification=chronicle.verification,
-            children=self._backend.store.runs(parent=row.run_id, limit=MOST_CHILDREN),
+            children=children,
             failures=list(chronicle.state.failures.values())[:MOST_FAILURES],
-            **_timeline(request, chronicle, moment),
+            **_timeline(request, chronicle, moment, children),
             **_steps(chronicle, position),
             moment=moment,
             drawing=draw(moment) if moment is not None else None,
@@ -116,9 +145,63 @@ def _steps(chronicle: Chronicle, position: int) -> dict[str, Any]:
     }
 
 
-def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None) -> dict[str, Any]:
+def mattered(chronicle: Chronicle) -> int:
+    """The place of the decision that a page opens on: why a run did not reach its goal, else how it was healed.
+
+    The last decision where nothing went wrong; -1 where there is none yet.
+    """
+    kinds = [decision.kind for _, decision in chronicle.decisions]
+    reached = chronicle.row.status is Status.REACHED
+    if not reached:
+        ends = [place for place, kind in enumerate(kinds) if kind in _ENDS]
+        if ends:
+            return ends[-1]
+    healing = [place for place, kind in enumerate(kinds) if kind is DecisionKind.REROUTE]
+    return healing[-1] if healing else len(kinds) - 1
+
+
+def _with_children(chronicle: Chronicle, children: list[RunRow]) -> tuple[Row, ...]:
+    """The rows of the timeline with a row for each child run, where it began."""
+    if not children:
+        return chronicle.rows
+    began = chronicle.state.started_at
+    made = [
+        Row(
+            0,
+            "child",
+            max(0.0, child.started - began),
+            None if child.ended is None else max(0.0, child.ended - began),
+            child.goal,
+            child.run_id,
+            state=_CHILD_STATES.get(child.status, "running"),
+        )
+        for child in children
+    ]
+    return tuple(sorted((*chronicle.rows, *made), key=lambda row: row.at))
+
+
+def _folded(lines: list[Shown]) -> list[Shown | Fold]:
+    """Long timelines with calls in a row that worked at once put into one line each."""
+    if len(lines) < LONG:
+        return list(lines)
+    found: list[Shown | Fold] = []
+    for quiet, group in groupby(lines, _quiet):
+        some = tuple(group)
+        if quiet and len(some) >= SHORTEST_FOLD:
+            found.append(Fold(some))
+        else:
+            found += some
+    return found
+
+
+def _quiet(line: Shown) -> bool:
+    row = line.row
+    return row.kind == "call" and row.state == "ok" and row.attempt == 1
+
+
+def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None, children: list[RunRow]) -> dict[str, Any]:
     """The lines around the selected decision, or those that the address asks for."""
-    rows = chronicle.rows
+    rows = _with_children(chronicle, children)
     current = moment.decision.id if moment is not None else ""
     start = _start(request.query_params.get("from", ""), rows, current)
     window = rows[start : start + WINDOW]
@@ -126,7 +209,8 @@ def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None) -> 
     ends = [(row.at, last if row.state == "running" else row.until or row.at) for row in window]
     scale = scale_of(ends)
     return {
-        "lines": [_shown(row, end, scale, current) for row, (_, end) in zip(window, ends, strict=True)],
+        "lines": _folded([_shown(row, end, scale, current) for row, (_, end) in zip(window, ends, strict=True)]),
+        "shown": len(window),
         "scale": scale,
         "start": start,
         "size": len(rows),
@@ -151,8 +235,8 @@ def _shown(row: Row, end: float, scale: Scale, current: str) -> Shown:
     )
 
 
-def asked_of(chronicle: Chronicle) -> Asked | None:
-    """What the run waits for; `None` when the record does not say."""
+def asked_of(chronicle: Chronicle, store: Store | None = None) -> Asked | None:
+    """What the run waits for; `None` when the record does not say. `store` has the graph, for what it is about."""
     state = chronicle.state
     if state.question is None or state.impasse is None:
         return None
@@ -164,4 +248,16 @@ def asked_of(chronicle: Chronicle) -> Asked | None:
     choices = tuple(
         (number, option.text, needed[option.hole]) for number, option in enumerate(choices_of(question, impasse), 1)
     )
-    return Asked(question, choices, impasse.kind)
+    subject = impasse.subject or ""
+    data = store.graph(state.graph) if store is not None and subject else None
+    spec = GraphRevision.from_json(data).nodes.get(subject) if data else None
+    return Asked(question, choices, impasse.kind, subject, spec, _price_of(chronicle, subject))
+
+
+def _price_of(chronicle: Chronicle, tool: str) -> float | None:
+    """What a tool was priced at in the last decision that names it."""
+    for _, decision in reversed(chronicle.decisions):
+        for candidate in decision.candidates:
+            if candidate.name == tool and candidate.price is not None:
+                return candidate.price
+    return None

@@ -295,3 +295,32 @@ def test_health_shows_what_is_wrong_first_and_what_was_never_called_as_unknown(c
     page = client.get("/health").text
     assert page.index("/tools/carrier_api") < page.index("/tools/rate_table") < page.index("/tools/pay_back")
     assert "never called" in page and "unknown" in page
+
+
+def test_a_long_timeline_puts_calls_that_worked_into_one_line(tmp_path: Path) -> None:
+    tools = [Tool(lambda **_: 1, name=f"t{n}", needs=[f"k{n}"], gives=f"k{n + 1}") for n in range(60)]
+    orc = Orchestrator(tools, policy="balanced")
+    asyncio.run(orc.run("k60", {"k0": 1}, run_id="long"))
+    with admitted(orc) as client:
+        page = client.get("/runs/long").text
+    assert "60 calls that worked: t0, t1" in page
+    assert page.count('class="line call ok"') == 60
+    assert "{{" not in page and "line.row" not in page
+
+
+def test_a_child_run_is_a_line_of_the_timeline(client: TestClient) -> None:
+    page = client.get("/runs/parent").text
+    assert 'class="line call child ok"' in page
+    assert page.count("/runs/parent%2Fletter%2Fquote") >= 2
+
+
+def test_the_page_opens_on_the_decision_that_mattered(client: TestClient) -> None:
+    assert 'kindmark d-reroute">reroute' in client.get("/runs/healed").text
+    assert 'kindmark d-escalate">escalate' in client.get("/runs/waiting").text
+
+
+def test_a_question_says_what_it_is_about_and_since_when_it_waits(client: TestClient) -> None:
+    page = client.get("/runs/waiting").text
+    answer = page.split('class="answer"')[1].split("</section>")[0]
+    assert "/tools/pay_back" in answer and "irreversible" in answer
+    assert "Asked" in answer and "ask human" in answer and "no time limit" in answer
