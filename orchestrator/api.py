@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from orchestrator.agents.agent import Agent
 from orchestrator.agents.goal_tool import goal_tool
 from orchestrator.core.clock import Clock, SystemClock
-from orchestrator.core.enums import START
+from orchestrator.core.enums import START, Status
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
@@ -428,7 +428,13 @@ class Orchestrator(Answering):
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
+        if self.store.embedded and await self._is_queued(run_id):
+            self._background.work_on_queue()  # a worker ends it: this one, where there is no other
         return await resuming.cancel(self._runtime, run_id, reason)
+
+    async def _is_queued(self, run_id: str) -> bool:
+        row = await self._runtime.threads.run(lambda: self.store.run(run_id))
+        return row is not None and row.status is Status.QUEUED
 
     @checked(InputError)
     async def submit(

@@ -130,6 +130,10 @@ class Run:
         with contextlib.suppress(RuntimeError):  # its event loop is gone
             self.loop.call_soon_threadsafe(self._stop)
 
+    def cancel(self, reason: str) -> None:
+        """Cancel the run and all below it, from any thread."""
+        self.scope.cancel(reason)
+
     def _stop(self) -> None:
         if self.task is not None:
             self.task.cancel()

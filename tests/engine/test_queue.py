@@ -214,3 +214,23 @@ async def test_digests_of_inputs_are_keyed_by_the_store(tmp_path: Path) -> None:
         assert (await orc.run("y", {"x": 736194}, run_id="r")).value == 2 * 736194
         with pytest.raises(InputError, match="other inputs"):
             await orc.run("y", {"x": 736195}, run_id="r")
+
+
+async def test_a_run_of_another_process_is_cancelled_from_here(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    @tool(gives="w", timeout=60)
+    async def slow() -> int:
+        begun.set()
+        await asyncio.sleep(60)
+        return 1
+
+    store = tmp_path / "runs.db"
+    async with Orchestrator([slow], store=store) as there, Orchestrator([slow], store=store) as here:
+        running = asyncio.create_task(there.run("w", run_id="r"))
+        await begun.wait()
+        outcome = await asyncio.wait_for(here.cancel("r"), 20)
+        assert outcome.status is Status.ESCALATED
+        assert (await running).status is Status.ESCALATED
+        queued = await here.submit("w", delay=60.0, work_here=False)
+        assert here.store.queue.cancel(queued)

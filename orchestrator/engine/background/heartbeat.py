@@ -1,5 +1,6 @@
 """The heartbeat: a thread that renews the lease of this process on the runs it drives, whatever its event loop does."""
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable, MutableMapping
@@ -27,6 +28,10 @@ class Owned(Protocol):
     @property
     def released(self) -> bool:
         """Whether the run, which waits, was released."""
+        ...
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the run; callable from any thread."""
         ...
 
     def fence(self) -> None:
@@ -83,6 +88,15 @@ class Heartbeat:
         self._broken = False
         for run_id in sorted(lost):
             self.refused(run_id, tokens[run_id])
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """Cancel the runs whose cancellation another process asked for."""
+        with contextlib.suppress(OrchestratorError):
+            for run_id in self._store.queue.cancelled(self.owner):
+                run = self._live.get(run_id)
+                if run is not None:
+                    run.cancel("cancelled")
 
     def refused(self, run_id: str, token: int) -> None:
         """Fence the run that drove under this token; called from any thread."""

@@ -119,15 +119,17 @@ async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: Dig
         )
 
 
-async def wait(runtime: Runtime, run_id: str) -> Outcome[Any]:
-    """The outcome of a run once it has ended or waits for a person, whoever drives it. Leaving changes nothing.
+async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome[Any]:
+    """The outcome of a run once it has ended or (unless `ended`) waits for a person, whoever drives it.
+
+    Leaving changes nothing.
 
     Raises `InputError` where there is no such run, or it was set aside.
     """
     for poll in range(1_000_000_000):
-        ended = runtime.runs.outcome(run_id)
-        if ended is not None:
-            return ended[0]
+        known = runtime.runs.outcome(run_id)
+        if known is not None:
+            return known[0]
         live = live_run(runtime, run_id)
         if live is not None and not live.result.done():
             try:
@@ -137,7 +139,7 @@ async def wait(runtime: Runtime, run_id: str) -> Outcome[Any]:
         row = await runtime.threads.run(lambda: runtime.store.run(run_id))
         if row is None:
             raise InputError(f"There is no run {run_id!r} in this store.")
-        if row.status.ended or row.status is Status.WAITING:
+        if row.status.ended or (row.status is Status.WAITING and not ended):
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
         if row.status is Status.QUEUED and row.wake is None:
             raise InputError(

@@ -25,6 +25,7 @@ from orchestrator.selection.learning.evaluation import keep_judgement
 from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting, take_answer
 from .finish import outcome_of
 from .phases import Phase
+from .queued import wait
 from .recovery import fold, recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
@@ -144,9 +145,9 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
             raise InputError(f"There is no run {run_id!r} in this store.")
         if row.status.ended:
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
-        run = await recover(runtime, run_id)
+        run = None if row.status is Status.QUEUED else await recover(runtime, run_id)
         if run is None:
-            raise InputError(f"The run {run_id!r} is being driven by another process; cancel it there.")
+            return await _cancelled_elsewhere(runtime, run_id)
     run.scope.cancel(reason)
     if run.in_graph and run.task is None and run.state.status is not Status.WAITING:
         enlist(run)  # the compiled graph that drives it ends it
@@ -156,6 +157,12 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
     else:
         enlist(run)
     return run
+
+
+async def _cancelled_elsewhere(runtime: Runtime, run_id: str) -> Outcome[Any]:
+    """Ask the process that drives the run, or the worker that takes it, to cancel it; its outcome then."""
+    await runtime.threads.run(lambda: runtime.store.queue.cancel(run_id))
+    return await wait(runtime, run_id, ended=True)
 
 
 def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
