@@ -63,6 +63,14 @@ class ModelPool:
         """Places of the models, cheapest first; ties in the order given."""
         return tuple(sorted(range(len(self.models)), key=lambda place: (*self._worth(place), place)))
 
+    def price(self, place: int) -> float:
+        """The price of a request to the model now; infinite while nothing can be said."""
+        return self._worth(place)[1]
+
+    def usable(self, place: int) -> bool:
+        """Whether its circuit is not open."""
+        return not self._worth(place)[0]
+
     def usd(self, place: int, tokens: tuple[int, int]) -> float:
         """US dollars for so many input and output tokens; 0 where no price was given."""
         price = self._usd.get(self.name(place), (0.0, 0.0))

@@ -4,10 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .chat_model import HealingChatModel
     from .middleware import HealingMiddleware
     from .node import HealingToolNode
 
-_MODULES = {"HealingMiddleware": "middleware", "HealingToolNode": "node"}
+_MODULES = {"HealingChatModel": "chat_model", "HealingMiddleware": "middleware", "HealingToolNode": "node"}
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
-__all__ = ["HealingMiddleware", "HealingToolNode"]
+__all__ = ["HealingChatModel", "HealingMiddleware", "HealingToolNode"]
