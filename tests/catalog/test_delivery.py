@@ -209,7 +209,7 @@ def test_a_webhook_that_stays_silent_after_taking_it_escalates_and_nothing_else_
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, FailureKind.REFUSAL), (401, FailureKind.CALLER_ERROR), (302, FailureKind.OUTAGE)],
+    [(404, FailureKind.REFUSAL), (401, FailureKind.ACCOUNT), (302, FailureKind.OUTAGE)],
 )
 def test_a_webhook_that_declines_took_nothing(tmp_path: Path, status: int, kind: FailureKind) -> None:
     with http_server(Hook(status)) as url:
