@@ -51,6 +51,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_docx,
     ensure=is_readable,
     latency=0.05,
+    timeout=300,
     retries=0,
     isolation="process",
     memory=1000,

@@ -9,7 +9,7 @@ from orchestrator.integrations.documents import Reading, check_readable, decode_
 from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.markup import page_heading, page_title, parse_html
 
-LEAST_ARTICLE = 150
+LEAST_ARTICLE = 80
 """Characters under which what was found may be a notice beside the article."""
 
 
@@ -29,6 +29,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_html,
     ensure=is_readable,
     latency=0.1,
+    timeout=300,
     retries=0,
     isolation="process",
     memory=1500,
@@ -48,7 +49,7 @@ def trafilatura(document: Path, kind: str) -> dict[str, Any]:
     root = parse_html(source.encode())
     if sum(map(str.isalnum, text)) < LEAST_ARTICLE:
         words = sum(map(str.isalnum, " ".join(root.itertext()))) if root is not None else 0
-        if not any(map(str.isalnum, text)) or words > 10 * LEAST_ARTICLE:
+        if not any(map(str.isalnum, text)) or words > 20 * LEAST_ARTICLE:
             raise Refused("no article was found in the page")
     reading = Reading() if root is None else Reading(title=page_title(root), heading=page_heading(root))
     return {"text": text, "reading": reading}

@@ -26,6 +26,7 @@ def is_readable(output: dict[str, Any]) -> None:
     ensure=is_readable,
     latency=0.05,
     risk=0.5,
+    timeout=300,
     retries=0,
     isolation="process",
     memory=1500,

@@ -35,6 +35,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_opendocument,
     ensure=is_readable,
     latency=0.05,
+    timeout=300,
     retries=0,
     isolation="process",
     memory=1000,

@@ -25,6 +25,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_rtf,
     ensure=is_readable,
     latency=0.1,
+    timeout=300,
     retries=0,
     isolation="process",
     memory=1000,
