@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -83,6 +84,10 @@ class Run:
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
         self.not_retried: dict[str, dict[str, Any]] = {}
         """Failure -> the facts that it was not tried again on, until a decision answers it."""
+        self.not_before: dict[str, float] = {}
+        """Tool -> when this run may call it again, in monotonic seconds: the back-off of its retry."""
+        self.deferrals: Counter[str] = Counter()
+        """How often a step of a tool gave way to another route because of a wait."""
         self.repriced: set[str] = set()
         """Tools whose health changed since the run last looked."""
         self.children: dict[str, Run] = {}
@@ -291,6 +296,15 @@ class Run:
     def stop_at(self, impasse: Impasse | None) -> None:
         """The impasse that the run ends with; `None` to look again."""
         self.impasse = impasse
+
+    def own_waits(self) -> dict[str, float]:
+        """The back-offs of this run: tool -> seconds that are left."""
+        now = self.runtime.clock.monotonic()
+        return {name: at - now for name, at in self.not_before.items() if at > now}
+
+    def hold_back(self, tool: str, seconds: float) -> None:
+        """Do not call a tool for so many seconds in this run."""
+        self.not_before[tool] = self.runtime.clock.monotonic() + seconds
 
     # -- what a call may ask -----------------------------------------------------------------------------------------
 

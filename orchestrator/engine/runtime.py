@@ -213,6 +213,19 @@ class Runtime:
             found = self._limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
         return found
 
+    def queues(self) -> dict[str, float]:
+        """The saturated tools -> seconds until one more call of each would get a slot, as far as latencies tell."""
+        found: dict[str, float] = {}
+        for name, slots in list(self._limits.items()):
+            capacity = slots.capacity()
+            if capacity is not None and slots.held + slots.waiting >= capacity:
+                found[name] = (slots.held + slots.waiting - capacity + 1) / capacity * self._expected_latency(name)
+        return found
+
+    def _expected_latency(self, name: str) -> float:
+        declared = self.graph.get(name)
+        return self.health.latency(name, declared.planned_latency() if declared else 0.0)
+
     def _newest_limit(self, name: str) -> int | None:
         declared = self.graph.view().tools.get(name)
         return declared.max_concurrency if declared else None

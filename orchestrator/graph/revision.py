@@ -132,6 +132,7 @@ class GraphRevision:
         self._relevant_sets: dict[tuple[str, ...], frozenset[str]] = {}
         self._agents: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._conditional: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._timed: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"GraphRevision(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
@@ -193,6 +194,15 @@ class GraphRevision:
         if found is None:
             found = tuple(name for name in self.relevant(goal) if name in self.tools and self.tools[name].is_agent)
             self._agents[goal] = found
+        return found
+
+    def timed(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+        """The relevant tools whose latency is a function of their inputs, sorted; worked out once."""
+        found = self._timed.get(goal)
+        if found is None:
+            tools = self.tools
+            found = tuple(n for n in self.relevant(goal) if n in tools and callable(tools[n].latency))
+            self._timed[goal] = found
         return found
 
     def conditional(self, goal: tuple[str, ...]) -> tuple[str, ...]:

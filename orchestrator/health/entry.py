@@ -11,7 +11,7 @@ from .circuit import Circuit
 from .evidence import Evidence, Mean
 from .latency import LatencyBuckets
 from .pressure import Pressure
-from .status import Target, ToolHealth
+from .status import Target, ToolHealth, seconds
 
 GRAINS = 20
 """Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""
@@ -228,7 +228,7 @@ class Entry:
         active = [f"{by}: {o.reason}" for by, o in sorted(self.overrides.items()) if now < o.until and o.reason]
         wait = self.wait(now)
         if wait > 0:
-            active.insert(0, f"it asked not to be called for {wait:.3g} s")
+            active.insert(0, f"it asked not to be called for {seconds(wait)}")
         return "; ".join(active)
 
     def status(self, policy: Policy, now: float, epoch: float, cost: str) -> ToolHealth:

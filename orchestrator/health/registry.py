@@ -19,6 +19,7 @@ from .entries import EntryTable
 from .entry import GRAINS, Entry, Override, name_of
 from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
+from .status import seconds as shown_seconds
 
 FOREVER: Final = math.inf
 
@@ -151,6 +152,13 @@ class HealthRegistry:
             found = max(found, wait)
         return found
 
+    @property
+    def accounts_refused(self) -> bool:
+        """Whether any account is refused now, in a quick look: whether `account_refused` is worth asking."""
+        with self._lock:
+            labels = [label for label in self.entries.restless if label in self.entries]
+            return any(self.entries.at(label).circuit.account for label in labels)
+
     def account_refused(self, name: str) -> bool:
         """Whether its account, or the one that it shares, cannot be used now."""
         now = self._now()
@@ -236,7 +244,7 @@ class HealthRegistry:
             gates = [entry for entry in (self.entries.scope(name), self.entries.entry(name)) if entry is not None]
             before = [entry.circuit for entry in gates]
             wait = max(entry.wait(now) for entry in gates)
-            admission = Admission(False, reason=f"it asked not to be called for {wait:.3g} s", wait=wait)
+            admission = Admission(False, reason=f"it asked not to be called for {shown_seconds(wait)}", wait=wait)
             if wait <= 0:
                 admission = self._through(gates, owner, last_resort, now)
             changed = [entry.circuit for entry in gates] != before
@@ -253,7 +261,7 @@ class HealthRegistry:
                 return admission
             entry.verdicts[owner] = admission.probe or entry.circuit.state is not CircuitState.CLOSED
             probe, reason = probe or admission.probe, reason or admission.reason
-        return Admission(True, probe, reason)
+        return Admission(True, probe, reason, anyway=bool(reason) and not probe)
 
     def _admitted(self, entry: Entry, owner: str, last_resort: bool, now: float) -> Admission:
         forbidden, circuit = entry.forbidden(now), entry.circuit

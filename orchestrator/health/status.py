@@ -54,3 +54,10 @@ class Admission:
     """Why not."""
     wait: float = 0.0
     """Seconds after which it may be asked again, where that is known."""
+    anyway: bool = False
+    """Whether it is a last resort: admitted although a circuit is open."""
+
+
+def seconds(amount: float) -> str:
+    """Seconds for people: three digits, never as a power of ten."""
+    return f"{amount:.0f} s" if amount >= 100 else f"{amount:.3g} s"

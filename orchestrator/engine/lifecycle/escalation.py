@@ -21,7 +21,7 @@ from orchestrator.core.route import Blame, Candidate, Impasse, Offer
 from orchestrator.core.schema import type_name, validate
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
-from orchestrator.engine.planning.replan import follow_graph
+from orchestrator.engine.planning.replan import follow_graph, plan_for
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.steps.compensate import can_be_undone
@@ -191,9 +191,7 @@ class _Escalation:
     def _offers(self) -> tuple[Offer, ...]:
         run, state = self.run, self.run.state
         goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
-        self._offered = tuple(
-            planning.plan(run.runtime, state.lowered_to(keys), run.view, run.values.values) for keys in goals
-        )
+        self._offered = tuple(plan_for(run, state.lowered_to(keys)) for keys in goals)
         return tuple(offer_of(keys, planned) for keys, planned in zip(goals, self._offered, strict=True))
 
     def _facts(self, impasse: Impasse, by: str, **more: Any) -> dict[str, Any]:

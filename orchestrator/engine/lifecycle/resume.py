@@ -18,6 +18,7 @@ from orchestrator.engine.background.learning import demanded
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused
+from orchestrator.engine.planning.waits import Limits, known_waits
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.selection.learning.evaluation import keep_judgement
@@ -48,7 +49,8 @@ def plan_only(
     unusable |= refused(runtime, view, goal, preferences.get("constraints"))
     runtime.health.poll()
     problem = Problem(goal.keys, dict.fromkeys(given), unusable=unusable)
-    planned = planning.solve(runtime, problem, view, given, recorded=False)
+    waits = known_waits(runtime, view, goal.keys, Limits.of(runtime.policy), {})
+    planned = planning.solve(runtime, problem, view, given, recorded=False, waits=waits)
     if planned.route is None:
         assert planned.impasse is not None
         raise NoRoute(planned.impasse)

@@ -68,6 +68,8 @@ def _facts(
 def facts_now(runtime: Runtime, tool: Tool) -> PriceFacts:
     """What the price of a tool or an agent is made of outside any run: an agent under its declared demand."""
     base = runtime.prices.facts(tool.name)
+    wait = max(runtime.health.wait(tool.name), runtime.queues().get(tool.name, 0.0))
+    base = replace(base, latency=base.latency + wait) if wait else base
     if not isinstance(tool, Agent):
         return base
     return runtime.selector.facts(tool, runtime.demands.declared(tool.gives, {}), base)

@@ -17,9 +17,13 @@ from orchestrator.graph.tool import Tool
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
+from .waits import NONE as NO_WAITS
+from .waits import Limits, Waits, known_waits
 
 ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
+MOST_SECONDS = 1e7
+"""A latency above this is taken for a mistake."""
 PATIENCE = 4
 """How often a plan is made again because a price changed under it."""
 
@@ -40,11 +44,25 @@ class Planned:
     """Tools with an open circuit that could be admitted as a last resort -> the success that they then have."""
     cast: Cast = NOBODY
     """What was known of the agents."""
+    waits: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Tool -> seconds before it can be called, where that is known."""
 
 
-def plan(runtime: Runtime, state: RunState, view: GraphRevision, values: Mapping[str, Any]) -> Planned:
-    """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record."""
-    return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn)
+def plan(
+    runtime: Runtime,
+    state: RunState,
+    view: GraphRevision,
+    values: Mapping[str, Any],
+    *,
+    own_waits: Mapping[str, float] | None = None,
+    seconds_left: float | None = None,
+) -> Planned:
+    """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record.
+
+    `own_waits` are the back-offs of this run: tool -> seconds that are left.
+    """
+    waits = known_waits(runtime, view, state.goal, Limits.of(runtime.policy, seconds_left), own_waits or {})
+    return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn, waits=waits)
 
 
 def solve(
@@ -56,6 +74,7 @@ def solve(
     allowed: Set[str] = frozenset(),
     recorded: bool = True,
     turn: ExplorationRound | None = None,
+    waits: Waits = NO_WAITS,
 ) -> Planned:
     """The cheapest feasible route of a problem, or the impasse. What is not `recorded` takes down no facts.
 
@@ -63,14 +82,17 @@ def solve(
     fail fast: the last usable alternative is never ejected.
     """
     known = cast(runtime, view, problem.goal, values, turn, problem.unusable)
-    special = special_facts(runtime, view, problem.goal, allowed, known)
+    special = special_facts(runtime, view, problem.goal, values, allowed, known)
+    if waits is not NO_WAITS:
+        special |= waits.applied(lambda name: special.get(name) or runtime.prices.facts(name))
+        problem = replace(problem, unusable={**waits.refused, **problem.unusable})
     attempt = _recorded if recorded else _unrecorded
     planned = in_two_stages(
         lambda more: attempt(runtime, view, _with_facts(problem, special, more)),
         lambda: _last_resort(runtime, view.relevant(problem.goal), problem, special),
         fail_fast=runtime.policy.fail_fast,
     )
-    return planned if known is NOBODY else replace(planned, cast=known)
+    return replace(planned, cast=known, waits=waits.seconds)
 
 
 def _with_facts(problem: Problem, special: Mapping[str, PriceFacts], more: Mapping[str, PriceFacts]) -> Problem:
@@ -139,15 +161,42 @@ def price_facts(
 
 
 def special_facts(
-    runtime: Runtime, view: GraphRevision, goal: tuple[str, ...], allowed: Set[str], known: Cast
+    runtime: Runtime,
+    view: GraphRevision,
+    goal: tuple[str, ...],
+    values: Mapping[str, Any],
+    allowed: Set[str],
+    known: Cast,
 ) -> dict[str, PriceFacts]:
-    """Facts that hold for this run only: agents under its demand, and tools that somebody allowed."""
+    """Facts that hold for this run only: agents under its demand, latencies of its inputs, tools somebody allowed."""
     facts = dict(known.facts)
+    for name, seconds in latencies_of_inputs(view, goal, values).items():
+        facts[name] = replace(facts.get(name) or runtime.prices.facts(name), latency=seconds)
     for name in sorted(allowed & view.relevant_set(goal)) if allowed else ():
         base = facts.get(name) or runtime.prices.facts(name)
         if base.success <= 0:
             facts[name] = replace(base, success=max(0.01, runtime.health.last_resort_success(name)))
     return facts
+
+
+def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, float]:
+    """The seconds that `latency=` functions tell of the inputs at hand. One that raises, or tells no seconds, is
+    passed over: its tool is priced as if it declared none.
+    """
+    found: dict[str, float] = {}
+    for name in view.timed(goal):
+        tool = view.tools[name]
+        inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
+        if callable(tool.latency) and all(p in inputs for p in tool.needs):
+            wanted = parameters_of(tool.latency)
+            given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
+            try:
+                seconds = float(tool.latency(**given))
+            except Exception:
+                continue
+            if 0 <= seconds < MOST_SECONDS:
+                found[name] = seconds
+    return found
 
 
 def _last_resort(
@@ -214,6 +263,8 @@ def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict
     facts = record_of(runtime, view, planned)
     if planned.last_resort:
         facts["last_resort"] = True
+    if planned.waits:
+        facts["waits"] = dict(planned.waits)
     if planned.route is not None:
         facts |= {
             "tools": list(planned.route.tools),

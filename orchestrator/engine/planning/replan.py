@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
 from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
 
 from . import planning
@@ -23,7 +24,7 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     _expire(run)
     check_conditions(run)
     exclude_refused(run)
-    planned = planning.plan(run.runtime, run.state, run.view, run.values.values)
+    planned = plan_for(run, run.state)
     run.use(planned)
     if planned.route is None:
         return False
@@ -40,6 +41,18 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     )
     decide_agents(run, planned)
     return True
+
+
+def plan_for(run: Run, state: RunState) -> planning.Planned:
+    """Plan for the run as it stands, or as it would stand with a lesser goal; its waits and its deadline count."""
+    return planning.plan(
+        run.runtime,
+        state,
+        run.view,
+        run.values.values,
+        own_waits=run.own_waits(),
+        seconds_left=run.seconds_left(),
+    )
 
 
 def follow_graph(run: Run) -> None:
@@ -96,4 +109,4 @@ def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> None:
     run.emit(ConditionChecked(**run.stamp(), tool=tool.name, holds=holds))
 
 
-__all__ = ["check_conditions", "follow_graph", "replan"]
+__all__ = ["check_conditions", "follow_graph", "plan_for", "replan"]

@@ -39,7 +39,8 @@ from .result import (
     StepResult,
     Uncertain,
 )
-from .retry import may_repeat, pause
+from .retry import may_repeat, why_not_retried
+from .turn import WaitForTurn
 
 PROVES_NOTHING_HAPPENED: Final = frozenset(
     {FailureKind.OUTAGE, FailureKind.ACCOUNT, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR}
@@ -75,18 +76,19 @@ class StepExecutor:
             return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
         if why:
             return NeedsApproval(why)
-        attempt = 0
+        waiting = WaitForTurn(self.run, self.tool)
         while True:
-            attempt += 1
-            match result := await self._attempt():
+            match result := await waiting.turn() or await self._attempt():
                 case AttemptFailed():
                     if not may_repeat(self.run, self.tool, result):
                         return self._ended_by(result)
+                    waiting.decided()
                 case NotStarted() if self.tool.name in self.run.state.doubt:
                     return Uncertain(result.reason)
+                case NotStarted(held_back=True) if await waiting.for_room():
+                    pass
                 case _:
                     return result
-            await self.runtime.clock.sleep(pause(self.runtime, attempt, result.failure.retry_after))
 
     def _ended_by(self, failed: AttemptFailed) -> StepResult:
         """How the step ends with an attempt that is not made again: the failure's class and message say why."""
@@ -97,7 +99,8 @@ class StepExecutor:
             return Uncertain(reason)
         if failure.kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ and not failed.undone:
             return InvalidEffect(reason)
-        return Failed(reason)
+        why, usable_later = why_not_retried(self.run, failure)
+        return Failed(f"{reason}; {why}" if why else reason, usable_later)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
@@ -137,10 +140,11 @@ class StepExecutor:
             return NotStarted(f"{stuck} calls of it that were given up still run")
         self.admission = admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
-            return NotStarted(admission.reason)
+            return NotStarted(admission.reason, usable_later=True)
         if not admission.probe and self.runtime.crowded(name, last_resort=run.last_resort):
             self.runtime.health.release(name, run.state.run_id)
-            return NotStarted("held back: it is failing everybody, or has only just recovered")
+            reason = "held back: it is failing everybody, or has only just recovered"
+            return NotStarted(reason, usable_later=True, held_back=True)
         return None
 
     async def _made(self, invocation: Invocation) -> AttemptResult:
@@ -190,7 +194,8 @@ class StepExecutor:
             )
         )
         run.account.reserve(call_id, run.expected_cost(self.tool))
-        self.runtime.healing.note_call(name)
+        if run.state.tries[name] == 1:  # what retries may cost is a share of first attempts
+            self.runtime.healing.note_call(name)
         return CallContext(run, name, attempt, call_id)
 
     async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
@@ -348,7 +353,7 @@ class StepExecutor:
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
             undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
             return AttemptFailed(failure, repeatable=False, undone=undone)
-        return AttemptFailed(failure, repeatable=True)
+        return AttemptFailed(failure, repeatable=True, last_resort=self.admission.anyway)
 
     async def settled(self, failure: Failure, context: CallContext) -> Done | AttemptFailed:
         """What is found out about an effect that may have taken place."""

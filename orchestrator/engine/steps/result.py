@@ -12,9 +12,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The step failed for good; the run plans without its tool."""
+    """The step failed; the run plans without its tool, unless `usable_later`."""
 
     reason: str
+    usable_later: bool = False
+    """Whether a later plan may use the tool: it has retries left, and another route is cheaper than waiting for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class NotStarted:
 
     reason: str
     over_budget: bool = False
+    usable_later: bool = False
+    """Whether a later plan may use the tool: health or a wait keeps it from starting now."""
+    held_back: bool = False
+    """Whether it only has as many calls as it may while it fails or recovers: a slot is free soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class AttemptFailed:
     """Whether a decision of kind reconcile answered it already."""
     undone: bool = False
     """Whether an effect with an invalid output was undone at once."""
+    last_resort: bool = False
+    """Whether it was admitted although the circuit was open."""
 
 
 AttemptResult = Done | NotStarted | Asked | AttemptFailed

@@ -1,11 +1,13 @@
 """Whether a failed attempt is tried again (pure, so that replay can decide it anew), and the back-off before it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.enums import DecisionKind, FailureKind
 from orchestrator.core.failure import Failure
+from orchestrator.core.price import PICO
+from orchestrator.engine.planning.compare import Comparison, compare
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.tool import Tool
@@ -39,6 +41,19 @@ class RetryFacts:
     """Whether the tool's circuit is still closed."""
     own: bool = False
     """Whether the tool itself says how many retries it gets, and not the policy."""
+    wait: float = 0.0
+    """Seconds before the retry: its back-off, or longer where the server asked for it."""
+    again: int | None = None
+    """Picodollars of the cheapest route that retries, the wait included; `None` where nothing was compared."""
+    other: int | None = None
+    """Picodollars of the cheapest route without the tool; `None` where there is none."""
+    route: str = ""
+    """That route."""
+
+    @property
+    def left(self) -> int:
+        """Retries left."""
+        return max(0, self.retries - self.attempt + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
@@ -59,31 +74,34 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
     again = facts.kind in (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS)
     again = again or (facts.kind is FailureKind.INVALID_OUTPUT and facts.is_agent)
     if not again:
-        return False, f"a {facts.kind.replace('_', ' ')} is not retried"
+        kind = "refused account" if facts.kind is FailureKind.ACCOUNT else facts.kind.replace("_", " ")
+        return False, f"a {kind} is not retried"
     if facts.attempt > facts.retries:
         return False, f"its {facts.retries} retries are used up" if facts.retries else "it has no retries"
     if not facts.usable:
         return False, "its circuit is open"
     if facts.retry_after is not None and facts.retry_after > facts.max_retry_after:
         return False, f"it asks to wait {facts.retry_after:g} s, longer than the {facts.max_retry_after:g} s allowed"
-    if facts.seconds_left is not None and (facts.retry_after or 0.0) >= facts.seconds_left:
+    wait = max(facts.wait, facts.retry_after or 0.0)
+    if facts.seconds_left is not None and wait >= facts.seconds_left:
         return False, "the deadline comes first"
+    if facts.other is not None and (facts.again is None or facts.other < facts.again):
+        price = "" if facts.again is None else f" at ${facts.again / PICO:.6g}"
+        return False, f"a retry in {wait:.3g} s{price} is dearer than {facts.route} at ${facts.other / PICO:.6g}"
     if not facts.in_budget:
         return False, "the budget for healing is used up"
     return True, f"attempt {facts.attempt + 1} of {facts.retries + 1}"
 
 
-def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool) -> RetryFacts:
+def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, last_resort: bool = False) -> RetryFacts:
     """What the decision to try again is made from now; takes a token of the retry budget where a retry is wanted."""
     runtime, retries = run.runtime, run.runtime.policy.retries
-    allowed = tool.retries if tool.retries is not None else retries.attempts
     spent = run.state.tries[tool.name]
-    wanted = repeatable and spent <= allowed and failure.kind in _RETRIED
-    return RetryFacts(
+    facts = RetryFacts(
         kind=failure.kind,
         attempt=spent,
-        retries=allowed,
-        in_budget=not wanted or runtime.healing.allow(tool.name),
+        retries=tool.retries if tool.retries is not None else retries.attempts,
+        in_budget=True,
         retry_after=failure.retry_after,
         max_retry_after=retries.max_retry_after,
         seconds_left=run.seconds_left(),
@@ -91,16 +109,37 @@ def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool) -> 
         repeatable=repeatable,
         usable=runtime.health.usable(tool.name),
         own=tool.retries is not None,
+        wait=pause(runtime, spent, failure.retry_after),
     )
+    if facts.repeatable and facts.left and failure.kind in _RETRIED:
+        facts = _compared(run, tool, failure, facts, last_resort=last_resort)
+        if decide_retry(facts)[0]:
+            facts = replace(facts, in_budget=runtime.healing.allow(tool.name))
+    return facts
+
+
+def _compared(run: Run, tool: Tool, failure: Failure, facts: RetryFacts, *, last_resort: bool) -> RetryFacts:
+    """The facts with the prices of the ways on. What cannot be rerouted (an effect in doubt, an agent that is told its
+    mistake) has no other way. Without one, a circuit that opened during the attempt does not take the retries away;
+    one that was open before does, so that retries do not prolong an outage.
+    """
+    bound = failure.kind in (FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT) or tool.name in run.state.doubt
+    found = Comparison() if bound else compare(run, tool.name, facts.wait)
+    last = not last_resort and found.other is None
+    usable = facts.usable or (last and run.runtime.health.usable(tool.name, last_resort=True))
+    return replace(facts, usable=usable, again=found.again, other=found.other, route=found.route)
 
 
 def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
-    """Whether the attempt is made again; if so, the decision is on record."""
+    """Whether the attempt is made again, after a wait that the run knows; if so, the decision is on record."""
     if failed.answered:
+        if failed.repeatable:
+            run.hold_back(tool.name, pause(run.runtime, run.state.tries[tool.name], failed.failure.retry_after))
         return failed.repeatable
-    facts = retry_facts(run, tool, failed.failure, repeatable=failed.repeatable)
+    facts = retry_facts(run, tool, failed.failure, repeatable=failed.repeatable, last_resort=failed.last_resort)
     again, reason = decide_retry(facts)
     if again:
+        run.hold_back(tool.name, facts.wait)
         run.decide(
             DecisionKind.RETRY,
             "retry",
@@ -112,6 +151,23 @@ def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
     else:
         run.not_retried[failed.failure.id] = facts.to_json()
     return again
+
+
+def why_not_retried(run: Run, failure: Failure) -> tuple[str, bool]:
+    """Why a failed attempt is not made again, and whether a later plan of the run may use the tool all the same.
+
+    It may where retries are left: it was only dearer, or had to be waited for too long.
+    """
+    recorded = run.not_retried.get(failure.id)
+    if recorded is None:
+        return "", False
+    facts = RetryFacts.from_json(recorded)
+    kept = facts.repeatable and facts.left > 0 and facts.in_budget
+    waits = facts.retry_after is not None and facts.retry_after > facts.max_retry_after
+    kept = kept and (facts.other is not None or waits or facts.kind is FailureKind.ACCOUNT)
+    if kept:
+        run.hold_back(failure.tool, facts.wait)
+    return decide_retry(facts)[1], kept
 
 
 def pause(runtime: Runtime, attempt: int, retry_after: float | None = None) -> float:

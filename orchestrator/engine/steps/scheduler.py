@@ -163,13 +163,15 @@ class StepScheduler:
                     self._reroute(f"{name} is done after all")  # what it gave was not counted on while uncertain
                 elif replan:
                     self._branch()
-            case Failed(reason):
-                self._exclude(name, reason)
+            case Failed(reason, usable_later):
+                if not usable_later:
+                    self._exclude(name, reason)
                 if replan:
                     self.run.runtime.healing.allow(name)  # a fallback draws on what retries may cost
                     self._reroute(f"{name} failed: {reason}")
-            case NotStarted(reason, over_budget):
-                self._exclude(name, reason, over_budget=over_budget)
+            case NotStarted(reason, over_budget, usable_later):
+                if not usable_later:
+                    self._exclude(name, reason, over_budget=over_budget)
                 if replan:
                     self._reroute(f"{name} cannot be started: {reason}")
             case NeedsApproval() | Asked() | Uncertain() | InvalidEffect():

@@ -1,0 +1,61 @@
+"""Whether going on with a tool, its wait included, is cheaper than the best route without it."""
+
+from dataclasses import dataclass, replace
+
+from orchestrator.engine.run import Run
+
+from .planning import Planned, describe_route, solve
+from .waits import Limits, known_waits
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The two ways on, both priced as whole routes from where the run stands."""
+
+    again: int | None = None
+    """Picodollars of the cheapest route by the tool; `None` where there is none, or it was not worked out."""
+    other: int | None = None
+    """Picodollars of the cheapest route without the tool; `None` where there is none."""
+    route: str = ""
+    """The route without it."""
+
+    @property
+    def other_is_cheaper(self) -> bool:
+        """Whether the route without the tool wins; a tie goes to the tool that is at work."""
+        return self.other is not None and (self.again is None or self.other < self.again)
+
+
+def compare(run: Run, tool: str, wait: float = 0.0) -> Comparison:
+    """Price the route by `tool` after `wait` seconds beside the best route without it."""
+    rivals = {name for key in run.view.nodes[tool].gives for name in run.view.producers(key)} - {tool}
+    rivals -= run.state.done.keys()
+    other = _planned(run, tool, wait, {tool})
+    if other.route is None:
+        return Comparison()
+    again = _planned(run, tool, wait, rivals)
+    if other.last_resort and again.route is not None and not again.last_resort:
+        return Comparison(again.route.pico)
+    return Comparison(again.route.pico if again.route else None, other.route.pico, describe_route(other.route))
+
+
+def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:
+    state = run.state
+    problem = state.problem()
+    problem = replace(problem, unusable={**problem.unusable, **dict.fromkeys(sorted(left_out), "left out to compare")})
+    limits = Limits.of(run.runtime.policy, run.seconds_left())
+    own = run.own_waits()
+    waits = known_waits(run.runtime, run.view, state.goal, limits, {**own, tool: max(wait, own.get(tool, 0.0))})
+    values = run.values.values
+    return solve(
+        run.runtime,
+        problem,
+        run.view,
+        values,
+        allowed=state.allowed,
+        recorded=False,
+        turn=state.turn,
+        waits=waits,
+    )
+
+
+__all__ = ["Comparison", "compare"]

@@ -1,0 +1,92 @@
+"""`WaitForTurn`: the wait before an attempt, unless another route has become cheaper than the wait."""
+
+from typing import Final
+
+from orchestrator.core.price import PICO
+from orchestrator.engine.planning.compare import compare
+from orchestrator.engine.planning.waits import MIN_WAIT
+from orchestrator.engine.run import Run
+from orchestrator.graph.tool import Tool
+from orchestrator.health.status import seconds
+
+from .result import NotStarted
+
+MOST_DEFERRALS: Final = 5
+"""How often a tool gives way to another route in one run; after that it is waited for."""
+ROOM_SECONDS: Final = 0.05
+"""How often it is looked whether a tool that fails or recovers has room for one more call."""
+
+
+class WaitForTurn:
+    """The waits of one step: a time that the other side named, a back-off, a queue, room while a tool recovers."""
+
+    def __init__(self, run: Run, tool: Tool) -> None:
+        self._run = run
+        self._tool = tool
+        self._decided = False
+        """Whether a decision has just chosen to wait."""
+        self._waited_for_room = 0.0
+
+    def decided(self) -> None:
+        """A retry was decided on, its wait included: it is not compared again."""
+        self._decided = True
+
+    async def turn(self) -> NotStarted | None:
+        """Wait until the tool may be called; the reason where the step is to give way to another route."""
+        run, name, health = self._run, self._tool.name, self._run.runtime.health
+        if name in run.state.allowed:
+            return None
+        while True:
+            wait = max(health.wait(name), run.own_waits().get(name, 0.0))
+            if run.last_resort and health.account_refused(name):
+                wait = max(wait, health.probe_wait(name) or 0.0)
+            queue = run.runtime.queues().get(name, 0.0)
+            if wait < MIN_WAIT and queue < MIN_WAIT:
+                return None
+            if not self._decided:
+                refusal = self._refusal(wait, queue)
+                if refusal is not None:
+                    return refusal
+            self._decided = False
+            if wait < MIN_WAIT:
+                return None  # a queue is waited in for a slot, in order
+            await run.runtime.clock.sleep(wait)
+
+    def _refusal(self, wait: float, queue: float) -> NotStarted | None:
+        """Why the step gives way: its wait is too long, or another route is cheaper."""
+        run, name = self._run, self._tool.name
+        if run.cancelled is not None or name in run.state.doubt:
+            return None
+        left = run.seconds_left()
+        late = left is not None and wait >= left
+        if late or wait > run.runtime.policy.retries.max_retry_after:
+            return NotStarted(f"it can be called again in {seconds(wait)}", usable_later=self._defer())
+        found = compare(run, name, wait)
+        if not found.other_is_cheaper or found.other is None or not self._defer():
+            return None
+        why = f"a wait of {seconds(max(wait, queue))} makes it dearer than {found.route} at ${found.other / PICO:.6g}"
+        return NotStarted(why, usable_later=True)
+
+    def _defer(self) -> bool:
+        self._run.deferrals[self._tool.name] += 1
+        return self._run.deferrals[self._tool.name] <= MOST_DEFERRALS
+
+    async def for_room(self) -> bool:
+        """Wait a moment for a tool that only has as many calls as it may; False where another route does as well."""
+        run, runtime = self._run, self._run.runtime
+        left = run.seconds_left()
+        most = (
+            runtime.policy.retries.max_retry_after
+            if left is None
+            else min(left, runtime.policy.retries.max_retry_after)
+        )
+        if run.cancelled is not None or self._waited_for_room >= most:
+            return False
+        if self._waited_for_room == 0 and compare(run, self._tool.name).other is not None:
+            return False
+        self._waited_for_room += ROOM_SECONDS
+        await runtime.clock.sleep(ROOM_SECONDS)
+        return True
+
+
+__all__ = ["WaitForTurn"]
