@@ -123,13 +123,13 @@ TOOLS = [
 ]
 
 
-async def runs(orc: Orchestrator) -> str:
-    """A few runs; returns the id of the healed one."""
-    await orc.run("letter", {"order": "A-1007"})
-    healed = await orc.run(Goal("label", demotions=["quote"]), {"order": "A-1009"})
-    await orc.run("refund", {"order": "A-1003"})
+async def runs(orc: Orchestrator) -> tuple[str, str]:
+    """A few runs; returns the ids of the healed one and of the one that waits."""
+    await orc.run("letter", {"order": "A-1007"}, labels={"customer": "17"})
+    healed = await orc.run(Goal("label", demotions=["quote"]), {"order": "A-1009"}, labels={"customer": "17"})
+    waiting = await orc.run("refund", {"order": "A-1003"}, labels={"customer": "18"})
     await orc.run("address", {"order": "A-1011"})
-    return healed.run_id
+    return healed.run_id, waiting.run_id
 
 
 @contextmanager
@@ -161,6 +161,16 @@ def take(page: Page, address: str, name: str, height: int | None = None) -> None
     print(f"docs/images/{name}")
 
 
+def phone(browser: Browser, address: str, run_id: str, waiting: str) -> None:
+    """Pictures as a phone shows the pages."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, device_scale_factor=2)
+    page = context.new_page()
+    page.goto(f"{address}/?token={TOKEN}")
+    take(page, f"{address}/runs/{waiting}", "phone-answer.png", 844)
+    take(page, f"{address}/runs/{run_id}", "phone-run.png", 844)
+    context.close()
+
+
 def pictures(browser: Browser, address: str, run_id: str) -> None:
     """All pictures."""
     for scheme, suffix in (("light", ""), ("dark", "-dark")):
@@ -175,6 +185,8 @@ def pictures(browser: Browser, address: str, run_id: str) -> None:
         take(page, f"{address}/", f"runs{suffix}.png", 560)
         if not suffix:
             take(page, f"{address}/health", "health.png", 700)
+            take(page, f"{address}/overview", "overview.png", 700)
+            take(page, f"{address}/tools/carrier_api", "tool.png", 900)
         context.close()
 
 
@@ -185,10 +197,11 @@ def main() -> None:
         sys.exit("No Chromium is on the path: apt-get install chromium, or name one with CHROMIUM=...")
     IMAGES.mkdir(exist_ok=True)
     orc = Orchestrator(TOOLS, policy="balanced", escalation=[Demote(), AskHuman()])
-    run_id = asyncio.run(runs(orc))
+    run_id, waiting = asyncio.run(runs(orc))
     with served(orc) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         pictures(browser, address, run_id)
+        phone(browser, address, run_id, waiting)
         browser.close()
     orc.close()
 

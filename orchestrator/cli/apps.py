@@ -18,7 +18,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.text import plain
 from orchestrator.project import Project
 
-from .options import DEFAULT_POLICY
+from .invocation import DEFAULT_POLICY
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from orchestrator.observability.health_order import worst_first
 from orchestrator.observability.recorded import recorded_tools, stored_health
 from orchestrator.store import Store, open_store
 
-from . import options
+from . import completion, options
 from .invocation import app_given
 from .screen import say, table, write_json
 from .session import assemble, existing, load, reading
@@ -29,13 +29,23 @@ def register(app: typer.Typer) -> None:
 
 
 def _health(
-    name: Annotated[str | None, typer.Argument(metavar="[TOOL]", help="Only this tool.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[TOOL]", help="Only this tool.", autocompletion=completion.tools)
+    ] = None,
     trip: Annotated[
         str | None,
-        typer.Option("--trip", metavar="TOOL", help="Take a tool out until it is restored; A:B for a transition."),
+        typer.Option(
+            "--trip",
+            metavar="TOOL",
+            help="Take a tool out until it is restored; A:B for a transition.",
+            autocompletion=completion.tools,
+        ),
     ] = None,
     restore: Annotated[
-        str | None, typer.Option("--restore", metavar="TOOL", help="Put it back; A:B for a transition.")
+        str | None,
+        typer.Option(
+            "--restore", metavar="TOOL", help="Put it back; A:B for a transition.", autocompletion=completion.tools
+        ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is tripped.")] = "tripped by hand",
     project: options.Project = None,

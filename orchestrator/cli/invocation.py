@@ -7,8 +7,8 @@ from typing import Final
 
 from orchestrator.core.text import plain
 
-from .options import DEFAULT_POLICY, DEFAULT_STORE
-
+DEFAULT_STORE: Final = ".orchestrator/runs.db"
+DEFAULT_POLICY: Final = "balanced"
 _REPEATED: Final[Mapping[str, tuple[str, str]]] = {
     "--app": ("ORCHESTRATOR_APP", ""),
     "--project": ("ORCHESTRATOR_PROJECT", ""),

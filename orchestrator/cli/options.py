@@ -9,8 +9,10 @@ from orchestrator.core.policy import Policy as _Policy
 from orchestrator.engine.options import Preferences
 from orchestrator.selection import Constraints, dialled
 
-DEFAULT_STORE: Final = ".orchestrator/runs.db"
-DEFAULT_POLICY: Final = "balanced"
+from . import completion, invocation
+
+DEFAULT_STORE: Final = invocation.DEFAULT_STORE
+DEFAULT_POLICY: Final = invocation.DEFAULT_POLICY
 
 Project = Annotated[
     Path | None,
@@ -24,7 +26,11 @@ Project = Annotated[
 Policy = Annotated[
     str,
     typer.Option(
-        "--policy", metavar="NAME", envvar="ORCHESTRATOR_POLICY", help="A policy by name, or a path ending in .toml."
+        "--policy",
+        metavar="NAME",
+        envvar="ORCHESTRATOR_POLICY",
+        help="A policy by name, or a path ending in .toml.",
+        autocompletion=completion.policies,
     ),
 ]
 Store = Annotated[
@@ -35,11 +41,26 @@ Store = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text for people.")]
 Goal = Annotated[
-    str, typer.Argument(metavar="GOAL", help="The key that is wanted; several are joined by `+`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="GOAL",
+        help="The key that is wanted; several are joined by `+`.",
+        show_default=False,
+        autocompletion=completion.goals,
+    ),
 ]
-Inputs = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="What is given.", show_default=False)]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="What is given.", show_default=False, autocompletion=completion.inputs),
+]
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run by id, by the beginning of its id, or `last`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run by id, by the beginning of its id, or `last`.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 Demote = Annotated[
     list[str] | None,

@@ -15,8 +15,7 @@ from orchestrator.store import Store, open_store
 from orchestrator.store.protocol import RunRow
 
 from .apps import AppProject, load_app
-from .invocation import app_given, command
-from .options import DEFAULT_STORE
+from .invocation import DEFAULT_STORE, app_given, command
 
 LAST = "last"
 _PAGE = 500

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from orchestrator.cli import options
+from orchestrator.cli import completion, options
 from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
@@ -34,7 +34,10 @@ def _runs(
         typer.Option("--search", metavar="TEXT", help="Only runs whose id, goal, policy or trace hold this."),
     ] = None,
     label: Labels = None,
-    tool: Annotated[str | None, typer.Option("--tool", metavar="TOOL", help="Only runs that called it.")] = None,
+    tool: Annotated[
+        str | None,
+        typer.Option("--tool", metavar="TOOL", help="Only runs that called it.", autocompletion=completion.tools),
+    ] = None,
     failure: Annotated[
         str | None, typer.Option("--failure", metavar="CLASS", help="Only runs in which a call failed so.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from orchestrator.cli import options
+from orchestrator.cli import completion, options
 from orchestrator.cli.screen import Exit, complain, say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.catalog_path import catalog_root
@@ -30,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 def _replay(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run by id, by the beginning of its id, or `last`.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run by id, by the beginning of its id, or `last`.", autocompletion=completion.runs
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All runs of the store, children included.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="With --all: only the newest so many runs.")] = 1_000_000,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import options
+from orchestrator.cli import completion, options
 from orchestrator.cli.screen import Exit, complain
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import InputError
@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
 def _report(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run by id, by the beginning of its id, or `last`.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run by id, by the beginning of its id, or `last`.", autocompletion=completion.runs
+        ),
     ] = None,
     label: Labels = None,
     since: Since = None,

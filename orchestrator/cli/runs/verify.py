@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from orchestrator.cli import options
+from orchestrator.cli import completion, options
 from orchestrator.cli.screen import Exit, complain, say, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import InputError
@@ -35,7 +35,9 @@ def _verify(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="A run, `last`, a file (.jsonl) that --export wrote, or a report (.html)."
+            metavar="[RUN]",
+            help="A run, `last`, a file (.jsonl) that --export wrote, or a report (.html).",
+            autocompletion=completion.runs,
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every run, and the chain over runs.")] = False,

@@ -1,0 +1,40 @@
+"""Shell completion, asked as bash asks for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("run ti", {"title"}),
+        ("run title doc", {"document="}),
+        ("why on", {"one"}),
+        ("why la", {"last"}),
+        ("replay on", {"one"}),
+        ("health --trip qu", {"quick"}),
+        ("plan title --policy hu", {"human"}),
+        ("why nothing-like-it", set()),
+    ],
+)
+def test_goals_runs_tools_and_policies(cli: Cli, words: str, expected: set[str]) -> None:
+    cli("run", "title", "document=quick.txt", "--run-id", "one")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "_ORCHESTRATOR_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"orchestrator {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    program = "from orchestrator.cli import main; main()"
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert set(said.stdout.split()) == expected
+    assert "Traceback" not in said.stderr
