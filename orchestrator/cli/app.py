@@ -17,7 +17,7 @@ from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
 
-from . import catalog, gateway, health, invocation, run, serve
+from . import catalog, doctor, gateway, health, invocation, run, serve
 from . import templates as init
 from .fleet import http, queue, store
 from .planning import analyse, plan, rehearse
@@ -71,6 +71,7 @@ for module in (
     feedback,
     serve,
     gateway,
+    doctor,
     init,
     store,
     queue,

@@ -1,6 +1,7 @@
 """`orchestrator tools` and `orchestrator agents`: what a project holds, and what it costs now."""
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -11,6 +12,7 @@ from orchestrator.core.enums import CircuitState, Effect
 from orchestrator.core.schema import type_name
 from orchestrator.core.text import duration, usd
 from orchestrator.graph.tool import Tool
+from orchestrator.integrations.checks import ToolCheck, check_tool
 from orchestrator.project import Project
 
 from . import options
@@ -26,6 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _tools(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say which would fail, and which copy much. Calls no tool.")
+    ] = False,
     project: options.Project = None,
     policy: options.Policy = options.DEFAULT_POLICY,
     store: options.Store = options.DEFAULT_STORE,
@@ -33,6 +38,9 @@ def _tools(
 ) -> None:
     """List the tools: what each needs and gives, its price now, its health."""
     loaded = load(project)
+    if check:
+        _check(loaded, as_json=as_json)
+        return
     with looking(loaded, policy, store) as orc:
         if as_json:
             write_json({"schema": "orchestrator.tools/1", "tools": [_as_json(orc, loaded, t) for t in loaded.tools]})
@@ -52,6 +60,25 @@ def _tools(
         say("No tools.")
         return
     table(["tool", "needs → gives", "price", "latency", "effect", "health"], rows, right=[2, 3])
+
+
+def _check(project: Project, *, as_json: bool) -> None:
+    async def every() -> list[ToolCheck]:
+        return await asyncio.gather(*(check_tool(tool) for tool in project.tools))
+
+    found = asyncio.run(every())
+    if as_json:
+        checks = [{"name": c.name, "problems": list(c.problems), "copies": list(c.copies)} for c in found]
+        write_json({"schema": "orchestrator.tools_check/1", "tools": checks})
+        return
+    rows: list[list[str | Text]] = [
+        [c.name, "; ".join(c.problems) or "-", ", ".join(c.copies) or "-"] for c in found if c.problems or c.copies
+    ]
+    if rows:
+        table(["tool", "would fail because", "copied before each attempt"], rows)
+        say("A tool that changes none of its inputs may say so: share=True hands them over without a copy.")
+    else:
+        say(f"Nothing speaks against any of the {len(found)} tools.")
 
 
 def _agents(
