@@ -31,7 +31,7 @@ from orchestrator.engine.background.worker import Worker, WorkerOptions
 from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
-from orchestrator.engine.lifecycle.driver import shut_down
+from orchestrator.engine.lifecycle.driver import leave_waiting, shut_down
 from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
 from orchestrator.engine.planning import agents as casting
@@ -416,14 +416,17 @@ class Orchestrator(Answering):
                 await asyncio.wait([task])
 
     @checked(InputError)
-    async def resume(self, run_id: str, answer: Any = None, *, by: str = "") -> Outcome[Any]:
+    async def resume(
+        self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None
+    ) -> Outcome[Any]:
         """Go on with a run: give a waiting one its answer, or pick up one whose process died.
 
-        `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered. An ended
-        run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
+        `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered.
+        `question` is the id of the one that it answers, where several are open (`Outcome.questions`), else the first.
+        An ended run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
         """
         self._background.start()
-        return await resuming.resume(self._runtime, run_id, answer, by)
+        return await resuming.resume(self._runtime, run_id, answer, by, question)
 
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
@@ -569,6 +572,7 @@ class Orchestrator(Answering):
         if not self._closed:
             self._closed = True
             await shut_down(self._runtime)
+            await leave_waiting(self._runtime)
             await self._announcer.drain()
             await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()

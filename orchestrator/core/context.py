@@ -71,7 +71,8 @@ class RunContext(ABC, Generic[Deps]):
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person: the run waits, and this returns the answer once `orc.resume(run_id, answer)` gave one.
 
-        The tool is called again from its top when the answer is there, so ask before doing anything.
+        While its process drives the run the call stays suspended and goes on with the answer. After the process was
+        lost it is made again from its first line: recorded answers are found by the question's text and type.
         """
 
     async def discard(self, outcome: "Outcome") -> None:

@@ -23,10 +23,6 @@ class AbnormalExit(OrchestratorError):
     """A user's function ended with a `BaseException` that is no `Exception`, or returned a generator."""
 
 
-class Propagates(BaseException):
-    """Base of what the framework raises through user code on purpose."""
-
-
 class UserFunctionError(OrchestratorError):
     """A function given as an option of a tool raised; the message names the option, the type, the file and the line."""
 
@@ -74,7 +70,7 @@ def must_propagate(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
-    return isinstance(error, Propagates) or (isinstance(error, KeyboardInterrupt) and _from_a_signal(error))
+    return isinstance(error, KeyboardInterrupt) and _from_a_signal(error)
 
 
 def _from_a_signal(error: KeyboardInterrupt) -> bool:
@@ -126,7 +122,6 @@ def _frames(traceback: TracebackType | None, most: int = 200) -> list[TracebackT
 
 __all__ = [
     "AbnormalExit",
-    "Propagates",
     "UserFunctionError",
     "abnormal_exit",
     "call_user",

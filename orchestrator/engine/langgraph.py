@@ -15,7 +15,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.loops import in_a_loop
 from orchestrator.core.outcome import Outcome
 
-from .lifecycle.driver import check_answer, drive_on, enlist, finished, join, stop_waiting
+from .lifecycle.driver import check_answer, drive_child, drive_on, enlist, finished, join, ready_to_answer
 from .lifecycle.phases import PHASES, Phase
 from .run import Run
 
@@ -57,6 +57,7 @@ class Nodes:
             following = await drive_on(found, phase)
             if following is Phase.WAIT:
                 following = await self._interrupted(found)
+                following = Phase.ESCALATE if following is Phase.WAIT else following
         if following is Phase.END:
             return self._over(finished(found))
         return {"phase": str(following)}
@@ -65,20 +66,27 @@ class Nodes:
         """Ask through LangGraph's `interrupt` until an answer fits; the graph's checkpointer keeps the question."""
         from langgraph.types import interrupt
 
-        assert run.asked is not None
         run.runtime.observers.waits(run.state.run_id)
-        question, problem = run.asked.question, ""
+        shown, problem = next(iter(run.asked.values())), ""
+        question = shown.question
         while True:
-            asked = {"run_id": run.state.run_id, "question": question.text, "choices": list(question.choices)}
+            asked = {
+                "run_id": run.state.run_id,
+                "id": question.id,
+                "question": question.text,
+                "choices": list(question.choices),
+            }
             given: Any = interrupt({**asked, "problem": problem} if problem else asked)
             try:
-                check_answer(run, run.asked.impasse, question, given)
+                check_answer(run, shown.impasse, question, given)
             except InputError as error:
                 problem = str(error)
             else:
                 break
-        await stop_waiting(run, keep=True)
-        run.give((given, ""))
+        path = await ready_to_answer(run, question.id, given)
+        for each in path:
+            if each is not run:
+                drive_child(each)
         return await drive_on(run, Phase.ESCALATE)
 
     def _over(self, outcome: Outcome[Any]) -> dict[str, Any]:
@@ -113,9 +121,10 @@ def build(
     graph.add_edge(START, BEGIN)
     graph.add_edge(BEGIN, "plan")
     ends = {"end": END}
+    following = {"plan": "plan", "execute": "execute", "escalate": "escalate", "finish": "finish", **ends}
     graph.add_conditional_edges("plan", _phase, {"execute": "execute", "escalate": "escalate", **ends})
     graph.add_conditional_edges("execute", _phase, {"finish": "finish", "escalate": "escalate", **ends})
-    graph.add_conditional_edges("escalate", _phase, {"plan": "plan", "finish": "finish", **ends})
+    graph.add_conditional_edges("escalate", _phase, following)
     graph.add_edge("finish", END)
     compiled: CompiledStateGraph[Any, Any, Any, Any] = graph.compile(checkpointer=checkpointer)
     return compiled

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind
+from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.errors import OwnershipLost
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.outcome import Outcome
@@ -29,12 +29,28 @@ from .values import ValueTable, digest, same_digest
 T = TypeVar("T")
 
 
+@dataclass(eq=False, slots=True)
+class CallQuestion:
+    """A question of a call in flight, which stays suspended until it is answered."""
+
+    tool: str
+    call_id: str
+    text: str
+    wanted: str
+    """The name of the type of the answer; empty for anything."""
+    answered: "asyncio.Future[Any]"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
     """What a run waits for."""
 
     impasse: Impasse
     question: Question
+    base: Impasse | None = None
+    """The entry of `Run.open` that it is about."""
+    asking: CallQuestion | None = None
+    """The suspended call of this run that asks."""
 
 
 class Run:
@@ -65,8 +81,10 @@ class Run:
         """Of the trace that the run began in; the same for all who ask for this run."""
         self.recorder = Recorder(state.run_id, runtime, token)
         self.values = ValueTable(state.run_id, runtime.store, durable=durable, token=token)
-        self.scope = CancelScope(self.wake_up, parent.scope if parent else None)
-        self.account = BudgetAccount(state, runtime.clock, parent.account if parent else None, parent_call)
+        self.scope: CancelScope = CancelScope(self.wake_up, parent.scope if parent else None)
+        self.account: BudgetAccount = BudgetAccount(
+            state, runtime.clock, parent.account if parent else None, parent_call
+        )
         self.view: GraphRevision = runtime.graph.view()
         self.plan: Planned | None = None
         """What the current route was planned on, or that there is none."""
@@ -76,10 +94,19 @@ class Run:
         """Why there is no route."""
         self.open: list[Impasse] = []
         """Steps that only a person, or a rung of the ladder, can settle."""
-        self.asked: OpenQuestion | None = None
-        """The question that a person is to answer."""
-        self.answer: tuple[Any, str] | None = None
-        """A person's answer on its way in, and who gave it."""
+        self.asked: dict[str, OpenQuestion] = {}
+        """The questions that people are to answer, by id: of this run and of the children that it waits for."""
+        self.call_questions: list[CallQuestion] = []
+        """Questions of calls in flight."""
+        self.answer: tuple[str, Any, str] | None = None
+        """A person's answer on its way in: the question's id, the answer, and who gave it."""
+        self.scheduler: Any = None
+        """The scheduler of the current route (a `StepScheduler`): its calls may outlast a wait for a person."""
+        self.reaching: Counter[str] = Counter()
+        """Child runs that calls are just reaching for, by the call's id."""
+        self.parent_call = parent_call
+        """The call of the parent that reached for this run."""
+        self._rebound: asyncio.Event | None = None
         self.approval_wanted: dict[str, str] = {}
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
         self.not_retried: dict[str, dict[str, Any]] = {}
@@ -113,6 +140,9 @@ class Run:
     def rebind(self) -> None:
         """Go on in the running event loop, which may be another one than before."""
         self.loop = asyncio.get_running_loop()
+        if self._rebound is not None:
+            self._rebound.set()
+        self._rebound = asyncio.Event()
         self.wake = asyncio.Event()
         self.result: Future[Outcome[Any]] = Future()
         """The outcome, once the run has ended or waits; anybody may join it, from any thread."""
@@ -155,7 +185,12 @@ class Run:
     def wake_up(self) -> None:
         """Have the run look again, from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is gone, and nobody sleeps any more
-            self.loop.call_soon_threadsafe(self.wake.set)
+            self.loop.call_soon_threadsafe(self._woken)
+
+    def _woken(self) -> None:
+        self.wake.set()
+        if self.cancelled is not None and self._rebound is not None:
+            self._rebound.set()
 
     def nudge(self, names: Iterable[str]) -> None:
         """These tools went down: have the run look again if it relies on one. Called from any thread."""
@@ -249,15 +284,28 @@ class Run:
 
     # -- questions and the end ---------------------------------------------------------------------------------------
 
-    def ask(self, asked: OpenQuestion | None) -> None:
-        """The question that the run waits on; `None` once it is answered."""
-        self.asked = asked
+    @property
+    def waits(self) -> bool:
+        """Whether the run waits for people, and no answer is on its way in."""
+        return self.state.status is Status.WAITING and self.answer is None and self.cancelled is None
 
-    def give(self, answer: tuple[Any, str]) -> None:
-        """A person's answer, and who gave it."""
-        self.answer = answer
+    async def answered(self) -> None:
+        """Returns when a run that waits goes on."""
+        while self.waits and self._rebound is not None:
+            await self._rebound.wait()
 
-    def take_answer(self) -> tuple[Any, str]:
+    def call_waits(self, call_id: str) -> bool:
+        """Whether a call in flight can only go on when a person has answered: it asked, or its children did."""
+        asks = any(asked.call_id == call_id and not asked.answered.done() for asked in self.call_questions)
+        children = [child for child in self.children.values() if child.parent_call == call_id]
+        busy = self.reaching[call_id] > 0 or not all(child.waits for child in children)
+        return (asks or bool(children)) and not busy
+
+    def give(self, question_id: str, answer: Any, by: str) -> None:
+        """A person's answer to a question, and who gave it."""
+        self.answer = (question_id, answer, by)
+
+    def take_answer(self) -> tuple[str, Any, str]:
         """The answer that was given, once."""
         answer, self.answer = self.answer, None
         assert answer is not None
@@ -347,4 +395,4 @@ class Run:
         return same or (self.parent is not None and self.parent.is_open(keys, inputs_digest))
 
 
-__all__ = ["OpenQuestion", "Run"]
+__all__ = ["CallQuestion", "OpenQuestion", "Run"]

@@ -171,7 +171,8 @@ class RunState:
     """The fencing token under which the run last went on."""
     doubtful_calls: set[str] = field(default_factory=set[str])
     """Calls that an owner began who is not proven dead: it may still send them."""
-    question: Mapping[str, Any] | None = None
+    questions: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict[str, Any])
+    """What people are asked, by the question's id: the question and its impasse."""
     impasse: Mapping[str, Any] | None = None
     seconds: float = 0.0
     ended_at: float = 0.0
@@ -236,10 +237,18 @@ class RunState:
         used = self.support(keys)
         return [tool for tool in reversed(self.effects) if tool not in used and tool not in self.compensated]
 
+    @property
+    def question(self) -> Mapping[str, Any] | None:
+        """The first question that is open."""
+        return next((question for question, _ in self.questions.values()), None)
+
+    def seconds_waited(self, now: float) -> float:
+        """Seconds in which a person was asked."""
+        return self.waited + (0.0 if self.waiting_since is None else max(0.0, now - self.waiting_since))
+
     def seconds_at_work(self, now: float) -> float:
         """Seconds since the run began, without those in which a person was asked."""
-        asked = self.waited + (0.0 if self.waiting_since is None else max(0.0, now - self.waiting_since))
-        return now - self.started_at - asked
+        return now - self.started_at - self.seconds_waited(now)
 
     # -- effects of the tree -----------------------------------------------------------------------------------------
 
@@ -482,12 +491,17 @@ class RunState:
 
     def _run_waiting(self, event: RunWaiting) -> None:
         self.status = Status.WAITING
-        self.question, self.impasse = event.question, event.impasse
-        self.waiting_since = event.at
+        self.questions[str(event.question.get("id") or "")] = (event.question, event.impasse)
+        self.impasse = next(iter(self.questions.values()))[1]
+        if self.waiting_since is None:
+            self.waiting_since = event.at
 
     def _run_resumed(self, event: RunResumed) -> None:
         self.status = Status.RUNNING
-        self.question = None
+        if event.question_id:
+            self.questions.pop(event.question_id, None)
+        else:
+            self.questions.clear()
         self.token = max(self.token, event.token)
         if event.owner_unproven:
             self.doubtful_calls |= {doing.call_id for doing in (*self.doing.values(), *self.last.values())}

@@ -108,16 +108,21 @@ class ValueTable:
         """Whether the output of a tool is known."""
         return giver in self._outputs
 
-    def note_answer(self, tool: str, number: int, value: Any) -> None:
-        """Keep a person's answer to a call, for when it is called again."""
-        self._outputs.setdefault(f"?{tool}", {})[str(number)] = value
+    def note_answer(self, tool: str, text: str, wanted: str, value: Any) -> None:
+        """Keep a person's answer to a question of a call (its text and type), for when the call is made again."""
+        answers = self._outputs.setdefault(f"?{tool}", {})
+        question = _question_name(text, wanted)
+        number = 1 + sum(name.startswith(f"{question}.") for name in answers)
+        name = f"{question}.{number}"
+        answers[name] = value
         if self._durable:
-            self._write(f"?{tool}\x1f{number}", Any, tool, value)
+            self._write(f"?{tool}\x1f{name}", Any, tool, value)
 
-    def answer(self, tool: str, number: int) -> tuple[bool, Any]:
-        """Whether a person answered the `number`th question of a tool, and the answer."""
+    def answer(self, tool: str, text: str, wanted: str, number: int) -> tuple[bool, Any]:
+        """Whether a person has answered a question of a step for the `number`th time, and the answer."""
         answers = self._outputs.get(f"?{tool}", {})
-        return str(number) in answers, answers.get(str(number))
+        name = f"{_question_name(text, wanted)}.{number}"
+        return name in answers, answers.get(name)
 
     def keep(self, tool: str, name: str, value: Any) -> None:
         """Keep plain data of a step, for when it is called again."""
@@ -128,10 +133,6 @@ class ValueTable:
     def kept(self, tool: str, name: str) -> Any:
         """What `keep` was given; `None` for nothing."""
         return self._outputs.get(f"{KEPT}{tool}", {}).get(name)
-
-    def answers(self, tool: str) -> int:
-        """How many questions of a tool have been answered."""
-        return len(self._outputs.get(f"?{tool}", {}))
 
     def store_again(self, keys: Iterable[str], at_hand: Mapping[str, str | None], view: GraphRevision) -> None:
         """Write down the values of these keys, after all were dropped."""
@@ -157,6 +158,11 @@ class ValueTable:
                 self.values[key] = self._outputs[giver][key]
             else:
                 self.unstored.add(key)
+
+
+def _question_name(text: str, wanted: str) -> str:
+    """What a question is recognised by: its text and the type of its answer."""
+    return hashlib.sha256(f"{text}\x1f{wanted}".encode()).hexdigest()[:24]
 
 
 def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, Any]:

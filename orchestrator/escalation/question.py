@@ -43,6 +43,12 @@ class Question:
     """Who asks."""
     id: str = ""
     """Names the question, so that a late answer to an earlier one is not taken for an answer to this one."""
+    run: str = ""
+    """The run that asks, which may be a child of the one that shows the question."""
+    step: str = ""
+    """The tool that it is about."""
+    about: str = ""
+    """What it is about, in words: why it is asked."""
 
     def asked(self, at: float, id: str = "") -> "Question":
         """The question with its name and the time (seconds since the epoch) at which it was asked."""
@@ -68,6 +74,7 @@ class Question:
             "asked_at": self.asked_at,
             "rung": self.rung,
             "id": self.id,
+            **{name: value for name in ("run", "step", "about") if (value := getattr(self, name))},
         }
 
     @classmethod
@@ -84,6 +91,9 @@ class Question:
             asked_at=data["asked_at"],
             rung=data["rung"],
             id=data["id"],
+            run=data.get("run", ""),
+            step=data.get("step", ""),
+            about=data.get("about", ""),
         )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from orchestrator.core.enums import Status
@@ -10,13 +12,14 @@ from orchestrator.core.forks import new_lock
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
-from orchestrator.engine.run import Run
+from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import Question, answer
 
 from .escalation import validate_answer
 from .finish import listed, outcome_of, summary
 from .phases import PHASES, Phase, drive
+from .recovery import recover, settle_suspended
 
 _WAITERS = new_lock()
 
@@ -145,6 +148,8 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
         await let_go(run)
         if run.parent is None:
             runtime.observers.waits(run.state.run_id)
+        else:
+            run.parent.wake_up()
         watch_deadline(run)
     run.result.set_result(outcome)
     return outcome
@@ -178,7 +183,7 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     """Note in the store and in this process that a run has ended, or waits."""
     runtime, state = run.runtime, run.state
     if outcome.status is Status.WAITING:
-        due = run.asked.question.due if run.asked else None
+        due = min((asked.question.due for asked in run.asked.values() if asked.question.due is not None), default=None)
         runtime.store.set_status(state.run_id, Status.WAITING, summary=summary(outcome), token=run.token, wake=due)
         return
     runtime.store.set_status(
@@ -250,17 +255,77 @@ async def own_again(run: Run) -> None:
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
-async def take_answer(run: Run, raw: Any, by: str) -> None:
-    """Give a waiting run its answer and start it. Raises `InputError` for what is no answer to its question."""
-    assert run.asked is not None
-    check_answer(run, run.asked.impasse, run.asked.question, raw)
-    await _at_rest(run)
-    await own_again(run)
-    run.rebind()
-    run.give((raw, by))
-    run.state.status = Status.RUNNING  # at once: a second answer meets a run that goes on
-    run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
+async def take_answer(run: Run, question_id: str, raw: Any, by: str) -> None:
+    """Give a question that a run shows its answer, and start every run that waited for it.
+
+    Raises `InputError` for what is no answer, or where the question is no longer open.
+    """
+    for each in await ready_to_answer(run, question_id, raw, by):
+        if each is run:
+            start(each, Phase.ESCALATE)
+        else:
+            drive_child(each)
+
+
+def drive_child(run: Run) -> None:
+    """Drive a run on whose caller is the call that reached for it, or has left with its question."""
     start(run, Phase.ESCALATE)
+    dismiss(run)
+
+
+async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") -> list[Run]:
+    """The runs that wait for an answer, with it given and ready to be driven: who asked first, the root last."""
+    asked = run.asked.get(question_id)
+    if asked is None:
+        known = ", ".join(run.asked) or "none"
+        raise InputError(f"The run {run.state.run_id!r} has no open question {question_id!r}. Open: {known}.")
+    path = await _path(run, asked)
+    check_answer(path[0], asked.impasse, asked.question, raw)
+    for each in path:
+        await _at_rest(each)
+        await own_again(each)
+        await _settle_lost(each)
+    for each in path:
+        each.rebind()
+        each.give(question_id, raw, by)
+        each.state.status = Status.RUNNING  # at once: a second answer meets a run that goes on
+        each.runtime.store.set_status(each.state.run_id, Status.RUNNING, token=each.token)
+    return path
+
+
+async def _path(run: Run, asked: OpenQuestion) -> list[Run]:
+    """The run that asked, and those above it: up to the root, as far as this process has it."""
+    runtime = run.runtime
+    ids: list[str] = []
+    current = asked.question.run or asked.impasse.run_id or run.state.run_id
+    while current != run.state.run_id:
+        ids.append(current)
+        live = live_run(runtime, current)
+        row = None if live is not None else await runtime.threads.run(partial(runtime.store.run, current))
+        above = live.state.parent if live is not None else row.parent if row else None
+        if above is None:
+            raise InputError(f"The question was asked by {current!r}, which is no longer there.")
+        current = above
+    path, parent = [run], run
+    for run_id in reversed(ids):
+        found = live_run(runtime, run_id) or await recover(runtime, run_id, parent=parent)
+        if found is None:
+            raise InputError(f"The run {run_id!r} is being driven by another process.")
+        path.insert(0, found)
+        parent = found
+    while path[-1].parent is not None:
+        path.append(path[-1].parent)
+    return path
+
+
+async def _settle_lost(run: Run) -> None:
+    """Where the calls that waited were lost (with their process, or their event loop), note what that means."""
+    if run.scheduler is not None and (run.loop is asyncio.get_running_loop() or run.loop.is_running()):
+        return
+    run.scheduler = None
+    run.call_questions.clear()
+    run.asked = {key: replace(asked, asking=None) for key, asked in run.asked.items()}
+    await settle_suspended(run)
 
 
 async def _at_rest(run: Run) -> None:
@@ -297,9 +362,10 @@ async def stop_waiting(run: Run, *, keep: bool = False) -> None:
     """Take a waiting run on; `keep` its question, for an answer. Raises `InputError` when another process has it."""
     await _at_rest(run)
     await own_again(run)
+    await _settle_lost(run)
     run.rebind()
     if not keep:
-        run.ask(None)
+        run.asked.clear()
     run.state.status = Status.RUNNING
     run.runtime.store.set_status(run.state.run_id, Status.RUNNING, token=run.token)
 
@@ -312,28 +378,42 @@ def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> No
 
 
 def watch_deadline(run: Run) -> None:
-    """Have the question's default take effect when nobody has answered in time."""
-    question = run.asked.question if run.asked else None
-    if question is not None and question.due is not None:
-        work = _take_default(run, question.id, max(0.0, question.due - run.runtime.clock.time()))
-        task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
-        run.runtime.deadlines.add(task)
-        task.add_done_callback(run.runtime.deadlines.discard)
+    """Have the default of each question take effect when nobody has answered it in time."""
+    for asked in run.asked.values():
+        question = asked.question
+        if question.due is not None and question.run in ("", run.state.run_id):
+            work = _take_default(run, question.id, max(0.0, question.due - run.runtime.clock.time()))
+            task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
+            run.runtime.deadlines.add(task)
+            task.add_done_callback(run.runtime.deadlines.discard)
 
 
 async def _take_default(run: Run, question_id: str, seconds: float) -> None:
     runtime, run_id = run.runtime, run.state.run_id
     with contextlib.suppress(TimeoutError):
         await runtime.clock.wait_for(asyncio.Event().wait(), seconds)
-    async with runtime.runs.turn(run_id):
-        still_asked = run.asked is not None and run.asked.question.id == question_id
-        if not still_asked or run.state.status is not Status.WAITING or runtime.runs.live(run_id) is not run:
+    async with runtime.runs.turn(root_of(run).state.run_id):
+        if question_id not in run.asked or not run.waits or runtime.runs.live(run_id) is not run:
             return
         try:
-            await take_answer(run, None, "")
+            await take_answer(run, question_id, None, "")
         except InputError:  # another process took the run on
             return
     await join(run)
+
+
+def root_of(run: Run) -> Run:
+    """The run at the top of the tree, as far as this process has it."""
+    return run if run.parent is None else root_of(run.parent)
+
+
+async def leave_waiting(runtime: Runtime) -> None:
+    """End the suspended calls of runs that wait for people, and leave these runs as they stand."""
+    for run in runtime.runs.all_live():
+        if run.state.status is Status.WAITING and run.scheduler is not None and run.loop is asyncio.get_running_loop():
+            await run.scheduler.leave()
+    for task in list(runtime.deadlines):
+        task.cancel()
 
 
 def live_run(runtime: Runtime, run_id: str) -> Run | None:
@@ -345,16 +425,20 @@ def live_run(runtime: Runtime, run_id: str) -> Run | None:
 __all__ = [
     "check_answer",
     "dismiss",
+    "drive_child",
     "drive_on",
     "enlist",
     "finished",
     "give_up",
     "join",
     "leave",
+    "leave_waiting",
     "let_go",
     "live_run",
     "note_end",
     "own_again",
+    "ready_to_answer",
+    "root_of",
     "shut_down",
     "start",
     "stop_waiting",

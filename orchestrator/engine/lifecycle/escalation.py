@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.enums import CircuitState, DecisionKind, Effect
+from orchestrator.core.enums import CircuitState, DecisionKind, Effect, Status
 from orchestrator.core.events import (
     BudgetRaised,
     GoalLowered,
@@ -22,7 +22,7 @@ from orchestrator.core.schema import type_name, validate
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.planning.replan import follow_graph, plan_for
-from orchestrator.engine.run import OpenQuestion, Run
+from orchestrator.engine.run import CallQuestion, OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.steps.compensate import can_be_undone
 from orchestrator.engine.values import describe
@@ -75,10 +75,48 @@ async def escalate_impasse(run: Run) -> bool:
     return await _Escalation(run).escalate()
 
 
-async def answered(run: Run, raw: Any, by: str = "") -> bool:
-    """Take a person's answer in; whether the run goes on. Raises `InputError` for what is no answer."""
-    assert run.asked is not None
-    return await _Escalation(run, run.asked.impasse).answered(run.asked.question, raw, by)
+async def escalate_open(run: Run) -> bool:
+    """Take every open step to the ladder and show every question of a call or a child; False when the run ends."""
+    for base in list(run.open):
+        if base in run.open and not any(asked.base is base for asked in run.asked.values()):
+            known = set(run.asked)
+            if not await _Escalation(run).escalate(base) and set(run.asked) == known:
+                return False
+    for question_id, asked in list(run.asked.items()):
+        if not _still_open(run, asked):
+            del run.asked[question_id]
+    shown = {id(asked.asking) for asked in run.asked.values() if asked.asking is not None}
+    for asking in run.call_questions:
+        if id(asking) not in shown and not asking.answered.done():
+            _Escalation(run).ask_for_call(asking)
+    for child in run.children.values():
+        for question_id, asked in child.asked.items():
+            if question_id not in run.asked and child.waits:
+                _Escalation(run).show(asked)
+    if run.asked and run.state.status is not Status.WAITING:
+        first = next(iter(run.asked.values()))
+        run.emit(RunWaiting(**run.stamp(), question=first.question.to_json(), impasse=first.impasse.to_json()))
+    return True
+
+
+def _still_open(run: Run, asked: OpenQuestion) -> bool:
+    """Whether somebody still waits for the answer: the call that asked, or the child whose question it is."""
+    if asked.asking is not None:
+        return asked.asking in run.call_questions
+    owner = asked.question.run or run.state.run_id
+    if owner == run.state.run_id or run.scheduler is None:
+        return True
+    return any(asked.question.id in child.asked for child in run.children.values())
+
+
+async def answered(run: Run) -> "tuple[bool, bool]":
+    """Take a person's answer in: whether the run goes on, and whether its route still stands.
+
+    Raises `InputError` for what is no answer.
+    """
+    question_id, raw, by = run.take_answer()
+    asked = run.asked[question_id]
+    return await _Escalation(run, asked.impasse, asked.base).answered(asked, raw, by)
 
 
 def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> Any:
@@ -91,29 +129,53 @@ def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> 
 class _Escalation:
     """One impasse of a run on its way up the ladder, or its answer on its way back."""
 
-    def __init__(self, run: Run, impasse: Impasse | None = None) -> None:
+    def __init__(self, run: Run, impasse: Impasse | None = None, base: Impasse | None = None) -> None:
         self.run = run
         self.impasse = impasse
+        self.base = base
+        """The entry of `Run.open` that it is about."""
         self._offered: tuple[Planned, ...] = ()
         """What the lesser goals were planned on."""
 
-    async def escalate(self) -> bool:
+    async def escalate(self, base: Impasse | None = None) -> bool:
         run = self.run
+        self.base = base
         self.impasse = impasse = self._impasse()
         if run.cancelled is not None or self._too_many(impasse):
             return self._halt(impasse)
-        if impasse.kind == "question":
-            return self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"))
         climbed = await self._climb(impasse, 0)
         if climbed.question is not None:
             return self._wait(impasse, climbed)
-        if climbed.resolution is None and impasse.kind == "approval" and run.open:
+        if climbed.resolution is None and impasse.kind == "approval" and base is not None:
             question = await AskHuman()(impasse)
             return self._wait(impasse, Climb(question=question, by="approval"))
         return await self._resolve(impasse, climbed)
 
-    async def answered(self, question: Question, raw: Any, by: str) -> bool:
-        run, impasse = self.run, self.impasse
+    def ask_for_call(self, asking: CallQuestion) -> None:
+        """Show the question of a suspended call."""
+        run = self.run
+        follow_graph(run)
+        self.impasse = impasse = self._described(
+            Impasse(
+                goal=run.state.goal,
+                unreachable=tuple(sorted(tool.gives)) if (tool := run.view.tools.get(asking.tool)) else (),
+                blame=(),
+                reason=f"{asking.tool} asks a person",
+                kind="question",
+                question=asking.text,
+                answer_type=asking.wanted,
+                run_id=run.state.run_id,
+                subject=asking.tool,
+            )
+        )
+        self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"), asking)
+
+    def show(self, asked: OpenQuestion) -> None:
+        """Show a child's question as it is."""
+        self._shown(OpenQuestion(asked.impasse, asked.question), "call", self._facts(asked.impasse, "call"))
+
+    async def answered(self, asked: OpenQuestion, raw: Any, by: str) -> "tuple[bool, bool]":
+        run, impasse, question = self.run, self.impasse, asked.question
         assert impasse is not None
         at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
@@ -123,7 +185,7 @@ class _Escalation:
             resolution = answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
             said = f"answered by {by or 'a person'}"
         text = "a value" if self._is_answer(impasse, resolution) else resolution.text
-        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by))
+        run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by, question_id=question.id))
         run.decide(
             DecisionKind.RESUME,
             text,
@@ -132,21 +194,25 @@ class _Escalation:
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             facts={"resolution": resolution.to_json(content=False), "by": by},
         )
-        run.ask(None)
+        run.asked.pop(question.id, None)
+        if (question.run or impasse.run_id or run.state.run_id) != run.state.run_id:
+            return True, run.scheduler is not None  # the child takes the answer itself
         if self._is_answer(impasse, resolution):
-            return self._answer_call(impasse, resolution.value)
-        return await self.apply(impasse, resolution, by_model=False)
+            return True, self._answer_call(impasse, asked.asking, resolution.value)
+        return await self.apply(impasse, resolution, by_model=False), False
 
     def _is_answer(self, impasse: Impasse, resolution: Resolution) -> bool:
         return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
 
-    def _answer_call(self, impasse: Impasse, value: Any) -> bool:
-        """Keep the answer for the call that asked, which is made again; a child's is kept by the child."""
+    def _answer_call(self, impasse: Impasse, asking: CallQuestion | None, value: Any) -> bool:
+        """Keep the answer, and hand it to the suspended call; False where that is lost and must be made again."""
         run, tool = self.run, impasse.subject
         assert tool is not None
-        if impasse.run_id == run.state.run_id:
-            run.values.note_answer(tool, run.values.answers(tool) + 1, value)
+        run.values.note_answer(tool, impasse.question or "", impasse.answer_type, value)
         self._settled()
+        if asking is None or asking.answered.done():
+            return False
+        asking.answered.set_result(value)
         return True
 
     # -- the impasse -------------------------------------------------------------------------------------------------
@@ -156,10 +222,14 @@ class _Escalation:
         follow_graph(run)
         if run.cancelled is not None:
             base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
-        elif run.open:
-            base = run.open[0]
+        elif self.base is not None:
+            base = self.base
         else:
             base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
+        return self._described(base)
+
+    def _described(self, base: Impasse) -> Impasse:
+        run, state = self.run, self.run.state
         spent = bool(base.blame) and all(blame.tool in state.over_budget for blame in base.blame)
         return replace(
             base,
@@ -273,13 +343,26 @@ class _Escalation:
         holds = person.default if person.default is not None and person.default.key == ANSWER else None
         return replace(made, deadline=person.deadline, default=holds, rung=person.name)
 
-    def _wait(self, impasse: Impasse, climbed: Climb) -> bool:
+    def _wait(self, impasse: Impasse, climbed: Climb, asking: CallQuestion | None = None) -> bool:
         run, question = self.run, climbed.question
         assert question is not None
         if question.key is not None and question.answer_type is None and question.key in run.view.keys:
             question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
-        question = question.asked(run.runtime.clock.time(), f"q{len(run.state.decisions) + 1}")
-        run.ask(OpenQuestion(impasse, question))
+        number = f"q{len(run.state.decisions) + 1}"
+        own_id = f"{run.state.run_id}:{number}" if run.parent is not None or run.state.parent else number
+        question = replace(
+            question.asked(run.runtime.clock.time(), own_id),
+            run=run.state.run_id,
+            step=impasse.subject or "",
+            about=impasse.message,
+        )
+        self._shown(OpenQuestion(impasse, question, self.base, asking), climbed.by, self._facts(impasse, climbed.by))
+        return False
+
+    def _shown(self, asked: OpenQuestion, by: str, facts: dict[str, Any]) -> None:
+        """Put a question on record, and have the run wait."""
+        run, question, impasse = self.run, asked.question, asked.impasse
+        run.asked[question.id] = asked
         run.decide(
             DecisionKind.ESCALATE,
             "wait for a person",
@@ -287,10 +370,9 @@ class _Escalation:
             answers=tuple(run.state.unanswered),
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             subject=question.text,
-            facts=self._facts(impasse, climbed.by),
+            facts=facts,
         )
         run.emit(RunWaiting(**run.stamp(), question=question.to_json(), impasse=impasse.to_json()))
-        return False
 
     async def _resolve(self, impasse: Impasse, climbed: Climb) -> bool:
         resolution = climbed.resolution or Resolution.stop()
@@ -360,8 +442,7 @@ class _Escalation:
 
     def _settled(self) -> None:
         self.run.stop_at(None)
-        if self.run.open:
-            self.run.open.pop(0)
+        self.run.open[:] = [impasse for impasse in self.run.open if impasse is not self.base]
 
     def _stopped(self, impasse: Impasse, resolution: Resolution) -> bool:
         """A step that was not approved is left out, and another way is looked for; anything else ends the run."""

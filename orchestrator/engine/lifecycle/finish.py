@@ -10,6 +10,7 @@ from orchestrator.core.route import Impasse
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.compensate import can_be_undone, undo
+from orchestrator.escalation import Question
 
 from .child_effects import undo_below
 
@@ -97,10 +98,8 @@ def outcome_of(run: Run) -> Outcome[Any]:
     reached = state.status in (Status.REACHED, Status.DEMOTED)
     impasse = Impasse.from_json(state.impasse) if state.impasse else None
     questions: tuple[Any, ...] = ()
-    if state.status is Status.WAITING and state.question is not None:
-        from orchestrator.escalation import Question
-
-        questions = (Question.from_json(state.question),)
+    if state.status is Status.WAITING:
+        questions = tuple(Question.from_json(question) for question, _ in state.questions.values())
     return Outcome(
         status=state.status,
         goal=_reached_goal(state.wanted, state.goal) if reached else state.wanted,

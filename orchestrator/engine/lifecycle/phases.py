@@ -10,7 +10,7 @@ from orchestrator.engine.planning.replan import replan
 from orchestrator.engine.run import Run
 from orchestrator.engine.steps.scheduler import StepScheduler
 
-from .escalation import answered, escalate_impasse
+from .escalation import answered, escalate_impasse, escalate_open
 from .finish import close
 
 
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 async def plan(run: Run) -> Phase:
     """Choose a route from where the run stands."""
-    if run.open:
+    if any(impasse.kind != "approval" for impasse in run.open):
         return Phase.ESCALATE
     again = bool(run.state.unanswered) or run.first_route is not None
     kind = DecisionKind.REROUTE if run.state.unanswered else DecisionKind.ROUTE
@@ -40,26 +40,46 @@ async def plan(run: Run) -> Phase:
 
 async def execute(run: Run) -> Phase:
     """Run the route; steps start the moment their inputs are there."""
-    return Phase.FINISH if await StepScheduler(run).drive() else Phase.ESCALATE
+    if run.scheduler is None:
+        run.scheduler = StepScheduler(run)
+    return Phase.FINISH if await run.scheduler.drive() else Phase.ESCALATE
 
 
 async def escalate(run: Run) -> Phase:
-    """Take the impasse to the ladder, or a person's answer into the run."""
-    if run.asked is None:
-        goes_on = await escalate_impasse(run)
-    elif run.answer is None:
-        return Phase.WAIT
+    """Take the impasse and every open question to the ladder, or a person's answer into the run."""
+    if run.answer is not None and run.cancelled is None:
+        goes_on, stands = await answered(run)
+        if goes_on:
+            return Phase.EXECUTE if stands else Phase.PLAN
+        return Phase.FINISH
+    if run.cancelled is not None:
+        await _end_calls(run)
     else:
-        goes_on = await answered(run, *run.take_answer())
-    if run.asked is not None:
+        were_open = len(run.open)
+        if not await escalate_open(run):
+            return Phase.FINISH
+        if run.asked:
+            return Phase.WAIT
+        if were_open > len(run.open):
+            return Phase.PLAN
+    goes_on = await escalate_impasse(run)
+    if run.asked and run.cancelled is None:
         return Phase.WAIT
     return Phase.PLAN if goes_on else Phase.FINISH
 
 
 async def finish(run: Run) -> Phase:
     """Undo what the outcome does not use, and make the outcome."""
+    await _end_calls(run)
     run.end(await close(run))
     return Phase.END
+
+
+async def _end_calls(run: Run) -> None:
+    """End the calls that still wait for a person, and the children that they reached for."""
+    run.asked.clear()
+    if run.scheduler is not None:
+        await run.scheduler.settle_down()
 
 
 PHASES: Final[Mapping[Phase, Callable[[Run], Awaitable[Phase]]]] = {

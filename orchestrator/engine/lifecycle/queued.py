@@ -196,6 +196,8 @@ async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
     if run is not None and not run.durable:
         run.own(taken.token)
     else:
+        if run is not None and run.scheduler is not None:
+            await run.scheduler.leave()
         runtime.runs.leave(taken.run_id)  # one that waited here was let go; the record says the same
         run = await recover(runtime, taken.run_id, taken.token)
     if run is None:
@@ -210,7 +212,8 @@ async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
         return run
     given = json.loads(taken.answer) if taken.answer else {}
     try:
-        await take_answer(run, given.get("answer"), given.get("by", ""))
+        question = given.get("question") or next(iter(run.asked), "")
+        await take_answer(run, question, given.get("answer"), given.get("by", ""))
     except InputError as error:
         runtime.store.on_problem(f"the answer to run {taken.run_id!r} was not taken: {error}")
         runtime.store.set_status(taken.run_id, Status.WAITING, token=run.token)

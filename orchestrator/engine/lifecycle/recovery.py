@@ -64,6 +64,30 @@ async def settle_what_was_left(run: Run) -> None:
     _exclude_what_did_not_happen(run)
 
 
+async def settle_suspended(run: Run) -> None:
+    """Settle the calls that waited for a person when their process, or their event loop, was lost.
+
+    A read, and a write with an idempotency key, is made again from its first line; any other write may have happened.
+    """
+    for name, doing in sorted(run.state.doing.items()):
+        tool = run.view.tools.get(name)
+        if doing.effect is Effect.READ or (tool is not None and tool.idempotency_key is not None):
+            run.emit(CallEnded(**_ended(run, name, doing), asked=True))
+        else:
+            await _settle_call(run, name, doing)
+
+
+def _ended(run: Run, name: str, doing: Doing) -> dict[str, Any]:
+    return {
+        **run.stamp(),
+        "call_id": doing.call_id,
+        "tool": name,
+        "attempt": doing.attempt,
+        "seconds": 0.0,
+        "ok": False,
+    }
+
+
 def _executor(run: Run, tool: Tool, doing: Doing) -> StepExecutor:
     step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
     return StepExecutor(run, step, tool)
@@ -72,14 +96,7 @@ def _executor(run: Run, tool: Tool, doing: Doing) -> StepExecutor:
 async def _settle_call(run: Run, name: str, doing: Doing) -> None:
     """A read in flight is simply lost; a write in flight may have happened (promise 4)."""
     tool = run.view.tools.get(name)
-    ended: dict[str, Any] = {
-        **run.stamp(),
-        "call_id": doing.call_id,
-        "tool": name,
-        "attempt": doing.attempt,
-        "seconds": 0.0,
-        "ok": False,
-    }
+    ended = _ended(run, name, doing)
     if doing.effect is Effect.READ:
         run.emit(CallEnded(**ended, cancelled=True))
         return
@@ -296,11 +313,13 @@ def _check_values(run: Run) -> None:
 
 
 def _ask_again(run: Run) -> None:
-    assert run.state.question is not None and run.state.impasse is not None
-    impasse = Impasse.from_json(run.state.impasse)
-    run.ask(OpenQuestion(impasse, Question.from_json(run.state.question)))
-    if impasse.kind in ("approval", "question", "ambiguous"):
-        run.open.append(impasse)
+    for question, met in run.state.questions.values():
+        asked, impasse = Question.from_json(question), Impasse.from_json(met)
+        base = None
+        if impasse.kind in ("approval", "ambiguous"):
+            base = impasse
+            run.open.append(impasse)
+        run.asked[asked.id] = OpenQuestion(impasse, asked, base)
 
 
-__all__ = ["events_of", "fold", "recorded_outcome", "recover"]
+__all__ = ["events_of", "fold", "recorded_outcome", "recover", "settle_suspended"]

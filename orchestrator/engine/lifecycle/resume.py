@@ -1,5 +1,6 @@
 """What is asked about runs from outside: plan only, resume, cancel, feedback."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.selection.learning.evaluation import keep_judgement
 
-from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting, take_answer
+from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
 from .finish import outcome_of
 from .phases import Phase
 from .queued import wait
@@ -57,27 +58,37 @@ def plan_only(
     return planned.route
 
 
-async def resume(runtime: Runtime, run_id: str, answer: Any, by: str) -> Outcome[Any]:
-    """Go on with a waiting or crashed run. An ended run gives its outcome; a running one is joined."""
-    async with runtime.runs.turn(run_id):
-        found = await _resumed(runtime, run_id, answer, by)
+async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None = None) -> Outcome[Any]:
+    """Go on with a waiting or crashed run. An ended run gives its outcome; a running one is joined.
+
+    `question` is the id of the one that is answered; without it that is the first one shown now.
+    """
+    live = live_run(runtime, run_id)
+    if live is not None and live.loop is not asyncio.get_running_loop() and live.loop.is_running():
+        there = asyncio.run_coroutine_threadsafe(resume(runtime, run_id, answer, by, question), live.loop)
+        return await asyncio.wrap_future(there)
+    shown = next(iter(live.asked), None) if live is not None and live.waits else None
+    async with runtime.runs.turn(root_of(live).state.run_id if live is not None else run_id):
+        found = await _resumed(runtime, run_id, answer, by, question or shown)
     return found if isinstance(found, Outcome) else await join(found)
 
 
-async def _resumed(
-    runtime: Runtime, run_id: str, answer: Any, by: str, *, parent: Run | None = None
-) -> Outcome[Any] | Run:
+async def _resumed(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None) -> Outcome[Any] | Run:
     live = live_run(runtime, run_id)
     if live is None:
-        return await _resume_recorded(runtime, run_id, answer, by, parent)
-    if live.state.status is Status.WAITING:
-        return await _give(runtime, live, answer, by)
+        return await _resume_recorded(runtime, run_id, answer, by, question)
+    if live.waits:
+        return await _give(live, answer, by, question)
+    if live.state.status is Status.WAITING and live.cancelled is not None and live.answer is None:
+        await stop_waiting(live)  # halted by a signal while it waited
+        start(live, Phase.ESCALATE)
+        return live
     enlist(live)
     return live
 
 
 async def _resume_recorded(
-    runtime: Runtime, run_id: str, answer: Any, by: str, parent: Run | None
+    runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None
 ) -> Outcome[Any] | Run:
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
@@ -85,48 +96,55 @@ async def _resume_recorded(
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
         raise InputError(f"There is no run {run_id!r} in this store.")
+    if row.status is Status.WAITING and row.parent is not None:  # its question is the question of its root
+        found = await _resumed(runtime, row.parent, answer, by, question or await _first_question(runtime, run_id))
+        live = live_run(runtime, run_id)
+        if live is None or not isinstance(found, Run):
+            return found
+        dismiss(found)
+        enlist(live)
+        return live
     if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(runtime, run_id)):
         outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
-    run = await recover(runtime, run_id, parent=parent)
+    run = await recover(runtime, run_id)
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")
     if run.state.status is not Status.WAITING:
         start(run, Phase.PLAN)
         return run
     try:
-        return await _give(runtime, run, answer, by)
+        return await _give(run, answer, by, question)
     except InputError:  # no answer to its question: whoever has a better one may take the run
+        runtime.runs.leave(run_id)
         await let_go(run)
         raise
 
 
-async def _give(runtime: Runtime, run: Run, answer: Any, by: str) -> Outcome[Any] | Run:
-    """Give the answer to the run that asked, which may be a child of the one that waits."""
-    assert run.asked is not None
-    asking = run.asked.impasse.run_id
-    if answer is None and not _overdue(runtime, run):
-        return outcome_of(run)
-    if asking and asking != run.state.run_id:
-        async with runtime.runs.turn(asking):
-            child = await _resumed(runtime, asking, answer, by, parent=run)
-        if isinstance(child, Run):
-            dismiss(child)  # whoever asks is the call of the parent, which is made again and joins it
-    await take_answer(run, answer, by)
+async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome[Any] | Run:
+    """Give the answer to the question that was named, else to the first; without an answer to one that is overdue."""
+    if answer is None:
+        question = next((key for key in run.asked if _overdue(run, key)), None)
+        if question is None:
+            return outcome_of(run)
+    await take_answer(run, question or next(iter(run.asked)), answer, by)
     return run
+
+
+async def _first_question(runtime: Runtime, run_id: str) -> str | None:
+    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+    return outcome.questions[0].id if outcome.questions else None
 
 
 async def _due(runtime: Runtime, run_id: str) -> bool:
     """Whether the deadline of a recorded question has passed."""
     outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
-    due = outcome.questions[0].due if outcome.questions else None
-    return due is not None and runtime.clock.time() > due
+    return any(each.due is not None and runtime.clock.time() > each.due for each in outcome.questions)
 
 
-def _overdue(runtime: Runtime, run: Run) -> bool:
-    assert run.asked is not None
-    due = run.asked.question.due
-    return due is not None and runtime.clock.time() > due
+def _overdue(run: Run, question: str) -> bool:
+    due = run.asked[question].question.due
+    return due is not None and run.runtime.clock.time() > due
 
 
 async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:

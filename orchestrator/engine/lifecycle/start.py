@@ -1,5 +1,6 @@
 """Starts runs. A `run_id` is idempotent across processes: reusing it joins or returns the existing run."""
 
+import asyncio
 import itertools
 import uuid
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
-from .driver import dismiss, enlist, join, live_run, start
+from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting
 from .finish import outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_run, recover
@@ -105,6 +106,33 @@ async def launch_child(
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
+    parent.reaching[call_id] += 1
+    try:
+        found = await _child(parent, run_id, goal, given, call_id, tainted=tainted)
+        if isinstance(found, Outcome):
+            return found, await _state_of(parent, run_id)
+        parent.children[run_id] = found
+    finally:
+        parent.reaching[call_id] -= 1
+    found.parent_call = call_id
+    found.account.moved_to(call_id)
+    try:
+        return await _ended(found), found.state
+    except asyncio.CancelledError:
+        if found.state.status is Status.WAITING and not _torn_down(parent, call_id):
+            await _end_waiting(found)
+        raise
+    finally:
+        parent.children.pop(run_id, None)
+        parent.ended_children[run_id] = found
+        parent.wake_up()  # its call may only wait for people now
+
+
+async def _child(
+    parent: Run, run_id: str, goal: Goal[Any], given: Mapping[str, Any], call_id: str, *, tainted: bool
+) -> Outcome[Any] | Run:
+    """The child run, or the outcome of one that has ended."""
+    runtime = parent.runtime
     async with runtime.runs.turn(run_id):
         found = await _known(
             runtime, run_id, goal, digest(given, parent.view, runtime.digest_key), parent=parent, parent_call=call_id
@@ -114,15 +142,9 @@ async def launch_child(
             wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
             found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
             start(found, Phase.PLAN)
-    if isinstance(found, Outcome):
-        return found, await _state_of(parent, run_id)
-    parent.children[run_id] = found
-    found.account.moved_to(call_id)
-    try:
-        return await _joined(runtime, found), found.state
-    finally:
-        parent.children.pop(run_id, None)
-        parent.ended_children[run_id] = found
+        elif isinstance(found, Outcome) and found.status is Status.WAITING:
+            found = await _waiting_child(runtime, run_id, parent, call_id)
+    return found
 
 
 async def _state_of(parent: Run, run_id: str) -> RunState:
@@ -131,6 +153,47 @@ async def _state_of(parent: Run, run_id: str) -> RunState:
     if known is not None:
         return known.state
     return fold(run_id, await parent.runtime.threads.run(lambda: parent.runtime.store.records(run_id)))
+
+
+async def _ended(child: Run) -> Outcome[Any]:
+    """The outcome of a child once it has ended; while it waits for a person, so does the call that reached for it."""
+    while True:
+        if child.waits:
+            if child.parent is not None:
+                child.parent.wake_up()
+            await child.answered()
+            if child.state.status is Status.WAITING and child.answer is None:  # it is cancelled
+                await stop_waiting(child)
+                start(child, Phase.ESCALATE)
+            else:
+                enlist(child)
+        outcome = await _joined(child.runtime, child)
+        if outcome.status is not Status.WAITING:
+            return outcome
+
+
+async def _waiting_child(runtime: Runtime, run_id: str, parent: Run, call_id: str) -> Run:
+    """The child that waits for a person already, as this process drives it from now on."""
+    child = live_run(runtime, run_id)
+    if child is None:
+        child = await recover(runtime, run_id, parent=parent, parent_call=call_id)
+        if child is None:
+            raise InputError(f"The run {run_id!r} is being driven by another process.")
+        await let_go(child)
+    return child
+
+
+async def _end_waiting(child: Run) -> None:
+    """End a child whose call is over while it still waits for a person."""
+    child.scope.cancel("the call that reached for it is over")
+    await stop_waiting(child)
+    start(child, Phase.ESCALATE)
+    await join(child)
+
+
+def _torn_down(run: Run, call_id: str) -> bool:
+    """Whether the event loop ends under a run that only waits, and nothing of it is over."""
+    return run.scheduler is not None and run.scheduler.is_torn_down(call_id)
 
 
 def wanted_of(options: RunOptions) -> Wanted:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
-from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OwnershipLost, Refused
 from orchestrator.core.events import ChildDiscarded, ChildEnded
 from orchestrator.core.goal import Goal
@@ -100,8 +99,7 @@ class ChildRuns:
             if child is not None and child.final is not None:
                 self._ended(child.final, child.state)
             raise
-        if outcome.status is not Status.WAITING:
-            self._ended(outcome, state)
+        self._ended(outcome, state)
         return outcome
 
     def _is_tainted(self) -> bool:
@@ -145,12 +143,6 @@ class ChildRuns:
         if outcome.run_id not in self._run.state.children:
             raise InputError(f"The run {outcome.run_id!r} is no child of {self._run.state.run_id!r}.")
         self._run.emit(ChildDiscarded(**self._run.stamp(), child=outcome.run_id))
-
-    async def settle(self) -> None:
-        """Wait for the children that go on beside one that asks a person: they end, or ask too."""
-        tasks = {task for task in self._tasks.values() if not task.done()}
-        if tasks:
-            await asyncio.wait(tasks)
 
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
         """End the children that the call left behind: they stop, and are waited for within the policy's patience."""

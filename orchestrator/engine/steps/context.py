@@ -1,5 +1,6 @@
 """The `RunContext` that a call gets."""
 
+import asyncio
 import hashlib
 import math
 from collections import Counter
@@ -16,8 +17,8 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.schema import read_signature, type_name, validate
-from orchestrator.core.user_code import Propagates, call_user
-from orchestrator.engine.run import Run
+from orchestrator.core.user_code import call_user
+from orchestrator.engine.run import CallQuestion, Run
 from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
 
@@ -28,24 +29,14 @@ KEPT_WITHIN = 5.0
 """Seconds that `keep` waits for the store."""
 
 
-class WaitForAnswer(Propagates):
-    """A call asks a person and is to be called again with the answer. No failure, so no `Exception`."""
-
-    def __init__(self, question: str, wanted: str = "", child: str | None = None) -> None:
-        super().__init__(question)
-        self.question = question
-        self.wanted = wanted
-        """The name of the type of the answer; empty for anything."""
-        self.child = child
-        """The child run that waits, when it is not the call itself."""
-
-
 class CallContext(RunContext[Any]):
     """One attempt's view of its run."""
 
     def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
-        self._waits = 0
+        self._asked: Counter[tuple[str, str]] = Counter()
+        self._waiting: dict[int, float] = {}
+        self._waited = 0.0
         self.deps = run.runtime.deps
         self.run_id = run.state.run_id
         self.tool = tool
@@ -73,10 +64,6 @@ class CallContext(RunContext[Any]):
         """Run a child goal in the same graph."""
         async with lent_slots():
             outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
-        if outcome.status is Status.WAITING:
-            asked = outcome.questions[0] if outcome.questions else None
-            child = outcome.run_id
-            raise WaitForAnswer(asked.text if asked else "", (asked.answer_type if asked else "") or "", child=child)
         if outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
@@ -84,16 +71,42 @@ class CallContext(RunContext[Any]):
 
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person, again where the answer is none of the wanted type."""
-        told = question
+        asked, wanted = question, "" if type is Any else type_name(type)
         while True:
-            self._waits += 1
-            found, answer = self._run.values.answer(self.tool, self._waits)
+            self._asked[asked, wanted] += 1
+            number = self._asked[asked, wanted]
+            found, answer = self._run.values.answer(self.tool, asked, wanted, number)
             if not found:
-                raise WaitForAnswer(told, "" if type is Any else type_name(type))
+                answer = await self._ask(asked, wanted)
             try:
                 return _typed(type, answer)
             except InvalidOutput as error:
-                told = f"{question} ({error})"
+                asked = f"{question} ({error})"
+
+    async def _ask(self, text: str, wanted: str) -> Any:
+        """Stay suspended until a person has answered; the call holds no slot meanwhile."""
+        run, clock = self._run, self._run.runtime.clock
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        question = CallQuestion(self.tool, self.call_id, text, wanted, answered)
+        run.call_questions.append(question)
+        run.wake_up()
+        self._waiting[id(question)] = clock.monotonic()
+        try:
+            async with lent_slots():
+                return await answered
+        finally:
+            run.call_questions.remove(question)
+            self._waited += clock.monotonic() - self._waiting.pop(id(question))
+            run.wake_up()
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the call, or a child run of it, waited for a person; no time of the call itself."""
+        run = self._run
+        now, at = run.runtime.clock.monotonic(), run.runtime.clock.time()
+        own = self._waited + sum(now - since for since in self._waiting.values())
+        children = {**run.ended_children, **run.children}.values()
+        return own + sum(child.state.seconds_waited(at) for child in children if child.parent_call == self.call_id)
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from orchestrator.core.checks import check_number
-from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
@@ -23,12 +23,11 @@ from orchestrator.health.failures.classify import message_of
 from .approval import why_approval
 from .arguments import arguments
 from .compensate import DURABLE_WITHIN, undo
-from .context import CallContext, WaitForAnswer, idempotency_key
-from .invocation import Invocation, StillRunning
+from .context import CallContext, idempotency_key
+from .invocation import GRACE, Invocation, StillRunning
 from .outputs import checked
 from .reconcile import note_found, settle
 from .result import (
-    Asked,
     AttemptFailed,
     AttemptResult,
     Done,
@@ -61,6 +60,10 @@ class StepExecutor:
         self.feedback: str | None = None
         self.in_call = False
         """Whether an attempt is under way."""
+        self.call_id = ""
+        """The call under way."""
+        self.dropped = False
+        """Whether the run ends without the step, and a call that is cancelled then is put on record."""
         self._invocation: Invocation | None = None
 
     @property
@@ -159,9 +162,6 @@ class StepExecutor:
             raw = await self._called(invocation, context)
             outputs = await checked(self.run, self.tool, raw)
             cost = self._cost(context)
-        except WaitForAnswer as asked:
-            self._end(context, started, asked=True, cost=context.spent)
-            return Asked(asked.question, asked.wanted, asked.child)
         except asyncio.CancelledError:
             await self._cancelled(invocation, context, started)
             raise
@@ -193,6 +193,7 @@ class StepExecutor:
                 probe=self.admission.probe,
             )
         )
+        self.call_id = call_id
         run.account.reserve(call_id, run.expected_cost(self.tool))
         if run.state.tries[name] == 1:  # what retries may cost is a share of first attempts
             self.runtime.healing.note_call(name)
@@ -213,20 +214,25 @@ class StepExecutor:
         """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
         try:
             return await self._in_time(invocation, context)
-        except WaitForAnswer:
-            await context.children.settle()
-            raise
         except asyncio.CancelledError:
-            await context.children.end("the call that reached for it was cancelled")
+            if not self._left_as_it_stands():
+                await context.children.end("the call that reached for it was cancelled")
             raise
         finally:
-            await context.children.end()
+            if not self._left_as_it_stands():
+                await context.children.end()
+
+    def _left_as_it_stands(self) -> bool:
+        """Whether the run only waits for a person, and its event loop ends under it: nothing of it is over."""
+        task = asyncio.current_task()
+        waits = self.run.state.status is Status.WAITING and not self.dropped
+        return waits and task is not None and task.cancelling() > 0
 
     async def _in_time(self, invocation: Invocation, context: CallContext) -> Any:
         args, kwargs = self._arguments(context)
         limit = self._time_limit()
         invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs)
-        found = await invocation.result(limit)
+        found = await self._within(limit, invocation, context)
         if not isinstance(found, StillRunning):
             return found
         running = await invocation.stop()
@@ -238,6 +244,20 @@ class StepExecutor:
         self._give_up(invocation)
         late = f", and it still runs {patience:g} s later" if patience else ""
         raise TimeoutError(f"no answer within {limit:g} s{late}")
+
+    async def _within(self, limit: float, invocation: Invocation, context: CallContext) -> Any:
+        """What the call returned within its time, in which seconds of a person do not count; else `StillRunning`."""
+        clock = self.runtime.clock
+        started, left = clock.monotonic(), limit
+        while True:
+            found = await invocation.result(left)
+            if not isinstance(found, StillRunning):
+                return found
+            left = limit + context.waited - (clock.monotonic() - started)
+            if self.run.call_waits(context.call_id):
+                left = max(left, 0.2)
+            elif left <= 1e-6:
+                return found
 
     def _arguments(self, context: CallContext) -> tuple[list[Any], dict[str, Any]]:
         tool = self.tool
@@ -367,10 +387,18 @@ class StepExecutor:
         return Done()
 
     async def _cancelled(self, invocation: Invocation, context: CallContext, started: float) -> None:
-        """A read that is cancelled is over; a write that is may have happened."""
-        self.runtime.health.release(self.tool.name, self.run.state.run_id)
-        if await invocation.stop():
+        """A read that is cancelled is over; a write that is may have happened.
+
+        Where the run only waits for a person, and its event loop ends under it, nothing is over: the call is made again
+        when the answer is there.
+        """
+        run = self.run
+        self.runtime.health.release(self.tool.name, run.state.run_id)
+        children = any(child.parent_call == context.call_id for child in run.children.values())
+        if await invocation.stop(self.runtime.policy.patience if children else GRACE):
             self._give_up(invocation)
+        if self._left_as_it_stands():
+            return
         if self.tool.effect is Effect.READ:
             self._end(context, started, cancelled=True, cost=context.spent)
             return

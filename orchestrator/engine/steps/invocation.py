@@ -31,6 +31,7 @@ class Invocation:
         self._slots = slots
         self._task: asyncio.Task[Any] | None = None
         self.in_thread = False
+        self._stopped = False
 
     def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         """Begin the call; its slots are given back when it has ended."""
@@ -64,17 +65,18 @@ class Invocation:
                 return task.result()  # the call's own TimeoutError, or a result of the last moment
             return StillRunning()
         except asyncio.CancelledError:
-            if task.cancelled():
+            if task.cancelled() and self._stopped:
                 raise TimeoutError from None
-            raise
+            raise  # this task was cancelled, or both were: the event loop ends
 
-    async def stop(self) -> bool:
-        """Ask an async call to end; whether it still runs. A thread cannot be asked."""
+    async def stop(self, grace: float = GRACE) -> bool:
+        """Ask an async call to end within so many seconds; whether it still runs. A thread cannot be asked."""
         task = self._task
         assert task is not None
         if not self.in_thread and not task.done():
+            self._stopped = True
             task.cancel()
-            await asyncio.wait({task}, timeout=GRACE)
+            await asyncio.wait({task}, timeout=grace)
         return not task.done()
 
     def give_up(self) -> int:

@@ -52,20 +52,9 @@ class InvalidEffect:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The call asks a person and is made again with the answer."""
-
-    question: str
-    wanted: str = ""
-    """The name of the type of the answer; empty for anything."""
-    child: str | None = None
-    """The child run that waits, when it is not the call itself."""
-
-
-StepResult = Done | Failed | NotStarted | NeedsApproval | Asked | Uncertain | InvalidEffect
+StepResult = Done | Failed | NotStarted | NeedsApproval | Uncertain | InvalidEffect
 """How a step ended."""
-NeedsPerson = NeedsApproval | Asked | Uncertain | InvalidEffect
+NeedsPerson = NeedsApproval | Uncertain | InvalidEffect
 """Results that only a person, or a rung of the ladder, can settle."""
 
 
@@ -84,5 +73,5 @@ class AttemptFailed:
     """Whether it was admitted although the circuit was open."""
 
 
-AttemptResult = Done | NotStarted | Asked | AttemptFailed
+AttemptResult = Done | NotStarted | AttemptFailed
 """How one attempt ended."""

@@ -13,7 +13,6 @@ from orchestrator.engine.run import Run
 
 from .executor import StepExecutor
 from .result import (
-    Asked,
     Done,
     Failed,
     InvalidEffect,
@@ -38,7 +37,10 @@ class StepScheduler:
         self._ended: list[str] = []
 
     async def drive(self) -> bool:
-        """True when every key of the goal has a value; False for an impasse."""
+        """True when every key of the goal has a value; False when nothing can go on without an answer.
+
+        Calls that wait for a person then stay suspended; drive again once there is an answer.
+        """
         try:
             return await self._drive()
         except asyncio.CancelledError:  # the run is given up as it stands
@@ -53,6 +55,8 @@ class StepScheduler:
             if not self.tasks or run.cancelled is not None or run.state.reached:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
+            if all(map(self._waits, self.tasks)):
+                return False
             ended = await self._some()
             if any(isinstance(result, Done) for _, result in ended):
                 await ask_what_is_demanded(run)
@@ -77,7 +81,9 @@ class StepScheduler:
         changes nothing here.
         """
         for name, task in self.tasks.items():
-            if not self._executors[name].may_have_effect:
+            executor = self._executors[name]
+            executor.dropped = True
+            if not executor.may_have_effect or self._waits(name):
                 task.cancel()
         if not self.tasks:
             return
@@ -94,6 +100,25 @@ class StepScheduler:
         patience.cancel()
         if cancelled:
             raise asyncio.CancelledError
+
+    def _waits(self, name: str) -> bool:
+        """Whether a call under way can only go on when a person has answered."""
+        executor = self._executors[name]
+        return executor.in_call and not self.tasks[name].done() and self.run.call_waits(executor.call_id)
+
+    def is_torn_down(self, call_id: str) -> bool:
+        """Whether the event loop ends under this call, and not the run."""
+        mine = {n for n, executor in self._executors.items() if executor.call_id == call_id and not executor.dropped}
+        return any(self.tasks[name].cancelling() > 0 for name in mine & self.tasks.keys())
+
+    async def leave(self) -> None:
+        """End the suspended calls and leave the run as it stands: they are made again when there is an answer."""
+        tasks = list(self.tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.tasks.clear()
 
     async def _patience(self) -> None:
         clock, seconds = self.run.runtime.clock, self.run.runtime.policy.patience
@@ -117,11 +142,12 @@ class StepScheduler:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def _start_ready(self) -> None:
-        if self.run.route is None or self.run.open:
+        if self.run.route is None or any(impasse.kind != "approval" for impasse in self.run.open):
             return
+        asked = {impasse.subject for impasse in self.run.open}
         for step in self._candidates():
             name = step.tool
-            if name in self.tasks or name in self.run.state.done or not self._ready(step):
+            if name in self.tasks or name in asked or name in self.run.state.done or not self._ready(step):
                 continue
             tool = self.run.view.tools.get(name)
             if tool is None:
@@ -174,7 +200,7 @@ class StepScheduler:
                     self._exclude(name, reason, over_budget=over_budget)
                 if replan:
                     self._reroute(f"{name} cannot be started: {reason}")
-            case NeedsApproval() | Asked() | Uncertain() | InvalidEffect():
+            case NeedsApproval() | Uncertain() | InvalidEffect():
                 self.run.open.append(question_of(self.run, name, result))
 
     def _exclude(self, tool: str, reason: str, *, over_budget: bool = False) -> None:
@@ -224,22 +250,17 @@ def question_of(run: Run, name: str, result: NeedsPerson) -> Impasse:
     match result:
         case NeedsApproval(why):
             kind, reason = "approval", f"{name} waits for approval: {why}"
-        case Asked():
-            kind, reason = "question", f"{name} asks a person"
         case Uncertain(why):
             kind, reason = "ambiguous", f"{name} may have happened: {why}"
         case InvalidEffect(why):
             kind, reason = "ambiguous", f"{name} happened, but its output is not valid: {why}"
     tool = run.view.tools.get(name)
-    asked = result if isinstance(result, Asked) else None
     return Impasse(
         goal=run.state.goal,
         unreachable=tuple(sorted(tool.gives)) if tool else (),
         blame=(),
         reason=reason,
         kind=kind,
-        question=asked.question if asked else None,
-        answer_type=asked.wanted if asked else "",
-        run_id=asked.child if asked and asked.child else run.state.run_id,
+        run_id=run.state.run_id,
         subject=name,
     )

@@ -11,7 +11,6 @@ from orchestrator.core.events import (
     BudgetRaised,
     CallEnded,
     CallStarted,
-    Decided,
     DemandTold,
     Event,
     PartEnded,
@@ -166,10 +165,9 @@ class RunStatistics:
         if isinstance(event, BudgetRaised):
             run.budget = _budget(event.budget)
         if isinstance(event, RunWaiting) and run.asked_at is None:
-            run.asked_at = now
+            run.asked_at, run.waiting = now, True
         elif isinstance(event, RunResumed) and run.asked_at is not None:
-            run.began, run.asked_at = run.began + now - run.asked_at, None
-        run.waiting = isinstance(event, RunWaiting) or (run.waiting and isinstance(event, Decided))
+            run.began, run.asked_at, run.waiting = run.began + now - run.asked_at, None, False
         if isinstance(event, CallStarted):
             run.calls += 1
             run.in_flight[event.tool] += 1

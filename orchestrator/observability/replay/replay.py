@@ -12,7 +12,7 @@ from typing import Any, Final
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import InputError
-from orchestrator.core.events import Decided, Event, RungAsked, RunWaiting, from_body
+from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunWaiting, from_body
 from orchestrator.core.policy import Policy
 from orchestrator.engine.planning.planning import PLANNING
 from orchestrator.engine.state import RunState
@@ -124,6 +124,8 @@ class _Replayer:
     other: Policy | None
     rungs: list[RungAsked] = field(default_factory=list[RungAsked])
     question: str | None = None
+    """The text of the question that was asked or answered last."""
+    questions: dict[str, str] = field(default_factory=dict[str, str])
     plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     views: dict[str, GraphRevision] = field(default_factory=dict[str, GraphRevision])
 
@@ -139,6 +141,9 @@ class _Replayer:
                 self.rungs.append(event)
             elif isinstance(event, RunWaiting):
                 self.question = str(event.question.get("text"))
+                self.questions[str(event.question.get("id"))] = self.question
+            elif isinstance(event, RunResumed) and event.question_id:
+                self.question = self.questions.get(event.question_id)
             if event is not None:
                 state.apply(event)
         name = self.other.name if self.other else str(state.policy.get("name", ""))
