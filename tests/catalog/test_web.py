@@ -113,7 +113,7 @@ def test_a_copy_that_is_too_old_is_refused(get: Get, site: Site, url: str, tmp_p
     ("reply", "kind"),
     [
         (Reply(404), FailureKind.REFUSAL),
-        (Reply(401), FailureKind.ACCOUNT),
+        (Reply(401), FailureKind.REFUSAL),
         (Reply(200, b"\x89PNG", {"Content-Type": "image/png"}), FailureKind.REFUSAL),
         (Reply(200, b"<p>" + b"x" * 10_000_001, HTML), FailureKind.REFUSAL),
         (Reply(200, b"only words", HTML), FailureKind.INVALID_OUTPUT),

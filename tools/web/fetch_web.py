@@ -75,6 +75,8 @@ async def fetch_web(url: str, ctx: RunContext) -> str:
         httpx.AsyncClient(follow_redirects=True, timeout=20) as client,
         client.stream("GET", url, headers={"Accept": ", ".join(PAGES)}) as answer,
     ):
+        if answer.status_code in (401, 402, 403):  # the page wants a login: that says nothing about other pages
+            raise Refused(f"the page is not public (HTTP {answer.status_code})")
         answer.raise_for_status()
         kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
         if kind not in PAGES:
