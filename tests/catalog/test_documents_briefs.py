@@ -1,11 +1,13 @@
 """The goal `brief` over every sample: how each run ends, by which tools, and how it healed on the way."""
 
+import asyncio
 import runpy
 from pathlib import Path
 
 import pytest
 
-from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Status, Unavailable
+from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Refused, Status, Unavailable
+from orchestrator.core.catalog_path import catalog_root
 from orchestrator.testing import fail
 from tests.catalog.conftest import DOCUMENTS
 
@@ -129,3 +131,38 @@ def test_the_samples_are_remade_byte_by_byte(tmp_path: Path) -> None:
     assert sorted(path.name for path in made) == sorted(path.name for path in DOCUMENTS.iterdir())
     for path in made:
         assert path.read_bytes() == (DOCUMENTS / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("jobs", [1, 16])
+async def test_many_scans_take_no_reader_from_the_good_documents(jobs: int) -> None:
+    documents = [DOCUMENTS / "mariners-scanned.pdf"] * 24 + [DOCUMENTS / "tide-gauge.pdf"] * 6
+    turns = asyncio.Semaphore(jobs)
+    async with Orchestrator.from_project(catalog_root(), policy="documents") as orc:
+        with orc.override(fail(orc.graph["ocr"], error=Refused("no words"))):
+
+            async def one(document: Path) -> Outcome:
+                async with turns:
+                    return await orc.run("text", {"document": document})
+
+            outcomes = await asyncio.gather(*map(one, documents))
+        assert [outcome.ok for outcome in outcomes] == [False] * 24 + [True] * 6
+        assert {call.tool for outcome in outcomes[24:] for call in outcome.calls} == {"detect_kind", "pdfium"}
+        assert {orc.health.status(name).circuit for name in ("pdfium", "pypdf", "pdfminer", "ocr")} == {"closed"}
+
+
+async def test_what_was_slow_before_does_not_change_who_reads_next(tmp_path: Path) -> None:
+    paragraph = "<p>The apples came early this year, and they were sweeter, said the growers of the valley.</p>"
+    menu = (
+        "<div><ul>"
+        + "".join(f'<li><a href="/{n}">Menu entry {n}. Buy now.</a></li>' for n in range(40))
+        + "</ul></div>"
+    )
+    for name, count in (("small", 4), ("big", 1500)):
+        body = "".join(paragraph.replace("apples", f"apples no. {n}") for n in range(count))
+        page = f"<!doctype html><html><body>{menu}<article><h1>Apple harvest</h1>{body}</article></body></html>"
+        (tmp_path / f"{name}.html").write_text(page)
+    async with Orchestrator.from_project(catalog_root(), policy="balanced") as orc:
+        for name in ("small", "big", "small", "small"):
+            outcome = await orc.run("brief", {"document": tmp_path / f"{name}.html"})
+            assert readers(outcome) == ["trafilatura"]
+            assert (outcome.value.title, "Menu" in outcome.value.summary) == ("Apple harvest", False)
