@@ -65,7 +65,7 @@ def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any
     named = name_of(call)
     try:
         job = Job(
-            named or dumps(call),
+            named or by_value(call),
             dumps((args, dict(kwargs))),
             memory,
             os.getcwd(),
@@ -87,8 +87,21 @@ def dumps(value: Any) -> bytes:
     try:
         return pickle.dumps(value)
     except Exception:
-        by_value: Any = importlib.import_module("cloudpickle")
-        return bytes(by_value.dumps(value))
+        library: Any = importlib.import_module("cloudpickle")
+        return bytes(library.dumps(value))
+
+
+def by_value(call: Callable[..., Any]) -> bytes:
+    """A function pickled with all that it refers to in its module, which the worker may have no way to import."""
+    library: Any = importlib.import_module("cloudpickle")
+    module = sys.modules.get(getattr(call, "__module__", None) or "")
+    if module is None or getattr(module, "__file__", None) or module.__name__ == "__main__":
+        return dumps(call)
+    library.register_pickle_by_value(module)
+    try:
+        return bytes(library.dumps(call))
+    finally:
+        library.unregister_pickle_by_value(module)
 
 
 def name_of(call: Callable[..., Any]) -> Named | None:
@@ -101,6 +114,8 @@ def name_of(call: Callable[..., Any]) -> Named | None:
     except AttributeError:
         return None
     file = getattr(sys.modules[module], "__file__", None)
+    if file is None and getattr(sys.modules[module], "__spec__", None) is None:
+        return None  # made by hand: nothing imports it
     return Named(module, name, file) if found is call else None
 
 
