@@ -11,13 +11,17 @@ from .policy import Policy
 
 PICO: Final = 10**12
 """Picodollars in a US dollar."""
+_LARGE: Final = 1e100
+"""US dollars from which on a price in picodollars is no float."""
 
 
 def picodollars(usd: Any, tool: str) -> int | None:
     """A price as whole picodollars; `None` for an infinite one. Raises `DefinitionError` for negative or NaN."""
     if not isinstance(usd, int | float) or math.isnan(usd) or usd < 0:
         raise DefinitionError(f"The pricing gave {usd!r} for {tool!r}. A price is a number of US dollars, at least 0.")
-    return None if math.isinf(usd) else round(usd * PICO)
+    if math.isinf(usd):
+        return None
+    return round(usd * PICO) if usd < _LARGE else int(usd) * PICO
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,20 @@ class PriceFacts:
 
 Pricing = Callable[[PriceFacts], float]
 """A pure function of the facts: US dollars, `inf` for unusable."""
+
+
+def price_by(pricing: Pricing, facts: PriceFacts) -> int | None:
+    """What a pricing says of a tool, in whole picodollars; `None` for infinite.
+
+    Raises `DefinitionError` for a pricing that raises, or gives no number of at least 0.
+    """
+    try:
+        usd = pricing(facts)
+    except DefinitionError:
+        raise
+    except Exception as error:
+        raise DefinitionError(f"The pricing raised {type(error).__name__} for {facts.tool!r}: {error}") from error
+    return picodollars(usd, facts.tool)
 
 
 class Formula(ABC):

@@ -15,6 +15,7 @@ from orchestrator.core.price import (
     PriceFacts,
     Pricing,
     picodollars,
+    price_by,
     self_healing_router,
     standard,
 )
@@ -265,7 +266,7 @@ class PriceTable:
         """The price of a node of any revision in picodollars; `None` for infinite."""
         if overrides is not None:
             facts = self._by(overrides, source, transition_cost)
-            return None if facts.success <= 0 else picodollars(self.pricing(facts), node.name)
+            return None if facts.success <= 0 else price_by(self.pricing, facts)
         entry = self._entries.get(node.name)
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
@@ -360,7 +361,7 @@ class PriceTable:
         if success <= 0:
             return None
         if self._usd is None:
-            return picodollars(self.pricing(_facts(entry, transition_cost, passes)), node.name)
+            return price_by(self.pricing, _facts(entry, transition_cost, passes))
         usd = self._usd(money + transition_cost, latency, node.risk, competence, pressure, success)
         return round(usd * PICO) if 0 <= usd < _LARGE else picodollars(usd, node.name)
 

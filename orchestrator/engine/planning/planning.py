@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
-from orchestrator.core.price import PICO, formula_name, picodollars
+from orchestrator.core.price import PICO, formula_name, price_by
 from orchestrator.core.route import Candidate, Impasse, Problem, Route
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
@@ -243,7 +243,7 @@ def own_prices(
         told = facts[name]
         for fact in (told, replace(told, success=revived[name])) if name in revived else (told,):
             for each in priced_facts(view, facts, fact):
-                pico = None if each.success <= 0 else picodollars(prices.pricing(each), name)
+                pico = None if each.success <= 0 else price_by(prices.pricing, each)
                 rows.append([name, fact_row(each), pico])
     return rows
 

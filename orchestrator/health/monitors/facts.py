@@ -110,8 +110,9 @@ class MonitorFacts:
     """Runs something that blocks, beside the event loop."""
 
     def ended(self) -> Iterable[CallEnded]:
-        """The attempts that ended since the last look, cancelled ones left out."""
-        return (event for event in self.events if isinstance(event, CallEnded) and not event.cancelled)
+        """The attempts that ended since the last look, without those that were cancelled or asked a person."""
+        ended = (event for event in self.events if isinstance(event, CallEnded))
+        return (event for event in ended if not event.cancelled and not event.asked)
 
 
 class Monitor(Protocol):

@@ -1,0 +1,239 @@
+"""Retry, wait and reroute by one price: rate limits, queues, bursts, accounts, and what the record says of them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator import Budget, DecisionKind, FailureKind, Orchestrator, Outcome, Policy, RateLimited, RunContext, Tool
+from orchestrator.core.enums import CircuitState
+from orchestrator.core.policy import Retries
+from orchestrator.health.monitors.error_rate import ErrorRate
+from orchestrator.testing import FakeClock
+
+
+class Api:
+    """A tool that does what it is told, and notes when it was called."""
+
+    def __init__(self, clock: FakeClock, *errors: BaseException | None, seconds: float = 0.0, **options: Any) -> None:
+        self.clock = clock
+        self.calls: list[float] = []
+        self.errors = list(errors)
+        self.seconds = seconds
+        self.tool = Tool(self._call, **{"name": "api", "gives": "answer", "cost": 0.001, **options})
+
+    async def _call(self, q: int) -> str:
+        self.calls.append(self.clock.monotonic())
+        await self.clock.sleep(self.seconds)
+        error = self.errors.pop(0) if len(self.errors) > 1 else self.errors[0] if self.errors else None
+        if error is not None:
+            raise error
+        return "api"
+
+
+def spare(cost: float, **options: Any) -> Tool:
+    return Tool(lambda q: "spare", name="spare", gives="answer", cost=cost, **options)
+
+
+def kinds(outcome: Outcome[Any]) -> list[DecisionKind]:
+    return [decision.kind for decision in outcome.decisions]
+
+
+@pytest.mark.parametrize(("cost", "value", "calls"), [(0.002, "spare", 1), (5.0, "api", 2)])
+async def test_a_wait_is_taken_only_where_it_is_the_cheapest(cost: float, value: str, calls: int) -> None:
+    clock = FakeClock()
+    api = Api(clock, RateLimited("slow down", retry_after=20), None)
+    async with Orchestrator([api.tool, spare(cost)], clock=clock, monitors=()) as orc:
+        outcome = await orc.run("answer", {"q": 1})
+        assert (outcome.value, len(api.calls)) == (value, calls)
+        assert orc.replay(outcome.run_id).agrees
+        if value == "api":
+            assert api.calls[1] - api.calls[0] >= 20
+            retry = next(d for d in outcome.decisions if d.kind is DecisionKind.RETRY)
+            assert retry.facts["wait"] == 20
+            assert retry.facts["again"] < retry.facts["other"]
+        else:
+            reroute = next(d for d in outcome.decisions if d.kind is DecisionKind.REROUTE)
+            assert "is dearer than spare" in reroute.reason
+            assert reroute.answers == ("f1",)
+
+
+async def test_a_limited_tool_is_called_by_nobody_before_its_time() -> None:
+    clock = FakeClock()
+    api = Api(clock, RateLimited("slow down", retry_after=100), None)
+    async with Orchestrator([api.tool, spare(0.02)], clock=clock, monitors=()) as orc:
+        for number in range(30):
+            assert (await orc.run("answer", {"q": number})).value == "spare"
+            clock.advance(1)
+        assert len(api.calls) == 1
+        clock.advance(75)
+        clock.advance(300)  # the pressure of the limit has faded by then
+        assert (await orc.run("answer", {"q": 99})).value == "api"
+
+
+async def test_without_an_alternative_a_run_waits_up_to_the_bound_and_else_names_the_time() -> None:
+    for after, reached in ((10.0, True), (3600.0, False)):
+        clock = FakeClock()
+        api = Api(clock, RateLimited("slow down", retry_after=after), None)
+        async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+            first = await orc.run("answer", {"q": 1})
+            assert first.ok is reached
+            if not reached:
+                clock.advance(1)
+                later = await orc.run("answer", {"q": 2})
+                assert len(api.calls) == 1
+                assert later.impasse is not None and "3599 s" in later.impasse.message
+                assert orc.replay(later.run_id).agrees
+
+
+async def test_a_run_that_begins_while_a_tool_is_limited_waits_for_it() -> None:
+    clock = FakeClock()
+    api = Api(clock, RateLimited("slow down", retry_after=100), None, retries=0)
+    async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+        await orc.run("answer", {"q": 1})
+        clock.advance(80)
+        outcome = await orc.run("answer", {"q": 2})
+        assert (outcome.value, api.calls[1]) == ("api", 100)
+        assert outcome.decisions[0].facts["waits"] == {"api": 20}
+        assert orc.replay(outcome.run_id).agrees
+
+
+async def test_a_hanging_tool_is_not_tried_again_before_a_cheap_alternative() -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=1e6, timeout=30)
+    async with Orchestrator([api.tool, spare(0.0015)], clock=clock, monitors=()) as orc:
+        outcome = await orc.run("answer", {"q": 1})
+        assert (outcome.value, len(api.calls)) == ("spare", 1)
+        assert orc.price_facts("api").latency == pytest.approx(30, rel=0.06)
+
+
+async def test_a_tool_that_gave_way_comes_back_when_the_other_fails() -> None:
+    clock = FakeClock()
+    api = Api(clock, RateLimited("slow down", retry_after=20), None)
+
+    def broken(q: int) -> str:
+        raise ValueError("no")
+
+    other = Tool(broken, name="spare", gives="answer", cost=0.002)
+    async with Orchestrator([api.tool, other], clock=clock, monitors=()) as orc:
+        outcome = await orc.run("answer", {"q": 1})
+        assert (outcome.value, api.calls[1]) == ("api", 20)
+        assert kinds(outcome) == [DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.REROUTE]
+        assert orc.replay(outcome.run_id).agrees
+
+
+@pytest.mark.parametrize("budget", [None, Budget(seconds=3)])
+async def test_a_saturated_tool_is_not_queued_for_beside_an_idle_alternative(budget: Budget | None) -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.5, max_concurrency=1, latency=0.5)
+    other = Api(clock, seconds=0.5, name="spare", cost=0.0012, latency=0.5)
+    async with Orchestrator([api.tool, other.tool], clock=clock, monitors=()) as orc:
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}, budget=budget) for n in range(20)))
+        assert all(outcome.ok for outcome in outcomes)
+        assert clock.monotonic() <= 2
+        assert len(api.calls) >= 1 and len(other.calls) >= 10
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
+async def test_a_queue_is_waited_in_where_there_is_no_alternative() -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.5, max_concurrency=2, latency=0.5)
+    async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}) for n in range(10)))
+        assert all(outcome.ok for outcome in outcomes)
+        assert clock.monotonic() == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("size", [5, 12])
+async def test_a_burst_does_not_take_away_the_last_usable_tool(size: int) -> None:
+    seen: set[str] = set()
+
+    async def extract(text: str) -> str:
+        await asyncio.sleep(0.01)
+        if text not in seen:
+            seen.add(text)
+            raise TimeoutError("cold start")
+        return text.upper()
+
+    async def each(texts: list[str], ctx: RunContext) -> list[str]:
+        outcomes = await asyncio.gather(*(ctx.reach("fruit", {"text": text}) for text in texts))
+        return [outcome.value for outcome in outcomes]
+
+    tools = [Tool(extract, gives="fruit", retries=2), Tool(each, gives="fruits")]
+    policy = Policy(retries=Retries(floor=100))
+    async with Orchestrator(tools, policy=policy, monitors=()) as orc:
+        texts = [f"t{n}" for n in range(size)]
+        assert (await orc.run("fruits", {"texts": texts})).value == [text.upper() for text in texts]
+
+
+def _refused(error: BaseException) -> FailureKind:
+    return FailureKind.ACCOUNT
+
+
+async def test_a_refused_account_is_called_once_and_the_reason_is_told() -> None:
+    clock = FakeClock()
+    api = Api(clock, RuntimeError("401: key revoked"), classify=_refused)
+    async with Orchestrator([api.tool, spare(0.02)], clock=clock, monitors=()) as orc:
+        first = await orc.run("answer", {"q": 0})
+        assert (first.value, first.failures[0].kind) == ("spare", FailureKind.ACCOUNT)
+        for number in range(1, 60):
+            clock.advance(1)
+            outcome = await orc.run("answer", {"q": number})
+            assert (outcome.value, kinds(outcome)[0]) == ("spare", DecisionKind.ROUTE)
+        assert len(api.calls) == 1
+        down = next(c for c in outcome.decisions[0].candidates if c.name == "api")
+        assert down.price is None and "401: key revoked" in down.reason
+
+
+async def test_a_refused_account_without_an_alternative_waits_for_its_probe() -> None:
+    clock = FakeClock()
+    api = Api(clock, RuntimeError("402: no credit"), None, classify=_refused)
+    async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+        for number in range(10):
+            outcome = await orc.run("answer", {"q": number})
+            assert outcome.impasse is not None and "402: no credit" in outcome.impasse.message
+            clock.advance(1)
+        assert len(api.calls) == 1
+        probe = orc.health.status("api").next_probe_in
+        assert probe is not None
+        clock.advance(probe - 10)
+        assert (await orc.run("answer", {"q": 99})).value == "api", "a probe that is near is waited for"
+        assert orc.health.status("api").circuit is CircuitState.CLOSED
+
+
+async def test_with_a_deadline_a_wait_that_ends_after_it_is_no_choice() -> None:
+    clock = FakeClock()
+    api = Api(clock, RateLimited("slow down", retry_after=20), None)
+    async with Orchestrator([api.tool, spare(5.0)], clock=clock, monitors=()) as orc:
+        outcome = await orc.run("answer", {"q": 1}, budget=Budget(seconds=5))
+        assert outcome.value == "spare"
+        assert orc.replay(outcome.run_id).agrees
+
+
+async def test_what_asks_a_person_is_not_failing() -> None:
+    async def ask_year(topic: str, ctx: RunContext) -> int:
+        return int(await ctx.wait("Which year?", int))
+
+    tools = [Tool(ask_year, gives="year"), Tool(lambda topic: 2020, name="guess", gives="year", cost=0.0003)]
+    async with Orchestrator(tools, monitors=[ErrorRate()]) as orc:
+        before = orc.price("ask_year")
+        for _ in range(6):
+            await orc.run("year", {"topic": "x"})
+        await asyncio.sleep(0.05)
+        assert orc.price("ask_year") == before
+        assert orc.health.status("ask_year").failures == 0
+
+
+async def test_latency_as_a_function_of_the_inputs_decides_without_learning() -> None:
+    def sized(rate: float) -> Callable[..., float]:
+        return lambda text: len(text) * rate
+
+    quick_start = Tool(lambda text: "a", name="a", gives="out", latency=sized(0.1))
+    steady = Tool(lambda text: "b", name="b", gives="out", latency=1.0)
+    async with Orchestrator([quick_start, steady], policy=Policy(learn=False)) as orc:
+        assert (await orc.run("out", {"text": "xx"})).value == "a"
+        long = await orc.run("out", {"text": "x" * 100})
+        assert long.value == "b"
+        assert orc.plan("out", {"text": "xx"}).tools == ("a",)
+        assert orc.replay(long.run_id).agrees
