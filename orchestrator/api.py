@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
@@ -15,7 +15,7 @@ from orchestrator.agents.agent import Agent
 from orchestrator.agents.goal_tool import goal_tool
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import START, Status
-from orchestrator.core.errors import DefinitionError, InputError, nearest
+from orchestrator.core.errors import DefinitionError, InputError, StoreError, nearest
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.loops import in_a_loop
@@ -587,6 +587,8 @@ class Orchestrator(Answering):
             closing = getattr(sink, "close", None)
             if closing is not None:
                 closing()
+        with suppress(StoreError):  # reported by the store; the shares return when they expire
+            self._runtime.daily.close()
         self.store.close()
 
     # -- wiring ------------------------------------------------------------------------------------------------------

@@ -369,7 +369,14 @@ class Run:
 
     def expected_cost(self, tool: Tool) -> float:
         """US dollars that an attempt is expected to cost."""
-        return self.runtime.health.money(tool.name, tool.planned_cost())
+        runtime = self.runtime
+        if tool.declares_cost and not callable(tool.cost):
+            return runtime.health.money(tool.name, tool.planned_cost())
+        return max(runtime.charges.expected(tool), runtime.health.money(tool.name, tool.planned_cost()))
+
+    def is_called_above(self, name: str) -> bool:
+        """Whether a call of this tool in a run above has reached for this run."""
+        return self.parent is not None and (name in self.parent.state.doing or self.parent.is_called_above(name))
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""

@@ -32,6 +32,7 @@ from orchestrator.store.protocol import Store
 
 from .registry import RunRegistry
 from .slots import Slots
+from .spending import Charges, DailyLimits
 from .state import RunState
 from .threads import Threads
 
@@ -153,6 +154,9 @@ class Runtime:
     """The project's own rows of the failure table."""
     sinks: list[Sink] = field(default_factory=list[Sink])
     runs: RunRegistry = field(default_factory=RunRegistry)
+    charges: Charges = field(default_factory=Charges)
+    daily: DailyLimits = field(init=False)
+    """What may still be spent today, over all processes."""
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
     """Draws back-off delays only. A delay never decides anything."""
@@ -241,6 +245,8 @@ class Runtime:
 
     def __post_init__(self) -> None:
         self.digest_key = self.store.digest_key()
+        if not hasattr(self, "daily"):
+            self.daily = DailyLimits(self.store, self.clock, lambda: self.owner, self.threads.run)
         renew_after_fork(self)
 
     def dialled(self, dial: float | None) -> "Runtime":
@@ -256,7 +262,8 @@ class Runtime:
         if dial not in self._dialled:
             prices = PriceTable(self.graph, policy, None, self.health)
             planner = Planner(self.graph, prices, policy)
-            self._dialled[dial] = replace(self, policy=policy, prices=prices, planner=planner)
+            self._dialled[dial] = made = replace(self, policy=policy, prices=prices, planner=planner)
+            made.daily = self.daily
             self._tables.add(prices)
             while len(self._dialled) > DIALS:
                 del self._dialled[next(iter(self._dialled))]

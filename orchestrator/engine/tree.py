@@ -103,6 +103,11 @@ class BudgetAccount:
             cost = max(0.0, come_up + cost - call.spent())
         return self.refusal(cost)
 
+    @property
+    def limited(self) -> bool:
+        """Whether a limit in US dollars holds, here or above."""
+        return self._state.budget.usd is not None or (self._parent is not None and self._parent.limited)
+
     def out_of_calls(self) -> str:
         """Why this run, or one above it, may make no call at all any more; empty when it may."""
         return self._out_of_calls() or (self._parent.out_of_calls() if self._parent else "")

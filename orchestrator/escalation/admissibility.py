@@ -168,7 +168,7 @@ def _allow(r: Resolution, impasse: Impasse, rights: frozenset[ResolutionKind], v
     return r, None if r.tool in about else f"{r.tool!r} is not a tool that can be allowed here ({_list(about)})"
 
 
-def _stop(r: Resolution, impasse: Impasse, rights: frozenset[ResolutionKind], validate: Validate | None) -> _Checked:
+def _always(r: Resolution, impasse: Impasse, rights: frozenset[ResolutionKind], validate: Validate | None) -> _Checked:
     del impasse, rights, validate
     return r, None
 
@@ -200,13 +200,19 @@ _CHECKS: Final[
     K.WAIT: _wait,
     K.APPROVE: _approve,
     K.ALLOW: _allow,
-    K.STOP: _stop,
+    K.STOP: _always,
+    K.REPLAN: _always,
     K.RAISE_BUDGET: _raise_budget,
 }
 
 
 def _verb(kind: ResolutionKind) -> str:
-    return {"wait": "wait for a tool", "raise_budget": "raise the budget", "allow": "allow a tool"}.get(kind, str(kind))
+    return {
+        "wait": "wait for a tool",
+        "raise_budget": "raise the budget",
+        "allow": "allow a tool",
+        "replan": "plan again",
+    }.get(kind, str(kind))
 
 
 def _positive(value: Any) -> bool:

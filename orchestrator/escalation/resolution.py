@@ -22,6 +22,7 @@ class ResolutionKind(StrEnum):
     ALLOW = "allow"
     STOP = "stop"
     RAISE_BUDGET = "raise_budget"
+    REPLAN = "replan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,12 @@ class Resolution:
         return cls(ResolutionKind.ALLOW, tool=tool, message=message)
 
     @classmethod
+    @checked(InputError, what="Resolution.replan()")
+    def replan(cls, message: str = "") -> "Resolution":
+        """Plan again: the graph has changed. Tools that were given up in this run may be tried again."""
+        return cls(ResolutionKind.REPLAN, message=message)
+
+    @classmethod
     @checked(InputError, what="Resolution.stop()")
     def stop(cls, message: str = "") -> "Resolution":
         """Undo what can be undone, and give up."""
@@ -112,6 +119,8 @@ class Resolution:
                 return f"allow {self.tool}"
             case ResolutionKind.STOP:
                 return "stop"
+            case ResolutionKind.REPLAN:
+                return "plan again"
             case ResolutionKind.RAISE_BUDGET:
                 more = ((self.usd, "US dollars"), (self.seconds, "seconds"), (self.calls, "calls"))
                 return "raise the budget by " + ", ".join(f"{n} {unit}" for n, unit in more if n is not None)

@@ -106,6 +106,8 @@ class Tool:
         returns = self.signature.returns if self.signature else Any
         self.gives: dict[str, Any] = given_types(self.name, options.get("gives"), returns)
         self.cost: Cost = options.get("cost", 0.0)
+        self.declares_cost = "cost" in options
+        """Whether the cost was given; without, what calls report counts."""
         self.latency: Latency = options.get("latency", 0.0)
         self.risk = options.get("risk", 0.0)
         self.effect = _effect(self.name, options.get("effect", Effect.READ))

@@ -435,6 +435,9 @@ class _Escalation:
                 self._allow(tool, forced=True)
             case ResolutionKind.RAISE_BUDGET:
                 self._raise_budget(resolution)
+            case ResolutionKind.REPLAN:
+                for name in impasse.tools:
+                    self._allow(name, forced=False)
             case ResolutionKind.STOP:
                 return self._stopped(impasse, resolution)
         self._settled()

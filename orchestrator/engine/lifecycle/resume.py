@@ -22,6 +22,7 @@ from orchestrator.engine.planning.agents import refused
 from orchestrator.engine.planning.waits import Limits, known_waits
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
+from orchestrator.escalation import Resolution
 from orchestrator.selection.learning.evaluation import keep_judgement
 
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
@@ -32,6 +33,8 @@ from .recovery import fold, recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
 
+LOOKS_AGAIN = frozenset({"no_route", "progress"})
+"""Kinds of impasse that a change of the graph may end."""
 PERSON = "a person"
 """Whose judgement feedback is."""
 
@@ -104,7 +107,8 @@ async def _resume_recorded(
         dismiss(found)
         enlist(live)
         return live
-    if row.status.ended or (row.status is Status.WAITING and answer is None and not await _due(runtime, run_id)):
+    waits = row.status is Status.WAITING and answer is None
+    if row.status.ended or (waits and not await _due(runtime, run_id) and not await _may_look_again(runtime, run_id)):
         outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
     run = await recover(runtime, run_id)
@@ -114,7 +118,11 @@ async def _resume_recorded(
         start(run, Phase.PLAN)
         return run
     try:
-        return await _give(run, answer, by, question)
+        given = await _give(run, answer, by, question)
+        if isinstance(given, Outcome):
+            runtime.runs.leave(run_id)
+            await let_go(run)
+        return given
     except InputError:  # no answer to its question: whoever has a better one may take the run
         runtime.runs.leave(run_id)
         await let_go(run)
@@ -125,10 +133,26 @@ async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome
     """Give the answer to the question that was named, else to the first; without an answer to one that is overdue."""
     if answer is None:
         question = next((key for key in run.asked if _overdue(run, key)), None)
-        if question is None:
+        if question is None and _has_a_route_now(run):
+            answer, by = Resolution.replan("the graph has changed"), by or "a resume without an answer"
+        elif question is None:
             return outcome_of(run)
     await take_answer(run, question or next(iter(run.asked)), answer, by)
     return run
+
+
+def _has_a_route_now(run: Run) -> bool:
+    """Whether a run that waits because there was no route would find one in the graph as it is now."""
+    if not any(asked.impasse.kind in LOOKS_AGAIN for asked in run.asked.values()):
+        return False
+    view = run.runtime.graph.view()
+    return planning.plan(run.runtime, run.state, view, run.values.values).route is not None
+
+
+async def _may_look_again(runtime: Runtime, run_id: str) -> bool:
+    """Whether a recorded run waits because there was no route."""
+    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+    return outcome.impasse is not None and outcome.impasse.kind in LOOKS_AGAIN
 
 
 async def _first_question(runtime: Runtime, run_id: str) -> str | None:

@@ -17,6 +17,7 @@ from orchestrator.engine.failures import kind_of, make_failure, note_user_failur
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
+from orchestrator.engine.spending import LEAST, DailyLimits
 from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import message_of
 
@@ -64,6 +65,8 @@ class StepExecutor:
         """The call under way."""
         self.dropped = False
         """Whether the run ends without the step, and a call that is cancelled then is put on record."""
+        self.own_cost = 0.0
+        """US dollars of the last attempt, without its child runs."""
         self._invocation: Invocation | None = None
 
     @property
@@ -108,6 +111,31 @@ class StepExecutor:
     # -- one attempt -------------------------------------------------------------------------------------------------
 
     async def _attempt(self) -> AttemptResult:
+        """One attempt. Under a limit in dollars, a tool of unknown cost is called alone until one call has reported."""
+        run, runtime, name = self.run, self.runtime, self.tool.name
+        limits = DailyLimits.of(runtime.policy, run.state.labels)
+        if (limits or run.account.limited) and not runtime.charges.known(self.tool) and not run.is_called_above(name):
+            async with runtime.runs.turn(f"first report of {name}"):
+                if not runtime.charges.known(self.tool):
+                    return await self._reserved(limits)
+        return await self._reserved(limits)
+
+    async def _reserved(self, limits: Mapping[str, float]) -> AttemptResult:
+        """One attempt, with what it may cost reserved in the accounts of the day."""
+        charges = self.runtime.charges
+        expected = charges.expected(self.tool)
+        if not limits or (expected == 0 and charges.known(self.tool)):
+            return await self._within_slots()
+        made = await self.runtime.daily.reserve(limits, max(expected, LEAST))
+        if isinstance(made, str):
+            return NotStarted(made, over_budget=True)
+        self.own_cost = 0.0
+        try:
+            return await self._within_slots()
+        finally:
+            made.settle(self.own_cost)
+
+    async def _within_slots(self) -> AttemptResult:
         """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
         slots = CallSlots(*self._limits())
         try:
@@ -297,6 +325,9 @@ class StepExecutor:
         )
         self.run.emit(event)
         self.run.account.settle(context.call_id)
+        self.own_cost = event.cost - event.children_cost
+        if event.ok or event.cost:
+            self.runtime.charges.note(self.tool.name, self.own_cost)
         return event
 
     def succeed(

@@ -1,0 +1,160 @@
+"""What calls cost lately, and what may still be spent today: `Charges` and `DailyLimits`."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Final
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
+from orchestrator.core.policy import Policy
+from orchestrator.graph.tool import Tool
+from orchestrator.store.protocol import Share, Store
+
+RECENT: Final = 32
+"""Charges of a tool that are remembered."""
+ALL_RUNS: Final = "day"
+"""The account of `max_spend_per_day`."""
+SHARE: Final = 0.05
+"""Part of a limit that a process leases at one time, where a call does not need more."""
+SHARE_SECONDS: Final = 60.0
+"""How long a share is leased; what a dead process held returns then."""
+LEAST: Final = 1e-6
+"""US dollars that are reserved for a call that nothing is known of."""
+
+
+class Charges:
+    """The recent charges of each tool: what is reserved where nothing is declared is the largest of them."""
+
+    def __init__(self) -> None:
+        self._recent: dict[str, deque[float]] = {}
+
+    def note(self, tool: str, usd: float) -> None:
+        """A call has ended that cost this much itself, without its child runs."""
+        self._recent.setdefault(tool, deque(maxlen=RECENT)).append(usd)
+
+    def known(self, tool: Tool) -> bool:
+        """Whether a call's cost is declared, or one has been reported."""
+        return (tool.declares_cost and not callable(tool.cost)) or tool.name in self._recent
+
+    def expected(self, tool: Tool) -> float:
+        """US dollars to reserve for one call: as declared, else the largest recent charge."""
+        if tool.declares_cost and not callable(tool.cost):
+            return float(tool.planned_cost())
+        return max(self._recent.get(tool.name, ()), default=tool.planned_cost())
+
+
+@dataclass(slots=True)
+class _Account:
+    """This process's share of one account."""
+
+    balance: float = 0.0
+    unbooked: float = 0.0
+    share: Share | None = None
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What was reserved for one call, in each account."""
+
+    limits: "DailyLimits"
+    usd: float
+    names: list[str] = field(default_factory=list[str])
+
+    def settle(self, usd: float) -> None:
+        """The call has ended and cost this much."""
+        self.limits.settle(self.names, self.usd, usd)
+
+
+class DailyLimits:
+    """Limits for a UTC day over all processes: of all runs, and of the runs with a label.
+
+    A process leases shares from the store, and reserves from them in memory before each call. With the store down the
+    share is spent, and then nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        owner: Callable[[], str],
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._in_thread = in_thread
+        self._accounts: dict[str, _Account] = {}
+        self._lock = Lock()
+
+    @staticmethod
+    def of(policy: Policy, labels: Mapping[str, str]) -> dict[str, float]:
+        """The accounts that a run with these labels spends from, with their limits in US dollars."""
+        found = {f"{name}={labels[name]}": limit for name, limit in policy.max_spend_per.items() if name in labels}
+        if policy.max_spend_per_day is not None:
+            found[ALL_RUNS] = policy.max_spend_per_day
+        return found
+
+    async def reserve(self, limits: Mapping[str, float], usd: float) -> Reservation | str:
+        """Reserve for one call in every account, or why that is not possible."""
+        made = Reservation(self, usd)
+        for name, limit in sorted(limits.items()):
+            if not await self._reserve(name, limit, usd):
+                made.settle(0.0)
+                of = "" if name == ALL_RUNS else f" of {name}"
+                return f"it costs ${usd:g}, and today's ${limit:g}{of} are spent or reserved"
+            made.names.append(name)
+        return made
+
+    async def _reserve(self, name: str, limit: float, usd: float) -> bool:
+        if self._taken(name, usd):
+            return True
+        try:
+            await self._in_thread(lambda: self._lease(name, limit, usd))
+        except StoreError:
+            return False
+        return self._taken(name, usd)
+
+    def _taken(self, name: str, usd: float) -> bool:
+        with self._lock:
+            account = self._accounts.setdefault(name, _Account())
+            if account.share is not None and self._clock.time() >= account.share.expires:
+                account.balance, account.share = min(0.0, account.balance), None  # it has returned
+            if account.balance < usd - 1e-12:
+                return False
+            account.balance -= usd
+            return True
+
+    def _lease(self, name: str, limit: float, usd: float) -> None:
+        with self._lock:
+            account = self._accounts[name]
+            unbooked, account.unbooked, share = account.unbooked, 0.0, account.share
+            missing = max(0.0, usd - account.balance)
+        if unbooked and share is not None:
+            self._store.accounts.settle(share, self._owner(), unbooked, 0.0)
+        wanted = max(missing, limit * SHARE)
+        leased = self._store.accounts.lease(name, limit, wanted, self._owner(), SHARE_SECONDS)
+        with self._lock:
+            account.balance += leased.usd
+            account.share = leased
+
+    def settle(self, names: list[str], reserved: float, usd: float) -> None:
+        """A call for which so much was reserved has cost `usd`."""
+        with self._lock:
+            for name in names:
+                account = self._accounts[name]
+                account.balance += reserved - usd
+                account.unbooked += usd
+
+    def close(self) -> None:
+        """Book what was spent and give back what was not."""
+        with self._lock:
+            accounts, self._accounts = self._accounts, {}
+        for account in accounts.values():
+            if account.share is not None:
+                left = max(0.0, account.balance)
+                self._store.accounts.settle(account.share, self._owner(), account.unbooked, left)
+
+
+__all__ = ["ALL_RUNS", "LEAST", "Charges", "DailyLimits", "Reservation"]
