@@ -18,6 +18,7 @@ EVERY = (
     Resolution.approve("refund"),
     Resolution.allow("carrier"),
     Resolution.stop("no use"),
+    Resolution.replan("a tool was added"),
     Resolution.raise_budget(usd=2.5, seconds=60, calls=3),
 )
 

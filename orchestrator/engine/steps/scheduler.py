@@ -77,8 +77,7 @@ class StepScheduler:
     async def settle_down(self) -> None:
         """Cancel what loses nothing by it (reads, writes that have not begun), and let writes in flight finish.
 
-        One that outlasts the policy's patience is cancelled too: it is uncertain. A second cancellation of the run
-        changes nothing here.
+        One that outlasts the policy's patience is cancelled too: it is uncertain. So are all when the run is given up.
         """
         for name, task in self.tasks.items():
             executor = self._executors[name]
@@ -88,18 +87,17 @@ class StepScheduler:
         if not self.tasks:
             return
         patience = asyncio.ensure_future(self._patience())
-        cancelled = False
-        while self.tasks:
-            try:
+        try:
+            while self.tasks:
                 await asyncio.wait({patience, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                cancelled = True
-            self._take_ended()
-            if patience.done() and self.tasks:
-                await self._give_up()
-        patience.cancel()
-        if cancelled:
-            raise asyncio.CancelledError
+                self._take_ended()
+                if patience.done() and self.tasks:
+                    await self._give_up()
+        except asyncio.CancelledError:  # the run is given up as it stands
+            await self._give_up()
+            raise
+        finally:
+            patience.cancel()
 
     def _waits(self, name: str) -> bool:
         """Whether a call under way can only go on when a person has answered."""

@@ -1,0 +1,109 @@
+"""Compiled goals: a run for each invocation, sync and async; interrupts, other answers, checkpointers."""
+
+from typing import Any, TypedDict
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
+
+from orchestrator import Orchestrator, Outcome, Status, Tool, tool
+
+
+class State(TypedDict, total=False):
+    """A chat's state."""
+
+    order_id: str
+    status: str
+    outcome: Any
+
+
+def crm(seen: list[str]) -> Tool:
+    """A lookup that counts its calls."""
+
+    @tool(gives="status")
+    def look_up(order_id: str) -> str:
+        seen.append(order_id)
+        return f"{order_id} shipped"
+
+    return look_up
+
+
+def config(thread: str = "1") -> Any:
+    """A thread."""
+    return {"configurable": {"thread_id": thread}}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_each_turn_on_a_thread_is_a_run_with_its_own_inputs(inside: bool) -> None:
+    seen: list[str] = []
+    async with Orchestrator([crm(seen)]) as orc:
+        app: Any = orc.compile("status", checkpointer=None if inside else InMemorySaver())
+        if inside:
+            graph: Any = StateGraph(State)
+            graph.add_node("lookup", app)
+            graph.add_edge(START, "lookup")
+            graph.add_edge("lookup", END)
+            app = graph.compile(checkpointer=InMemorySaver())
+        told = [(await app.ainvoke({"order_id": order}, config()))["status"] for order in ("A1", "A2", "A1")]
+    assert told == ["A1 shipped", "A2 shipped", "A1 shipped"]
+    assert seen == ["A1", "A2", "A1"]
+
+
+async def test_a_goal_key_is_never_taken_in() -> None:
+    seen: list[str] = []
+    async with Orchestrator([crm(seen)]) as orc:
+        told = await orc.compile("status").ainvoke({"order_id": "A1", "status": "stale"})
+    assert told["status"] == "A1 shipped"
+
+
+def test_a_compiled_goal_runs_without_async() -> None:
+    seen: list[str] = []
+    with_saver = Orchestrator([crm(seen)]).compile("status", checkpointer=InMemorySaver())
+    assert with_saver.invoke({"order_id": "A1"}, config())["status"] == "A1 shipped"
+    assert with_saver.invoke({"order_id": "A2"}, config())["outcome"].status is Status.REACHED
+
+
+async def test_the_outcome_survives_a_checkpointer() -> None:
+    async with Orchestrator([crm([])]) as orc:
+        app = orc.compile("status", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        kept = (await app.aget_state(config())).values["outcome"]
+    assert isinstance(kept, Outcome)
+    assert kept.value == "A1 shipped"
+
+
+def refund(done: list[str]) -> Tool:
+    """A write that a person approves."""
+
+    @tool(gives="receipt", effect="write", approval=True)
+    def pay_back(order_id: str) -> str:
+        done.append(order_id)
+        return f"{order_id} refunded"
+
+    return pay_back
+
+
+async def test_a_wrong_answer_may_be_followed_by_a_right_one() -> None:
+    done: list[str] = []
+    async with Orchestrator([refund(done)]) as orc:
+        app = orc.compile("receipt", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        asked = (await app.ainvoke(Command(resume="banana"), config()))["__interrupt__"][0].value
+        assert "no answer" in asked["problem"]
+        assert done == []
+        told = await app.ainvoke(Command(resume="yes"), config())
+    assert told["receipt"] == "A1 refunded"
+    assert done == ["A1"]
+
+
+async def test_a_run_of_a_compiled_goal_may_be_answered_from_outside() -> None:
+    done: list[str] = []
+    async with Orchestrator([refund(done)]) as orc:
+        app = orc.compile("receipt", checkpointer=InMemorySaver())
+        first = await app.ainvoke({"order_id": "A1"}, config())
+        run_id = first["__interrupt__"][0].value["run_id"]
+        assert (await orc.resume(run_id, "yes", by="ann")).status is Status.REACHED
+        told = await app.ainvoke(Command(resume="yes"), config())
+    assert told["receipt"] == "A1 refunded"
+    assert done == ["A1"]

@@ -1,0 +1,86 @@
+"""Limits of a day: over runs at once, over processes (orchestrators on one store), by label."""
+
+import asyncio
+from pathlib import Path
+
+from orchestrator import Orchestrator, Policy, Resolution, RunContext, Status, Tool, Unavailable, tool
+
+
+def model(calls: list[int]) -> Tool:
+    """A call that costs 40 cents."""
+
+    @tool(gives="part", cost=0.4)
+    async def ask(i: int) -> int:
+        calls.append(i)
+        await asyncio.sleep(0.001)
+        return i
+
+    return ask
+
+
+async def test_a_day_is_one_account_over_processes(tmp_path: Path) -> None:
+    calls: list[int] = []
+    for _ in range(3):
+        policy = Policy(max_spend_per_day=1.0)
+        async with Orchestrator([model(calls)], policy=policy, store=tmp_path / "runs.db") as orc:
+            for i in range(2):
+                await orc.run("part", {"i": i})
+    assert len(calls) == 2
+
+
+async def test_runs_at_once_reserve_before_they_call() -> None:
+    calls: list[int] = []
+    async with Orchestrator([model(calls)], policy=Policy(max_spend_per_day=1.0)) as orc:
+        outcomes = await asyncio.gather(*(orc.run("part", {"i": i}) for i in range(10)))
+    assert len(calls) == sum(outcome.status is Status.REACHED for outcome in outcomes) == 2
+
+
+async def test_a_label_has_a_limit_of_its_own() -> None:
+    calls: list[int] = []
+    async with Orchestrator([model(calls)], policy=Policy(max_spend_per={"tenant": 0.5})) as orc:
+        told = [
+            (await orc.run("part", {"i": i}, labels=labels)).status
+            for i, labels in enumerate([{"tenant": "a"}, {"tenant": "a"}, {"tenant": "b"}, {}, {}])
+        ]
+    reached, escalated = Status.REACHED, Status.ESCALATED
+    assert told == [reached, escalated, reached, reached, reached]
+
+
+async def test_a_limit_of_a_label_holds_for_children() -> None:
+    calls: list[int] = []
+
+    @tool(gives="all")
+    async def fan(n: int, ctx: RunContext) -> int:
+        made = await asyncio.gather(*(ctx.reach("part", {"i": i}) for i in range(n)), return_exceptions=True)
+        return sum(not isinstance(each, Exception) for each in made)
+
+    async with Orchestrator([model(calls), fan], policy=Policy(max_spend_per={"tenant": 1.0})) as orc:
+        outcome = await orc.run("all", {"n": 6}, labels={"tenant": "a"})
+    assert outcome.value == 2
+    assert len(calls) == 2
+
+
+async def test_a_rung_that_repairs_the_graph_has_the_run_plan_again() -> None:
+    async def repair(impasse: object) -> Resolution:
+        orc.add(Tool(lambda booking: "mailed", name="mail", gives="receipt", needs=["booking"]))
+        return Resolution.replan()
+
+    book = Tool(lambda trip: "b1", name="book", gives="booking", needs=["trip"])
+    end = Tool(lambda receipt: "ok", name="end", gives="end", needs=["receipt"])
+    orc = Orchestrator([book, end], escalation=[repair], monitors=())
+    assert (await orc.run("end", {"trip": "x"})).value == "ok"
+    await orc.aclose()
+
+
+async def test_a_resume_without_an_answer_plans_again_when_the_graph_has_changed() -> None:
+    from orchestrator import AskHuman
+
+    def down(x: int) -> int:
+        raise Unavailable("down")
+
+    async with Orchestrator([Tool(down, name="a", gives="y")], escalation=[AskHuman()], monitors=()) as orc:
+        waiting = await orc.run("y", {"x": 1})
+        assert waiting.status is Status.WAITING
+        assert (await orc.resume(waiting.run_id)).status is Status.WAITING
+        orc.add(Tool(lambda x: x, name="b", gives="y"))
+        assert (await orc.resume(waiting.run_id)).value == 1
