@@ -103,14 +103,14 @@ def booking(log: list[str]) -> list[Tool]:
 
 async def _time_out(orc: Orchestrator) -> None:
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(orc.run("label", {"parcel": "p"}, run_id="r"), 0.2)
+        await asyncio.wait_for(orc.run("label", {"parcel": "p"}, run_id="r"), 0.6)
 
 
 async def _task_group(orc: Orchestrator) -> None:
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(orc.run("label", {"parcel": "p"}, run_id="r"))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.6)
             raise ValueError
 
     with pytest.raises(ExceptionGroup):
