@@ -4,22 +4,18 @@ An exception often quotes what it was given (`invalid literal for int(): '4111 1
 default, so every text that comes from an exception passes through `redact` with the strings of the call's inputs.
 """
 
-import dataclasses
-import json
 import logging
-import re
 import sysconfig
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from .schema import explain
+from .secret_search import find_secrets
 from .text import plain, shortened
 
 Redact = Callable[[str, Any], Any]
@@ -57,152 +53,34 @@ def _shown(key: str, value: Any, redact: Redact | None) -> Any:
         return FAILED
 
 
-SHORTEST: Final = 4
-"""Characters; a shorter string says too little to be a secret and occurs in too many words."""
-EXCERPT: Final = 12
-"""Characters; so long a piece of an input is an excerpt of it, not a coincidence."""
 LONGEST_MESSAGE: Final = 1000
 LONGEST_TRACEBACK: Final = 20_000
 MARK: Final = "[redacted]"
 
-_BLOCK: Final = 8
-_SHORT: Final = 2000
-"""Characters; pieces of more are found by blocks, so those under fifteen characters may be missed."""
-_LOOKS: Final = 2000
-"""Searches that one text may take; then what looks like a piece of a secret counts as one."""
-_BETWEEN: Final = "\x00"
-_PLAIN: Final = re.compile(r"[ !#-&(-\[\]-~]*")
-"""Text that is the same in a `repr` and in JSON."""
-_MAX_DEPTH: Final = 12
-_MAX_PARTS: Final = 20_000
-_WORD = re.compile(r"[^\s,;:=|\"'()\[\]{}<>]{6,}")
-_TELLING = re.compile(r"[\d@]")
-
-
-def secret_strings(value: Any) -> set[str]:
-    """The strings in `value` that must not be shown: its leaves of at least four characters, and whole numbers of six.
-
-    Looks into mappings, sequences, sets, dataclasses, pydantic models and secrets (`get_secret_value`); of other
-    objects, such as clients in `deps`, at their own strings only.
-    """
-    found: set[str] = set()
-    seen: set[int] = set()
-    waiting: deque[tuple[Any, int]] = deque([(value, 0)])
-    while waiting and len(seen) < _MAX_PARTS:
-        part, depth = waiting.popleft()
-        leaf = _leaf(part)
-        if leaf is not None:
-            found.add(leaf)
-        elif not isinstance(part, str | bytes | bytearray | int | float | None) and id(part) not in seen:
-            seen.add(id(part))
-            if depth < _MAX_DEPTH:
-                waiting.extend((inner, depth + 1) for inner in _parts(part))
-    return found
-
-
-def _leaf(value: Any) -> str | None:
-    if isinstance(value, bytes | bytearray):
-        value = bytes(value).decode("utf-8", "replace")
-    if isinstance(value, str):
-        return value if len(value) >= SHORTEST else None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**5:
-        return str(abs(value))
-    return None
-
-
-def _parts(value: Any) -> list[Any]:
-    if callable(getattr(value, "get_secret_value", None)):
-        return [value.get_secret_value()]
-    if isinstance(value, Mapping):
-        found: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        data = [key for key in found if not isinstance(key, str) or len(key) > 20 or _TELLING.search(key)]
-        return [*found.values(), *data]
-    if isinstance(value, list | tuple | set | frozenset):
-        return [*value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, BaseModel):
-        extra = list((value.model_extra or {}).values())
-        return [getattr(value, name, None) for name in type(value).model_fields] + extra
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-    if isinstance(value, type | ModuleType) or callable(value):
-        return []
-    own: dict[str, Any] = getattr(value, "__dict__", {})
-    return [part for part in own.values() if isinstance(part, str) or hasattr(part, "get_secret_value")]
-
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without the secrets: as they are, escaped (as in a `repr` or JSON), or quoted in part.
+    """`text` without the secrets: whole (as they are, in other case, escaped, encoded) or quoted in part.
 
-    A part counts when it has at least twelve characters (fifteen, where there are many secrets), or is one word of a
-    secret with a digit or an `@` in it. Longest first, so that a secret inside another leaves nothing behind.
+    A part counts when it has at least twelve characters, or is one word of a secret with a digit or an `@` in it.
     """
-    text = text.replace(_BETWEEN, " ")
-    known = sorted({secret for secret in secrets if len(secret) >= SHORTEST})
-    found = {form for secret in known for form in _whole(text, secret)}
-    joined = _BETWEEN.join(secret for secret in known if len(secret) > EXCERPT)
-    words = {word.rstrip(".!?") for word in _WORD.findall(text) if _TELLING.search(word)}
-    found |= {word for word in words if word in joined}
-    found |= _excerpts(text, joined) if len(joined) <= _SHORT else _excerpts_by_blocks(text, joined)
-    return _without(text, found)
+    text = text.replace("\x00", " ")
+    return _without(text, find_secrets(text, secrets))
 
 
 def _redact_whole(text: str, secrets: Iterable[str]) -> str:
     """As `redact`, whole secrets only: for long texts that quote nothing in part."""
-    return _without(text, {form for secret in secrets if len(secret) >= SHORTEST for form in _whole(text, secret)})
+    return _without(text, find_secrets(text, secrets, parts=False))
 
 
-def _without(text: str, found: set[str]) -> str:
-    for form in sorted(found, key=lambda form: (-len(form), form)):
-        text = text.replace(form, MARK)
-    return text
-
-
-def _whole(text: str, secret: str) -> set[str]:
-    """The forms of a whole secret that occur in a text."""
-    if len(secret) > 8 * len(text):
-        return set()
-    forms = {secret, secret.strip()}
-    if not _PLAIN.fullmatch(secret):
-        forms |= {repr(secret)[1:-1], json.dumps(secret)[1:-1]}
-    return {form for form in forms if len(form) >= SHORTEST and form in text}
-
-
-def _excerpts(text: str, secret: str) -> set[str]:
-    """Maximal pieces of `text`, of at least `EXCERPT` characters, that occur in `secret`."""
-    found: set[str] = set()
-    start = 0
-    while start + EXCERPT <= len(text):
-        if text[start : start + EXCERPT] not in secret:
-            start += 1
-            continue
-        end = start + EXCERPT
-        while end < len(text) and text[start : end + 1] in secret:
-            end += 1
-        found.add(text[start:end])
-        start = end
-    return found
-
-
-def _excerpts_by_blocks(text: str, secret: str) -> set[str]:
-    """As `_excerpts`, for long secrets: where a block of the secret occurs, its surroundings are compared."""
-    blocks = {secret[at : at + _BLOCK] for at in range(0, len(secret) - _BLOCK + 1, _BLOCK)}
-    found: set[str] = set()
-    start, looks = 0, 0
-    while start + _BLOCK <= len(text):
-        if text[start : start + _BLOCK] not in blocks:
-            start += 1
-            continue
-        left, right = start, start + _BLOCK
-        while left > 0 and looks < _LOOKS and text[left - 1 : right] in secret:
-            left, looks = left - 1, looks + 1
-        while right < len(text) and looks < _LOOKS and text[left : right + 1] in secret:
-            right, looks = right + 1, looks + 1
-        if right - left >= EXCERPT or looks >= _LOOKS:
-            found.add(text[left:right])
-            start = right
-        else:
-            start, looks = start + 1, looks + 1
-    return found
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with a mark in the place of each run of spans that overlap."""
+    kept: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start >= done:
+            kept += [text[done:start], MARK]
+        done = max(done, end)
+    return "".join([*kept, text[done:]])
 
 
 def message_of(error: BaseException, secrets: Iterable[str] = ()) -> str:

@@ -1,11 +1,13 @@
 """Makes the failure that an exception is, whatever the exception's own methods do."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
+from orchestrator.core.secret_search import LARGE
 from orchestrator.core.user_code import AbnormalExit, UserFunctionError, type_of
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
@@ -20,6 +22,21 @@ def kind_of(run: Run, tool: Tool, error: Exception) -> FailureKind:
         return classify(error, tool, started=True, table=run.runtime.failures)
     except BaseException:
         return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.AMBIGUOUS
+
+
+async def make_failure_of_call(
+    run: Run, tool: Tool, kind: FailureKind, error: Exception, *, call_id: str, attempt: int, raw: Any
+) -> Failure:
+    """As `make_failure`; large values are searched in a thread, so that no other run waits."""
+    make = partial(make_failure, run, tool, kind, error, call_id=call_id, attempt=attempt, raw=raw)
+    if sum(map(_size, (*run.inputs_of(tool).values(), raw))) <= LARGE:
+        return make()
+    failure = await run.runtime.threads.run(make)
+    return replace(failure, id=run.state.next_failure_id())  # another call may have failed meanwhile
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes | bytearray) else 0
 
 
 def make_failure(
@@ -50,4 +67,4 @@ def note_user_failure(run: Run, tool: Tool, option: str, error: Exception) -> Fa
     return failure
 
 
-__all__ = ["kind_of", "make_failure", "note_user_failure"]
+__all__ = ["kind_of", "make_failure", "make_failure_of_call", "note_user_failure"]

@@ -13,7 +13,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
-from orchestrator.engine.failures import kind_of, make_failure, note_user_failure
+from orchestrator.engine.failures import kind_of, make_failure, make_failure_of_call, note_user_failure
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
@@ -381,7 +381,8 @@ class StepExecutor:
         name, kind = self.tool.name, kind_of(self.run, self.tool, error)
         if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
-        failure = self._failure(kind, context, error, raw)
+        made = {"call_id": context.call_id, "attempt": context.attempt, "raw": raw}
+        failure = await make_failure_of_call(self.run, self.tool, kind, error, **made)
         self.run.note_error(error)
         event = self._end(context, started, failure=failure, cost=self._cost_of_failure(kind, error, context))
         self.runtime.health.record(
