@@ -1,5 +1,7 @@
 """Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""
 
+from orchestrator.core import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip
+
 from importlib import import_module as _import_module
 from typing import Any as _Any
 

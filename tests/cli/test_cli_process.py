@@ -255,3 +255,28 @@ def test_colours_follow_the_environment(
     complain("wrong")
     assert ("\x1b[1;31m" in terminal.getvalue()) is coloured
     assert "wrong" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.25, 0.5])
+def test_ctrl_c_during_import_shows_no_traceback(seconds: float, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import builtins, time\n"
+        "real = builtins.__import__\n"
+        "def slow(name, *rest):\n"
+        "    if name.startswith('orchestrator.observability'):\n"
+        "        print('importing', flush=True)\n"
+        "        time.sleep(0.2)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = slow\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))}
+    with subprocess.Popen(
+        [*PROGRAM, "runs"], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "importing\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(30) == 130
+    assert "Traceback" not in said
