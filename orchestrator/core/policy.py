@@ -65,7 +65,7 @@ class Retries(Settings):
     """First back-off; it doubles, with full jitter."""
     max_seconds: Seconds = 5
     max_retry_after: Seconds = 30
-    """A longer Retry-After is not waited for: the run is rerouted."""
+    """Seconds; a longer Retry-After is not waited for: the run is rerouted, or its impasse names the time."""
     share: Share = 0.2
     """Retries and fallbacks allowed, as a share of calls."""
     floor: int = Field(default=10, ge=0)

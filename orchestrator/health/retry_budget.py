@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from tenacity import RetryCallState, wait_exponential
+
 from orchestrator.core.clock import Clock
 from orchestrator.core.forks import new_lock
 from orchestrator.core.policy import Retries
@@ -97,6 +99,8 @@ def backoff(attempt: int, retries: Retries, rng: random.Random) -> float:
     """Seconds to wait before retry number `attempt` (from 1): full jitter under a doubling bound.
 
     Uniform in [0, min(max_seconds, base_seconds * 2 ** (attempt - 1))] (Brooker, Exponential Backoff and Jitter, 2015).
+    tenacity computes the bound.
     """
-    bound = min(retries.max_seconds, retries.base_seconds * 2.0 ** min(max(0, attempt - 1), 60))
-    return rng.uniform(0.0, bound)
+    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    state.attempt_number = max(1, min(attempt, 60))
+    return rng.uniform(0.0, wait_exponential(multiplier=retries.base_seconds, max=retries.max_seconds)(state))
