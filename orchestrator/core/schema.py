@@ -206,7 +206,7 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
     """
     if annotation is Any:
         return value
-    lazy = get_origin(annotation)
+    lazy: Any = get_origin(annotation)
     if lazy in LAZY:
         if isinstance(value, lazy):
             return value  # validated as it is read, pydantic would hand over an iterator that is used up once

@@ -1,13 +1,18 @@
 """The values of a run: live objects in memory, JSON in the store's own table, never in a record."""
 
+import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sized
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sized
+from functools import lru_cache, partial
 from typing import Any, Final
 
-from orchestrator.core.schema import adapter, validate
+from pydantic import ValidationError
+
+from orchestrator.core.content import content_of, same
+from orchestrator.core.enums import Effect
+from orchestrator.core.schema import adapter, explain, type_name, validate
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
 
@@ -17,25 +22,78 @@ KEPT = "!"
 """Begins the giver of what a step keeps for its next call."""
 
 
+BYTES = "bytes_as_base64"
+MESSAGES = "langchain_messages"
+"""The field that holds LangChain messages in their own format."""
+
+
 class Unserialisable(Exception):
     """A value cannot be written down and read back as it was."""
 
 
 def dump(annotation: Any, value: Any) -> str:
-    """A value as JSON by its type's adapter. Raises `Unserialisable`."""
+    """A value as JSON by its type's adapter. Raises `Unserialisable` unless `load` gives the same value back.
+
+    The same is by structure: exact types, all fields, NaN equal to NaN. What has no structure that can be read is
+    compared by a second dump.
+    """
+    for encode in (_encode, _encode_numbers, _encode_messages, _encode_bytes):
+        try:
+            text = encode(annotation, value)
+            back = load(annotation, text)
+            equal = same(value, back)
+            if equal or (equal is None and encode(annotation, back) == text):
+                return text
+        except Exception as error:
+            reason: Exception | None = error
+        else:
+            reason = None
+    raise Unserialisable from reason
+
+
+def _encode(annotation: Any, value: Any) -> str:
     if annotation is Any and not _is_plain(value):
         raise Unserialisable
-    try:
-        return adapter(annotation).dump_json(value).decode()
-    except Exception as error:
-        raise Unserialisable from error
+    return adapter(annotation).dump_json(value, by_alias=True, warnings=False).decode()
+
+
+def _encode_numbers(annotation: Any, value: Any) -> str:
+    """With infinities and NaN, which plain JSON turns into null."""
+    if annotation is Any and not _is_plain(value):
+        raise Unserialisable
+    return json.dumps(adapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False))
+
+
+def _encode_messages(annotation: Any, value: Any) -> str:
+    """LangChain messages, by LangChain's serialiser: a list of them, or one."""
+    from langchain_core.messages import BaseMessage, messages_to_dict
+
+    several = type(value) is list
+    messages: list[Any] = value if several else [value]
+    if not messages or not all(isinstance(message, BaseMessage) for message in messages):
+        raise Unserialisable
+    return json.dumps({MESSAGES: messages_to_dict(messages), "several": several})
+
+
+def _encode_bytes(annotation: Any, value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise Unserialisable
+    return json.dumps({BYTES: base64.b64encode(value).decode()})
 
 
 def load(annotation: Any, text: str) -> Any:
     """The value that `dump` wrote."""
+    if text.startswith('{"' + BYTES):
+        return base64.b64decode(json.loads(text)[BYTES])
+    if text.startswith('{"' + MESSAGES):
+        from langchain_core.messages import messages_from_dict
+
+        data = json.loads(text)
+        messages = messages_from_dict(data[MESSAGES])
+        return messages if data["several"] else messages[0]
     if annotation is Any:
         return json.loads(text)
-    return adapter(annotation).validate_json(text)
+    return adapter(annotation).validate_json(text, by_alias=True, by_name=True)
 
 
 def can_be_stored(annotation: Any) -> bool:
@@ -81,7 +139,9 @@ class ValueTable:
         self.values: dict[str, Any] = {}
         """The value of each key at hand."""
         self.unstored: set[str] = set()
-        """Keys whose value could not be written down."""
+        """Keys whose value could not be written down, or not be read back."""
+        self.unreadable: dict[str, str] = {}
+        """Key -> why its stored value cannot be read."""
 
     def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
         """Take in what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
@@ -91,7 +151,7 @@ class ValueTable:
             self.values[key] = outputs[key]
         if self._durable:
             for key, value in outputs.items():
-                self._write(f"{giver}\x1f{key}", view.key_type(key), key, value)
+                self._write(f"{giver}\x1f{key}", view.given_type(giver, key), key, value)
         return kept
 
     def drop(self, giver: str) -> None:
@@ -138,7 +198,13 @@ class ValueTable:
         """Write down the values of these keys, after all were dropped."""
         for key in keys:
             if key in self.values:
-                self._write(f"{at_hand.get(key) or PROVIDED}\x1f{key}", view.key_type(key), key, self.values[key])
+                giver = at_hand.get(key) or PROVIDED
+                self._write(f"{giver}\x1f{key}", view.given_type(giver, key), key, self.values[key])
+
+    def bound_to_process(self, at_hand: Mapping[str, str | None], effects: Iterable[str]) -> list[str]:
+        """Keys at hand without which another process cannot go on: provided or given by an effect, and not stored."""
+        done = set(effects)
+        return [key for key in sorted(self.unstored) if key in at_hand and (not at_hand[key] or at_hand[key] in done)]
 
     def _write(self, name: str, annotation: Any, key: str, value: Any) -> None:
         try:
@@ -150,8 +216,12 @@ class ValueTable:
         """Read the store's copy back, for the keys that a run had at hand."""
         for name, text in rows.items():
             giver, _, key = name.partition("\x1f")
-            annotation = Any if giver.startswith(("?", KEPT)) else view.key_type(key)
-            self._outputs.setdefault(giver, {})[key] = load(annotation, text)
+            annotation = Any if giver.startswith(("?", KEPT)) else view.given_type(giver, key)
+            try:
+                self._outputs.setdefault(giver, {})[key] = load(annotation, text)
+            except Exception as error:  # its type has changed since, or it was not written by us
+                what = explain(error) if isinstance(error, ValidationError) else type(error).__name__
+                self.unreadable[key] = f"{key} is no {type_name(annotation)} any more ({what})"
         for key, tool in at_hand.items():
             giver = tool or PROVIDED
             if key in self._outputs.get(giver, {}):
@@ -170,15 +240,29 @@ def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, 
     return {key: validate(key, view.key_type(key), value) for key, value in inputs.items()}
 
 
+def not_storable(view: GraphRevision, inputs: Mapping[str, Any], tools: Iterable[str]) -> tuple[str, ...]:
+    """Keys of a plan that another process could not have: inputs, and what effects give, that cannot be stored."""
+    found: set[str] = set()
+    for key, value in inputs.items():
+        try:
+            dump(view.key_type(key), value)
+        except Unserialisable:
+            found.add(key)
+    for name in tools:
+        if view.nodes[name].effect != Effect.READ:
+            found |= {key for key in view.nodes[name].gives if not can_be_stored(view.given_type(name, key))}
+    return tuple(sorted(found))
+
+
 class Digest(str):
     """A keyed digest of values, for records: a short secret cannot be found by trying, without the store's key."""
 
-    plain: str
+    plain: Callable[[], str]
     """The digest without a key, which records of version 0.1 hold; it is never stored."""
 
     def matches(self, recorded: str) -> bool:
         """Whether a recorded digest is that of the same values."""
-        return recorded == (self if recorded.startswith(_KEYED) else self.plain)
+        return recorded == (self if recorded.startswith(_KEYED) else self.plain())
 
 
 _KEYED: Final = "hmac:"
@@ -190,21 +274,23 @@ def same_digest(one: str, recorded: str) -> bool:
 
 
 def digest(values: Mapping[str, Any], view: GraphRevision, key: bytes) -> Digest:
-    """HMAC-SHA-256 (RFC 2104) of values under the store's key, by their JSON where they have one, else their `repr`."""
-    text = _identity(values, view).encode("utf-8", "surrogatepass")
-    found = Digest(_KEYED + hmac.new(key, text, hashlib.sha256).hexdigest())
-    found.plain = hashlib.sha256(text).hexdigest()
+    """HMAC-SHA-256 (RFC 2104) under the store's key of the content of values, which tells different values apart."""
+    found = Digest(_KEYED + hmac.new(key, content_of(dict(values)).digest, hashlib.sha256).hexdigest())
+    found.plain = partial(_plain_digest, dict(values), view)
     return found
 
 
-def _identity(values: Mapping[str, Any], view: GraphRevision) -> str:
+def _plain_digest(values: Mapping[str, Any], view: GraphRevision) -> str:
     parts: list[str] = []
     for key in sorted(values):
+        annotation = view.key_type(key)
         try:
-            parts.append(f"{key}={dump(view.key_type(key), values[key])}")
-        except Unserialisable:
+            if annotation is Any and not _is_plain(values[key]):
+                raise Unserialisable
+            parts.append(f"{key}={adapter(annotation).dump_json(values[key]).decode()}")
+        except Exception:
             parts.append(f"{key}~{values[key]!r}")
-    return "\x1e".join(parts)
+    return hashlib.sha256("\x1e".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision) -> dict[str, str]:
@@ -217,4 +303,14 @@ def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision
     return told
 
 
-__all__ = ["PROVIDED", "Digest", "ValueTable", "can_be_stored", "checked_inputs", "describe", "digest", "same_digest"]
+__all__ = [
+    "PROVIDED",
+    "Digest",
+    "ValueTable",
+    "can_be_stored",
+    "checked_inputs",
+    "describe",
+    "digest",
+    "not_storable",
+    "same_digest",
+]

@@ -12,7 +12,7 @@ from orchestrator.escalation.rungs.demote import Demote
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
 from .ladder import Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
 from .options import Hole, Option, options_for
-from .question import Question, accepted, answer, unanswered
+from .question import Question, accepted, answer, is_refusal, unanswered
 from .registry import RUNGS, ladder_from
 from .resolution import Resolution, ResolutionKind
 
@@ -49,6 +49,7 @@ __all__ = [
     "ask_on_terminal",
     "check_ladder",
     "climb",
+    "is_refusal",
     "ladder_from",
     "options_for",
     "rights_of",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
@@ -231,3 +231,12 @@ def _number(text: str) -> Any:
         return int(text) if text.strip().isdigit() else float(text)
     except ValueError:
         return text
+
+
+def is_refusal(raw: Any) -> bool:
+    """Whether an answer only ends the run: a no, or a resolution to stop."""
+    if isinstance(raw, Mapping):
+        raw = cast("Mapping[str, Any]", raw).get("kind")
+    if isinstance(raw, Resolution):
+        raw = raw.kind
+    return raw is False or (isinstance(raw, str) and (raw == ResolutionKind.STOP or raw.strip().lower() in _NO))

@@ -98,7 +98,8 @@ def _identity(annotation: Any) -> Hashable:
         hash(annotation)
     except TypeError:
         return repr(annotation)
-    return annotation
+    identity: Hashable = annotation
+    return identity
 
 
 def _taken(tool: Tool) -> list[tuple[str, Any]]:

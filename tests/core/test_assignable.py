@@ -105,7 +105,7 @@ PAIRS: list[tuple[Any, Any, Fit]] = [
     (list, list[Any], YES),
     (list[str], list, YES),
     (list, list[int], MAYBE),
-    (list[dict], list[dict[str, Any]], MAYBE),
+    (list[dict[Any, Any]], list[dict[str, Any]], MAYBE),
     (list[int], list[float], YES),
     (list[str], list[int], NO),
     (list[str], Sequence[str], YES),
@@ -182,11 +182,23 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
 Typed = tuple[Any, st.SearchStrategy[Any]]
 
 
+def _listed(t: Typed) -> Typed:
+    return list.__class_getitem__(t[0]), st.lists(t[1], max_size=3)
+
+
+def _mapped(t: Typed) -> Typed:
+    return dict.__class_getitem__((str, t[0])), st.dictionaries(st.text(max_size=2), t[1], max_size=3)
+
+
+def _tupled(t: Typed) -> Typed:
+    return tuple.__class_getitem__((t[0], ...)), st.lists(t[1], max_size=3).map(tuple)
+
+
 def _grow(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
     return st.one_of(
-        inner.map(lambda t: (list[t[0]], st.lists(t[1], max_size=3))),
-        inner.map(lambda t: (dict[str, t[0]], st.dictionaries(st.text(max_size=2), t[1], max_size=3))),
-        inner.map(lambda t: (tuple[t[0], ...], st.lists(t[1], max_size=3).map(tuple))),
+        inner.map(_listed),
+        inner.map(_mapped),
+        inner.map(_tupled),
         st.tuples(inner, inner).map(lambda p: (Union[p[0][0], p[1][0]], st.one_of(p[0][1], p[1][1]))),  # noqa: UP007
     )
 

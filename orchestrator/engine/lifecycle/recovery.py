@@ -252,11 +252,18 @@ def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mappi
 
 
 async def recover(
-    runtime: Runtime, run_id: str, token: int | None = None, *, parent: Run | None = None, parent_call: str = ""
+    runtime: Runtime,
+    run_id: str,
+    token: int | None = None,
+    *,
+    parent: Run | None = None,
+    parent_call: str = "",
+    to_stop: bool = False,
 ) -> Run | None:
     """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
 
-    `token`: of a run that this process owns already.
+    `token`: of a run that this process owns already. `to_stop`: it is only to be ended, which values that cannot be had
+    do not prevent.
     Raises `InputError` when there is no such run, or a value that it needs could not be stored.
     """
 
@@ -285,7 +292,11 @@ async def recover(
     )
     run.values.restore(rows, run.state.at_hand, run.view)
     runtime.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
-    _check_values(run)
+    try:
+        _check_values(run, to_stop=to_stop)
+    except InputError:
+        await runtime.threads.run(lambda: runtime.store.release(run_id, token))
+        raise
     runtime.runs.enter(run)
     if run.state.status is Status.WAITING:
         _ask_again(run)
@@ -299,17 +310,20 @@ async def recover(
     return run
 
 
-def _check_values(run: Run) -> None:
-    """Values that could not be stored: what was read is read again; what was provided or done cannot be."""
-    lost = [key for key in sorted(run.values.unstored) if key in run.state.at_hand]
-    givers = {run.state.at_hand[key] for key in lost}
-    for giver in sorted(giver or "" for giver in givers):
-        if not giver or giver in run.state.effects:
+def _check_values(run: Run, *, to_stop: bool) -> None:
+    """Values that cannot be had from the store: what was read is read again; what was provided or done cannot be."""
+    values, at_hand = run.values, run.state.at_hand
+    lost = [key for key in sorted(values.unstored) if key in at_hand]
+    for giver in sorted({at_hand[key] or "" for key in lost}):
+        if giver and giver not in run.state.effects:
+            run.emit(ValuesExpired(**run.stamp(), tools=(giver,)))
+        elif not to_stop:
+            gone = [key for key in lost if (at_hand[key] or "") == giver]
+            why = "; ".join(values.unreadable.get(key, f"{key} could not be stored") for key in gone)
             raise InputError(
-                f"The run {run.state.run_id!r} cannot be resumed: {', '.join(lost)} could not be stored. "
-                "Give these keys a type that pydantic can write as JSON."
+                f"The run {run.state.run_id!r} cannot go on in this process: {why}. Answer no, or cancel it: what it "
+                "did is undone or listed. Give such a key a type that pydantic writes as JSON and reads back."
             )
-        run.emit(ValuesExpired(**run.stamp(), tools=(giver,)))
 
 
 def _ask_again(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import Unpack
@@ -22,8 +23,10 @@ from orchestrator.engine.planning.agents import refused
 from orchestrator.engine.planning.waits import Limits, known_waits
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.escalation import Resolution
+from orchestrator.engine.values import not_storable
+from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.selection.learning.evaluation import keep_judgement
+from orchestrator.store.memory import MemoryStore
 
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
 from .finish import outcome_of
@@ -58,7 +61,8 @@ def plan_only(
     if planned.route is None:
         assert planned.impasse is not None
         raise NoRoute(planned.impasse)
-    return planned.route
+    bound = () if isinstance(runtime.store, MemoryStore) else not_storable(view, given, planned.route.tools)
+    return replace(planned.route, not_storable=bound) if bound else planned.route
 
 
 async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None = None) -> Outcome[Any]:
@@ -111,7 +115,8 @@ async def _resume_recorded(
     if row.status.ended or (waits and not await _due(runtime, run_id) and not await _may_look_again(runtime, run_id)):
         outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
-    run = await recover(runtime, run_id)
+from orchestrator.engine.values import not_storable
+from orchestrator.escalation import Resolution, is_refusal
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")
     if run.state.status is not Status.WAITING:
@@ -189,7 +194,7 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
             raise InputError(f"There is no run {run_id!r} in this store.")
         if row.status.ended:
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
-        run = None if row.status is Status.QUEUED else await recover(runtime, run_id)
+        run = None if row.status is Status.QUEUED else await recover(runtime, run_id, to_stop=True)
         if run is None:
             return await _cancelled_elsewhere(runtime, run_id)
     run.scope.cancel(reason)

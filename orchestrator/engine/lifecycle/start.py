@@ -265,7 +265,9 @@ def _started(
     run: Run, goal: Goal[Any], inputs: Mapping[str, Any], wanted: Wanted, traceparent: str, parent_call: str
 ) -> RunStarted:
     runtime, view, parent = run.runtime, run.view, run.parent
-    not_stored = sorted(key for key in view.keys if not can_be_stored(view.key_type(key))) if run.durable else []
+    not_stored: list[str] = []
+    if run.durable:
+        not_stored = sorted({*run.values.unstored, *(k for k in view.keys if not can_be_stored(view.key_type(k)))})
     turn = runtime.selector.turn() if view.agents(all_keys(goal)) else NO_TURN
     return RunStarted(
         **run.stamp(),

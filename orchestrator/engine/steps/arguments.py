@@ -4,16 +4,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core.assignable import is_checked_at_call
+from orchestrator.core.copies import own_copy
+from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, InvalidOutput
 from orchestrator.core.schema import type_name, validate
 from orchestrator.core.source import at
+from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
 
 def arguments(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameter -> value for one attempt. Raises `CallerError` for a value that the parameter does not take."""
-    return {name: _fitting(run, tool, name, value) for name, value in inputs.items()}
+    """Parameter -> value for one attempt, each its own copy unless the tool shares values.
+
+    Raises `CallerError` for a value that the parameter does not take.
+    """
+    memo: dict[int, Any] = {}
+    fitting = {name: _fitting(run, tool, name, value) for name, value in inputs.items()}
+    if tool.share or tool.isolation == "process":  # a worker process has copies of its own
+        return fitting
+    keys = {**tool.needs, **tool.optional}
+    return {
+        name: value if _is_last_reader(run, tool, keys.get(name, name)) else own_copy(value, memo)
+        for name, value in fitting.items()
+    }
+
+
+def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
+    """Whether nothing reads a value after this attempt: no other tool, no retry, no goal, no compensation."""
+    if tool.effect is not Effect.READ or run.view.consumers(key) != (tool.name,):
+        return False
+    if not run.state.at_hand.get(key) or key in all_keys(run.state.wanted):
+        return False
+    giver = run.view.tools.get(run.state.at_hand[key] or "")
+    retries = run.runtime.policy.retries.attempts if tool.retries is None else tool.retries
+    return giver is not None and giver.effect is Effect.READ and run.state.attempts[tool.name] > retries
 
 
 def _fitting(run: Run, tool: Tool, name: str, value: Any) -> Any:

@@ -1,0 +1,78 @@
+"""Own copies of values for calls: what one call does to a value, no other call sees."""
+
+import copy
+import dataclasses
+from collections import OrderedDict, defaultdict, deque
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+CONTAINERS: Final = (list, dict, set, tuple, frozenset, OrderedDict, defaultdict, deque)
+
+
+def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """A value that may be changed without changing `value`.
+
+    Containers, dataclasses and models are copied, with what they hold; arrays are handed over read-only; immutable
+    values and opaque objects (connections, clients) are the same object.
+    """
+    memo = {} if memo is None else memo
+    if id(value) in memo:
+        return memo[id(value)]
+    kind: type[Any] = type(value)
+    if kind in CONTAINERS:
+        return _container(value, kind, memo)
+    if issubclass(kind, BaseModel):
+        return _model(value, memo)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(value, memo)
+    return _array(value)
+
+
+def _model(value: BaseModel, memo: dict[int, Any]) -> BaseModel:
+    made = value.model_copy()
+    memo[id(value)] = made
+    for name, item in value.__dict__.items():
+        made.__dict__[name] = own_copy(item, memo)
+    if value.__pydantic_extra__ is not None:
+        object.__setattr__(made, "__pydantic_extra__", own_copy(value.__pydantic_extra__, memo))
+    return made
+
+
+def _array(value: Any) -> Any:
+    """An array read-only, a data frame copied, anything else itself."""
+    if hasattr(value, "setflags") and hasattr(value, "view"):
+        seen = value.view()
+        seen.setflags(write=False)
+        return seen
+    if hasattr(value, "columns") and callable(getattr(value, "copy", None)):
+        return value.copy()
+    return value
+
+
+def _container(value: Any, kind: type[Any], memo: dict[int, Any]) -> Any:
+    if kind in (tuple, frozenset):
+        items = [own_copy(item, memo) for item in value]
+        unchanged = all(one is other for one, other in zip(items, value, strict=True))
+        return value if unchanged else kind(items)
+    made: Any = copy.copy(value)
+    memo[id(value)] = made
+    if issubclass(kind, dict):
+        for key, item in value.items():
+            made[key] = own_copy(item, memo)
+    elif issubclass(kind, list | deque):
+        for place, item in enumerate(value):
+            made[place] = own_copy(item, memo)
+    return made
+
+
+def _dataclass(value: Any, memo: dict[int, Any]) -> Any:
+    try:
+        made: Any = copy.copy(value)
+    except Exception:
+        return value  # it cannot be copied: opaque
+    memo[id(value)] = made
+    for field in dataclasses.fields(value):
+        if hasattr(value, field.name):
+            object.__setattr__(made, field.name, own_copy(getattr(value, field.name), memo))
+    return made
