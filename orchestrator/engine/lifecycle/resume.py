@@ -115,8 +115,7 @@ async def _resume_recorded(
     if row.status.ended or (waits and not await _due(runtime, run_id) and not await _may_look_again(runtime, run_id)):
         outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
         return outcome
-from orchestrator.engine.values import not_storable
-from orchestrator.escalation import Resolution, is_refusal
+    run = await recover(runtime, run_id, to_stop=row.status is Status.WAITING and is_refusal(answer))
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")
     if run.state.status is not Status.WAITING:
