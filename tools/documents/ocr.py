@@ -45,7 +45,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_drawn,
     ensure=is_readable,
     latency=15,
-    risk=0.05,
+    risk=0.5,
     timeout=300,
     max_concurrency=2,
     retries=0,

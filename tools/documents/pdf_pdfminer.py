@@ -28,6 +28,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_pdf,
     ensure=is_readable,
     latency=1.0,
+    risk=0.2,
     timeout=300,
     retries=0,
     isolation="process",

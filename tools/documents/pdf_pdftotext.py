@@ -29,6 +29,7 @@ def is_readable(output: dict[str, Any]) -> None:
     when=is_pdf,
     ensure=is_readable,
     latency=1.2,
+    risk=0.3,
     timeout=60,
     retries=0,
 )
