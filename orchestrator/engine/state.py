@@ -556,4 +556,5 @@ class RunState:
     @property
     def planned_price(self) -> float | None:
         """Price of the first route, in US dollars."""
-        return next((d.price for d in self.decisions if d.kind is DecisionKind.ROUTE), None)
+        first = (DecisionKind.ROUTE, DecisionKind.REROUTE)  # a reroute where a condition raised before the first route
+        return next((d.price for d in self.decisions if d.kind in first), None)

@@ -246,3 +246,42 @@ def test_threads_survive_what_a_tool_raises_in_them() -> None:
     for n in range(5):
         assert orc.run_sync("y", {"x": n}).value == "spare"
     assert threading.active_count() <= before + 8
+
+
+def below(claim: dict[str, str]) -> bool:
+    return float(claim["amount"]) > 1000
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_condition_that_raises_is_a_failure_that_a_decision_answers(late: bool, asynchronous: bool) -> None:
+    async def below_later(claim: dict[str, str]) -> bool:
+        return below(claim)
+
+    when: Any = below_later if asynchronous else below
+    boss = Tool(lambda claim: "boss", name="boss", gives="paid", cost=0.01, when=when)
+    out = Tool(lambda claim: "out", name="out", gives="paid", cost=0.02)
+    read = Tool(lambda mail: {"amount": "1,250.00"}, name="read", gives={"claim": dict[str, str]})
+    orc = Orchestrator([boss, out, read])
+    given: dict[str, Any] = {"mail": "m"} if late else {"claim": {"amount": "1,250.00"}}
+    outcome = await orc.run("paid", given)
+    assert outcome.value == "out"
+    (failure,) = outcome.failures
+    assert (failure.kind, failure.tool) == (FailureKind.BUG, "boss")
+    assert "`when` raised ValueError" in failure.message
+    assert f"{Path(__file__).name}:" in failure.message
+    assert outcome.price is not None
+    check_answers(outcome)
+    assert orc.replay(outcome.run_id).agrees, orc.replay(outcome.run_id).differences
+
+
+@pytest.mark.parametrize("customer", ["vip", "nobody"])
+async def test_a_condition_may_be_async_and_a_plan_leaves_it_open(customer: str) -> None:
+    async def is_vip(customer: str) -> bool:
+        await asyncio.sleep(0)
+        return customer == "vip"
+
+    orc = Orchestrator([Tool(lambda customer: "gift", name="gift", gives="gift", when=is_vip)])
+    assert orc.plan("gift", {"customer": customer}).tools == ("gift",)
+    outcome = await orc.run("gift", {"customer": customer})
+    assert outcome.ok is (customer == "vip")

@@ -16,7 +16,7 @@ from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import Question, answer
 
-from .escalation import validate_answer
+from .escalation import judged_now, validate_answer
 from .finish import listed, outcome_of, summary
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
@@ -337,7 +337,11 @@ async def _at_rest(run: Run) -> None:
 
 async def drive_on(run: Run, phase: Phase) -> Phase:
     """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
-    task = asyncio.create_task(PHASES[phase](run))
+
+    async def work() -> Phase:
+        return await PHASES[phase](run)
+
+    task = asyncio.create_task(work())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -374,7 +378,8 @@ def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> No
     """Raises `InputError` when `raw` is no answer to the question."""
     if raw is None and question.due is not None:
         return
-    answer(question, impasse, raw, validate=lambda key, value: validate_answer(run, impasse, key, value))
+    met = judged_now(run, impasse)
+    answer(question, met, raw, validate=lambda key, value: validate_answer(run, impasse, key, value))
 
 
 def watch_deadline(run: Run) -> None:

@@ -119,6 +119,21 @@ async def answered(run: Run) -> "tuple[bool, bool]":
     return await _Escalation(run, asked.impasse, asked.base).answered(asked, raw, by)
 
 
+def judged_now(run: Run, impasse: Impasse) -> Impasse:
+    """The impasse as the graph is now: tools that were added since, and give what could not be had, count too."""
+    if impasse.kind not in ("no_route", "progress"):
+        return impasse
+    view = run.runtime.graph.view()
+    known = set(impasse.tools)
+    added = [
+        Blame(tool=name, reason="it was added meanwhile")
+        for key in impasse.unreachable
+        for name in view.producers(key)
+        if name not in known
+    ]
+    return replace(impasse, blame=(*impasse.blame, *added)) if added else impasse
+
+
 def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> Any:
     """A value that somebody provides, as the type of its key. Raises `InvalidOutput`."""
     if impasse is not None and impasse.kind == "question":
@@ -182,7 +197,8 @@ class _Escalation:
             resolution = unanswered(question, impasse, validate=self.validate)
             said = f"nobody answered within {question.deadline:g} seconds"
         else:
-            resolution = answer(question, impasse, raw, validate=self.validate, by=by or None, at=at)
+            met = judged_now(run, impasse)
+            resolution = answer(question, met, raw, validate=self.validate, by=by or None, at=at)
             said = f"answered by {by or 'a person'}"
         text = "a value" if self._is_answer(impasse, resolution) else resolution.text
         run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by, question_id=question.id))

@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
-from orchestrator.engine.planning.replan import replan
+from orchestrator.engine.planning.replan import check_conditions, replan
 from orchestrator.engine.run import Run
 from orchestrator.engine.steps.scheduler import StepScheduler
 
@@ -31,6 +31,7 @@ async def plan(run: Run) -> Phase:
     """Choose a route from where the run stands."""
     if any(impasse.kind != "approval" for impasse in run.open):
         return Phase.ESCALATE
+    await check_conditions(run)
     again = bool(run.state.unanswered) or run.first_route is not None
     kind = DecisionKind.REROUTE if run.state.unanswered else DecisionKind.ROUTE
     await ask_what_is_demanded(run)

@@ -9,6 +9,7 @@ from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import PICO, formula_name, price_by
 from orchestrator.core.route import Candidate, Impasse, Problem, Route
+from orchestrator.core.user_code import is_async
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
@@ -292,7 +293,7 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
     said: dict[str, bool] = {}
     for name in view.conditional(tuple(goal)):
         tool = view.tools[name]
-        if tool.when is None:
+        if tool.when is None or is_async(tool.when):
             continue
         inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
         wanted = parameters_of(tool.when)

@@ -5,6 +5,8 @@ from typing import Any
 
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
+from orchestrator.core.user_code import call_user
+from orchestrator.engine.failures import note_user_failure
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
@@ -22,7 +24,6 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     follow_graph(run)
     run.runtime.health.poll()
     _expire(run)
-    check_conditions(run)
     exclude_refused(run)
     planned = plan_for(run, run.state)
     run.use(planned)
@@ -83,29 +84,34 @@ def _expire(run: Run) -> None:
         run.emit(ValuesExpired(**run.stamp(), tools=tuple(sorted(old))))
 
 
-def check_conditions(run: Run) -> list[str]:
-    """Call every `when` whose inputs have come to hand; returns the tools whose condition was checked."""
+async def check_conditions(run: Run) -> list[str]:
+    """Call every `when` whose inputs have come to hand; returns the tools whose condition was checked.
+
+    One that raises is a failure of its tool, which the run plans without; the next decision answers it.
+    """
     asked: list[str] = []
     for name in run.view.conditional(run.state.goal):
         tool = run.view.tools[name]
-        if tool.when is None or name in run.state.conditions or name in run.state.done:
+        known = name in run.state.conditions or name in run.state.done or name in run.state.excluded
+        if tool.when is None or known:
             continue
         inputs = run.inputs_of(tool)
         wanted = planning.parameters_of(tool.when)
         required = [p for p in tool.needs if wanted is None or p in wanted]
         if all(parameter in inputs for parameter in required):
-            _check_condition(run, tool, inputs)
+            await _check_condition(run, tool, inputs)
             asked.append(name)
     return asked
 
 
-def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> None:
+async def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> None:
     assert tool.when is not None
     try:
-        holds = bool(tool.when(**run.accepted(tool.when, inputs)))
+        holds = bool(await call_user(tool.when, **run.accepted(tool.when, inputs)))
     except Exception as error:
-        run.emit(ToolExcluded(**run.stamp(), tool=tool.name, reason=f"its `when` raised {type(error).__name__}"))
-        holds = False
+        failure = note_user_failure(run, tool, "when", error)
+        run.emit(ToolExcluded(**run.stamp(), tool=tool.name, reason=failure.message))
+        return
     run.emit(ConditionChecked(**run.stamp(), tool=tool.name, holds=holds))
 
 

@@ -35,6 +35,8 @@ class StepScheduler:
         self._after: dict[str, list[Step]] = {}
         """Tool -> the steps of the route that wait for it."""
         self._ended: list[str] = []
+        self._checked: list[str] = []
+        """Tools whose condition was checked since the route was chosen."""
 
     async def drive(self) -> bool:
         """True when every key of the goal has a value; False when nothing can go on without an answer.
@@ -60,6 +62,7 @@ class StepScheduler:
             ended = await self._some()
             if any(isinstance(result, Done) for _, result in ended):
                 await ask_what_is_demanded(run)
+                self._checked += await check_conditions(run)
             for name, result in ended:
                 self._take(name, result)
             self._heed_health()
@@ -210,7 +213,11 @@ class StepScheduler:
 
     def _branch(self) -> None:
         """New values may settle conditions: a choice that is made now, and no failure."""
-        asked = check_conditions(self.run)
+        asked, self._checked = self._checked, []
+        raised = [name for name in asked if name in self.run.state.excluded]
+        if raised:
+            self._reroute(f"the condition of {', '.join(raised)} raised")
+            return
         if not asked:
             self._demand()
             return

@@ -1,0 +1,63 @@
+"""A graph that changes while a run waits: answers are judged against the graph as it is now."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import AskHuman, Orchestrator, Resolution, Status, Tool, Unavailable
+
+
+def world(done: list[str], **options: Any) -> Orchestrator:
+    def book(trip: str) -> str:
+        done.append("booked")
+        return "b1"
+
+    def mail(booking: str) -> str:
+        raise Unavailable("down")
+
+    tools = [Tool(book, gives="booking", effect="write"), Tool(mail, gives="receipt", retries=0)]
+    return Orchestrator(tools, escalation=[AskHuman()], monitors=(), **options)
+
+
+def second() -> Tool:
+    return Tool(lambda booking: "mailed by 2", name="mail2", gives="receipt")
+
+
+@pytest.mark.parametrize("answer", [None, Resolution.replan(), Resolution.allow("mail2"), {"kind": "replan"}])
+async def test_a_tool_that_was_added_while_a_run_waited_is_used(answer: Any) -> None:
+    done: list[str] = []
+    orc = world(done)
+    waiting = await orc.run("receipt", {"trip": "x"})
+    assert waiting.status is Status.WAITING
+    assert (await orc.resume(waiting.run_id)).status is Status.WAITING
+    orc.add(second())
+    outcome = await orc.resume(waiting.run_id, answer, by="ann")
+    assert outcome.value == "mailed by 2"
+    assert done == ["booked"]
+    assert orc.replay(outcome.run_id).agrees, orc.replay(outcome.run_id).differences
+
+
+async def test_a_resume_without_an_answer_plans_again_in_another_process(tmp_path: Path) -> None:
+    done: list[str] = []
+    async with world(done, store=tmp_path / "runs.db") as first:
+        await first.run("receipt", {"trip": "x"}, run_id="r")
+    async with world(done, store=tmp_path / "runs.db") as same:
+        assert (await same.resume("r")).status is Status.WAITING
+    async with world(done, store=tmp_path / "runs.db") as other:
+        other.add(second())
+        assert (await other.resume("r")).value == "mailed by 2"
+    assert done == ["booked"]
+
+
+async def test_a_rung_that_repairs_the_graph_says_replan() -> None:
+    done: list[str] = []
+
+    async def repair(impasse: Any) -> Resolution:
+        orc.add(second())
+        return Resolution.replan("repaired")
+
+    orc = world(done)
+    orc._runtime.ladder = (repair,)
+    outcome = await orc.run("receipt", {"trip": "x"})
+    assert outcome.value == "mailed by 2"
