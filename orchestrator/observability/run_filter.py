@@ -14,6 +14,7 @@ from orchestrator.core.text import plain
 from orchestrator.store.protocol import RunRow, Store
 
 _PAGE: Final = 500
+_LARGEST_PAGE: Final = 4000
 _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -45,13 +46,13 @@ class RunFilter:
         if not self.indexed and offset:
             yield from islice(self.rows(store, offset + limit), offset, None)
             return
-        found = 0
+        found, size = 0, _PAGE
         while found < limit:
             page = store.runs(
                 status=self.status,
                 search=self.search,
                 parent=... if self.children else None,
-                limit=min(_PAGE, limit) if self.indexed else _PAGE,
+                limit=min(size, limit) if self.indexed else size,
                 offset=offset,
                 labels=self.labels or None,
             )
@@ -63,9 +64,10 @@ class RunFilter:
                     found += 1
                     if found >= limit:
                         return
-            if len(page) < _PAGE:
+            if len(page) < size:
                 return
             offset += len(page)
+            size = min(2 * size, _LARGEST_PAGE)  # a page far back costs the database a walk over those before it
 
     def count(self, store: Store) -> int:
         """How many runs there are."""

@@ -23,6 +23,7 @@ from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
 from .arguments import arguments
+from .blocking import blocking_note
 from .compensate import DURABLE_WITHIN, undo
 from .context import CallContext, idempotency_key
 from .invocation import GRACE, Invocation, StillRunning
@@ -247,6 +248,9 @@ class StepExecutor:
                 await context.children.end("the call that reached for it was cancelled")
             raise
         finally:
+            if invocation.blocked:
+                message = blocking_note(self.tool.name, invocation.blocked)
+                self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=message))
             if not self._left_as_it_stands():
                 await context.children.end()
 

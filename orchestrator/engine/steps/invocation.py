@@ -13,6 +13,8 @@ from orchestrator.core.user_code import call_user, is_async
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
+from .blocking import BLOCKING_SECONDS, TimedCall
+
 GRACE: Final = 0.25
 """Seconds that a cancelled async call gets to end by itself."""
 
@@ -32,6 +34,7 @@ class Invocation:
         self._task: asyncio.Task[Any] | None = None
         self.in_thread = False
         self._stopped = False
+        self._timed: TimedCall | None = None
 
     def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         """Begin the call; its slots are given back when it has ended."""
@@ -39,7 +42,9 @@ class Invocation:
         token = CURRENT.set(self._slots)
         work = call_user(call, *args, in_thread=self._runtime.threads.run, **kwargs)
         try:
-            self._task = asyncio.create_task(work, name=f"call:{self._name}")
+            self._timed = None if self.in_thread else TimedCall(work)
+            made = work if self._timed is None else self._timed.run()
+            self._task = asyncio.create_task(made, name=f"call:{self._name}")
         finally:
             CURRENT.reset(token)
         self._task.add_done_callback(self._ended)
@@ -48,6 +53,12 @@ class Invocation:
         self._slots.release()
         if not task.cancelled():
             task.exception()  # one that nobody waits for any more is not an unretrieved exception
+
+    @property
+    def blocked(self) -> float:
+        """Seconds that an async call held the event loop without a pause, where that was too long; else 0."""
+        longest = self._timed.longest if self._timed is not None else 0.0
+        return longest if longest >= BLOCKING_SECONDS else 0.0
 
     @property
     def running(self) -> bool:
