@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
@@ -22,6 +24,8 @@ from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
 
 _WAITERS = new_lock()
+KEPT_BYTES: Final = 16 * 1024
+KEPT_PARTS: Final = 100
 
 
 def start(run: Run, phase: Phase) -> None:
@@ -193,9 +197,26 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     runtime.observers.ended(run)
     runtime.runs.leave(state.run_id)
     run.scope.leave()
-    runtime.runs.remember(outcome, state.inputs_digest, state.wanted)
+    if not run.durable or _is_small(outcome.values):
+        runtime.runs.remember(outcome, state.inputs_digest, state.wanted)
     if run.parent is None and run.durable:
         _forget_values(run)
+
+
+def _is_small(values: Any) -> bool:
+    """Whether values may stay in memory after a run that the store has: at most 16 KiB, in a hundred parts."""
+    waiting, size, parts = [values], 0, 0
+    while waiting and size <= KEPT_BYTES and parts <= KEPT_PARTS:
+        part = waiting.pop()
+        parts += 1
+        size += sys.getsizeof(part, KEPT_BYTES)
+        if isinstance(part, Mapping):
+            waiting += list(part.values())
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting += list(part)
+        elif not isinstance(part, str | bytes | int | float | bool | None):
+            waiting += list(getattr(part, "__dict__", {}).values())
+    return not waiting and size <= KEPT_BYTES
 
 
 def _forget_values(run: Run) -> None:

@@ -27,7 +27,7 @@ from .dialect import Now, database_time
 from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown
 from .queue import SqlQueue
 from .reads import SqlReads
-from .writer import Outage, Transactions, Writer, WriteRequest
+from .writer import CAPACITY, Outage, Transactions, Writer, WriteRequest
 
 T = TypeVar("T")
 
@@ -153,6 +153,12 @@ class SqlStore(SqlReads):
             return
         if self._writer.closed:
             problem = f"the store is closed: a write of run {write.run_id!r} was not kept"
+        elif size > CAPACITY:
+            what = f"the value {write.name!r}" if isinstance(write, PutValue) else "a record"
+            problem = (
+                f"{what} of run {write.run_id!r} is too large for the store: {size / 2**20:.0f} MiB, and it takes "
+                f"{CAPACITY / 2**20:.0f}; keep large data in files and hand over their paths"
+            )
         else:
             problem = f"too much is waiting for the store: writes of run {write.run_id!r} are not kept"
             with self._lock:
