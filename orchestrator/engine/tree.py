@@ -77,6 +77,8 @@ class BudgetAccount:
         self._clock = clock
         self._parent = parent
         self._calls: dict[str, _Call] = {}
+        self._parts = 0
+        """Calls in flight that agents make themselves."""
         if parent is not None:
             parent._open_child(parent_call, state.run_id, self)
         self._parent_call = parent_call
@@ -117,6 +119,10 @@ class BudgetAccount:
         if budget.calls is not None and self.calls() >= budget.calls:
             return f"the budget of {budget.calls} calls is used up"
         return "the deadline has passed" if left is not None and left <= 0 else ""
+
+    def count_parts(self, by: int) -> None:
+        """So many more calls of an agent's own are in flight."""
+        self._parts += by
 
     def reserve(self, call_id: str, usd: float) -> None:
         """A call begins that may cost this much."""
@@ -161,7 +167,7 @@ class BudgetAccount:
         """Attempts so far, with what agents called themselves and everything below."""
         state = self._state
         below = sum(child.calls() for call in self._calls.values() for child in call.live.values())
-        return state.started_calls + state.own_calls + state.child_calls + below
+        return state.started_calls + state.own_calls + self._parts + state.child_calls + below
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""

@@ -29,6 +29,12 @@ class CallPart(SubCall):
         if self.refused:
             self._open = False
             self._tell(ok=False, left_out=self.refused)
+        self._count(1)
+
+    def _count(self, by: int) -> None:
+        """A tool's call counts for the budget of calls from its beginning: several of one turn may go on at once."""
+        if self._kind is PartKind.TOOL and self._open:
+            self._run.account.count_parts(by)
 
     def _refused(self) -> str:
         """Why it may not be called now."""
@@ -43,6 +49,7 @@ class CallPart(SubCall):
         """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
         if not self._open:
             return
+        self._count(-1)
         self._open = False
         runtime = self._run.runtime
         kind = None
@@ -67,6 +74,7 @@ class CallPart(SubCall):
         """It was cancelled, or asked a person: there is no verdict."""
         if self._open and self._kind is PartKind.MEMBER:
             self._run.runtime.health.release(self._name, self._owner)
+        self._count(-1)
         self._open = False
 
     def _tell(self, **what: Any) -> PartEnded:
