@@ -52,8 +52,10 @@ def test_why_tells_the_story(ran: Cli) -> None:
 
 
 def test_why_full_shows_the_candidates(ran: Cli) -> None:
-    assert "thorough  $0.00" in ran("why", "aab2", "--full").out
-    assert "thorough  $0.00" not in ran("why", "aab2").out.split("What happened")[1]
+    full, short = ran("why", "aab2", "--full").out, ran("why", "aab2").out
+    rivals = [line for line in full.splitlines() if "thorough > headline" in line and "$0.00" in line]
+    assert rivals, full
+    assert all(line not in short.split("What happened")[1].splitlines() for line in rivals)
 
 
 def test_why_json(ran: Cli) -> None:

@@ -237,3 +237,19 @@ async def test_latency_as_a_function_of_the_inputs_decides_without_learning() ->
         assert long.value == "b"
         assert orc.plan("out", {"text": "xx"}).tools == ("a",)
         assert orc.replay(long.run_id).agrees
+
+
+async def test_candidates_of_a_route_are_routes_and_the_chosen_one_is_the_cheapest() -> None:
+    tools = [
+        Tool(lambda q: 1, name="first", gives="a", cost=0.01),
+        Tool(lambda q: 1, name="second", gives="a", cost=0.02),
+        Tool(lambda a: a, name="end", gives="b", cost=0.5),
+        Tool(lambda a: a, name="other_end", gives="b", cost=0.7),
+    ]
+    async with Orchestrator(tools, monitors=()) as orc:
+        outcome = await orc.run("b", {"q": 1})
+        chosen, *rivals = outcome.decisions[0].candidates
+        assert (chosen.name, chosen.price) == ("first > end", outcome.decisions[0].price)
+        assert {rival.name for rival in rivals} == {"second > end", "first > other_end"}
+        assert all(rival.price is not None and rival.price > (chosen.price or 0) for rival in rivals)
+        assert orc.replay(outcome.run_id).agrees

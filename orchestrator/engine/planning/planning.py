@@ -25,6 +25,8 @@ ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
 MOST_SECONDS = 1e7
 """A latency above this is taken for a mistake."""
+MOST_RIVALS = 5
+"""Rival routes that a decision lists."""
 PATIENCE = 4
 """How often a plan is made again because a price changed under it."""
 
@@ -47,6 +49,8 @@ class Planned:
     """What was known of the agents."""
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
     """Tool -> seconds before it can be called, where that is known."""
+    problem: Problem | None = None
+    """What was solved, with the facts that hold for this run only."""
 
 
 def plan(
@@ -133,7 +137,8 @@ def _recorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planne
 
 def _unrecorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
     try:
-        return Planned(runtime.planner.plan(problem, view), None, {}, runtime.prices.untouched_success)
+        route = runtime.planner.plan(problem, view)
+        return Planned(route, None, {}, runtime.prices.untouched_success, problem=problem)
     except NoRoute as no_route:
         return Planned(None, no_route.impasse, {}, runtime.prices.untouched_success)
 
@@ -262,6 +267,7 @@ def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: Pri
 def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict[str, Any]:
     """What a planning decision was made from, and what came out."""
     facts = record_of(runtime, view, planned)
+    facts["rivals"] = "routes"
     if planned.last_resort:
         facts["last_resort"] = True
     if planned.waits:
@@ -330,6 +336,8 @@ class Pricer:
     unusable: Mapping[str, str]
     facts: Mapping[str, PriceFacts]
     why: Callable[[str], str] = lambda name: ""
+    plan: Callable[[Mapping[str, str]], Route | None] | None = None
+    """Plans again with these tools left out; `None` where records list rival tools, not routes."""
 
     def candidate(self, name: str, reason: str = "") -> Candidate:
         """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
@@ -349,17 +357,43 @@ class Pricer:
         return Candidate(name, pico / PICO, reason, fact)
 
     def route(self, route: Route) -> tuple[Candidate, ...]:
-        """The route that was chosen, then for each of its steps the other tools that give the key it is there for."""
-        listed = [Candidate(describe_route(route), route.price, "the chosen route")]
-        told = set(route.tools)
+        """The chosen route, then for each step the routes by the other tools that give the key it is there for.
+
+        All prices are those of whole routes. A rival tool that cannot be used is listed by itself, without a price.
+        """
+        chosen = describe_route(route)
+        listed, routes = [Candidate(chosen, route.price, "the chosen route")], {chosen}
+        for step, key, name in self._rivals(route):
+            reason = f"instead of {step}"
+            rival = self.candidate(name, reason)
+            if rival.price is None or self.plan is None:
+                listed.append(rival)
+            elif len(routes) <= MOST_RIVALS:
+                rival = self._rival_route(key, rival, reason)
+                if rival.name not in routes:
+                    routes.add(rival.name)
+                    listed.append(rival)
+        return tuple(listed)
+
+    def _rivals(self, route: Route) -> Iterable[tuple[str, str, str]]:
+        """Step, key, and another tool that gives the key; each tool once."""
+        seen = set(route.tools)
         wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
         for step in route.steps:
             for key in sorted(wanted.intersection(self.view.nodes[step.tool].gives)):
                 for name in self.view.producers(key):
-                    if name not in told:
-                        told.add(name)
-                        listed.append(self.candidate(name, f"instead of {step.tool}"))
-        return tuple(listed)
+                    if name not in seen:
+                        seen.add(name)
+                        yield step.tool, key, name
+
+    def _rival_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
+        """The cheapest route by a tool that could give a key."""
+        assert self.plan is not None
+        others = {name: "another gives it" for name in self.view.producers(key) if name != rival.name}
+        found = self.plan(others)
+        if found is None or rival.name not in found.tools:
+            return Candidate(rival.name, None, "no route leads by it from here", rival.facts)
+        return Candidate(describe_route(found), found.price, reason)
 
     def agents(self, names: Iterable[str]) -> tuple[Candidate, ...]:
         """Agents that could do the same work, the cheapest first."""
@@ -369,7 +403,17 @@ class Pricer:
 
 def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
     """Prices candidates as a plan saw them."""
-    return Pricer(runtime.prices, view, unusable, planned.facts, lambda name: runtime.health.status(name).reason or "")
+
+    def plan_without(others: Mapping[str, str]) -> Route | None:
+        problem = planned.problem
+        if problem is None:
+            return None
+        return _unrecorded(runtime, view, replace(problem, unusable={**problem.unusable, **others})).route
+
+    def why(name: str) -> str:
+        return runtime.health.status(name).reason or ""
+
+    return Pricer(runtime.prices, view, unusable, planned.facts, why, plan_without)
 
 
 def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:

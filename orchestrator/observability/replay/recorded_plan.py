@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import recorded_formula
-from orchestrator.core.route import Problem
+from orchestrator.core.route import Problem, Route
 from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
@@ -44,6 +44,8 @@ class RecordedPlan:
     otherwise: float
     priced: Priced | None
     """The user's own prices, where no formula of a policy was in force."""
+    rival_routes: bool = False
+    """Whether rivals are listed as routes; older records list them as tools."""
 
     @classmethod
     def of(
@@ -56,7 +58,8 @@ class RecordedPlan:
         down = {name: replace(fact, success=0.0) for name, fact in revived.items()}
         priced = _priced(record["priced"]) if own_prices and "priced" in record else None
         policy = recorded_formula(record, policy) if own_prices else policy
-        return cls(view, policy, {**told, **down}, revived, float(record.get("otherwise", 0.0)), priced)
+        otherwise = float(record.get("otherwise", 0.0))
+        return cls(view, policy, {**told, **down}, revived, otherwise, priced, record.get("rivals") == "routes")
 
     def plan(self, problem: Problem) -> Planned:
         """Plan again, in the two stages of the engine."""
@@ -65,9 +68,14 @@ class RecordedPlan:
         )
 
     def pricer(self, problem: Problem, *, last_resort: bool) -> Pricer:
-        """Prices single tools as they were."""
+        """Prices candidates as they were."""
         more: Mapping[str, PriceFacts] = self.revived if last_resort else {}
-        return Pricer(self._table(more), self.view, problem.unusable, {**self.facts, **more})
+
+        def plan_without(others: Mapping[str, str]) -> Route | None:
+            return self._attempt(replace(problem, unusable={**problem.unusable, **others}), more).route
+
+        plan = plan_without if self.rival_routes else None
+        return Pricer(self._table(more), self.view, problem.unusable, {**self.facts, **more}, plan=plan)
 
     def _usable(self, problem: Problem) -> dict[str, PriceFacts]:
         return {name: fact for name, fact in self.revived.items() if name not in problem.unusable}

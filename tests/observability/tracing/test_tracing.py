@@ -131,7 +131,7 @@ async def test_decisions_carry_what_was_chosen_among_what_and_why(recorder: Reco
     assert told[names.DECISION_CHOSEN] == "carrier > buy"
     assert told[names.DECISION_REASON] == outcome.decisions[0].reason
     assert told[names.DECISION_PRICE] == outcome.decisions[0].price
-    assert told[names.CANDIDATES] == ("carrier > buy", "table")
+    assert told[names.CANDIDATES] == ("carrier > buy", "table > buy")
     assert told[names.CANDIDATE_PRICES] == tuple(c.price for c in outcome.decisions[0].candidates)
     assert told[names.POLICY] == "balanced"
     assert told[names.GRAPH_REVISION] == orchestrator.graph.view().revision
