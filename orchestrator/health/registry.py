@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeGuard
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.enums import CircuitState, FailureKind
+from orchestrator.core.enums import START, CircuitState, FailureKind
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import MAX_COST, Tool
@@ -563,7 +563,11 @@ class HealthRegistry:
 
     def _target(self, name: str, to: str | None) -> Target:
         for each in (name, to):
-            if each is None or (self.is_known is not None and self.is_known(each)):
+            if (
+                each is None
+                or (each == START and to is not None)
+                or (self.is_known is not None and self.is_known(each))
+            ):
                 continue
             names = tuple(self.known()) if self.known is not None else (each,)
             if each not in names:

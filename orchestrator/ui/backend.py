@@ -123,8 +123,13 @@ class Backend:
         registry = self.health()
         registry.poll()
         names = set(registry.touched()) | self._planned_tools()
+        pairs = registry.touched_transitions()
+        if self.orchestrator is not None and registry.known is not None:
+            known = {*registry.known(), START}  # what other programs that share the store call is not this one's
+            names &= known
+            pairs = tuple((a, b) for a, b in pairs if a in known and b in known)
         tools = sorted((registry.status(name) for name in names), key=worst_first)
-        return tools, [(a, b, registry.status(a, b)) for a, b in registry.touched_transitions()]
+        return tools, [(a, b, registry.status(a, b)) for a, b in pairs]
 
     def set_circuit(self, name: str, to: str | None, trip: bool, reason: str, by: str = "") -> None:
         """Trip or restore a tool or transition by hand, and keep that in the store.

@@ -20,7 +20,7 @@ from .backend import Backend
 from .render_pages import render
 
 HOURS: Final = 24
-MOST: Final = 3_000
+MOST: Final = 2_000
 """Runs that one page adds up, the newest."""
 
 

@@ -20,7 +20,7 @@ from .render_pages import render
 
 PAGE: Final = 50
 MOST_OFFSET: Final = 10_000_000
-MOST_SCANNED: Final = 2_000
+MOST_SCANNED: Final = 1_000
 """Matching runs that are counted where the store has no index for a filter."""
 TIMES: Final = (("", "any time"), ("1h", "the last hour"), ("24h", "the last day"), ("7d", "the last week"))
 
