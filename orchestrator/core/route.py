@@ -200,9 +200,9 @@ class Impasse:
         """The impasse in one line that a person understands."""
         text = self.reason.rstrip(".") or f"No route to {' + '.join(self.goal)}"
         if self.unreachable and self.kind == "no_route":
-            text += f": {', '.join(self.unreachable)} cannot be had"
+            text += f": {_some(self.unreachable)} cannot be had"
         if self.blame:
-            text += "; " + ", ".join(f"{blame.tool} ({blame.reason})" for blame in self.blame)
+            text += "; " + _some([f"{blame.tool} ({blame.reason})" for blame in self.blame])
         return text + "."
 
     def to_json(self) -> dict[str, Any]:
@@ -239,3 +239,12 @@ class Impasse:
             providable=tuple(data["providable"]),
             **plain,
         )
+
+
+NAMED = 5
+"""Names that a message lists before it counts the rest."""
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -99,6 +99,7 @@ class Tool:
         """File and line of the declaration, for messages; empty where Python does not know."""
         self.name: str = options.get("name") or _default_name(call)
         self.signature = read_signature(call, _frames_locals())
+        _check_form(self.name, call, options, self.place)
         self.needs, self.optional = _needs(self.name, self.signature, options)
         self.idempotency_key = options.get("idempotency_key")
         if self.idempotency_key is not None:
@@ -284,6 +285,34 @@ def check_tool_options(kind: str, call: Any, options: Mapping[str, Any], declare
     """Raises `DefinitionError` for an unknown option, or one of the wrong kind, of a tool or an agent."""
     name = options.get("name") or getattr(call, "__name__", None) or type(call).__name__
     options_of(declared).check(f"{kind} {name!r}", options)
+
+
+def _check_form(name: str, call: Callable[..., Any], options: ToolOptions, place: str) -> None:
+    """Raises `DefinitionError` for a callable that could never be called as a tool."""
+    where = at(place)
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise DefinitionError(
+            f"Tool {name!r} is a generator{where}: a tool returns its value. Return a list; ctx.report shows progress."
+        )
+    if not inspect.isfunction(call) or options.get("needs") is not None:
+        return
+    parameters = list(inspect.signature(call).parameters.values())
+    owner = call.__qualname__.rpartition(".")[0]
+    if parameters and parameters[0].name in ("self", "cls") and owner and not owner.endswith("<locals>"):
+        raise DefinitionError(
+            f"Tool {name!r} is a method of the class {owner!r}{where}: nobody gives it {parameters[0].name!r}. "
+            f"Make a tool of the bound method of an object instead: Tool(object.{call.__name__})."
+        )
+    for parameter in parameters:
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            raise DefinitionError(
+                f"Tool {name!r} takes *{parameter.name}{where}, which names no keys. Write a parameter for each key."
+            )
+        if parameter.name == "ctx" and parameter.annotation is inspect.Parameter.empty:
+            raise DefinitionError(
+                f"Tool {name!r}: the parameter 'ctx' has no annotation{where}, so it counts as a key. Write "
+                "ctx: RunContext for the context of the run; or name the key with needs=."
+            )
 
 
 def _default_name(call: Callable[..., Any]) -> str:

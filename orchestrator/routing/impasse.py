@@ -101,7 +101,7 @@ def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
                     lacking[need] = tool
     keys = (*unreachable, *sorted(lacking))
     if not lacking:
-        return Impasse(situation.problem.goal, keys, (), reason="The tools that could help wait for each other")
+        return Impasse(situation.problem.goal, keys, (), reason=_circle(situation, keys))
     said = ", ".join(f"{key!r} (needed by {tool})" for key, tool in sorted(lacking.items()))
     return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {said}, and it was not provided")
 
@@ -122,3 +122,20 @@ def _standing(situation: Situation, planned: Instance, blame: Sequence[Blame]) -
         kind="approval",
         subject=stuck[0] if stuck else None,
     )
+
+
+def _circle(situation: Situation, keys: Sequence[str]) -> str:
+    """Names a circle of tools that need what each other gives: `one needs b, which two gives; two needs a, ...`."""
+    view = situation.compiled.view
+    key, seen, said = keys[0], dict[str, int](), list[str]()
+    while key not in seen:
+        seen[key] = len(said)
+        maker = next(iter(view.producers(key)), None)
+        needed = None
+        if maker is not None:
+            needed = next((need for need in view.nodes[maker].needs if need not in situation.problem.at_hand), None)
+        if maker is None or needed is None:
+            return "The tools that could help wait for each other"
+        said.append(f"{maker} needs {needed} to give {key}")
+        key = needed
+    return f"The tools that could help wait for each other ({'; '.join(said[seen[key] :][:5])})"

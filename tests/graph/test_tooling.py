@@ -243,3 +243,40 @@ def test_isolation_is_for_sync_calls() -> None:
             Tool(weigh, **wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(DefinitionError, match="async"):
         Tool(later, isolation="process")
+
+
+class Shop:
+    def buy(self, item: str) -> str:
+        return item
+
+
+def test_a_bound_method_is_a_tool_and_a_plain_one_is_none() -> None:
+    assert Tool(Shop().buy).needs == {"item": "item"}
+    with pytest.raises(DefinitionError, match=r"'buy' is a method of the class 'Shop' \(.*test_tooling.py:\d+\)"):
+        tool(Shop.buy)
+
+
+def test_a_generator_is_no_tool() -> None:
+    def pages(path: str) -> Any:
+        yield path
+
+    async def later(path: str) -> Any:
+        yield path
+
+    for call in (pages, later):
+        with pytest.raises(DefinitionError, match="is a generator"):
+            Tool(call)
+
+
+def test_parameters_that_name_no_key() -> None:
+    def joined(*parts: str) -> str:
+        return "".join(parts)
+
+    def without(ctx, item: str) -> str:  # type: ignore[no-untyped-def]
+        return f"{ctx} {item}"
+
+    with pytest.raises(DefinitionError, match=r"takes \*parts"):
+        Tool(joined)
+    with pytest.raises(DefinitionError, match="Write ctx: RunContext"):
+        Tool(without)
+    assert Tool(without, needs=["ctx", "item"]).needs == {"ctx": "ctx", "item": "item"}

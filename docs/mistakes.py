@@ -1,0 +1,162 @@
+"""Makes `docs/reference/mistakes.md`: forty mistakes of beginners, each run, with the message that it gets.
+
+python docs/mistakes.py            # write the page
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import Agent, AskHuman, Budget, Goal, NoRoute, Orchestrator, Policy, Resolution, Tool, tool
+from orchestrator.testing import FakeClock
+
+PAGE = Path(__file__).parent / "reference" / "mistakes.md"
+HEAD = """# Beginners' mistakes and the messages they get
+
+Made by running each of them: `python docs/mistakes.py`. A test holds this page to the code.
+
+| mistake | what is said |
+|---|---|
+"""
+
+
+def pay(amount: float) -> str:
+    return f"paid {amount}"
+
+
+def paying() -> Orchestrator:
+    return Orchestrator([Tool(pay, gives="paid")], clock=FakeClock(), monitors=())
+
+
+class Shop:
+    def buy(self, item: str) -> str:
+        return item
+
+
+def a_generator(path: str) -> Any:
+    yield path
+
+
+def any_number(*parts: str) -> str:
+    return "".join(parts)
+
+
+def no_annotation(ctx, item: str) -> str:  # type: ignore[no-untyped-def]
+    return item
+
+
+def text(page: str) -> str:
+    return page
+
+
+def number(text: int) -> int:
+    return text
+
+
+def circle_a(b: int) -> int:
+    return b
+
+
+def circle_b(a: int) -> int:
+    return a
+
+
+def two_keys(x: int) -> int:
+    return x
+
+
+def connected_twice() -> None:
+    orc = Orchestrator([Tool(pay, name="a"), Tool(pay, name="b")])
+    orc.connect("a", "b")
+    orc.connect("a", "b")
+
+
+def removed_gate() -> Any:
+    orc = Orchestrator([Tool(lambda: 1, name="check"), Tool(lambda: 1, name="delete")], monitors=())
+    orc.connect("START", "check")
+    orc.connect("check", "delete")
+    orc.remove("check")
+    return orc.plan("delete")
+
+
+MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = [
+    ("`Tool(pay, aproval=True)`", Tool, (pay,), {"aproval": True}),
+    ("`Tool(pay, compensat=undo)`", Tool, (pay,), {"compensat": pay}),
+    ("`Agent(pay, skils={...})`", Agent, (pay,), {"skils": {"x": 1}}),
+    ("`Orchestrator([...], polcy=...)`", Orchestrator, ([],), {"polcy": "cheapest"}),
+    ("`orc.run_sync(goal, inputs, budgt=1)`", lambda **o: paying().run_sync("paid", {}, **o), (), {"budgt": 1}),
+    ("`orc.run_sync(goal, amount=1)`", lambda **o: paying().run_sync("paid", **o), (), {"amount": 1}),
+    ("`Goal(key, demotion=[...])`", Goal, ("paid",), {"demotion": ["x"]}),
+    ("`Budget(dollars=5)`", Budget, (), {"dollars": 5}),
+    ("`Policy(stepcost=1)`", Policy, (), {"stepcost": 1}),
+    ("`Resolution.wait(tool, second=1)`", Resolution.wait, ("pay",), {"second": 1}),
+    ("`Tool(pay, ensure=True)`", Tool, (pay,), {"ensure": True}),
+    ("`Tool(pay, compensate=3)`", Tool, (pay,), {"compensate": 3}),
+    ("`Tool(pay, timeout='20')`", Tool, (pay,), {"timeout": "20"}),
+    ("`Tool(pay, timeout=0)`", Tool, (pay,), {"timeout": 0}),
+    ("`Tool(pay, retries=-1)`", Tool, (pay,), {"retries": -1}),
+    ("`Tool(pay, cost=-1)`", Tool, (pay,), {"cost": -1}),
+    ("`Tool(pay, risk=7)`", Tool, (pay,), {"risk": 7}),
+    ("`Tool(pay, effect='wrote')`", Tool, (pay,), {"effect": "wrote"}),
+    ("`Tool(pay, isolation='thread')`", Tool, (pay,), {"isolation": "thread"}),
+    ("`Tool(pay, memory=512)`", Tool, (pay,), {"memory": 512}),
+    ("`@tool('pay')`", tool, ("pay",), {}),
+    ("a lambda without a name", Tool, (lambda x: x,), {}),
+    ("`@tool` on a method", Tool, (Shop.buy,), {}),
+    ("a generator as a tool", Tool, (a_generator,), {}),
+    ("`*args`", Tool, (any_number,), {}),
+    ("`ctx` without an annotation", Tool, (no_annotation,), {}),
+    ("a tool gives a key that it needs", Tool, (pay,), {"gives": "amount"}),
+    ("`needs=` names no parameter", Tool, (pay,), {"needs": {"sum": "amount"}}),
+    ("`idempotency_key=` names no parameter", Tool, (pay,), {"idempotency_key": "key"}),
+    ("`Orchestrator(tool)`", Orchestrator, (Tool(pay),), {}),
+    ("`escalation=AskHuman()`", Orchestrator, ([],), {"escalation": AskHuman()}),
+    ("a notebook cell that is run again", lambda: [paying().add(Tool(pay)) for _ in "ab"], (), {}),
+    ("two types of a key", Orchestrator, ([Tool(text), Tool(number)],), {}),
+    ("tools that need each other", lambda: _plan([Tool(circle_a, gives="a"), Tool(circle_b, gives="b")], "a"), (), {}),
+    ("a goal is a tool", lambda: paying().run_sync(_any(Tool(pay, gives="paid"))), (), {}),
+    ("a goal that nothing gives", lambda: paying().plan("piad"), (), {}),
+    ("inputs are a list", lambda: paying().run_sync("paid", _any(["amount"])), (), {}),
+    ("an input that is misspelt", lambda: paying().run_sync("paid", {"amuont": 1}), (), {}),
+    ("an input that is missing", lambda: paying().plan("paid"), (), {}),
+    ("an input of the wrong type", lambda: paying().run_sync("paid", {"amount": "much"}), (), {}),
+    ("`connect` twice", connected_twice, (), {}),
+    ("`connect` of an unknown tool", lambda: paying().connect("pya", "pay"), (), {}),
+    ("`require_skills` of an unknown key", lambda: paying().require_skills("piad", {"x": 1}), (), {}),
+    ("the tool before a gated one is removed", removed_gate, (), {}),
+]
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _plan(tools: list[Tool], goal: str) -> Any:
+    return Orchestrator(tools, monitors=()).plan(goal)
+
+
+def message(call: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """What a mistake is answered with, places without their folder and line."""
+    try:
+        made = call(*args, **options)
+        if asyncio.iscoroutine(made):
+            made.close()
+    except Exception as error:
+        kind = "NoRoute" if isinstance(error, NoRoute) else type(error).__name__
+        said = re.sub(r"[^\s(]*?([\w-]+\.py):\d+", r"\1:12", str(error))
+        return f"{kind}: {said}".replace("\n", " ").replace("|", "\\|")
+    return "nothing"
+
+
+def page() -> str:
+    """The page."""
+    rows = [f"| {what} | {message(call, args, options)} |" for what, call, args, options in MISTAKES]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE}: {len(MISTAKES)} mistakes\n")
