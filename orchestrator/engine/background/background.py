@@ -22,6 +22,8 @@ PUBLISH_SECONDS = 5.0
 """How often statistics are published to the other processes that share a store."""
 REFRESH_SECONDS = 1.0
 """How often a process reads what the others published of circuits."""
+FLEET_REFRESH_SECONDS = 0.1
+"""The same where the store is a server's: a circuit that one process opens is soon seen by all."""
 
 
 class Background:
@@ -96,11 +98,12 @@ class Background:
     # -- the store ---------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
+        pause = REFRESH_SECONDS if self._runtime.store.embedded else FLEET_REFRESH_SECONDS
         for beat in itertools.count(1):
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(pause)
             try:
                 await self._runtime.threads.run(self._refresh)
-                if beat % round(PUBLISH_SECONDS / REFRESH_SECONDS) == 0:
+                if beat % round(PUBLISH_SECONDS / pause) == 0:
                     await self._runtime.threads.run(self._publish)
             except Exception as error:
                 if not self._broken:
