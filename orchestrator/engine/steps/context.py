@@ -43,6 +43,7 @@ class CallContext(RunContext[Any]):
         self.attempt = attempt
         self.call_id = call_id
         self.idempotency_key = idempotency_key(run.state.run_id, tool)
+        self.labels = run.state.labels
         self.usage: Counter[str] = Counter()
         self.charged = 0.0
         """US dollars that the call itself cost."""
@@ -107,11 +108,6 @@ class CallContext(RunContext[Any]):
         own = self._waited + sum(now - since for since in self._waiting.values())
         children = {**run.ended_children, **run.children}.values()
         return own + sum(child.state.seconds_waited(at) for child in children if child.parent_call == self.call_id)
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The labels of the run."""
-        return self._run.state.labels
 
     async def discard(self, outcome: Outcome[Any]) -> None:
         """Say that the effects of a child are not used."""
