@@ -408,7 +408,9 @@ def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], p
         problem = planned.problem
         if problem is None:
             return None
-        return _unrecorded(runtime, view, replace(problem, unusable={**problem.unusable, **others})).route
+        facts = {name: fact for name, fact in planned.facts.items() if name in view.nodes}  # as they were then
+        changed = replace(problem, unusable={**problem.unusable, **others}, facts={**problem.facts, **facts})
+        return _unrecorded(runtime, view, changed).route
 
     def why(name: str) -> str:
         return runtime.health.status(name).reason or ""
