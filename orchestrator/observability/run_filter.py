@@ -46,7 +46,7 @@ class RunFilter:
         if not self.indexed and offset:
             yield from islice(self.rows(store, offset + limit), offset, None)
             return
-        found, size = 0, _PAGE
+        found, size = 0, min(max(_PAGE, limit), _LARGEST_PAGE)
         while found < limit:
             page = store.runs(
                 status=self.status,
