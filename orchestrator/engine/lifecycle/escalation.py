@@ -85,6 +85,7 @@ async def escalate_open(run: Run) -> bool:
     for question_id, asked in list(run.asked.items()):
         if not _still_open(run, asked):
             del run.asked[question_id]
+            run.emit(RunResumed(**run.stamp(), answer="withdrawn", question_id=question_id))
     shown = {id(asked.asking) for asked in run.asked.values() if asked.asking is not None}
     for asking in run.call_questions:
         if id(asking) not in shown and not asking.answered.done():
