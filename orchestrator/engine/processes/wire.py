@@ -57,7 +57,7 @@ class Reply:
     place: tuple[str, int, str] | None = None
     """File, line and function where the error was raised."""
     retire: bool = False
-    """Whether the worker ends now: it has grown."""
+    """Whether the worker ends now: it has grown, or made many calls."""
 
 
 def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any], memory: float | None) -> bytes:

@@ -44,15 +44,15 @@ def work(connection: socket.socket) -> None:
     finder = ProjectFinder()
     sys.meta_path.append(finder)
     usual = megabytes()
-    for _ in range(MOST_CALLS):
+    for left in reversed(range(MOST_CALLS)):
         received = receive(connection)
         if received is None:
             return
         reply = answer(pickle.loads(received), finder)
-        grown = megabytes() - usual > LARGEST_GROWTH
+        last = left == 0 or megabytes() - usual > LARGEST_GROWTH
         with suppress(OSError):
-            send(connection, pickle.dumps(replace(reply, retire=grown)))
-        if grown:
+            send(connection, pickle.dumps(replace(reply, retire=last)))
+        if last:
             return
 
 

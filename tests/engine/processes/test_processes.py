@@ -171,3 +171,14 @@ def test_what_cannot_be_isolated_is_an_error_where_it_is_written() -> None:
         @tool(isolation="process")
         def asks(x: int, ctx: RunContext) -> int:
             return x
+
+
+async def test_a_worker_that_retires_fails_nobody() -> None:
+    def grow(x: int) -> int:
+        kept.append(bytearray(350_000_000))
+        return os.getpid()
+
+    kept: list[bytearray] = []
+    async with Orchestrator([Tool(grow, gives="out", isolation="process", retries=0)]) as orc:
+        outcomes = [await orc.run("out", {"x": x}) for x in range(4)]
+    assert [outcome.status for outcome in outcomes] == [Status.REACHED] * 4
