@@ -75,7 +75,7 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
     again = again or (facts.kind is FailureKind.INVALID_OUTPUT and facts.is_agent)
     if not again:
         kind = "refused account" if facts.kind is FailureKind.ACCOUNT else facts.kind.replace("_", " ")
-        return False, f"a {kind} is not retried"
+        return False, f"{'an' if kind[0] in 'aeio' else 'a'} {kind} is not retried"
     if facts.attempt > facts.retries:
         return False, f"its {facts.retries} retries are used up" if facts.retries else "it has no retries"
     if not facts.usable:
