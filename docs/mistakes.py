@@ -7,6 +7,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`Tool(pay, compensat=undo)`", Tool, (pay,), {"compensat": pay}),
     ("`Agent(pay, skils={...})`", Agent, (pay,), {"skils": {"x": 1}}),
     ("`Orchestrator([...], polcy=...)`", Orchestrator, ([],), {"polcy": "cheapest"}),
-    ("`orc.run_sync(goal, inputs, budgt=1)`", lambda **o: paying().run_sync("paid", {}, **o), (), {"budgt": 1}),
-    ("`orc.run_sync(goal, amount=1)`", lambda **o: paying().run_sync("paid", **o), (), {"amount": 1}),
+    ("`orc.run_sync(goal, inputs, budgt=1)`", partial(paying().run_sync, "paid", {}), (), {"budgt": 1}),
+    ("`orc.run_sync(goal, amount=1)`", partial(paying().run_sync, "paid"), (), {"amount": 1}),
     ("`Goal(key, demotion=[...])`", Goal, ("paid",), {"demotion": ["x"]}),
     ("`Budget(dollars=5)`", Budget, (), {"dollars": 5}),
     ("`Policy(stepcost=1)`", Policy, (), {"stepcost": 1}),
@@ -104,7 +105,7 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`Tool(pay, isolation='thread')`", Tool, (pay,), {"isolation": "thread"}),
     ("`Tool(pay, memory=512)`", Tool, (pay,), {"memory": 512}),
     ("`@tool('pay')`", tool, ("pay",), {}),
-    ("a lambda without a name", Tool, (lambda x: x,), {}),
+    ("a lambda without a name", Tool, (lambda: 1,), {}),
     ("`@tool` on a method", Tool, (Shop.buy,), {}),
     ("a generator as a tool", Tool, (a_generator,), {}),
     ("`*args`", Tool, (any_number,), {}),

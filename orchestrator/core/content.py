@@ -44,13 +44,19 @@ def same(one: Any, other: Any) -> bool | None:
     return None if had.opaque and has.opaque and type(one) is type(other) else False
 
 
+def class_of(value: Any) -> type[Any]:
+    """The exact class of a value."""
+    kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+    return cast("type[Any]", kind)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.opaque = False
         self._open: set[int] = set()
 
     def digest(self, value: Any) -> bytes:
-        kind: type[Any] = type(value)
+        kind = class_of(value)
         if id(value) in self._open or len(self._open) > DEPTH:
             return self._unknown(value)
         self._open.add(id(value))
@@ -84,7 +90,7 @@ class _Reader:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return "dataclass", list(self._pairs({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}))
         if isinstance(value, Mapping):
-            return "mapping", sorted(self._pairs(cast("Mapping[Any, Any]", value)))
+            return "mapping", sorted(self._pairs(value))  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(value, set | frozenset):
             return "set", sorted(map(self.digest, cast("Iterable[Any]", value)))
         if isinstance(value, list | tuple):

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-CONTAINERS: Final = (list, dict, set, tuple, frozenset, OrderedDict, defaultdict, deque)
+from .content import class_of
+
+CONTAINERS: Final[tuple[type[Any], ...]] = (list, dict, set, tuple, frozenset, OrderedDict, defaultdict, deque)
+FROZEN: Final[tuple[type[Any], ...]] = (tuple, frozenset)
 
 
 def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
@@ -19,7 +22,7 @@ def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     memo = {} if memo is None else memo
     if id(value) in memo:
         return memo[id(value)]
-    kind: type[Any] = type(value)
+    kind = class_of(value)
     if kind in CONTAINERS:
         return _container(value, kind, memo)
     if issubclass(kind, BaseModel):
@@ -32,8 +35,9 @@ def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
 def _model(value: BaseModel, memo: dict[int, Any]) -> BaseModel:
     made = value.model_copy()
     memo[id(value)] = made
+    fields: Any = made.__dict__
     for name, item in value.__dict__.items():
-        made.__dict__[name] = own_copy(item, memo)
+        fields[name] = own_copy(item, memo)
     if value.__pydantic_extra__ is not None:
         object.__setattr__(made, "__pydantic_extra__", own_copy(value.__pydantic_extra__, memo))
     return made
@@ -51,10 +55,11 @@ def _array(value: Any) -> Any:
 
 
 def _container(value: Any, kind: type[Any], memo: dict[int, Any]) -> Any:
-    if kind in (tuple, frozenset):
-        items = [own_copy(item, memo) for item in value]
+    if kind in FROZEN:
+        items: list[Any] = [own_copy(item, memo) for item in value]
         unchanged = all(one is other for one, other in zip(items, value, strict=True))
-        return value if unchanged else kind(items)
+        made_of: Any = kind
+        return value if unchanged else made_of(items)
     made: Any = copy.copy(value)
     memo[id(value)] = made
     if issubclass(kind, dict):

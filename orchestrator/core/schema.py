@@ -199,6 +199,10 @@ LAZY: Final = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, Asyn
 """What is not read when it is validated."""
 
 
+def _is_instance(value: Any, kind: type) -> bool:
+    return isinstance(value, kind)
+
+
 def validate(key: str, annotation: Any, value: Any) -> Any:
     """`value` as the key's type. Raises `InvalidOutput` in one line, naming the key and what was wrong.
 
@@ -208,7 +212,7 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
         return value
     lazy: Any = get_origin(annotation)
     if lazy in LAZY:
-        if isinstance(value, lazy):
+        if _is_instance(value, lazy):
             return value  # validated as it is read, pydantic would hand over an iterator that is used up once
         raise InvalidOutput(f"{key} is no {type_name(annotation)}: it cannot be iterated over")
     try:

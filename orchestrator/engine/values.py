@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from orchestrator.core.content import content_of, same
+from orchestrator.core.content import class_of, content_of, same
 from orchestrator.core.enums import Effect
 from orchestrator.core.schema import adapter, explain, type_name, validate
 from orchestrator.graph.graph import GraphRevision
@@ -68,7 +68,7 @@ def _encode_messages(annotation: Any, value: Any) -> str:
     """LangChain messages, by LangChain's serialiser: a list of them, or one."""
     from langchain_core.messages import BaseMessage, messages_to_dict
 
-    several = type(value) is list
+    several = class_of(value) is list
     messages: list[Any] = value if several else [value]
     if not messages or not all(isinstance(message, BaseMessage) for message in messages):
         raise Unserialisable
