@@ -80,6 +80,8 @@ class _Reader:
         read = _PLAIN.get(kind)
         if read is not None:
             return "plain", [read(value)]
+        if isinstance(value, PurePath):  # also `Path`, whose class depends on the platform
+            return "plain", [_text(repr(value))]
         if isinstance(value, Enum):
             return "enum", [_text(value.name)]
         if isinstance(value, SecretStr | SecretBytes):
