@@ -16,7 +16,6 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.policy import Policy
-from orchestrator.core.user_code import Propagates
 from orchestrator.integrations.statement import statement
 from orchestrator.store import Store
 
@@ -112,7 +111,7 @@ class Healer:
         if key in session.questions:
             return session.questions[key]
         task = session.pending.pop(key, None)
-        if task is None or (task.done() and isinstance(task.result(), Propagates)):
+        if task is None:
             context = await session.opened
             again = f"~{session.interrupts[key]}" if session.interrupts[key] else ""
             task = asyncio.create_task(_outcome(context.reach(Goal(goal), inputs, key=f"{key}{again}")))
@@ -131,11 +130,8 @@ class Healer:
             task.cancel()
             return None
         if task.done():
-            found = task.result()
-            if not isinstance(found, Propagates):
-                return found
-        else:
-            session.pending[key] = task
+            return task.result()
+        session.pending[key] = task
         run_id, question = next(reversed(session.asked.items()))
         session.asked.pop(run_id)
         made = Question(str(question.get("text", "")), tuple(question.get("choices", ())), run_id)
@@ -157,8 +153,6 @@ async def _outcome(reaching: Any) -> Any:
         return await reaching
     except Escalated as error:
         return error.outcome
-    except Propagates as asked:
-        return asked
 
 
 def _content(value: Any) -> str:

@@ -1,0 +1,129 @@
+"""What healing costs when nothing fails: the tool node, the middleware and the gateway against the originals.
+
+`python -m benchmarks.healing_overhead` prints medians of the same calls with and without, taken in turns in one run,
+for a tool that answers at once and for one that takes 20 ms, as a call over a network does.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import StructuredTool
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from mcp import Client, StdioServerParameters
+
+from orchestrator import HealingMiddleware, HealingToolNode, Orchestrator
+from orchestrator.integrations.gateway import Gateway, GatewayConfig
+from orchestrator.testing import ScriptedChatModel
+
+ROUNDS = 60
+SERVER = """
+import asyncio, sys
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("bench")
+@server.tool()
+async def look(q: str) -> str:
+    await asyncio.sleep(float(sys.argv[1]))
+    return q
+server.run("stdio")
+"""
+Call = Callable[[], Awaitable[Any]]
+
+
+def graph_of(node: Any) -> Any:
+    """A graph of one node."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", node)
+    builder.add_edge(START, "tools")
+    builder.add_edge("tools", END)
+    return builder.compile()
+
+
+def looking(seconds: float) -> StructuredTool:
+    """A tool that takes so long."""
+
+    async def look(q: str) -> str:
+        """Look."""
+        await asyncio.sleep(seconds)
+        return q
+
+    return StructuredTool.from_function(coroutine=look)
+
+
+async def compare(name: str, plain: Call, healed: Call) -> None:
+    """Time both in turns, and print the medians."""
+    taken: dict[str, list[float]] = {"plain": [], "healed": []}
+    for number in range(ROUNDS + 5):
+        for which, call in (("plain", plain), ("healed", healed)):
+            began = time.perf_counter()
+            await call()
+            if number >= 5:
+                taken[which].append(time.perf_counter() - began)
+    before, after = (statistics.median(taken[which]) * 1000 for which in ("plain", "healed"))
+    print(f"{name:46} {before:8.2f} ms {after:8.2f} ms {after / before:6.2f}x")
+
+
+async def nodes(seconds: float) -> None:
+    """`HealingToolNode` against `ToolNode`."""
+    asked = AIMessage("", tool_calls=[{"name": "look", "args": {"q": "a"}, "id": "1"}])
+    plain, healed = graph_of(ToolNode([looking(seconds)])), graph_of(HealingToolNode([looking(seconds)]))
+    given = {"messages": [asked]}
+    await compare(
+        f"tool node, tool of {seconds * 1000:g} ms", lambda: plain.ainvoke(given), lambda: healed.ainvoke(given)
+    )
+
+
+async def turns(seconds: float, model_seconds: float) -> None:
+    """An agent's turn (model, tool, model) with the middleware and without."""
+
+    class Slow(ScriptedChatModel):
+        async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+            await asyncio.sleep(model_seconds)
+            return self._generate(messages, stop, None, **kwargs)
+
+    script = [AIMessage("", tool_calls=[{"name": "look", "args": {"q": "a"}, "id": "1"}]), "done"] * (ROUNDS + 5)
+    plain = create_agent(Slow(script), [looking(seconds)])
+    healed = create_agent(Slow(script), [looking(seconds)], middleware=[HealingMiddleware()])
+    given: Any = {"messages": [HumanMessage("hi")]}
+    name = f"agent's turn, model of {model_seconds * 1000:g} ms, tool of {seconds * 1000:g} ms"
+    await compare(name, lambda: plain.ainvoke(given), lambda: healed.ainvoke(given))
+
+
+async def gateways(seconds: float) -> None:
+    """A call through the gateway against the same call straight to the server."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "server.py")
+        file.write_text(SERVER)  # noqa: ASYNC240
+        arguments = [str(file), str(seconds)]
+        entry = {"command": sys.executable, "args": tuple(arguments)}
+        config = GatewayConfig.model_validate({"servers": {"bench": entry}, "rules": {"effects": {"look": "read"}}})
+        orc = Orchestrator()
+        gateway = Gateway(config, orc)
+        straight = Client(StdioServerParameters(command=sys.executable, args=arguments))
+        async with orc, gateway, Client(gateway.server) as through, straight:
+            await compare(
+                f"MCP call, tool of {seconds * 1000:g} ms",
+                lambda: straight.call_tool("look", {"q": "a"}),
+                lambda: through.call_tool("look", {"q": "a"}),
+            )
+
+
+async def main() -> None:
+    """Measure everything."""
+    print(f"{'medians of ' + str(ROUNDS):46} {'plain':>11} {'healed':>11} {'ratio':>7}")
+    for seconds in (0.0, 0.02):
+        await nodes(seconds)
+        await turns(seconds, 0.0 if not seconds else 0.2)
+        await gateways(seconds)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
