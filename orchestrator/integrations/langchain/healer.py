@@ -82,12 +82,10 @@ class Healer:
         session.kept = False
         key = _key(call)
         session.questions.pop(key, None)
-        token = token_of(session.run_id, key)
-        self.adoption.calls[token] = call
-        try:
-            await self.orc.resume(question.run_id, value)
-        finally:
-            self.adoption.calls.pop(token, None)
+        self.adoption.calls[token_of(session.run_id, key)] = call
+        resuming = asyncio.create_task(self.orc.resume(question.run_id, value))  # it ends when the root run does
+        session.resuming.add(resuming)
+        await asyncio.wait({resuming}, timeout=0.01)
 
     async def _reply(self, call: ToolCall, adopted: Any, session: Session, key: str) -> Any:
         token = token_of(session.run_id, key)

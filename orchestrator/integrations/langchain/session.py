@@ -47,6 +47,7 @@ class Session:
         """Key of a call -> its child run, while it waits for a person."""
         self.questions: dict[str, Question] = {}
         """Key of a call -> the question that it waits on."""
+        self.resuming: set[asyncio.Task[Any]] = set()
         self.asked: dict[str, Mapping[str, Any]] = {}
         """Run -> the question that it waits on."""
         self.question = asyncio.Event()
