@@ -21,7 +21,7 @@ from orchestrator.cli.batch import Batch, Ended, run_batch
 from orchestrator.cli.screen import Exit, complain, say
 from orchestrator.cli.values import Given
 from orchestrator.core.catalog_path import catalog_root
-from orchestrator.core.text import plain
+from orchestrator.core.text import counted, plain
 from orchestrator.errors import OrchestratorError
 from orchestrator.observability.explain.summary import healed, trail
 
@@ -86,7 +86,7 @@ def main(names: list[str]) -> int:
 
 
 async def _demo(files: list[Path], *, own: bool) -> int:
-    say(Text(f"From {len(files)} documents to briefs", "bold"))
+    say(Text(f"From {counted(len(files), 'document')} to briefs", "bold"))
     say(Text("Each line is a run: the tools it took, and what it did when one of them failed (✗).", "dim"))
     say()
     batch = Batch(Given({"out_dir": OUT}, "document", tuple(files)))
@@ -166,7 +166,7 @@ def _show_briefs(batch: Batch) -> None:
     if not written:
         say("No briefs were written.")
         return
-    say(Text(f"{len(written)} briefs lie in {plain(OUT.resolve())}/", "bold"))
+    say(Text(f"{counted(len(written), 'brief')} in {plain(OUT.resolve())}/", "bold"))
     for path in sorted(written):
         say(f"  {plain(path)}")
 
@@ -177,7 +177,7 @@ def meaning_of(outcome: Outcome[Any]) -> str:
     for part, meaning in SAID:
         for message in messages:
             if part in message:
-                return meaning or plain(message.partition(": ")[2] or message, 200)
+                return meaning or plain(message, 200)
     return "no tool could read it"
 
 

@@ -269,7 +269,7 @@ def test_an_encrypted_pdf_is_read_with_its_password(orc: Orchestrator) -> None:
     [
         ("a.zip", zipped(a_dot_txt="x"), "it is an archive of other files"),
         ("a.bin", b"\x7fELF\x00\x01\x02\xff\xfe" * 40, "it is no document of a kind"),
-        ("none", b"", "none is empty"),
+        ("none", b"", "it is empty"),
     ],
 )
 def test_what_nobody_can_read_is_told_in_a_sentence(

@@ -111,7 +111,7 @@ def test_a_scanned_page_yields_no_words_and_the_check_says_so(catalog: Catalog, 
 
 @pytest.mark.parametrize("reader", PDF_READERS)
 def test_an_encrypted_document_is_refused(catalog: Catalog, reader: str) -> None:
-    with pytest.raises(Refused, match=r"^minutes-encrypted\.pdf is encrypted and needs a password$"):
+    with pytest.raises(Refused, match=r"^it is encrypted and needs a password$"):
         read(catalog, reader, "minutes-encrypted.pdf")
 
 
@@ -131,7 +131,7 @@ def test_the_strict_reader_refuses_a_cyclic_page_tree(catalog: Catalog) -> None:
 def test_a_broken_word_document_is_refused(catalog: Catalog, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.docx"
     path.write_bytes(content)
-    with pytest.raises(Refused, match=r"broken\.docx is (no sound Word document|empty)"):
+    with pytest.raises(Refused, match=r"it is (no sound Word document|empty)"):
         catalog["docx"](document=path, kind="docx")
 
 

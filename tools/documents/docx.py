@@ -61,7 +61,7 @@ def docx(document: Path, kind: str, password: str | None = None) -> dict[str, An
     archive = Archive(document, "Word document", password)
     root = archive.first("word/document.xml", "word/document2.xml")
     if root is None:
-        raise Refused(f"{document.name} is no sound Word document: its main part is missing or broken")
+        raise Refused("it is no sound Word document: its main part is missing or broken")
     headings = heading_styles(archive)
     body = next(descendants(root, "body"), root)
     reading = Reading(title=core_title(archive), heading=first_heading(body, headings))

@@ -42,7 +42,7 @@ def epub(document: Path, kind: str) -> dict[str, Any]:
     path = next((found.get("full-path", "") for found in files), "")
     package = archive.xml(path)
     if package is None:
-        raise Refused(f"{document.name} is no sound EPUB book: its list of contents is missing")
+        raise Refused("it is no sound EPUB book: its list of contents is missing")
     folder = posixpath.dirname(path)
     items = {item.get("id"): unquote(item.get("href", "")) for item in descendants(package, "item")}
     reading = Reading(title=text_of(package, "title"))
@@ -59,5 +59,5 @@ def epub(document: Path, kind: str) -> dict[str, Any]:
             break
     text = tidy("\n\n".join(chapters))
     if archive.xml("META-INF/rights.xml") is not None and not any(map(str.isalnum, text)):
-        raise Refused(f"{document.name} is protected: its seller encrypted it")
+        raise Refused("it is protected: its seller encrypted it")
     return {"text": text, "reading": reading}

@@ -36,7 +36,7 @@ def whole_page(document: Path, kind: str) -> dict[str, Any]:
     raw = read_bytes(document)
     root = parse_html(raw)
     if root is None:
-        raise Refused(f"{document.name} has no words: {len(decode_markup(raw))} characters of markup")
+        raise Refused(f"it has no words: {len(decode_markup(raw))} characters of markup")
     return {
         "text": markup_text(raw, furniture=False) or markup_text(raw),
         "reading": Reading(title=page_title(root), heading=page_heading(root)),

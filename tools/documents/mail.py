@@ -37,7 +37,7 @@ def eml(document: Path, kind: str) -> dict[str, Any]:
     raw = read_bytes(document)
     message = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
     if not message.keys():
-        raise Refused(f"{document.name} is no sound mail: it has no header")
+        raise Refused("it is no sound mail: it has no header")
     head = [f"{name}: {value}" for name in SHOWN if (value := header(message, name))]
     files = [str(part.get_filename() or "without a name") for part in message.iter_attachments()]
     subject = header(message, "Subject")
@@ -93,7 +93,7 @@ def outlook_msg(document: Path, kind: str) -> dict[str, Any]:
     except Unavailable:
         raise
     except Exception as error:  # what a damaged file makes of the library is not known
-        raise Refused(f"{document.name} is no sound mail of Outlook: {error}") from None
+        raise Refused(f"it is no sound mail of Outlook: {error}") from None
     head = [f"{name}: {found[name.lower()]}" for name in ("From", "To") if found[name.lower()]]
     body = found["body"] or (markup_text(found["html"].encode()) if found["html"] else "")
     text = "\n\n".join(filter(None, (found["subject"], "\n".join(head), body)))

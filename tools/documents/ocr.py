@@ -124,7 +124,7 @@ def read_picture(engine: Any, document: Path) -> dict[str, Any]:
                 if frames > MOST_PAGES:
                     break
                 if frame.width * frame.height > 8 * PIXELS:
-                    raise Refused(f"{document.name} has more than {8 * PIXELS // 1_000_000} million pixels")
+                    raise Refused(f"it has more than {8 * PIXELS // 1_000_000} million pixels")
                 picture = ImageOps.exif_transpose(frame).convert("L")
                 picture.thumbnail((6000, 6000))
                 text, confidence = read_page(engine, picture)
@@ -132,7 +132,7 @@ def read_picture(engine: Any, document: Path) -> dict[str, Any]:
                 if confidence >= LEAST_CONFIDENCE:
                     pages.append(text)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Refused(f"{document.name} is no sound picture: {error}") from None
+        raise Refused(f"it is no sound picture: {error}") from None
     reading = Reading(pages=frames, notes=["Its words were read by OCR."], partial=frames > MOST_PAGES)
     return finish(pages, unsure, reading, [])
 

@@ -46,14 +46,14 @@ def opendocument(document: Path, kind: str) -> dict[str, Any]:
         archive = Archive(document, "OpenDocument file")
         manifest = archive.xml("META-INF/manifest.xml")
         if manifest is not None and next(descendants(manifest, "encryption-data"), None) is not None:
-            raise Refused(f"{document.name} is encrypted and needs a password")
+            raise Refused("it is encrypted and needs a password")
         content, meta = archive.xml("content.xml"), archive.xml("meta.xml")
         styles = archive.xml("styles.xml")
     else:
         content = meta = parse_xml(document.read_bytes())
         styles = None
     if content is None:
-        raise Refused(f"{document.name} is no sound OpenDocument file: its content is missing or broken")
+        raise Refused("it is no sound OpenDocument file: its content is missing or broken")
     body = next(descendants(content, "body"), content)
     headings = (" ".join("".join(pieces(h, [])).split()) for h in descendants(body, "h"))
     reading = Reading(

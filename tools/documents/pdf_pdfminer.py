@@ -47,5 +47,5 @@ def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str
     except (PDFPasswordIncorrect, PDFEncryptionError):
         raise Refused(wrong_password(document, password)) from None
     except (PSException, RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise Refused(f"{document.name} is no sound PDF: {error}") from None  # it raises what comes
+        raise Refused(f"it is no sound PDF: {error}") from None  # it raises what comes
     return add_extras(document, paragraphs(tidy(text)), password)

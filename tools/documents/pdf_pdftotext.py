@@ -48,5 +48,5 @@ def pdftotext(document: Path, kind: str, password: str | None = None) -> dict[st
         raise Refused(wrong_password(document, password))
     last = said[-1] if said else "no message"
     if done.returncode == CANNOT_OPEN:
-        raise Refused(f"{document.name} is no sound PDF: {last}")
+        raise Refused(f"it is no sound PDF: {last}")
     raise ValueError(f"pdftotext ended with status {done.returncode}: {last}")

@@ -48,6 +48,6 @@ def pypdf(document: Path, kind: str, password: str | None = None) -> dict[str, A
         raise Refused(wrong_password(document, password)) from None
     except (PyPdfError, RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         # of a damaged file it raises what comes: https://github.com/py-pdf/pypdf/issues?q=robustness
-        raise Refused(f"{document.name} is no sound PDF: {error}") from None
+        raise Refused(f"it is no sound PDF: {error}") from None
     text = "\n\n".join(filter(None, (paragraphs(tidy(page)) for page in pages)))
     return add_extras(document, text, password, Reading(pages=len(pages)))

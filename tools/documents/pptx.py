@@ -37,7 +37,7 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
     archive = Archive(document, "PowerPoint presentation", password)
     presentation = archive.xml("ppt/presentation.xml")
     if presentation is None:
-        raise Refused(f"{document.name} is no sound PowerPoint presentation: its main part is missing or broken")
+        raise Refused("it is no sound PowerPoint presentation: its main part is missing or broken")
     targets = relations(archive, "ppt/presentation.xml")
     slides = [targets.get(attribute(entry, "id") or "", "") for entry in slide_ids(presentation)]
     parts: list[str] = []

@@ -34,7 +34,7 @@ def rtf(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     raw = read_bytes(document)
     if not raw.lstrip().startswith(b"{\\rtf"):
-        raise Refused(f"{document.name} is no sound RTF file")
+        raise Refused("it is no sound RTF file")
     found = RtfText(raw)
     text = "\n".join(line.strip().removesuffix(" |") for line in found.text.split("\n"))
     return {"text": tidy(text), "reading": Reading(title=found.title)}

@@ -58,8 +58,8 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
         parts.extend(drawings)
     except (CalamineError, OSError, ValueError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
-            raise Refused(f"{document.name} is encrypted and needs a password") from None
-        raise Refused(f"{document.name} is no sound spreadsheet: {error}") from None
+            raise Refused("it is encrypted and needs a password") from None
+        raise Refused(f"it is no sound spreadsheet: {error}") from None
     reading.pages = len(sheets)
     reading.heading = sheets[0].name if len(sheets) == 1 else None
     return {"text": tidy("\n\n".join(parts)), "reading": reading}

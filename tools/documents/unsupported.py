@@ -21,5 +21,5 @@ def is_unsupported(kind: str) -> bool:
 def unsupported(document: Path, kind: str) -> str:
     """Say why the document cannot be read: always a refusal."""
     if document.is_file() and document.stat().st_size == 0:
-        raise Refused(f"{document.name} is empty")
-    raise Refused(f"{document.name}: {SENTENCES[kind]}")
+        raise Refused("it is empty")
+    raise Refused(f"{SENTENCES[kind]}")

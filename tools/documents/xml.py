@@ -41,7 +41,7 @@ def xml(document: Path, kind: str) -> dict[str, Any]:
     if root is None:
         root = parse_xml(decode_markup(raw).partition("?>")[2].encode())
     if root is None:
-        raise Refused(f"{document.name} is no sound XML file")
+        raise Refused("it is no sound XML file")
     if local(root) == "html":
         return {"text": markup_text(raw), "reading": Reading(title=text_of(root, "title"))}
     title = next(filter(None, (text_of(root, name) for name in ("book-title", "article-title", "title"))), None)

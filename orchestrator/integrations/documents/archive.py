@@ -26,7 +26,7 @@ class Archive:
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise Refused(f"{self.name} is no sound {what}: {error}") from None
+            raise Refused(f"it is no sound {what}: {error}") from None
         self.names = self.zip.namelist()
 
     def read(self, member: str) -> bytes | None:
@@ -36,16 +36,16 @@ class Archive:
         except KeyError:
             return None
         if info.flag_bits & 1:
-            raise Refused(f"{self.name} is encrypted and needs a password")
+            raise Refused("it is encrypted and needs a password")
         if info.file_size > LARGEST_MEMBER:
-            raise Refused(f"{self.name} unpacks to more than {LARGEST_MEMBER // 1_000_000} MB")
+            raise Refused(f"it unpacks to more than {LARGEST_MEMBER // 1_000_000} MB")
         try:
             return self.zip.read(info)
         except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
-            raise Refused(f"{self.name} is no sound {self.what}: {error}") from None
+            raise Refused(f"it is no sound {self.what}: {error}") from None
         except Exception as error:
             if type(error).__module__ in ("zlib", "lzma"):
-                raise Refused(f"{self.name} is no sound {self.what}: {error}") from None
+                raise Refused(f"it is no sound {self.what}: {error}") from None
             raise
 
     def xml(self, member: str) -> Any:
@@ -62,12 +62,12 @@ def read_bytes(document: Path) -> bytes:
     """The bytes of a file. Raises `Refused` for one that is empty, too large or cannot be read."""
     try:
         if document.stat().st_size > LARGEST_FILE:
-            raise Refused(f"{document.name} has more than {LARGEST_FILE // 1_000_000} MB")
+            raise Refused(f"it has more than {LARGEST_FILE // 1_000_000} MB")
         raw = document.read_bytes()
     except OSError as error:
-        raise Refused(f"{document.name} cannot be read: {error.strerror}") from None
+        raise Refused(f"it cannot be read: {error.strerror}") from None
     if not raw:
-        raise Refused(f"{document.name} is empty")
+        raise Refused("it is empty")
     return raw
 
 
@@ -135,9 +135,9 @@ def _decrypted(raw: bytes, name: str, what: str, password: str | None) -> bytes:
     try:
         with open_ole(raw) as container:
             if not container.exists("EncryptedPackage"):
-                raise Refused(f"{name} is no sound {what}: it is a file of the old binary format")
+                raise Refused(f"it is no sound {what}: it is a file of the old binary format")
         if not password:
-            raise Refused(f"{name} is encrypted and needs a password")
+            raise Refused("it is encrypted and needs a password")
         file: Any = library.OfficeFile(io.BytesIO(raw))
         file.load_key(password=password)
         opened = io.BytesIO()
@@ -147,5 +147,5 @@ def _decrypted(raw: bytes, name: str, what: str, password: str | None) -> bytes:
         raise
     except Exception as error:
         if "password" in str(error).lower() or "verif" in str(error).lower() or "key" in type(error).__name__.lower():
-            raise Refused(f"{name} is encrypted, and the password is wrong") from None
-        raise Refused(f"{name} is no sound {what}: {error}") from None
+            raise Refused("it is encrypted, and the password is wrong") from None
+        raise Refused(f"it is no sound {what}: {error}") from None

@@ -41,10 +41,10 @@ def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
     except pdfium.PdfiumError as error:
         if "password" in str(error).lower():
             raise Refused(wrong_password(document, password)) from None
-        raise Refused(f"{document.name} is no sound PDF: {error}") from None
+        raise Refused(f"it is no sound PDF: {error}") from None
     try:
         if len(pdf) == 0:
-            raise Refused(f"{document.name} is no sound PDF: it has no pages")
+            raise Refused("it is no sound PDF: it has no pages")
         yield pdf
     finally:
         with suppress(Exception):
@@ -54,8 +54,8 @@ def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
 def wrong_password(document: Path, password: str | None) -> str:
     """What is told of an encrypted document."""
     if password:
-        return f"{document.name} is encrypted, and the password is wrong"
-    return f"{document.name} is encrypted and needs a password"
+        return "it is encrypted, and the password is wrong"
+    return "it is encrypted and needs a password"
 
 
 def add_extras(
