@@ -34,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from orchestrator import Goal, Orchestrator, Tool
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.engine.processes import processes
 from orchestrator.integrations.documents import implausibility
 from orchestrator.observability.explain.summary import healed, trail

@@ -1,6 +1,6 @@
 """Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""
 
-from orchestrator.core import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip
+from orchestrator.core.process import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
@@ -8,6 +8,7 @@ from typing import Any as _Any
 from orchestrator.agents.agent import Agent
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.context import RunContext
+from orchestrator.core.conventions import __version__
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import (
     NOT_DONE,
@@ -60,7 +61,6 @@ from orchestrator.observability.replay.replay import Replay
 from orchestrator.store.ledger.verify import Verification
 
 from .api import Orchestrator
-from .core.conventions import __version__
 from .errors import (
     CallerError,
     DefinitionError,

@@ -13,15 +13,15 @@ from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
 from orchestrator.agents.goal_tool import goal_tool
+from orchestrator.core.calls.options import checked, signature_options
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import START, Status
 from orchestrator.core.errors import DefinitionError, InputError, StoreError, nearest
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
-from orchestrator.core.loops import in_a_loop
-from orchestrator.core.options import checked, signature_options
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.loops import in_a_loop
 from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.background import Background
@@ -48,6 +48,7 @@ from orchestrator.graph.tool import tool as make_tool
 from orchestrator.health.failures.classify import FailureTable
 from orchestrator.health.monitors.signal import Signal
 from orchestrator.health.retry_budget import RetryBudget
+from orchestrator.intent.needs import needs_of
 from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
 from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
@@ -55,7 +56,6 @@ from orchestrator.selection.learning.evaluation import Judge, check_judge, judge
 from .escalation import Announcer, check_ladder, ladder_from
 from .health import HealthRegistry
 from .intent import Interpreter, Request, examples_of
-from .intent.needs import needs_of
 from .routing import Planner
 from .selection import Demand, DemandModel, Selector
 from .store import Store, open_store

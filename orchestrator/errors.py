@@ -1,6 +1,6 @@
 """Every exception of the framework, for users to import: `core/errors.py` draws the tree."""
 
-from .core.errors import (
+from orchestrator.core.errors import (
     CallerError,
     DefinitionError,
     InputError,
@@ -14,7 +14,7 @@ from .core.errors import (
     WorkerCrashed,
     nearest,
 )
-from .core.outcome import Escalated, NoRoute, UnknownGoal
+from orchestrator.core.outcome import Escalated, NoRoute, UnknownGoal
 
 __all__ = [
     "CallerError",

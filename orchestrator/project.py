@@ -20,11 +20,12 @@ from types import ModuleType
 from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
-from orchestrator.api import Orchestrator
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool
+
+from .api import Orchestrator
 
 FOLDERS: Final = ("tools", "agents")
 """Where the Python files of a project lie."""

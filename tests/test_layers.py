@@ -72,7 +72,6 @@ def test_packages_of_the_first_level_are_acyclic() -> None:
     assert package_cycles(imports(ROOT, "orchestrator")) == []
 
 
-@pytest.mark.xfail(reason="core holds small modules that are to be merged")
 def test_no_folder_has_more_files_than_one_can_look_over() -> None:
     folders = {path.parent for path in (ROOT / "orchestrator").rglob("*.py")}
     assert not {str(f): n for f in folders if (n := len(list(f.glob("*.py")))) > MOST_FILES}

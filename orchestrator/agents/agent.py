@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.schema import read_signature
+from orchestrator.core.types.schema import read_signature
 from orchestrator.graph.tool import Tool, ToolOptions, check_tool_options
 
 from .options import AgentOptions, Worker

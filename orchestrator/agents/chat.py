@@ -10,8 +10,8 @@ from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
-from orchestrator.core.extras import missing_extra
-from orchestrator.core.schema import adapter, given_types
+from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.types.schema import adapter, given_types
 
 from .chat_tools import as_text, run_tool_calls, tool_offers
 from .conversation import Conversation, agent_failure

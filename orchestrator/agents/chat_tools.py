@@ -12,7 +12,7 @@ from orchestrator.core.context import RunContext
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import DefinitionError, InvalidOutput, OrchestratorError, Unavailable
 from orchestrator.core.goal import Goal
-from orchestrator.core.schema import adapter, validate
+from orchestrator.core.types.schema import adapter, validate
 from orchestrator.graph.tool import Tool
 
 from .conversation import Conversation

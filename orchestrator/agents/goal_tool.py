@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.loops import in_a_loop
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.process.loops import in_a_loop
 
 from .chat_tools import as_text
 

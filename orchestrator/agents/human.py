@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.schema import given_types
+from orchestrator.core.types.schema import given_types
 
 from .options import AgentOptions
 

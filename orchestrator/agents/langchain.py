@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError, InvalidOutput
-from orchestrator.core.schema import adapter, given_types
+from orchestrator.core.types.schema import adapter, given_types
 
 from .chat import ChatWorker, classifying, prompt, read_answer
 from .conversation import unanswered

@@ -16,10 +16,9 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
+from orchestrator.agents.models.provider import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.core.text import plain
-
-from .models.provider import provider_name
 
 Show = Callable[[str, str], str]
 """(attribute, text) -> what may be shown of a message's text; from the capture of the tracing."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestrator.core.interrupt import imports_done
+from orchestrator.core.process.interrupt import imports_done
 
 
 def main() -> None:

@@ -12,6 +12,11 @@ from typing import Annotated, Final
 
 import typer
 
+from orchestrator.cli.fleet import http, queue, store
+from orchestrator.cli.planning import analyse, plan, rehearse
+from orchestrator.cli.runs import listing, replay, report, resume, verify
+from orchestrator.cli.skills import feedback
+from orchestrator.cli.skills import show as skills
 from orchestrator.core.conventions import __version__
 from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.outcome import Escalated, NoRoute
@@ -19,12 +24,7 @@ from orchestrator.core.text import plain
 
 from . import catalog, doctor, gateway, health, invocation, run, serve
 from . import templates as init
-from .fleet import http, queue, store
-from .planning import analyse, plan, rehearse
-from .runs import listing, replay, report, resume, verify
 from .screen import Exit, complain, drop_output, set_debugging
-from .skills import feedback
-from .skills import show as skills
 
 LOG: Final = Path(".orchestrator") / "errors.log"
 """Where the traceback of an unexpected error goes, if it can."""

@@ -8,15 +8,15 @@ from rich.text import Text
 
 from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
+from orchestrator.cli.planning.plan import facts_json
 from orchestrator.core.enums import CircuitState, Effect
-from orchestrator.core.schema import type_name
 from orchestrator.core.text import duration, usd
+from orchestrator.core.types.schema import type_name
 from orchestrator.graph.tool import Tool
 from orchestrator.integrations.checks import ToolCheck, check_tool
 from orchestrator.project import Project
 
 from . import options
-from .planning.plan import facts_json
 from .screen import say, table, write_json
 from .session import load, looking
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator
+from orchestrator.cli.runs.filters import read_labels
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Budget, Goal
@@ -24,7 +25,6 @@ from .batch import Batch, run_batch
 from .invocation import command
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
-from .runs.filters import read_labels
 from .screen import Exit, complain, exit_of, screen, write_json
 from .session import assemble, load, working
 from .values import Given, goal_of, read_inputs

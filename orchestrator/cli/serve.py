@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.extras import missing_extra
+from orchestrator.core.process.extras import missing_extra
 
 from . import options
 from .apps import AppProject

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.errors import InputError, StoreError
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.observability.tracing import setup
 from orchestrator.project import Project, load_project

@@ -13,8 +13,8 @@ from pydantic.types import PathType
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.goal import Goal
-from orchestrator.core.schema import adapter, base_type, explain, type_name, without_none
 from orchestrator.core.text import plain
+from orchestrator.core.types.schema import adapter, base_type, explain, type_name, without_none
 from orchestrator.graph.revision import GraphRevision
 
 _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)

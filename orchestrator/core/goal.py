@@ -6,9 +6,10 @@ from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
+from orchestrator.core.calls.options import checked, checked_init
+
 from .checks import check_number
 from .errors import DefinitionError, InputError
-from .options import checked, checked_init
 
 V = TypeVar("V", default=Any)
 

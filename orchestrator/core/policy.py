@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .catalog_path import catalog_folder
+from orchestrator.core.process.catalog_path import catalog_folder
+
 from .errors import DefinitionError, nearest
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]

@@ -4,14 +4,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from orchestrator.core.calls.user_code import AbnormalExit, UserFunctionError, type_of
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
-from orchestrator.core.secret_search import LARGE
-from orchestrator.core.user_code import AbnormalExit, UserFunctionError, type_of
-from orchestrator.engine.run import Run
+from orchestrator.core.privacy.secret_search import LARGE
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import classify, failure_of, message_of, secret_strings
+
+from .run import Run
 
 
 def kind_of(run: Run, tool: Tool, error: Exception) -> FailureKind:

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, cast
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event
-from orchestrator.core.loops import in_a_loop
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.process.loops import in_a_loop
+from orchestrator.engine.lifecycle.driver import (
+    check_answer,
+    drive_child,
+    drive_on,
+    enlist,
+    finished,
+    join,
+    ready_to_answer,
+)
+from orchestrator.engine.lifecycle.phases import PHASES, Phase
 
-from .lifecycle.driver import check_answer, drive_child, drive_on, enlist, finished, join, ready_to_answer
-from .lifecycle.phases import PHASES, Phase
 from .run import Run
 
 if TYPE_CHECKING:

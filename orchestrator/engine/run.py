@@ -14,12 +14,12 @@ from orchestrator.core.errors import OwnershipLost
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Candidate, Impasse, Route
+from orchestrator.engine.planning.agents import NOBODY, Cast
+from orchestrator.engine.planning.planning import Planned, parameters_of
 from orchestrator.escalation import Question
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
 
-from .planning.agents import NOBODY, Cast
-from .planning.planning import Planned, parameters_of
 from .recorder import Recorder
 from .runtime import Runtime
 from .state import RunState

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
-from orchestrator.core.forks import renew_after_fork
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import renew_after_fork
 from orchestrator.engine.background.heartbeat import Heartbeat
 from orchestrator.engine.planning.demands import Demands, DemandSource
 from orchestrator.graph.graph import GraphRevision, ToolGraph

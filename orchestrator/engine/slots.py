@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.core.forks import new_lock, renew_after_fork
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from orchestrator.core.forks import new_lock, renew_after_fork
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 
 T = TypeVar("T")
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from orchestrator.core.content import class_of, content_of, same
 from orchestrator.core.enums import Effect
-from orchestrator.core.schema import adapter, explain, type_name, validate
+from orchestrator.core.types.schema import adapter, explain, type_name, validate
+from orchestrator.core.values.content import class_of, content_of, same
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
 

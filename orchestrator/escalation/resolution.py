@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.goal import Goal
-from orchestrator.core.options import checked
 
 
 class ResolutionKind(StrEnum):

@@ -4,10 +4,10 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.core.calls.source import at
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.core.source import at
 
 from .key_types import KeyTypes
 from .revision import GraphRevision, ToolSpec, Transition

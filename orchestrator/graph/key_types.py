@@ -4,10 +4,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core.assignable import Fit, fit, has_constraints
+from orchestrator.core.calls.source import at
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.schema import type_name
-from orchestrator.core.source import at
+from orchestrator.core.types.assignable import Fit, fit, has_constraints
+from orchestrator.core.types.schema import type_name
 
 from .tool import Tool
 

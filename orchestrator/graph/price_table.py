@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.core.forks import new_lock
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import (
     PICO,
@@ -19,6 +18,7 @@ from orchestrator.core.price import (
     self_healing_router,
     standard,
 )
+from orchestrator.core.process.forks import new_lock
 
 from .revision import GraphRevision, ToolSpec, Transition
 

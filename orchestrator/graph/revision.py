@@ -8,10 +8,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from orchestrator.core.assignable import Fit, fit
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.price import PICO
+from orchestrator.core.types.assignable import Fit, fit
 
 from .tool import MAX_COST, Tool
 

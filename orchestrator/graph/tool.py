@@ -11,12 +11,12 @@ from typing import Any, Self, TypedDict, overload
 
 from typing_extensions import Unpack
 
+from orchestrator.core.calls.options import options_of
+from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.options import options_of
-from orchestrator.core.schema import Signature, adapter, describe, given_types, read_signature, without_none
-from orchestrator.core.source import at, calling_place, place_of
+from orchestrator.core.types.schema import Signature, adapter, describe, given_types, read_signature, without_none
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
-from orchestrator.core.forks import new_rlock
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import new_rlock
 from orchestrator.graph.tool import Tool
 
 from .declaration import CREDENTIAL, Declaration, label_of_declaration

@@ -13,8 +13,8 @@ from typing import Final, Self
 from tenacity import RetryCallState, wait_exponential
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.forks import new_lock
 from orchestrator.core.policy import Retries
+from orchestrator.core.process.forks import new_lock
 
 _WINDOW: Final = 60.0
 """Seconds over which an earned share fades (by e), and the floor refills."""

@@ -13,7 +13,7 @@ from typing import Any, Final, get_origin
 from pydantic import BaseModel
 
 from orchestrator.agents.chat import ChatWorker
-from orchestrator.core.schema import base_type, type_name
+from orchestrator.core.types.schema import base_type, type_name
 from orchestrator.graph.tool import Tool
 
 PROVIDERS: Final[Mapping[str, tuple[str, str]]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.core.schema import adapter
+from orchestrator.core.types.schema import adapter
 
 
 def fitted(value: Any, annotation: Any) -> Any:

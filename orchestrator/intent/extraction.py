@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.schema import validate
+from orchestrator.core.types.schema import validate
 
 from .mentions import Kind, Mention, mentions
 

@@ -9,8 +9,8 @@ from orchestrator.agents.models.parse import RawAnswer, Unusable, parse, unpacke
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
-from orchestrator.core.schema import type_name, validate
 from orchestrator.core.text import clean
+from orchestrator.core.types.schema import type_name, validate
 from orchestrator.graph.revision import GraphRevision
 
 from . import prompt

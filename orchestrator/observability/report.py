@@ -15,11 +15,11 @@ from typing import Any, Final
 from orchestrator.core.conventions import __version__
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.text import counted, duration, listed, plain, usd
+from orchestrator.observability.explain.model import Entry, EntryKind
+from orchestrator.observability.explain.story import Story, tell
 from orchestrator.store.ledger.verify import Verification, export, verify_run
 from orchestrator.store.protocol import RunRow, Seal, Store
 
-from .explain.model import Entry, EntryKind
-from .explain.story import Story, tell
 from .signature import Signature, sign
 
 FORMAT: Final = "orchestrator-report/1"

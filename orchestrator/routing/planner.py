@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from orchestrator.core.forks import new_lock
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import new_lock
 from orchestrator.core.route import Alternative, Problem, Route
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing, Recorded

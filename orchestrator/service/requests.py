@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from orchestrator.core.schema import explain
 from orchestrator.core.text import clean
+from orchestrator.core.types.schema import explain
 
 from .access import LARGEST_BODY, READ_SECONDS
 

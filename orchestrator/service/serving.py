@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.project import load_project
 
 from .access import read_tokens

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.core.enums import Status
-from orchestrator.core.forks import new_rlock
+from orchestrator.core.process.forks import new_rlock
 from orchestrator.store.ledger.encoding import fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 

@@ -13,7 +13,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, PrivateAttr
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.schema import adapter
+from orchestrator.core.types.schema import adapter
 
 Scripted = str | AIMessage | BaseException | type[BaseException] | dict[str, Any] | BaseModel
 """A text, a message (with tool calls, say), an error to raise, or a value for `with_structured_output`."""

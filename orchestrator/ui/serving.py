@@ -9,8 +9,8 @@ from typing import Any
 import uvicorn
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.errors import InputError, OrchestratorError
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.project import load_project
 from orchestrator.store import Store, open_store
 

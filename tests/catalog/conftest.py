@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Orchestrator, Tool
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.project import load_project
 
 DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"

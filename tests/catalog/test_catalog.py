@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from orchestrator import Effect, Orchestrator, Tool
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.project import load_project
 
 ROW = re.compile(r"^\| `(\w+)`([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)

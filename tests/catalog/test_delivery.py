@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator import FailureKind, Goal, Orchestrator, Outcome, Policy, Status
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Retries
+from orchestrator.core.process.catalog_path import catalog_root
 from tests.catalog.servers import Mailbox, Reply, Request, closed_port, http_server, mail_server
 
 LETTER = {"recipient": "ann@example.test", "subject": "Tides", "body": "High water at noon.\n.\nLow at six."}

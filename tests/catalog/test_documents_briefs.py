@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Refused, Status, Unavailable
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.testing import fail
 from tests.catalog.conftest import DOCUMENTS
 

@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from orchestrator import DecisionKind, Orchestrator, Policy, Status
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Retries
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.testing import ScriptedChatModel
 from tests.catalog.conftest import DOCUMENTS
 from tests.catalog.servers import Reply, http_server

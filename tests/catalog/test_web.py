@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import FailureKind, Orchestrator, Outcome, Policy, Status
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Retries
+from orchestrator.core.process.catalog_path import catalog_root
 from tests.catalog.conftest import DOCUMENTS
 from tests.catalog.servers import Reply, Request, closed_port, http_server
 

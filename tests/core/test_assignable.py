@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, Field, SecretStr
 from typing_extensions import TypeAliasType, TypedDict
 
-from orchestrator.core.assignable import Fit, fit, is_checked_at_call
-from orchestrator.core.schema import adapter
+from orchestrator.core.types.assignable import Fit, fit, is_checked_at_call
+from orchestrator.core.types.schema import adapter
 
 
 class Base(BaseModel):

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
-from orchestrator.core.content import content_of, same
-from orchestrator.core.copies import own_copy
+from orchestrator.core.values.content import content_of, same
+from orchestrator.core.values.copies import own_copy
 
 
 class Animal(BaseModel):

@@ -22,7 +22,7 @@ from orchestrator import (
     Tool,
     tool,
 )
-from orchestrator.core.options import checked, kind_of
+from orchestrator.core.calls.options import checked, kind_of
 from orchestrator.core.policy import Circuit, Retries
 from orchestrator.selection import Constraints
 

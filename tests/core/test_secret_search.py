@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from orchestrator.core.redaction import MARK, redact
-from orchestrator.core.secret_search import secret_strings
+from orchestrator.core.privacy.redaction import MARK, redact
+from orchestrator.core.privacy.secret_search import secret_strings
 
 KEY = "Sk-Live-4f9a8B7c"
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel, Field, SecretStr
 
 from orchestrator import InputError, Orchestrator, Status, Tool, tool
-from orchestrator.core.content import same
+from orchestrator.core.values.content import same
 from orchestrator.engine.values import Unserialisable, digest, dump, load, same_digest
 
 

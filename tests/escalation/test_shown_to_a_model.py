@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from orchestrator import Goal, Orchestrator, Refused, Status
-from orchestrator.core.redaction import FAILED
+from orchestrator.core.privacy.redaction import FAILED
 from orchestrator.escalation import AskModel, Means, climb
 from orchestrator.graph.tool import Tool
 from orchestrator.observability import tracing

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from orchestrator import Agent, CallerError, Event, Goal, Orchestrator, Outcome, Policy, Progressed, Refused, Tool
 from orchestrator.core.events import to_body
 from orchestrator.core.failure import Failure
-from orchestrator.core.redaction import message_of
+from orchestrator.core.privacy.redaction import message_of
 from orchestrator.observability.tracing import TracingSink
 from tests.telemetry import Recorder
 

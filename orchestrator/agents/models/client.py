@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from orchestrator.agents.chat import load_model
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.extras import missing_extra
-from orchestrator.core.redaction import message_of
+from orchestrator.core.privacy.redaction import message_of
+from orchestrator.core.process.extras import missing_extra
 from orchestrator.core.text import clean
 from orchestrator.health.failures.classify import retry_after_of
 from orchestrator.health.failures.rules import status_of

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.extras import missing_extra
+from orchestrator.core.process.extras import missing_extra
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Final, Protocol
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.forks import new_lock, renew_after_fork
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 from orchestrator.store.owner import owner_name
 from orchestrator.store.protocol import Store
 

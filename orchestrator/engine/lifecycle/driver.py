@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
-from orchestrator.core.forks import new_lock
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.process.forks import new_lock
 from orchestrator.core.route import Impasse
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import OpenQuestion, Run

@@ -18,7 +18,7 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.goal import Goal
 from orchestrator.core.route import Blame, Candidate, Impasse, Offer
-from orchestrator.core.schema import type_name, validate
+from orchestrator.core.types.schema import type_name, validate
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.planning.replan import follow_graph, plan_for

@@ -5,15 +5,7 @@ from typing import Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind, Status
 from orchestrator.core.errors import InputError
-from orchestrator.core.events import (
-    CallEnded,
-    EffectUndone,
-    Event,
-    RunResumed,
-    ToolExcluded,
-    ValuesExpired,
-    from_body,
-)
+from orchestrator.core.events import CallEnded, EffectUndone, Event, RunResumed, ToolExcluded, ValuesExpired, from_body
 from orchestrator.core.failure import Failure
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.core.calls.user_code import is_async
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import PICO, formula_name, price_by
 from orchestrator.core.route import Candidate, Impasse, Problem, Route
-from orchestrator.core.user_code import is_async
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision

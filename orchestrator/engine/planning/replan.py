@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
-from orchestrator.core.user_code import call_user
 from orchestrator.engine.failures import note_user_failure
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState

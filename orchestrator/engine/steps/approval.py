@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.core.calls.user_code import UserFunctionError, call_user
 from orchestrator.core.enums import Effect
-from orchestrator.core.user_code import UserFunctionError, call_user
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors.signal import WHOLE_RUN

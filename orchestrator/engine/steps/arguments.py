@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.assignable import is_checked_at_call
-from orchestrator.core.copies import own_copy
+from orchestrator.core.calls.source import at
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, InvalidOutput
-from orchestrator.core.schema import type_name, validate
-from orchestrator.core.source import at
+from orchestrator.core.types.assignable import is_checked_at_call
+from orchestrator.core.types.schema import type_name, validate
+from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool

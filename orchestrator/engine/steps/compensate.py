@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from orchestrator.core.calls.user_code import describe_error, type_of
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect
 from orchestrator.core.errors import CallerError, Refused, StoreError
 from orchestrator.core.events import EffectUndone
-from orchestrator.core.user_code import describe_error, type_of
 from orchestrator.engine.planning.planning import parameters_of
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import THREADS, CallSlots

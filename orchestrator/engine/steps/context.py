@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.agents.models.parse import unpacked
+from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
 from orchestrator.core.errors import InvalidOutput, StoreError
@@ -16,8 +17,7 @@ from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
-from orchestrator.core.schema import read_signature, type_name, validate
-from orchestrator.core.user_code import call_user
+from orchestrator.core.types.schema import read_signature, type_name, validate
 from orchestrator.engine.run import CallQuestion, Run
 from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from orchestrator.core.calls.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
-from orchestrator.core.user_code import UserFunctionError, describe_error, is_async
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import kind_of, make_failure, make_failure_of_call, note_user_failure
 from orchestrator.engine.processes import in_process, processes

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from orchestrator.core.calls.user_code import UserFunctionError, call_user
 from orchestrator.core.errors import InvalidOutput, ToolError
-from orchestrator.core.schema import validate
-from orchestrator.core.user_code import UserFunctionError, call_user
+from orchestrator.core.types.schema import validate
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 

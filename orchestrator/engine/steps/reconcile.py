@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.calls.user_code import call_user, describe_error
 from orchestrator.core.enums import NOT_DONE, DecisionKind
 from orchestrator.core.events import ProblemReported
 from orchestrator.core.failure import Failure
-from orchestrator.core.user_code import call_user, describe_error
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 

@@ -12,16 +12,7 @@ from orchestrator.engine.planning.selection import newly_demanded
 from orchestrator.engine.run import Run
 
 from .executor import StepExecutor
-from .result import (
-    Done,
-    Failed,
-    InvalidEffect,
-    NeedsApproval,
-    NeedsPerson,
-    NotStarted,
-    StepResult,
-    Uncertain,
-)
+from .result import Done, Failed, InvalidEffect, NeedsApproval, NeedsPerson, NotStarted, StepResult, Uncertain
 
 
 class StepScheduler:

@@ -10,9 +10,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.options import checked
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.question import Question

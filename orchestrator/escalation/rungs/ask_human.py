@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.options import checked
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import ANSWER, PERSON_RIGHTS, open_kinds

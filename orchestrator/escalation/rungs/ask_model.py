@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.client import Consultant, Consultation
 from orchestrator.agents.models.parse import RawAnswer, Unusable, unpacked
-from orchestrator.core.options import checked
-from orchestrator.core.redaction import Redact, shown_outside
+from orchestrator.core.calls.options import checked
+from orchestrator.core.privacy.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import MODEL_RIGHTS, check, longest_wait

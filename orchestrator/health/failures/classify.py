@@ -29,8 +29,8 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.outcome import Escalated, NoRoute
-from orchestrator.core.redaction import message_of, raised_at, redact, traceback_of, type_name_of
-from orchestrator.core.secret_search import secret_strings
+from orchestrator.core.privacy.redaction import message_of, raised_at, redact, traceback_of, type_name_of
+from orchestrator.core.privacy.secret_search import secret_strings
 from orchestrator.graph.tool import Tool
 
 from .inspect import (

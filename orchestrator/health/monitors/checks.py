@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.core.events import Event
-from orchestrator.core.redaction import message_of
+from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.tool import Tool
 
 from .facts import MonitorFacts

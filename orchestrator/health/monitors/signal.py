@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.core.calls.options import checked_init
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.options import checked_init
 
 WHOLE_RUN: Final = "*"
 """The target of a signal about a run, or with an empty `run_id` about all runs, rather than about a tool."""

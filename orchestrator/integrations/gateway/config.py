@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.schema import explain
+from orchestrator.core.types.schema import explain
 from orchestrator.integrations.alternatives import Alternative, read_alternatives
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

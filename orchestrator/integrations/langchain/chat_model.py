@@ -20,7 +20,7 @@ from orchestrator.api import Orchestrator
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
-from orchestrator.core.redaction import message_of
+from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.price_table import standard
 from orchestrator.health import HealthRegistry
 from orchestrator.health.failures.classify import retry_after_of

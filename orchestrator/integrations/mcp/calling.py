@@ -13,9 +13,9 @@ from mcp import Client, MCPError
 from opentelemetry.propagate import inject
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError, Unavailable
-from orchestrator.core.signatures import with_signature
 
 from .connection import Connection, SessionLost
 from .elicitation import Elicitations

@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
 from orchestrator.core.errors import ToolError, Unavailable
-from orchestrator.core.redaction import message_of
+from orchestrator.core.privacy.redaction import message_of
 from orchestrator.health.failures.inspect import parts_of
 
 from .elicitation import Elicitations

@@ -11,12 +11,12 @@ from mcp import MCPError
 from mcp.server import Server
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.calls.options import checked
 from orchestrator.core.conventions import __version__
 from orchestrator.core.errors import OrchestratorError, nearest
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.goal import Budget
-from orchestrator.core.options import checked
-from orchestrator.core.schema import type_name
+from orchestrator.core.types.schema import type_name
 from orchestrator.intent.needs import needs_of
 
 from .answers import answer_of, refusal

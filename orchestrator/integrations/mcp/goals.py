@@ -10,8 +10,8 @@ import mcp_types as types
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.goal import Goal
-from orchestrator.core.schema import adapter
 from orchestrator.core.text import clean
+from orchestrator.core.types.schema import adapter
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.intent.needs import needs_of
 

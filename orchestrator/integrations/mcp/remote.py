@@ -13,13 +13,13 @@ import mcp_types as types
 from mcp import Client
 from typing_extensions import Unpack
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, Unavailable, nearest
-from orchestrator.core.json_schema import type_of
-from orchestrator.core.options import checked
-from orchestrator.core.schema import given_types
 from orchestrator.core.text import clean
+from orchestrator.core.types.json_schema import type_of
+from orchestrator.core.types.schema import given_types
 from orchestrator.graph.tool import Tool, ToolOptions
 from orchestrator.integrations.reported import kind_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.extras import missing_extra
+from orchestrator.core.process.extras import missing_extra
 
 METHODS: Final = ("get", "head", "options", "put", "post", "patch", "delete")
 _BODY_KINDS: Final = ("application/json", "application/x-www-form-urlencoded")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from orchestrator.core.json_schema import enum_of, is_plain_name, together, type_of
+from orchestrator.core.types.json_schema import enum_of, is_plain_name, together, type_of
 
 from .document import Document
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import httpx
 
+from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.core.signatures import with_signature
 from orchestrator.graph.tool import Tool, ToolOptions
 
 from .calling import Api, Secret, call_operation

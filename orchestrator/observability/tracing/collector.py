@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
 from orchestrator.core.conventions import SCOPE
-from orchestrator.core.forks import new_lock
+from orchestrator.core.process.forks import new_lock
 
 LOG: Final = logging.getLogger(SCOPE)
 REST: Final = 1.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.redaction import FAILED, Redact, set_general_hook, shown
+from orchestrator.core.privacy.redaction import FAILED, Redact, set_general_hook, shown
 from orchestrator.core.text import shortened
 
 ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.forks import new_lock
+from orchestrator.core.process.forks import new_lock
 from orchestrator.store.protocol import RunRow, Store
 
 GATHER: Final = 0.05

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.calls.options import checked
 from orchestrator.core.errors import InputError
-from orchestrator.core.options import checked
 from orchestrator.core.policy import Policy
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError, InputError
-from orchestrator.core.options import checked
 
 SHOWN: Final = 5
 """Skills that are named where people read."""

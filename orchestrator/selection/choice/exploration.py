@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.forks import new_lock
+from orchestrator.core.process.forks import new_lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import numpy as np
 from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.calls.options import checked
 from orchestrator.core.errors import DefinitionError, InputError, nearest
-from orchestrator.core.forks import new_rlock
-from orchestrator.core.options import checked
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import new_rlock
 from orchestrator.graph.price_table import PriceFacts, Pricing
 from orchestrator.selection.competence.estimation import Estimate, competence
 from orchestrator.selection.learning.cusum import DriftSignal

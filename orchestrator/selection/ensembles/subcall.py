@@ -12,7 +12,7 @@ from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import InvalidOutput
 from orchestrator.core.route import Candidate
-from orchestrator.core.schema import validate
+from orchestrator.core.types.schema import validate
 
 if TYPE_CHECKING:
     from orchestrator.core.goal import Goal

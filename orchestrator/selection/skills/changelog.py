@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.forks import new_lock
+from orchestrator.core.process.forks import new_lock
 
 from .handbook import Handbook
 from .revision import Change

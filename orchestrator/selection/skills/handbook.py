@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.core.schema import explain
+from orchestrator.core.types.schema import explain
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.learning.cusum import Cusum, DriftSignal
 

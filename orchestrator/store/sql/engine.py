@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.extras import missing_extra
+from orchestrator.core.process.extras import missing_extra
 
 from .tables import META, METADATA, SCHEMA_VERSION
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.forks import new_lock, renew_after_fork
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
 from orchestrator.store.protocol import Problem, Refused, RunRow

@@ -33,9 +33,9 @@ from langchain_core.tools import ToolException
 from pydantic import BaseModel, SecretStr
 
 from benchmarks import failures as benchmark
-from orchestrator.core import redaction
 from orchestrator.core.enums import FailureKind
 from orchestrator.core.failure import Failure
+from orchestrator.core.privacy import redaction
 from orchestrator.errors import (
     CallerError,
     DefinitionError,

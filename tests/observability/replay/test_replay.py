@@ -34,8 +34,8 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.core.catalog_path import catalog_root
 from orchestrator.core.policy import Retries
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.engine.steps import retry as retrying
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.replay import retries as answers

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core import conventions as names
-from orchestrator.core.catalog_path import catalog_root
+from orchestrator.core.process.catalog_path import catalog_root
 from tests.telemetry import receiving
 
 HOW_TO = catalog_root() / "docs" / "how-to" / "trace-viewers.md"

@@ -12,8 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .errors import OrchestratorError
-from .redaction import raised_at
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.privacy.redaction import raised_at
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""

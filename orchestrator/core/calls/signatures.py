@@ -5,7 +5,7 @@ import keyword
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from .context import RunContext
+from orchestrator.core.context import RunContext
 
 Work = Callable[[RunContext[Any] | None, dict[str, Any]], Awaitable[Any]]
 """What does the work: the context of the call (`None` outside a run), and the arguments by name."""

@@ -19,8 +19,8 @@ from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from .context import RunContext
-from .errors import DefinitionError, InvalidOutput
+from orchestrator.core.context import RunContext
+from orchestrator.core.errors import DefinitionError, InvalidOutput
 
 
 @dataclass(frozen=True, slots=True)

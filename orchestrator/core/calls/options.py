@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, is_
 from typing_extensions import Unpack
 from typing_extensions import get_type_hints as hints_of
 
-from .errors import DefinitionError, OrchestratorError, nearest
+from orchestrator.core.errors import DefinitionError, OrchestratorError, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from .schema import explain
+from orchestrator.core.text import plain, shortened
+from orchestrator.core.types.schema import explain
+
 from .secret_search import find_secrets
-from .text import plain, shortened
 
 Redact = Callable[[str, Any], Any]
 """(key, value) -> what may be shown of the value of that key."""

@@ -1,0 +1,1 @@
+"""What may be recorded and shown: redaction."""

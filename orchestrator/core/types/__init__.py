@@ -1,0 +1,1 @@
+"""Types of keys: annotations as schemas, what fits where."""

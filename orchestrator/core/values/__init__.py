@@ -1,0 +1,1 @@
+"""Values: whether they come back as they went in, and copies of them."""
