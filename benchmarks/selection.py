@@ -9,6 +9,7 @@ lm-sys/RouteLLM (evals/mmlu, evals/gsm8k) and ulab-uiuc/LLMRouter (data/dcrouter
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
@@ -150,7 +151,7 @@ def report(bench: Bench) -> list[str]:
         f"models; {len(measured.ours.handbook.skills)} skills discovered. Cost: {bench.cost_from}.",
         "",
     ]
-    lines += frontiers(measured) + few_labels(measured) + curve(measured)
+    lines += frontiers(measured) + prefixed(measured) + few_labels(measured) + curve(measured)
     return lines + over_splits([measured, *(Measured(bench.halved(split)) for split in range(1, SPLITS))])
 
 
@@ -174,6 +175,26 @@ def frontiers(measured: Measured) -> list[str]:
     a, b = interval(measured.weights @ (routers["by skill"].quality[0] - routers["best single"].quality[0]))
     beats = "beats" if a > 0 else "does not beat"
     return [*lines, "", f"At the best dial, by skill {beats} best single: {single:+.4f} ({a:+.4f} to {b:+.4f}).", ""]
+
+
+PREFIX = "You are a careful assistant. Read the question below, think step by step and answer with one letter. " * 25
+
+
+def prefixed(measured: Measured) -> list[str]:
+    """What a fixed prefix before every question costs, over three halvings."""
+    losses: list[float] = []
+    for split in range(3):
+        plain = measured if split == 0 else Measured(measured.bench.halved(split))
+        bench = replace(plain.bench, questions=[f"{PREFIX}\n{question}" for question in plain.bench.questions])
+        bench.__dict__["training"] = plain.bench.training  # the same halves
+        losses.append(
+            100 * (plain.areas["by skill"] - frontier(bench, BySkill(bench)(bench, bench.labels)).area(bench))
+        )
+    return [
+        f"With a fixed prefix of {len(PREFIX):,} characters before every question the area is lower by "
+        f"{mean(losses):.2f} points (over three halvings: {', '.join(f'{loss:.2f}' for loss in losses)}).",
+        "",
+    ]
 
 
 def few_labels(measured: Measured) -> list[str]:
