@@ -176,9 +176,9 @@ BAD_PROJECTS = [
     (
         {
             "a.py": "from orchestrator import tool\n@tool\ndef f(k: int): ...\n",
-            "b.py": "from orchestrator import tool\n@tool\ndef g(k: str): ...\n",
+            "b.py": "from orchestrator import tool\n@tool(gives='k')\ndef g(x: str) -> str: ...\n",
         },
-        "The key 'k' has two types",
+        "key 'k'",
     ),
     (
         {

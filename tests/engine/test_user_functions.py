@@ -211,13 +211,19 @@ async def test_something_that_a_tool_awaits_is_cancelled_by_others() -> None:
 
 
 async def test_a_generator_returned_by_accident_is_one_clear_failure() -> None:
-    def lines(x: int) -> Any:
+    def lines() -> Any:
         yield "a"
 
-    async def later(x: int) -> Any:
+    async def later() -> Any:
         yield "a"
 
-    for call in (lines, later):
+    def sync_call(x: int) -> Any:
+        return lines()
+
+    async def async_call(x: int) -> Any:
+        return later()
+
+    for call in (sync_call, async_call):
         outcome = await Orchestrator([Tool(call, name="first", gives="y"), spare()]).run("y", {"x": 1})
         assert outcome.value == "spare"
         assert "yield" in outcome.failures[0].message

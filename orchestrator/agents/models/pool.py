@@ -20,8 +20,9 @@ SECONDS: Final = 2.0
 """Latency of a model of which nothing is known yet."""
 TOKENS: Final = (1_500, 100)
 """Input and output tokens of a consultation, until calls have told."""
-STEP: Final = 0.01
-"""How much less competence is assumed of each next model: the order given decides, until health or cost do."""
+STEP: Final = 0.0005
+"""How much less competence is assumed of each next model: the order given decides, until health or cost do. Quality
+counts whole, whatever the probability of success, so the step is worth less than what a few failures add to a price."""
 
 
 @dataclass(frozen=True, slots=True)

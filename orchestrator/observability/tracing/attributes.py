@@ -120,7 +120,7 @@ def of_labels(labels: Mapping[str, str]) -> Attributes:
 _GROUPS: Final = {
     names.SESSION_ID: ("session", "session_id", "session.id"),
     names.USER_ID: ("user", "user_id", "user.id", "customer"),
-    names.CONVERSATION_ID: ("conversation", "conversation_id", "gen_ai.conversation.id", "thread", "session"),
+    names.CONVERSATION_ID: ("conversation", "conversation_id", names.CONVERSATION_ID, "thread", "session"),
 }
 """Attribute -> the labels that give it, the first that the run has."""
 

@@ -157,7 +157,7 @@ def test_a_goal_that_was_not_reached_is_an_error_that_says_why(session: Session)
     run: Any = answer.structured_content
     assert answer.is_error
     assert run["status"] == "escalated"
-    assert "photo (outage: no light)" in run["why"]
+    assert "photo (outage: no light" in run["why"]
 
 
 def test_a_run_that_waits_is_answered_by_a_person_and_by_no_client(session: Session, project: Path) -> None:
