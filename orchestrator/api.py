@@ -21,7 +21,7 @@ from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.loops import in_a_loop
+from orchestrator.core.process.loops import cancelled_once, in_a_loop
 from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.background import Background
@@ -413,7 +413,8 @@ class Orchestrator(Answering):
             self._runtime.sinks.remove(sink)
             if not task.done():
                 task.cancel()
-                await asyncio.wait([task])
+                with cancelled_once():
+                    await asyncio.wait([task])
 
     @checked(InputError)
     async def resume(

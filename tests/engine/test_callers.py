@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from orchestrator import Agent, CallStarted, InputError, Orchestrator, Policy, Status, Tool, tool
@@ -126,7 +127,19 @@ async def _left_stream(orc: Orchestrator) -> None:
     await closing.aclose()
 
 
-@pytest.mark.parametrize("leave", [_time_out, _task_group, _left_stream])
+async def _anyio_scope(orc: Orchestrator) -> None:
+    """As an MCP or HTTP server does it: the scope cancels the caller in every turn of the event loop."""
+    with anyio.move_on_after(0.6):
+        await orc.run("label", {"parcel": "p"}, run_id="r")
+
+
+async def _stream_in_a_scope(orc: Orchestrator) -> None:
+    with anyio.move_on_after(0.6):
+        async for _ in orc.stream("label", {"parcel": "p"}, run_id="r"):
+            pass
+
+
+@pytest.mark.parametrize("leave", [_time_out, _task_group, _left_stream, _anyio_scope, _stream_in_a_scope])
 async def test_a_caller_that_leaves_cancels_the_run(leave: Any, tmp_path: Path) -> None:
     for store in stores(tmp_path):
         log: list[str] = []

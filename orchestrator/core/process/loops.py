@@ -1,9 +1,11 @@
-"""Coroutines for callers that are not async."""
+"""Coroutines for callers that are not async, and for callers whose cancellation is repeated."""
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,3 +34,16 @@ def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
         raise failed[0]
     found: T = result[0]
     return found
+
+
+def cancelled_once() -> AbstractContextManager[object]:
+    """Keep a cancelled anyio scope from cancelling again what is awaited inside.
+
+    Such a scope (the request of an MCP or HTTP client that went away) cancels its task in every turn of the event
+    loop, which would be taken for a second cancellation by the caller. A cancellation by asyncio still gets through.
+    """
+    if "anyio" not in sys.modules:  # so no scope of it is open; the import takes 30 ms
+        return nullcontext()
+    from anyio import CancelScope
+
+    return CancelScope(shield=True)

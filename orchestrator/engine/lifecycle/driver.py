@@ -12,6 +12,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.process.forks import new_lock
+from orchestrator.core.process.loops import cancelled_once
 from orchestrator.core.route import Impasse
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import OpenQuestion, Run
@@ -74,12 +75,13 @@ async def leave(run: Run, reason: str) -> None:
     A second cancellation does not wait for that: the run is given up as it stands.
     """
     run.scope.cancel(reason)
-    try:
-        await run.runtime.clock.wait_for(_outcome(run), run.runtime.policy.patience)
-    except (TimeoutError, asyncio.CancelledError):
-        await give_up(run)
-    except Exception:
-        return  # whoever asks for the run is told
+    with cancelled_once():
+        try:
+            await run.runtime.clock.wait_for(_outcome(run), run.runtime.policy.patience)
+        except (TimeoutError, asyncio.CancelledError):
+            await give_up(run)
+        except Exception:
+            return  # whoever asks for the run is told
 
 
 async def give_up(run: Run) -> None:
@@ -367,7 +369,7 @@ async def drive_on(run: Run, phase: Phase) -> Phase:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         run.scope.cancel("its caller left")
-        with contextlib.suppress(Exception, asyncio.CancelledError):
+        with cancelled_once(), contextlib.suppress(Exception, asyncio.CancelledError):
             following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
             await drive(run, following)
         note_end(run, run.final or listed(run))

@@ -1,5 +1,6 @@
 """Goals served as MCP tools by real processes, called by the official client and by our own."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -281,3 +282,23 @@ def test_it_listens_on_this_machine_alone() -> None:
         listen("0.0.0.0", 0)
     with listen("127.0.0.1", 0) as taken, pytest.raises(InputError, match="cannot be listened on"):
         listen("127.0.0.1", taken.getsockname()[1])
+
+
+async def test_a_client_that_gives_up_cancels_its_run_and_what_stands_is_undone() -> None:
+    log: list[str] = []
+
+    async def slow(hold: str) -> str:
+        await asyncio.sleep(5)
+        return hold
+
+    reserve = Tool(
+        lambda parcel: parcel, name="reserve", needs=["parcel"], gives="hold", effect="write", compensate=log.append
+    )
+    async with Orchestrator([reserve, Tool(slow, name="slow", gives="label")]) as orc:
+        async with Client(GoalServer(orc).server) as made:
+            with pytest.raises(MCPError):
+                await made.call_tool("label", {"parcel": "p"}, read_timeout_seconds=0.4)
+            run_id = orc.store.runs()[0].run_id
+            outcome = await asyncio.wait_for(orc.cancel(run_id), 3)  # waits for the run, which ends by itself
+        assert (outcome.status, outcome.compensated, outcome.uncompensated) == (Status.ESCALATED, ("reserve",), ())
+    assert log == ["p"]
