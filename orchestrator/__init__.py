@@ -1,87 +1,185 @@
-"""Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision."""
+"""Agent orchestration as routing: a cost-weighted tool graph that heals itself and explains every decision.
+
+Public names are imported when they are first used (PEP 562): `from orchestrator import tool` imports no engine.
+"""
 
 from orchestrator.core.process import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from orchestrator.agents.agent import Agent
-from orchestrator.core.clock import Clock, SystemClock
-from orchestrator.core.context import RunContext
 from orchestrator.core.conventions import __version__
-from orchestrator.core.decision import Decision
-from orchestrator.core.enums import (
-    NOT_DONE,
-    START,
-    CircuitState,
-    DecisionKind,
-    Effect,
-    FailureKind,
-    PartKind,
-    SignalAction,
-    Status,
-)
-from orchestrator.core.events import (
-    BudgetRaised,
-    CallEnded,
-    CallStarted,
-    ConditionChecked,
-    Decided,
-    DemandTold,
-    EffectUndone,
-    Event,
-    GoalLowered,
-    GraphChanged,
-    PartEnded,
-    ProblemReported,
-    Progressed,
-    RunEnded,
-    RungAsked,
-    RunResumed,
-    RunStarted,
-    RunWaiting,
-    SignalRaised,
-    Sink,
-    ToolAllowed,
-    ToolExcluded,
-    ValueProvided,
-    ValuesExpired,
-    WorkJudged,
-)
-from orchestrator.core.failure import Failure
-from orchestrator.core.goal import Budget, Goal
-from orchestrator.core.outcome import Call, Outcome
-from orchestrator.core.policy import Policy
-from orchestrator.core.route import Alternative, Blame, Candidate, Impasse, Route, Step
-from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PriceFacts
-from orchestrator.graph.tool import Tool, tool
-from orchestrator.health.monitors import Monitor, Signal
-from orchestrator.observability.replay.replay import Replay
-from orchestrator.store.ledger.verify import Verification
 
-from .api import Orchestrator
-from .errors import (
-    CallerError,
-    DefinitionError,
-    Escalated,
-    InputError,
-    InvalidOutput,
-    NoRoute,
-    OrchestratorError,
-    RateLimited,
-    Refused,
-    StoreError,
-    ToolError,
-    Unavailable,
-    UnknownGoal,
-)
-from .escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
-from .health import HealthRegistry, ToolHealth
-from .project import load_orchestrator as _load_orchestrator
-from .selection import Demand, Handbook, Selection, Selector
+if _TYPE_CHECKING:
+    from orchestrator.agents.agent import Agent
+    from orchestrator.api import Orchestrator
+    from orchestrator.core.clock import Clock, SystemClock
+    from orchestrator.core.context import RunContext
+    from orchestrator.core.decision import Decision
+    from orchestrator.core.enums import (
+        NOT_DONE,
+        START,
+        CircuitState,
+        DecisionKind,
+        Effect,
+        FailureKind,
+        PartKind,
+        SignalAction,
+        Status,
+    )
+    from orchestrator.core.events import (
+        BudgetRaised,
+        CallEnded,
+        CallStarted,
+        ConditionChecked,
+        Decided,
+        DemandTold,
+        EffectUndone,
+        Event,
+        GoalLowered,
+        GraphChanged,
+        PartEnded,
+        ProblemReported,
+        Progressed,
+        RunEnded,
+        RungAsked,
+        RunResumed,
+        RunStarted,
+        RunWaiting,
+        SignalRaised,
+        Sink,
+        ToolAllowed,
+        ToolExcluded,
+        ValueProvided,
+        ValuesExpired,
+        WorkJudged,
+    )
+    from orchestrator.core.failure import Failure
+    from orchestrator.core.goal import Budget, Goal
+    from orchestrator.core.outcome import Call, Outcome
+    from orchestrator.core.policy import Policy
+    from orchestrator.core.route import Alternative, Blame, Candidate, Impasse, Route, Step
+    from orchestrator.errors import (
+        CallerError,
+        DefinitionError,
+        Escalated,
+        InputError,
+        InvalidOutput,
+        NoRoute,
+        OrchestratorError,
+        RateLimited,
+        Refused,
+        StoreError,
+        ToolError,
+        Unavailable,
+        UnknownGoal,
+    )
+    from orchestrator.escalation import AskHuman, AskModel, Demote, Question, Resolution, ResolutionKind
+    from orchestrator.graph.graph import ToolGraph
+    from orchestrator.graph.price_table import PriceFacts
+    from orchestrator.graph.tool import Tool, tool
+    from orchestrator.health import HealthRegistry, ToolHealth
+    from orchestrator.health.monitors import Monitor, Signal
+    from orchestrator.observability.replay.replay import Replay
+    from orchestrator.selection import Demand, Handbook, Selection, Selector
+    from orchestrator.store.ledger.verify import Verification
 
-Orchestrator._project_loader = staticmethod(_load_orchestrator)  # pyright: ignore[reportPrivateUsage]
+_HOMES = {
+    "Agent": "agents.agent",
+    "Alternative": "core.route",
+    "AskHuman": "escalation",
+    "AskModel": "escalation",
+    "Blame": "core.route",
+    "Budget": "core.goal",
+    "BudgetRaised": "core.events",
+    "Call": "core.outcome",
+    "CallEnded": "core.events",
+    "CallStarted": "core.events",
+    "CallerError": "errors",
+    "Candidate": "core.route",
+    "CircuitState": "core.enums",
+    "Clock": "core.clock",
+    "ConditionChecked": "core.events",
+    "Decided": "core.events",
+    "Decision": "core.decision",
+    "DecisionKind": "core.enums",
+    "DefinitionError": "errors",
+    "Demand": "selection",
+    "DemandTold": "core.events",
+    "Demote": "escalation",
+    "Effect": "core.enums",
+    "EffectUndone": "core.events",
+    "Escalated": "errors",
+    "Event": "core.events",
+    "Failure": "core.failure",
+    "FailureKind": "core.enums",
+    "Goal": "core.goal",
+    "GoalLowered": "core.events",
+    "GraphChanged": "core.events",
+    "Handbook": "selection",
+    "HealingChatModel": "integrations.langchain",
+    "HealingMiddleware": "integrations.langchain",
+    "HealingToolNode": "integrations.langchain",
+    "HealthRegistry": "health",
+    "Impasse": "core.route",
+    "InputError": "errors",
+    "InvalidOutput": "errors",
+    "Monitor": "health.monitors",
+    "NOT_DONE": "core.enums",
+    "NoRoute": "errors",
+    "Orchestrator": "api",
+    "OrchestratorError": "errors",
+    "Outcome": "core.outcome",
+    "PartEnded": "core.events",
+    "PartKind": "core.enums",
+    "Policy": "core.policy",
+    "PriceFacts": "graph.price_table",
+    "ProblemReported": "core.events",
+    "Progressed": "core.events",
+    "Question": "escalation",
+    "RateLimited": "errors",
+    "Refused": "errors",
+    "Replay": "observability.replay.replay",
+    "Resolution": "escalation",
+    "ResolutionKind": "escalation",
+    "Route": "core.route",
+    "RunContext": "core.context",
+    "RunEnded": "core.events",
+    "RunResumed": "core.events",
+    "RunStarted": "core.events",
+    "RunWaiting": "core.events",
+    "RungAsked": "core.events",
+    "START": "core.enums",
+    "Selection": "selection",
+    "Selector": "selection",
+    "Signal": "health.monitors",
+    "SignalAction": "core.enums",
+    "SignalRaised": "core.events",
+    "Sink": "core.events",
+    "Status": "core.enums",
+    "Step": "core.route",
+    "StoreError": "errors",
+    "SystemClock": "core.clock",
+    "Tool": "graph.tool",
+    "ToolAllowed": "core.events",
+    "ToolError": "errors",
+    "ToolExcluded": "core.events",
+    "ToolGraph": "graph.graph",
+    "ToolHealth": "health",
+    "Unavailable": "errors",
+    "UnknownGoal": "errors",
+    "ValueProvided": "core.events",
+    "ValuesExpired": "core.events",
+    "Verification": "store.ledger.verify",
+    "WorkJudged": "core.events",
+    "tool": "graph.tool",
+    "tools_from_openapi": "integrations.openapi",
+}
+"""Public name -> the module that has it. The integrations need packages that a plain program does not; they are no part
+of `__all__`."""
+_MODULES = ("api", "errors", "project", "testing")
+"""Modules that are reached as attributes of the package."""
 
 __all__ = [
     "NOT_DONE",
@@ -173,16 +271,15 @@ __all__ = [
 ]
 
 
-_LAZY = {
-    "HealingChatModel": "orchestrator.integrations.langchain",
-    "HealingMiddleware": "orchestrator.integrations.langchain",
-    "HealingToolNode": "orchestrator.integrations.langchain",
-    "tools_from_openapi": "orchestrator.integrations.openapi",
-}
-"""Names of integrations, imported on first use: they need packages that a plain program does not."""
-
-
 def __getattr__(name: str) -> _Any:
-    if name not in _LAZY:
+    if name in _MODULES:
+        return _import_module(f"orchestrator.{name}")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(_LAZY[name]), name)
+    found = getattr(_import_module(f"orchestrator.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
@@ -171,7 +172,7 @@ class Orchestrator(Answering):
     """
 
     _project_loader: ClassVar[Callable[[Any, Path, dict[str, Any]], Any]]
-    """Loads a project folder for `from_project`; the package root sets it, since `project` stands above this module."""
+    """Loads a project folder for `from_project`; `project` sets it, since it stands above this module."""
 
     @checked()
     def __init__(
@@ -553,6 +554,7 @@ class Orchestrator(Answering):
         `setup(orc)` in one of the files is called with the orchestrator. Raises `DefinitionError` naming file and line.
         """
         signature_options(cls.__init__).check("from_project()", options)
+        import_module("orchestrator.project")  # it sets the loader; by name, since it stands above this module
         made: Self = cls._project_loader(cls, Path(path), options)
         return made
 

@@ -212,3 +212,6 @@ def _line(file: Path, error: BaseException) -> int | None:
             found = trace.tb_lineno
         trace = trace.tb_next
     return found
+
+
+Orchestrator._project_loader = staticmethod(load_orchestrator)  # pyright: ignore[reportPrivateUsage]

@@ -1,9 +1,12 @@
 """What `import orchestrator` gives is exactly what `__all__` says, and no module hides behind a function's name."""
 
+import ast
 import inspect
 import pkgutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 import orchestrator
 
@@ -11,10 +14,18 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_all_is_exactly_the_public_names() -> None:
-    public = {
-        name for name, value in vars(orchestrator).items() if not name.startswith("_") and not inspect.ismodule(value)
-    }
-    assert public | {"__version__"} == set(orchestrator.__all__)
+    assert set(orchestrator.__all__) == {*_static_names(), "__version__"}
+    assert {name: getattr(orchestrator, name) for name in orchestrator.__all__}
+    assert set(dir(orchestrator)) >= set(orchestrator.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'tols'"):
+        _ = orchestrator.tols
+
+
+def _static_names() -> set[str]:
+    """What type checkers see: the imports under `TYPE_CHECKING`."""
+    tree = ast.parse(Path(str(orchestrator.__file__)).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    return {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
 def test_no_module_bears_the_name_of_an_exported_function() -> None:

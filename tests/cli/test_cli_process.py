@@ -263,9 +263,9 @@ def test_ctrl_c_during_import_shows_no_traceback(seconds: float, tmp_path: Path)
         "import builtins, time\n"
         "real = builtins.__import__\n"
         "def slow(name, *rest):\n"
-        "    if name.startswith('orchestrator.observability'):\n"
+        "    if name.startswith('orchestrator.core'):\n"
         "        print('importing', flush=True)\n"
-        "        time.sleep(0.2)\n"
+        "        time.sleep(0.1)\n"
         "    return real(name, *rest)\n"
         "builtins.__import__ = slow\n"
     )
