@@ -89,9 +89,10 @@ async def turns(seconds: float, model_seconds: float) -> None:
             await asyncio.sleep(model_seconds)
             return self._generate(messages, stop, None, **kwargs)
 
-    script = [AIMessage("", tool_calls=[{"name": "look", "args": {"q": "a"}, "id": "1"}]), "done"] * (ROUNDS + 5)
-    plain = create_agent(Slow(script), [looking(seconds)])
-    healed = create_agent(Slow(script), [looking(seconds)], middleware=[HealingMiddleware()])
+    asking = AIMessage("", tool_calls=[{"name": "look", "args": {"q": "a"}, "id": "1"}])
+    script: list[Any] = [asking, "done"] * (ROUNDS + 5)
+    plain = create_agent(Slow(responses=script), [looking(seconds)])
+    healed = create_agent(Slow(responses=script), [looking(seconds)], middleware=[HealingMiddleware()])
     given: Any = {"messages": [HumanMessage("hi")]}
     name = f"agent's turn, model of {model_seconds * 1000:g} ms, tool of {seconds * 1000:g} ms"
     await compare(name, lambda: plain.ainvoke(given), lambda: healed.ainvoke(given))

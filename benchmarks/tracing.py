@@ -123,7 +123,8 @@ class Bench:
         lock = Lock(store if locked else None)
         if off:  # whatever listens in this process does not hear of this one; all else is as it is
             runtime = made._runtime  # pyright: ignore[reportPrivateUsage]
-            runtime.sinks.remove(runtime.tracing)
+            tracing: Any = runtime.tracing
+            runtime.sinks.remove(tracing)
             runtime.tracing = TracingSink(NoOpTracerProvider())
         return cls(made, lock, begun, [])
 

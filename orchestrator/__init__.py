@@ -3,7 +3,7 @@
 Public names are imported when they are first used (PEP 562): `from orchestrator import tool` imports no engine.
 """
 
-from orchestrator.core.process import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip
+from orchestrator.core.process import interrupt as _interrupt  # noqa: F401 -- first: it guards the imports  # isort: skip  # pyright: ignore[reportUnusedImport]
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -612,19 +612,19 @@ class _Observers:
         self._orc = orc
 
     def begun(self, run: Run) -> None:
-        self._orc._background.meet(run)
+        self._orc._background.meet(run)  # pyright: ignore[reportPrivateUsage]
 
     def ended(self, run: Run) -> None:
-        self._orc._jury.observe(run)
+        self._orc._jury.observe(run)  # pyright: ignore[reportPrivateUsage]
 
     def waits(self, run_id: str) -> None:
-        self._orc._announcer.on_record(run_id)
+        self._orc._announcer.on_record(run_id)  # pyright: ignore[reportPrivateUsage]
 
     def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
-        return self._orc._background.hub.gate(tool, run_id, values)
+        return self._orc._background.hub.gate(tool, run_id, values)  # pyright: ignore[reportPrivateUsage]
 
     async def learn(self) -> None:
-        await self._orc._background.lessons.learn()
+        await self._orc._background.lessons.learn()  # pyright: ignore[reportPrivateUsage]
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

@@ -6,15 +6,12 @@ waits for something else of the framework (a person, a child run, `run_sync`) le
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from orchestrator.core.process.forks import new_lock, renew_after_fork
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 MOST_GIVEN_UP: Final = 4
@@ -131,7 +128,7 @@ class CallSlots:
             self._release_all()
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def lent(self) -> Generator[None]:
         """Give the slots to others while the call waits for something of the framework in its own thread."""
         self._lend()
         try:
@@ -142,7 +139,7 @@ class CallSlots:
                     limit.take()
 
     @asynccontextmanager
-    async def lent_async(self) -> "AsyncIterator[None]":
+    async def lent_async(self) -> AsyncGenerator[None]:
         """Give the slots to others while the call waits for something of the framework; then queue for them again."""
         self._lend()
         try:
@@ -179,7 +176,7 @@ CURRENT: ContextVar[CallSlots | None] = ContextVar("orchestrator_call_slots", de
 
 
 @asynccontextmanager
-async def lent_slots() -> "AsyncIterator[None]":
+async def lent_slots() -> AsyncGenerator[None]:
     """For a call that awaits a child run or a person: it holds no slot meanwhile."""
     slots = CURRENT.get()
     if slots is None:
@@ -190,7 +187,7 @@ async def lent_slots() -> "AsyncIterator[None]":
 
 
 @contextmanager
-def waiting_outside_limits() -> Iterator[None]:
+def waiting_outside_limits() -> Generator[None]:
     """For code that blocks its thread on another run (`run_sync` in a tool): its call holds no slot meanwhile."""
     slots = CURRENT.get()
     if slots is None:

@@ -11,9 +11,10 @@ from orchestrator.core.types.json_schema import is_plain_name, type_of
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
+    from typing_extensions import TypeIs
 
 
-def is_langchain_tool(call: Any) -> bool:
+def is_langchain_tool(call: Any) -> "TypeIs[BaseTool]":
     """Whether something is a LangChain tool; imports nothing."""
     return any(base.__module__.startswith("langchain_core.tools") for base in type(call).__mro__)
 
@@ -112,12 +113,13 @@ def _ignore(_: Any) -> None:
 def _value_of(output: Any) -> Any:
     from langgraph.types import Command
 
-    one: Any = output[0] if isinstance(output, list) else output
+    one: Any = cast(list[object], output)[0] if isinstance(output, list) else output
     if isinstance(one, Command):
         return one.update  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(one, dict) and "messages" in one:
         return one["messages"][-1].content  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    raise CallerError(f"the LangChain tool answered with a {type(one).__name__}, which is no message")
+    kind = type(cast(object, one)).__name__
+    raise CallerError(f"the LangChain tool answered with a {kind}, which is no message")
 
 
 def langchain_tool_of(

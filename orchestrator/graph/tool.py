@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import FrameType
-from typing import Any, Self, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Self, TypedDict, overload
 
 from typing_extensions import Unpack
 
@@ -19,6 +19,9 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.types.schema import Signature, adapter, describe, given_types, read_signature, without_none
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
 
 Cost = float | Callable[[Mapping[str, float]], float]
 Latency = float | Callable[..., float]
@@ -90,7 +93,7 @@ class Tool:
     Raises `DefinitionError` for options that make no sense.
     """
 
-    def __init__(self, call: Callable[..., Any], **options: Unpack[ToolOptions]) -> None:
+    def __init__(self, call: "Callable[..., Any] | BaseTool", **options: Unpack[ToolOptions]) -> None:
         check_tool_options("Tool", call, options, ToolOptions)
         if is_langchain_tool(call):
             call, options = _from_langchain(call, options)

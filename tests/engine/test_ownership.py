@@ -135,14 +135,14 @@ def test_a_forked_child_works_at_once_as_another_owner(tmp_path: Path, world: st
     store = tmp_path / "runs.db" if durable else None
     orc = Orchestrator([Tool(double, gives="y", effect="write", timeout=20), payer(Path(world), 0.0)], store=store)
     assert orc.run_sync("y", {"x": 1}).value == 2
-    owner = orc._runtime.owner
+    owner = orc._runtime.owner  # pyright: ignore[reportPrivateUsage]
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             began = time.monotonic()
             outcome = orc.run_sync("y", {"x": 10})
-            right = outcome.value == 20 and orc._runtime.owner != owner and time.monotonic() - began < 5
+            right = outcome.value == 20 and orc._runtime.owner != owner and time.monotonic() - began < 5  # pyright: ignore[reportPrivateUsage]
             code = 0 if right and orc.run_sync("receipt", {"order": "1"}).status is Status.REACHED else 2
             orc.close()
         except BaseException:
@@ -151,7 +151,7 @@ def test_a_forked_child_works_at_once_as_another_owner(tmp_path: Path, world: st
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
     assert orc.run_sync("y", {"x": 3}).value == 6
-    assert orc._runtime.owner == owner
+    assert orc._runtime.owner == owner  # pyright: ignore[reportPrivateUsage]
     orc.close()
 
 
@@ -161,12 +161,12 @@ async def test_a_beat_while_a_run_begins_takes_nothing_from_it(tmp_path: Path, w
 
         def slow(*args: Any) -> Any:
             found = begin_in_store(*args)
-            orc._runtime.heartbeat.beat()
+            orc._runtime.heartbeat.beat()  # pyright: ignore[reportPrivateUsage]
             return found
 
         orc.store.begin = slow  # type: ignore[method-assign, assignment]
         outcome = await orc.run("receipt", {"order": "1"})
-        orc._runtime.heartbeat.beat()
+        orc._runtime.heartbeat.beat()  # pyright: ignore[reportPrivateUsage]
         orc.store.flush()
         assert outcome.status is Status.REACHED
         assert len(payments(world)) == 1

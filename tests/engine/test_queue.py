@@ -118,7 +118,7 @@ async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path, monke
     store = tmp_path / "runs.db"
     async with Orchestrator([double], store=store) as able:
         await able.submit("y", {"x": 3}, run_id="r", delay=0.3)
-        await able._background._stop_working()
+        await able._background._stop_working()  # pyright: ignore[reportPrivateUsage]
         async with Orchestrator([act], store=store) as unable:
             problems: list[str] = []
             unable.store.on_problem = problems.append

@@ -58,6 +58,6 @@ async def test_a_rung_that_repairs_the_graph_says_replan() -> None:
         return Resolution.replan("repaired")
 
     orc = world(done)
-    orc._runtime.ladder = (repair,)
+    orc._runtime.ladder = (repair,)  # pyright: ignore[reportPrivateUsage]
     outcome = await orc.run("receipt", {"trip": "x"})
     assert outcome.value == "mailed by 2"

@@ -21,7 +21,8 @@ class Api:
         self.calls: list[float] = []
         self.errors = list(errors)
         self.seconds = seconds
-        self.tool = Tool(self._call, **{"name": "api", "gives": "answer", "cost": 0.001, **options})
+        given: dict[str, Any] = {"name": "api", "gives": "answer", "cost": 0.001, **options}
+        self.tool = Tool(self._call, **given)
 
     async def _call(self, q: int) -> str:
         self.calls.append(self.clock.monotonic())
@@ -177,6 +178,7 @@ async def test_a_refused_account_is_called_once_and_the_reason_is_told() -> None
     async with Orchestrator([api.tool, spare(0.02)], clock=clock, monitors=()) as orc:
         first = await orc.run("answer", {"q": 0})
         assert (first.value, first.failures[0].kind) == ("spare", FailureKind.ACCOUNT)
+        outcome = first
         for number in range(1, 60):
             clock.advance(1)
             outcome = await orc.run("answer", {"q": number})

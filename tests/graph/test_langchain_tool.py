@@ -74,7 +74,7 @@ async def test_injected_arguments_are_provided() -> None:
         store: Annotated[BaseStore, InjectedStore()],
         call_id: Annotated[str, InjectedToolCallId],
         config: RunnableConfig,
-        runtime: ToolRuntime,
+        runtime: ToolRuntime[Any, Any],
     ) -> str:
         """Look."""
         seen.update(user=user, store=store, call_id=call_id, config=config, runtime=runtime)

@@ -32,7 +32,8 @@ class Project:
 
 
 def made(name: str = "api", call: Any = lambda **_: 1, **options: Any) -> Tool:
-    return Tool(call, **{"name": name, "needs": ["x"], "gives": "y", **options})
+    given: dict[str, Any] = {"name": name, "needs": ["x"], "gives": "y", **options}
+    return Tool(call, **given)
 
 
 def test_code_docstring_timeout_and_functions_are_no_part_of_it() -> None:

@@ -463,13 +463,15 @@ class StoreConformance:
         store.queue.submit(run_row("a"), "{}")
         store.begin(run_row("child", parent="a"), "w", 10.0)
         store.begin(run_row("being-begun"), "w", 10.0)
+        set_aside: tuple[str, ...] = ()
         for _ in range(3):
             assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
             assert store.queue.sweep(3).lost == ()
             clock.now += 11.0
             swept = store.queue.sweep(3)
             assert swept.lost == ("a",)
-        assert swept.set_aside == ("a",)
+            set_aside = swept.set_aside
+        assert set_aside == ("a",)
         assert store.queue.take("w", 10.0, 5) == []
         assert store.queue.sweep(3).set_aside == ()
         assert store.doubtful("a") > 0

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
@@ -213,9 +213,9 @@ def _is_small(values: Any) -> bool:
         parts += 1
         size += sys.getsizeof(part, KEPT_BYTES)
         if isinstance(part, Mapping):
-            waiting += list(part.values())
+            waiting += cast(Mapping[object, object], part).values()
         elif isinstance(part, list | tuple | set | frozenset):
-            waiting += list(part)
+            waiting += cast(Iterable[object], part)
         elif not isinstance(part, str | bytes | int | float | bool | None):
             waiting += list(getattr(part, "__dict__", {}).values())
     return not waiting and size <= KEPT_BYTES

@@ -210,7 +210,7 @@ async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
         await stop_waiting(run)
         start(run, Phase.ESCALATE)
         return run
-    given = json.loads(taken.answer) if taken.answer else {}
+    given: dict[str, Any] = json.loads(taken.answer) if taken.answer else {}
     try:
         question = given.get("question") or next(iter(run.asked), "")
         await take_answer(run, question, given.get("answer"), given.get("by", ""))

@@ -385,8 +385,9 @@ class StepExecutor:
         name, kind = self.tool.name, kind_of(self.run, self.tool, error)
         if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
-        made = {"call_id": context.call_id, "attempt": context.attempt, "raw": raw}
-        failure = await make_failure_of_call(self.run, self.tool, kind, error, **made)
+        failure = await make_failure_of_call(
+            self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw
+        )
         self.run.note_error(error)
         event = self._end(context, started, failure=failure, cost=self._cost_of_failure(kind, error, context))
         self.runtime.health.record(

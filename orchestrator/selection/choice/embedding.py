@@ -89,7 +89,7 @@ def unit_rows(rows: Floats) -> Floats:
 def shared_direction(rows: Floats) -> Floats:
     """The direction that all texts share, of length 1: the mean of their vectors; zero where there are none."""
     if not len(rows):
-        return np.zeros(rows.shape[1])
+        return np.zeros(int(rows.shape[1]))
     direction: Floats = unit_rows(rows.mean(axis=0, keepdims=True))[0]
     return direction
 

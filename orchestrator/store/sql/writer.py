@@ -271,11 +271,6 @@ class Writer:
                 wake()
 
 
-def _dropped(item: Any) -> bool:
-    """Whether nobody waits for a request any more, and it is not to be done anyway."""
-    return isinstance(item, WriteRequest) and item.abandoned and not item.keep
-
-
 T = TypeVar("T")
 
 
