@@ -4,8 +4,8 @@ Its search tool is down; another one answers under the same tool-call id, and th
 `python examples/healed_agent.py`. The model is scripted, so no key is needed.
 """
 
-from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
+from langchain.agents import create_agent  # pyright: ignore[reportUnknownVariableType]
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 from orchestrator import HealingMiddleware
@@ -30,7 +30,8 @@ def main() -> None:
     model = ScriptedChatModel([call, "Rome is a city in Italy."])
     healing = HealingMiddleware(alternatives={"search": {"wiki": {"title": "query"}}}, effects={"search": "read"})
     agent = create_agent(model, [search, wiki], middleware=[healing])
-    for message in agent.invoke({"messages": [("user", "What is Rome?")]})["messages"]:
+    answer = agent.invoke({"messages": [HumanMessage("What is Rome?")]})  # pyright: ignore[reportUnknownMemberType]
+    for message in answer["messages"]:
         print(f"{message.type}: {message.content}")
     for row in healing.orc.store.runs(parent=...):
         for decision in healing.orc.outcome(row.run_id).decisions:

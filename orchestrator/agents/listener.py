@@ -33,7 +33,7 @@ def config_for(ctx: RunContext[Any], *own: BaseCallbackHandler) -> RunnableConfi
     outer = var_child_runnable_config.get() or {}
     callbacks: Any = outer.get("callbacks")
     around: list[Any] = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []
-    streaming = [handler for handler in around if isinstance(handler, _StreamingCallbackHandler)]
+    streaming: list[Any] = [handler for handler in around if isinstance(handler, _StreamingCallbackHandler)]
     handlers += [handler for handler in streaming if isinstance(handler, BaseCallbackHandler)]
     if ctx.streamed:
         handlers.append(TokenListener(ctx))

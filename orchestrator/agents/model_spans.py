@@ -50,8 +50,8 @@ class ModelSpans(BaseCallbackHandler):
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
     ) -> None:
         """A chat model is asked."""
-        metadata = kwargs.get("metadata") or {}
-        asked = kwargs.get("invocation_params") or {}
+        metadata: dict[str, Any] = kwargs.get("metadata") or {}
+        asked: dict[str, Any] = kwargs.get("invocation_params") or {}
         model = str(metadata.get("ls_model_name") or asked.get("model") or asked.get("model_name") or _name(serialized))
         found: dict[str, Any] = {
             **self._common,

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -33,11 +33,11 @@ class ReferenceSerializer:
 
 
 def _copied(obj: Any) -> Any:
-    kind = type(obj)
+    kind = type(obj)  # pyright: ignore[reportUnknownVariableType]
     if kind is dict or kind is defaultdict:
         return {key: _copied(value) for key, value in obj.items()}
     if kind is list or kind is set or kind is tuple:
-        return kind(map(_copied, obj))
+        return kind(map(_copied, obj))  # pyright: ignore[reportUnknownVariableType]
     return obj
 
 
@@ -45,7 +45,7 @@ class ThreadedGraph:
     """A compiled graph with a checkpointer: its own, or one in memory, so that a failed run of it can go on."""
 
     def __init__(self, graph: Any) -> None:
-        self.in_memory = isinstance(graph, Pregel) and not graph.checkpointer
+        self.in_memory = isinstance(graph, Pregel) and not graph.checkpointer  # pyright: ignore[reportUnknownMemberType]
         self._saver = InMemorySaver(serde=ReferenceSerializer())
         self._threads: OrderedDict[str, None] = OrderedDict()
         self.graph: Any = graph.copy({"checkpointer": self._saver}) if self.in_memory else graph  # pyright: ignore[reportUnknownMemberType]
@@ -82,7 +82,8 @@ class ThreadedGraph:
 
 def answered_calls(state: Any) -> frozenset[tuple[str, str]]:
     """Ids and names of the tool calls that are answered in the messages of a state."""
-    messages: Any = state.values.get("messages", ()) if isinstance(state.values, Mapping) else ()
+    values: Any = state.values
+    messages: Any = cast("Mapping[str, Any]", values).get("messages", ()) if isinstance(values, Mapping) else ()
     return frozenset((m.tool_call_id, m.name or "") for m in messages if isinstance(m, ToolMessage))
 
 
@@ -118,7 +119,8 @@ class InterruptQuestions:
 
     async def _catch_up(self, texts: list[str]) -> None:
         """Ask again what was asked in earlier calls before the pending interrupts."""
-        self._rounds = [list(texts) for texts in self._ctx.kept(self._key) or []]
+        kept: list[list[str]] = self._ctx.kept(self._key) or []
+        self._rounds = [list(texts) for texts in kept]
         if not self._rounds or self._rounds[-1] != texts:
             self._rounds.append(texts)
         for earlier in self._rounds[:-1]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.core.errors import DefinitionError
 
@@ -25,7 +25,9 @@ class Alternative:
         return {p: given[names.get(p, p)] for p in takes if names.get(p, p) in given}
 
 
-def read_alternatives(stated: Any, kinds: tuple[type, ...] = ()) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
+def read_alternatives(
+    stated: Any, kinds: tuple[type[Any], ...] = ()
+) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
     """Tool -> its alternatives, and the tools that were given as objects, by name.
 
     An alternative is a name or a tool, alone, in a pair or a mapping with its arguments:
@@ -36,11 +38,9 @@ def read_alternatives(stated: Any, kinds: tuple[type, ...] = ()) -> tuple[dict[s
     objects: dict[str, Any] = {}
     if stated is not None and not isinstance(stated, Mapping):
         raise DefinitionError(f"alternatives= is a mapping tool -> list of alternatives, not {stated!r}.")
-    for name, listed in dict(stated or {}).items():
-        items: Any = listed.items() if isinstance(listed, Mapping) else [listed] if isinstance(listed, str) else listed
-        for item in items:
-            one: Any
-            one, arguments = item if isinstance(item, tuple) else (item, None)
+    for name, listed in dict(cast("Mapping[str, Any]", stated or {})).items():
+        for item in _items(listed):
+            one, arguments = cast("tuple[Any, Any]", item) if isinstance(item, tuple) else (item, None)
             if kinds and isinstance(one, kinds):
                 objects[one.name] = one
                 one = one.name
@@ -51,8 +51,15 @@ def read_alternatives(stated: Any, kinds: tuple[type, ...] = ()) -> tuple[dict[s
                     f"An alternative of {name!r} is a tool or its name, alone or with its arguments: "
                     f"('brave', {{'q': 'query'}}), not {item!r}."
                 )
-            found.setdefault(str(name), []).append(Alternative(one, arguments))
+            found.setdefault(str(name), []).append(Alternative(one, cast("Arguments | None", arguments)))
     return found, objects
+
+
+def _items(listed: Any) -> Iterable[Any]:
+    """What is listed for one tool, one by one; a mapping is its pairs."""
+    if isinstance(listed, Mapping):
+        return cast("Mapping[str, Any]", listed).items()
+    return [listed] if isinstance(listed, str) else listed
 
 
 __all__ = ["Alternative", "read_alternatives"]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from types import CodeType
-from typing import Any, Final, get_origin
+from typing import Any, Final, cast, get_origin
 
 from pydantic import BaseModel
 
@@ -143,7 +143,7 @@ def _copies(tool: Tool) -> Iterator[str]:
 def _is_copied(annotation: Any) -> bool:
     kind: Any = base_type(annotation)
     kind = get_origin(kind) or kind
-    return isinstance(kind, type) and (issubclass(kind, (*_CONTAINERS, BaseModel)) or is_dataclass(kind))
+    return isinstance(kind, type) and (issubclass(kind, (*_CONTAINERS, BaseModel)) or is_dataclass(cast("Any", kind)))
 
 
 __all__ = ["EXTRAS", "PROVIDERS", "ToolCheck", "check_tool", "missing_modules"]

@@ -34,7 +34,7 @@ class TimedProtocol(H11Protocol):
         """Keep the limit while a request is incomplete; start that of the response when it is complete."""
         super().data_received(data)
         complete = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
-        answered = self.cycle is not None and self.cycle.response_complete
+        answered = self.cycle is not None and self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
         if complete and not answered:
             self._receiving = False
             self._limit(self.response_seconds)

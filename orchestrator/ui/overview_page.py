@@ -100,10 +100,14 @@ def overview_page(request: Request, backend: Backend) -> HTMLResponse:
         running=len(running),
         lost=len(lost_runs(backend.store, running)),
         down=[tool for tool in tools if tool.circuit is not CircuitState.CLOSED],
-        hour_name=lambda at: datetime.fromtimestamp(at).strftime("%H:%M"),
+        hour_name=_hour_name,
         here="overview",
         live=True,
     )
+
+
+def _hour_name(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%H:%M")
 
 
 __all__ = ["Hour", "Overview", "overview_of", "overview_page"]

@@ -92,7 +92,7 @@ class Filter:
         return RunFilter(
             status=status,
             search=self.search or None,
-            labels=dict(word.partition("=")[::2] for word in self.label.split() if "=" in word),
+            labels=dict(word.split("=", 1) for word in self.label.split() if "=" in word),
             since=read_time(self.since or None),
             tool=self.tool or None,
             failure=FailureKind(self.failure) if self.failure else None,

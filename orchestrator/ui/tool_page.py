@@ -98,7 +98,7 @@ def tool_page(backend: Backend, keys: Keys, name: str) -> HTMLResponse:
         buckets=sorted(trend.buckets.values(), key=lambda bucket: -bucket.begins)[:48],
         notes=trend.notes[:MOST_NOTES],
         rows=rows,
-        hour_name=lambda at: datetime.fromtimestamp(at).strftime("%m-%d %H:00"),
+        hour_name=_hour_name,
         csrf=keys.form,
         here="health",
         live=True,
@@ -112,6 +112,10 @@ def _spec(backend: Backend, name: str) -> ToolSpec | None:
         if name in view.nodes:
             return view.nodes[name]
     return None
+
+
+def _hour_name(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%m-%d %H:00")
 
 
 __all__ = ["Trend", "tool_page", "trend_of"]

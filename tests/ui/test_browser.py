@@ -64,12 +64,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    made = Served(_in_thread(world()).orc)
+    made = Served(in_thread(world()).orc)
     yield made
     made.close()
 
 
-def _in_thread(work: Coroutine[Any, Any, T]) -> T:
+def in_thread(work: Coroutine[Any, Any, T]) -> T:
     """Playwright runs an event loop of its own in this thread, so that coroutines need another."""
     found: list[T] = []
     thread = threading.Thread(target=lambda: found.append(asyncio.run(work)))
@@ -94,10 +94,10 @@ class Tab:
 
 @pytest.fixture
 def tab(browser: Browser, served: Served) -> Iterator[Tab]:
-    yield from _tab(browser, served)
+    yield from open_tab(browser, served)
 
 
-def _tab(browser: Browser, served: Served, **options: Any) -> Iterator[Tab]:
+def open_tab(browser: Browser, served: Served, **options: Any) -> Iterator[Tab]:
     context = browser.new_context(**options)
     page = context.new_page()
     problems: list[str] = []
@@ -155,7 +155,7 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -
         ("light", ("/runs/healed/decisions/d2", "/runs/waiting")),
         ("dark", ("/health", "/runs/waiting")),
     ):
-        for tab in _tab(browser, served, color_scheme=scheme):
+        for tab in open_tab(browser, served, color_scheme=scheme):
             for path in paths:
                 page = tab.open(path)
                 page.evaluate(axe)
@@ -196,7 +196,7 @@ def test_links_and_focus_work_without_a_mouse(tab: Tab) -> None:
 
 
 def test_pages_work_without_scripts(browser: Browser, served: Served) -> None:
-    for tab in _tab(browser, served, java_script_enabled=False):
+    for tab in open_tab(browser, served, java_script_enabled=False):
         page = tab.open("/runs/healed/decisions/d1")
         page.locator('[data-key="ArrowRight"]').click()
         assert page.url.endswith("/decisions/d2")
@@ -231,7 +231,7 @@ def test_search_narrows_the_list(tab: Tab) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/runs/healed", "/health", "/agents", "/overview", "/tools/carrier_api"])
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, path: str) -> None:
-    for tab in _tab(browser, served, viewport={"width": 360, "height": 740}, has_touch=True):
+    for tab in open_tab(browser, served, viewport={"width": 360, "height": 740}, has_touch=True):
         page = tab.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
@@ -239,7 +239,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, p
 def test_light_and_dark_follow_the_system(browser: Browser, served: Served) -> None:
     colors: list[str] = []
     for scheme in ("light", "dark"):
-        for tab in _tab(browser, served, color_scheme=scheme):
+        for tab in open_tab(browser, served, color_scheme=scheme):
             colors.append(tab.open("/").evaluate("getComputedStyle(document.body).backgroundColor"))
     assert colors[0] != colors[1]
 
@@ -257,7 +257,7 @@ def test_a_live_run_is_followed(browser: Browser) -> None:
     running.start()
     served = Served(orc)
     try:
-        for tab in _tab(browser, served):
+        for tab in open_tab(browser, served):
             page = tab.open("/runs/live")
             page.locator(".call.running").wait_for()
             go.set()
@@ -270,10 +270,10 @@ def test_a_live_run_is_followed(browser: Browser) -> None:
 
 
 def test_a_hostile_name_is_only_text(browser: Browser) -> None:
-    served = Served(_in_thread(hostile_world()))
+    served = Served(in_thread(hostile_world()))
     run = f"/runs/{quote(f'run {NAME}', safe='')}"
     try:
-        for tab in _tab(browser, served):
+        for tab in open_tab(browser, served):
             for path in ("/", "/health", run, f"{run}/decisions/d1"):
                 page = tab.open(path)
                 assert page.locator("main script, main img").count() == 0

@@ -14,7 +14,7 @@ from orchestrator.store import MemoryStore, Store, open_store
 from orchestrator.ui import create_app
 from orchestrator.ui.render_pages import run_path
 from tests.random_runs import random_orchestrator, random_run
-from tests.ui.test_browser import Served, _in_thread, _tab, browser, pytestmark  # noqa: F401
+from tests.ui.test_browser import Served, browser, in_thread, open_tab, pytestmark  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from tests.ui.worlds import HERE, TOKEN, world
 
 RUNS = 200
@@ -36,7 +36,7 @@ async def varied(store: Store) -> Orchestrator:
 @pytest.fixture(scope="module")
 def many() -> Orchestrator:
     """An orchestrator whose store has them."""
-    return _in_thread(varied(MemoryStore()))
+    return in_thread(varied(MemoryStore()))
 
 
 def test_every_run_has_its_page_and_every_decision_too(many: Orchestrator) -> None:
@@ -62,7 +62,7 @@ def test_a_browser_opens_a_sample_of_them_without_a_complaint(browser: object, m
     sample = [next((row for row in rows if row.status is status), None) for status in Status]
     served = Served(many)
     try:
-        for tab in _tab(browser, served):  # type: ignore[arg-type]
+        for tab in open_tab(browser, served):  # type: ignore[arg-type]
             for row in (row for row in sample if row is not None):
                 assert tab.open(run_path(row.run_id)).locator("h1").count() == 1
             for path in ("/", "/overview", "/health", "/agents", "/?failure=outage"):

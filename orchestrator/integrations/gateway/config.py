@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -132,7 +132,7 @@ def _filled(path: Path, value: Any) -> Any:
         return value
 
     def variable(found: re.Match[str]) -> str:
-        given = os.environ.get(found[1], found[2])
+        given = os.environ.get(found[1], cast("str | None", found[2]))
         if given is None:
             raise DefinitionError(f"{path} names the environment variable {found[1]}, which is not set.")
         return given

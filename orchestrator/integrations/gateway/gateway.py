@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mcp_types as types
 from mcp import MCPError
@@ -113,7 +113,7 @@ class Gateway:
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name!r}.{known}")
         run_id = f"gateway-{uuid.uuid4().hex[:16]}"
         self._progress.sessions[run_id] = ctx.session
-        carrier = cast("dict[str, str]", {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)})
+        carrier: dict[str, str] = {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)}
         token = otel.attach(extract(carrier))
         try:
             goal = Goal[Any](result_key(params.name))
@@ -149,7 +149,8 @@ class Gateway:
             result = await ctx.session.elicit_form(text, form)
         except Exception:  # a client without elicitation, or one that is gone
             return None
-        return result.action == "accept" and bool((result.content or {}).get("approve"))
+        content: dict[str, Any] = result.content or {}
+        return result.action == "accept" and bool(content.get("approve"))
 
     # -- what would heal ---------------------------------------------------------------------------------------------
 

@@ -139,7 +139,8 @@ class GatewayGraph:
     def _connect(self, one: Served, alternative: Alternative) -> None:
         other = self.served[alternative.name]
         takes, has = other.remote.takes or {}, one.remote.takes or {}
-        names = alternative.arguments if isinstance(alternative.arguments, Mapping) else {}
+        given = alternative.arguments
+        names: Mapping[str, str] = {} if given is None or callable(given) else given
         lacking = [p for p in other.remote.required if names.get(p, p) not in has]
         if lacking:
             line = f"{{tool = '{other.name}', arguments = {{{lacking[0]} = '...'}}}}"

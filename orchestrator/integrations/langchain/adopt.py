@@ -181,9 +181,7 @@ class Adoption:
                 f"{tool.name!r} is declared in the orchestrator: what gives {target.goal!r} there stands in for it. "
                 f"Declare {one.name!r} with gives={target.goal!r} instead of alternatives=."
             )
-        outputs: dict[str, Any] = (
-            {arguments_key(one.name): Any} if whole else {key: Any for p, key in known.needs.items()}
-        )
+        outputs: dict[str, Any] = {arguments_key(one.name): Any} if whole else dict.fromkeys(known.needs.values(), Any)
 
         def first(arguments: dict[str, Any]) -> Any:
             made = convert(arguments)

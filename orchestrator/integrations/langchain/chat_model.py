@@ -306,7 +306,7 @@ def _last_model(messages: Sequence[BaseMessage]) -> str:
     for message in reversed(messages):
         record: Any = message.response_metadata.get(RECORD) if isinstance(message, AIMessage) else None
         if isinstance(record, Mapping):
-            return str(record.get("model", ""))  # pyright: ignore[reportUnknownMemberType]
+            return str(record.get("model", ""))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     return ""
 
 

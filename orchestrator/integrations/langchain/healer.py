@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
@@ -56,7 +56,7 @@ class Healer:
         """The reply to a call, or the `Question` that it waits on. `close`: end the root run after its last call."""
         tool = call.request.tool
         assert tool is not None
-        every = {each.name: each for each in call.request.runtime.tools or []}
+        every = {each.name: each for each in call.request.runtime.tools or []}  # pyright: ignore[reportUnknownMemberType]
         adopted = self.adoption.adopt(tool, every)
         session = await self.sessions.open(root, labels)
         session.active += 1
@@ -160,9 +160,9 @@ def _content(value: Any) -> str:
 def _key(call: ToolCall) -> str:
     """Tells the calls of an agent apart, and is the same when a graph runs its node again after an interrupt."""
     state: Any = call.request.state
-    messages: Any = (
-        state if isinstance(state, list) else state.get("messages", ()) if isinstance(state, Mapping) else ()
-    )
+    messages: Any = state
+    if not isinstance(state, list):
+        messages = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else ()
     said = json.dumps([call.name, call.request.tool_call["args"], len(messages)], sort_keys=True, default=repr)
     return f"{call.id}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
@@ -171,10 +171,11 @@ def _checked(effects: Any) -> Mapping[str, str]:
     if effects is not None and not isinstance(effects, Mapping):
         raise DefinitionError(f"effects= is a mapping tool -> 'read', 'write' or 'irreversible', not {effects!r}.")
     known = ("read", "write", "irreversible")
-    for name, effect in dict(effects or {}).items():
+    stated = cast("Mapping[str, str]", effects or {})
+    for name, effect in stated.items():
         if effect not in known:
             raise DefinitionError(f"effects= says {effect!r} of {name!r}; an effect is one of {', '.join(known)}.")
-    return effects or {}
+    return stated
 
 
 __all__ = ["Healer", "Question"]

@@ -67,9 +67,13 @@ class Hooks:
 _UNASKED = object()
 
 
+def _configurable(request: ToolCallRequest) -> Mapping[str, Any]:
+    return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
+
+
 def _ask(request: ToolCallRequest, question: Question) -> Any:
     """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state."""
-    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    configurable = _configurable(request)
     if configurable.get("__pregel_checkpointer") is None:
         return _UNASKED
     return interrupt({"question": question.text, "choices": list(question.choices), "run_id": question.run_id})
@@ -84,7 +88,7 @@ def _waiting(question: Question) -> str:
 
 def thread_of(request: ToolCallRequest) -> str:
     """The thread id of the graph around a call; empty when it has none."""
-    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    configurable = _configurable(request)
     return str(configurable.get("thread_id") or "")
 
 
@@ -95,7 +99,7 @@ def labels_of(thread: str) -> dict[str, str]:
 
 def run_of_node(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
     """The root run of one execution of a node: the same when the graph runs the node again after an interrupt."""
-    configurable: Mapping[str, Any] = request.runtime.config.get("configurable", {})
+    configurable = _configurable(request)
     thread, task = thread_of(request), configurable.get("__pregel_task_id")
     if not task:
         return f"node-{uuid.uuid4().hex[:16]}", labels_of(thread)

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
@@ -87,7 +87,10 @@ class HealingMiddleware(AgentMiddleware[HealingState, Any, Any]):
 
 def _where(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
     state: Any = request.state
-    run = state.get("healing_run") if isinstance(state, Mapping) else getattr(state, "healing_run", None)
+    if isinstance(state, Mapping):
+        run = cast("Mapping[str, Any]", state).get("healing_run")
+    else:
+        run = getattr(state, "healing_run", None)
     return (str(run), labels_of(thread_of(request))) if run else run_of_node(request)
 
 

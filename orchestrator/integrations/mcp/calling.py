@@ -63,6 +63,7 @@ async def call_remote(
     executed, is sent again. Raises `Unavailable` when that happens twice, and `httpx2.HTTPStatusError` with the
     server's own status.
     """
+    lost: SessionLost | None = None
     for _ in range(2):
         try:
             async with connection.client() as client:

@@ -51,7 +51,7 @@ def _structured(structured: Any, text: str, annotation: Any) -> list[Any]:
     if not isinstance(structured, dict) or len(structured) != 1:  # pyright: ignore[reportUnknownArgumentType]
         return [structured]
     (name, inner), *_ = structured.items()  # pyright: ignore[reportUnknownVariableType]
-    unwrap = annotation is Any and (name == WRAPPED or inner == text)
+    unwrap = annotation is Any and bool(name == WRAPPED or inner == text)  # pyright: ignore[reportUnknownArgumentType]
     return [inner, structured] if unwrap else [structured, inner]
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.process.extras import missing_extra
@@ -58,7 +58,7 @@ class Document:
         for _ in range(32):
             if not (isinstance(node, Mapping) and isinstance(node.get("$ref"), str)):  # pyright: ignore[reportUnknownMemberType]
                 return node, last  # pyright: ignore[reportUnknownVariableType]
-            last = str(node["$ref"])
+            last = str(node["$ref"])  # pyright: ignore[reportUnknownArgumentType]
             node = self._at(last)
         return {}, last
 
@@ -84,14 +84,15 @@ class Document:
                     made = self._operation(path, method, item, item[method])  # pyright: ignore[reportUnknownArgumentType]
                     number = 2
                     while made.name in taken:
-                        made = Operation(**{**vars(made), "name": f"{made.name}_{number}"})
+                        made = replace(made, name=f"{made.name}_{number}")
                         number += 1
                     taken.add(made.name)
                     yield made
 
     def _operation(self, path: str, method: str, item: Mapping[str, Any], stated: Mapping[str, Any]) -> Operation:
         listed = [self.resolve(each)[0] for each in (*item.get("parameters", ()), *stated.get("parameters", ()))]
-        found = {(p["name"], p.get("in", "query")): p for p in listed if isinstance(p, Mapping) and "name" in p}
+        objects = [cast("Mapping[str, Any]", each) for each in listed if isinstance(each, Mapping)]
+        found = {(p["name"], p.get("in", "query")): p for p in objects if "name" in p}
         parameters = [
             Parameter(name, where, _schema_of(p), bool(p.get("required")) or where == "path", p.get("explode", True))
             for (name, where), p in found.items()
@@ -110,31 +111,36 @@ class Document:
         )
 
     def _body(self, stated: Mapping[str, Any]) -> tuple[Parameter | None, str]:
-        body, _ = self.resolve(stated.get("requestBody"))
-        content: Mapping[str, Any] = body.get("content", {}) if isinstance(body, Mapping) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        body = _mapping(self.resolve(stated.get("requestBody"))[0])
+        content = _mapping(body.get("content", {}))
         for kind in (*_BODY_KINDS, *content):
             if kind in content:
-                schema: Any = (content[kind] or {}).get("schema", {})
-                return Parameter("body", "body", schema, bool(body.get("required"))), kind  # pyright: ignore[reportUnknownMemberType]
+                schema = _mapping(content[kind]).get("schema", {})
+                return Parameter("body", "body", schema, bool(body.get("required"))), kind
         return None, ""
 
     def _response(self, stated: Mapping[str, Any]) -> Mapping[str, Any] | None:
         responses: Mapping[str, Any] = stated.get("responses") or {}
         for status in sorted(responses, key=str):
             if str(status).startswith("2") or status == "default":
-                answer, _ = self.resolve(responses[status])
-                content: Mapping[str, Any] = answer.get("content") or {} if isinstance(answer, Mapping) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-                for kind, media in content.items():
+                answer = _mapping(self.resolve(responses[status])[0])
+                for kind, media in _mapping(answer.get("content")).items():
                     if "json" in kind and isinstance(media, Mapping):
-                        return media.get("schema")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+                        return cast("Mapping[str, Any]", media).get("schema")
         return None
+
+
+def _mapping(node: Any) -> Mapping[str, Any]:
+    """A node that is an object; an empty one for anything else."""
+    return cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else dict[str, Any]()
 
 
 def _schema_of(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
     if "schema" in parameter:
         return parameter["schema"] or {}
     content: Mapping[str, Any] = parameter.get("content", {})
-    return next((media.get("schema", {}) for media in content.values()), {})
+    found: Mapping[str, Any] = _mapping(next(iter(content.values()), None)).get("schema", {})
+    return found
 
 
 def _url(server: Mapping[str, Any]) -> str:

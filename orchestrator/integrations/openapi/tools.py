@@ -57,7 +57,8 @@ def tools_from_openapi(
             raise DefinitionError(f"The description has no operation {name!r}.{nearest(name, operations)}")
     types = Types(document)
     components: Mapping[str, Any] = document.data.get("components") or {}
-    schemes = {name: document.resolve(one)[0] for name, one in (components.get("securitySchemes") or {}).items()}
+    described: Mapping[str, Any] = components.get("securitySchemes") or {}
+    schemes = {name: document.resolve(one)[0] for name, one in described.items()}
     _known_schemes(auth or {}, schemes)
     made: list[Tool] = []
     keys = _keys([operations[name] for name in chosen], types)

@@ -11,11 +11,11 @@ import orchestrator
 from orchestrator import DefinitionError, Orchestrator
 from orchestrator.agents.models.known_prices import known_price
 from orchestrator.integrations.langchain import HealingChatModel
-from tests.escalation.model_server import Fails, ModelServer, Says
-from tests.escalation.openai_server import serving
+from tests.escalation.model_server import Fails, Says
+from tests.escalation.openai_server import OpenAIServer, serving
 
 
-def client(server: ModelServer, name: str) -> ChatOpenAI:
+def client(server: OpenAIServer, name: str) -> ChatOpenAI:
     return ChatOpenAI(base_url=server.url, api_key=SecretStr("k"), model=name)
 
 

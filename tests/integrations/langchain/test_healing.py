@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolCallId, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -67,15 +67,18 @@ def test_the_names_are_public() -> None:
 @pytest.mark.parametrize("sync", [True, False])
 @pytest.mark.parametrize("how", ["node", "middleware"])
 def test_an_alternative_answers_under_the_same_id(sync: bool, how: str) -> None:
+    said: BaseMessage
     search = failing(ConnectionRefusedError("refused"))
     if how == "node":
         node = HealingToolNode([search, brave], alternatives=ALTERNATIVES, policy=FAST)
-        graph, orc, given = graph_of(node), node.orc, {"messages": [asked(("search", {"query": "x"}))]}  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        graph, said = graph_of(node), asked(("search", {"query": "x"}))
+        orc = node.orc  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     else:
         middleware = HealingMiddleware(alternatives=ALTERNATIVES, policy=FAST)
         model = ScriptedChatModel([asked(("search", {"query": "x"})), "done"])
-        graph, orc = create_agent(model, [search, brave], middleware=[middleware]), middleware.orc
-        given = {"messages": [HumanMessage("hi")]}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]
+        graph = cast("Any", create_agent(model, [search, brave], middleware=[middleware]))
+        orc, said = middleware.orc, HumanMessage("hi")
+    given = {"messages": [said]}
     messages = (graph.invoke(given) if sync else asyncio.run(graph.ainvoke(given)))["messages"]
     answer = next(m for m in messages if isinstance(m, ToolMessage))
     assert (answer.content, answer.name, answer.tool_call_id, answer.status) == ("brave x", "search", "c0", "success")
@@ -179,7 +182,7 @@ def injected(
     store: Annotated[BaseStore, InjectedStore()],
     call_id: Annotated[str, InjectedToolCallId],
     config: RunnableConfig,
-    runtime: ToolRuntime,
+    runtime: ToolRuntime,  # pyright: ignore[reportUnknownParameterType]
 ) -> str:
     """What is injected."""
     return f"{q} {len(state['messages'])} {type(store).__name__} {call_id} {runtime.tool_call_id}"
@@ -194,7 +197,7 @@ def test_messages_are_those_of_the_original() -> None:
     from langchain_core.tools import StructuredTool
 
     handled = StructuredTool.from_function(refusing, name="handled", handle_tool_error=True)
-    for tools, calls, options in [
+    cases: list[tuple[list[Any], list[tuple[str, dict[str, Any]]], dict[str, Any]]] = [
         ([chart], [("chart", {"n": 1})], {}),
         ([blocks], [("blocks", {"n": 1})], {}),
         ([brave], [("brave", {"q": "a"}), ("brave", {"q": "b"})], {}),
@@ -202,7 +205,8 @@ def test_messages_are_those_of_the_original() -> None:
         ([brave], [("unknown", {})], {}),
         ([handled], [("handled", {"q": "a"})], {}),
         ([injected], [("injected", {"q": "a"})], {"store": InMemoryStore()}),
-    ]:
+    ]
+    for tools, calls, options in cases:
         original, healed = both(tools, *calls, **options)
         assert healed == original
 
@@ -288,7 +292,7 @@ async def test_parallel_calls_run_side_by_side() -> None:
 
 async def test_what_a_tool_streams_reaches_the_graph() -> None:
     @tool
-    async def slow(q: str, runtime: ToolRuntime) -> str:
+    async def slow(q: str, runtime: ToolRuntime) -> str:  # pyright: ignore[reportUnknownParameterType]
         """Slow."""
         runtime.stream_writer({"half": q})
         return q
@@ -310,7 +314,7 @@ async def test_what_a_tool_streams_reaches_the_graph() -> None:
         (lambda s: HealingToolNode([s], effects={"search": "reads"}), "read, write, irreversible"),
         (lambda s: HealingToolNode([s], orc=Orchestrator(), policy="balanced"), "either orc="),
         (lambda s: HealingMiddleware(alternatives=["brave"]), "mapping"),
-        (lambda s: HealingMiddleware(effects=["read"]), "mapping"),
+        (lambda s: HealingMiddleware(effects=["read"]), "mapping"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_wrong_options_are_errors_that_name_them(make: Callable[[Any], Any], message: str) -> None:
