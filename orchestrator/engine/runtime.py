@@ -4,10 +4,10 @@ import asyncio
 import random
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from orchestrator.core.clock import Clock
@@ -28,6 +28,7 @@ from orchestrator.health.monitors.signal import Signal
 from orchestrator.health.retry_budget import RetryBudget
 from orchestrator.routing import Planner
 from orchestrator.selection import Demand, Selector, dialled
+from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Store
 
 from .registry import RunRegistry
@@ -186,6 +187,22 @@ class Runtime:
         """Put the project's own rows of the failure table before the shipped ones."""
         self.failures = table
         self._dialled.clear()
+
+    @asynccontextmanager
+    async def probe_leases(self, name: str, owner: str) -> AsyncGenerator[None]:
+        """Around `health.admit` in the event loop: what it would ask the store for is asked in a thread before."""
+        if isinstance(self.store, MemoryStore) or not self.health.wanted_leases(name, owner):
+            yield
+            return
+        async with self.runs.turn(f"probe of {name}"):  # one asker at a time: the others find the circuit taken
+            leases = self.health.wanted_leases(name, owner)
+            try:
+                for label, seconds in leases:
+                    await self.threads.run(partial(self.health.probes.ask, label, owner, seconds))
+                yield
+            finally:
+                for label, _ in leases:
+                    self.health.probes.give_back_unused(label, owner)
 
     def remember_graph(self, view: GraphRevision) -> str:
         """Store a revision of the graph once, under its digest."""

@@ -25,14 +25,36 @@ class ProbeLeases:
     def __init__(self, lease: Lease | None, unlease: Unlease | None) -> None:
         self._lease = lease
         self._unlease = unlease
+        self._answers: dict[tuple[str, str], bool | None] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may be asked for the probe."""
+        return self._lease is not None
+
+    def ask(self, label: str, owner: str, seconds: float) -> None:
+        """Ask the store for a lease, which may take long, and keep the answer for `refused`."""
+        self._answers[label, owner] = self._ask(label, owner, seconds)
+
+    def give_back_unused(self, label: str, owner: str) -> None:
+        """End a lease that `ask` took and nobody used."""
+        if self._answers.pop((label, owner), False):
+            self.give_back(label, owner)
+
+    def _ask(self, label: str, owner: str, seconds: float) -> bool | None:
+        """Whether this process got the lease; `None` where the store does not answer."""
+        if self._lease is None:
+            return True
+        try:
+            return self._lease(label, owner, seconds)
+        except Exception:
+            return None
 
     def refused(self, label: str, entry: Entry, owner: str, seconds: float, now: float) -> str:
         """Why this process does not get the probe; empty when it does."""
-        if self._lease is None:
-            return ""
-        try:
-            leased = self._lease(label, owner, seconds)
-        except Exception:  # all processes may be asking at once: ask again before deciding alone
+        asked = (label, owner)
+        leased = self._answers.pop(asked) if asked in self._answers else self._ask(label, owner, seconds)
+        if leased is None:  # all processes may be asking at once: ask again before deciding alone
             entry.unanswered_since = now if entry.unanswered_since is None else entry.unanswered_since
             alone = now - entry.unanswered_since >= _ALONE_AFTER
             return "" if alone else "the store does not say whether another process is probing it"

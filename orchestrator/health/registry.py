@@ -47,7 +47,8 @@ class HealthRegistry:
         self.entries = EntryTable(policy, clock)
         self._clock = clock
         self._seed = seed
-        self._probes = ProbeLeases(lease, unlease)
+        self.probes = ProbeLeases(lease, unlease)
+        """Which process may probe a half-open circuit."""
         self._lock = self.entries.lock
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._grain = self.entries.grain(self._now(), GRAINS)
@@ -234,6 +235,23 @@ class HealthRegistry:
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
+    def wanted_leases(self, name: str, owner: str) -> list[tuple[str, float]]:
+        """What `admit` would ask the store for: the label of each half-open circuit, and the seconds of its lease.
+
+        Where the store may be slow, `probes.ask` asks in a thread before `admit` is called.
+        """
+        with self._lock:
+            now = self._now()
+            gates = [entry for entry in (self.entries.scope(name), self.entries.find(name)) if entry is not None]
+            if not self.probes.shared or any(entry.wait(now) > 0 or entry.forbidden(now) for entry in gates):
+                return []
+            found: list[tuple[str, float]] = []
+            for entry in gates:
+                circuit = entry.circuit.ticked(now)
+                if circuit.state is CircuitState.HALF_OPEN and not circuit.manual and circuit.owner in (None, owner):
+                    found.append((_label(entry), circuit.window_seconds(self.policy.circuit)))
+            return found
+
     def admit(self, name: str, owner: str, last_resort: bool = False) -> Admission:
         """Whether `owner` may call the tool now; takes the one probe when a circuit is half open.
 
@@ -275,7 +293,7 @@ class HealthRegistry:
         if circuit.owner is not None and circuit.owner != owner:
             return Admission(anyway, reason="another call is probing it")
         window = circuit.window_seconds(self.policy.circuit)
-        refused = self._probes.refused(_label(entry), entry, owner, window, now)
+        refused = self.probes.refused(_label(entry), entry, owner, window, now)
         if refused:
             entry.circuit = circuit.leased("another process", now + min(window, ASK_AGAIN))
             return Admission(anyway, reason=refused)
@@ -297,7 +315,7 @@ class HealthRegistry:
                     given_back.append(entry)
             changed = [entry.circuit for entry in gates] != before
         for entry in given_back:
-            self._probes.give_back(_label(entry), owner)
+            self.probes.give_back(_label(entry), owner)
         if changed:
             self._notify(name)
 
@@ -341,7 +359,7 @@ class HealthRegistry:
                 each.lease = None
             passed = [each for each in ended if each.circuit.state is not CircuitState.OPEN]
         for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
-            self._probes.give_back(_label(each), owner)
+            self.probes.give_back(_label(each), owner)
         shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared
         targets = self._sharing(name) if scope is not None and shared_too else (name,)
         self._notify(*targets, *(((via, name),) if via is not None else ()))

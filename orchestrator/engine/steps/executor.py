@@ -146,7 +146,9 @@ class StepExecutor:
         self._invocation = invocation = Invocation(self.runtime, self.tool.name, slots)
         self.in_call = True
         try:
-            return self._not_started() or await self._made(invocation)
+            async with self.runtime.probe_leases(self.tool.name, self.run.state.run_id):
+                refused = self._not_started()
+            return refused or await self._made(invocation)
         finally:
             self.in_call = False
             if not invocation.running:

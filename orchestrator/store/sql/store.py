@@ -268,8 +268,8 @@ class SqlStore(SqlReads):
         return bool(self._writer.call(call, LEASE_SECONDS))
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Give the lease back."""
-        self._ask(lambda connection: ownership.drop_lease(connection, name, owner), LEASE_SECONDS)
+        """Give the lease back, in order with the writes; nobody waits for it."""
+        self._writer.put(WriteRequest(lambda connection, _: ownership.drop_lease(connection, name, owner)))
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
         """Keep a version of a document."""
