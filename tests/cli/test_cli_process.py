@@ -262,11 +262,11 @@ def test_ctrl_c_during_import_shows_no_traceback(seconds: float, tmp_path: Path)
     (tmp_path / "sitecustomize.py").write_text(
         "import builtins, time\n"
         "real = builtins.__import__\n"
-        "def slow(name, *rest):\n"
-        "    if name.startswith('orchestrator.core'):\n"
+        "def slow(name, *rest, **more):\n"
+        "    if name.startswith(('orchestrator.cli', 'orchestrator.store', 'orchestrator.graph')):\n"
         "        print('importing', flush=True)\n"
-        "        time.sleep(0.1)\n"
-        "    return real(name, *rest)\n"
+        "        time.sleep(0.2)\n"
+        "    return real(name, *rest, **more)\n"
         "builtins.__import__ = slow\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))}

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, List, Literal, NewType, Optional, Protocol, TypeVar, Union  # noqa: UP035
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, Field, SecretStr
 from typing_extensions import TypeAliasType, TypedDict
@@ -206,6 +206,7 @@ def _grow(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
 TYPED = st.recursive(st.sampled_from(list(SCALARS.items())), _grow, max_leaves=4)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TYPED, TYPED, st.data())
 def test_every_value_of_a_type_that_fits_is_taken(one: Typed, other: Typed, data: st.DataObject) -> None:
     """The verdicts agree with pydantic's: what fits is valid, and what never fits is valid only when it is empty."""
