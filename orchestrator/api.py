@@ -193,6 +193,7 @@ class Orchestrator(Answering):
         clock: Clock | None = None,
     ) -> None:
         self.policy = Policy.load(policy) if isinstance(policy, str) else policy or Policy()
+        ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         self.graph = ToolGraph()
         self.store = open_store(store, None if clock is None or isinstance(clock, SystemClock) else clock.time)
         clock = clock or SystemClock()
@@ -201,7 +202,6 @@ class Orchestrator(Answering):
         self.health.subscribe(lambda targets: self._runtime.repriced(targets))
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
-        ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
         self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
         self.health.is_known = self.graph.__contains__
@@ -233,11 +233,16 @@ class Orchestrator(Answering):
         )
         self._background = Background(self._runtime, monitors)
         self._jury = Jury(self._runtime, lambda: self._background.hub.today.usd)
-        self.judge = judge
-        self.demand_model = demand_model
         self._closed = False
-        for item in (*tools, *agents):
-            self.add(item)
+        try:
+            self.judge = judge
+            self.demand_model = demand_model
+            for item in (*tools, *agents):
+                self.add(item)
+        except BaseException:
+            if self.store is not store:  # it was opened here, and nobody else can close it
+                self.store.close()
+            raise
 
     # -- the graph ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ import anyio
 import pytest
 
 from orchestrator import Agent, CallStarted, InputError, Orchestrator, Policy, Status, Tool, tool
+from orchestrator.errors import DefinitionError
+from orchestrator.store.shutdown import OPEN
 
 
 def stores(tmp_path: Path) -> list[Path | None]:
@@ -273,3 +275,14 @@ async def test_other_event_loops_leave_no_watchers_behind() -> None:
         await orc.run("v", {"n": n})
     assert len(asyncio.all_tasks()) <= before
     await orc.aclose()
+
+
+def test_a_constructor_that_fails_closes_the_store_that_it_opened(tmp_path: Path) -> None:
+    twice = Tool(lambda x: x, name="double", gives="y")
+    errors: list[DefinitionError] = []  # each holds the frames, and so the stores, that it came through
+    before = len(OPEN)
+    for _ in range(2):
+        with pytest.raises(DefinitionError) as raised:
+            Orchestrator([twice, twice], store=tmp_path / "runs.db")
+        errors.append(raised.value)
+    assert len(OPEN) == before
