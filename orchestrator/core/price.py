@@ -11,17 +11,18 @@ from .policy import Policy
 
 PICO: Final = 10**12
 """Picodollars in a US dollar."""
-_LARGE: Final = 1e100
-"""US dollars from which on a price in picodollars is no float."""
+UNPAYABLE: Final = 1e30
+"""US dollars from which on a price counts as infinite."""
 
 
 def picodollars(usd: Any, tool: str) -> int | None:
-    """A price as whole picodollars; `None` for an infinite one. Raises `DefinitionError` for negative or NaN."""
-    if not isinstance(usd, int | float) or math.isnan(usd) or usd < 0:
+    """A price as whole picodollars; `None` for an infinite one, which is any from `UNPAYABLE` on.
+
+    Raises `DefinitionError` for negative or NaN.
+    """
+    if not isinstance(usd, int | float) or not usd >= 0:
         raise DefinitionError(f"The pricing gave {usd!r} for {tool!r}. A price is a number of US dollars, at least 0.")
-    if math.isinf(usd):
-        return None
-    return round(usd * PICO) if usd < _LARGE else int(usd) * PICO
+    return round(usd * PICO) if usd < UNPAYABLE else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.price import (
     PICO,
     PRICINGS,
+    UNPAYABLE,
     Formula,
     PriceFacts,
     Pricing,
@@ -363,7 +364,7 @@ class PriceTable:
         if self._usd is None:
             return price_by(self.pricing, _facts(entry, transition_cost, passes))
         usd = self._usd(money + transition_cost, latency, node.risk, competence, pressure, success)
-        return round(usd * PICO) if 0 <= usd < _LARGE else picodollars(usd, node.name)
+        return round(usd * PICO) if 0 <= usd < UNPAYABLE else picodollars(usd, node.name)
 
     def _passes(self, source: str, target: str) -> float:
         if self._touched is not None and target not in self._touched:
@@ -375,9 +376,6 @@ class PriceTable:
         if not transition_cost and passes == 1:
             return facts
         return replace(facts, money=facts.money + transition_cost, success=facts.success * passes)
-
-
-_LARGE = 1e100
 
 
 def _facts(entry: _Entry, transition_cost: float = 0.0, passes: float = 1.0) -> PriceFacts:

@@ -12,6 +12,8 @@ from orchestrator.routing.joins.solver import best_plan
 from .situation import Situation
 from .weights import NEVER
 
+INFINITE_PRICE = "the pricing makes it infinite"
+"""The reason of a tool that is up, and that the user's pricing rules out."""
 _UNIT = 1 << 120
 """What one unusable part weighs when the fewest are looked for: more than any undoing."""
 
@@ -77,12 +79,17 @@ def _broken(situation: Situation, start: int) -> list[Blame]:
     if name in problem.unusable:
         found.append(Blame(name, problem.unusable[name]))
     elif down:
-        found.append(Blame(name, "circuit open"))
+        found.append(Blame(name, _why_infinite(situation, c.tool_of(start))))
     if transition in problem.unusable_transitions:
         found.append(Blame(transition_name(*transition), problem.unusable_transitions[transition]))
     elif not down and situation.weights.cost(start, problem.facts) >= NEVER:
         found.append(Blame(transition_name(*transition), "circuit open"))
     return found
+
+
+def _why_infinite(situation: Situation, tool: int) -> str:
+    """Why the price of a tool is infinite: it is not expected to succeed, or the pricing gives no finite price."""
+    return "circuit open" if situation.success(tool) <= 0 else INFINITE_PRICE
 
 
 def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:

@@ -1,6 +1,7 @@
 """Functions that users give: sync and async alike, truth by `bool()`; what raises is one clear failure."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import FailureKind, Orchestrator, Refused, RunContext, Status, Tool, tool
+from orchestrator import DefinitionError, FailureKind, Orchestrator, Refused, RunContext, Status, Tool, tool
 
 ANSWERING = ("retry", "reroute", "reconcile", "compensate", "demote", "escalate", "halt")
 
@@ -116,6 +117,18 @@ async def test_an_approval_rule_may_be_async(asks: bool) -> None:
         "y", {"x": 1}
     )
     assert outcome.status is (Status.WAITING if asks else Status.REACHED)
+
+
+async def test_a_pricing_that_gives_nonsense_is_raised_once() -> None:
+    """The caller has the error; the event loop reports no second one that nobody retrieved."""
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+    async with Orchestrator([Tool(lambda: "a", name="a", gives="a")], pricing=lambda facts: -1.0) as orc:
+        with pytest.raises(DefinitionError, match="pricing gave"):
+            await orc.run("a")
+    gc.collect()
+    await asyncio.sleep(0)
+    assert said == []
 
 
 @pytest.mark.parametrize("cost", [lambda usage: 1 / 0 if usage else 0.0, lambda usage: float("nan") if usage else 0.0])

@@ -217,6 +217,7 @@ def test_who_knows_what_he_heard_of_is_not_asked_about_the_rest() -> None:
     assert set(table.touched(["a", "b", "c"])) == {"a", "c"}
 
 
-def test_an_infinite_price_is_no_number() -> None:
-    table = PriceTable(two(), Policy(), lambda facts: math.inf)
+@pytest.mark.parametrize("said", [math.inf, 1e30, 1e300, 10**400])
+def test_an_infinite_price_is_no_number(said: float) -> None:
+    table = PriceTable(two(), Policy(), lambda facts: said)
     assert table.price("a") is None

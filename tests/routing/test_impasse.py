@@ -1,5 +1,6 @@
 """Why there is no route: keys out of reach, and a smallest set of unusable tools that would open one."""
 
+import math
 from dataclasses import replace
 from itertools import combinations
 from random import Random
@@ -8,7 +9,7 @@ import pytest
 
 from orchestrator.core.route import Blame, Impasse, Problem, Taken
 from orchestrator.errors import NoRoute
-from orchestrator.graph.price_table import PriceFacts
+from orchestrator.graph.price_table import PriceFacts, PriceTable
 from orchestrator.routing import Planner
 
 from .worlds import World, random_problem, random_world
@@ -76,6 +77,18 @@ def test_a_transition_to_blame() -> None:
     world.health.transitions["a", "b"] = 0.0
     world.prices.invalidate(["b"])
     assert impasse(world, Problem(("b",), {})).blame == (Blame("a -> b", "circuit open"),)
+
+
+@pytest.mark.parametrize("said", [math.inf, 1e300])
+def test_a_pricing_that_rules_a_tool_out_is_no_open_circuit(said: float) -> None:
+    world = quotes()
+    world.prices = PriceTable(
+        world.graph, world.policy, lambda facts: said if facts.tool == "buy" else 1.0, world.health
+    )
+    at_hand = {"parcel": None, "address": None}
+    assert impasse(world, Problem(("label",), at_hand)).blame == (Blame("buy", "the pricing makes it infinite"),)
+    world.trip("buy")
+    assert impasse(world, Problem(("label",), at_hand)).blame == (Blame("buy", "circuit open"),)
 
 
 def test_tools_that_wait_for_each_other() -> None:

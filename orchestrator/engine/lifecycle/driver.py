@@ -36,6 +36,7 @@ def start(run: Run, phase: Phase) -> None:
     """
     enlist(run)
     run.task = asyncio.create_task(_drive(run, phase), name=f"run:{run.state.run_id}")
+    run.task.add_done_callback(_retrieved)  # `join` raises the error of `run.result`
 
 
 def enlist(run: Run) -> None:
