@@ -71,9 +71,9 @@ async def test_tools_and_structured_output_are_kept() -> None:
 async def test_a_conversation_stays_with_the_model_that_answered() -> None:
     with serving(Says("one")) as first, serving(Says("two")) as second:
         model = HealingChatModel([client(first, "first"), client(second, "second")])
+        assert (await model.ainvoke("hi")).content == "one"
         said = AIMessage("before", response_metadata={"orchestrator": {"model": "second"}})
         answer = await model.ainvoke([HumanMessage("hi"), said, HumanMessage("go on")])
-        assert (await model.ainvoke("hi")).content == "one"
     assert answer.content == "two"
 
 
