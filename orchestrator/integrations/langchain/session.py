@@ -34,15 +34,16 @@ class Question:
 class Session:
     """One root run."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, replies: dict[str, Any]) -> None:
         self.run_id = run_id
         self.opened: asyncio.Future[RunContext[Any]] = asyncio.get_running_loop().create_future()
         self.closing = asyncio.Event()
         self.root: asyncio.Task[Outcome[Any]] | None = None
         self.active = 0
         """Calls in progress."""
-        self.replies: dict[str, Any] = {}
-        """Key of a call -> its reply, for a graph that runs a node again."""
+        self.replies = replies
+        """Key of a call -> its reply, for a graph that runs a node again. It outlives the root run: a call of the same
+        turn may end before another one, which is interrupted, has begun."""
         self.pending: dict[str, asyncio.Task[Outcome[Any]]] = {}
         """Key of a call -> its child run, while it waits for a person."""
         self.questions: dict[str, Question] = {}
@@ -63,6 +64,8 @@ class Sessions:
     def __init__(self, orc: Orchestrator) -> None:
         self._orc = orc
         self._open: OrderedDict[str, Session] = OrderedDict()
+        self._replies: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        """Root -> the replies to its calls, of the newest roots."""
         if NAME not in orc.graph.view().tools:
             orc.add(Tool(self._hold, name=NAME, needs={"session": INPUT}, gives=GOAL, timeout=1e7, share=True))
         orc.add_sink(self)
@@ -91,7 +94,7 @@ class Sessions:
             name = run_id if number == 1 else f"{run_id}.{number}"
             held = self._open.get(name)
             if held is None:
-                held = self._begin(name, labels)
+                held = self._begin(name, run_id, labels)
             root = held.root
             assert root is not None
             waited: set[asyncio.Future[Any]] = {asyncio.shield(held.opened), root}
@@ -103,8 +106,12 @@ class Sessions:
                 raise root.exception() or Unavailable("the run of the agent could not be opened")
             number += 1
 
-    def _begin(self, name: str, labels: Mapping[str, str]) -> Session:
-        held = self._open[name] = Session(name)
+    def _begin(self, name: str, root: str, labels: Mapping[str, str]) -> Session:
+        replies = self._replies.pop(root, None)
+        self._replies[root] = {} if replies is None else replies
+        if len(self._replies) > MAX_OPEN:
+            self._replies.popitem(last=False)
+        held = self._open[name] = Session(name, self._replies[root])
         options: Any = {"run_id": name}
         if labels and "labels" in RunOptions.__annotations__:
             options["labels"] = dict(labels)

@@ -250,6 +250,39 @@ def test_after_an_interrupt_calls_that_were_answered_are_not_made_again(sync: bo
     assert made == ["a"]
 
 
+async def test_a_call_that_ended_before_the_interrupted_one_began_is_not_made_again() -> None:
+    made: list[str] = []
+
+    @tool
+    async def write(text: str) -> str:
+        """Write."""
+        made.append(text)
+        return "written"
+
+    @tool
+    async def confirm(text: str) -> str:
+        """Ask."""
+        return f"{text}: {interrupt('sure?')}"
+
+    async def late(request: Any, execute: Any) -> Any:
+        if request.tool_call["name"] == "confirm":
+            await asyncio.sleep(0.3)
+        return await healed(request, execute)
+
+    node: Any = HealingToolNode([write, confirm], policy=FAST)
+    healed = node._awrap_tool_call
+    node._awrap_tool_call = late
+    graph = graph_of(node, checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t-late"}}
+    state: Any = await graph.ainvoke(
+        {"messages": [asked(("write", {"text": "a"}), ("confirm", {"text": "b"}))]}, config
+    )
+    assert state["__interrupt__"][0].value == "sure?"
+    state = await graph.ainvoke(Command(resume="yes"), config)
+    assert [m.content for m in state["messages"][1:]] == ["written", "b: yes"]
+    assert made == ["a"]
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_an_approval_is_an_interrupt_of_the_graph(sync: bool) -> None:
     paid: list[int] = []
