@@ -102,8 +102,9 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
             try:
                 found = await handler(request)
             except BaseException as error:
-                if not result.done():
-                    result.set_exception(error if isinstance(error, Exception) else Refused("the call was cancelled"))
+                if not result.done():  # once it began, a cancelled call may have had its effect
+                    cancelled = ConnectionAbortedError("the call was cancelled while it ran")
+                    result.set_exception(error if isinstance(error, Exception) else cancelled)
                 if not isinstance(error, Exception):
                     raise
             else:
@@ -112,12 +113,18 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
 
         def start() -> None:
             task = loop.create_task(work(), context=context)
+            task.add_done_callback(lambda _: _never_began(result))
             result.add_done_callback(lambda done: loop.call_soon_threadsafe(task.cancel) if done.cancelled() else None)
 
         loop.call_soon_threadsafe(start)
         return result
 
     return run
+
+
+def _never_began(result: "Future[Any]") -> None:
+    if not result.done():
+        result.set_exception(Refused("the call was cancelled before it began"))
 
 
 class InThread:

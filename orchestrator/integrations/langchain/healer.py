@@ -59,7 +59,8 @@ class Healer:
         every = {each.name: each for each in call.request.runtime.tools or []}  # pyright: ignore[reportUnknownMemberType]
         adopted = self.adoption.adopt(tool, every)
         session = await self.sessions.open(root, labels)
-        session.active += 1
+        session.begin()
+        resting = False
         try:
             key = _key(call)
             if key in session.replies:
@@ -67,12 +68,15 @@ class Healer:
             reply = await self._reply(call, adopted, session, key)
             session.interrupts[key] += call.interrupted is not None
             if call.interrupted is not None or isinstance(reply, Question):
-                session.kept = True
+                session.kept = resting = True
+                await session.stopped(self.orc.policy.patience)
             else:
                 session.replies[key] = reply
             return reply
         finally:
             session.active -= 1
+            if not resting:
+                session.rest()
             if close and not session.active and not session.kept:
                 await self.sessions.close(root)
 

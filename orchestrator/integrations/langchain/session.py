@@ -1,6 +1,7 @@
 """Root runs of agents: one is open while an agent runs, and its tool calls are the children."""
 
 import asyncio
+import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ class Session:
         self.root: asyncio.Task[Outcome[Any]] | None = None
         self.active = 0
         """Calls in progress."""
+        self.working = 0
+        """Calls in progress that no interrupt has stopped."""
+        self.settled = asyncio.Event()
+        """Set while no call works."""
         self.replies = replies
         """Key of a call -> its reply, for a graph that runs a node again. It outlives the root run: a call of the same
         turn may end before another one, which is interrupted, has begun."""
@@ -56,6 +61,27 @@ class Session:
         """Key of a call -> how often it was interrupted; each time it is called again it is another child."""
         self.kept = False
         """Whether it stays open after its last call: an interrupted node runs again."""
+
+    def begin(self) -> None:
+        """Count a call in."""
+        self.active += 1
+        self.working += 1
+        self.settled.clear()
+
+    async def stopped(self, seconds: float) -> None:
+        """A call is interrupted: wait until the other calls of the turn have ended, or are interrupted too.
+
+        The graph drops what still runs when it is interrupted, so a write in flight would be cut off.
+        """
+        self.rest()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.settled.wait(), seconds)
+
+    def rest(self) -> None:
+        """A call works no more."""
+        self.working -= 1
+        if self.working <= 0:
+            self.settled.set()
 
 
 class Sessions:
