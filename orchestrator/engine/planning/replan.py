@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
+from orchestrator.core.route import Candidate
 from orchestrator.engine.failures import note_user_failure
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
@@ -13,6 +14,9 @@ from orchestrator.graph.tool import Tool
 
 from . import planning
 from .selection import decide_agents, exclude_refused
+
+CONSISTENT_READS = 10
+"""How often a plan is made again because prices changed while it was made."""
 
 
 def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
@@ -25,23 +29,40 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     run.runtime.health.poll()
     _expire(run)
     exclude_refused(run)
-    planned = plan_for(run, run.state)
+    planned, candidates, facts = _planned(run)
     run.use(planned)
     if planned.route is None:
         return False
-    prices = planning.pricer(run.runtime, run.view, run.state.problem().unusable, planned)
     run.decide(
         kind,
         planning.describe_route(planned.route),
         reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
         answers=run.state.to_answer if kind is DecisionKind.REROUTE else (),
-        candidates=prices.route(planned.route),
+        candidates=candidates,
         price=planned.route.price,
         subject=subject,
-        facts=planning.route_facts(run.runtime, run.view, planned),
+        facts=facts,
     )
     decide_agents(run, planned)
     return True
+
+
+def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[str, Any]]:
+    """The plan, its candidates and its facts, all at the same prices.
+
+    Runs in other threads share the prices: where one of them changed meanwhile, all three are made again.
+    """
+    for _ in range(CONSISTENT_READS):
+        cursor = run.runtime.prices.now
+        planned = plan_for(run, run.state)
+        if planned.route is None:
+            return planned, (), {}
+        prices = planning.pricer(run.runtime, run.view, run.state.problem().unusable, planned)
+        candidates = prices.route(planned.route)
+        facts = planning.route_facts(run.runtime, run.view, planned)
+        if run.runtime.prices.now == cursor:
+            break
+    return planned, candidates, facts  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:
