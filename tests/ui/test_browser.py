@@ -199,6 +199,7 @@ def test_pages_work_without_scripts(browser: Browser, served: Served) -> None:
     for tab in open_tab(browser, served, java_script_enabled=False):
         page = tab.open("/runs/healed/decisions/d1")
         page.locator('[data-key="ArrowRight"]').click()
+        page.locator(".shape.tool.dead").first.wait_for()  # a click returns before the next page is there
         assert page.url.endswith("/decisions/d2")
         assert page.locator(".shape.tool.dead").count() == 1
 
