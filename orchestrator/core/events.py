@@ -1,6 +1,6 @@
 """The story of a run, told once as frozen events. Everything that observes is a sink of these.
 
-An event is a fact: a run's state is the fold of its events (`execution/state.py`), a ledger record is an event's plain
+An event is a fact: a run's state is the fold of its events (`engine/state.py`), a ledger record is an event's plain
 data, and replay folds the records and makes the decisions again. No event holds an input, an output or a prompt;
 `Progressed` alone carries what a tool reports, and is never stored.
 """

@@ -1,6 +1,6 @@
 """Replay: every decision of a run made again from its records, with today's code. No tool, no model, no user code.
 
-The records before a decision fold to where the run stood (`execution/state.py`, the engine's own code); the facts in
+The records before a decision fold to where the run stood (`engine/state.py`, the engine's own code); the facts in
 the decision are the prices, budgets and answers that it was made from. Results of `when`, `ensure`, `reconcile`, demand
 functions, models and people are facts.
 """
