@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -298,10 +298,11 @@ class Orchestrator(Answering):
         `replace=True` is for a notebook cell that is run again.
         """
         if call is not None:
-            return self.add(make_tool(call), replace)
+            return self.add(Tool(call, **options), replace)
+        build = make_tool(**options)
 
         def register(function: Callable[..., Any]) -> Tool:
-            return self.add(Tool(function, **options), replace)
+            return self.add(build(function), replace)
 
         return register
 
@@ -475,17 +476,26 @@ class Orchestrator(Answering):
         return Worker(self._runtime, options)
 
     @checked(InputError)
-    def compile(self, goal: str | Goal[Any], checkpointer: Any = None, **preferences: Unpack[Preferences]) -> Any:
+    def compile(
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | Sequence[str] | None = None,
+        checkpointer: Any = None,
+        **preferences: Unpack[Preferences],
+    ) -> Any:
         """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
 
-        Draw it, stream it, checkpoint it, or put it as a node into a graph of your own. Every run of it keeps to
-        `dial` and `constraints`, as `run` does. Raises `InputError` for an unknown goal, or a dial outside [0, 1].
+        `inputs` are values that every invocation starts with (what it gives itself replaces them), or the names of
+        the keys that it takes from the state (default: every key of the graph but the goal's). Draw the graph, stream
+        it, checkpoint it, or put it as a node into a graph of your own. Every run of it keeps to `dial` and
+        `constraints`, as `run` does. Raises `InputError` for an unknown goal or input, or a dial outside [0, 1].
         """
         wanted = Goal.of(goal)
-        keys = dict.fromkeys(sorted(self.graph.view().keys), Any)
+        keys = sorted(self.graph.view().keys)
         check_goal(wanted, set(keys))
-        schema, taken, given = machine.schemas(keys, wanted.keys)
-        nodes = resuming.compiled_nodes(self._runtime, wanted, tuple(keys), **preferences)
+        fixed, read = resuming.compiled_inputs(self._runtime, wanted, keys, inputs)
+        schema, taken, given = machine.schemas(dict.fromkeys(read, Any), wanted.keys)
+        nodes = resuming.compiled_nodes(self._runtime, wanted, fixed, read, **preferences)
         return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
 
     @checked(InputError)

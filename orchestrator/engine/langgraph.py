@@ -7,7 +7,9 @@ run's id, its phase and the values of the graph's keys. The live run is looked u
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+from typing_extensions import TypedDict
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError

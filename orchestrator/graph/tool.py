@@ -270,6 +270,7 @@ def tool(
         raise DefinitionError(f"@tool takes its options by name: write @tool(name={call!r}).")
     if call is not None:
         return Tool(call, **options)
+    options_of(ToolOptions).check("@tool", options)
 
     def build(function: Callable[..., Any]) -> Tool:
         return Tool(function, **options)

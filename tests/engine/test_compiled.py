@@ -7,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
-from orchestrator import Orchestrator, Outcome, Status, Tool, tool
+from orchestrator import InputError, Orchestrator, Outcome, Status, Tool, tool
 
 
 class State(TypedDict, total=False):
@@ -107,3 +107,29 @@ async def test_a_run_of_a_compiled_goal_may_be_answered_from_outside() -> None:
         told = await app.ainvoke(Command(resume="yes"), config())
     assert told["receipt"] == "A1 refunded"
     assert done == ["A1"]
+
+
+async def test_inputs_are_values_of_every_invocation_or_names_of_the_keys_it_takes() -> None:
+    seen: list[str] = []
+    async with Orchestrator([crm(seen)]) as orc:
+        fixed = orc.compile("status", {"order_id": "A1"})
+        assert (await fixed.ainvoke({}))["status"] == "A1 shipped"
+        assert (await fixed.ainvoke({"order_id": "A2"}))["status"] == "A2 shipped"
+        named = orc.compile("status", ["order_id"])
+        assert set(named.get_input_jsonschema()["properties"]) == {"order_id"}
+        assert (await named.ainvoke({"order_id": "A3"}))["status"] == "A3 shipped"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"order_ids": "A1"}, "Did you mean 'order_id'"),
+        (["order_ids"], "Did you mean 'order_id'"),
+        ({"status": "stale"}, "a key of the goal"),
+        ("order_id", "a mapping or a list"),
+        ({"order_id": 3}, "order_id"),
+    ],
+)
+def test_wrong_inputs_of_a_compiled_goal_are_an_error(inputs: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Orchestrator([crm([])]).compile("status", inputs)

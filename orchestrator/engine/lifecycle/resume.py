@@ -1,7 +1,7 @@
 """What is asked about runs from outside: plan only, resume, cancel, feedback."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -261,10 +261,31 @@ def _answered_elsewhere(runtime: Runtime, run: Run) -> bool:
     return row is not None and row.status is not Status.WAITING
 
 
+def compiled_inputs(
+    runtime: Runtime, goal: Goal[Any], keys: Sequence[str], inputs: Mapping[str, Any] | Sequence[str] | None
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What `orc.compile(goal, inputs)` means: values that every run starts with, and the keys read from the state.
+
+    Raises `InputError` for an input that is no key of the graph, or one of the goal's own.
+    """
+    read = tuple(key for key in keys if key not in goal.keys)
+    if inputs is None:
+        return {}, read
+    for key in inputs:
+        if key in goal.keys:
+            raise InputError(f"compile(): {key!r} is a key of the goal: a compiled goal never takes it in.")
+    refuse_unknown(runtime, goal, dict.fromkeys(inputs))
+    return (check_inputs(runtime, inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
+
+
 def compiled_nodes(
-    runtime: Runtime, goal: Goal[Any], keys: tuple[str, ...], **preferences: Unpack[Preferences]
+    runtime: Runtime,
+    goal: Goal[Any],
+    fixed: Mapping[str, Any],
+    read: tuple[str, ...],
+    **preferences: Unpack[Preferences],
 ) -> machine.Nodes:
-    """The nodes of `orc.compile(goal)`: a run begins with the values in the graph's state.
+    """The nodes of `orc.compile(goal)`: a run begins with `fixed` and the values of `read` in the graph's state.
 
     Raises `InputError` for a dial that makes no sense.
     """
@@ -273,7 +294,7 @@ def compiled_nodes(
     wanted = Wanted(None, dial, preferences.get("constraints"))
 
     async def start_run(state: Mapping[str, Any]) -> Run:
-        given = {key: state[key] for key in keys if key not in goal.keys and state.get(key) is not None}
+        given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
         run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
         run.recorder.follow(machine.StreamSink())
         return run
