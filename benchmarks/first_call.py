@@ -27,7 +27,7 @@ class Counting:
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
 
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+    def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
         """Take one profile event."""
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             self.calls[frame.f_code.co_filename[len(PACKAGE) + 1 :], frame.f_code.co_qualname] += 1

@@ -19,6 +19,7 @@ from langchain_core.tools import StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from mcp import Client, StdioServerParameters
+from typing_extensions import override
 
 from orchestrator import HealingMiddleware, HealingToolNode, Orchestrator
 from orchestrator.integrations.gateway import Gateway, GatewayConfig
@@ -85,6 +86,7 @@ async def turns(seconds: float, model_seconds: float) -> None:
     """An agent's turn (model, tool, model) with the middleware and without."""
 
     class Slow(ScriptedChatModel):
+        @override
         async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
             await asyncio.sleep(model_seconds)
             return self._generate(messages, stop, None, **kwargs)

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+from typing_extensions import override
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import Status
@@ -59,6 +60,7 @@ class _Slowest(ProgressColumn):
         super().__init__()
         self._running = running
 
+    @override
     def render(self, task: Task) -> Text:
         now = time.monotonic()
         name, began = min(self._running.copy().items(), key=lambda each: each[1], default=("", now))

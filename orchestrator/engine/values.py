@@ -64,7 +64,7 @@ def _encode_numbers(annotation: Any, value: Any) -> str:
     return json.dumps(adapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False))
 
 
-def _encode_messages(annotation: Any, value: Any) -> str:
+def _encode_messages(_annotation: Any, value: Any) -> str:
     """LangChain messages, by LangChain's serialiser: a list of them, or one."""
     from langchain_core.messages import BaseMessage, messages_to_dict
 
@@ -75,7 +75,7 @@ def _encode_messages(annotation: Any, value: Any) -> str:
     return json.dumps({MESSAGES: messages_to_dict(messages), "several": several})
 
 
-def _encode_bytes(annotation: Any, value: Any) -> str:
+def _encode_bytes(_annotation: Any, value: Any) -> str:
     if not isinstance(value, bytes):
         raise Unserialisable
     return json.dumps({BYTES: base64.b64encode(value).decode()})
@@ -293,7 +293,7 @@ def _plain_digest(values: Mapping[str, Any], view: GraphRevision) -> str:
     return hashlib.sha256("\x1e".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def describe(values: Mapping[str, Any], keys: Iterable[str], view: GraphRevision) -> dict[str, str]:
+def describe(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
     """Keys with the name of their type and their size, for people and models: never the contents."""
     told: dict[str, str] = {}
     for key in sorted(keys):

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
+from typing_extensions import override
+
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import (
@@ -52,29 +54,35 @@ class HealthFacts(Protocol):
         ...
 
 
-class Healthy:
+class Healthy(HealthFacts):
     """`HealthFacts` where nothing ever fails: everything is as declared."""
 
+    @override
     def success(self, name: str) -> float:
         """1."""
         return 1.0
 
+    @override
     def latency(self, name: str, declared: float) -> float:
         """As declared."""
         return declared
 
+    @override
     def pressure(self, name: str) -> float:
         """1."""
         return 1.0
 
+    @override
     def money(self, name: str, declared: float) -> float:
         """As declared."""
         return declared
 
+    @override
     def competence(self, name: str) -> float:
         """1."""
         return 1.0
 
+    @override
     def transition_success(self, source: str, target: str) -> float:
         """1."""
         return 1.0

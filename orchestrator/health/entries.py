@@ -189,7 +189,7 @@ class EntryTable:
 
     def merge_remote(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
         """Merge what other processes wrote; returns the targets. What cannot be read is reported and left out."""
-        changed = {name: item for name, item in data.items() if self._written_by_others(name, item)}
+        changed = {name: item for name, item in data.items() if self._written_by_others(item)}
         targets: list[Target] = []
         for label, stored in self.read(changed).items():
             mine = self._entries.get(label)
@@ -203,7 +203,7 @@ class EntryTable:
             targets.append(stored.target)
         return targets
 
-    def _written_by_others(self, name: str, item: Mapping[str, Any]) -> bool:
+    def _written_by_others(self, item: Mapping[str, Any]) -> bool:
         mine = self._entries.get(_label_of(item)) if "target" in item else None
         return mine is None or mine.writes != item.get("writes", 0)
 

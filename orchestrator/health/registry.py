@@ -42,7 +42,7 @@ class HealthRegistry:
         """The names of all tools, where they are known: then a wrong name is an error."""
         self.is_known: Callable[[str], bool] | None = None
         """The same question for one name, where it can be answered without listing them all."""
-        self.tools_with: Callable[[str], Iterable[str]] = lambda credential: ()
+        self.tools_with: Callable[[str], Iterable[str]] = lambda _: ()
         """The names of the tools with a credential."""
         self.entries = EntryTable(policy, clock)
         self._clock = clock

@@ -111,7 +111,7 @@ class Interpreter:
             values: dict[str, Any] = {**value} if isinstance(value, dict) else {}
             return whole_number(data.get("choice"), 0, len(self.goals)), values
 
-        def again(answer: RawAnswer, problem: Unusable) -> str:
+        def again(_answer: RawAnswer, problem: Unusable) -> str:
             return f"{user}\n\nYour previous answer could not be used: {clean(str(problem), 300)}. Answer again."
 
         question = Consultation(prompt.SYSTEM, user, prompt.schema(len(self.goals)), read, again)

@@ -121,6 +121,7 @@ class MemoryStore:
 
     def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
         """The same."""
+        del timeout  # there is nothing to wait for
         if run_id is not None and (run_id, token) in self._lost:
             raise StoreError(self._lost[run_id, token])
 

@@ -45,7 +45,7 @@ def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str
     try:
         text = str(extract_text(str(document), password=password or ""))
     except (PDFPasswordIncorrect, PDFEncryptionError):
-        raise Refused(wrong_password(document, password)) from None
+        raise Refused(wrong_password(password)) from None
     except (PSException, RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise Refused(f"it is no sound PDF: {error}") from None  # it raises what comes
     return add_extras(document, paragraphs(tidy(text)), password)

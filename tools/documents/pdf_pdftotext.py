@@ -45,7 +45,7 @@ def pdftotext(document: Path, kind: str, password: str | None = None) -> dict[st
         return add_extras(document, paragraphs(tidy(done.stdout.decode("utf-8", "replace"))), password)
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if any("Incorrect password" in line for line in said):
-        raise Refused(wrong_password(document, password))
+        raise Refused(wrong_password(password))
     last = said[-1] if said else "no message"
     if done.returncode == CANNOT_OPEN:
         raise Refused(f"it is no sound PDF: {last}")

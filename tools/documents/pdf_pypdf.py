@@ -45,7 +45,7 @@ def pypdf(document: Path, kind: str, password: str | None = None) -> dict[str, A
         with PdfReader(document, password=password or None) as reader:
             pages = [page.extract_text() for page in reader.pages]
     except (FileNotDecryptedError, WrongPasswordError):
-        raise Refused(wrong_password(document, password)) from None
+        raise Refused(wrong_password(password)) from None
     except (PyPdfError, RecursionError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         # of a damaged file it raises what comes: https://github.com/py-pdf/pypdf/issues?q=robustness
         raise Refused(f"it is no sound PDF: {error}") from None

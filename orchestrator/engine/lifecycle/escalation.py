@@ -188,7 +188,7 @@ class _Escalation:
 
     def show(self, asked: OpenQuestion) -> None:
         """Show a child's question as it is."""
-        self._shown(OpenQuestion(asked.impasse, asked.question), "call", self._facts(asked.impasse, "call"))
+        self._shown(OpenQuestion(asked.impasse, asked.question), self._facts(asked.impasse, "call"))
 
     async def answered(self, asked: OpenQuestion, raw: Any, by: str) -> "tuple[bool, bool]":
         run, impasse, question = self.run, self.impasse, asked.question
@@ -252,7 +252,7 @@ class _Escalation:
             base,
             kind="budget" if spent and base.kind == "no_route" else base.kind,
             blame=tuple(self._blame(blame) for blame in base.blame),
-            at_hand=describe(run.values.values, state.at_hand, run.view),
+            at_hand=describe(run.values.values, state.at_hand),
             offers=() if base.kind == "ambiguous" else self._offers(),
             providable=state.wanted.providable,
             effects=self._effects(),
@@ -376,10 +376,10 @@ class _Escalation:
             step=impasse.subject or "",
             about=impasse.message,
         )
-        self._shown(OpenQuestion(impasse, question, self.base, asking), climbed.by, self._facts(impasse, climbed.by))
+        self._shown(OpenQuestion(impasse, question, self.base, asking), self._facts(impasse, climbed.by))
         return False
 
-    def _shown(self, asked: OpenQuestion, by: str, facts: dict[str, Any]) -> None:
+    def _shown(self, asked: OpenQuestion, facts: dict[str, Any]) -> None:
         """Put a question on record, and have the run wait."""
         run, question, impasse = self.run, asked.question, asked.impasse
         run.asked[question.id] = asked
@@ -450,7 +450,7 @@ class _Escalation:
                 await wait_for(run, tool, resolution.seconds or 0.0)
                 self._allow(tool, forced=False)
             case ResolutionKind.APPROVE:
-                self._approve(impasse, tool)
+                self._approve(tool)
             case ResolutionKind.ALLOW:
                 self._allow(tool, forced=True)
             case ResolutionKind.RAISE_BUDGET:
@@ -488,7 +488,7 @@ class _Escalation:
         by = "model" if by_model else resolution.by or "person"
         run.emit(ValueProvided(**run.stamp(), key=key, by=by, tainted=by_model, settles=settles))
 
-    def _approve(self, impasse: Impasse, tool: str | None) -> None:
+    def _approve(self, tool: str | None) -> None:
         run = self.run
         if tool is None:
             return

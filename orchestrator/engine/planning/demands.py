@@ -27,7 +27,7 @@ class Demands:
 
     selector: Selector
     sources: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
-    on_problem: Callable[[str], None] = lambda problem: None
+    on_problem: Callable[[str], None] = lambda _: None
     """Told when a function of the user's fails; the demand is then neutral."""
     model: DemandModel | None = None
     """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""

@@ -335,7 +335,7 @@ class Pricer:
     view: GraphRevision
     unusable: Mapping[str, str]
     facts: Mapping[str, PriceFacts]
-    why: Callable[[str], str] = lambda name: ""
+    why: Callable[[str], str] = lambda _: ""
     plan: Callable[[Mapping[str, str]], Route | None] | None = None
     """Plans again with these tools left out; `None` where records list rival tools, not routes."""
 

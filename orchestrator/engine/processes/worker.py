@@ -15,6 +15,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final
 
+from typing_extensions import override
+
 from .wire import Job, Named, Reply, dumps, load, receive, send
 
 LARGEST_GROWTH: Final = 300
@@ -29,6 +31,7 @@ class ProjectFinder(importlib.abc.MetaPathFinder):
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
 
+    @override
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:

@@ -10,6 +10,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from typing_extensions import override
+
 from orchestrator.core.calls.options import checked
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.errors import DefinitionError
@@ -75,6 +77,7 @@ class Webhook:
 
 
 class _NoRedirect(HTTPRedirectHandler):
+    @override
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
 

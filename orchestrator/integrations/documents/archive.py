@@ -22,7 +22,7 @@ class Archive:
         self.name, self.what = document.name, what
         raw = read_bytes(document)
         if raw.startswith(OLE):
-            raw = _decrypted(raw, document.name, what, password)
+            raw = _decrypted(raw, what, password)
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
@@ -123,7 +123,7 @@ def open_ole(raw: bytes) -> Any:
     return library.OleFileIO(io.BytesIO(raw))
 
 
-def _decrypted(raw: bytes, name: str, what: str, password: str | None) -> bytes:
+def _decrypted(raw: bytes, what: str, password: str | None) -> bytes:
     """An Office file without its password ([MS-OFFCRYPTO])."""
     try:
         import msoffcrypto

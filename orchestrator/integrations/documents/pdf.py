@@ -40,7 +40,7 @@ def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
         pdf: Any = pdfium.PdfDocument(raw[start:] if start > 0 else raw, password=password or None)
     except pdfium.PdfiumError as error:
         if "password" in str(error).lower():
-            raise Refused(wrong_password(document, password)) from None
+            raise Refused(wrong_password(password)) from None
         raise Refused(f"it is no sound PDF: {error}") from None
     try:
         if len(pdf) == 0:
@@ -51,7 +51,7 @@ def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
             pdf.close()
 
 
-def wrong_password(document: Path, password: str | None) -> str:
+def wrong_password(password: str | None) -> str:
     """What is told of an encrypted document."""
     if password:
         return "it is encrypted, and the password is wrong"

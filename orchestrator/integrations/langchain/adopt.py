@@ -98,7 +98,7 @@ class Adoption:
     def _add(self, tool: BaseTool) -> None:
         names = [tool.name, *(n for n in self._stands_in.get(tool.name, ()) if self._own_goal(n))]
 
-        async def work(run_context: RunContext[Any], arguments: dict[str, Any], tool_call: str) -> Any:
+        async def work(_context: RunContext[Any], arguments: dict[str, Any], tool_call: str) -> Any:
             call = self.calls.get(tool_call)
             if call is None:
                 raise Unavailable("the agent that made this call is no longer running")

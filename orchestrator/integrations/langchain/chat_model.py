@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, PrivateAttr
+from typing_extensions import override
 
 from orchestrator.agents.chat import load_model
 from orchestrator.agents.models.known_prices import known_price
@@ -100,6 +101,7 @@ class HealingChatModel(BaseChatModel):
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -118,6 +120,7 @@ class HealingChatModel(BaseChatModel):
                 return attempt.result(place, answer)
         raise attempt.error()
 
+    @override
     async def _agenerate(
         self,
         messages: list[BaseMessage],

@@ -47,7 +47,7 @@ class How:
     """Whether words and examples of the work may be kept in the handbook, which is private to the store otherwise."""
     runs: int = MOST_RUNS
     """Runs that are read, the newest."""
-    on_problem: Callable[[str], None] = lambda problem: None
+    on_problem: Callable[[str], None] = lambda _: None
 
 
 async def learn_skills(store: Store, how: How | None = None, *, dry_run: bool = False) -> SkillsLearned:

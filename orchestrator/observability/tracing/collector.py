@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
+from typing_extensions import override
 
 from orchestrator.core.conventions import SCOPE
 from orchestrator.core.process.forks import new_lock
@@ -113,6 +114,7 @@ class WhileDelivered(Sampler):
         self._sampler = sampler
         self._exporter = exporter
 
+    @override
     def should_sample(
         self,
         parent_context: Context | None,

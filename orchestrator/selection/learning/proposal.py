@@ -59,7 +59,7 @@ async def propose(
     model: "BaseChatModel | str | None" = None,
     embedding: Embedding | None = None,
     keep_texts: bool = False,
-    on_problem: Callable[[str], None] = lambda problem: None,
+    on_problem: Callable[[str], None] = lambda _: None,
 ) -> Proposal:
     """The handbook with the skills that recorded work shows; the same for the same handbook and work.
 
@@ -100,7 +100,7 @@ def reassigned_where_open(
     told: list[Observation] = []
     for seen in observations:
         if seen.demand.neutral and seen.text and described:
-            told += reassigned(handbook, [seen], index)
+            told += reassigned([seen], index)
         else:
             told.append(seen)
     return told
@@ -175,7 +175,7 @@ def _grouped(
 ) -> _Grouping:
     shared = handbook.shared if _has_prototypes(handbook) else None
     found = _renamed(discover(texts, skills=number, embedding=embed, shared=shared), handbook)
-    work = [o for o in reassigned(found, seen, SkillIndex(found, embed)) if not o.demand.neutral]
+    work = [o for o in reassigned(seen, SkillIndex(found, embed)) if not o.demand.neutral]
     return _Grouping(found, work, _told_apart(work))
 
 

@@ -275,7 +275,7 @@ def restructure(
     return handbook
 
 
-def reassigned(handbook: Handbook, observations: Sequence[Observation], index: SkillIndex) -> list[Observation]:
+def reassigned(observations: Sequence[Observation], index: SkillIndex) -> list[Observation]:
     """The observations with the demand that their texts have in a handbook; those without a text as they are."""
     return [
         Observation(o.agent, index.demand(o.text), o.success, o.weight, o.seconds, o.usd, o.tokens) if o.text else o
@@ -287,7 +287,7 @@ def learned_from(
     handbook: Handbook, observations: Sequence[Observation], embedding: Embedding | None = None
 ) -> Handbook:
     """The handbook after recorded runs: each text's demand is inferred, then its outcome learned from."""
-    return learn(handbook, reassigned(handbook, observations, SkillIndex(handbook, embedding)))
+    return learn(handbook, reassigned(observations, SkillIndex(handbook, embedding)))
 
 
 def _between(one: Skill, other: Skill, weights: Sequence[float]) -> tuple[tuple[int, float], ...]:
