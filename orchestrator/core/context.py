@@ -57,14 +57,20 @@ class RunContext(ABC, Generic[Deps]):
 
     @abstractmethod
     async def reach(
-        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        goal: "str | Goal[Any]",
+        inputs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        *,
+        check: bool = True,
     ) -> "Outcome[Any]":
         """Run a child goal in the same graph: own values; shared budget, deadline and health; a child span.
 
         It is a call: reached for again with equal inputs it runs again. With a `key` it happens once per key in this
         call. After a crash or a question the children that ended give their outcomes again; in a new attempt of the
-        step those that reached their goal do. Raises `Escalated` when it reached no goal, `Refused` when the same goal
-        with equal inputs is open above, and `InputError` for a key that was used with another goal or other inputs.
+        step those that reached their goal do. Raises `Escalated` when it reached no goal (`check=False` gives that
+        outcome too), `Refused` when the same goal with equal inputs is open above, and `InputError` for a key that was
+        used with another goal or other inputs.
         """
 
     @abstractmethod

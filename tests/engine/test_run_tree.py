@@ -339,3 +339,23 @@ async def test_a_persons_time_is_none_of_the_runs() -> None:
         outcome = await orc.resume(waiting.run_id, True, by="ann")
     assert outcome.status is Status.REACHED
     assert sent == ["d"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_child_that_reached_nothing_raises_or_gives_its_outcome(check: bool) -> None:
+    @tool(gives="seat")
+    async def seat() -> str:
+        raise Refused("sold out")
+
+    @tool(gives="report")
+    async def report(ctx: RunContext) -> str:
+        try:
+            outcome = await ctx.reach("seat", check=check)
+        except Escalated as error:
+            return f"raised: {error.outcome.status if error.outcome else None}"
+        return f"given: {outcome.status}: {outcome.failures[0].message}"
+
+    async with Orchestrator([seat, report]) as orc:
+        outcome = await orc.run("report")
+        assert outcome.value == ("raised: escalated" if check else "given: escalated: sold out")
+        assert [child.status for child in outcome.children] == [Status.ESCALATED]

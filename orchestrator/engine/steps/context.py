@@ -60,12 +60,17 @@ class CallContext(RunContext[Any]):
         return self.charged + self._children.cost
 
     async def reach(
-        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        *,
+        check: bool = True,
     ) -> Outcome[Any]:
         """Run a child goal in the same graph."""
         async with lent_slots():
             outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
-        if outcome.status is Status.ESCALATED:
+        if check and outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
         return outcome

@@ -34,10 +34,15 @@ class SubContext(RunContext[Any]):
         self.charged = 0.0
 
     async def reach(
-        self, goal: "str | Goal[Any]", inputs: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        goal: "str | Goal[Any]",
+        inputs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        *,
+        check: bool = True,
     ) -> "Outcome[Any]":
         """Run a child goal of the outer call, under a key of its own."""
-        return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}")
+        return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}", check=check)
 
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person, as the outer call."""
