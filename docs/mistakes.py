@@ -1,4 +1,4 @@
-"""Makes `docs/reference/mistakes.md`: forty mistakes of beginners, each run, with the message that it gets.
+"""Makes `docs/reference/mistakes.md`: fifty mistakes of beginners, each run, with the message that it gets.
 
 python docs/mistakes.py            # write the page
 """
@@ -11,8 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Agent, AskHuman, Budget, Goal, NoRoute, Orchestrator, Policy, Resolution, Tool, tool
-from orchestrator.testing import FakeClock
+from orchestrator import (
+    Agent,
+    AskHuman,
+    Budget,
+    Goal,
+    NoRoute,
+    Orchestrator,
+    Policy,
+    RateLimited,
+    Resolution,
+    Tool,
+    tool,
+)
+from orchestrator.health.monitors import Latency
+from orchestrator.testing import FakeClock, fail
 
 PAGE = Path(__file__).parent / "reference" / "mistakes.md"
 HEAD = """# Beginners' mistakes and the messages they get
@@ -93,6 +106,13 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`Goal(key, demotion=[...])`", Goal, ("paid",), {"demotion": ["x"]}),
     ("`Budget(dollars=5)`", Budget, (), {"dollars": 5}),
     ("`Policy(stepcost=1)`", Policy, (), {"stepcost": 1}),
+    ("`orc.run_sync(goal, inputs, 3)`", partial(paying().run_sync, "paid", {}, 3), (), {}),
+    ("`orc.connect(a)`", partial(paying().connect, "pay"), (), {}),
+    ("`orc.health.trip(tool, reasn=...)`", paying().health.trip, ("pay",), {"reasn": "down"}),
+    ("`orc.health.status(tool)` of a `Tool`", paying().health.status, (Tool(pay),), {}),
+    ("`RateLimited(30)`", RateLimited, (30,), {}),
+    ("`fail(tool, tims=2)`", fail, (Tool(pay),), {"tims": 2}),
+    ("`Latency(time=3)`, a monitor", Latency, (), {"time": 3}),
     ("`Resolution.wait(tool, second=1)`", Resolution.wait, ("pay",), {"second": 1}),
     ("`Tool(pay, ensure=True)`", Tool, (pay,), {"ensure": True}),
     ("`Tool(pay, compensate=3)`", Tool, (pay,), {"compensate": 3}),

@@ -299,6 +299,7 @@ class Orchestrator(Answering):
         """
         if call is not None:
             return self.add(Tool(call, **options), replace)
+        signature_options(Orchestrator.tool).check("orc.tool()", options)
         build = make_tool(**options)
 
         def register(function: Callable[..., Any]) -> Tool:
@@ -463,6 +464,7 @@ class Orchestrator(Answering):
             self._background.work_on_queue()
         return run_id
 
+    @checked(InputError)
     async def wait(self, run_id: str) -> Outcome[Any]:
         """The outcome of a run once it has ended or waits for a person, whichever process drives it.
 
@@ -470,6 +472,7 @@ class Orchestrator(Answering):
         """
         return await queued.wait(self._runtime, run_id)
 
+    @checked()
     def worker(self, options: WorkerOptions | None = None) -> Worker:
         """A worker on the queue of the store: `await orc.worker().run()` drives runs until it is stopped."""
         self._background.start()

@@ -66,6 +66,8 @@ class RateLimited(ToolError):
     """Too many calls; nothing happened. `retry_after` is in seconds, `None` when the server did not say."""
 
     def __init__(self, message: str = "rate limited", *, retry_after: float | None = None) -> None:
+        if not isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"RateLimited: message is a text. Write RateLimited(retry_after={message!r}).")
         super().__init__(message)
         self.retry_after = retry_after
 

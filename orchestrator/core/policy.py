@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.process.catalog_path import catalog_folder
 
 from .errors import DefinitionError, nearest
@@ -144,6 +145,7 @@ class Policy(Settings):
         return cls.model_validate({name: value for name, value in data.items() if name in cls.model_fields})
 
     @classmethod
+    @checked(what="Policy.load()")
     def load(cls, name: str | Path) -> Self:
         """A policy by the name of a file in the catalogue's `policies/`, or from a path ending in `.toml`.
 
@@ -161,6 +163,7 @@ class Policy(Settings):
         return cls.read(path)
 
     @classmethod
+    @checked(what="Policy.read()")
     def read(cls, path: Path) -> Self:
         """A policy from a TOML file. Raises `DefinitionError` naming file, line and field."""
         try:

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.source import at
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import START
@@ -71,6 +72,7 @@ class ToolGraph:
         """The names of the tools with a credential."""
         return [tool.name for tool in list(self._tools.values()) if tool.credential == credential]
 
+    @checked()
     def add(self, tool: Tool) -> Tool:
         """Add a tool. Raises `DefinitionError` when its name is taken, or a key of it does not fit elsewhere."""
         if tool.name == START:
@@ -86,6 +88,7 @@ class ToolGraph:
         self._put(tool, node)
         return tool
 
+    @checked()
     def remove(self, name: str | Tool) -> Tool:
         """Take a tool out, with its transitions. Raises `DefinitionError` when there is none of that name.
 
@@ -100,6 +103,7 @@ class ToolGraph:
         self._changed()
         return tool
 
+    @checked()
     def replace(self, tool: Tool) -> Tool:
         """Put `tool` in the place of the one of its name, whose transitions it takes over. Returns the old one.
 
@@ -117,6 +121,7 @@ class ToolGraph:
         return old
 
     @contextmanager
+    @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
         """Within the block, `tool` stands in the place of the one of its name."""
         old = self.replace(tool)
@@ -125,6 +130,7 @@ class ToolGraph:
         finally:
             self.replace(old)
 
+    @checked()
     def connect(self, a: str | Tool, b: str | Tool, cost: float = 0.0) -> Transition:
         """Let `b` start once `a` (a tool, or `START`) is done; `cost` in US dollars is paid when it does.
 

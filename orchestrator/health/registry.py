@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeGuard
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import START, CircuitState, FailureKind
 from orchestrator.core.errors import InputError, nearest
@@ -173,6 +174,7 @@ class HealthRegistry:
             return None
         return max(1, int(2 * entry.circuit.window.successes))
 
+    @checked(InputError)
     def status(self, name: str, to: str | None = None) -> ToolHealth:
         """The health of a tool, or with two names of a transition. Raises `InputError` for an unknown tool."""
         target = self._target(name, to)
@@ -203,6 +205,7 @@ class HealthRegistry:
 
     # -- by hand -----------------------------------------------------------------------------------------------------
 
+    @checked(InputError)
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
         """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition.
 
@@ -221,6 +224,7 @@ class HealthRegistry:
                 entry.hand_at = entry.turned_at = self._clock.time()
         self._notify(target)
 
+    @checked(InputError)
     def restore(self, name: str, to: str | None = None) -> None:
         """Close a circuit by hand and lift what signals and waits did to it. Its statistics stay."""
         target = self._target(name, to)
@@ -416,6 +420,7 @@ class HealthRegistry:
         if entry.circuit.turned_from(before):
             entry.turned_at, entry.unanswered_since = self._clock.time(), None
 
+    @checked(InputError)
     def shut(self, name: str, reason: str) -> None:
         """Open a tool's circuit at once; it is probed again as after failures."""
         with self._lock:
@@ -425,7 +430,7 @@ class HealthRegistry:
             self._note_turn(entry, before)
         self._notify(name)
 
-    def checked(self, name: str, ok: bool, message: str = "") -> None:
+    def record_check(self, name: str, ok: bool, message: str = "") -> None:
         """Take in a background check. One that passes lets an open circuit probe at once; one that fails counts."""
         if not ok:
             self.record(name, False, FailureKind.OUTAGE, message=message or "its health check failed")
@@ -438,6 +443,7 @@ class HealthRegistry:
         if waiting:
             self._notify(name)
 
+    @checked(InputError)
     def note_quota(self, name: str, remaining: float, limit: float, reset_seconds: float) -> None:
         """Take in what an answer said of a quota, so that pressure rises before the limit is hit."""
         with self._lock:
@@ -447,6 +453,7 @@ class HealthRegistry:
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
+    @checked(InputError)
     def reweight(
         self, target: Target, factor: float, seconds: float = FOREVER, reason: str = "", by: str = "signal"
     ) -> None:
@@ -457,10 +464,12 @@ class HealthRegistry:
             self.entries.entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
         self._notify(target)
 
+    @checked(InputError)
     def forbid(self, target: Target, seconds: float = FOREVER, reason: str = "", by: str = "signal") -> None:
         """Make a tool or transition unusable for a while."""
         self.reweight(target, math.inf, seconds, reason, by)
 
+    @checked(InputError)
     def lift(self, target: Target, by: str = "signal") -> None:
         """Take back what `by` did to a target."""
         with self._lock:

@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, PrivateAttr
 
+from orchestrator.core.calls.options import check_names
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.types.schema import adapter
 
@@ -33,6 +34,7 @@ class ScriptedChatModel(BaseChatModel):
     _state: "_State" = PrivateAttr(default_factory=lambda: _State())
 
     def __init__(self, responses: Iterable[Scripted] | Scripted = (), **options: Any) -> None:
+        check_names("ScriptedChatModel", options, type(self).model_fields)
         given: Any = responses
         single = isinstance(given, str | BaseMessage | BaseException | dict | BaseModel | type)
         fields: dict[str, Any] = {"responses": [given] if single else list(given), **options}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, TypeVar
 
+from orchestrator.core.calls.options import checked
+
 from .idleness import Idleness
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ class FakeClock:
     never makes it jump, for what is waited for may be real work. Programs of pure asyncio run the same way every time.
     """
 
+    @checked()
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._start = start
         self._now = 0.0
@@ -48,6 +51,7 @@ class FakeClock:
         """Seconds since the clock was made."""
         return self._now
 
+    @checked()
     def advance(self, seconds: float) -> None:
         """Move the clock; what is due on the way is woken in order, and runs when the caller next awaits.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.graph.tool import Tool
 
@@ -11,6 +12,7 @@ from . import faults
 Break = Callable[[Tool], Tool]
 
 
+@checked(InputError)
 def parse_fault(text: str) -> tuple[str, Break]:
     """(tool, how to break it) from `tool=fault` or `tool=fault:argument`. Raises `InputError` for nonsense."""
     name, equals, fault = text.partition("=")

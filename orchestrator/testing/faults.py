@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from orchestrator.core.calls.options import signature_options
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import FailureKind
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput, RateLimited, Refused, Unavailable
@@ -44,6 +45,7 @@ class Fault(Generic[P]):
 
     def __init__(self, make: Callable[Concatenate[Tool, P], Tool]) -> None:
         self._make = make
+        self._options = signature_options(make)
         self.__doc__ = make.__doc__
         self.__name__ = make.__name__
 
@@ -52,7 +54,8 @@ class Fault(Generic[P]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[Tool], Tool]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # P stands for any parameters
-        """The broken copy, or a decorator that makes it."""
+        """The broken copy, or a decorator that makes it. Raises `DefinitionError` for an unknown option."""
+        self._options.check(f"{self.__name__}()", kwargs)
         if args and isinstance(args[0], Tool):
             return self._make(*args, **kwargs)
 

@@ -154,3 +154,14 @@ def test_kinds(annotation: Any, right: Any, wrong: Any) -> None:
 def test_what_cannot_be_checked_takes_anything() -> None:
     for annotation in (Any, object, type[int], Some, "later"):
         assert kind_of(annotation).accepts(object())
+
+
+def test_a_type_error_of_the_function_itself_is_left_alone() -> None:
+    @checked(InputError)
+    def broken(size: int) -> int:
+        return size + "1"  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        broken(1)
+    with pytest.raises(InputError, match=r"broken\(\) needs size\."):
+        broken()  # type: ignore[call-arg]

@@ -414,13 +414,13 @@ def test_signals_only_make_dearer(world: World, factor: float) -> None:
 
 def test_background_checks(world: World) -> None:
     for _ in range(5):
-        world.health.checked("a", False, "no answer")
+        world.health.record_check("a", False, "no answer")
     assert world.state() is CircuitState.OPEN
     assert world.health.status("a").last_failure == "no answer"
-    world.health.checked("a", True)
+    world.health.record_check("a", True)
     assert world.state() is CircuitState.HALF_OPEN
     world.health.trip("a", "by hand")
-    world.health.checked("a", True)
+    world.health.record_check("a", True)
     assert world.state() is CircuitState.OPEN
 
 

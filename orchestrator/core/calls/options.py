@@ -154,9 +154,17 @@ class Options:
                 raise error(wrong_kind(what, name, kind, value))
 
 
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises `DefinitionError` for a name that is none of the known ones: for calls that pass their options on."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise DefinitionError(unknown_option(what, name, names))
+
+
 def unknown_option(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is no option."""
-    names = [each for each in known if each != "self"]
+    names = [each for each in known if each not in ("self", "cls")]
     hint = nearest(name, names) or f" Known: {', '.join(sorted(names)) or 'none'}."
     return f"{what} has no option {name!r}.{hint}"
 
@@ -170,6 +178,9 @@ def _hint(name: str, kind: Kind, value: Any) -> str:
     gives = getattr(value, "gives", None)
     if name == "goal" and isinstance(gives, Mapping):
         return f" Write {next(iter(cast('Mapping[str, Any]', gives)))!r}, the key that it gives."
+    called = getattr(value, "name", None)
+    if isinstance(called, str) and not isinstance(value, type) and kind.accepts(called):
+        return f" Write {called!r}, its name."
     return " Put it in a list: [...]." if kind.accepts([value]) else ""
 
 
@@ -230,6 +241,39 @@ def _hints(target: Any) -> dict[str, Any]:
     return found
 
 
+def misfit(what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The message for arguments that do not bind to the parameters of `call`: too many, too few, or one given twice."""
+    parameters = [p for p in inspect.signature(call).parameters.values() if p.name not in ("self", "cls")]
+    values = args[len(inspect.signature(call).parameters) - len(parameters) :]
+    by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(values) > len(by_place):
+        allowed = ", ".join(by_place) or "nothing"
+        return f"{what} takes {allowed} by position; give the rest by name, not {shown(values[len(by_place)])}."
+    twice = [name for name in by_place[: len(values)] if name in kwargs]
+    if twice:
+        return f"{what} was given {twice[0]} twice: by position and by name."
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty
+        and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        and p.name not in (*by_place[: len(values)], *kwargs)
+    ]
+    return f"{what} needs {' and '.join(missing)}."
+
+
+def _call(
+    what: str, call: Callable[..., Any], error: type[OrchestratorError], args: Any, kwargs: Mapping[str, Any]
+) -> Any:
+    """Call; where the arguments did not even bind, say so by their names."""
+    try:
+        return call(*args, **kwargs)
+    except TypeError as problem:
+        if problem.__traceback__ is None or problem.__traceback__.tb_next is not None:
+            raise  # out of the function itself
+        raise error(misfit(what, call, args, kwargs)) from None
+
+
 def checked(error: type[OrchestratorError] = DefinitionError, *, what: str = "") -> Callable[[F], F]:
     """Decorator: check the options of each call of a public function, raising `error`.
 
@@ -254,14 +298,14 @@ def checked(error: type[OrchestratorError] = DefinitionError, *, what: str = "")
             @functools.wraps(call)
             async def later(*args: Any, **kwargs: Any) -> Any:
                 check(args, kwargs)
-                return await call(*args, **kwargs)
+                return await _call(label, call, error, args, kwargs)
 
             return cast("F", later)
 
         @functools.wraps(call)
         def now(*args: Any, **kwargs: Any) -> Any:
             check(args, kwargs)
-            return call(*args, **kwargs)
+            return _call(label, call, error, args, kwargs)
 
         return cast("F", now)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from orchestrator.core.calls.options import checked_init
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.engine.lifecycle.driver import give_up
 from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken
@@ -23,6 +24,7 @@ ELSEWHERE_SECONDS: Final = 2.0
 """Seconds for which a run that this worker cannot drive is left to others."""
 
 
+@checked_init()
 @dataclass(frozen=True)
 class WorkerOptions:
     """What a worker keeps to."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.agents.models.parse import unpacked
+from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
@@ -59,6 +60,7 @@ class CallContext(RunContext[Any]):
         """US dollars that the call charged, with what its child runs cost."""
         return self.charged + self._children.cost
 
+    @checked(what="ctx.reach()")
     async def reach(
         self,
         goal: str | Goal[Any],
@@ -75,6 +77,7 @@ class CallContext(RunContext[Any]):
             raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
         return outcome
 
+    @checked(what="ctx.wait()")
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person, again where the answer is none of the wanted type."""
         asked, wanted = question, "" if type is Any else type_name(type)
@@ -114,10 +117,12 @@ class CallContext(RunContext[Any]):
         children = {**run.ended_children, **run.children}.values()
         return own + sum(child.state.seconds_waited(at) for child in children if child.parent_call == self.call_id)
 
+    @checked(what="ctx.discard()")
     async def discard(self, outcome: Outcome[Any]) -> None:
         """Say that the effects of a child are not used."""
         self._children.discard(outcome)
 
+    @checked(what="ctx.once()")
     async def once(self, key: str, fn: Callable[[], Any]) -> Any:
         """The result of `fn`, called once for this key in this step, also over attempts and after a crash."""
         name = f"once:{key}"
@@ -128,12 +133,14 @@ class CallContext(RunContext[Any]):
             return result
         return known[0]
 
+    @checked(what="ctx.report()")
     def report(self, progress: Any) -> None:
         """Stream progress."""
         self._run.publish_from_anywhere(
             Progressed(run_id=self.run_id, at=self._run.runtime.clock.time(), tool=self.tool, progress=progress)
         )
 
+    @checked(what="ctx.quota()")
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
         """Say what an answer told of a quota."""
         self._run.runtime.health.note_quota(self.tool, remaining, limit, reset_seconds)
@@ -177,6 +184,7 @@ class CallContext(RunContext[Any]):
         """What `keep` recorded."""
         return self._run.values.kept(self.tool, name)
 
+    @checked(what="ctx.charge()")
     def charge(self, usd: float) -> None:
         """Add US dollars to what this call has cost."""
         if not math.isfinite(usd) or usd < 0:

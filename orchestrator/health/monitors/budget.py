@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.core.calls.options import checked, checked_init
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.events import CallEnded, Event, WorkJudged
 
@@ -10,6 +11,7 @@ from .facts import DAY, MonitorFacts, RunFacts
 from .signal import WHOLE_RUN, Signal
 
 
+@checked_init()
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What may be spent; `None` is no limit."""
@@ -27,6 +29,7 @@ class BudgetMonitor:
 
     interval = 1.0
 
+    @checked()
     def __init__(
         self, run: Limits | None = None, day: Limits | None = None, *, warn_at: float = 0.8, name: str = "budget"
     ) -> None:

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.events import Event
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.tool import Tool
@@ -20,6 +21,7 @@ class HealthChecks:
     run side by side, each for at most `timeout` seconds of real time.
     """
 
+    @checked()
     def __init__(self, interval: float = 30.0, timeout: float = 5.0, name: str = "health_checks") -> None:
         self.name = name
         self.interval = interval
@@ -39,7 +41,7 @@ class HealthChecks:
         names = sorted(name for name, tool in facts.tools.items() if tool.health_check is not None)
         results = await asyncio.gather(*(self._check(facts.tools[name], facts) for name in names))
         for name, problem in zip(names, results, strict=True):
-            facts.health.checked(name, problem is None, problem or "")
+            facts.health.record_check(name, problem is None, problem or "")
         return ()
 
     async def _check(self, tool: Tool, facts: MonitorFacts) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.events import Event
 
@@ -51,6 +52,7 @@ class Drift:
 
     interval = 5.0
 
+    @checked()
     def __init__(self, source: Learns, *, factor: float = 1.5, ttl: float = 600.0, name: str = "drift") -> None:
         self.name = name
         self._source = source

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.events import CallEnded, Event
 from orchestrator.health.failures.classify import counts
@@ -19,6 +20,7 @@ class ErrorRate:
 
     interval = 10.0
 
+    @checked()
     def __init__(
         self,
         rate: float = 0.3,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import CircuitState, FailureKind, SignalAction
 from orchestrator.core.events import CallEnded, Event
 
@@ -19,6 +20,7 @@ class Outage:
 
     interval = 5.0
 
+    @checked()
     def __init__(self, in_a_row: int = 2, factor: float = 2.0, ttl: float = 30.0, name: str = "outage") -> None:
         self.name = name
         self._in_a_row = in_a_row

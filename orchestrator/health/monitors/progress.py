@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.events import CallStarted, Event
 
@@ -20,6 +21,7 @@ class Progress:
 
     interval = 5.0
 
+    @checked()
     def __init__(self, repeats: int = 25, still: float = 300.0, name: str = "progress") -> None:
         self.name = name
         self._repeats = repeats

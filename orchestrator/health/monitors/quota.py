@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.events import CallStarted, Event
@@ -20,6 +21,7 @@ class Quota:
 
     interval = 5.0
 
+    @checked()
     def __init__(self, limits: Mapping[str, tuple[int, float]] | None = None, name: str = "quota") -> None:
         self.name = name
         self._limits = dict(limits or {})

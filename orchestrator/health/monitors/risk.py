@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import Effect, SignalAction
 from orchestrator.core.events import Event
 from orchestrator.core.policy import Policy
@@ -22,6 +23,7 @@ class Risk:
 
     interval = 60.0
 
+    @checked()
     def __init__(
         self,
         limit: float | None = None,

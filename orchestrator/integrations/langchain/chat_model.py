@@ -18,6 +18,7 @@ from orchestrator.agents.models.known_prices import known_price
 from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.agents.models.pool import ModelPool, Router, name_of
 from orchestrator.api import Orchestrator
+from orchestrator.core.calls.options import check_names
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
@@ -66,6 +67,7 @@ class HealingChatModel(BaseChatModel):
         policy: Policy | str | None = None,
         **options: Any,
     ) -> None:
+        check_names("HealingChatModel", options, {*type(self).model_fields, "prices", "orc", "policy"})
         if isinstance(models, str | BaseChatModel) or not models:
             raise DefinitionError("HealingChatModel takes a list of chat models or their names.")
         for model in models:

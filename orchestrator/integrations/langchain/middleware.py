@@ -12,6 +12,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.calls.options import checked
 from orchestrator.core.policy import Policy
 from orchestrator.store import Store
 
@@ -36,6 +37,7 @@ class HealingMiddleware(AgentMiddleware[HealingState, Any, Any]):
 
     state_schema = HealingState
 
+    @checked()
     def __init__(
         self,
         orc: Orchestrator | None = None,

@@ -1,6 +1,7 @@
 """`HealingToolNode`: LangGraph's `ToolNode` whose tool calls are healed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.calls.options import check_names
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.store import Store
@@ -37,6 +39,8 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     Each execution of the node is a run, its tool calls are the children, and the thread id is a label. When nothing
     answers, the model gets one message that says what was tried. Raises `DefinitionError` for unknown names.
     """
+    own = signature(HealingToolNode).parameters
+    check_names("HealingToolNode", options, {*own, *signature(ToolNode.__init__).parameters} - {"self", "options"})
     healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store)
     hooks = Hooks(healer, run_of_node, close=True)
     plain = [tool.as_langchain() if isinstance(tool, Tool) else tool for tool in tools]

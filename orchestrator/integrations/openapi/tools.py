@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import httpx
 
+from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import NOT_DONE, Effect
@@ -21,6 +22,7 @@ REPEATABLE: Final = ("put", "delete")
 """Methods that may be sent again without harm (RFC 9110, 9.2.2)."""
 
 
+@checked()
 def tools_from_openapi(
     spec: Mapping[str, Any] | str | Path,
     only: Iterable[str] | None = None,

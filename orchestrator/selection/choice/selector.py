@@ -106,6 +106,7 @@ class Selector:
                 self._journal.note(changed(self.handbook.diff(handbook), handbook))
             self._known = (handbook, None)
 
+    @checked()
     def add(self, agent: Agent) -> None:
         """Let an agent be chosen. Raises `DefinitionError` for a name that is taken, or something that is no agent."""
         if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -116,6 +117,7 @@ class Selector:
             self._agents = {**self._agents, agent.name: agent}
             self._known = (self.handbook, None)
 
+    @checked()
     def remove(self, name: str) -> None:
         """Let an agent not be chosen any more; what is known of it stays. Raises `DefinitionError` for none."""
         with self._lock:
@@ -133,6 +135,7 @@ class Selector:
         handbook, pool = self._current()
         return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.standing(agent.name))
 
+    @checked()
     def select(
         self,
         demand: Demanded = None,
@@ -236,6 +239,7 @@ class Selector:
             index = self._index = SkillIndex(handbook, self.options.embedding)
         return index
 
+    @checked()
     def learn(
         self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
     ) -> None:
