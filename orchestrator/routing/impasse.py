@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from orchestrator.core.enums import START
 from orchestrator.core.errors import nearest
 from orchestrator.core.route import CONDITION_FALSE, Blame, Impasse
 from orchestrator.graph.price_table import transition_name
@@ -142,7 +143,26 @@ def _circle(situation: Situation, keys: Sequence[str]) -> str:
         if maker is not None:
             needed = next((need for need in view.nodes[maker].needs if need not in situation.problem.at_hand), None)
         if maker is None or needed is None:
-            return "The tools that could help wait for each other"
+            return _cut_off(situation, keys) or "The tools that could help wait for each other"
         said.append(f"{maker} needs {needed} to give {key}")
         key = needed
     return f"The tools that could help wait for each other ({'; '.join(said[seen[key] :][:5])})"
+
+
+def _cut_off(situation: Situation, keys: Sequence[str]) -> str:
+    """Names a tool whose transitions all come from tools that left the graph; empty where there is none."""
+    view = situation.compiled.view
+    pending, seen = [*keys], set(keys)
+    while pending:
+        for tool in view.producers(pending.pop()):
+            sources = [transition.source for transition in view.incoming(tool)]
+            if sources and not any(source in view.nodes or source == START for source in sources):
+                gone = " or ".join(dict.fromkeys(sources))
+                return f"{tool} starts only after {gone}"
+            for source in sources:
+                needs = {*view.nodes[source].gives} if source in view.nodes else set[str]()
+                pending += sorted(needs - seen)
+                seen |= needs
+            pending += sorted({*view.nodes[tool].needs} - seen)
+            seen |= {*view.nodes[tool].needs}
+    return ""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from orchestrator import NoRoute, Orchestrator
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
@@ -224,6 +225,16 @@ def test_removing_a_tool_never_opens_what_it_gated() -> None:
     graph.connect("fetch", "delete_all")
     assert [t.source for t in graph.view().incoming("delete_all")] == ["fetch"]
     assert ("fetch (removed)", "delete_all") not in graph.nx.edges
+
+
+def test_an_impasse_names_the_removed_tool_that_gates_another() -> None:
+    chain: list[tuple[str, list[str]]] = [("one", []), ("two", ["one"]), ("three", ["two"])]
+    orc = Orchestrator([Tool(lambda **_: 1, name=name, needs=needs, gives=name) for name, needs in chain])
+    orc.connect("one", "two")
+    orc.connect("two", "three")
+    orc.remove("one")
+    with pytest.raises(NoRoute, match=r"two starts only after one \(removed\)"):
+        orc.plan("three", {"one": 1})
 
 
 def test_a_gated_tool_that_comes_back_is_closed_until_it_is_connected() -> None:
