@@ -598,6 +598,7 @@ class Orchestrator(Answering):
             await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()
             await self._runtime.threads.run(self._close_parts)
+            self._runtime.threads.end_idle()
 
     def close(self) -> None:
         """The same as `aclose`, for code that is not async."""

@@ -165,6 +165,8 @@ class Runtime:
     """Calls in flight, by tool, over all runs."""
     deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
     """Questions whose default takes effect when nobody answers."""
+    given_up: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
+    """Calls that nobody waits for any more and that have not ended."""
     _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])

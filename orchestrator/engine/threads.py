@@ -18,8 +18,10 @@ class Threads:
 
     def __init__(self, idle_seconds: float = 10.0) -> None:
         self._idle_seconds = idle_seconds
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._idle = 0
+        self._ending = False
+        """Whether threads end as soon as they have nothing to do."""
         self._lock = new_lock()
         renew_after_fork(self)
 
@@ -28,12 +30,21 @@ class Threads:
         self._jobs = queue.SimpleQueue()
         self._idle = 0
 
+    def end_idle(self) -> None:
+        """End threads as soon as they have nothing to do, until there is another call."""
+        with self._lock:
+            self._ending = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._jobs.put(None)
+
     async def run(self, call: Callable[[], T]) -> T:
         """The result of `call`, made in a thread with a copy of the caller's context variables."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         job: Job = (loop, future, contextvars.copy_context(), call)
         with self._lock:
+            self._ending = False
             fresh = self._idle == 0
             if not fresh:
                 self._idle -= 1
@@ -51,6 +62,8 @@ class Threads:
             self._do(job)
             job = None
             with self._lock:
+                if self._ending:
+                    return
                 self._idle += 1
             job = self._next()
 
@@ -85,6 +98,7 @@ def _deliver(future: "asyncio.Future[Any]", result: Any, error: BaseException | 
     if error is None:
         future.set_result(result)
     elif isinstance(error, StopIteration):
-        future.set_exception(RuntimeError("the tool raised StopIteration"))
+        raised = RuntimeError(f"it raised StopIteration: {error}")
+        future.set_exception(raised.with_traceback(error.__traceback__))
     else:
         future.set_exception(error)

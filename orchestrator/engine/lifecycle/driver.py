@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,6 +25,9 @@ from .finish import listed, outcome_of, summary
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
 
+LOG: Final = logging.getLogger("orchestrator")
+GRACE: Final = 0.25
+"""Seconds that tasks get to end when the orchestrator is closed."""
 _WAITERS = new_lock()
 KEPT_BYTES: Final = 16 * 1024
 KEPT_PARTS: Final = 100
@@ -443,6 +447,17 @@ async def leave_waiting(runtime: Runtime) -> None:
             await run.scheduler.leave()
     for task in list(runtime.deadlines):
         task.cancel()
+    await _cancel_given_up(runtime)
+
+
+async def _cancel_given_up(runtime: Runtime) -> None:
+    """End the tasks of calls that were given up. A thread of such a call cannot be ended; it is named in the log."""
+    here = [task for task in runtime.given_up if task.get_loop() is asyncio.get_running_loop()]
+    for task in here:
+        LOG.warning("%s was given up and still runs; a thread cannot be ended", task.get_name())
+        task.cancel()
+    if here:
+        await asyncio.wait(here, timeout=GRACE)
 
 
 def live_run(runtime: Runtime, run_id: str) -> Run | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.calls.user_code import call_user, is_async
+from orchestrator.core.process.forks import new_lock
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
@@ -25,7 +26,10 @@ class StillRunning:
 
 
 class Invocation:
-    """A call in a task of its own; a sync function in a thread."""
+    """A call in a task of its own; a sync function in a thread.
+
+    It has ended when its task and its thread have: a thread may outlive the task, where the event loop ends first.
+    """
 
     def __init__(self, runtime: Runtime, name: str, slots: CallSlots) -> None:
         self._runtime = runtime
@@ -35,24 +39,52 @@ class Invocation:
         self.in_thread = False
         self._stopped = False
         self._timed: TimedCall | None = None
+        self._open = 0
+        """Of the task and the thread, how many have not ended."""
+        self._given_up = False
+        self._lock = new_lock()
 
     def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         """Begin the call; its slots are given back when it has ended."""
         self.in_thread = not is_async(call)
         token = CURRENT.set(self._slots)
-        work = call_user(call, *args, in_thread=self._runtime.threads.run, **kwargs)
+        work = call_user(call, *args, in_thread=self._run_in_thread, **kwargs)
         try:
             self._timed = None if self.in_thread else TimedCall(work)
             made = work if self._timed is None else self._timed.run()
             self._task = asyncio.create_task(made, name=f"call:{self._name}")
         finally:
             CURRENT.reset(token)
-        self._task.add_done_callback(self._ended)
+        self._open = 1
+        self._task.add_done_callback(self._task_ended)
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._slots.release()
+    async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
+        def in_thread() -> Any:
+            try:
+                return call()
+            finally:
+                self._part_ended()
+
+        with self._lock:
+            self._open += 1
+        return await self._runtime.threads.run(in_thread)
+
+    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled():
             task.exception()  # one that nobody waits for any more is not an unretrieved exception
+        self._runtime.given_up.discard(task)
+        self._part_ended()
+
+    def _part_ended(self) -> None:
+        """Note the end of the task (in its event loop) or of the thread (in itself)."""
+        with self._lock:
+            self._open -= 1
+            if self._open:
+                return
+            given_up = self._given_up
+        self._slots.release()
+        if given_up:
+            THREADS.ended(self._name, in_thread=self.in_thread)
 
     @property
     def blocked(self) -> float:
@@ -63,7 +95,7 @@ class Invocation:
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return self._task is not None and not self._task.done()
+        return self._open > 0
 
     async def result(self, seconds: float | None) -> Any:
         """What the call returned or raised, or `StillRunning` after so many seconds."""
@@ -94,10 +126,13 @@ class Invocation:
         """Wait for it no longer; returns how many given-up calls of the tool still run."""
         task = self._task
         assert task is not None
-        if task.done():
-            return 0
-        count = THREADS.give_up(self._name, in_thread=self.in_thread)
-        task.add_done_callback(lambda _: THREADS.ended(self._name, in_thread=self.in_thread))
+        with self._lock:
+            if not self._open:
+                return 0
+            self._given_up = True
+            count = THREADS.give_up(self._name, in_thread=self.in_thread)
+        if not task.done():
+            self._runtime.given_up.add(task)
         return count
 
 
