@@ -20,6 +20,7 @@ from orchestrator.integrations.forms import fitted
 from orchestrator.integrations.reported import kind_of
 
 from .calls import ToolCall
+from .session import is_child
 
 CALL: Final = "tool_call"
 """The key of the id under which a call in progress is found."""
@@ -67,8 +68,7 @@ class Adoption:
 
     def call_of(self, run_id: str) -> ToolCall | None:
         """The call in progress that a child run was started for."""
-        found = (call for token, call in self.calls.items() if _started_for(run_id, token))
-        return next(found, None)
+        return next((call for token, call in self.calls.items() if _started_for(run_id, token)), None)
 
     def check(self, names: Iterable[str]) -> None:
         """Raises `DefinitionError` for an option that names a tool which the agent does not have."""
@@ -228,7 +228,7 @@ def token_of(root: str, key: str) -> str:
 
 def _started_for(run_id: str, token: str) -> bool:
     root, _, key = token.partition("\n")
-    return run_id.startswith(f"{root}/") and key in run_id
+    return run_id.startswith(f"{root}/") and is_child(run_id, key)
 
 
 def _same(value: Any) -> Any:

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
@@ -16,10 +16,13 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from orchestrator.core.errors import CallerError, Refused
 from orchestrator.integrations.reported import failure_of
 
+if TYPE_CHECKING:
+    from .session import Question
+
 INVOCATION: Final = "Error invoking tool"
 """What LangGraph's message begins with when the arguments of a call do not fit the tool."""
-Runner = Callable[[ToolCallRequest], "Future[Any]"]
-"""Runs a request where the agent runs; the future gives what the original handler gave."""
+Runner = Callable[[ToolCallRequest], Awaitable[Any]]
+"""Runs a request where the agent runs, and gives what the original handler gave."""
 
 
 @dataclass(eq=False)
@@ -35,8 +38,8 @@ class ToolCall:
     errors: list[BaseException] = field(default_factory=list[BaseException])
     interrupted: GraphBubbleUp | None = None
     """What a tool raised to interrupt the graph."""
-    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the child run is to be cancelled, because the graph was interrupted."""
+    notice: "asyncio.Future[Question | None] | None" = None
+    """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ class ToolCall:
         named: Any = {**self.request.tool_call, "name": tool.name, "args": dict(arguments)}
         request = self.request if tool is self.request.tool else self.request.override(tool_call=named, tool=tool)
         try:
-            output = await asyncio.wrap_future(self.run(request))
+            output = await self.run(request)
         except GraphBubbleUp as bubble:
             self.interrupted = bubble
             return None
@@ -72,8 +75,9 @@ class ToolCall:
         return self._taken(tool.name, output)
 
     async def abandon(self) -> None:
-        """Have the child run cancelled; does not return."""
-        self.abandoned.set()
+        """Have the child run cancelled, because the graph was interrupted; does not return."""
+        if self.notice is not None and not self.notice.done():
+            self.notice.set_result(None)
         await asyncio.Event().wait()
 
     def _taken(self, tool: str, output: Any) -> Any:
@@ -92,39 +96,41 @@ class ToolCall:
 
 
 def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
-    """Runs requests in the running loop, in the caller's context."""
-    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    """Runs requests in the running loop and in the caller's context, from whichever loop they come."""
+    home, context = asyncio.get_running_loop(), contextvars.copy_context()
 
-    def run(request: ToolCallRequest) -> "Future[Any]":
-        result: Future[Any] = Future()
+    async def work(request: ToolCallRequest, began: asyncio.Event) -> Any:
+        began.set()
+        return await handler(request)
 
-        async def work() -> None:
-            try:
-                found = await handler(request)
-            except BaseException as error:
-                if not result.done():  # once it began, a cancelled call may have had its effect
-                    cancelled = ConnectionAbortedError("the call was cancelled while it ran")
-                    result.set_exception(error if isinstance(error, Exception) else cancelled)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                if not result.done():
-                    result.set_result(found)
+    async def here(request: ToolCallRequest) -> Any:
+        began = asyncio.Event()
+        try:
+            return await home.create_task(work(request, began), context=context)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            if not began.is_set():
+                raise Refused("the call was cancelled before it began") from None
+            raise ConnectionAbortedError("the call was cancelled while it ran") from None  # it may have had its effect
 
-        def start() -> None:
-            task = loop.create_task(work(), context=context)
-            task.add_done_callback(lambda _: _never_began(result))
-            result.add_done_callback(lambda done: loop.call_soon_threadsafe(task.cancel) if done.cancelled() else None)
-
-        loop.call_soon_threadsafe(start)
-        return result
+    async def run(request: ToolCallRequest) -> Any:
+        if asyncio.get_running_loop() is home:
+            return await here(request)
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(here(request), home))
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise ConnectionAbortedError("the call was cancelled while it ran") from None
 
     return run
 
 
-def _never_began(result: "Future[Any]") -> None:
-    if not result.done():
-        result.set_exception(Refused("the call was cancelled before it began"))
+def _is_cancelled() -> bool:
+    """Whether the current task itself is being cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class InThread:
@@ -134,11 +140,11 @@ class InThread:
         self._handler = handler
         self._work: queue.SimpleQueue[tuple[ToolCallRequest, Future[Any]] | None] = queue.SimpleQueue()
 
-    def run(self, request: ToolCallRequest) -> "Future[Any]":
-        """Hand a request over."""
+    async def run(self, request: ToolCallRequest) -> Any:
+        """Hand a request over, and wait for its result."""
         result: Future[Any] = Future()
         self._work.put((request, result))
-        return result
+        return await asyncio.wrap_future(result)
 
     def until(self, outcome: "Future[Any]") -> Any:
         """Run what is handed over until the outcome is there."""

@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool
 from orchestrator.agents.chat_tools import as_text
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import FailureKind
-from orchestrator.core.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.policy import Policy
@@ -28,7 +28,7 @@ _TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 
 
 class Healer:
-    """What `HealingToolNode` and `HealingMiddleware` share. Its methods run in the shared loop."""
+    """What `HealingToolNode` and `HealingMiddleware` share. Its coroutines run in the loop of the call's session."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Healer:
         self.orc = orc if orc is not None else Orchestrator(policy=policy, store=store)
         self.adoption = Adoption(self.orc, alternatives, _checked(effects))
         self.sessions = Sessions(self.orc)
+        self._resuming: set[asyncio.Task[Any]] = set()
 
     def adopt(self, tools: Iterable[BaseTool]) -> None:
         """Adopt tools before they are called, so that what is wrong with the options is known at once."""
@@ -80,16 +81,23 @@ class Healer:
             if close and not session.active and not session.kept:
                 await self.sessions.close(root)
 
-    async def answer(self, call: ToolCall, root: str, question: "Question", value: Any) -> None:
-        """Go on with a call after its question was answered."""
+    async def answer(self, call: ToolCall, root: str, question: "Question", value: Any) -> str:
+        """Go on with a call after its question was answered; empty, or why the value is no answer."""
         session = await self.sessions.open(root, {})
-        session.kept = False
         key = _key(call)
-        session.questions.pop(key, None)
         self.adoption.calls[token_of(session.run_id, key)] = call
-        resuming = asyncio.create_task(self.orc.resume(question.run_id, value))  # it ends when the root run does
-        session.resuming.add(resuming)
-        await asyncio.wait({resuming}, timeout=0.01)
+        resumed = session.resuming(question.run_id)
+        work = self.orc.resume(question.run_id, value, question=question.id)  # it ends when the root run does
+        resuming = asyncio.create_task(work)
+        self._resuming.add(resuming)
+        resuming.add_done_callback(self._resuming.discard)
+        waited: set[asyncio.Future[Any]] = {resuming, resumed}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if resuming.done() and isinstance(error := resuming.exception(), InputError):
+            return str(error)
+        session.kept = False
+        session.questions.pop(key, None)
+        return ""
 
     async def _reply(self, call: ToolCall, adopted: Any, session: Session, key: str) -> Any:
         token = token_of(session.run_id, key)
@@ -117,28 +125,24 @@ class Healer:
             context = await session.opened
             again = f"~{session.interrupts[key]}" if session.interrupts[key] else ""
             task = asyncio.create_task(_outcome(context.reach(Goal(goal), inputs, key=f"{key}{again}")))
-        session.question.clear()
-        asked = asyncio.create_task(session.question.wait())
-        abandoned = asyncio.create_task(call.abandoned.wait())
+        notice = call.notice = session.listen(key)
         try:
-            await asyncio.wait({task, asked, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {task, notice}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
             raise
         finally:
-            asked.cancel()
-            abandoned.cancel()
-        if call.abandoned.is_set():
-            task.cancel()
-            return None
+            session.deafen(key)
         if task.done():
             return task.result()
+        question = notice.result()
+        if question is None:  # the graph was interrupted
+            task.cancel()
+            return None
         session.pending[key] = task
-        run_id, question = next(reversed(session.asked.items()))
-        session.asked.pop(run_id)
-        made = Question(str(question.get("text", "")), tuple(question.get("choices", ())), run_id)
-        session.questions[key] = made
-        return made
+        session.questions[key] = question
+        return question
 
     def _failed(self, call: ToolCall, outcome: "Outcome[Any]") -> Any:
         """The tool's own error message where nothing else was tried; else one statement of what was."""

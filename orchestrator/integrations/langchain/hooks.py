@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -11,7 +11,7 @@ from langgraph.types import interrupt
 
 from .calls import InThread, ToolCall, in_loop
 from .healer import Healer
-from .loop import submit
+from .loop import in_home, shared_loop
 from .session import Question
 
 Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
@@ -31,37 +31,48 @@ class Hooks:
         """Heal a call of a sync agent. Tools run in the calling thread."""
         if request.tool is None:
             return handler(request)
+        thread = InThread(handler)
+        call = ToolCall(request, thread.run)
+        root, labels = self._where(request)
+        home = self._healer.sessions.loop_of(root) or shared_loop()
+
+        def work(coroutine: Coroutine[Any, Any, Any]) -> Any:
+            return thread.until(asyncio.run_coroutine_threadsafe(coroutine, home))
+
         while True:
-            thread = InThread(handler)
-            call = ToolCall(request, thread.run)
-            root, labels = self._where(request)
-            reply = thread.until(submit(self._healer.heal(call, root, labels, close=self._close)))
+            reply = work(self._healer.heal(call, root, labels, close=self._close))
             if call.interrupted is not None:
                 raise call.interrupted
             if not isinstance(reply, Question):
                 return reply
-            said = _ask(request, reply)
-            if said is _UNASKED:
+            problem = ""
+            while (said := _ask(request, reply, problem)) is not _UNASKED:
+                problem = work(self._healer.answer(call, root, reply, said))
+                if not problem:
+                    break
+            else:
                 return call.message(_waiting(reply), error=True)
-            thread.until(submit(self._healer.answer(call, root, reply, said)))
 
     async def acall(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
         """Heal a call of an async agent. Tools run in the calling loop."""
         if request.tool is None:
             return await handler(request)
+        call = ToolCall(request, in_loop(handler))
+        root, labels = self._where(request)
+        home = self._healer.sessions.loop_of(root)
         while True:
-            call = ToolCall(request, in_loop(handler))
-            root, labels = self._where(request)
-            healing = submit(self._healer.heal(call, root, labels, close=self._close))
-            reply = await asyncio.wrap_future(healing)
+            reply = await in_home(self._healer.heal(call, root, labels, close=self._close), home)
             if call.interrupted is not None:
                 raise call.interrupted
             if not isinstance(reply, Question):
                 return reply
-            said = _ask(request, reply)
-            if said is _UNASKED:
+            problem = ""
+            while (said := _ask(request, reply, problem)) is not _UNASKED:
+                problem = await in_home(self._healer.answer(call, root, reply, said), home)
+                if not problem:
+                    break
+            else:
                 return call.message(_waiting(reply), error=True)
-            await asyncio.wrap_future(submit(self._healer.answer(call, root, reply, said)))
 
 
 _UNASKED = object()
@@ -71,12 +82,16 @@ def _configurable(request: ToolCallRequest) -> Mapping[str, Any]:
     return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
 
 
-def _ask(request: ToolCallRequest, question: Question) -> Any:
-    """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state."""
+def _ask(request: ToolCallRequest, question: Question, problem: str) -> Any:
+    """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state.
+
+    `problem` is why the answer before it was none.
+    """
     configurable = _configurable(request)
     if configurable.get("__pregel_checkpointer") is None:
         return _UNASKED
-    return interrupt({"question": question.text, "choices": list(question.choices), "run_id": question.run_id})
+    asked = {"question": question.text, "choices": list(question.choices), "run_id": question.run_id}
+    return interrupt({**asked, "problem": problem} if problem else asked)
 
 
 def _waiting(question: Question) -> str:

@@ -1,10 +1,9 @@
-"""The event loop of healed tool calls: one daemon thread per process, shared by sync and async callers."""
+"""The event loops of healed tool calls: an async agent's own, and one daemon thread per process for sync agents."""
 
 import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,9 +11,11 @@ _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 
 
-def submit(work: Coroutine[Any, Any, T]) -> "Future[T]":
-    """Run a coroutine in the shared loop; the future may be waited for in any thread or, wrapped, in any loop."""
-    return asyncio.run_coroutine_threadsafe(work, shared_loop())
+async def in_home(work: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop | None) -> T:
+    """Run a coroutine in the loop that has its session, which mostly is the running one."""
+    if home is None or home is asyncio.get_running_loop():
+        return await work
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
 
 
 def shared_loop() -> asyncio.AbstractEventLoop:
@@ -27,4 +28,4 @@ def shared_loop() -> asyncio.AbstractEventLoop:
         return loop
 
 
-__all__ = ["shared_loop", "submit"]
+__all__ = ["in_home", "shared_loop"]

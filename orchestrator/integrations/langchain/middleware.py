@@ -1,13 +1,16 @@
 """`HealingMiddleware`: heals the tool calls of a LangChain agent."""
 
 import asyncio
+import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, cast
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypeVar, cast
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
+from langgraph.config import get_config
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 
@@ -18,7 +21,14 @@ from orchestrator.store import Store
 
 from .healer import Healer
 from .hooks import Hooks, labels_of, run_of_node, thread_of
-from .loop import submit
+from .invocation import at_end
+from .loop import shared_loop
+
+if TYPE_CHECKING:
+    Base = AgentMiddleware["HealingState", Any, Any]
+else:
+    Base = object
+C = TypeVar("C")
 
 
 class HealingState(AgentState[Any]):
@@ -27,7 +37,20 @@ class HealingState(AgentState[Any]):
     healing_run: NotRequired[Annotated[str, PrivateStateAttr]]
 
 
-class HealingMiddleware(AgentMiddleware[HealingState, Any, Any]):
+def _complete(middleware: type[C]) -> type[C]:
+    """Give a class the hooks that `create_agent` looks up on it, as those that do nothing.
+
+    It compares `type(m).before_model` and the others with the attributes of `AgentMiddleware` by identity, and reads
+    `name`, `tools`, `transformers` and `trace_policy`; it never asks whether `m` is an instance.
+    """
+    for name in dir(AgentMiddleware):
+        if not name.startswith("_") and not hasattr(middleware, name):
+            setattr(middleware, name, inspect.getattr_static(AgentMiddleware, name))
+    return middleware
+
+
+@_complete
+class HealingMiddleware(Base):
     """`create_agent(model, tools, middleware=[HealingMiddleware(alternatives={"search": ["brave"]})])`.
 
     When a tool fails, an alternative answers under the same tool-call id; when none does, the model gets one message
@@ -47,7 +70,6 @@ class HealingMiddleware(AgentMiddleware[HealingState, Any, Any]):
         policy: Policy | str | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
-        super().__init__()
         self.tools = []
         self._healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store)
         self._hooks = Hooks(self._healer, _where, close=False)
@@ -58,33 +80,60 @@ class HealingMiddleware(AgentMiddleware[HealingState, Any, Any]):
         return self._healer.orc
 
     def before_agent(self, state: HealingState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Name the root run of this run of the agent; it opens with the first tool call."""
-        del state, runtime
-        return {"healing_run": f"agent-{uuid.uuid4().hex[:16]}"}
+        """Open the root run of this run of the agent."""
+        del state
+        run = asyncio.run_coroutine_threadsafe(self._begin(_thread()), shared_loop()).result()
+        at_end(runtime, partial(self._healer.sessions.left, run))
+        return {"healing_run": run}
 
     async def abefore_agent(self, state: HealingState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """The same."""
-        return self.before_agent(state, runtime)
+        """Open the root run of this run of the agent."""
+        del state
+        run = await self._begin(_thread())
+        at_end(runtime, partial(self._healer.sessions.left, run))
+        return {"healing_run": run}
 
     def after_agent(self, state: HealingState, runtime: Runtime[Any]) -> None:
         """End the root run."""
         del runtime
-        submit(self._healer.sessions.close(state.get("healing_run", ""))).result()
+        run = state.get("healing_run", "")
+        home = self._healer.sessions.loop_of(run) or shared_loop()
+        asyncio.run_coroutine_threadsafe(self._healer.sessions.close(run), home).result()
 
     async def aafter_agent(self, state: HealingState, runtime: Runtime[Any]) -> None:
-        """The same."""
+        """End the root run."""
         del runtime
-        await asyncio.wrap_future(submit(self._healer.sessions.close(state.get("healing_run", ""))))
+        await self._healer.sessions.close(state.get("healing_run", ""))
+
+    async def _begin(self, thread: str) -> str:
+        """Open a root run, which ends with this invocation of the graph if no hook ends it."""
+        sessions = self._healer.sessions
+        sessions.begun_anew(thread)
+        run = f"agent-{uuid.uuid4().hex[:16]}"
+        await sessions.open(run, labels_of(thread))
+        return run
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call."""
+        self._rejoin(request)
         return self._hooks.call(request, handler)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
     ) -> Any:
         """Heal a call."""
+        self._rejoin(request)
         return await self._hooks.acall(request, handler)
+
+    def _rejoin(self, request: ToolCallRequest) -> None:
+        """After an interrupt the agent goes on in another invocation, without the hook that opened its root run."""
+        run = _where(request)[0]
+        if self._healer.sessions.rejoined(run):
+            at_end(request.runtime, partial(self._healer.sessions.left, run))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownMemberType]
+
+
+def _thread() -> str:
+    return str(get_config().get("configurable", {}).get("thread_id") or "")
 
 
 def _where(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:

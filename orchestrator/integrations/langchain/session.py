@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import contextvars
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
+
+from langchain_core.runnables.config import var_child_runnable_config
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import Unavailable
-from orchestrator.core.events import Event, RunWaiting
+from orchestrator.core.events import Event, RunResumed, RunWaiting
 from orchestrator.core.outcome import Outcome
-from orchestrator.engine.options import RunOptions
 from orchestrator.graph.tool import Tool
 
 GOAL: Final = "agent.run"
@@ -20,6 +23,8 @@ INPUT: Final = "agent.session"
 NAME: Final = "agent run"
 MAX_OPEN: Final = 1000
 """Sessions of agents that were interrupted and have not gone on; the oldest beyond it is closed."""
+CLOSE_SECONDS: Final = 5.0
+"""How long the end of a root run is waited for."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,20 @@ class Question:
     choices: tuple[str, ...]
     run_id: str
     """The run that an answer resumes."""
+    id: str
 
 
 class Session:
-    """One root run."""
+    """One root run, in the event loop that opened it."""
 
-    def __init__(self, run_id: str, replies: dict[str, Any]) -> None:
+    def __init__(self, run_id: str, thread: str, replies: dict[str, Any]) -> None:
         self.run_id = run_id
-        self.opened: asyncio.Future[RunContext[Any]] = asyncio.get_running_loop().create_future()
+        self.thread = thread
+        self.loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[RunContext[Any]] = self.loop.create_future()
         self.closing = asyncio.Event()
+        self.ended = "ended"
+        """What the root run gives: whether its agent ended, or broke off."""
         self.root: asyncio.Task[Outcome[Any]] | None = None
         self.active = 0
         """Calls in progress."""
@@ -53,14 +63,23 @@ class Session:
         """Key of a call -> its child run, while it waits for a person."""
         self.questions: dict[str, Question] = {}
         """Key of a call -> the question that it waits on."""
-        self.resuming: set[asyncio.Task[Any]] = set()
-        self.asked: dict[str, Mapping[str, Any]] = {}
-        """Run -> the question that it waits on."""
-        self.question = asyncio.Event()
         self.interrupts: Counter[str] = Counter()
         """Key of a call -> how often it was interrupted; each time it is called again it is another child."""
+        self.interrupted = False
+        """Whether the graph was interrupted since its last call."""
         self.kept = False
         """Whether it stays open after its last call: an interrupted node runs again."""
+        self._asked: dict[str, Question] = {}
+        """Run -> the question that it waits on, before its call has seen it."""
+        self._listening: dict[str, asyncio.Future[Question | None]] = {}
+        """Key of a call -> where its next question goes."""
+        self._resumed: dict[str, asyncio.Future[None]] = {}
+        """Run -> where it is noted that it goes on."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its event loop still runs."""
+        return self.loop.is_running()
 
     def begin(self) -> None:
         """Count a call in."""
@@ -83,6 +102,48 @@ class Session:
         if self.working <= 0:
             self.settled.set()
 
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    def listen(self, key: str) -> "asyncio.Future[Question | None]":
+        """The next question of a call: its child run's, or one of the runs below that."""
+        notice = self._listening[key] = self.loop.create_future()
+        for run_id in [run_id for run_id in self._asked if is_child(run_id, key)]:
+            notice.set_result(self._asked.pop(run_id))
+            break
+        return notice
+
+    def deafen(self, key: str) -> None:
+        """The call waits no more."""
+        self._listening.pop(key, None)
+
+    def resuming(self, run_id: str) -> "asyncio.Future[None]":
+        """Done when that run goes on."""
+        return self._resumed.setdefault(run_id, self.loop.create_future())
+
+    def note(self, event: RunWaiting | RunResumed) -> None:
+        """Take in that a run below this one waits, or goes on."""
+        if isinstance(event, RunResumed):
+            self._asked.pop(event.run_id, None)
+            resumed = self._resumed.pop(event.run_id, None)
+            if resumed is not None and not resumed.done():
+                resumed.set_result(None)
+            return
+        said = event.question
+        text, choices = str(said.get("text", "")), tuple(said.get("choices", ()))
+        made = Question(text, choices, event.run_id, str(said.get("id", "")))
+        for key, notice in self._listening.items():
+            if is_child(event.run_id, key) and not notice.done():
+                notice.set_result(made)
+                return
+        self._asked[event.run_id] = made
+
+
+def is_child(run_id: str, key: str) -> bool:
+    """Whether a run was started for the call with this key, or below one that was."""
+    part = quote(key, safe="").replace("~", "%7E")
+    _, found, rest = run_id.partition(f"/{NAME}/@{part}")
+    return bool(found) and rest[:1] in ("", "/", "~", "%")
+
 
 class Sessions:
     """The root runs of one orchestrator."""
@@ -103,15 +164,23 @@ class Sessions:
         if not held.opened.done():
             held.opened.set_result(run_context)
         await held.closing.wait()
-        return "ended"
+        return held.ended
 
     def on_event(self, event: Event) -> None:
         """Note the questions of runs."""
-        if isinstance(event, RunWaiting):
+        if isinstance(event, RunWaiting | RunResumed):
             held = self._open.get(event.run_id.partition("/")[0])
-            if held is not None:
-                held.asked[event.run_id] = event.question
-                held.question.set()
+            if held is not None and held.run_id != event.run_id:
+                held.note(event)
+
+    def loop_of(self, run_id: str) -> asyncio.AbstractEventLoop | None:
+        """The running loop that has the session of that id."""
+        held = self._newest(run_id)
+        return held.loop if held is not None and held.is_reachable else None
+
+    def _newest(self, run_id: str) -> Session | None:
+        found = [name for name in [*self._open] if _is_of(name, run_id)]
+        return self._open.get(found[-1]) if found else None
 
     async def open(self, run_id: str, labels: Mapping[str, str]) -> Session:
         """The session of that id, opened when it is not; another one beside it when its run has ended already."""
@@ -121,39 +190,73 @@ class Sessions:
             held = self._open.get(name)
             if held is None:
                 held = self._begin(name, run_id, labels)
-            root = held.root
-            assert root is not None
-            waited: set[asyncio.Future[Any]] = {asyncio.shield(held.opened), root}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if held.opened.done() and not held.closing.is_set():
+            if not held.opened.done():
+                await self._opening(held)
+            if held.opened.done() and not held.closing.is_set() and held.loop is asyncio.get_running_loop():
                 return held
             self._open.pop(name, None)
-            if root.done() and not root.cancelled() and root.exception() is not None:
+            root = held.root
+            if root is not None and root.done() and not root.cancelled() and root.exception() is not None:
                 raise root.exception() or Unavailable("the run of the agent could not be opened")
             number += 1
+
+    async def _opening(self, held: Session) -> None:
+        if held.loop is asyncio.get_running_loop() and held.root is not None:
+            waited: set[asyncio.Future[Any]] = {asyncio.shield(held.opened), held.root}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
 
     def _begin(self, name: str, root: str, labels: Mapping[str, str]) -> Session:
         replies = self._replies.pop(root, None)
         self._replies[root] = {} if replies is None else replies
         if len(self._replies) > MAX_OPEN:
             self._replies.popitem(last=False)
-        held = self._open[name] = Session(name, self._replies[root])
-        options: Any = {"run_id": name}
-        if labels and "labels" in RunOptions.__annotations__:
-            options["labels"] = dict(labels)
-        held.root = asyncio.get_running_loop().create_task(self._orc.run(GOAL, {INPUT: name}, **options))
-        held.root.add_done_callback(_retrieve)
+        held = self._open[name] = Session(name, labels.get("thread_id", ""), self._replies[root])
+        work = self._orc.run(GOAL, {INPUT: name}, run_id=name, labels=dict(labels))
+        context = _outside_of_graphs()
+        held.root = held.loop.create_task(work, context=context)
+        held.root.add_done_callback(_retrieve, context=context)
         if len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)[1].closing.set()
+            _let_end(self._open.popitem(last=False)[1])
         return held
 
     async def close(self, run_id: str) -> None:
         """End the session of that id, if it is open: its run ends, and compensates nothing."""
-        for name in [name for name in self._open if name == run_id or name.startswith(f"{run_id}.")]:
-            held = self._open.pop(name)
+        for name in [name for name in [*self._open] if _is_of(name, run_id)]:
+            held = self._open.pop(name, None)
+            if held is None:
+                continue
+            if held.loop is not asyncio.get_running_loop():
+                _let_end(held)
+                continue
             held.closing.set()
             if held.root is not None:
-                await asyncio.wait({held.root}, timeout=5)
+                await asyncio.wait({held.root}, timeout=CLOSE_SECONDS)
+
+    def left(self, run_id: str, interrupted: bool) -> None:
+        """The invocation of an agent has ended: its session ends too, unless the graph waits to go on."""
+        for name in [name for name in [*self._open] if _is_of(name, run_id)]:
+            held = self._open.get(name)
+            if held is None:
+                continue
+            held.interrupted = interrupted
+            if not interrupted and not held.kept:
+                self._open.pop(name, None)
+                _let_end(held, "broke off")
+
+    def rejoined(self, run_id: str) -> bool:
+        """Whether a call is the first one after the agent was interrupted."""
+        held = self._newest(run_id)
+        if held is None or not held.interrupted:
+            return False
+        held.interrupted = False
+        return True
+
+    def begun_anew(self, thread: str) -> None:
+        """An agent begins on a thread: sessions of that thread that nothing works in any more end."""
+        for name, held in [*self._open.items()] if thread else ():
+            if held.thread == thread and not held.active:
+                self._open.pop(name, None)
+                _let_end(held, "broke off")
 
     async def close_all(self) -> None:
         """End every session."""
@@ -161,9 +264,27 @@ class Sessions:
             await self.close(name)
 
 
+def _outside_of_graphs() -> contextvars.Context:
+    """The current context without LangGraph's: a root run is no part of the graph, and keeps nothing of it alive."""
+    context = contextvars.copy_context()
+    context.run(var_child_runnable_config.set, None)
+    return context
+
+
+def _is_of(name: str, run_id: str) -> bool:
+    return name == run_id or name.startswith(f"{run_id}.")
+
+
+def _let_end(held: Session, how: str = "ended") -> None:
+    """Have the root run end in its own loop, from any thread."""
+    held.ended = how
+    with contextlib.suppress(RuntimeError):  # its loop is gone, and its run with it
+        held.loop.call_soon_threadsafe(held.closing.set)
+
+
 def _retrieve(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled():
         task.exception()
 
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["Question", "Session", "Sessions", "is_child"]
