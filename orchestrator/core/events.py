@@ -16,6 +16,9 @@ from .decision import Decision
 from .enums import Effect, FailureKind, PartKind, Status
 from .failure import Failure
 
+WITHDRAWN: Final = "withdrawn"
+"""The answer on record where a run goes on without one: nobody waits for it any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -24,6 +24,7 @@ from orchestrator.engine.lifecycle.driver import (
     finished,
     join,
     ready_to_answer,
+    watch_calls,
 )
 from orchestrator.engine.lifecycle.phases import PHASES, Phase
 
@@ -77,6 +78,7 @@ class Nodes:
         from langgraph.types import interrupt
 
         run.runtime.observers.waits(run.state.run_id)
+        watch_calls(run)
         shown, problem = next(iter(run.asked.values())), ""
         question = shown.question
         while True:

@@ -20,6 +20,7 @@ from orchestrator.escalation import Question
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
 
+from .pending import CallQuestion, PendingWaits
 from .recorder import Recorder
 from .runtime import Runtime
 from .state import RunState
@@ -27,18 +28,6 @@ from .tree import BudgetAccount, CancelScope
 from .values import ValueTable, digest, same_digest
 
 T = TypeVar("T")
-
-
-@dataclass(eq=False, slots=True)
-class CallQuestion:
-    """A question of a call in flight, which stays suspended until it is answered."""
-
-    tool: str
-    call_id: str
-    text: str
-    wanted: str
-    """The name of the type of the answer; empty for anything."""
-    answered: "asyncio.Future[Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +85,14 @@ class Run:
         """Steps that only a person, or a rung of the ladder, can settle."""
         self.asked: dict[str, OpenQuestion] = {}
         """The questions that people are to answer, by id: of this run and of the children that it waits for."""
-        self.call_questions: list[CallQuestion] = []
-        """Questions of calls in flight."""
+        self.pending = PendingWaits(self._child_waits)
+        """What calls in flight wait for."""
+        self.stirred: Callable[[], None] | None = None
+        """Called when something happens in a run that waits: one of its suspended calls may go on by itself."""
         self.answer: tuple[str, Any, str] | None = None
         """A person's answer on its way in: the question's id, the answer, and who gave it."""
         self.scheduler: Any = None
         """The scheduler of the current route (a `StepScheduler`): its calls may outlast a wait for a person."""
-        self.reaching: Counter[str] = Counter()
-        """Child runs that calls are just reaching for, by the call's id."""
         self.parent_call = parent_call
         """The call of the parent that reached for this run."""
         self._rebound: asyncio.Event | None = None
@@ -185,12 +174,15 @@ class Run:
     def wake_up(self) -> None:
         """Have the run look again, from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is gone, and nobody sleeps any more
-            self.loop.call_soon_threadsafe(self._woken)
+            self.loop.call_soon_threadsafe(self.woken)
 
-    def _woken(self) -> None:
+    def woken(self) -> None:
+        """Look again; in the run's own event loop."""
         self.wake.set()
         if self.cancelled is not None and self._rebound is not None:
             self._rebound.set()
+        if self.waits and self.stirred is not None:
+            self.stirred()
 
     def nudge(self, names: Iterable[str]) -> None:
         """These tools went down: have the run look again if it relies on one. Called from any thread."""
@@ -296,10 +288,11 @@ class Run:
 
     def call_waits(self, call_id: str) -> bool:
         """Whether a call in flight can only go on when a person has answered: it asked, or its children did."""
-        asks = any(asked.call_id == call_id and not asked.answered.done() for asked in self.call_questions)
-        children = [child for child in self.children.values() if child.parent_call == call_id]
-        busy = self.reaching[call_id] > 0 or not all(child.waits for child in children)
-        return (asks or bool(children)) and not busy
+        return self.pending.only_people(call_id)
+
+    def _child_waits(self, child_id: str) -> bool:
+        child = self.children.get(child_id)
+        return child is not None and child.waits
 
     def give(self, question_id: str, answer: Any, by: str) -> None:
         """A person's answer to a question, and who gave it."""
@@ -402,4 +395,4 @@ class Run:
         return same or (self.parent is not None and self.parent.is_open(keys, inputs_digest))
 
 
-__all__ = ["CallQuestion", "OpenQuestion", "Run"]
+__all__ = ["OpenQuestion", "Run"]

@@ -20,7 +20,7 @@ from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import Question, answer
 
-from .escalation import judged_now, validate_answer
+from .escalation import has_changed, judged_now, validate_answer, withdraw_questions
 from .finish import listed, outcome_of, summary
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
@@ -163,6 +163,8 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
             run.parent.wake_up()
         watch_deadline(run)
     run.result.set_result(outcome)
+    if outcome.status is Status.WAITING:
+        watch_calls(run)
     return outcome
 
 
@@ -351,9 +353,52 @@ async def _settle_lost(run: Run) -> None:
     if run.scheduler is not None and (run.loop is asyncio.get_running_loop() or run.loop.is_running()):
         return
     run.scheduler = None
-    run.call_questions.clear()
+    run.pending.drop()
     run.asked = {key: replace(asked, asking=None) for key, asked in run.asked.items()}
     await settle_suspended(run)
+
+
+# -- suspended calls that go on by themselves ------------------------------------------------------------------------
+
+
+def watch_calls(run: Run) -> None:
+    """Have a waiting run go on when one of its suspended calls does."""
+    run.stirred = partial(_look_again, run)
+    _look_again(run)
+
+
+def _look_again(run: Run) -> None:
+    """Drive a waiting run on where a suspended call went on by itself: a question was withdrawn, or another came up."""
+    if run.scheduler is None or run.scheduler.ends or not run.waits or not has_changed(run):
+        return
+    run.stirred = None
+    task = asyncio.create_task(_go_on(run), name=f"goes on:{run.state.run_id}")
+    run.runtime.deadlines.add(task)
+    task.add_done_callback(run.runtime.deadlines.discard)
+
+
+async def _go_on(run: Run) -> None:
+    async with run.runtime.runs.turn(root_of(run).state.run_id):
+        if not run.waits or live_run(run.runtime, run.state.run_id) is not run:
+            return
+        path = [run]
+        while path[-1].parent is not None:
+            path.append(path[-1].parent)
+        try:
+            for each in path:
+                await _at_rest(each)
+                await own_again(each)
+        except InputError:  # another process has taken the tree on, and makes the calls again
+            for each in path:
+                each.fence()
+            return
+        for each in path:
+            if each.waits:
+                withdraw_questions(each)
+                each.rebind()
+                each.runtime.store.set_status(each.state.run_id, Status.RUNNING, token=each.token)
+                start(each, Phase.EXECUTE)
+                dismiss(each)
 
 
 async def _at_rest(run: Run) -> None:
@@ -487,5 +532,6 @@ __all__ = [
     "start",
     "stop_waiting",
     "take_answer",
+    "watch_calls",
     "watch_deadline",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.core.enums import CircuitState, DecisionKind, Effect, Status
 from orchestrator.core.events import (
+    WITHDRAWN,
     BudgetRaised,
     GoalLowered,
     RungAsked,
@@ -19,10 +20,11 @@ from orchestrator.core.events import (
 from orchestrator.core.goal import Goal
 from orchestrator.core.route import Blame, Candidate, Impasse, Offer
 from orchestrator.core.types.schema import type_name, validate
+from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.planning.replan import follow_graph, plan_for
-from orchestrator.engine.run import CallQuestion, OpenQuestion, Run
+from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.steps.compensate import can_be_undone
 from orchestrator.engine.values import describe
@@ -82,28 +84,50 @@ async def escalate_open(run: Run) -> bool:
             known = set(run.asked)
             if not await _Escalation(run).escalate(base) and set(run.asked) == known:
                 return False
-    for question_id, asked in list(run.asked.items()):
-        if not _still_open(run, asked):
-            del run.asked[question_id]
-            run.emit(RunResumed(**run.stamp(), answer="withdrawn", question_id=question_id))
-    shown = {id(asked.asking) for asked in run.asked.values() if asked.asking is not None}
-    for asking in run.call_questions:
-        if id(asking) not in shown and not asking.answered.done():
-            _Escalation(run).ask_for_call(asking)
-    for child in run.children.values():
-        for question_id, asked in child.asked.items():
-            if question_id not in run.asked and child.waits:
-                _Escalation(run).show(asked)
-    if run.asked and run.state.status is not Status.WAITING:
-        first = next(iter(run.asked.values()))
-        run.emit(RunWaiting(**run.stamp(), question=first.question.to_json(), impasse=first.impasse.to_json()))
+    for question_id in _withdrawn(run):
+        del run.asked[question_id]
+        run.emit(RunResumed(**run.stamp(), answer=WITHDRAWN, question_id=question_id))
+    for asking in _not_shown(run):
+        _Escalation(run).ask_for_call(asking)
+    for asked in _not_shown_of_children(run):
+        _Escalation(run).show(asked)
+    for question_id, asked in run.asked.items():
+        if question_id not in run.state.questions or run.state.status is not Status.WAITING:
+            run.emit(RunWaiting(**run.stamp(), question=asked.question.to_json(), impasse=asked.impasse.to_json()))
     return True
+
+
+def has_changed(run: Run) -> bool:
+    """Whether what people are asked is no longer what a waiting run shows, or one of its calls has gone on."""
+    shown_is_right = not (_withdrawn(run) or _not_shown(run) or _not_shown_of_children(run))
+    return not shown_is_right or not run.scheduler.only_waits
+
+
+def withdraw_questions(run: Run) -> None:
+    """The run goes on without an answer: questions that nobody waits for are withdrawn, others are shown again."""
+    for question_id in _withdrawn(run):
+        del run.asked[question_id]
+    run.emit(RunResumed(**run.stamp(), answer=WITHDRAWN))
+
+
+def _withdrawn(run: Run) -> list[str]:
+    return [question_id for question_id, asked in run.asked.items() if not _still_open(run, asked)]
+
+
+def _not_shown(run: Run) -> list[CallQuestion]:
+    shown = {id(asked.asking) for asked in run.asked.values() if asked.asking is not None}
+    return [each for each in run.pending.questions if id(each) not in shown and not each.answered.done()]
+
+
+def _not_shown_of_children(run: Run) -> list[OpenQuestion]:
+    children = [child for child in run.children.values() if child.waits]
+    return [asked for child in children for key, asked in child.asked.items() if key not in run.asked]
 
 
 def _still_open(run: Run, asked: OpenQuestion) -> bool:
     """Whether somebody still waits for the answer: the call that asked, or the child whose question it is."""
     if asked.asking is not None:
-        return asked.asking in run.call_questions
+        return asked.asking in run.pending.questions
     owner = asked.question.run or run.state.run_id
     if owner == run.state.run_id or run.scheduler is None:
         return True
@@ -531,4 +555,15 @@ def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
     return flat[keys.index(now) + 1 :] if now in keys else flat
 
 
-__all__ = ["answered", "escalate_impasse", "lesser_goals", "offer_of", "validate_answer", "wait_for"]
+__all__ = [
+    "answered",
+    "escalate_impasse",
+    "escalate_open",
+    "has_changed",
+    "judged_now",
+    "lesser_goals",
+    "offer_of",
+    "validate_answer",
+    "wait_for",
+    "withdraw_questions",
+]

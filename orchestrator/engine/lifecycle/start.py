@@ -106,14 +106,10 @@ async def launch_child(
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
-    parent.reaching[call_id] += 1
-    try:
-        found = await _child(parent, run_id, goal, given, call_id, tainted=tainted)
-        if isinstance(found, Outcome):
-            return found, await _state_of(parent, run_id)
-        parent.children[run_id] = found
-    finally:
-        parent.reaching[call_id] -= 1
+    found = await _child(parent, run_id, goal, given, call_id, tainted=tainted)
+    if isinstance(found, Outcome):
+        return found, await _state_of(parent, run_id)
+    parent.children[run_id] = found
     found.parent_call = call_id
     found.account.moved_to(call_id)
     try:

@@ -53,6 +53,13 @@ class ChildRuns:
         if run.is_open(goal.keys, digest):
             raise Refused(f"the goal {goal.name} with equal inputs is already being worked on above")
         child_id = self._id(goal, digest, key)
+        try:
+            with run.pending.reaching(self._call_id, child_id):
+                return await self._reached(child_id, goal, inputs)
+        finally:
+            run.wake_up()  # its call may only wait for people now
+
+    async def _reached(self, child_id: str, goal: Goal[Any], inputs: Mapping[str, Any]) -> Outcome[Any]:
         task = self._tasks.get(child_id)
         if task is None or task.done():
             context = contextvars.copy_context()

@@ -13,13 +13,14 @@ from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
-from orchestrator.core.errors import InvalidOutput, StoreError
+from orchestrator.core.errors import InvalidOutput, Refused, StoreError
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import read_signature, type_name, validate
-from orchestrator.engine.run import CallQuestion, Run
+from orchestrator.engine.pending import CallQuestion
+from orchestrator.engine.run import Run
 from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
 
@@ -38,6 +39,7 @@ class CallContext(RunContext[Any]):
         self._asked: Counter[tuple[str, str]] = Counter()
         self._waiting: dict[int, float] = {}
         self._waited = 0.0
+        self._over = False
         self.deps = run.runtime.deps
         self.run_id = run.state.run_id
         self.tool = tool
@@ -92,19 +94,26 @@ class CallContext(RunContext[Any]):
             except InvalidOutput as error:
                 asked = f"{question} ({error})"
 
+    async def end(self, reason: str = "the call that reached for it has ended") -> None:
+        """The call has ended: what it left behind that still asks or reaches ends too."""
+        self._over = True
+        self._run.pending.end(self.call_id)
+        await self._children.end(reason)
+
     async def _ask(self, text: str, wanted: str) -> Any:
         """Stay suspended until a person has answered; the call holds no slot meanwhile."""
+        if self._over:
+            raise Refused(f"the call of {self.tool} that asks {text!r} has ended")
         run, clock = self._run, self._run.runtime.clock
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         question = CallQuestion(self.tool, self.call_id, text, wanted, answered)
-        run.call_questions.append(question)
-        run.wake_up()
         self._waiting[id(question)] = clock.monotonic()
         try:
-            async with lent_slots():
-                return await answered
+            with run.pending.asking(question):
+                run.wake_up()
+                async with lent_slots():
+                    return await answered
         finally:
-            run.call_questions.remove(question)
             self._waited += clock.monotonic() - self._waiting.pop(id(question))
             run.wake_up()
 

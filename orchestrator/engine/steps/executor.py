@@ -247,14 +247,14 @@ class StepExecutor:
             return await self._in_time(invocation, context)
         except asyncio.CancelledError:
             if not self._left_as_it_stands():
-                await context.children.end("the call that reached for it was cancelled")
+                await context.end("the call that reached for it was cancelled")
             raise
         finally:
             if invocation.blocked:
                 message = blocking_note(self.tool.name, invocation.blocked)
                 self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=message))
             if not self._left_as_it_stands():
-                await context.children.end()
+                await context.end()
 
     def _left_as_it_stands(self) -> bool:
         """Whether the run only waits for a person, and its event loop ends under it: nothing of it is over."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Final
 
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
@@ -13,6 +14,9 @@ from orchestrator.engine.run import Run
 
 from .executor import StepExecutor
 from .result import Done, Failed, InvalidEffect, NeedsApproval, NeedsPerson, NotStarted, StepResult, Uncertain
+
+TURNS: Final = 32
+"""Turns of the event loop after which an ended child or question has reached the code that awaited it."""
 
 
 class StepScheduler:
@@ -48,7 +52,7 @@ class StepScheduler:
             if not self.tasks or run.cancelled is not None or run.state.reached:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
-            if all(map(self._waits, self.tasks)):
+            if await self._waits_for_people():
                 return False
             ended = await self._some()
             if any(isinstance(result, Done) for _, result in ended):
@@ -58,9 +62,23 @@ class StepScheduler:
                 self._take(name, result)
             self._heed_health()
 
+    @property
+    def only_waits(self) -> bool:
+        """Whether every call under way can only go on when a person has answered."""
+        return all(map(self._waits, self.tasks))
+
+    async def _waits_for_people(self) -> bool:
+        """As `only_waits`, once what has just ended has reached the code that awaited it."""
+        for _ in range(TURNS):
+            if not self.only_waits:
+                return False
+            await asyncio.sleep(0)
+        return self.only_waits
+
     async def _some(self) -> list[tuple[str, StepResult]]:
         """Calls that ended; empty when something else woke the run (a cancellation, a signal)."""
-        await self.run.wake.wait()
+        if not any(task.done() for task in self.tasks.values()):  # one may have ended while the run waited
+            await self.run.wake.wait()
         self.run.wake.clear()
         return self._collect()
 
@@ -103,8 +121,14 @@ class StepScheduler:
         mine = {n for n, executor in self._executors.items() if executor.call_id == call_id and not executor.dropped}
         return any(self.tasks[name].cancelling() > 0 for name in mine & self.tasks.keys())
 
+    @property
+    def ends(self) -> bool:
+        """Whether calls are being ended from outside: the event loop ends, or this process leaves the run."""
+        return any(task.cancelled() or task.cancelling() > 0 for task in self.tasks.values())
+
     async def leave(self) -> None:
         """End the suspended calls and leave the run as it stands: they are made again when there is an answer."""
+        self.run.stirred = None
         tasks = list(self.tasks.values())
         for task in tasks:
             task.cancel()
@@ -165,7 +189,7 @@ class StepScheduler:
 
     def _woken(self, task: asyncio.Task[StepResult]) -> None:
         del task
-        self.run.wake.set()
+        self.run.woken()
 
     def _ready(self, step: Step) -> bool:
         state = self.run.state

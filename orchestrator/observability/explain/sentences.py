@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import (
+    WITHDRAWN,
     BudgetRaised,
     CallEnded,
     ConditionChecked,
@@ -126,6 +127,8 @@ class EventDescriber:
     def _(self, event: RunResumed) -> None:
         if event.after_crash:
             self._say(event, EntryKind.CHANGE, "Picked up again after the process that ran it had stopped.")
+        elif event.answer == WITHDRAWN:
+            self._say(event, EntryKind.CHANGE, "A call goes on without an answer: what it had asked is withdrawn.")
         else:
             self._say(event, EntryKind.PERSON, f"Answered by {event.by or 'a person'}: {event.answer}.")
 

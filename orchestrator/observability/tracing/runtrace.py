@@ -26,6 +26,7 @@ from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind, PartKind, Status
 from orchestrator.core.events import (
+    WITHDRAWN,
     CallEnded,
     CallStarted,
     ConditionChecked,
@@ -150,7 +151,8 @@ class RunTrace:
         self.span.set_attributes(self._common)
 
     def resumed(self, event: RunResumed) -> None:
-        found: Attributes = {names.RUN_RESUMED: "after a crash" if event.after_crash else "answered"}
+        how = WITHDRAWN if event.answer == WITHDRAWN else "answered"
+        found: Attributes = {names.RUN_RESUMED: "after a crash" if event.after_crash else how}
         self.span.set_attributes(found)
 
     def waiting(self, event: RunWaiting) -> None:

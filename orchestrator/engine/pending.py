@@ -1,0 +1,81 @@
+"""`PendingWaits`: what the calls of a run wait for at this moment, people and child runs."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(eq=False, slots=True)
+class CallQuestion:
+    """A question of a call in flight, which stays suspended until it is answered."""
+
+    tool: str
+    call_id: str
+    text: str
+    wanted: str
+    """The name of the type of the answer; empty for anything."""
+    answered: "asyncio.Future[Any]"
+
+
+@dataclass(eq=False, slots=True)
+class _Reach:
+    """A child run that a call awaits."""
+
+    call_id: str
+    child_id: str
+
+
+class PendingWaits:
+    """The waits of all calls in flight. Each is entered and left by the code that waits, so none outlives it."""
+
+    def __init__(self, child_waits: Callable[[str], bool]) -> None:
+        self._child_waits = child_waits
+        self._reaches: list[_Reach] = []
+        self.questions: list[CallQuestion] = []
+        """Questions of calls in flight."""
+
+    @contextmanager
+    def reaching(self, call_id: str, child_id: str) -> Generator[None]:
+        """While a call awaits this child run."""
+        reach = _Reach(call_id, child_id)
+        self._reaches.append(reach)
+        try:
+            yield
+        finally:
+            if reach in self._reaches:
+                self._reaches.remove(reach)
+
+    @contextmanager
+    def asking(self, question: CallQuestion) -> Generator[None]:
+        """While a call awaits the answer to a question."""
+        self.questions.append(question)
+        try:
+            yield
+        finally:
+            if question in self.questions:
+                self.questions.remove(question)
+
+    def end(self, call_id: str) -> None:
+        """A call has ended: what it left behind that still asks is cancelled, and its questions are withdrawn."""
+        for question in [each for each in self.questions if each.call_id == call_id]:
+            self.questions.remove(question)
+            question.answered.cancel()
+
+    def drop(self) -> None:
+        """Forget all waits: the event loop of the calls is gone."""
+        self.questions.clear()
+        self._reaches.clear()
+
+    def only_people(self, call_id: str) -> bool:
+        """Whether everything that a call waits for is a person's answer, here or in a child run."""
+        asked = [question for question in self.questions if question.call_id == call_id]
+        reached = [reach for reach in self._reaches if reach.call_id == call_id]
+        if not asked and not reached:
+            return False
+        open_still = all(not question.answered.done() for question in asked)
+        return open_still and all(self._child_waits(reach.child_id) for reach in reached)
+
+
+__all__ = ["CallQuestion", "PendingWaits"]
