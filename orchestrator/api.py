@@ -205,7 +205,7 @@ class Orchestrator(Answering):
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
         self.health.known = lambda: (*self.graph.view().nodes, *models, *self._members())
         self.health.is_known = self.graph.__contains__
-        self.health.use_tools(self.graph.get, self.graph.with_credential)
+        self.health.use_tools(self.graph.tools.get, self.graph.with_credential)
         self.health.entries.on_problem = lambda problem: self.store.on_problem(problem)
         runs = RunRegistry()
         tracing = TracingSink(tracer_provider, live=runs.by_id, circuits=self.health)

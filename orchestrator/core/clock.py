@@ -1,8 +1,8 @@
 """The injected clock: the only way the framework learns the time or waits."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
+from time import monotonic, time
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -31,13 +31,10 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary point."""
-        return time.monotonic()
+    time = staticmethod(time)
+    """Seconds since the epoch."""
+    monotonic = staticmethod(monotonic)
+    """Seconds from an arbitrary point."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Self
+from functools import lru_cache
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
@@ -48,7 +49,9 @@ class Goal(Generic[V]):
     @classmethod
     def of(cls, goal: "str | Goal[Any] | Iterable[str]") -> "Goal[Any]":
         """A goal from what a caller wrote: a key, several, or a goal."""
-        return goal if isinstance(goal, Goal) else Goal(goal)
+        if isinstance(goal, Goal):
+            return goal
+        return _goal_of_key(goal) if type(goal) is str else Goal(goal)
 
     @property
     def name(self) -> str:
@@ -62,18 +65,23 @@ class Goal(Generic[V]):
         """Plain data, for records."""
         return {
             "keys": list(self.keys),
-            "demotions": [goal.to_json() for goal in self.demotions],
+            "demotions": list(map(Goal.to_json, self.demotions)),
             "providable": list(self.providable),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Goal[Any]":
         """The goal that `to_json` wrote."""
-        return Goal(
-            data["keys"],
-            demotions=[Goal.from_json(goal) for goal in data["demotions"]],
-            providable=data["providable"],
-        )
+        made = cls.__new__(cls)
+        object.__setattr__(made, "keys", tuple(data["keys"]))
+        object.__setattr__(made, "demotions", tuple(map(Goal.from_json, data["demotions"])))
+        object.__setattr__(made, "providable", tuple(data["providable"]))
+        return made
+
+
+@lru_cache(maxsize=1024)
+def _goal_of_key(key: str) -> Goal[Any]:
+    return Goal(key)
 
 
 @checked_init(InputError)
@@ -89,10 +97,10 @@ class Budget:
     """Attempts, retries included."""
 
     @classmethod
-    def of(cls, budget: "Budget | float | None") -> Self:
+    def of(cls, budget: "Budget | float | None") -> "Budget":
         """A budget from what a caller wrote; a plain number is US dollars. Raises `InputError` for nonsense."""
         if budget is None:
-            return cls()
+            return UNLIMITED
         try:
             if not isinstance(budget, Budget):
                 return cls(usd=check_number("A budget in US dollars", budget))
@@ -102,3 +110,15 @@ class Budget:
         except DefinitionError as error:
             raise InputError(str(error)) from None
         return cls(budget.usd, budget.seconds, budget.calls)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float | None]) -> "Budget":
+        """The budget of a record; a limit that is not in it is none."""
+        usd, seconds, calls = data.get("usd"), data.get("seconds"), data.get("calls")
+        if usd is seconds is calls is None:
+            return UNLIMITED
+        return Budget(usd, seconds, None if calls is None else int(calls))
+
+
+UNLIMITED: Final = Budget()
+"""The budget without any limit."""

@@ -67,22 +67,18 @@ class Recorder:
             return
         if not isinstance(event, Progressed):
             self._store.append(event.run_id, type(event).__name__, to_body(event), event.at, self.token)
-        for sink in self._sinks:
-            self._hand(sink, event)
-        for sink in self._own:
-            self._hand(sink, event)
+        for sink in (*self._sinks, *self._own):
+            try:
+                sink.on_event(event)
+            except Exception as error:
+                self._report(sink, event, error)
 
-    def _hand(self, sink: Sink, event: Event) -> None:
-        try:
-            sink.on_event(event)
-        except Exception as error:
-            if not isinstance(event, ProblemReported):
-                message = f"{type(error).__name__}: {error}"
-                self.publish(
-                    ProblemReported(
-                        run_id=self.run_id, at=self._clock.time(), source=type(sink).__name__, message=message
-                    )
-                )
+    def _report(self, sink: Sink, event: Event, error: Exception) -> None:
+        if not isinstance(event, ProblemReported):
+            message = f"{type(error).__name__}: {error}"
+            self.publish(
+                ProblemReported(run_id=self.run_id, at=self._clock.time(), source=type(sink).__name__, message=message)
+            )
 
 
 __all__ = ["Recorder"]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import ANSWERING, DecisionKind, Effect, FailureKind, PartKind, Status
@@ -33,7 +33,7 @@ from orchestrator.core.events import (
     ValuesExpired,
 )
 from orchestrator.core.failure import Failure
-from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.goal import UNLIMITED, Budget, Goal
 from orchestrator.core.outcome import Call
 from orchestrator.core.route import CONDITION_FALSE, Problem, Taken
 from orchestrator.selection.choice.constraints import Constraints
@@ -80,9 +80,8 @@ def label_of(run_id: str, tool: str) -> str:
     return tool if "#" in tool else f"{run_id}#{tool}"
 
 
-def _budget(stated: Mapping[str, float | None]) -> Budget:
-    calls = stated.get("calls")
-    return Budget(stated.get("usd"), stated.get("seconds"), None if calls is None else int(calls))
+NO_GOAL: Final[Goal[Any]] = Goal("?")
+"""Of a state before its first event."""
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class RunState:
     """Everything that decisions of a run are made from, and everything that its outcome tells."""
 
     run_id: str
-    wanted: Goal[Any] = field(default_factory=lambda: Goal("?"))
+    wanted: Goal[Any] = field(default=NO_GOAL)
     """The goal that was asked for."""
     goal: tuple[str, ...] = ()
     """The keys that the run is after now."""
@@ -103,7 +102,7 @@ class RunState:
     traceparent: str = ""
     """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = field(default=UNLIMITED)
     turn: ExplorationRound | None = None
     """The turn of its choices of agents; `None` where no agent could take part."""
     dial: float | None = None
@@ -325,7 +324,7 @@ class RunState:
         self.dial = event.dial
         self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
         self.traceparent = event.traceparent
-        self.budget = _budget(event.budget)
+        self.budget = Budget.from_json(event.budget)
         self.at_hand.update(dict.fromkeys(event.inputs))
         self.labels = event.labels
         self.tainted.update(event.tainted)
@@ -487,7 +486,7 @@ class RunState:
         self.lowered = True
 
     def _budget_raised(self, event: BudgetRaised) -> None:
-        self.budget = _budget(event.budget)
+        self.budget = Budget.from_json(event.budget)
 
     def _run_waiting(self, event: RunWaiting) -> None:
         self.status = Status.WAITING

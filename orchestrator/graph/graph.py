@@ -1,7 +1,8 @@
 """`ToolGraph`: the tools of an orchestrator and the edges between them, live; `view()` is a revision of it."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.core.calls.options import checked
@@ -63,6 +64,11 @@ class ToolGraph:
     def __getitem__(self, name: str) -> Tool:
         """The tool of that name. Raises `DefinitionError` when there is none."""
         return self._tools[self._known(name)]
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools by name, as they are at any time."""
+        return MappingProxyType(self._tools)
 
     def get(self, name: str) -> Tool | None:
         """The tool of that name, if there is one."""

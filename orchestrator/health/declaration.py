@@ -24,9 +24,12 @@ class Declaration:
     credential: str | None = None
     label: str = field(init=False)
     """The key of its entry, here and in the store."""
+    scope: str | None = field(init=False)
+    """The key of the entry that all tools with its credential share; `None` without a credential."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", label_of_declaration(self.tool, self.digest))
+        object.__setattr__(self, "scope", None if self.credential is None else CREDENTIAL + self.credential)
 
     @classmethod
     def of(cls, tool: Tool) -> Self:
@@ -34,11 +37,6 @@ class Declaration:
         parts = [sorted(set(tool.needs.values())), sorted(tool.gives), str(tool.effect)]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         return cls(tool.name, digest, "" if callable(tool.cost) else repr(float(tool.cost)), tool.credential)
-
-    @property
-    def scope(self) -> str | None:
-        """The key of the entry that all tools with its credential share; `None` without a credential."""
-        return None if self.credential is None else CREDENTIAL + self.credential
 
 
 CREDENTIAL = "credential:"

@@ -97,10 +97,11 @@ class EntryTable:
 
     def entry(self, target: Target) -> Entry:
         """The entry of a target, to be changed."""
-        label = self.label(target)
+        declared = self.declaration(target) if isinstance(target, str) else None
+        label: Target = target if declared is None else declared.label
         found = self._entries.get(label)
         if found is None:
-            digest = self.declaration(target).digest if isinstance(target, str) else ""
+            digest = "" if declared is None else declared.digest
             found = self._put(label, Entry(self._half_life, target, digest))
             by_hand = self._entries.get(target) if digest else None
             if by_hand is not None and by_hand.circuit.manual:
@@ -133,6 +134,11 @@ class EntryTable:
         if self._publishes and entry.delta is None:
             entry.delta = entry.empty()
         return entry
+
+    def troubled(self) -> list[Entry]:
+        """The entries that something is wrong with now, or lately was."""
+        known = self._entries
+        return [known[label] for label in self.restless if label in known and not known[label].untroubled]
 
     def names(self) -> tuple[str, ...]:
         """Names of the tools that something is known about, sorted."""

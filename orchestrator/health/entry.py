@@ -162,7 +162,7 @@ class Entry:
             return Evidence().mean()
         half_life = policy.circuit.half_life
         grain = half_life / GRAINS
-        return self.evidence.decayed(math.floor(now / grain) * grain, half_life).mean()
+        return self.evidence.mean(math.floor(now / grain) * grain, half_life)
 
     def factor(self, policy: Policy, now: float) -> float:
         """Pressure: quota, rate limits, recovery, and signals; at least 1, infinite when forbidden."""
@@ -175,6 +175,18 @@ class Entry:
             if now < override.until:
                 value *= override.factor
         return max(1.0, value)
+
+    @property
+    def untroubled(self) -> bool:
+        """Whether its circuit is closed, and nothing presses, forbids or makes anybody wait."""
+        circuit, pressure = self.circuit, self.pressure
+        return (
+            circuit.state is CircuitState.CLOSED
+            and circuit.owner is None
+            and circuit.ramp_from is None
+            and not circuit.manual
+            and not (self.overrides or pressure.limited or pressure.used or pressure.wait_until)
+        )
 
     def shut(self, now: float) -> bool:
         """Whether the circuit admits nobody: open, or half open with its probe taken."""
@@ -215,6 +227,8 @@ class Entry:
     def timeless(self) -> bool:
         """Whether time alone changes nothing about it, but for evidence that fades."""
         circuit = self.circuit
+        if self.untroubled:
+            return True
         waits = circuit.owner is not None or (circuit.state is CircuitState.OPEN and not circuit.manual)
         return not waits and circuit.ramp_from is None and not self.overrides and self.pressure.untouched
 

@@ -43,9 +43,13 @@ class Evidence:
         one, two = self.decayed(now, half_life), other.decayed(now, half_life)
         return type(self)(one.successes + two.successes, one.failures + two.failures, now)
 
-    def mean(self) -> float:
-        """Posterior mean of the probability of success under the prior Beta(9, 1)."""
-        return (PRIOR_SUCCESSES + self.successes) / (PRIOR_SUCCESSES + PRIOR_FAILURES + self.total)
+    def mean(self, now: float = -math.inf, half_life: float = 1.0) -> float:
+        """Posterior mean of the probability of success under the prior Beta(9, 1), with the counts as of `now`."""
+        successes, failures = self.successes, self.failures
+        if now > self.at and successes + failures:
+            weight = 0.5 ** ((now - self.at) / half_life)
+            successes, failures = successes * weight, failures * weight
+        return (PRIOR_SUCCESSES + successes) / (PRIOR_SUCCESSES + PRIOR_FAILURES + (successes + failures))
 
     def to_json(self, now: float) -> dict[str, Any]:
         """Plain data; the time as an age in seconds, so that it survives a restart."""

@@ -24,9 +24,8 @@ def bucket_of(seconds: float) -> int:
     return min(BUCKETS - 1, 1 + int(math.log(seconds / SHORTEST) / math.log(GROWTH)))
 
 
-def middle_of(bucket: int) -> float:
-    """Seconds in the (geometric) middle of a bucket."""
-    return 0.0 if bucket == 0 else float(SHORTEST * GROWTH ** (bucket - 0.5))
+MIDDLES: Final = (0.0, *(float(SHORTEST * GROWTH ** (bucket - 0.5)) for bucket in range(1, BUCKETS)))
+"""Seconds in the (geometric) middle of each bucket."""
 
 
 @dataclass(slots=True)
@@ -72,20 +71,23 @@ class LatencyBuckets:
         for bucket in sorted(self.counts):
             rest -= self.counts[bucket]
             if rest <= 1e-9:
-                return middle_of(bucket)
-        return middle_of(max(self.counts))
+                return MIDDLES[bucket]
+        return MIDDLES[max(self.counts)]
 
     def expected(self, declared: float) -> float:
         """Mean seconds, blended with the declared latency, which weighs as much as two calls (when there is one)."""
-        weight = self.weight if self.counts else 0.0
+        weight = spent = 0.0
+        for bucket in sorted(self.counts):
+            count = self.counts[bucket]
+            weight += count
+            spent += count * MIDDLES[bucket]
         if not weight:
             return declared
-        spent = sum(self.counts[bucket] * middle_of(bucket) for bucket in sorted(self.counts))
         prior = _PRIOR_WEIGHT if declared > 0 else 0.0
         learned = (declared * prior + spent) / (prior + weight)
         if abs(learned - declared) < _NOISE:
             return declared
-        return middle_of(bucket_of(learned))
+        return MIDDLES[bucket_of(learned)]
 
     def to_json(self, now: float) -> dict[str, Any]:
         """Plain data, the time as an age in seconds."""

@@ -17,12 +17,14 @@ from orchestrator.health.failures.classify import counts
 from .circuit import Circuit
 from .declaration import CREDENTIAL
 from .entries import EntryTable
-from .entry import GRAINS, Entry, Override, name_of
+from .entry import GRAINS, Entry, Override, Readings, name_of
 from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
 
 FOREVER: Final = math.inf
+FREE: Final = Admission(True, free=True)
+"""The admission to a tool that nothing is wrong with."""
 
 
 class HealthRegistry:
@@ -51,6 +53,7 @@ class HealthRegistry:
         self.probes = ProbeLeases(lease, unlease)
         """Which process may probe a half-open circuit."""
         self._lock = self.entries.lock
+        self._now = clock.monotonic
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._grain = self.entries.grain(self._now(), GRAINS)
         self._unseen = Entry(policy.circuit.half_life)
@@ -72,9 +75,16 @@ class HealthRegistry:
 
     def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
         """Money, latency, competence, pressure and success of a tool with such a declared cost and latency, at once."""
-        if self.entries.find(name) is None:
+        entry, learn = self.entries.find(name), self.policy.learn
+        if entry is None:
             return cost, latency, 1.0, 1.0, self.success(name)
-        return self.money(name, cost), self.latency(name, latency), 1.0, self.pressure(name), self.success(name)
+        declared = self.entries.declaration(name)
+        readings = entry.readings.get(declared.cost) if learn else None
+        if readings is not None:
+            cost, latency = _learned(readings, cost), readings.latency.expected(latency)
+        if entry.untroubled and declared.scope is None:
+            return cost, latency, 1.0, 1.0, entry.mean(self.policy, self._now())
+        return cost, latency, 1.0, self.pressure(name), self.success(name)
 
     def last_resort_success(self, name: str) -> float:
         """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
@@ -121,10 +131,7 @@ class HealthRegistry:
         """US dollars of an attempt: the mean of what attempts reported, else as declared."""
         entry = self.entries.find(name) if self.policy.learn else None
         readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
-        learned = readings.money.value if readings is not None else None
-        if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
-            return declared
-        return learned
+        return declared if readings is None else _learned(readings, declared)
 
     def competence(self, name: str) -> float:
         """1: agents bring their own."""
@@ -133,14 +140,17 @@ class HealthRegistry:
 
     def wait(self, name: str) -> float:
         """Seconds before which the tool, or any tool with its credential, is not to be called; 0 for none."""
-        now, entry, scope = self._now(), self.entries.find(name), self.entries.scope(name)
-        return max((each.wait(now) for each in (entry, scope) if each is not None), default=0.0)
+        entry, scope = self.entries.find(name), self.entries.scope(name)
+        wait = 0.0 if entry is None or entry.untroubled else entry.wait(self._now())
+        return wait if scope is None else max(wait, scope.wait(self._now()))
 
     def waits(self) -> dict[str, float]:
         """The tools that are not to be called now -> seconds until they may."""
         with self._lock:
             now = self._now()
-            waiting = [self.entries.at(label) for label in self.entries.restless if label in self.entries]
+            waiting = self.entries.troubled()
+            if not waiting:
+                return {}
             names = {name for entry in waiting if entry.wait(now) > 0 for name in self._names_in(entry)}
         return {name: wait for name in sorted(map(name_of, names)) if (wait := self.wait(name)) > 0}
 
@@ -158,8 +168,7 @@ class HealthRegistry:
     def accounts_refused(self) -> bool:
         """Whether any account is refused now, in a quick look: whether `account_refused` is worth asking."""
         with self._lock:
-            labels = [label for label in self.entries.restless if label in self.entries]
-            return any(self.entries.at(label).circuit.account for label in labels)
+            return any(entry.circuit.account for entry in self.entries.troubled())
 
     def account_refused(self, name: str) -> bool:
         """Whether its account, or the one that it shares, cannot be used now."""
@@ -262,8 +271,11 @@ class HealthRegistry:
         Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
         """
         with self._lock:
-            now = self._now()
-            gates = [entry for entry in (self.entries.scope(name), self.entries.entry(name)) if entry is not None]
+            scope, entry = self.entries.scope(name), self.entries.entry(name)
+            if scope is None and entry.untroubled:
+                entry.verdicts[owner] = False
+                return FREE
+            now, gates = self._now(), [entry] if scope is None else [scope, entry]
             before = [entry.circuit for entry in gates]
             wait = max(entry.wait(now) for entry in gates)
             admission = Admission(False, reason=f"it asked not to be called for {shown_seconds(wait)}", wait=wait)
@@ -569,9 +581,6 @@ class HealthRegistry:
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _now(self) -> float:
-        return self._clock.monotonic()
-
     def _scope_shut(self, name: str, now: float) -> bool:
         scope = self.entries.scope(name)
         return scope is not None and scope.shut(now)
@@ -608,6 +617,14 @@ class HealthRegistry:
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(changed)
+
+
+def _learned(readings: Readings, declared: float) -> float:
+    """The mean of what attempts reported in US dollars; as declared where that is no different."""
+    learned = readings.money.value
+    if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
+        return declared
+    return learned
 
 
 def _is_scope(target: Target) -> TypeGuard[str]:

@@ -29,13 +29,13 @@ class Bucket:
     floor: float
     at: float
 
-    def refilled(self, now: float, floor: float) -> Self:
-        """As time alone changes it."""
+    def refilled(self, now: float, floor: float, earned: float = 0.0) -> Self:
+        """As time changes it, with what a call has earned since."""
         passed = max(0.0, now - self.at)
         if not passed:
-            return self
+            return type(self)(self.earned + earned, self.floor, self.at) if earned else self
         refilled = min(floor, self.floor + floor * passed / _WINDOW)
-        return type(self)(self.earned * math.exp(-passed / _WINDOW), refilled, now)
+        return type(self)(self.earned * math.exp(-passed / _WINDOW) + earned, refilled, now)
 
     @property
     def tokens(self) -> float:
@@ -64,8 +64,9 @@ class RetryBudget:
     def note_call(self, name: str) -> None:
         """Count a first attempt."""
         with self._lock:
-            self._overall = self._earning(self._overall)
-            self._tools[name] = self._earning(self._tool(name))
+            now, floor = self._clock.monotonic(), float(self._retries.floor)
+            self._overall = self._overall.refilled(now, floor, self._retries.share)
+            self._tools[name] = self._tool(name).refilled(now, floor, self._retries.share)
 
     def allow(self, name: str) -> bool:
         """Take one token for a retry of a tool, or a fallback from it; False when it is not affordable."""
@@ -83,10 +84,6 @@ class RetryBudget:
         with self._lock:
             now, floor = self._clock.monotonic(), float(self._retries.floor)
             return min(self._overall.refilled(now, floor).tokens, self._tool(name).refilled(now, floor).tokens)
-
-    def _earning(self, bucket: Bucket) -> Bucket:
-        current = bucket.refilled(self._clock.monotonic(), float(self._retries.floor))
-        return Bucket(current.earned + self._retries.share, current.floor, current.at)
 
     def _tool(self, name: str) -> Bucket:
         return self._tools.get(name) or self._full()

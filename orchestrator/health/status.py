@@ -56,6 +56,8 @@ class Admission:
     """Seconds after which it may be asked again, where that is known."""
     anyway: bool = False
     """Whether it is a last resort: admitted although a circuit is open."""
+    free: bool = False
+    """Whether nothing at all is wrong with the tool, so that nothing else limits its calls."""
 
 
 def seconds(amount: float) -> str:

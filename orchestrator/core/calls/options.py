@@ -29,13 +29,20 @@ LONGEST = 40
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an option takes: a predicate, and the words for it."""
+    """What an option takes: types, and a predicate for what is of none of them; and the words for it."""
 
-    accepts: Accepts
     words: str
+    exact: frozenset[type] = frozenset()
+    """A value of exactly one of these types is accepted without a further look."""
+    test: Accepts | None = None
+    """Decides about all other values; `None` accepts none of them."""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether it takes a value."""
+        return type(value) in self.exact or (self.test is not None and self.test(value))
 
 
-ANYTHING = Kind(lambda _: True, "anything")
+ANYTHING = Kind("anything", test=lambda _: True)
 
 
 def kind_of(annotation: Any) -> Kind:
@@ -44,12 +51,12 @@ def kind_of(annotation: Any) -> Kind:
     if annotation is Any:  # a class, as Python 3.11 has it
         return ANYTHING
     if annotation is None or annotation is type(None):
-        return Kind(lambda value: value is None, "None")
+        return Kind("None", frozenset({type(None)}))
     if origin in (Union, types.UnionType):
         return _union([kind_of(arg) for arg in args])
     if origin is Literal:
         return Kind(
-            lambda value: any(value == arg and type(value) is type(arg) for arg in args), _words(map(repr, args))
+            _words(map(repr, args)), test=lambda value: any(value == arg and type(value) is type(arg) for arg in args)
         )
     if origin is typing.Annotated:
         return kind_of(args[0])
@@ -63,39 +70,46 @@ def _class_kind(target: Any, args: tuple[Any, ...]) -> Kind:
     if target is object or getattr(target, "_is_protocol", False) or is_typeddict(target):
         return ANYTHING
     if target is bool:
-        return Kind(lambda value: isinstance(value, bool), "True or False")
+        return Kind("True or False", frozenset({bool}))
     if target in (int, float):
         number: Any = Integral if target is int else Real
         words = "a whole number" if target is int else "a number"
-        return Kind(lambda value: isinstance(value, number) and not isinstance(value, bool), words)
+        exact = frozenset({int} if target is int else {int, float})
+        return Kind(words, exact, lambda value: isinstance(value, number) and not isinstance(value, bool))
     if target is Callable:
-        return Kind(callable, "a function")
+        return Kind("a function", test=callable)
     if target is str:
-        return Kind(lambda value: isinstance(value, str), "a text")
+        return Kind("a text", frozenset({str}), lambda value: isinstance(value, str))
     if _is(target, Mapping):
         return _mapping(target, args)
     if _is(target, Iterable) and target.__module__ in ("builtins", "collections.abc"):
         return _iterable(target, args)
     if _is(target, StrEnum):
         values = [str(member) for member in target]
-        return Kind(lambda value: isinstance(value, str) and value in values, _words(map(repr, values)))
+        return Kind(_words(map(repr, values)), test=lambda value: isinstance(value, str) and value in values)
     article = "an" if target.__name__[0] in "AEIOU" else "a"
-    return Kind(lambda value: isinstance(value, target), f"{article} {target.__name__}")
+    return Kind(f"{article} {target.__name__}", frozenset({target}), lambda value: isinstance(value, target))
 
 
 def _is(kind: Any, base: type) -> bool:
     return issubclass(kind, base)
 
 
+def _all(kind: Kind, values: Iterable[Any]) -> bool:
+    return kind is ANYTHING or kind.exact.issuperset(map(type, values)) or all(map(kind.accepts, values))
+
+
 def _mapping(target: type, args: tuple[Any, ...]) -> Kind:
-    keys, values = (kind_of(arg).accepts for arg in args) if len(args) == 2 else (ANYTHING.accepts, ANYTHING.accepts)
+    keys, values = map(kind_of, args) if len(args) == 2 else (ANYTHING, ANYTHING)
+    only_keys = values is ANYTHING
 
     def accepts(value: Any) -> bool:
-        return isinstance(value, target) and all(
-            keys(key) and values(item) for key, item in cast("Mapping[Any, Any]", value).items()
-        )
+        if not isinstance(value, target):
+            return False
+        given = cast("Mapping[Any, Any]", value)
+        return _all(keys, given) and (only_keys or _all(values, given.values()))
 
-    return Kind(accepts, "a mapping")
+    return Kind("a mapping", test=accepts)
 
 
 def _iterable(target: type, args: tuple[Any, ...]) -> Kind:
@@ -106,16 +120,20 @@ def _iterable(target: type, args: tuple[Any, ...]) -> Kind:
             return False
         if not isinstance(value, list | tuple | set | frozenset):
             return True  # an iterator would be used up by looking at it
-        return all(map(inner.accepts, cast("Iterable[Any]", value)))
+        return _all(inner, cast("Iterable[Any]", value))
 
-    return Kind(accepts, "a list" if inner is ANYTHING else f"a list ({inner.words} each)")
+    return Kind("a list" if inner is ANYTHING else f"a list ({inner.words} each)", test=accepts)
 
 
 def _union(kinds: list[Kind]) -> Kind:
     if ANYTHING in kinds:
         return ANYTHING
-    words = [kind.words for kind in kinds if kind.words != "None"]
-    return Kind(lambda value: any(kind.accepts(value) for kind in kinds), _words(dict.fromkeys(words)))
+    words = _words(dict.fromkeys(kind.words for kind in kinds if kind.words != "None"))
+    exact = frozenset[type]().union(*(kind.exact for kind in kinds))
+    tests = [kind.test for kind in kinds if kind.test is not None]
+    if len(tests) < 2:
+        return Kind(words, exact, *tests)
+    return Kind(words, exact, lambda value: any(test(value) for test in tests))
 
 
 def _words(alternatives: Iterable[str]) -> str:
@@ -142,16 +160,20 @@ class Options:
         for name, value in given.items():
             kind = self.kinds.get(name)
             if kind is not None:
-                if not kind.accepts(value):
+                if type(value) not in kind.exact and not kind.accepts(value):
                     raise error(wrong_kind(what, name, kind, value))
             elif not self._open_ended:
                 raise error(unknown_option(what, name, self.kinds))
 
-    def check_positional(self, what: str, args: tuple[Any, ...], error: type[OrchestratorError]) -> None:
-        """The same for what was given by position."""
+    def check_call(
+        self, what: str, args: tuple[Any, ...], given: Mapping[str, Any], error: type[OrchestratorError]
+    ) -> None:
+        """The same for a call, whose first options may be given by position."""
         for (name, kind), value in zip(self._positional, args, strict=False):
-            if not kind.accepts(value):
+            if kind is not ANYTHING and type(value) not in kind.exact and not (kind.test and kind.test(value)):
                 raise error(wrong_kind(what, name, kind, value))
+        if given:
+            self.check(what, given, error)
 
 
 def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -262,15 +284,16 @@ def misfit(what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     return f"{what} needs {' and '.join(missing)}."
 
 
-def _call(
-    what: str, call: Callable[..., Any], error: type[OrchestratorError], args: Any, kwargs: Mapping[str, Any]
-) -> Any:
-    """Call; where the arguments did not even bind, say so by their names."""
-    try:
-        return call(*args, **kwargs)
-    except TypeError as problem:
-        if problem.__traceback__ is None or problem.__traceback__.tb_next is not None:
-            raise  # out of the function itself
+def _refuse_unbound(
+    problem: TypeError,
+    what: str,
+    call: Callable[..., Any],
+    error: type[OrchestratorError],
+    args: Any,
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Where the arguments did not even bind, say so by their names; an error of the function itself is let through."""
+    if problem.__traceback__ is not None and problem.__traceback__.tb_next is None:
         raise error(misfit(what, call, args, kwargs)) from None
 
 
@@ -287,25 +310,28 @@ def checked(error: type[OrchestratorError] = DefinitionError, *, what: str = "")
         def options() -> Options:  # read at the first call: annotations may name what is defined below
             return signature_options(call)
 
-        def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            known = options()
-            known.check_positional(label, args, error)
-            if kwargs:
-                known.check(label, kwargs, error)
-
         if inspect.iscoroutinefunction(call):
 
             @functools.wraps(call)
             async def later(*args: Any, **kwargs: Any) -> Any:
-                check(args, kwargs)
-                return await _call(label, call, error, args, kwargs)
+                options().check_call(label, args, kwargs, error)
+                try:
+                    work = call(*args, **kwargs)
+                except TypeError as problem:
+                    _refuse_unbound(problem, label, call, error, args, kwargs)
+                    raise
+                return await work
 
             return cast("F", later)
 
         @functools.wraps(call)
         def now(*args: Any, **kwargs: Any) -> Any:
-            check(args, kwargs)
-            return _call(label, call, error, args, kwargs)
+            options().check_call(label, args, kwargs, error)
+            try:
+                return call(*args, **kwargs)
+            except TypeError as problem:
+                _refuse_unbound(problem, label, call, error, args, kwargs)
+                raise
 
         return cast("F", now)
 

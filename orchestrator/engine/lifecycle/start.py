@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost, StoreError
 from orchestrator.core.events import RunStarted
-from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.goal import UNLIMITED, Budget, Goal
 from orchestrator.core.names import check_labels, check_name
 from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
@@ -273,7 +273,7 @@ def _started(
         policy=runtime.policy_data,
         graph=runtime.remember_graph(view),
         revision=view.revision,
-        budget=_limits(runtime, wanted.budget or Budget(), child=parent is not None),
+        budget=_limits(runtime, wanted.budget or UNLIMITED, child=parent is not None),
         traceparent=traceparent,
         parent=parent.state.run_id if parent else None,
         parent_call=parent_call or None,

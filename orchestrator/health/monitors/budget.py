@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked, checked_init
 from orchestrator.core.enums import SignalAction
@@ -28,6 +29,8 @@ class BudgetMonitor:
     """
 
     interval = 1.0
+
+    woken_by: ClassVar[tuple[type[Event], ...]] = (CallEnded, WorkJudged)
 
     @checked()
     def __init__(

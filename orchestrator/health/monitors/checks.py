@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.events import Event
@@ -21,17 +21,14 @@ class HealthChecks:
     run side by side, each for at most `timeout` seconds of real time.
     """
 
+    woken_by: ClassVar[tuple[type[Event], ...]] = ()
+
     @checked()
     def __init__(self, interval: float = 30.0, timeout: float = 5.0, name: str = "health_checks") -> None:
         self.name = name
         self.interval = interval
         self._timeout = timeout
         self._due = 0.0
-
-    def wakes(self, event: Event) -> bool:
-        """Never: it polls."""
-        del event
-        return False
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
         """No signals: what a check finds becomes the tool's health."""

@@ -1,7 +1,7 @@
 """`Drift`: agents that are no longer what they were."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
@@ -52,17 +52,14 @@ class Drift:
 
     interval = 5.0
 
+    woken_by: ClassVar[tuple[type[Event], ...]] = ()
+
     @checked()
     def __init__(self, source: Learns, *, factor: float = 1.5, ttl: float = 600.0, name: str = "drift") -> None:
         self.name = name
         self._source = source
         self._factor = factor
         self._ttl = ttl
-
-    def wakes(self, event: Event) -> bool:
-        """Never: what is found is found by learning, when a run has ended."""
-        del event
-        return False
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
         """Signals of kind `drift`."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
@@ -19,6 +20,8 @@ class ErrorRate:
     """
 
     interval = 10.0
+
+    woken_by: ClassVar[tuple[type[Event], ...]] = (CallEnded,)
 
     @checked()
     def __init__(

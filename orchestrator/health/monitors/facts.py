@@ -20,7 +20,7 @@ from orchestrator.core.events import (
     RunWaiting,
     WorkJudged,
 )
-from orchestrator.core.goal import Budget
+from orchestrator.core.goal import UNLIMITED, Budget
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import ToolHealth
@@ -55,7 +55,7 @@ class RunFacts:
     goal: str
     began: float
     """Monotonic seconds."""
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = field(default=UNLIMITED)
     cost: float = 0.0
     """US dollars."""
     calls: int = 0
@@ -119,7 +119,8 @@ class Monitor(Protocol):
     """A watcher: `watch` is called beside the work, after events and at least every `interval` seconds.
 
     An `async def` shares the event loop with the work and must not block; a plain `def` runs in a thread and may.
-    With a method `wakes(event) -> bool` it says which events it looks at at once; the others it sees when it next does.
+    `woken_by`, a tuple of types of events, and a method `wakes(event) -> bool` say which events it looks at at once;
+    the others it sees when it next does.
     """
 
     name: str
@@ -149,10 +150,11 @@ class RunStatistics:
 
     def apply(self, event: Event, now: float) -> None:
         """Take in one event; `now` in monotonic seconds."""
-        self.today.begin(event.at)
+        if int(event.at // DAY) != self.today.day:
+            self.today.begin(event.at)
         if isinstance(event, RunStarted):
             goal = " + ".join(event.goal.get("keys", ()))
-            self.runs[event.run_id] = RunFacts(event.run_id, goal, now, _budget(event.budget))
+            self.runs[event.run_id] = RunFacts(event.run_id, goal, now, Budget.from_json(event.budget))
         run = self.runs.get(event.run_id)
         if isinstance(event, CallEnded):
             self.today.usd += event.cost - event.children_cost
@@ -164,7 +166,7 @@ class RunStatistics:
             return
         run.last_event = now
         if isinstance(event, BudgetRaised):
-            run.budget = _budget(event.budget)
+            run.budget = Budget.from_json(event.budget)
         if isinstance(event, RunWaiting) and run.asked_at is None:
             run.asked_at, run.waiting = now, True
         elif isinstance(event, RunResumed) and run.asked_at is not None:
@@ -184,8 +186,3 @@ class RunStatistics:
             run.cost += event.cost
         elif isinstance(event, RunEnded):
             del self.runs[event.run_id]
-
-
-def _budget(stated: Mapping[str, float | None]) -> Budget:
-    calls = stated.get("calls")
-    return Budget(stated.get("usd"), stated.get("seconds"), None if calls is None else int(calls))

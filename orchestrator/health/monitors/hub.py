@@ -13,6 +13,7 @@ from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.events import Event, ProblemReported, Progressed, RunEnded, SignalRaised
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import renew_after_fork
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
 
@@ -63,33 +64,49 @@ class MonitorHub:
         self._fold = RunStatistics(today)
         self.board = SignalBoard(health)
         self._watchers = [_Watcher(monitor, self) for monitor in self.monitors]
+        self._woken_by: dict[type[Event], tuple[_Watcher, ...]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        renew_after_fork(self)
 
     @property
     def today(self) -> DailySpend:
         """What all runs spent since midnight UTC; keep it to begin a new process with."""
         return self._fold.today
 
+    def after_fork(self) -> None:
+        """In a forked child: the event loop that watched is the parent's."""
+        self._loop = None
+
     def start(self) -> None:
         """Begin, in the running event loop, unless they run in another one that goes on."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and (self._loop is loop or self._loop.is_running()):
+            return  # one loop watches for all
+        self._loop = loop
         for watcher in self._watchers:
-            watcher.start()
+            watcher.start(loop)
 
     async def stop(self) -> None:
         """End every watcher, and wait until they have."""
+        self._loop = None
         await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
 
     def on_event(self, event: Event) -> None:
         """Take in one event and wake the monitors; never waits, never raises."""
         now = self._clock.monotonic()
         self._fold.apply(event, now)
-        if isinstance(event, RunEnded):
+        kind = type(event)
+        if kind is RunEnded:
             self.board.forget_run(event.run_id)
-        if not isinstance(event, Progressed):  # tokens: too many, and no news of health
-            for watcher in self._watchers:
-                watcher.events.append(event)
-            if not isinstance(event, _OURS):
-                for watcher in self._watchers:
-                    watcher.consider(event)
+        if kind is Progressed:  # tokens: too many, and no news of health
+            return
+        for watcher in self._watchers:
+            watcher.events.append(event)
+        woken = self._woken_by.get(kind)
+        if woken is None:
+            woken = self._woken_by[kind] = tuple(w for w in self._watchers if kind not in _OURS and w.is_woken_by(kind))
+        for watcher in woken:
+            watcher.consider(event)
 
     def standing(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
@@ -187,12 +204,9 @@ class _Watcher:
         self._broken = False
         self._stuck: asyncio.Task[Any] | None = None
 
-    def start(self) -> None:
-        loop = asyncio.get_running_loop()
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._task is not None and not self._task.done():
-            if self._loop is loop or (self._loop is not None and self._loop.is_running()):
-                return  # one loop watches for all
-            self._task.cancel()
+            self._task.cancel()  # its event loop no longer runs
         self._loop, self._wake = loop, asyncio.Event()
         if self.events:
             self._wake.set()
@@ -208,10 +222,15 @@ class _Watcher:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(task.cancel)
 
+    def is_woken_by(self, kind: type[Event]) -> bool:
+        """Whether an event of this type may wake the monitor."""
+        kinds = getattr(self._monitor, "woken_by", None)
+        return kinds is None or kind in kinds
+
     def consider(self, event: Event) -> None:
         """Look soon where the monitor asks for it; from any thread."""
         wake, loop = self._wake, self._loop
-        if wake is None or loop is None or not self._wakes(event) or wake.is_set() or loop.is_closed():
+        if wake is None or loop is None or wake.is_set() or not self._wakes(event) or loop.is_closed():
             return
         if _running_loop() is loop:
             wake.set()

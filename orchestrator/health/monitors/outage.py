@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import CircuitState, FailureKind, SignalAction
@@ -19,6 +20,8 @@ class Outage:
     """
 
     interval = 5.0
+
+    woken_by: ClassVar[tuple[type[Event], ...]] = (CallEnded,)
 
     @checked()
     def __init__(self, in_a_row: int = 2, factor: float = 2.0, ttl: float = 30.0, name: str = "outage") -> None:

@@ -1,6 +1,7 @@
 """`Progress`: a run that goes in circles, or stands still."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
@@ -20,6 +21,8 @@ class Progress:
     """
 
     interval = 5.0
+
+    woken_by: ClassVar[tuple[type[Event], ...]] = (CallStarted,)
 
     @checked()
     def __init__(self, repeats: int = 25, still: float = 300.0, name: str = "progress") -> None:

@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
@@ -20,6 +21,8 @@ class Quota:
     """
 
     interval = 5.0
+
+    woken_by: ClassVar[tuple[type[Event], ...]] = (CallStarted,)
 
     @checked()
     def __init__(self, limits: Mapping[str, tuple[int, float]] | None = None, name: str = "quota") -> None:

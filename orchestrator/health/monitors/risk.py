@@ -1,7 +1,7 @@
 """`Risk`: effects that a person should approve first."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import Effect, SignalAction
@@ -23,6 +23,8 @@ class Risk:
 
     interval = 60.0
 
+    woken_by: ClassVar[tuple[type[Event], ...]] = ()
+
     @checked()
     def __init__(
         self,
@@ -36,11 +38,6 @@ class Risk:
         self._limit = limit
         self._amounts = tuple(amounts)
         self._risk = risk
-
-    def wakes(self, event: Event) -> bool:
-        """Never: `gate` is asked in time."""
-        del event
-        return False
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
         """Tells of the tools that will need approval whatever their inputs are."""

@@ -30,13 +30,15 @@ _LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
 """Events that may be warnings."""
 
 
-def record(event: Event, ids: Callable[[], tuple[str, str]]) -> None:
-    """Log one event, if it is worth a line and somebody listens; `ids` are those of its trace and its span."""
+def may_be_told(event: Event) -> bool:
+    """Whether an event may be worth a line, and somebody listens."""
     if type(event) in _LOUD:
-        if isinstance(event, CallEnded) and event.failure is None:
-            return
-    elif not LOG.isEnabledFor(logging.INFO):
-        return
+        return LOG.isEnabledFor(logging.WARNING) and not (isinstance(event, CallEnded) and event.failure is None)
+    return LOG.isEnabledFor(logging.INFO)
+
+
+def record(event: Event, ids: Callable[[], tuple[str, str]]) -> None:
+    """Log one event, if it is worth a line; `ids` are those of its trace and its span."""
     level, text = _line(event)
     if text and LOG.isEnabledFor(level):
         tell(level, f"run {event.run_id}: {text}", event.run_id, *ids())
@@ -71,4 +73,4 @@ def _line(event: Event) -> tuple[int, str]:
             return logging.DEBUG, ""
 
 
-__all__ = ["LOG", "record", "tell"]
+__all__ = ["LOG", "may_be_told", "record", "tell"]

@@ -45,17 +45,14 @@ class Meters:
         self._goals: dict[str, str] = {}
         self._agents: set[str] = set()
         self._kept: deque[Callable[[], None]] = deque()
-        self._made = self._on = False
-
-    @property
-    def on(self) -> bool:
+        self._made = False
+        self.on = False
         """Whether anybody collects: the API's own providers do not. Who begins to, does so for runs that begin then."""
-        return self._on
 
     def look(self) -> None:
         """See whether anybody collects now."""
         provider = self._provider or metrics.get_meter_provider()
-        self._on = not type(provider).__module__.startswith("opentelemetry.metrics")
+        self.on = not type(provider).__module__.startswith("opentelemetry.metrics")
 
     def take(self, event: Event) -> None:
         """Take one event."""
