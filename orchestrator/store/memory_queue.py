@@ -104,16 +104,25 @@ class MemoryQueue:
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
         """Own up to `most` queued runs."""
         with self._of.lock:
-            taken: list[Taken] = []
-            for run_id in choose(self._ready(), most, room(limits or {}, self._busy())):
-                token = self._of.claim(run_id, owner, ttl)
-                if token is None:
-                    continue
-                self._move(run_id, Status.RUNNING, None)
-                entry = self._entries[run_id]
-                taken.append(Taken(run_id, token, entry.request, entry.answer))
-                entry.answer = None
-            return taken
+            chosen = choose(self._ready(), most, room(limits or {}, self._busy()))
+            found = (self._own(run_id, owner, ttl) for run_id in chosen)
+            return [taken for taken in found if taken is not None]
+
+    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+        """Own this queued run, whether it is due or was set aside."""
+        with self._of.lock:
+            queued = run_id in self._entries and self._of.runs[run_id].now().status is Status.QUEUED
+            return self._own(run_id, owner, ttl) if queued else None
+
+    def _own(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+        token = self._of.claim(run_id, owner, ttl)
+        if token is None:
+            return None
+        self._move(run_id, Status.RUNNING, None)
+        entry = self._entries[run_id]
+        taken = Taken(run_id, token, entry.request, entry.answer)
+        entry.answer = None
+        return taken
 
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
         """Give a run back to the queue."""

@@ -115,6 +115,10 @@ class RunQueue(Protocol):
         """
         ...
 
+    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+        """Own this queued run, whether it is due or was set aside; `None` where it is not queued."""
+        ...
+
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
         """Give a run that was taken back to the queue; `False` when the token is no longer the run's."""
         ...

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -233,4 +234,25 @@ async def test_a_run_of_another_process_is_cancelled_from_here(tmp_path: Path) -
         assert outcome.status is Status.ESCALATED
         assert (await running).status is Status.ESCALATED
         queued = await here.submit("w", delay=60.0, work_here=False)
-        assert here.store.queue.cancel(queued)
+        assert (await here.cancel(queued)).status is Status.ESCALATED
+
+
+@pytest.mark.parametrize("due", [{"at": time.time() + 1_000}, {"delay": 1_000.0}])
+async def test_a_queued_run_is_cancelled_before_its_time_and_without_a_worker(embedded: Path | None, due: Any) -> None:
+    async with Orchestrator([double], store=embedded) as orc:
+        run_id = await orc.submit("y", {"x": 4}, **due)
+        async with asyncio.timeout(10):
+            outcome = await orc.cancel(run_id)
+        assert (outcome.status, outcome.calls) == (Status.ESCALATED, ())
+        assert orc.verify(run_id).ok
+        assert (await orc.wait(run_id)).status is Status.ESCALATED
+        assert (await orc.cancel(run_id)).status is Status.ESCALATED
+
+
+async def test_a_run_that_was_set_aside_can_be_cancelled(tmp_path: Path) -> None:
+    async with Orchestrator([double], store=tmp_path / "runs.db") as orc:
+        run_id = await orc.submit("y", {"x": 4}, delay=1_000.0)
+        with sqlite3.connect(tmp_path / "runs.db") as store:
+            store.execute("UPDATE orchestrator_runs SET wake = NULL, attempts = 5")
+        async with asyncio.timeout(10):
+            assert (await orc.cancel(run_id)).status is Status.ESCALATED

@@ -495,6 +495,15 @@ class StoreConformance:
         assert store.queue.sweep(3).due == ("b",)
         assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["b"]
 
+    def test_one_queued_run_is_taken_before_its_time(self, store: Store) -> None:
+        store.queue.submit(run_row("a"), "asked", delay=1_000.0)
+        assert store.queue.take("v", 30, 5) == []
+        taken = store.queue.take_one("a", "v", 30)
+        assert taken is not None
+        assert (taken.run_id, taken.request) == ("a", "asked")
+        assert store.queue.take_one("a", "w", 30) is None
+        assert store.queue.take_one("none", "w", 30) is None
+
     def test_a_run_is_given_back_and_cancelled_from_elsewhere(self, store: Store) -> None:
         store.queue.submit(run_row("a"), "{}")
         (run,) = store.queue.take("w", 10.0, 5)

@@ -1,6 +1,7 @@
 """Runs that wait for a worker: submitted, awaited, and driven once a worker has taken them from the queue."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
+from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
@@ -183,6 +185,27 @@ async def _begin(runtime: Runtime, taken: Taken) -> Run:
     return run
 
 
+async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | None:
+    """Take a queued run that has not begun, to end it; `None` where it is not queued, has begun, or cannot be read.
+
+    The caller has the run's turn.
+    """
+    queue, owner = runtime.store.queue, runtime.owner
+    taken = await runtime.threads.run(lambda: queue.take_one(run_id, owner, LEASE_SECONDS))
+    if taken is None:
+        return None
+    run: Run | None = None
+    if await runtime.threads.run(lambda: runtime.store.records(run_id)):
+        run = await recover(runtime, run_id, taken.token, to_stop=True)
+    else:
+        with contextlib.suppress(NotForThisWorker):
+            run = await _begin(runtime, taken)
+            run.scope.cancel(reason)  # before its first phase
+    if run is None:
+        await runtime.threads.run(lambda: queue.requeue(run_id, taken.token))
+    return run
+
+
 def _check_can_be_given(runtime: Runtime, request: Request) -> None:
     """Raises `InputError` where nothing in this process's graph gives a key of the goal: another version may."""
     given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
@@ -233,4 +256,4 @@ async def _cancel_wanted(runtime: Runtime, run: Run) -> bool:
     return run.state.run_id in wanted
 
 
-__all__ = ["NotForThisWorker", "Request", "drive_taken", "submit", "wait"]
+__all__ = ["NotForThisWorker", "Request", "cancel_queued", "drive_taken", "submit", "wait"]

@@ -31,7 +31,7 @@ from orchestrator.store.memory import MemoryStore
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
 from .finish import outcome_of
 from .phases import Phase
-from .queued import wait
+from .queued import cancel_queued, wait
 from .recovery import fold, recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
@@ -193,7 +193,10 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
             raise InputError(f"There is no run {run_id!r} in this store.")
         if row.status.ended:
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
-        run = None if row.status is Status.QUEUED else await recover(runtime, run_id, to_stop=True)
+        if row.status is Status.QUEUED:
+            run = await cancel_queued(runtime, run_id, reason)
+        else:
+            run = await recover(runtime, run_id, to_stop=True)
         if run is None:
             return await _cancelled_elsewhere(runtime, run_id)
     run.scope.cancel(reason)

@@ -1,6 +1,6 @@
 """The queue of runs in a database: the run's row is the truth, taken by one `UPDATE … RETURNING`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
@@ -44,6 +44,11 @@ class SqlQueue:
         """Own up to `most` queued runs."""
         taken: list[Taken] = self._ask(lambda connection: self._take(connection, owner, ttl, most, limits or {}))
         return taken
+
+    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+        """Own this queued run, whether it is due or was set aside."""
+        taken: list[Taken] = self._ask(lambda connection: self._own(connection, [run_id], owner, ttl))
+        return taken[0] if taken else None
 
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
         """Give a run back to the queue."""
@@ -104,9 +109,11 @@ class SqlQueue:
             take_turn(connection, "limits of tenants")
         busy = _busy(connection) if limits else {}
         chosen = choose(_candidates(connection, now), most, room(limits, busy))
-        if not chosen:
-            return []
-        renew_owner(connection, owner, now + ttl)
+        return self._own(connection, chosen, owner, ttl) if chosen else []
+
+    def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[Taken]:
+        """Own those of the chosen runs that are still queued."""
+        renew_owner(connection, owner, self._now(connection) + ttl)
         ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
         statement = update(RUNS).where(RUNS.c.run_id.in_(ids), _READY)
         moved = statement.values(status=str(Status.RUNNING), owner=owner, token=RUNS.c.token + 1, wake=None)
