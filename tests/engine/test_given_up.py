@@ -26,6 +26,18 @@ def gate() -> Iterator[threading.Event]:
         time.sleep(0.01)
 
 
+def nap_for(seconds: float) -> int:
+    """A tool's function."""
+    time.sleep(seconds)
+    return 1
+
+
+async def nap_async(seconds: float) -> int:
+    """A tool's function."""
+    await asyncio.sleep(seconds)
+    return 1
+
+
 def slow_pay(done: list[str], seconds: float, **options: Any) -> Tool:
     def pay(order: str) -> str:
         time.sleep(seconds)
@@ -318,3 +330,10 @@ async def test_a_compensation_that_outlasts_patience_is_listed(gate: threading.E
     outcome = await Orchestrator(tools, policy=IMPATIENT).run("label", {"order": "42"})
     assert log == ["begin"]
     assert outcome.uncompensated == ("pay",)
+
+
+@pytest.mark.parametrize(("call", "isolation"), [(nap_for, None), (nap_for, "process"), (nap_async, None)])
+async def test_a_time_out_says_how_long_was_waited(call: Callable[..., Any], isolation: str | None) -> None:
+    async with Orchestrator([Tool(call, gives="rest", timeout=0.3, retries=0, isolation=isolation)]) as orc:
+        outcome = await orc.run("rest", {"seconds": 0.6})
+    assert [failure.message for failure in outcome.failures] == ["no answer within 0.3 s"]

@@ -272,7 +272,10 @@ class StepExecutor:
         running = await invocation.stop()
         patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
         if not running or patience:
-            found = await invocation.result(patience)
+            try:
+                found = await invocation.result(patience)
+            except TimeoutError as error:  # it ended because it was cancelled
+                raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
         if not isinstance(found, StillRunning):
             return found
         self._give_up(invocation)

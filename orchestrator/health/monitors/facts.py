@@ -42,7 +42,7 @@ class HealthFacts(Protocol):
         """The tools that something is known about."""
         ...
 
-    def checked(self, name: str, ok: bool, message: str = "") -> None:
+    def record_check(self, name: str, ok: bool, message: str = "") -> None:
         """Take in a background check."""
         ...
 
