@@ -144,8 +144,35 @@ async def test_a_cost_function_that_raises_fails_a_read_and_loses_no_write(cost:
     assert read.value == "spare"
     assert "`cost` raised" in read.failures[0].message
     check_answers(read)
-    write = await Orchestrator([made("write")]).run("y", {"x": 1})
-    assert write.value == "write"
+    orc = Orchestrator([made("write"), spare()])
+    write = await orc.run("y", {"x": 1}, run_id="r")
+    assert (write.value, len(write.calls), write.uncompensated) == ("write", 1, ())
+    (failure,) = write.failures
+    assert (failure.kind, "`cost` raised" in failure.message) == (FailureKind.BUG, True)
+    check_answers(write)
+    assert orc.replay("r").agrees
+
+
+@pytest.mark.parametrize("amount", [-1.0, float("inf"), "x", None])
+async def test_a_write_is_not_undone_because_its_cost_is_no_amount(amount: Any) -> None:
+    undone: list[str] = []
+
+    async def call(ctx: RunContext) -> str:
+        ctx.usage["tokens"] += 5
+        ctx.charge(0.5)
+        return "made"
+
+    write = Tool(call, gives="y", cost=lambda usage: amount if usage else 0.0, effect="write", compensate=undone.append)
+    used = await Orchestrator([write]).run("y")
+    assert (used.value, used.cost, undone) == ("made", 0.5, [])
+    check_answers(used)
+
+    def fails(y: str) -> str:
+        raise Refused("no")
+
+    unused = await Orchestrator([write, Tool(fails, gives="z")]).run("z")
+    assert (unused.compensated, undone) == (("call",), ["made"])
+    check_answers(unused)
 
 
 class BadText(Exception):

@@ -26,6 +26,7 @@ from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
 from orchestrator.store.protocol import Record
 
+from .child_effects import find_child
 from .finish import outcome_of
 
 _STOPPED = "the process stopped"
@@ -126,16 +127,21 @@ async def _find_out(run: Run, tool: Tool, doing: Doing, failure: Failure) -> Non
         run.open.append(question_of(run, tool.name, Uncertain(failure.message)))
 
 
-async def _settle_undoing(run: Run, name: str) -> None:
-    """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can."""
-    tool = run.view.tools.get(name)
-    stands = await effect_stands(run, tool) if tool is not None else None
+async def _settle_undoing(run: Run, label: str) -> None:
+    """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can.
+
+    The effect may be one of a child run (`run id#tool`).
+    """
+    run_id, _, name = label.rpartition("#")
+    of = await find_child(run, run_id) if run_id else run
+    tool = of.view.tools.get(name)
+    stands = await effect_stands(of, tool) if tool is not None else None
     if stands or (tool is not None and stands is None and takes_key(tool)):
-        run.state.undoing.discard(name)
+        run.state.undoing.discard(label)
         return  # it is undone (again) when the run ends, or at once when its output is not valid
     ok = stands is False
     reason = "" if ok else f"{_STOPPED} while it was being undone"
-    run.emit(EffectUndone(**run.stamp(), tool=name, ok=ok, reason=reason, uncertain=not ok))
+    run.emit(EffectUndone(**run.stamp(), tool=label, ok=ok, reason=reason, uncertain=not ok))
 
 
 async def _settle_invalid(run: Run, name: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import UNLIMITED, Budget, Goal
 from orchestrator.core.names import check_labels, check_name
 from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
+from orchestrator.core.process.loops import cancelled_once
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
 from orchestrator.engine.planning.agents import all_keys
@@ -26,8 +27,8 @@ from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
-from .driver import dismiss, enlist, join, let_go, live_run, start, stop_waiting
-from .finish import outcome_of
+from .driver import dismiss, enlist, join, let_go, live_run, note_end, start, stop_waiting
+from .finish import listed, outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_run, recover
 from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
@@ -231,10 +232,12 @@ async def begin(
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)
     row = _row(runtime, run_id, goal, parent, opened.trace_id, wanted.labels)
+    left = False
     try:
-        create = partial(_create_owned if durable else _create, runtime, row)
-        if token is None:
-            token = await runtime.threads.run(create) if durable else create()
+        if token is None and durable:
+            token, left = await _whole(runtime.threads.run(partial(_create_owned, runtime, row)))
+        elif token is None:
+            token = _create(runtime, row)
     except BaseException:
         opened.end()
         raise
@@ -254,7 +257,22 @@ async def begin(
     run.values.put(PROVIDED, inputs, run.view)
     run.emit(_started(run, goal, inputs, wanted, opened.traceparent, parent_call))
     runtime.observers.begun(run)
+    if left:
+        run.scope.cancel("its caller left while it was being begun")
+        note_end(run, listed(run))
+        raise asyncio.CancelledError
     return run
+
+
+async def _whole(creation: Coroutine[Any, Any, int]) -> tuple[int, bool]:
+    """The token of a run that is being created, and whether the caller left meanwhile: a thread cannot be stopped, and
+    a run that exists in the store is to be on record."""
+    creating = asyncio.ensure_future(creation)
+    try:
+        return await asyncio.shield(creating), False
+    except asyncio.CancelledError:
+        with cancelled_once():
+            return await creating, True
 
 
 def _started(

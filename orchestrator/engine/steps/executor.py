@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import UserFunctionError, describe_error, is_async
-from orchestrator.core.checks import check_number
+from orchestrator.core.calls.user_code import UserFunctionError, is_async
 from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
@@ -18,7 +17,7 @@ from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
 from orchestrator.engine.spending import LEAST, DailyLimits
-from orchestrator.graph.tool import MAX_COST, Tool
+from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
@@ -26,6 +25,7 @@ from .arguments import arguments
 from .blocking import blocking_note
 from .compensate import DURABLE_WITHIN, undo
 from .context import CallContext, idempotency_key
+from .costs import cost_of, cost_or_charged, note_unknown_cost
 from .invocation import GRACE, Invocation, StillRunning
 from .outputs import checked
 from .reconcile import note_found, settle
@@ -192,7 +192,7 @@ class StepExecutor:
         try:
             raw = await self._called(invocation, context)
             outputs = await checked(self.run, self.tool, raw)
-            cost = self._cost(context)
+            cost, unknown = cost_or_charged(self.tool, context)
         except asyncio.CancelledError:
             await self._cancelled(invocation, context, started)
             raise
@@ -201,6 +201,8 @@ class StepExecutor:
         finally:
             self.runtime.in_flight[self.tool.name] -= 1
         self.succeed(outputs, context, started, cost)
+        if unknown is not None:
+            note_unknown_cost(self.run, self.tool, unknown)
         if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
             with suppress(StoreError):  # it is reported; the result itself is not lost to this run
                 await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
@@ -358,19 +360,6 @@ class StepExecutor:
             )
         note_outcome(self.run, self.tool, True, event)
 
-    def _cost(self, context: CallContext) -> float:
-        """US dollars of the call. A `cost` function that raises fails a read; for a write it is only reported."""
-        try:
-            cost = self.tool.cost
-            amount = check_number("its cost", cost(context.usage), MAX_COST) if callable(cost) else cost
-            return amount + context.spent
-        except Exception as error:
-            if self.tool.effect is Effect.READ:
-                raise UserFunctionError("cost", error) from error
-            problem = f"`cost` raised {describe_error(error, text=False)}"
-            self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=problem))
-            return context.spent
-
     def _reported(self, context: CallContext, cost: float) -> float | None:
         """The cost of an attempt as far as it is learned from; `None` where the attempt reported none."""
         return cost if context.spent or (callable(self.tool.cost) and context.usage) else None
@@ -379,8 +368,9 @@ class StepExecutor:
         if kind in PROVES_NOTHING_HAPPENED or (isinstance(error, UserFunctionError) and error.option == "cost"):
             return context.spent
         try:
-            return self._cost(context)
-        except UserFunctionError:
+            return cost_of(self.tool, context)
+        except UserFunctionError as raised:
+            self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=str(raised)))
             return context.spent
 
     def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
@@ -424,8 +414,11 @@ class StepExecutor:
         if isinstance(found, AttemptFailed):
             return found
         now = self.runtime.clock.monotonic()
-        self.succeed(found.outputs, context, now, self._cost(context), later=True)
+        cost, unknown = cost_or_charged(self.tool, context)
+        self.succeed(found.outputs, context, now, cost, later=True)
         note_found(self.run, failure)  # after the result: a process that stops in between must not call again
+        if unknown is not None:
+            note_unknown_cost(self.run, self.tool, unknown)
         return Done()
 
     async def _cancelled(self, invocation: Invocation, context: CallContext, started: float) -> None:

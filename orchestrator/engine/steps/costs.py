@@ -1,0 +1,49 @@
+"""What a call cost, as its tool's `cost` says; a `cost` function that fails is a failure of its tool.
+
+A read whose cost cannot be known has failed. A write has taken place all the same: it keeps its output, is counted at what
+it charged itself, and the failure is on record, answered by a decision.
+"""
+
+from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.checks import check_number
+from orchestrator.core.enums import DecisionKind, Effect
+from orchestrator.engine.failures import note_user_failure
+from orchestrator.engine.run import Run
+from orchestrator.graph.tool import MAX_COST, Tool
+
+from .context import CallContext
+
+
+def cost_of(tool: Tool, context: CallContext) -> float:
+    """US dollars of a call and its children. Raises `UserFunctionError` where its `cost` raises or gives no amount."""
+    try:
+        amount = check_number("its cost", tool.cost(context.usage), MAX_COST) if callable(tool.cost) else tool.cost
+    except Exception as error:
+        raise UserFunctionError("cost", error) from error
+    return amount + context.spent
+
+
+def cost_or_charged(tool: Tool, context: CallContext) -> tuple[float, UserFunctionError | None]:
+    """As `cost_of`; for a write whose `cost` fails, what it charged, with the error. A read raises it."""
+    try:
+        return cost_of(tool, context), None
+    except UserFunctionError as error:
+        if tool.effect is Effect.READ:
+            raise
+        return context.spent, error
+
+
+def note_unknown_cost(run: Run, tool: Tool, error: UserFunctionError) -> None:
+    """Put on record that the `cost` of a write failed, once its result is."""
+    failure = note_user_failure(run, tool, "cost", error)
+    run.decide(
+        DecisionKind.RECONCILE,
+        "it took place",
+        reason="its output is there; what it cost is not known",
+        answers=(failure.id,),
+        subject=tool.name,
+        facts={"done": True},
+    )
+
+
+__all__ = ["cost_of", "cost_or_charged", "note_unknown_cost"]
