@@ -24,8 +24,7 @@ def slow_begin(orc: Orchestrator, patch: pytest.MonkeyPatch, let: threading.Even
 
 
 async def until(event: threading.Event) -> None:
-    while not event.is_set():
-        await asyncio.sleep(0.005)
+    assert await asyncio.to_thread(event.wait, 10)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -1,7 +1,7 @@
 """What a call cost, as its tool's `cost` says; a `cost` function that fails is a failure of its tool.
 
-A read whose cost cannot be known has failed. A write has taken place all the same: it keeps its output, is counted at what
-it charged itself, and the failure is on record, answered by a decision.
+A read whose cost cannot be known has failed. A write has taken place all the same: it keeps its output, is counted at
+what it charged itself, and the failure is on record, answered by a decision.
 """
 
 from orchestrator.core.calls.user_code import UserFunctionError
