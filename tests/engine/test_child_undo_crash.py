@@ -1,4 +1,4 @@
-"""A process dies while the effect of a child is being undone: `reconcile` is asked, as for an effect of the run itself."""
+"""A process dies while a child's effect is being undone: `reconcile` is asked, as for an effect of the run itself."""
 
 import asyncio
 import os
