@@ -7,7 +7,7 @@ import networkx as nx
 
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
-from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import Healthy, PriceTable
 from orchestrator.graph.tool import Tool
@@ -68,9 +68,9 @@ class Bench:
     def standing(self, route: Route, steps: int) -> Problem:
         """Where a run stands that has done so many steps of its route."""
         at_hand: dict[str, str | None] = {INPUT: None}
-        done: dict[str, Taken] = {}
+        done: dict[str, StartedFrom] = {}
         for step in route.steps[:steps]:
-            done[step.tool] = Taken(tuple(step.sources), step.via)
+            done[step.tool] = StartedFrom(tuple(step.sources), step.via)
             for key in self.graph.view().nodes[step.tool].gives:
                 at_hand[key] = step.tool
         return Problem((GOAL,), at_hand, done)

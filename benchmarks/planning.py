@@ -25,7 +25,7 @@ from benchmarks._joins import layered_joins
 from orchestrator import Orchestrator
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
-from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning import planning as candidates
 from orchestrator.engine.runtime import Runtime
@@ -195,7 +195,7 @@ def _stand(route: Route, steps: int, view: GraphRevision) -> RunState:
     """A run that has done so many steps of its route."""
     state = RunState("benchmark", goal=(GOAL,), at_hand={INPUT: None})
     for step in route.steps[:steps]:
-        state.done[step.tool] = Taken(tuple(step.sources), step.via)
+        state.done[step.tool] = StartedFrom(tuple(step.sources), step.via)
         state.at_hand |= dict.fromkeys(view.nodes[step.tool].gives, step.tool)
     return state
 

@@ -29,7 +29,7 @@ from orchestrator.routing.compiled import Compiled
 from orchestrator.routing.paths.astar import shortest
 from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
-from orchestrator.routing.weights import Weights
+from orchestrator.routing.weights import RoutingWeights
 
 STYLES: dict[str, Callable[[int], ToolGraph]] = {
     "layered, typed": layered_typed,
@@ -107,8 +107,8 @@ def held(make: Callable[[], Any]) -> int:
     return size
 
 
-def _warm(bench: Bench) -> Weights:
-    weights = Weights(Compiled(bench.graph.view()), bench.prices)
+def _warm(bench: Bench) -> RoutingWeights:
+    weights = RoutingWeights(Compiled(bench.graph.view()), bench.prices)
     weights.sync()
     return weights
 

@@ -23,7 +23,7 @@ import uvicorn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator import Orchestrator, Policy, Tool
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.store import SqlStore
 from orchestrator.ui import create_app
 
@@ -54,7 +54,7 @@ async def long_run(where: Path, calls: int) -> str:
     tools = [step(n) for n in range(calls // ATTEMPTS)]
     policy = Policy(
         retries=Retries(base_seconds=0, floor=10**6, share=1),
-        circuit=Circuit(consecutive=10**6, rate=1, evidence=10**6),
+        circuit=CircuitPolicy(consecutive=10**6, rate=1, evidence=10**6),
     )
     async with Orchestrator(tools, policy=policy, monitors=(), store=where) as orc:
         outcome = await orc.run(f"k{len(tools)}", {"k0": 0})

@@ -26,7 +26,7 @@ from orchestrator.core.process.loops import cancelled_once, in_a_loop
 from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.background.background import Background
-from orchestrator.engine.background.evaluation import Jury
+from orchestrator.engine.background.evaluation import WorkEvaluator
 from orchestrator.engine.background.heartbeat import Heartbeat
 from orchestrator.engine.background.worker import Worker, WorkerOptions
 from orchestrator.engine.lifecycle import queued
@@ -54,7 +54,7 @@ from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
 from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
 
-from .escalation import Announcer, check_ladder, ladder_from
+from .escalation import NotificationSink, check_ladder, ladder_from
 from .health import HealthRegistry
 from .intent import Interpreter, Request, examples_of
 from .routing import Planner
@@ -74,7 +74,7 @@ class Answering:
     selector: Selector
     _runtime: Runtime
     _background: Background
-    _jury: Jury
+    _jury: WorkEvaluator
 
     @checked(InputError)
     def verify(self, run_id: str) -> "Verification":
@@ -209,7 +209,7 @@ class Orchestrator(Answering):
         self.health.entries.on_problem = lambda problem: self.store.on_problem(problem)
         runs = RunRegistry()
         tracing = TracingSink(tracer_provider, live=runs.by_id, circuits=self.health)
-        self._announcer = Announcer(ladder, clock=clock)
+        self._announcer = NotificationSink(ladder, clock=clock)
         self._runtime = Runtime(
             graph=self.graph,
             prices=prices,
@@ -232,7 +232,7 @@ class Orchestrator(Answering):
             deps=deps,
         )
         self._background = Background(self._runtime, monitors)
-        self._jury = Jury(self._runtime, lambda: self._background.hub.today.usd)
+        self._jury = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
         self._closed = False
         try:
             self.judge = judge
@@ -499,7 +499,7 @@ class Orchestrator(Answering):
         fixed, read = resuming.compiled_inputs(self._runtime, wanted, keys, inputs)
         schema, taken, given = machine.schemas(dict.fromkeys(read, Any), wanted.keys)
         nodes = resuming.compiled_nodes(self._runtime, wanted, fixed, read, **preferences)
-        return machine.build(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+        return machine.build_graph(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
 
     @checked(InputError)
     def as_tool(

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator import NOT_DONE, START, Agent, CallerError, Goal, Orchestrator, Policy, Refused, Tool, Unavailable
 from orchestrator.core.outcome import Outcome
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.testing import FakeClock
 
@@ -118,7 +118,7 @@ def random_policy(random: Random) -> Policy:
         fail_fast=random.random() < 0.3,
         max_impasses=random.choice([1, 2, 5]),
         retries=Retries(attempts=random.choice([0, 1, 2])),
-        circuit=Circuit(consecutive=random.choice([1, 2, 5])),
+        circuit=CircuitPolicy(consecutive=random.choice([1, 2, 5])),
         max_calls=random.choice([None, None, None, 5]),
     )
 

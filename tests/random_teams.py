@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from orchestrator import Agent, DecisionKind, Goal, Orchestrator, Outcome, Refused, Tool, Unavailable
-from orchestrator.core.policy import Circuit, Policy, Retries
+from orchestrator.core.policy import CircuitPolicy, Policy, Retries
 from orchestrator.errors import DefinitionError, InputError
 from orchestrator.selection import Constraints, Exploration, Handbook, Selector, Skill
 from orchestrator.testing import FakeClock
@@ -78,7 +78,7 @@ def random_team(random: Random) -> Orchestrator:
         name="team",
         quality_value=random.choice([0.01, 0.05, 0.5]),
         retries=Retries(attempts=random.choice([0, 1])),
-        circuit=Circuit(consecutive=random.choice([1, 3])),
+        circuit=CircuitPolicy(consecutive=random.choice([1, 3])),
         max_impasses=random.choice([1, 3]),
     )
     selector = Selector(

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 import orchestrator
 from orchestrator import Orchestrator, Policy, RunContext, testing
 from orchestrator.agents.options import AgentOptions
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.core.process.catalog_path import catalog_root
 
 REFERENCE = catalog_root() / "docs" / "reference"
@@ -50,7 +50,7 @@ def stated_defaults(section: str) -> dict[str, str]:
     return stated
 
 
-@pytest.mark.parametrize(("section", "model"), [("", Policy), ("circuit", Circuit), ("retries", Retries)])
+@pytest.mark.parametrize(("section", "model"), [("", Policy), ("circuit", CircuitPolicy), ("retries", Retries)])
 def test_every_field_of_a_policy_stands_with_its_default(section: str, model: type[BaseModel]) -> None:
     stated = stated_defaults(section)
     fields = set(model.model_fields) - {"name", "description", "circuit", "retries"}

@@ -11,7 +11,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.types.schema import read_signature
 from orchestrator.graph.tool import Tool, ToolOptions, check_tool_options
 
-from .options import AgentOptions, Worker
+from .options import AgentAdapter, AgentOptions
 
 
 class Agent(Tool):
@@ -25,7 +25,7 @@ class Agent(Tool):
     def __init__(self, call: Any, **options: Unpack[AgentOptions]) -> None:
         check_tool_options("Agent", call, options, AgentOptions)
         work = _worker(call, options)
-        if isinstance(work, Worker) and not inspect.isclass(work):
+        if isinstance(work, AgentAdapter) and not inspect.isclass(work):
             work, options = work.as_agent(options)
         own = set(AgentOptions.__annotations__) - set(ToolOptions.__annotations__)
         plain = cast(ToolOptions, {key: value for key, value in options.items() if key not in own})
@@ -116,7 +116,7 @@ def per_token(
 
 def _worker(call: Any, options: AgentOptions) -> Any:
     """`call` itself, or what makes an agent of a model or a graph."""
-    if isinstance(call, Worker) and not inspect.isclass(call):
+    if isinstance(call, AgentAdapter) and not inspect.isclass(call):
         return call
     if isinstance(call, str):
         from .chat import ChatWorker

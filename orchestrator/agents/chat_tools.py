@@ -34,7 +34,7 @@ class GoalTool:
 
 
 @dataclass(frozen=True)
-class Offer:
+class ModelTool:
     """One tool as a model sees it (`spec`) and as it is run (`work`)."""
 
     name: str
@@ -42,7 +42,7 @@ class Offer:
     work: Any
 
 
-def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[Offer, ...]:
+def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[ModelTool, ...]:
     """What a model is offered. Raises `DefinitionError` for something that is no tool, or two of one name."""
     offers = tuple(_offer(agent, item) for item in tools)
     names = [offer.name for offer in offers]
@@ -52,25 +52,25 @@ def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[Offer, ...]:
     return offers
 
 
-def _offer(agent: str, item: Any) -> Offer:
+def _offer(agent: str, item: Any) -> ModelTool:
     from langchain_core.tools import BaseTool, StructuredTool
 
     if isinstance(item, str):
         item = GoalTool(item)
     if isinstance(item, Tool):
         item = GoalTool(" + ".join(item.gives), _takes(item), item.description, item.name)
-        return Offer(item.name, _spec(item), item)
+        return ModelTool(item.name, _spec(item), item)
     if isinstance(item, GoalTool):
-        return Offer(item.name or item.goal, _spec(item), item)
+        return ModelTool(item.name or item.goal, _spec(item), item)
     if isinstance(item, BaseTool):
-        return Offer(item.name, item, item)
+        return ModelTool(item.name, item, item)
     if inspect.isfunction(item) or inspect.ismethod(item):
         try:
             is_async = inspect.iscoroutinefunction(item)
             made = StructuredTool.from_function(coroutine=item) if is_async else StructuredTool.from_function(item)
         except ValueError as error:
             raise DefinitionError(f"Agent {agent!r}: {error}") from error
-        return Offer(made.name, made, made)
+        return ModelTool(made.name, made, made)
     raise DefinitionError(
         f"Agent {agent!r}: a tool of a chat model is a function, a LangChain tool, a Tool or a GoalTool, not {item!r}."
     )
@@ -94,7 +94,7 @@ def _spec(item: GoalTool) -> dict[str, Any]:
 
 
 async def run_tool_calls(
-    ctx: RunContext, offers: Sequence[Offer], talk: Conversation, *, repeatable: bool = False
+    ctx: RunContext, offers: Sequence[ModelTool], talk: Conversation, *, repeatable: bool = False
 ) -> None:
     """Answer the tool calls of the conversation's last turn, side by side; an error becomes an answer to the model.
 
@@ -125,7 +125,9 @@ async def run_tool_calls(
             raise error
 
 
-async def _answer(ctx: RunContext, by_name: Mapping[str, Offer], talk: Conversation, position: int, call: Any) -> None:
+async def _answer(
+    ctx: RunContext, by_name: Mapping[str, ModelTool], talk: Conversation, position: int, call: Any
+) -> None:
     from langchain_core.messages import ToolMessage
 
     ctx.usage["tool_calls"] += 1
@@ -143,7 +145,7 @@ async def _answer(ctx: RunContext, by_name: Mapping[str, Offer], talk: Conversat
     await talk.answer(position, ToolMessage(content, tool_call_id=call["id"] or "", name=call["name"], status=status))
 
 
-async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any], key: str) -> str:
+async def _run(ctx: RunContext, offer: ModelTool, arguments: Mapping[str, Any], key: str) -> str:
     if not isinstance(offer.work, GoalTool):
         return as_text(await _own(ctx, offer, arguments, key))
     goal = offer.work
@@ -156,7 +158,7 @@ async def _run(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any], key:
     return as_text(outcome.value)
 
 
-async def _own(ctx: RunContext, offer: Offer, arguments: Mapping[str, Any], key: str) -> Any:
+async def _own(ctx: RunContext, offer: ModelTool, arguments: Mapping[str, Any], key: str) -> Any:
     """Call a tool of the agent's own: a function or a LangChain tool. The run's record and its budget include it."""
     part = ctx.part(offer.name, PartKind.TOOL, f"tool{key}")
     if part.refused:

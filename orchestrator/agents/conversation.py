@@ -21,7 +21,7 @@ def agent_failure(error: BaseException) -> FailureKind | None:
     return FailureKind.AMBIGUOUS if isinstance(error, UnansweredToolCall) else None
 
 
-def unanswered(tool: str) -> UnansweredToolCall:
+def unanswered_call(tool: str) -> UnansweredToolCall:
     """The error for a call of `tool` whose answer was lost."""
     return UnansweredToolCall(
         f"the call of its tool {tool!r} was interrupted and may have taken effect, so it is not made again; "
@@ -111,7 +111,7 @@ class Conversation:
         if repeatable:
             return
         if self.ctx.kept(mark):
-            raise unanswered(tool)
+            raise unanswered_call(tool)
         await self.ctx.keep(mark, True)
 
     async def answer(self, position: int, message: "BaseMessage") -> None:
@@ -134,4 +134,4 @@ class Conversation:
         self.answers = {}
 
 
-__all__ = ["Conversation", "UnansweredToolCall", "agent_failure", "unanswered"]
+__all__ = ["Conversation", "UnansweredToolCall", "agent_failure", "unanswered_call"]

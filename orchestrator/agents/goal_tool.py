@@ -58,11 +58,11 @@ def goal_tool(
             outcome = await _ask(runs, outcome, resumable=resumable)
         if outcome.status is Status.WAITING:
             asked = outcome.questions[0].text if outcome.questions else "a question"
-            return f"The run {outcome.run_id} waits for a person: {asked}", record_of(outcome)
+            return f"The run {outcome.run_id} waits for a person: {asked}", outcome_record(outcome)
         if not outcome.ok:
             reason = outcome.impasse.message if outcome.impasse is not None else str(outcome.status)
             raise ToolException(f"{name} was not reached: {reason} (run {outcome.run_id})")
-        return as_text(outcome.value), record_of(outcome)
+        return as_text(outcome.value), outcome_record(outcome)
 
     def reach_sync(config: RunnableConfig, tool_call_id: str = "", **inputs: Any) -> tuple[str, dict[str, Any]]:
         return in_a_loop(reach(config, tool_call_id, **inputs))
@@ -83,7 +83,7 @@ def goal_tool(
     )
 
 
-def record_of(outcome: Outcome[Any]) -> dict[str, Any]:
+def outcome_record(outcome: Outcome[Any]) -> dict[str, Any]:
     """A run as plain data, which any checkpointer can keep: how it ended, what was tried, every decision with why."""
     return {
         "run_id": outcome.run_id,

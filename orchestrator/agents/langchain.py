@@ -16,12 +16,12 @@ from orchestrator.core.errors import DefinitionError, InvalidOutput
 from orchestrator.core.types.schema import adapter, given_types
 
 from .chat import ChatWorker, classifying, prompt, read_answer
-from .conversation import unanswered
+from .conversation import unanswered_call
 from .listener import UsageListener, config_for
 from .options import AgentOptions
 from .threads import InterruptQuestions, ThreadedGraph, answered_calls, interrupts_of
 
-Work = Runnable[Any, Any]
+RunnableWork = Runnable[Any, Any]
 
 
 def langchain_worker(call: Any, options: AgentOptions) -> Any:
@@ -39,7 +39,7 @@ def langchain_worker(call: Any, options: AgentOptions) -> Any:
     return _runnable_worker(call, options) if isinstance(call, Runnable) else call  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _runnable_worker(runnable: Work, options: AgentOptions) -> Any:
+def _runnable_worker(runnable: RunnableWork, options: AgentOptions) -> Any:
     name = options.get("name") or runnable.get_name()
     gives = given_types(name, options.get("gives"), Any)
     keys = state_keys(runnable)
@@ -53,7 +53,7 @@ def _runnable_worker(runnable: Work, options: AgentOptions) -> Any:
 class RunnableWorker:
     """What makes an agent of a `Runnable`: it is given a mapping of its needs, or the value of its only one."""
 
-    runnable: Work
+    runnable: RunnableWork
     name: str
     gives: Mapping[str, Any]
     fields: tuple[str, ...] | None
@@ -95,7 +95,7 @@ class GraphWorker:
     its `structured_response`.
     """
 
-    graph: Work
+    graph: RunnableWork
     name: str
     gives: Mapping[str, Any]
     keys: tuple[str, ...]
@@ -165,11 +165,11 @@ def _mark(ctx: RunContext, mark: str, *, reads: bool) -> UsageListener:
     """
     called = ctx.kept(mark)
     if called and not reads:
-        raise unanswered(str(called))
+        raise unanswered_call(str(called))
     return UsageListener(ctx, mark)
 
 
-async def _invoke(runnable: Work, given: Any, config: RunnableConfig) -> Any:
+async def _invoke(runnable: RunnableWork, given: Any, config: RunnableConfig) -> Any:
     """Invoke; the run may itself be inside a LangGraph, and what is invoked here is no subgraph of that one."""
     outer = var_child_runnable_config.set(None)
     try:
@@ -222,7 +222,7 @@ def state_keys(call: Any) -> tuple[str, ...] | None:
         return ()
 
 
-def input_fields(runnable: Work) -> tuple[str, ...] | None:
+def input_fields(runnable: RunnableWork) -> tuple[str, ...] | None:
     """Fields of the mapping that a runnable takes; empty for a mapping of anything; `None` for one bare value."""
     try:
         schema = runnable.get_input_jsonschema()

@@ -16,7 +16,7 @@ from langchain_core.tracers._streaming import (
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 
-from .conversation import unanswered
+from .conversation import unanswered_call
 from .model_spans import span_handler
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class UsageListener(AsyncCallbackHandler):
         del input_str
         name = str(kwargs.get("name") or (serialized or {}).get("name") or "tool")
         if (str(kwargs.get("tool_call_id") or ""), name) in self.answered:
-            raise unanswered(name)
+            raise unanswered_call(name)
         self._usage["tool_calls"] += 1
         label = f"tool{self._usage['tool_calls']}"
         self._parts[kwargs.get("run_id")] = self._ctx.part(name, PartKind.TOOL, label, anyway=True)

@@ -28,7 +28,7 @@ class AgentOptions(ToolOptions, total=False):
 
 
 @runtime_checkable
-class Worker(Protocol):
+class AgentAdapter(Protocol):
     """What knows how an agent is made of it: a chat model, a graph, a consensus, a person."""
 
     def as_agent(self, options: AgentOptions) -> tuple[Callable[..., Any], AgentOptions]:

@@ -18,7 +18,7 @@ from orchestrator.project import Project
 
 from . import options
 from .screen import say, table, write_json
-from .session import load, looking
+from .session import looking, open_project
 
 
 def register(app: typer.Typer) -> None:
@@ -31,13 +31,13 @@ def _tools(
     check: Annotated[
         bool, typer.Option("--check", help="Say which would fail, and which copy much. Calls no tool.")
     ] = False,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """List the tools: what each needs and gives, its price now, its health."""
-    loaded = load(project)
+    loaded = open_project(project)
     if check:
         _check(loaded, as_json=as_json)
         return
@@ -82,13 +82,13 @@ def _check(project: Project, *, as_json: bool) -> None:
 
 
 def _agents(
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """List the agents: skills with declared competence, price now, health, where the work is done."""
-    loaded = load(project)
+    loaded = open_project(project)
     with looking(loaded, policy, store) as orc:
         if as_json:
             write_json({"schema": "orchestrator.agents/1", "agents": [_as_json(orc, loaded, a) for a in loaded.agents]})

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.core.text import plain
 
-MOST = 200
+MAX_COMPLETIONS = 200
 """Runs that are offered, the newest."""
 
 Complete = Callable[[typer.Context, str], list[Any]]
@@ -78,15 +78,15 @@ def runs(ctx: typer.Context, incomplete: str) -> list[Any]:
 
     where = _given(ctx, "store", "ORCHESTRATOR_STORE") or DEFAULT_STORE
     with reading(where) as store:
-        found = [(row.run_id, plain(f"{row.goal}, {row.status}", 60)) for row in store.runs(limit=MOST)]
+        found = [(row.run_id, plain(f"{row.goal}, {row.status}", 60)) for row in store.runs(limit=MAX_COMPLETIONS)]
     return [pair for pair in [("last", "the newest run"), *found] if pair[0].startswith(incomplete)]
 
 
 def _project(ctx: typer.Context) -> Any:
-    from .session import load
+    from .session import open_project
 
     folder = _given(ctx, "project", "ORCHESTRATOR_PROJECT")
-    return load(Path(folder) if folder else None)
+    return open_project(Path(folder) if folder else None)
 
 
 def _given(ctx: typer.Context, name: str, variable: str) -> str:

@@ -14,7 +14,7 @@ from orchestrator.integrations.checks import EXTRAS, PROVIDERS, check_tool, miss
 
 from . import options
 from .screen import say, table, write_json
-from .session import load
+from .session import open_project
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(_doctor)
 
 
-def _doctor(project: options.Project = None, as_json: options.AsJson = False) -> None:
+def _doctor(project: options.ProjectOption = None, as_json: options.AsJson = False) -> None:
     """Say what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool."""
-    loaded = load(project)
+    loaded = open_project(project)
     everything = [*loaded.tools, *loaded.agents]
 
     async def check() -> list[Any]:

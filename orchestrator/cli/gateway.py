@@ -8,7 +8,7 @@ import typer
 from . import options
 from .screen import say, table, write_json
 from .serve import part
-from .session import load
+from .session import open_project
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +26,8 @@ def _gateway(
     http: Annotated[bool, typer.Option("--http", help="By HTTP on this machine, behind a token.")] = False,
     host: Annotated[str, typer.Option("--host", help="With --http: the loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --http; 0 takes any that is free.")] = 0,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Serve the tools of MCP servers under their own names, with time-outs, reconnects, circuits and alternatives.
@@ -39,7 +39,7 @@ def _gateway(
     if explain:
         _explain(*gateway.explain_gateway(config), as_json=as_json)
         return
-    weights = load(None).policy(policy)
+    weights = open_project(None).policy(policy)
     gateway.serve_gateway(config, policy=weights, store=store, http=(host, port) if http else None)
 
 

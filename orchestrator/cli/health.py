@@ -20,7 +20,7 @@ from orchestrator.store import Store, open_store
 from . import completion, options
 from .invocation import app_given
 from .screen import say, table, write_json
-from .session import assemble, existing, load, reading
+from .session import assemble, existing, open_project, reading
 
 
 def register(app: typer.Typer) -> None:
@@ -48,14 +48,14 @@ def _health(
         ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is tripped.")] = "tripped by hand",
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Show how the tools are: circuits, probability of success, latency. Trip or restore one by hand."""
     changing = trip is not None or restore is not None
-    loaded = load(project)
+    loaded = open_project(project)
     named = project is not None or app_given() is not None
     recorded = _recorded(store)
     checker = assemble(loaded, policy)

@@ -25,14 +25,14 @@ def note(arguments: Sequence[str]) -> None:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _given.clear()
     for option, (variable, _) in _REPEATED.items():
-        value = value_of(arguments[:end], option)
+        value = option_value(arguments[:end], option)
         if value is None:
             value = os.environ.get(variable) or None
         if value is not None:
             _given[option] = value
 
 
-def value_of(words: Sequence[str], option: str) -> str | None:
+def option_value(words: Sequence[str], option: str) -> str | None:
     """What an option was given, written `--option VALUE` or `--option=VALUE`; the last one counts."""
     found = None
     for index, word in enumerate(words):
@@ -58,4 +58,4 @@ def command(*words: str, but: Sequence[str] = ()) -> str:
     return plain(" ".join(word if word.isupper() else shlex.quote(word) for word in parts))
 
 
-__all__ = ["app_given", "command", "note", "value_of"]
+__all__ = ["app_given", "command", "note", "option_value"]

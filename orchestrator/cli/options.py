@@ -14,7 +14,7 @@ from . import completion, invocation
 DEFAULT_STORE: Final = invocation.DEFAULT_STORE
 DEFAULT_POLICY: Final = invocation.DEFAULT_POLICY
 
-Project = Annotated[
+ProjectOption = Annotated[
     Path | None,
     typer.Option(
         "--project",
@@ -23,7 +23,7 @@ Project = Annotated[
         help="A project folder; loading it runs its code. Default: the shipped catalogue.",
     ),
 ]
-Policy = Annotated[
+PolicyOption = Annotated[
     str,
     typer.Option(
         "--policy",
@@ -33,14 +33,14 @@ Policy = Annotated[
         autocompletion=completion.policies,
     ),
 ]
-Store = Annotated[
+StoreOption = Annotated[
     str,
     typer.Option(
         "--store", metavar="PATH", envvar="ORCHESTRATOR_STORE", help="Where runs are kept: a file or a database URL."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text for people.")]
-Goal = Annotated[
+GoalArgument = Annotated[
     str,
     typer.Argument(
         metavar="GOAL",
@@ -53,7 +53,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="What is given.", show_default=False, autocompletion=completion.inputs),
 ]
-Run = Annotated[
+RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
@@ -62,7 +62,7 @@ Run = Annotated[
         autocompletion=completion.runs,
     ),
 ]
-Demote = Annotated[
+DemoteOption = Annotated[
     list[str] | None,
     typer.Option("--demote", metavar="GOAL", help="A lesser goal that would do; best first.", show_default=False),
 ]

@@ -26,7 +26,7 @@ from .invocation import command
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
 from .screen import Exit, complain, exit_of, screen, write_json
-from .session import assemble, load, working
+from .session import assemble, open_project, working
 from .values import Given, goal_of, read_inputs
 
 
@@ -52,16 +52,16 @@ def register(app: typer.Typer) -> None:
 
 
 def _run(
-    goal: options.Goal,
+    goal: options.GoalArgument,
     inputs: options.Inputs = None,
     each: Annotated[
         str | None,
         typer.Option("--each", metavar="KEY", help="Run once for every file or value that follows: --each KEY PATH..."),
     ] = None,
-    demote: options.Demote = None,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    demote: options.DemoteOption = None,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     budget: Annotated[float | None, typer.Option("--budget", metavar="USD", help="Spend at most this.")] = None,
     dial: options.Dial = None,
     trust: options.Trust = None,
@@ -90,7 +90,7 @@ def _run(
 
     orchestrator run brief --each document *.pdf
     """
-    loaded = load(project)
+    loaded = open_project(project)
     checker = assemble(loaded, policy)  # in memory: a mistake must leave nothing behind
     wanted = goal_of(goal, demote or ())
     view = checker.graph.view()

@@ -11,7 +11,7 @@ from orchestrator.core.process.extras import missing_extra
 from . import options
 from .apps import AppProject
 from .invocation import app_given
-from .session import load, working
+from .session import open_project, working
 
 
 def register(app: typer.Typer) -> None:
@@ -31,13 +31,13 @@ def part(name: str, module: str, extra: str) -> Any:
 def _ui(
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes any that is free.")] = 0,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer."""
     viewer = part("ui", "ui", "ui")
-    loaded = load(project) if app_given() is not None else None
+    loaded = open_project(project) if app_given() is not None else None
     if isinstance(loaded, AppProject):
         viewer.serve(loaded.made.store, orchestrator=loaded.made, host=host, port=port)
     else:
@@ -57,16 +57,16 @@ def _mcp(
     look: Annotated[
         bool, typer.Option("--look", help="Serve tools to look at runs instead: runs, why, verify, replay, health.")
     ] = False,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Serve goals as MCP tools: on standard input and output, or by HTTP.
 
     The address and the token go to standard error; ORCHESTRATOR_MCP_TOKEN sets the token.
     """
     made = part("mcp", "integrations.mcp", "mcp")
-    opened = working(load(project), policy, store)
+    opened = working(open_project(project), policy, store)
     if look:
         looking = part("mcp", "integrations.gateway", "mcp").LookServer
         made.serve(opened, http=(host, port) if http else None, make=looking)

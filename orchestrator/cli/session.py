@@ -21,7 +21,7 @@ LAST = "last"
 _PAGE = 500
 
 
-def load(folder: Path | None) -> Project:
+def open_project(folder: Path | None) -> Project:
     """The project of that folder, the program of `--app`, or the shipped catalogue.
 
     Raises `DefinitionError` naming file and line.

@@ -6,7 +6,7 @@ from typing import Final
 
 from .errors import InputError, OrchestratorError
 
-LONGEST: Final = 200
+MAX_NAME: Final = 200
 LONGEST_LABEL: Final = 256
 MOST_LABELS: Final = 32
 _REFUSED: Final = {
@@ -21,7 +21,7 @@ _TAGS: Final = range(0xE0000, 0xE0080)
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def problem_with(text: str, longest: int = LONGEST) -> str:
+def problem_with(text: str, longest: int = MAX_NAME) -> str:
     """Why `text` cannot be a name; empty when it can.
 
     Refused are what some database, terminal or model reads as something else than what a person sees: control
@@ -46,7 +46,7 @@ def problem_with(text: str, longest: int = LONGEST) -> str:
     return ""
 
 
-def check_name(what: str, text: object, error: type[OrchestratorError] = InputError, longest: int = LONGEST) -> str:
+def check_name(what: str, text: object, error: type[OrchestratorError] = InputError, longest: int = MAX_NAME) -> str:
     """`text` as the name of `what` ("a run", "a tool"). Raises `error` saying what is wrong with it."""
     if not isinstance(text, str):
         raise error(f"The name of {what} is a text; it was {text!r}.")

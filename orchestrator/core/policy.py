@@ -15,7 +15,7 @@ from .errors import DefinitionError, nearest
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 REMOVED: Final[Mapping[str, str]] = {"max_reroutes": "a run is limited by max_calls, max_seconds and max_impasses"}
 """Fields of earlier versions that no longer exist, with what to use; they are dropped with a warning."""
@@ -38,19 +38,19 @@ class Settings(BaseModel):
                 ) from error
 
 
-class Circuit(Settings):
+class CircuitPolicy(Settings):
     """When a circuit opens, and how it closes again."""
 
     consecutive: int = Field(default=5, ge=1)
     """Failures in a row that open it."""
-    rate: Share = 0.5
+    rate: Fraction = 0.5
     """Share of failures that opens it, once there is enough evidence."""
     evidence: float = Field(default=10, ge=1)
     """Decayed number of calls that counts as enough evidence for the rate."""
     open_seconds: Seconds = 10
     """Time until the first probe; doubles with each failed probe."""
     max_open_seconds: Seconds = 300
-    jitter: Share = 0.2
+    jitter: Fraction = 0.2
     """Share of the open time that is drawn at random."""
     ramp_seconds: Seconds = 10
     """Time after recovery until a tool gets its full share again."""
@@ -68,7 +68,7 @@ class Retries(Settings):
     max_seconds: Seconds = 5
     max_retry_after: Seconds = 30
     """Seconds; a longer Retry-After is not waited for: the run is rerouted, or its impasse names the time."""
-    share: Share = 0.2
+    share: Fraction = 0.2
     """Retries and fallbacks allowed, as a share of calls."""
     floor: int = Field(default=10, ge=0)
     """Retries and fallbacks allowed in any case, per minute."""
@@ -124,7 +124,7 @@ class Policy(Settings):
     """
     keep_values: bool = False
     """Whether the stored values of a run stay when it has ended."""
-    circuit: Circuit = Circuit()
+    circuit: CircuitPolicy = CircuitPolicy()
     retries: Retries = Retries()
 
     @model_validator(mode="before")

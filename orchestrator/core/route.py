@@ -12,7 +12,7 @@ CONDITION_FALSE: Final = "its condition does not hold"
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StartedFrom:
     """What a started tool was started from: the support of its outputs."""
 
     keys: tuple[str, ...]
@@ -28,9 +28,9 @@ class Problem:
     goal: tuple[str, ...]
     at_hand: Mapping[str, str | None]
     """Key -> the tool of this run whose call gave it; `None` when it was provided."""
-    done: Mapping[str, Taken] = field(default_factory=dict[str, Taken])
+    done: Mapping[str, StartedFrom] = field(default_factory=dict[str, StartedFrom])
     """Tools that succeeded in this run. They cost nothing and do not run again."""
-    running: Mapping[str, Taken] = field(default_factory=dict[str, Taken])
+    running: Mapping[str, StartedFrom] = field(default_factory=dict[str, StartedFrom])
     """Tools in flight: what they will give costs nothing."""
     unusable: Mapping[str, str] = field(default_factory=dict[str, str])
     """Tool -> why this run may not start it."""
@@ -150,7 +150,7 @@ class Blame:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class LesserGoal:
     """A declared lesser goal and what it would cost from where the run stands."""
 
     goal: tuple[str, ...]
@@ -178,7 +178,7 @@ class Impasse:
     """The name of the type that the answer has, where the question says."""
     at_hand: Mapping[str, str] = field(default_factory=dict[str, str])
     """Keys at hand -> the name of their type (and size)."""
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[LesserGoal, ...] = ()
     """Declared lesser goals, best first."""
     providable: tuple[str, ...] = ()
     """Keys that a model may provide."""
@@ -235,7 +235,7 @@ class Impasse:
             goal=tuple(data["goal"]),
             unreachable=tuple(data["unreachable"]),
             blame=tuple(Blame(**item) for item in data["blame"]),
-            offers=tuple(Offer(tuple(o["goal"]), o["price"], tuple(o["tools"])) for o in data["offers"]),
+            offers=tuple(LesserGoal(tuple(o["goal"]), o["price"], tuple(o["tools"])) for o in data["offers"]),
             providable=tuple(data["providable"]),
             **plain,
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from orchestrator.core.calls.user_code import AbnormalExit, UserFunctionError, type_of
+from orchestrator.core.calls.user_code import AbnormalExit, UserFunctionError, class_name_of
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.events import UserFunctionFailed
 from orchestrator.core.failure import Failure
@@ -15,7 +15,7 @@ from orchestrator.health.failures.classify import classify, failure_of, message_
 from .run import Run
 
 
-def kind_of(run: Run, tool: Tool, error: Exception) -> FailureKind:
+def failure_kind(run: Run, tool: Tool, error: Exception) -> FailureKind:
     """The class of an error out of a started call; total, also for exceptions whose attributes raise."""
     if isinstance(error, UserFunctionError):
         return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.INVALID_OUTPUT
@@ -54,7 +54,7 @@ def make_failure(
         secrets = secret_strings(run.inputs_of(tool)) | secret_strings(run.runtime.deps) | secret_strings(raw)
         failure = failure_of(error, kind, tool.name, secrets=secrets, **place)
     except BaseException:
-        return Failure(tool=tool.name, kind=kind, message=f"{type_of(error)} (its text cannot be had)", **place)
+        return Failure(tool=tool.name, kind=kind, message=f"{class_name_of(error)} (its text cannot be had)", **place)
     if isinstance(error, UserFunctionError | AbnormalExit):  # the message names type and place of what was raised
         failure = replace(failure, message=message_of(error, secrets))
     return failure if kind is FailureKind.BUG else replace(failure, traceback="")
@@ -68,4 +68,4 @@ def note_user_failure(run: Run, tool: Tool, option: str, error: Exception) -> Fa
     return failure
 
 
-__all__ = ["kind_of", "make_failure", "make_failure_of_call", "note_user_failure"]
+__all__ = ["failure_kind", "make_failure", "make_failure_of_call", "note_user_failure"]

@@ -110,7 +110,7 @@ def _phase(state: Any) -> str:
     return str(state.get("phase") or Phase.PLAN)
 
 
-def build(
+def build_graph(
     nodes: Nodes, schema: Any, *, checkpointer: Any = None, input_schema: Any = None, output_schema: Any = None
 ) -> "CompiledStateGraph[Any, Any, Any, Any]":
     """Compile the graph of a run, for `invoke` and `ainvoke` alike."""

@@ -15,7 +15,7 @@ from orchestrator.core.events import Decided, Event
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Candidate, Impasse, Route
 from orchestrator.engine.planning.agents import NOBODY, Cast
-from orchestrator.engine.planning.planning import Planned, parameters_of
+from orchestrator.engine.planning.planning import Planned, function_parameters
 from orchestrator.escalation import Question
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
@@ -357,7 +357,7 @@ class Run:
 
     def accepted(self, call: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the inputs that a user's function takes."""
-        wanted = parameters_of(call)
+        wanted = function_parameters(call)
         return {name: value for name, value in inputs.items() if wanted is None or name in wanted}
 
     def expected_cost(self, tool: Tool) -> float:

@@ -35,7 +35,7 @@ from orchestrator.core.events import (
 from orchestrator.core.failure import Failure
 from orchestrator.core.goal import UNLIMITED, Budget, Goal
 from orchestrator.core.outcome import Call
-from orchestrator.core.route import CONDITION_FALSE, Problem, Taken
+from orchestrator.core.route import CONDITION_FALSE, Problem, StartedFrom
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.selection.choice.exploration import ExplorationRound
 
@@ -48,7 +48,7 @@ class Doing:
     """A call that has begun and not ended."""
 
     call_id: str
-    taken: Taken
+    taken: StartedFrom
     effect: Effect
     attempt: int
 
@@ -110,7 +110,7 @@ class RunState:
     """Which agents may be used."""
     status: Status = Status.RUNNING
     at_hand: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    done: dict[str, Taken] = field(default_factory=dict[str, Taken])
+    done: dict[str, StartedFrom] = field(default_factory=dict[str, StartedFrom])
     done_at: dict[str, float] = field(default_factory=dict[str, float])
     done_by: dict[str, str] = field(default_factory=dict[str, str])
     """Tool -> the call that gave its output."""
@@ -200,7 +200,7 @@ class RunState:
         settling = {*self.uncertain.values(), *self.invalid.values()}
         return tuple(failure for failure in self.unanswered if failure not in settling)
 
-    def _running(self) -> dict[str, Taken]:
+    def _running(self) -> dict[str, StartedFrom]:
         """Calls in flight, and those that wait to be tried again although they may have taken place."""
         between = (tool for tool in self.doubt if tool not in self.uncertain and tool in self.last)
         return {tool: self.last[tool].taken for tool in between} | {
@@ -354,7 +354,7 @@ class RunState:
         self.started_calls += 1
         self.attempts[event.tool] += 1
         self.tries[event.tool] += 1
-        self.doing[event.tool] = Doing(event.call_id, Taken(event.keys, event.via), event.effect, event.attempt)
+        self.doing[event.tool] = Doing(event.call_id, StartedFrom(event.keys, event.via), event.effect, event.attempt)
 
     def _call_ended(self, event: CallEnded) -> None:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
@@ -455,7 +455,7 @@ class RunState:
             self._settled(event.settles)
             self.invalid.pop(event.settles, None)
             made = self.last.get(event.settles)  # what it was made from stays used, and is not undone under it
-            self.done.setdefault(event.settles, made.taken if made else Taken(()))
+            self.done.setdefault(event.settles, made.taken if made else StartedFrom(()))
             if event.settles not in self.effects:
                 self.effect_order.append(event.settles)
             self.effects.setdefault(event.settles, made.effect if made else Effect.WRITE)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from orchestrator.core.process.forks import new_lock, renew_after_fork
 
 T = TypeVar("T")
-Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]
+ThreadJob = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Context, Callable[[], Any]]
 
 
 class Threads:
@@ -18,7 +18,7 @@ class Threads:
 
     def __init__(self, idle_seconds: float = 10.0) -> None:
         self._idle_seconds = idle_seconds
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[ThreadJob | None] = queue.SimpleQueue()
         self._idle = 0
         self._ending = False
         """Whether threads end as soon as they have nothing to do."""
@@ -42,7 +42,7 @@ class Threads:
         """The result of `call`, made in a thread with a copy of the caller's context variables."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job: Job = (loop, future, contextvars.copy_context(), call)
+        job: ThreadJob = (loop, future, contextvars.copy_context(), call)
         with self._lock:
             self._ending = False
             fresh = self._idle == 0
@@ -67,7 +67,7 @@ class Threads:
                 self._idle += 1
             job = self._next()
 
-    def _next(self) -> Job | None:
+    def _next(self) -> ThreadJob | None:
         try:
             return self._jobs.get(timeout=self._idle_seconds)
         except queue.Empty:
@@ -78,7 +78,7 @@ class Threads:
             return self._jobs.get()  # a job was promised to this thread in the meantime
 
     @staticmethod
-    def _do(job: Job) -> None:
+    def _do(job: ThreadJob) -> None:
         loop, future, context, call = job
         try:
             result, error = context.run(call), None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.core.enums import Effect
 from orchestrator.core.types.schema import adapter, explain, type_name, validate
-from orchestrator.core.values.content import class_of, content_of, same
+from orchestrator.core.values.content import class_of, content_of, same_content
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
 
@@ -32,7 +32,7 @@ class Unserialisable(Exception):
 
 
 def dump(annotation: Any, value: Any) -> str:
-    """A value as JSON by its type's adapter. Raises `Unserialisable` unless `load` gives the same value back.
+    """A value as JSON by its type's adapter. Raises `Unserialisable` unless `load_value` gives the same value back.
 
     The same is by structure: exact types, all fields, NaN equal to NaN. What has no structure that can be read is
     compared by a second dump.
@@ -40,8 +40,8 @@ def dump(annotation: Any, value: Any) -> str:
     for encode in (_encode, _encode_numbers, _encode_messages, _encode_bytes):
         try:
             text = encode(annotation, value)
-            back = load(annotation, text)
-            equal = same(value, back)
+            back = load_value(annotation, text)
+            equal = same_content(value, back)
             if equal or (equal is None and encode(annotation, back) == text):
                 return text
         except Exception as error:
@@ -81,7 +81,7 @@ def _encode_bytes(_annotation: Any, value: Any) -> str:
     return json.dumps({BYTES: base64.b64encode(value).decode()})
 
 
-def load(annotation: Any, text: str) -> Any:
+def load_value(annotation: Any, text: str) -> Any:
     """The value that `dump` wrote."""
     if text.startswith('{"' + BYTES):
         return base64.b64decode(json.loads(text)[BYTES])
@@ -218,7 +218,7 @@ class ValueTable:
             giver, _, key = name.partition("\x1f")
             annotation = Any if giver.startswith(("?", KEPT)) else view.given_type(giver, key)
             try:
-                self._outputs.setdefault(giver, {})[key] = load(annotation, text)
+                self._outputs.setdefault(giver, {})[key] = load_value(annotation, text)
             except Exception as error:  # its type has changed since, or it was not written by us
                 what = explain(error) if isinstance(error, ValidationError) else type(error).__name__
                 self.unreadable[key] = f"{key} is no {type_name(annotation)} any more ({what})"
@@ -293,7 +293,7 @@ def _plain_digest(values: Mapping[str, Any], view: GraphRevision) -> str:
     return hashlib.sha256("\x1e".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def describe(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
+def describe_values(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
     """Keys with the name of their type and their size, for people and models: never the contents."""
     told: dict[str, str] = {}
     for key in sorted(keys):
@@ -309,7 +309,7 @@ __all__ = [
     "ValueTable",
     "can_be_stored",
     "checked_inputs",
-    "describe",
+    "describe_values",
     "digest",
     "not_storable",
     "same_digest",

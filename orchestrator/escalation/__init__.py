@@ -4,15 +4,15 @@ from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.pool import Router
 from orchestrator.escalation.notify.channels import Notify, Terminal, Webhook, announce
 from orchestrator.escalation.notify.console import ask_on_terminal
-from orchestrator.escalation.notify.sink import Announcer
+from orchestrator.escalation.notify.sink import NotificationSink
 from orchestrator.escalation.rungs.ask_human import AskHuman
 from orchestrator.escalation.rungs.ask_model import AskModel
 from orchestrator.escalation.rungs.demote import Demote
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
-from .ladder import Climb, Consulting, Means, Refusal, Reply, Rung, check_ladder, climb, rung_name
+from .ladder import Climb, Consulting, Means, RefusedAnswer, Rung, RungReply, check_ladder, climb, rung_name
 from .options import Hole, Option, options_for
-from .question import Question, accepted, answer, is_refusal, unanswered
+from .question import Question, accepted, interpret_answer, is_refusal, resolution_at_deadline
 from .registry import RUNGS, ladder_from
 from .resolution import Resolution, ResolutionKind
 
@@ -21,7 +21,6 @@ __all__ = [
     "MODEL_RIGHTS",
     "PERSON_RIGHTS",
     "RUNGS",
-    "Announcer",
     "AskHuman",
     "AskModel",
     "Climb",
@@ -30,29 +29,30 @@ __all__ = [
     "Hole",
     "Means",
     "ModelUsage",
+    "NotificationSink",
     "Notify",
     "Option",
     "Question",
-    "Refusal",
-    "Reply",
+    "RefusedAnswer",
     "Resolution",
     "ResolutionKind",
     "Router",
     "Rung",
+    "RungReply",
     "Terminal",
     "Validate",
     "Webhook",
     "accepted",
     "admit",
     "announce",
-    "answer",
     "ask_on_terminal",
     "check_ladder",
     "climb",
+    "interpret_answer",
     "is_refusal",
     "ladder_from",
     "options_for",
+    "resolution_at_deadline",
     "rights_of",
     "rung_name",
-    "unanswered",
 ]

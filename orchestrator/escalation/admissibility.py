@@ -92,10 +92,10 @@ def admit(
     validate: Validate | None = None,
 ) -> str | None:
     """`None` when the resolution may act on this impasse, else why it may not. The reason never holds a value."""
-    return check(resolution, impasse, rights, asked_by=asked_by, validate=validate)[1]
+    return check_resolution(resolution, impasse, rights, asked_by=asked_by, validate=validate)[1]
 
 
-def check(
+def check_resolution(
     resolution: Resolution,
     impasse: Impasse,
     rights: frozenset[ResolutionKind],

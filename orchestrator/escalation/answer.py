@@ -10,7 +10,7 @@ from .options import Hole, Option
 from .resolution import Resolution
 
 
-def read(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> Resolution:
+def read_choice(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> Resolution:
     """The option that was chosen, filled. Raises `Malformed`."""
     data = parse(answer)
     option = options[whole_number(data.get("choice"), 1, len(options)) - 1]

@@ -11,7 +11,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 
-from .admissibility import Validate, check, rights_of
+from .admissibility import Validate, check_resolution, rights_of
 from .question import Question
 from .resolution import Resolution
 
@@ -25,7 +25,7 @@ Rung = Callable[[Impasse], Awaitable[Resolution | Question | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedAnswer:
     """An answer that was not admitted."""
 
     rung: str
@@ -55,20 +55,20 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RungReply:
     """What a rung that counts its calls gives: its answer, and what asking took."""
 
     answer: Any
     """A `Resolution`, a `Question` or `None`; anything else is refused."""
     asked: ModelUsage
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RefusedAnswer, ...] = ()
 
 
 @runtime_checkable
 class Consulting(Protocol):
     """A rung that says what asking took; it is consulted instead of called."""
 
-    async def consult(self, impasse: Impasse, means: Means) -> Reply:
+    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
         """Answer the impasse within the time it is lent. Problems are told in the reply, not raised."""
         ...
 
@@ -84,7 +84,7 @@ class Climb:
     by: str = ""
     """The rung that answered or asks."""
     asked: tuple[ModelUsage, ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RefusedAnswer, ...] = ()
     next_rung: int = 0
     """Where to go on when the question gets no admissible answer: `climb(..., start_at=next_rung)`."""
 
@@ -104,7 +104,7 @@ class Climb:
         return sum(asked.usd for asked in self.asked)
 
 
-def _ignore(event: ModelUsage | Refusal) -> None:
+def _ignore(event: ModelUsage | RefusedAnswer) -> None:
     del event
 
 
@@ -132,7 +132,7 @@ async def climb(
     impasse: Impasse,
     *,
     validate: Validate | None = None,
-    on_event: Callable[[ModelUsage | Refusal], None] | None = None,
+    on_event: Callable[[ModelUsage | RefusedAnswer], None] | None = None,
     start_at: int = 0,
     means: Means | None = None,
 ) -> Climb:
@@ -147,7 +147,7 @@ async def climb(
     if validate is not None:
         lent = replace(lent, validate=validate)
     asked: list[ModelUsage] = []
-    refused: list[Refusal] = []
+    refused: list[RefusedAnswer] = []
     tell = on_event or _ignore
     for place in range(start_at, len(ladder)):
         rung = ladder[place]
@@ -171,7 +171,7 @@ def _within_budget(means: Means, impasse: Impasse) -> Means:
     return replace(means, timeout=left if means.timeout is None else min(left, means.timeout))
 
 
-async def _ask(rung: Rung, impasse: Impasse, means: Means) -> Reply:
+async def _ask(rung: Rung, impasse: Impasse, means: Means) -> RungReply:
     name, clock = rung_name(rung), means.clock
     # a rung that is consulted keeps to the time itself, so that what it spent is not lost
     grace = GRACE if isinstance(rung, Consulting) else 0.0
@@ -181,21 +181,21 @@ async def _ask(rung: Rung, impasse: Impasse, means: Means) -> Reply:
         reply = await clock.wait_for(_reply(rung, impasse, means), limit)
     except TimeoutError:
         problem = "took too long" if limit is None else f"took longer than {limit:g} seconds"
-        return Reply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
+        return RungReply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
     except Exception as error:
         problem = clean(f"{type(error).__name__}: {error}")
-        return Reply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
+        return RungReply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
     asked = replace(reply.asked, rung=name, seconds=clock.monotonic() - began, answered=_told(reply.answer))
     return replace(reply, asked=asked)
 
 
-async def _reply(rung: Any, impasse: Impasse, means: Means) -> Reply:
+async def _reply(rung: Any, impasse: Impasse, means: Means) -> RungReply:
     if isinstance(rung, Consulting):
         return await rung.consult(impasse, means)
     made: Any = rung(impasse)
     if inspect.isawaitable(made):
         made = await made  # a plain function does as well
-    return Reply(made, ModelUsage(rung_name(rung)))
+    return RungReply(made, ModelUsage(rung_name(rung)))
 
 
 def _told(answer: Any) -> str:
@@ -205,8 +205,8 @@ def _told(answer: Any) -> str:
 
 
 def _admitted(
-    rung: Rung, reply: Reply, impasse: Impasse, validate: Validate | None
-) -> tuple[Resolution | None, Question | None, tuple[Refusal, ...]]:
+    rung: Rung, reply: RungReply, impasse: Impasse, validate: Validate | None
+) -> tuple[Resolution | None, Question | None, tuple[RefusedAnswer, ...]]:
     name = rung_name(rung)
     made = reply.answer
     if made is None:
@@ -215,8 +215,8 @@ def _admitted(
         return None, made, reply.refused
     if not isinstance(made, Resolution):
         reason = f"it answered with a {type(made).__name__}, not a Resolution"
-        return None, None, (*reply.refused, Refusal(name, reason))
-    taken, refused = check(made, impasse, rights_of(rung), asked_by=name, validate=validate)
+        return None, None, (*reply.refused, RefusedAnswer(name, reason))
+    taken, refused = check_resolution(made, impasse, rights_of(rung), asked_by=name, validate=validate)
     if refused is not None:
-        return None, None, (*reply.refused, Refusal(name, clean(refused), made))
+        return None, None, (*reply.refused, RefusedAnswer(name, clean(refused), made))
     return (taken if taken.by else replace(taken, by=name)), None, reply.refused

@@ -55,7 +55,7 @@ def shown_options(options: Sequence[Option]) -> tuple[Option, ...]:
     return tuple(options) if len(options) <= MAX_OPTIONS else (*options[: MAX_OPTIONS - 1], options[-1])
 
 
-def describe(
+def describe_impasse(
     impasse: Impasse, options: Sequence[Option], instructions: str = "", contents: Mapping[str, Any] | None = None
 ) -> str:
     """The user message: the impasse as data, then the options."""

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
 
-from .admissibility import PERSON_RIGHTS, Validate, check
+from .admissibility import PERSON_RIGHTS, Validate, check_resolution
 from .options import Hole, Option, options_for
 from .resolution import Resolution, ResolutionKind
 
@@ -97,7 +97,7 @@ class Question:
         )
 
 
-def answer(
+def interpret_answer(
     question: Question,
     impasse: Impasse,
     raw: Any,
@@ -117,20 +117,20 @@ def answer(
     if question.admissible and made.kind not in question.admissible:
         raise InputError(f"The question does not leave that open: {made.text}. {accepted(question, impasse)}")
     asked_by = by or "a person"
-    taken, refused = check(made, impasse, PERSON_RIGHTS, asked_by=asked_by, validate=validate)
+    taken, refused = check_resolution(made, impasse, PERSON_RIGHTS, asked_by=asked_by, validate=validate)
     if refused is not None and made.kind is ResolutionKind.PROVIDE and isinstance(made.value, str):
         typed = replace(made, value=_from_json_text(made.value))  # what a person typed may be JSON
-        taken, refused = check(typed, impasse, PERSON_RIGHTS, asked_by=asked_by, validate=validate)
+        taken, refused = check_resolution(typed, impasse, PERSON_RIGHTS, asked_by=asked_by, validate=validate)
     if refused is not None:
         raise InputError(f"That answer is not possible: {refused}. {accepted(question, impasse)}")
     return taken.answered(by, at)
 
 
-def unanswered(question: Question, impasse: Impasse, *, validate: Validate | None = None) -> Resolution:
+def resolution_at_deadline(question: Question, impasse: Impasse, *, validate: Validate | None = None) -> Resolution:
     """What holds when the deadline has passed: the default where it is admissible, else stop."""
     made = question.default
     if made is not None and made.kind in NO_NEED_OF_A_PERSON and impasse.kind != "ambiguous":
-        taken, refused = check(made, impasse, PERSON_RIGHTS, asked_by="the default", validate=validate)
+        taken, refused = check_resolution(made, impasse, PERSON_RIGHTS, asked_by="the default", validate=validate)
         if refused is None:
             return taken.answered("default", question.due)
     limit = "" if question.deadline is None else f" within {question.deadline:g} seconds"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Drawn = networkx.DiGraph[str]
 
 
-class Weights(Protocol):
+class EdgeWeights(Protocol):
     """What gives the edges of `ToolGraph.nx` their weight: a `PriceTable`."""
 
     def weight(self, node: ToolSpec, source: str | None = None, transition_cost: float = 0.0) -> float:
@@ -49,7 +49,7 @@ class ToolGraph:
         """Transitions that went with a tool that was removed: their targets stay closed until connected again."""
         self._key_types = KeyTypes()
         self._view: GraphRevision | None = None
-        self._weights: Weights | None = None
+        self._weights: EdgeWeights | None = None
         self._nx: tuple[int, int, Drawn] | None = None
 
     def __contains__(self, name: object) -> bool:
@@ -170,7 +170,7 @@ class ToolGraph:
             )
         return self._view
 
-    def use_weights(self, weights: Weights) -> None:
+    def use_weights(self, weights: EdgeWeights) -> None:
         """Take the `weight` of the edges of `nx` from `weights`. Until then it is the declared cost."""
         self._weights = weights
         self._nx = None
@@ -248,4 +248,4 @@ class ToolGraph:
         return name
 
 
-__all__ = ["START", "GraphRevision", "ToolGraph", "ToolSpec", "Transition", "Weights"]
+__all__ = ["START", "EdgeWeights", "GraphRevision", "ToolGraph", "ToolSpec", "Transition"]

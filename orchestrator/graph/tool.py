@@ -16,7 +16,14 @@ from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.types.schema import Signature, adapter, describe, given_types, read_signature, without_none
+from orchestrator.core.types.schema import (
+    CallSignature,
+    adapter,
+    describe_call,
+    given_types,
+    read_signature,
+    without_none,
+)
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
 
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 Cost = float | Callable[[Mapping[str, float]], float]
-Latency = float | Callable[..., float]
+LatencyOption = float | Callable[..., float]
 MAX_COST = 1e9
 """US dollars; a larger cost is taken for a mistake."""
 
@@ -40,7 +47,7 @@ class ToolOptions(TypedDict, total=False):
     """Keys out: a key, several (the call returns a mapping), or a mapping key -> type. Default: the tool's name."""
     cost: Cost
     """US dollars per call, or a function of the usage that the call reported."""
-    latency: Latency
+    latency: LatencyOption
     """Expected seconds per call, or a function of the inputs that says so."""
     risk: float
     """In [0, 1]."""
@@ -112,7 +119,7 @@ class Tool:
         self.cost: Cost = options.get("cost", 0.0)
         self.declares_cost = "cost" in options
         """Whether the cost was given; without, what calls report counts."""
-        self.latency: Latency = options.get("latency", 0.0)
+        self.latency: LatencyOption = options.get("latency", 0.0)
         self.risk = options.get("risk", 0.0)
         self.effect = _effect(self.name, options.get("effect", Effect.READ))
         self.timeout = options.get("timeout")
@@ -329,7 +336,7 @@ def _default_name(call: Callable[..., Any]) -> str:
     return str(name)
 
 
-def _needs(name: str, signature: Signature | None, options: ToolOptions) -> tuple[dict[str, str], dict[str, str]]:
+def _needs(name: str, signature: CallSignature | None, options: ToolOptions) -> tuple[dict[str, str], dict[str, str]]:
     """Required and optional parameters, each mapped to its key."""
     stated: Any = options.get("needs")
     if stated is None:
@@ -399,4 +406,4 @@ def _frames_locals() -> dict[str, Any]:
     return found
 
 
-__all__ = ["Cost", "Latency", "Tool", "ToolOptions", "describe", "tool"]
+__all__ = ["Cost", "LatencyOption", "Tool", "ToolOptions", "describe_call", "tool"]

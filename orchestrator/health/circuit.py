@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from orchestrator.core.enums import CircuitState
-from orchestrator.core.policy import Circuit as CircuitPolicy
+from orchestrator.core.policy import CircuitPolicy
 
-from .evidence import Evidence
+from .evidence import SuccessCounts
 
 _MAX_DOUBLINGS: Final = 40
 
@@ -25,7 +25,7 @@ class Circuit:
     state: CircuitState = CircuitState.CLOSED
     consecutive: int = 0
     """Failures in a row."""
-    window: Evidence = field(default_factory=Evidence)
+    window: SuccessCounts = field(default_factory=SuccessCounts)
     """Evidence since it last closed, for the rate."""
     opened_at: float | None = None
     probe_at: float | None = None
@@ -76,7 +76,7 @@ class Circuit:
             return replace(self, window=window, consecutive=0)
         if self.state is CircuitState.CLOSED:
             return replace(self, window=window, consecutive=0)
-        return type(self)(window=Evidence(1.0, 0.0, now), ramp_from=now)
+        return type(self)(window=SuccessCounts(1.0, 0.0, now), ramp_from=now)
 
     def turned_from(self, before: "Circuit") -> bool:
         """Whether it opened or closed since; that time made it half open is no turn."""
@@ -152,7 +152,7 @@ class Circuit:
         return cls(
             state=CircuitState(data["state"]),
             consecutive=int(data["consecutive"]),
-            window=Evidence.from_json(data["window"], now),
+            window=SuccessCounts.from_json(data["window"], now),
             opened_at=None if data["opened_age"] is None else now - data["opened_age"],
             probe_at=None if data["probe_in"] is None else now + data["probe_in"],
             openings=int(data["openings"]),

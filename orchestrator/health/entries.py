@@ -11,7 +11,7 @@ from orchestrator.core.process.forks import new_rlock
 from orchestrator.graph.tool import Tool
 
 from .declaration import CREDENTIAL, Declaration, label_of_declaration
-from .entry import Entry, name_of, target_of
+from .entry import Entry, target_name, target_of
 from .status import Target
 
 
@@ -154,8 +154,8 @@ class EntryTable:
         """Every entry as plain data by label."""
         now, time = self._clock.monotonic(), self._clock.time()
         return {
-            name_of(label): _item(entry, time, entry.to_json(now))
-            for label, entry in sorted(self._entries.items(), key=lambda pair: name_of(pair[0]))
+            target_name(label): _item(entry, time, entry.to_json(now))
+            for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0]))
         }
 
     def restore(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
@@ -176,11 +176,11 @@ class EntryTable:
         """What this process has observed since the last call, by label: for `sharing.merged`."""
         now, time = self._clock.monotonic(), self._clock.time()
         found: dict[str, dict[str, Any]] = {}
-        for label, entry in sorted(self._entries.items(), key=lambda pair: name_of(pair[0])):
+        for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0])):
             delta = entry.delta
             if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
                 continue
-            found[name_of(label)] = _item(entry, time, entry.delta_to_json(now))
+            found[target_name(label)] = _item(entry, time, entry.delta_to_json(now))
             entry.delta, entry.published = entry.empty(), entry.turn
             entry.writes += 1
         self.published += bool(found)

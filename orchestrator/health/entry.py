@@ -8,7 +8,7 @@ from orchestrator.core.enums import CircuitState
 from orchestrator.core.policy import Policy
 
 from .circuit import Circuit
-from .evidence import Evidence, Mean
+from .evidence import Mean, SuccessCounts
 from .latency import LatencyBuckets
 from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
@@ -57,7 +57,7 @@ class Entry:
     """The tool or transition, as people name it."""
     declaration: str = ""
     """Digest of the declaration that this was learned under; empty for a transition, a model, a credential."""
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: SuccessCounts = field(default_factory=SuccessCounts)
     readings: dict[str, Readings] = field(default_factory=dict[str, Readings])
     """By declared cost."""
     circuit: Circuit = field(default_factory=Circuit)
@@ -159,7 +159,7 @@ class Entry:
     def mean(self, policy: Policy, now: float) -> float:
         """Posterior mean probability of success, constant within a grain of time."""
         if not policy.learn:
-            return Evidence().mean()
+            return SuccessCounts().mean()
         half_life = policy.circuit.half_life
         grain = half_life / GRAINS
         return self.evidence.mean(math.floor(now / grain) * grain, half_life)
@@ -252,7 +252,7 @@ class Entry:
         probe = self.probe_wait(now) if circuit.state is CircuitState.OPEN else None
         latency = self._latency(cost)
         return ToolHealth(
-            name=name_of(self.target),
+            name=target_name(self.target),
             circuit=circuit.state,
             success=self.mean(policy, now),
             calls=self.calls,
@@ -312,7 +312,7 @@ class Entry:
             half_life,
             target=target_of(data),
             declaration=str(data.get("declaration", "")),
-            evidence=Evidence.from_json(data["evidence"], now),
+            evidence=SuccessCounts.from_json(data["evidence"], now),
             readings=readings,
             circuit=Circuit.from_json(data["circuit"], now),
             pressure=Pressure.from_json(data["pressure"], now),
@@ -331,6 +331,6 @@ def target_of(item: Any) -> Target:
     return target if isinstance(target, str) else (str(target[0]), str(target[1]))
 
 
-def name_of(target: Target) -> str:
+def target_name(target: Target) -> str:
     """A target as people read it."""
     return target if isinstance(target, str) else " -> ".join(target)

@@ -12,7 +12,7 @@ PRIOR_FAILURES: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SuccessCounts:
     """Decaying counts of successes and failures; immutable, mergeable (commutative, associative up to rounding)."""
 
     successes: float = 0.0
@@ -37,7 +37,7 @@ class Evidence:
         base = self.decayed(now, half_life)
         return type(self)(base.successes + weight * ok, base.failures + weight * (not ok), base.at)
 
-    def merged(self, other: "Evidence", half_life: float) -> Self:
+    def merged(self, other: "SuccessCounts", half_life: float) -> Self:
         """Both, at the later of the two times."""
         now = max(self.at, other.at)
         one, two = self.decayed(now, half_life), other.decayed(now, half_life)

@@ -12,12 +12,12 @@ from orchestrator.core.enums import START, CircuitState, FailureKind
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import MAX_COST, Tool
-from orchestrator.health.failures.classify import counts
+from orchestrator.health.failures.classify import counts_for_health
 
 from .circuit import Circuit
 from .declaration import CREDENTIAL
 from .entries import EntryTable
-from .entry import GRAINS, Entry, Override, Readings, name_of
+from .entry import GRAINS, Entry, Override, Readings, target_name
 from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
@@ -152,7 +152,7 @@ class HealthRegistry:
             if not waiting:
                 return {}
             names = {name for entry in waiting if entry.wait(now) > 0 for name in self._names_in(entry)}
-        return {name: wait for name in sorted(map(name_of, names)) if (wait := self.wait(name)) > 0}
+        return {name: wait for name in sorted(map(target_name, names)) if (wait := self.wait(name)) > 0}
 
     def probe_wait(self, name: str) -> float | None:
         """Seconds until an open circuit of it may be probed; 0 where none is open, `None` for one opened by hand."""
@@ -198,7 +198,7 @@ class HealthRegistry:
                 status = replace(
                     status, circuit=account.circuit, opened_at=account.opened_at, next_probe_in=account.next_probe_in
                 )
-        return replace(status, name=name_of(target))
+        return replace(status, name=target_name(target))
 
     def touched(self) -> tuple[str, ...]:
         """Names of the tools that something is known about, sorted."""
@@ -366,7 +366,7 @@ class HealthRegistry:
                 self._observe(each, ok, kind, now, message, owner, blamed=each in blamed)
             if via is not None:
                 self._observe(self.entries.entry((via, name)), ok, kind, now, message, owner, blamed=False)
-            self._read(entry, name, ok or kind is None or counts(kind), seconds, cost, now)
+            self._read(entry, name, ok or kind is None or counts_for_health(kind), seconds, cost, now)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, None)
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
@@ -405,7 +405,7 @@ class HealthRegistry:
         circuit = entry.circuit.ticked(now)
         if not ok:
             entry.last_failure = message or (str(kind) if kind else "failed")
-        if not ok and kind is not None and not counts(kind):
+        if not ok and kind is not None and not counts_for_health(kind):
             reachable = kind is FailureKind.REFUSAL and circuit.state is CircuitState.HALF_OPEN and verdict
             entry.circuit = (circuit.succeeded(policy, now) if reachable else circuit).released(owner)
         else:
@@ -471,7 +471,7 @@ class HealthRegistry:
     ) -> None:
         """Multiply the price of a tool or transition for a while. Raises `InputError` for a factor below 1."""
         if not factor >= 1:
-            raise InputError(f"A factor of at least 1 makes {name_of(target)} dearer; it was {factor!r}.")
+            raise InputError(f"A factor of at least 1 makes {target_name(target)} dearer; it was {factor!r}.")
         with self._lock:
             self.entries.entry(target).overrides[by] = Override(factor, self._now() + seconds, reason)
         self._notify(target)
@@ -633,7 +633,7 @@ def _is_scope(target: Target) -> TypeGuard[str]:
 
 def _label(entry: Entry) -> str:
     """What leases and draws know the entry by."""
-    return f"{name_of(entry.target)}#{entry.declaration}" if entry.declaration else name_of(entry.target)
+    return f"{target_name(entry.target)}#{entry.declaration}" if entry.declaration else target_name(entry.target)
 
 
 __all__ = ["HealthRegistry", "Lease", "Unlease"]

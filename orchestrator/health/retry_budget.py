@@ -22,7 +22,7 @@ _ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class TokenBucket:
     """Tokens: a share of every call, fading, plus a floor that refills (as in Finagle's RetryBudget)."""
 
     earned: float
@@ -58,7 +58,7 @@ class RetryBudget:
         self._retries = retries
         self._clock = clock
         self._overall = self._full()
-        self._tools: dict[str, Bucket] = {}
+        self._tools: dict[str, TokenBucket] = {}
         self._lock = new_lock()
 
     def note_call(self, name: str) -> None:
@@ -85,11 +85,11 @@ class RetryBudget:
             now, floor = self._clock.monotonic(), float(self._retries.floor)
             return min(self._overall.refilled(now, floor).tokens, self._tool(name).refilled(now, floor).tokens)
 
-    def _tool(self, name: str) -> Bucket:
+    def _tool(self, name: str) -> TokenBucket:
         return self._tools.get(name) or self._full()
 
-    def _full(self) -> Bucket:
-        return Bucket(0.0, float(self._retries.floor), self._clock.monotonic())
+    def _full(self) -> TokenBucket:
+        return TokenBucket(0.0, float(self._retries.floor), self._clock.monotonic())
 
 
 def backoff(attempt: int, retries: Retries, rng: random.Random) -> float:

@@ -11,7 +11,7 @@ Arguments = Mapping[str, str] | Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Alternative:
+class FallbackTool:
     """A tool that may answer for another one."""
 
     name: str
@@ -27,14 +27,14 @@ class Alternative:
 
 def read_alternatives(
     stated: Any, kinds: tuple[type[Any], ...] = ()
-) -> tuple[dict[str, list[Alternative]], dict[str, Any]]:
+) -> tuple[dict[str, list[FallbackTool]], dict[str, Any]]:
     """Tool -> its alternatives, and the tools that were given as objects, by name.
 
     An alternative is a name or a tool, alone, in a pair or a mapping with its arguments:
     `{"search": ["brave", ("cache", {"key": "query"})]}` or `{"search": {"brave": {"q": "query"}}}`.
     Raises `DefinitionError` for anything else.
     """
-    found: dict[str, list[Alternative]] = {}
+    found: dict[str, list[FallbackTool]] = {}
     objects: dict[str, Any] = {}
     if stated is not None and not isinstance(stated, Mapping):
         raise DefinitionError(f"alternatives= is a mapping tool -> list of alternatives, not {stated!r}.")
@@ -51,7 +51,7 @@ def read_alternatives(
                     f"An alternative of {name!r} is a tool or its name, alone or with its arguments: "
                     f"('brave', {{'q': 'query'}}), not {item!r}."
                 )
-            found.setdefault(str(name), []).append(Alternative(one, cast("Arguments | None", arguments)))
+            found.setdefault(str(name), []).append(FallbackTool(one, cast("Arguments | None", arguments)))
     return found, objects
 
 
@@ -62,4 +62,4 @@ def _items(listed: Any) -> Iterable[Any]:
     return [listed] if isinstance(listed, str) else listed
 
 
-__all__ = ["Alternative", "read_alternatives"]
+__all__ = ["FallbackTool", "read_alternatives"]

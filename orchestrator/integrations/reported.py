@@ -26,12 +26,12 @@ class ToolReported(Exception):
         self.kind = kind
 
 
-def kind_of(error: BaseException) -> FailureKind | None:
+def reported_kind(error: BaseException) -> FailureKind | None:
     """The row of the failure table for `ToolReported`."""
     return error.kind if isinstance(error, ToolReported) else None
 
 
-def failure_of(text: str) -> OrchestratorError | ToolReported:
+def reported_error(text: str) -> OrchestratorError | ToolReported:
     """What an error that a tool reports means. Most are its own no; some words say that it is busy or broke down."""
     said = clean(text, MAX_ERROR)
     words = _PREFIX.sub("", said)
@@ -46,4 +46,4 @@ def failure_of(text: str) -> OrchestratorError | ToolReported:
     return RateLimited(words) if limited else ToolReported(words, kind)
 
 
-__all__ = ["MAX_ERROR", "ToolReported", "failure_of", "kind_of"]
+__all__ = ["MAX_ERROR", "ToolReported", "reported_error", "reported_kind"]

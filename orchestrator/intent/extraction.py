@@ -12,20 +12,23 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.types.schema import validate
 
-from .mentions import Kind, Mention, mentions
+from .mentions import Mention, MentionKind, mentions
 
 _WORD: Final = re.compile(r"[^\s,;:!?()\[\]{}=]+")
 _BETWEEN: Final = re.compile(r"(?P<mark>\s*[=:#]\s*)|\s+(?:(?:is|of|to|number|no\.?|id)\s+)?#?", re.IGNORECASE)
 """What may stand between the name of a key and its value."""
-Kinds = tuple[frozenset[Kind], ...]
+Kinds = tuple[frozenset[MentionKind], ...]
 """Kinds of pieces, the likeliest first: a later group counts only where no piece is of an earlier one."""
-_FILE: Final[Kinds] = (frozenset({Kind.PATH, Kind.URL}), frozenset({Kind.QUOTED}))
-_TEXT: Final[Kinds] = (frozenset({Kind.QUOTED}), frozenset({Kind.PATH, Kind.URL, Kind.EMAIL}))
+_FILE: Final[Kinds] = (frozenset({MentionKind.PATH, MentionKind.URL}), frozenset({MentionKind.QUOTED}))
+_TEXT: Final[Kinds] = (
+    frozenset({MentionKind.QUOTED}),
+    frozenset({MentionKind.PATH, MentionKind.URL, MentionKind.EMAIL}),
+)
 _HINTS: Final[tuple[tuple[frozenset[str], Kinds], ...]] = (
-    (frozenset({"email", "mail"}), (frozenset({Kind.EMAIL}),)),
-    (frozenset({"url", "link", "website"}), (frozenset({Kind.URL}),)),
+    (frozenset({"email", "mail"}), (frozenset({MentionKind.EMAIL}),)),
+    (frozenset({"url", "link", "website"}), (frozenset({MentionKind.URL}),)),
     (frozenset({"path", "file", "folder", "directory", "document", "image", "pdf"}), _FILE),
-    (frozenset({"date", "day", "deadline", "birthday"}), (frozenset({Kind.DATE}),)),
+    (frozenset({"date", "day", "deadline", "birthday"}), (frozenset({MentionKind.DATE}),)),
 )
 """What the name of a key of text says about its values."""
 
@@ -69,7 +72,7 @@ def _after_name(text: str, key: str, pieces: Sequence[Mention]) -> Iterator[tupl
             continue
         plain = word.group().rstrip(".")
         if gap["mark"] or any(character.isdigit() for character in plain):
-            yield -1, Mention(Kind.WORD, plain, word.start(), word.end())
+            yield -1, Mention(MentionKind.WORD, plain, word.start(), word.end())
 
 
 def _ends_of_name(text: str, key: str) -> Iterator[int]:
@@ -90,7 +93,7 @@ def _listed(text: str, annotation: Any) -> Iterator[tuple[int, Mention]]:
     elif isinstance(plain, type) and issubclass(plain, Enum):
         values = [member.value for member in plain if isinstance(member.value, str)]
     named = [
-        Mention(Kind.WORD, value, match.start(), match.end())
+        Mention(MentionKind.WORD, value, match.start(), match.end())
         for value in values
         if (match := re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE))
     ]
@@ -124,7 +127,7 @@ def _fits(key: str, annotation: Any, free: Sequence[tuple[int, Mention]]) -> lis
 
 def _as_type(key: str, annotation: Any, piece: Mention) -> Any:
     """A piece that the name of the key introduces, as its value; `None` when it is none. A text key takes anything."""
-    takes_any = _plain(annotation) in (Any, str) or piece.kind is Kind.WORD
+    takes_any = _plain(annotation) in (Any, str) or piece.kind is MentionKind.WORD
     if not takes_any and not any(piece.kind in kinds for kinds in _kinds(key, annotation)):
         return None
     return _converted(key, annotation, piece)
@@ -146,10 +149,10 @@ def _kinds(key: str, annotation: Any) -> Kinds:
     if not isinstance(plain, type) or issubclass(plain, bool | Enum):
         return ()
     if issubclass(plain, int | float | Decimal):
-        return (frozenset({Kind.NUMBER}),)
+        return (frozenset({MentionKind.NUMBER}),)
     if issubclass(plain, date):
-        return (frozenset({Kind.DATE}),)
-    return (frozenset({Kind.PATH}), frozenset({Kind.QUOTED})) if issubclass(plain, PurePath) else ()
+        return (frozenset({MentionKind.DATE}),)
+    return (frozenset({MentionKind.PATH}), frozenset({MentionKind.QUOTED})) if issubclass(plain, PurePath) else ()
 
 
 def _plain(annotation: Any) -> Any:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Kind(StrEnum):
+class MentionKind(StrEnum):
     """What a piece of text looks like."""
 
     QUOTED = "quoted"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 class Mention:
     """A piece of text that may be a value."""
 
-    kind: Kind
+    kind: MentionKind
     value: str
     start: int
     end: int
@@ -38,19 +38,19 @@ _YEAR: Final = r"(?P<year>\d{4})\b"
 _QUOTED: Final = (
     r"\"([^\"\n]+)\"|“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»|「([^」\n]+)」|`([^`\n]+)`|(?<!\w)'([^'\n]+)'(?!\w)"
 )
-_PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
+_PATTERNS: Final[tuple[tuple[MentionKind, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
-        (Kind.QUOTED, _QUOTED),
-        (Kind.EMAIL, r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-        (Kind.URL, r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]"),
-        (Kind.DATE, r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:\d{2})?)?\b"),
-        (Kind.DATE, rf"\b{_DAY}(?: of)? {_MONTH},? {_YEAR}"),
-        (Kind.DATE, rf"\b{_MONTH} {_DAY},? {_YEAR}"),
-        (Kind.DATE, rf"\b(?P<day>\d{{1,2}})\.(?P<month>\d{{1,2}})\.{_YEAR}"),
-        (Kind.PATH, r"(?<![\w@])(?:~|\.{1,2})?(?:/[\w.@+-]*\w)+/?|\b[a-z]:\\[^\s\"]+"),
-        (Kind.PATH, r"(?<![\w@.])[\w+-]+(?:[./][\w+-]+)*\.(?!(?:com|org|net|io)\b)[a-z]\w{1,4}\b"),
-        (Kind.NUMBER, r"(?<![\w.+\-/])(?<!\d,)[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w*\d|,\d|\.\d)"),
+        (MentionKind.QUOTED, _QUOTED),
+        (MentionKind.EMAIL, r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+        (MentionKind.URL, r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]]"),
+        (MentionKind.DATE, r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:\d{2})?)?\b"),
+        (MentionKind.DATE, rf"\b{_DAY}(?: of)? {_MONTH},? {_YEAR}"),
+        (MentionKind.DATE, rf"\b{_MONTH} {_DAY},? {_YEAR}"),
+        (MentionKind.DATE, rf"\b(?P<day>\d{{1,2}})\.(?P<month>\d{{1,2}})\.{_YEAR}"),
+        (MentionKind.PATH, r"(?<![\w@])(?:~|\.{1,2})?(?:/[\w.@+-]*\w)+/?|\b[a-z]:\\[^\s\"]+"),
+        (MentionKind.PATH, r"(?<![\w@.])[\w+-]+(?:[./][\w+-]+)*\.(?!(?:com|org|net|io)\b)[a-z]\w{1,4}\b"),
+        (MentionKind.NUMBER, r"(?<![\w.+\-/])(?<!\d,)[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w*\d|,\d|\.\d)"),
     )
 )
 
@@ -64,25 +64,25 @@ def mentions(text: str) -> list[Mention]:
                 continue
             value = _value(kind, match)
             if value is not None:
-                looks = _looks_like(value) if kind is Kind.QUOTED else kind
+                looks = _looks_like(value) if kind is MentionKind.QUOTED else kind
                 taken.append(Mention(looks, value, match.start(), match.end()))
     return sorted(taken, key=lambda mention: mention.start)
 
 
-def _looks_like(quoted: str) -> Kind:
+def _looks_like(quoted: str) -> MentionKind:
     """What stands between quotation marks: an address, a file or a date are these; anything else is text."""
     for kind, pattern in _PATTERNS[1:]:
-        if kind is not Kind.NUMBER and pattern.fullmatch(quoted):
+        if kind is not MentionKind.NUMBER and pattern.fullmatch(quoted):
             return kind
-    return Kind.QUOTED
+    return MentionKind.QUOTED
 
 
-def _value(kind: Kind, match: re.Match[str]) -> str | None:
-    if kind is Kind.QUOTED:
+def _value(kind: MentionKind, match: re.Match[str]) -> str | None:
+    if kind is MentionKind.QUOTED:
         return next(group for group in match.groups() if group is not None)
-    if kind is Kind.NUMBER:
+    if kind is MentionKind.NUMBER:
         return match.group().replace(",", "").lstrip("+")
-    if kind is Kind.DATE and "year" in match.re.groupindex:
+    if kind is MentionKind.DATE and "year" in match.re.groupindex:
         month = match["month"].lower()
         number = int(month) if month.isdigit() else _MONTH_NAMES.index(month) + 1
         try:

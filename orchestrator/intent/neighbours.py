@@ -21,7 +21,7 @@ WORD_SHARE: Final = 0.2
 """Weight of whole words against parts of words."""
 
 
-def words(text: str) -> list[str]:
+def folded_words(text: str) -> list[str]:
     """The words of a text without its values, folded so that case and composition make no difference."""
     folded = unicodedata.normalize("NFKC", _VALUES.sub(" ", text)).casefold()
     return [word.replace("’", "'") for word in _WORD.findall(folded)]
@@ -46,13 +46,13 @@ class Neighbours:
 
     def __init__(self, examples: Sequence[tuple[int, str]]) -> None:
         self._labels = [label for label, _ in examples]
-        split = [words(text) for _, text in examples]
+        split = [folded_words(text) for _, text in examples]
         self._words = _Space(split)
         self._grams = _Space([grams(found) for found in split])
 
     def scores(self, text: str) -> dict[int, float]:
         """Label -> similarity in [0, 1] of its nearest example, supported by its second nearest."""
-        found = words(text)
+        found = folded_words(text)
         near: dict[int, list[float]] = {}
         by_word, by_gram = self._words.similarities(found), self._grams.similarities(grams(found))
         for place, label in enumerate(self._labels):

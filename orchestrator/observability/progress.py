@@ -23,7 +23,7 @@ from orchestrator.core.events import (
     RunWaiting,
 )
 from orchestrator.core.text import duration, plain, shortened, usd
-from orchestrator.observability.explain.sentences import path, words
+from orchestrator.observability.explain.sentences import kind_words, path
 
 _NAME = 22
 """Columns for a tool's name."""
@@ -147,7 +147,7 @@ def _decided(decision: Decision) -> Text | None:
 
 def _ended(event: CallEnded) -> Text | None:
     if event.failure is not None:
-        return _line("✗", "red", event.tool, plain(f"{words(event.failure.kind)}: {event.failure.message}", 300))
+        return _line("✗", "red", event.tool, plain(f"{kind_words(event.failure.kind)}: {event.failure.message}", 300))
     if event.ok:
         price = f"  {usd(event.cost)}" if event.cost else ""
         return _line("✓", "green", event.tool, f"{duration(event.seconds)}{price}")

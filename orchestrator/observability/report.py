@@ -15,8 +15,8 @@ from typing import Any, Final
 from orchestrator.core.conventions import __version__
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.text import counted, duration, listed, plain, usd
-from orchestrator.observability.explain.model import Entry, EntryKind
-from orchestrator.observability.explain.story import Story, tell
+from orchestrator.observability.explain.model import EntryKind, StoryEntry
+from orchestrator.observability.explain.story import Story, read_story
 from orchestrator.store.ledger.verify import Verification, export, verify_run
 from orchestrator.store.protocol import RunRow, Seal, Store
 
@@ -117,7 +117,7 @@ def _read(store: Store, row: RunRow, now: float, key_file: Path | None) -> _Run:
         }
         signature = sign(statement, key_file)
     ledger = "\n".join(export(store, row.run_id))
-    return _Run(row, tell(store, row.run_id), verification, seal, signature, ledger)
+    return _Run(row, read_story(store, row.run_id), verification, seal, signature, ledger)
 
 
 def _embedded(run: _Run) -> str:
@@ -200,7 +200,7 @@ def _facts(run: _Run) -> str:
     return "<dl>" + "".join(f"<dt>{k}</dt><dd>{_text(v)}</dd>" for k, v in fields.items() if v) + "</dl>"
 
 
-def _entries(entries: Iterable[Entry]) -> str:
+def _entries(entries: Iterable[StoryEntry]) -> str:
     rows = "".join(
         f'<tr><td class="n">{duration(entry.at)}</td><td>{_text(entry.kind)}</td><td>{_text(entry.text)}</td></tr>'
         for entry in entries
@@ -209,7 +209,7 @@ def _entries(entries: Iterable[Entry]) -> str:
     return f"<table>{head}<tbody>{rows}</tbody></table>"
 
 
-def _decision(entry: Entry) -> str:
+def _decision(entry: StoryEntry) -> str:
     if not entry.candidates:
         return ""
     rows: list[str] = []

@@ -40,7 +40,7 @@ def sign(statement: Mapping[str, Any], key_file: Path) -> Signature:
     return Signature(text, _text(key.sign(text.encode())), _text(raw))
 
 
-def check(signature: Signature, key_file: Path | None = None) -> str:
+def check_signature(signature: Signature, key_file: Path | None = None) -> str:
     """What is wrong with a signature; empty for a good one.
 
     `key_file` is the public key (PEM) that must have made it; without it the signature is checked against the key
@@ -77,4 +77,4 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-__all__ = ["Signature", "check", "sign"]
+__all__ = ["Signature", "check_signature", "sign"]

@@ -6,7 +6,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.errors import nearest
 from orchestrator.core.route import CONDITION_FALSE, Blame, Impasse
 from orchestrator.graph.price_table import transition_name
-from orchestrator.routing.joins.branch_and_bound import Instance, build
+from orchestrator.routing.joins.branch_and_bound import Instance, build_instance
 from orchestrator.routing.joins.decisions import Skeleton
 from orchestrator.routing.joins.solver import best_plan
 
@@ -28,7 +28,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
         known = [key for key in c.keys if c.producers[c.key[key]]]
         said = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
         return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {said}")
-    planned = build(situation)
+    planned = build_instance(situation)
     reachable = set(planned.adders)
     unreachable = [g for g in open_goal if c.key[g] not in reachable]
     starts = _wish(skeleton, situation, states)

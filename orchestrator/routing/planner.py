@@ -21,7 +21,7 @@ from .assemble import Explain, chain, to_route
 from .compiled import Compiled
 from .impasse import impasse_of
 from .situation import Situation
-from .weights import NEVER, Weights
+from .weights import NEVER, RoutingWeights
 
 
 def beaten(plan: Callable[[Problem], Route], problem: Problem) -> tuple[Alternative, ...]:
@@ -93,7 +93,7 @@ class Planner:
         """
         revision = GraphRevision.from_json(view)
         prices = PriceTable(revision, policy, pricing, Recorded(facts, otherwise))
-        ground = _Ground(Weights(Compiled(revision), prices))
+        ground = _Ground(RoutingWeights(Compiled(revision), prices))
         return ground.plan(problem, policy, lambda: beaten(lambda p: ground.plan(p, policy), problem))
 
     def forget(self) -> None:
@@ -103,7 +103,7 @@ class Planner:
                 ground.roots.clear()
                 ground.skeletons.clear()
 
-    def weights(self) -> Weights:
+    def weights(self) -> RoutingWeights:
         """The costs on the current revision, up to date."""
         with self._lock:
             ground = self._ground(self._graph.view())
@@ -111,7 +111,7 @@ class Planner:
             return ground.weights
 
     def _ground(self, view: GraphRevision) -> "_Ground":
-        known = self._grounds.pop(id(view), None) or _Ground(Weights(Compiled(view), self._prices))
+        known = self._grounds.pop(id(view), None) or _Ground(RoutingWeights(Compiled(view), self._prices))
         while len(self._grounds) >= KEEP_REVISIONS:
             del self._grounds[next(iter(self._grounds))]
         self._grounds[id(view)] = known
@@ -121,7 +121,7 @@ class Planner:
 class _Ground:
     """One revision made ready for planning, with what was learned about the goals asked for."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: RoutingWeights) -> None:
         self.weights = weights
         self.roots: dict[int, Rooted] = {}
         self.skeletons: dict[tuple[int, ...], Skeleton] = {}

@@ -8,7 +8,7 @@ from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Problem
 from orchestrator.graph.revision import GraphRevision
 
-from .weights import NEVER, SHIFT, Weights
+from .weights import NEVER, SHIFT, RoutingWeights
 
 
 class Stakes:
@@ -84,7 +84,7 @@ class Situation:
     transitions that leave them; `shut` tools do not start (again); `over` holds the costs that differ from the shared.
     """
 
-    def __init__(self, weights: Weights, problem: Problem) -> None:
+    def __init__(self, weights: RoutingWeights, problem: Problem) -> None:
         self.weights = weights
         self.compiled = c = weights.compiled
         self.problem = problem

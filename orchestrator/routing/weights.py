@@ -1,4 +1,4 @@
-"""`Weights`: the current cost of every start of a compiled graph, worked out when first asked for."""
+"""`RoutingWeights`: the current cost of every start of a compiled graph, worked out when first asked for."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
@@ -55,7 +55,7 @@ class Prices(Protocol):
         ...
 
 
-class Weights:
+class RoutingWeights:
     """The shared costs by start. Call `sync` before a search."""
 
     def __init__(self, compiled: Compiled, prices: Prices) -> None:
@@ -92,9 +92,9 @@ class Weights:
             pico = self.prices.pico(node)
             values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
 
-    def as_of(self, cursor: int) -> "Weights":
+    def as_of(self, cursor: int) -> "RoutingWeights":
         """The costs as they were: what was chosen is explained by what it was chosen by."""
-        then = Weights(self.compiled, self.prices)
+        then = RoutingWeights(self.compiled, self.prices)
         then.values, then._cursor = list(self.values), self.prices.now
         for name, picos in self.prices.changed_from(cursor).items():
             for start in self.compiled.starts(self.compiled.tool[name]) if name in self.compiled.tool else ():

@@ -5,12 +5,12 @@ from orchestrator.selection.choice.demand import NEUTRAL, Demand
 from orchestrator.selection.choice.demand_inference import SkillIndex
 from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding
 from orchestrator.selection.choice.exploration import Exploration, ExplorationRound, Onboarding
-from orchestrator.selection.choice.result import Scored, Selection
+from orchestrator.selection.choice.result import ScoredAgent, Selection
 from orchestrator.selection.choice.scoring import Judged
 from orchestrator.selection.choice.selector import Selector, SelectorOptions
 from orchestrator.selection.competence.estimation import Estimate, competence
-from orchestrator.selection.ensembles.consensus import Consensus, Verdict
-from orchestrator.selection.ensembles.disagreement import Agreement, Mode, agreement
+from orchestrator.selection.ensembles.consensus import Consensus, ConsensusVerdict
+from orchestrator.selection.ensembles.disagreement import Agreement, EnsembleMode, agreement
 from orchestrator.selection.ensembles.panel import Panel
 from orchestrator.selection.learning.cusum import DriftSignal
 from orchestrator.selection.learning.evaluation import Judgement
@@ -26,11 +26,13 @@ __all__ = [
     "Agreement",
     "Change",
     "Consensus",
+    "ConsensusVerdict",
     "Constraints",
     "Demand",
     "DemandModel",
     "DriftSignal",
     "Embedding",
+    "EnsembleMode",
     "Estimate",
     "Evidence",
     "Exploration",
@@ -40,21 +42,19 @@ __all__ = [
     "Insight",
     "Judged",
     "Judgement",
-    "Mode",
     "ModelJudge",
     "Observation",
     "Onboarding",
     "Panel",
     "Profile",
     "Revision",
-    "Scored",
+    "ScoredAgent",
     "Selection",
     "Selector",
     "SelectorOptions",
     "Skill",
     "SkillIndex",
     "Stats",
-    "Verdict",
     "agreement",
     "competence",
     "dialled",

@@ -22,9 +22,9 @@ from orchestrator.store.protocol import TENANT, RunRow
 from .access import RateLimit, Tokens
 from .metrics import exposition
 from .openapi import document
-from .requests import Answer, Refusal, Submission, read_body
+from .requests import AnswerBody, RequestError, Submission, read_body
 
-POLL_SECONDS: Final = 0.2
+RECORD_POLL_SECONDS: Final = 0.2
 """Seconds between two looks for new records of a run, for its stream of events."""
 _KEEP_ALIVE_SECONDS: Final = 15.0
 _MOST_LISTED: Final = 500
@@ -67,16 +67,16 @@ class Service:
             try:
                 tenant = self._tokens.tenant(request.headers.get("authorization"))
                 if tenant is None:
-                    raise Refusal(401, "the token is missing or unknown", {"WWW-Authenticate": "Bearer"})
+                    raise RequestError(401, "the token is missing or unknown", {"WWW-Authenticate": "Bearer"})
                 if wait := self._rate.wait(tenant):
-                    raise Refusal(429, "too many requests", {"Retry-After": f"{max(1, round(wait))}"})
+                    raise RequestError(429, "too many requests", {"Retry-After": f"{max(1, round(wait))}"})
                 return await handler(request, tenant)
-            except Refusal as refusal:
+            except RequestError as refusal:
                 return refusal.response()
             except (InputError, DefinitionError) as error:
-                return Refusal(400, str(error)).response()
+                return RequestError(400, str(error)).response()
             except StoreError as error:
-                return Refusal(503, str(error), {"Retry-After": "1"}).response()
+                return RequestError(503, str(error), {"Retry-After": "1"}).response()
 
         return guarded
 
@@ -111,13 +111,13 @@ class Service:
     async def _submit(self, request: Request, tenant: str) -> Response:
         wanted: Submission = await read_body(request, Submission)
         if TENANT in wanted.labels:
-            raise Refusal(422, f"the label {TENANT!r} is that of the token")
+            raise RequestError(422, f"the label {TENANT!r} is that of the token")
         keys = [wanted.goal] if isinstance(wanted.goal, str) else wanted.goal
         if wanted.run_id is not None:
             check_name("a run", wanted.run_id)
             existing = await asyncio.to_thread(self._orc.store.run, wanted.run_id)
             if existing is not None and existing.labels.get(TENANT) != tenant:
-                raise Refusal(409, "this run_id cannot be used")
+                raise RequestError(409, "this run_id cannot be used")
         run_id = await self._orc.submit(
             Goal(*keys, demotions=wanted.demotions),
             wanted.inputs,
@@ -138,7 +138,7 @@ class Service:
             labels.setdefault(name, value)
         status = query.get("status")
         if status is not None and status not in Status.__members__.values():
-            raise Refusal(422, f"a status is one of {', '.join(Status)}")
+            raise RequestError(422, f"a status is one of {', '.join(Status)}")
         limit, offset = _number(query.get("limit"), 50), _number(query.get("offset"), 0)
         rows = await asyncio.to_thread(
             lambda: self._orc.store.runs(
@@ -161,16 +161,16 @@ class Service:
 
     async def _answer(self, request: Request, tenant: str) -> Response:
         row = await self._owned(request, tenant)
-        given: Answer = await read_body(request, Answer)
+        given: AnswerBody = await read_body(request, AnswerBody)
         text = json.dumps({"answer": given.answer, "by": given.by or tenant})
         if not await asyncio.to_thread(self._orc.store.queue.answer, row.run_id, text):
-            raise Refusal(409, "the run does not wait for an answer")
+            raise RequestError(409, "the run does not wait for an answer")
         return JSONResponse({"run_id": row.run_id}, 202)
 
     async def _cancel(self, request: Request, tenant: str) -> Response:
         row = await self._owned(request, tenant)
         if not await asyncio.to_thread(self._orc.store.queue.cancel, row.run_id):
-            raise Refusal(409, f"the run has ended: {row.status}")
+            raise RequestError(409, f"the run has ended: {row.status}")
         return JSONResponse({"run_id": row.run_id}, 202)
 
     async def _events(self, request: Request, tenant: str) -> Response:
@@ -194,13 +194,13 @@ class Service:
             if loop.time() - said > _KEEP_ALIVE_SECONDS:
                 said = loop.time()
                 yield ": still here\n\n"
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(RECORD_POLL_SECONDS)
 
     async def _owned(self, request: Request, tenant: str) -> RunRow:
-        """The run of the path. Raises `Refusal` for one that does not exist or is another tenant's."""
+        """The run of the path. Raises `RequestError` for one that does not exist or is another tenant's."""
         row = await asyncio.to_thread(self._orc.store.run, request.path_params["run_id"])
         if row is None or row.labels.get(TENANT) != tenant:
-            raise Refusal(404, "there is no such run")
+            raise RequestError(404, "there is no such run")
         return row
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator.core.conventions import __version__
 
-from .requests import Answer, Submission
+from .requests import AnswerBody, Submission
 
 
 def document() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 "Submission": Submission.model_json_schema(),
-                "Answer": Answer.model_json_schema(),
+                "Answer": AnswerBody.model_json_schema(),
                 "Error": {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]},
                 "Run": {"type": "object", "required": ["run_id", "goal", "status"]},
             },

@@ -34,7 +34,7 @@ class Submission(BaseModel):
     """US dollars."""
 
 
-class Answer(BaseModel):
+class AnswerBody(BaseModel):
     """The answer to a run's question."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -43,7 +43,7 @@ class Answer(BaseModel):
     by: str = Field(default="", max_length=200)
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is answered with an error."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
@@ -56,25 +56,25 @@ class Refusal(Exception):
 
 
 async def read_body(request: Request, model: type[BaseModel]) -> Any:
-    """The body as the model. Raises `Refusal`: too large, too slow, no JSON, or not what the model says."""
+    """The body as the model. Raises `RequestError`: too large, too slow, no JSON, or not what the model says."""
     data = b""
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 data += chunk
                 if len(data) > LARGEST_BODY:
-                    raise Refusal(413, f"a body has at most {LARGEST_BODY} bytes")
+                    raise RequestError(413, f"a body has at most {LARGEST_BODY} bytes")
     except TimeoutError:
-        raise Refusal(408, f"the body did not arrive within {READ_SECONDS:g} s") from None
+        raise RequestError(408, f"the body did not arrive within {READ_SECONDS:g} s") from None
     try:
         found = json.loads(data.decode())
     except (ValueError, RecursionError):
-        raise Refusal(400, "the body is not JSON") from None
+        raise RequestError(400, "the body is not JSON") from None
     try:
         return model.model_validate(found)
     except (ValidationError, RecursionError) as error:
         said = explain(error) if isinstance(error, ValidationError) else "it is nested too deeply"
-        raise Refusal(422, said) from None
+        raise RequestError(422, said) from None
 
 
-__all__ = ["Answer", "Refusal", "Submission", "read_body"]
+__all__ = ["AnswerBody", "RequestError", "Submission", "read_body"]

@@ -6,14 +6,14 @@ from . import shutdown as shutdown  # what is registered first runs last
 from .memory import MemoryStore
 from .open import open_store
 from .owner import owner_died, owner_name
-from .protocol import Problem, Record, RunRow, Seal, Store
+from .protocol import OnProblem, Record, RunRow, Seal, Store
 
 if TYPE_CHECKING:
     from orchestrator.store.sql.store import SqlStore
 
 __all__ = [
     "MemoryStore",
-    "Problem",
+    "OnProblem",
     "Record",
     "RunRow",
     "Seal",

@@ -11,7 +11,7 @@ EACH: Final = "*"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class QueuedRun:
     """A queued run that may start."""
 
     run_id: str
@@ -29,10 +29,10 @@ def room(limits: Mapping[str, int], busy: Mapping[str, int]) -> Callable[[str], 
     return left
 
 
-def choose(found: Iterable[Candidate], most: int, room: Callable[[str], float]) -> list[str]:
+def choose(found: Iterable[QueuedRun], most: int, room: Callable[[str], float]) -> list[str]:
     """Up to `most` runs of those found (in the order in which they came), fair between tenants."""
     turns: Counter[tuple[int, str]] = Counter()
-    placed: list[tuple[int, int, int, Candidate]] = []
+    placed: list[tuple[int, int, int, QueuedRun]] = []
     for index, candidate in enumerate(found):
         key = (candidate.priority, candidate.tenant)
         placed.append((-candidate.priority, turns[key], index, candidate))

@@ -11,11 +11,21 @@ from typing import Any
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.chain import GENESIS, seal_link
-from orchestrator.store.ledger.encoding import LOG, decode, encode, exact, fresh_row, moment, needle, search_text, tell
+from orchestrator.store.ledger.encoding import (
+    LOG,
+    decode_body,
+    encode_body,
+    exact,
+    finite_time,
+    fresh_row,
+    needle,
+    report_problem,
+    search_text,
+)
 from orchestrator.store.ledger.writes import Append, DropValues, LedgerState, PutValue, SetStatus, Write, apply
 
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
-from .protocol import FIRST_TOKEN, Problem, Record, Refused, RunRow, Seal
+from .protocol import FIRST_TOKEN, OnProblem, OnRefused, Record, RunRow, Seal
 
 
 def _ignore(run_id: str, token: int) -> None:
@@ -25,10 +35,10 @@ def _ignore(run_id: str, token: int) -> None:
 class MemoryStore:
     """A `Store` in memory. It keeps every run until it goes itself: a service that runs for months wants a file."""
 
-    def __init__(self, on_problem: Problem = LOG.warning, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, on_problem: OnProblem = LOG.warning, clock: Callable[[], float] = time.time) -> None:
         """`clock`: seconds since the epoch."""
         self.on_problem = on_problem
-        self.on_refused: Refused = _ignore
+        self.on_refused: OnRefused = _ignore
         self._ownership = MemoryOwnership(clock)
         self._runs = self._ownership.runs
         self._lost: dict[tuple[str, int | None], str] = {}
@@ -68,10 +78,10 @@ class MemoryStore:
 
     def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
         """Add a record."""
-        text, problem = encode(body)
+        text, problem = encode_body(body)
         if problem:
-            tell(self.on_problem, f"record {kind!r} of run {run_id!r}: {problem}")
-        self._write(Append(run_id, token, kind, moment(at), text))
+            report_problem(self.on_problem, f"record {kind!r} of run {run_id!r}: {problem}")
+        self._write(Append(run_id, token, kind, finite_time(at), text))
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Keep a value."""
@@ -91,8 +101,8 @@ class MemoryStore:
         wake: float | None = None,
     ) -> None:
         """Move the run on."""
-        text = None if summary is None else encode(summary)[0]
-        self._write(SetStatus(run_id, token, status, None if ended is None else moment(ended), text, wake))
+        text = None if summary is None else encode_body(summary)[0]
+        self._write(SetStatus(run_id, token, status, None if ended is None else finite_time(ended), text, wake))
 
     def _write(self, write: Write) -> None:
         with self._ownership.lock:
@@ -106,7 +116,7 @@ class MemoryStore:
                 self._ownership.owners.pop(write.run_id, None)
                 self._queue.ended(write.run_id)
         if refusal is not None:
-            tell(self.on_problem, refusal.problem)
+            report_problem(self.on_problem, refusal.problem)
             if refusal.fenced and refusal.token is not None:
                 self.on_refused(refusal.run_id, refusal.token)
 
@@ -178,7 +188,7 @@ class MemoryStore:
         with self._ownership.lock:
             state = self._runs.get(run_id)
             stored = [] if state is None else state.records[max(after, 0) :]
-        return [Record(run_id, r.seq, r.kind, r.at, decode(r.text), r.prev, r.hash) for r in stored]
+        return [Record(run_id, r.seq, r.kind, r.at, decode_body(r.text), r.prev, r.hash) for r in stored]
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs."""
@@ -194,7 +204,7 @@ class MemoryStore:
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
         """Keep a graph."""
         if digest not in self._graphs:
-            self._graphs.setdefault(digest, encode(data, limit=None)[0])
+            self._graphs.setdefault(digest, encode_body(data, limit=None)[0])
 
     def graph(self, digest: str) -> dict[str, Any] | None:
         """The graph of a digest."""
@@ -203,7 +213,7 @@ class MemoryStore:
 
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Keep the health of `name`."""
-        text = encode(data)[0]
+        text = encode_body(data)[0]
         with self._ownership.lock:
             self._health[name] = text
 
@@ -216,7 +226,7 @@ class MemoryStore:
         with self._ownership.lock:
             for name, data in news.items():
                 text = self._health.get(name)
-                self._health[name] = encode(merge(None if text is None else json.loads(text), data))[0]
+                self._health[name] = encode_body(merge(None if text is None else json.loads(text), data))[0]
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""

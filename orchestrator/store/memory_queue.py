@@ -9,9 +9,9 @@ from orchestrator.core.process.forks import new_rlock
 from orchestrator.store.ledger.encoding import fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 
-from .fairness import Candidate, choose, room
+from .fairness import QueuedRun, choose, room
 from .owner import owner_died
-from .protocol import TENANT, RunRow, Share, Swept, Taken
+from .protocol import TENANT, ClaimedRun, RunRow, Share, Swept
 
 _DAY = 86_400
 
@@ -101,26 +101,26 @@ class MemoryQueue:
             self._entries[row.run_id] = _Entry(priority, wake, request)
             return None
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs."""
         with self._of.lock:
             chosen = choose(self._ready(), most, room(limits or {}, self._busy()))
             found = (self._own(run_id, owner, ttl) for run_id in chosen)
             return [taken for taken in found if taken is not None]
 
-    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+    def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
         """Own this queued run, whether it is due or was set aside."""
         with self._of.lock:
             queued = run_id in self._entries and self._of.runs[run_id].now().status is Status.QUEUED
             return self._own(run_id, owner, ttl) if queued else None
 
-    def _own(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+    def _own(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
         token = self._of.claim(run_id, owner, ttl)
         if token is None:
             return None
         self._move(run_id, Status.RUNNING, None)
         entry = self._entries[run_id]
-        taken = Taken(run_id, token, entry.request, entry.answer)
+        taken = ClaimedRun(run_id, token, entry.request, entry.answer)
         entry.answer = None
         return taken
 
@@ -211,14 +211,14 @@ class MemoryQueue:
         self._entries.pop(run_id, None)
         self._cancelled.discard(run_id)
 
-    def _ready(self) -> list[Candidate]:
+    def _ready(self) -> list[QueuedRun]:
         now = self._of.now()
         ready = [
             (-entry.priority, entry.wake, run_id)
             for run_id, entry in self._entries.items()
             if entry.wake is not None and entry.wake <= now and self._of.runs[run_id].status is Status.QUEUED
         ]
-        return [Candidate(run_id, self._tenant(run_id), -priority) for priority, _, run_id in sorted(ready)]
+        return [QueuedRun(run_id, self._tenant(run_id), -priority) for priority, _, run_id in sorted(ready)]
 
     def _busy(self) -> dict[str, int]:
         busy: dict[str, int] = {}

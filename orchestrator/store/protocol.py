@@ -13,7 +13,7 @@ FIRST_TOKEN: Final = 1
 TENANT: Final = "tenant"
 """The label whose value is the tenant of a run: limits and fairness of the queue go by it."""
 
-Problem = Callable[[str], None]
+OnProblem = Callable[[str], None]
 """Told, from any thread, about what a store could not do. It must not call the store back."""
 
 
@@ -66,7 +66,7 @@ class Seal:
 
 
 @dataclass(frozen=True)
-class Taken:
+class ClaimedRun:
     """A run that a worker took from the queue, its fencing token, and what was asked for (see `submit`)."""
 
     run_id: str
@@ -108,14 +108,14 @@ class RunQueue(Protocol):
         """
         ...
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
 
         `limits`: the most runs of a tenant (`"*"`: of each) that are driven at one time, over all workers.
         """
         ...
 
-    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+    def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
         """Own this queued run, whether it is due or was set aside; `None` where it is not queued."""
         ...
 
@@ -167,7 +167,7 @@ class Accounts(Protocol):
         ...
 
 
-Refused = Callable[[str, int], None]
+OnRefused = Callable[[str, int], None]
 """Called, from any thread, with a run and the token under which a write was refused: another owner has the run."""
 
 
@@ -182,8 +182,8 @@ class Store(Protocol):
     Reads see everything this store object was given before, as far as it can be written.
     """
 
-    on_problem: Problem
-    on_refused: Refused
+    on_problem: OnProblem
+    on_refused: OnRefused
 
     @property
     def embedded(self) -> bool:

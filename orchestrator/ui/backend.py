@@ -18,7 +18,7 @@ from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
 
-PATIENCE: Final = 3.0
+FORM_TIMEOUT: Final = 3.0
 """Seconds that a form waits for a run to go on; after that the page shows how it goes."""
 
 
@@ -48,7 +48,7 @@ class Backend:
         return self.orchestrator is not None or self.opening is not None
 
     async def answer(self, run_id: str, answer: Any, by: str) -> None:
-        """Go on with a waiting run; returns when it has ended, waits again, or after `PATIENCE` seconds.
+        """Go on with a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
 
         Raises `OrchestratorError` for an answer that is none, or when nobody here can act.
         """
@@ -56,7 +56,7 @@ class Backend:
         task = asyncio.create_task(self._resume(run_id, answer, by), name=f"viewer:{run_id}")
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        done, _ = await asyncio.wait([task], timeout=FORM_TIMEOUT)
         if done:
             task.result()
         else:
@@ -99,7 +99,7 @@ class Backend:
     async def aclose(self) -> None:
         """Let what is going on come to rest, and cancel what does not."""
         if self._work:
-            _, pending = await asyncio.wait(list(self._work), timeout=PATIENCE)
+            _, pending = await asyncio.wait(list(self._work), timeout=FORM_TIMEOUT)
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)

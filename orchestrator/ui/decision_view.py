@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class PricedTool:
     """A tool with its price at that moment, and what the price is made of."""
 
     facts: PriceFacts
@@ -60,7 +60,7 @@ class Moment:
     state: RunState
     problem: Problem
     view: GraphRevision | None
-    prices: Mapping[str, Priced]
+    prices: Mapping[str, PricedTool]
     """By tool, as last recorded at that moment."""
     policy: str
     rival: Rival | None
@@ -130,7 +130,7 @@ def _last_planned(chronicle: Chronicle, position: int) -> Decision:
     return chronicle.decisions[position][1]
 
 
-def _prices(decision: Decision, planned: Decision, policy: Policy | None, problem: Problem) -> dict[str, Priced]:
+def _prices(decision: Decision, planned: Decision, policy: Policy | None, problem: Problem) -> dict[str, PricedTool]:
     facts = {c.name: c.facts for c in planned.candidates if c.facts is not None}
     facts |= {c.name: c.facts for c in decision.candidates if c.facts is not None}
     recorded: Mapping[str, Any] = planned.facts.get("prices", {})
@@ -154,17 +154,17 @@ def _prices(decision: Decision, planned: Decision, policy: Policy | None, proble
     return dict(sorted(found.items(), key=lambda item: _order(item[1])))
 
 
-def _order(priced: Priced) -> tuple[bool, float, str]:
+def _order(priced: PricedTool) -> tuple[bool, float, str]:
     return not priced.chosen, math.inf if priced.price is None else priced.price, priced.tool
 
 
-def _priced(facts: PriceFacts, policy: Policy | None, own: Mapping[str, Any], why: str, chosen: bool) -> Priced:
+def _priced(facts: PriceFacts, policy: Policy | None, own: Mapping[str, Any], why: str, chosen: bool) -> PricedTool:
     price = None
     if not why and facts.success > 0:
         price = own[facts.tool] / 10**12 if own.get(facts.tool) is not None else _price(facts, policy)
     elif not why:
         why = "its circuit is open"
-    return Priced(facts, price, () if own or policy is None else _parts(facts, policy), why, chosen)
+    return PricedTool(facts, price, () if own or policy is None else _parts(facts, policy), why, chosen)
 
 
 def _price(facts: PriceFacts, policy: Policy | None) -> float | None:

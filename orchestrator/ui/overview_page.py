@@ -20,7 +20,7 @@ from .backend import Backend
 from .render_pages import render
 
 HOURS: Final = 24
-MOST: Final = 2_000
+MAX_RUNS: Final = 2_000
 """Runs that one page adds up, the newest."""
 
 
@@ -89,13 +89,13 @@ def overview_page(request: Request, backend: Backend) -> HTMLResponse:
     """The page."""
     del request
     now = time.time()
-    rows = list(islice(RunFilter(since=now - 3600 * HOURS).rows(backend.store, MOST), MOST))
+    rows = list(islice(RunFilter(since=now - 3600 * HOURS).rows(backend.store, MAX_RUNS), MAX_RUNS))
     running = list(RunFilter(status=Status.RUNNING).rows(backend.store, 200))
     tools, _ = backend.statuses()
     return render(
         "overview.html",
         overview=overview_of(rows, now),
-        partial=len(rows) == MOST,
+        partial=len(rows) == MAX_RUNS,
         waiting=backend.store.count_runs(Status.WAITING, None, None),
         running=len(running),
         lost=len(lost_runs(backend.store, running)),

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from orchestrator.core.text import counted, duration, listed, plain, plain_lines, usd
-from orchestrator.observability.explain.sentences import words
+from orchestrator.observability.explain.sentences import kind_words
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -27,7 +27,7 @@ def harmless(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def moment(at: float | None) -> str:
+def shown_time(at: float | None) -> str:
     """A time as people read it, in this machine's time zone."""
     return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
@@ -48,14 +48,14 @@ def ago(at: float) -> str:
     return f"{int(seconds)} s ago"
 
 
-def token_of(text: str) -> str:
+def url_token(text: str) -> str:
     """Any text as a form field or a part of an address, byte for byte."""
     return quote(text, safe="")
 
 
 def run_path(run_id: str, decision: str = "") -> str:
     """The address of a run, or of a decision in it."""
-    return f"/runs/{token_of(run_id)}" + (f"/decisions/{token_of(decision)}" if decision else "")
+    return f"/runs/{url_token(run_id)}" + (f"/decisions/{url_token(decision)}" if decision else "")
 
 
 @cache
@@ -95,12 +95,12 @@ def environment() -> Environment:
     made.filters.update(
         usd=usd,
         seconds=duration,
-        words=words,
+        words=kind_words,
         listed=_listed,
-        time=moment,
+        time=shown_time,
         iso=iso,
         ago=ago,
-        token=token_of,
+        token=url_token,
         number=_number,
         percent=_percent,
         short=plain,

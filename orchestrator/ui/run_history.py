@@ -14,7 +14,7 @@ from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, Run
 from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
-from orchestrator.observability.explain.model import Answer, EntryKind, EscalationTold
+from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, EscalationTold
 from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
 from orchestrator.store.ledger.verify import CLOSED, Verification, check_chain
@@ -29,7 +29,7 @@ KEPT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """One line of the timeline: a call with its bar, a decision, or something else that happened."""
 
     record: int
@@ -57,10 +57,10 @@ class Chronicle:
     row: RunRow
     events: tuple[tuple[int, Event], ...]
     """Number of the record, and its event."""
-    rows: tuple[Row, ...]
+    rows: tuple[TimelineRow, ...]
     decisions: tuple[tuple[int, Decision], ...]
     """Index in `events`, and the decision."""
-    answers: dict[str, Answer]
+    answers: dict[str, AnsweringDecision]
     escalations: tuple[EscalationTold, ...]
     inputs: tuple[str, ...]
     state: RunState
@@ -111,7 +111,7 @@ class Library:
         records = self._store.records(row.run_id)
         if not row.status.ended and len(records) > row.count:  # it went on in between
             records = records[: row.count]
-        made = read(row, records)
+        made = read_history(row, records)
         if row.count <= MOST_VERIFIED:
             made = replace(made, verification=verified(row, records, self._store))
         return made
@@ -163,7 +163,7 @@ def _wrong(store: Store, digest: str) -> str:
         return "was changed"
 
 
-def read(row: RunRow, records: Sequence[Record]) -> Chronicle:
+def read_history(row: RunRow, records: Sequence[Record]) -> Chronicle:
     """The chronicle that a run's records tell; what cannot be read is counted and left out."""
     known = [(record.seq, _event(record)) for record in records if record.kind != CLOSED]
     events = tuple((seq, event) for seq, event in known if event is not None)
@@ -212,22 +212,24 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: float) -> tuple[Row, ...]:
-    rows: list[Row] = []
+def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: float) -> tuple[TimelineRow, ...]:
+    rows: list[TimelineRow] = []
     calls: dict[tuple[str, int], int] = {}
     """Calls in flight -> their row."""
     for seq, event in events:
         if isinstance(event, CallStarted):
             calls[event.call_id, event.attempt] = len(rows)
             rows.append(
-                Row(seq, "call", max(0.0, event.at - began), None, "", event.tool, event.attempt, state="running")
+                TimelineRow(
+                    seq, "call", max(0.0, event.at - began), None, "", event.tool, event.attempt, state="running"
+                )
             )
         elif isinstance(event, CallEnded):
             place = calls.pop((event.call_id, event.attempt), None)
             if place is not None:
                 rows[place] = _ended(rows[place], event, began)
     rows += [
-        Row(
+        TimelineRow(
             e.record,
             str(e.kind),
             e.at,
@@ -243,7 +245,7 @@ def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: fl
     return tuple(sorted(rows, key=lambda row: row.record))
 
 
-def _ended(row: Row, event: CallEnded, began: float) -> Row:
+def _ended(row: TimelineRow, event: CallEnded, began: float) -> TimelineRow:
     state = "cancelled" if event.cancelled else "asked" if event.asked else "ok" if event.ok else "failed"
     until = max(row.at, event.at - began)
     return replace(row, until=until, state=state, cost=event.cost, failure=event.failure)

@@ -21,7 +21,7 @@ from .backend import Backend
 from .decision_view import Moment, moment_of
 from .drawing import draw
 from .render_pages import render, run_path
-from .run_history import Chronicle, Library, Row
+from .run_history import Chronicle, Library, TimelineRow
 from .security import Keys
 from .time_axis import Scale, scale_of
 
@@ -41,7 +41,7 @@ _CHILD_STATES: Final = {Status.REACHED: "ok", Status.DEMOTED: "ok", Status.ESCAL
 class Shown:
     """A line of the timeline with its place on the axis, in thousandths."""
 
-    row: Row
+    row: TimelineRow
     left: float
     width: float
     current: bool
@@ -60,7 +60,7 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QuestionView:
     """What a waiting run asks: the question, and the numbered answers with what each still needs."""
 
     question: Question
@@ -160,13 +160,13 @@ def mattered(chronicle: Chronicle) -> int:
     return healing[-1] if healing else len(kinds) - 1
 
 
-def _with_children(chronicle: Chronicle, children: list[RunRow]) -> tuple[Row, ...]:
+def _with_children(chronicle: Chronicle, children: list[RunRow]) -> tuple[TimelineRow, ...]:
     """The rows of the timeline with a row for each child run, where it began."""
     if not children:
         return chronicle.rows
     began = chronicle.state.started_at
     made = [
-        Row(
+        TimelineRow(
             0,
             "child",
             max(0.0, child.started - began),
@@ -220,14 +220,14 @@ def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None, chi
     }
 
 
-def _start(asked: str, rows: tuple[Row, ...], current: str) -> int:
+def _start(asked: str, rows: tuple[TimelineRow, ...], current: str) -> int:
     if asked.isascii() and asked.isdigit() and len(asked) < 9:
         return min(int(asked), max(0, len(rows) - 1))
     place = next((n for n, row in enumerate(rows) if row.decision == current and current), 0)
     return 0 if place < WINDOW else place - WINDOW // 3
 
 
-def _shown(row: Row, end: float, scale: Scale, current: str) -> Shown:
+def _shown(row: TimelineRow, end: float, scale: Scale, current: str) -> Shown:
     left = scale.place(row.at) * 1000
     width = max(3.0, scale.place(end) * 1000 - left)
     return Shown(
@@ -235,7 +235,7 @@ def _shown(row: Row, end: float, scale: Scale, current: str) -> Shown:
     )
 
 
-def asked_of(chronicle: Chronicle, store: Store | None = None) -> Asked | None:
+def asked_of(chronicle: Chronicle, store: Store | None = None) -> QuestionView | None:
     """What the run waits for; `None` when the record does not say. `store` has the graph, for what it is about."""
     state = chronicle.state
     if state.question is None or state.impasse is None:
@@ -251,7 +251,7 @@ def asked_of(chronicle: Chronicle, store: Store | None = None) -> Asked | None:
     subject = impasse.subject or ""
     data = store.graph(state.graph) if store is not None and subject else None
     spec = GraphRevision.from_json(data).nodes.get(subject) if data else None
-    return Asked(question, choices, impasse.kind, subject, spec, _price_of(chronicle, subject))
+    return QuestionView(question, choices, impasse.kind, subject, spec, _price_of(chronicle, subject))
 
 
 def _price_of(chronicle: Chronicle, tool: str) -> float | None:

@@ -105,7 +105,7 @@ class Guard:
             return _refused("the request comes from another page")
         if "token" in request.query_params:
             return self._exchange(request)
-        if not same(request.cookies.get(self._keys.cookie, ""), self._keys.session):
+        if not same_secret(request.cookies.get(self._keys.cookie, ""), self._keys.session):
             return _refused("open the address that `orchestrator ui` printed, with its token")
         return None
 
@@ -118,7 +118,7 @@ class Guard:
 
     def _exchange(self, request: Request) -> Response:
         """The cookie for the token, and the same address without it."""
-        if request.method != "GET" or not same(request.query_params["token"], self._keys.token):
+        if request.method != "GET" or not same_secret(request.query_params["token"], self._keys.token):
             return _refused("the token is not that of this viewer")
         rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
         path = request.url.path.replace("\\", "/")
@@ -128,7 +128,7 @@ class Guard:
         return response
 
 
-def same(given: str, wanted: str) -> bool:
+def same_secret(given: str, wanted: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell how nearly."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
@@ -151,7 +151,7 @@ async def read_form(request: Request, keys: Keys) -> dict[str, str]:
     except ValueError:
         raise HTTPException(413, f"A form has at most {MOST_FIELDS} fields.") from None
     form = {name: values[-1] for name, values in fields.items()}
-    if not same(form.pop("csrf", ""), keys.form):
+    if not same_secret(form.pop("csrf", ""), keys.form):
         raise HTTPException(403, "The form is not one of this viewer's. Reload the page and send it again.")
     return form
 

@@ -24,7 +24,7 @@ MOST_NOTES: Final = 30
 
 
 @dataclass
-class Bucket:
+class HourOfCalls:
     """The calls of one hour."""
 
     begins: float
@@ -43,7 +43,7 @@ class Bucket:
 class Trend:
     """What the records of some runs say of a tool."""
 
-    buckets: dict[int, Bucket] = field(default_factory=dict[int, Bucket])
+    buckets: dict[int, HourOfCalls] = field(default_factory=dict[int, HourOfCalls])
     """Hour since the epoch -> its calls."""
     notes: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
     """(time, run, what happened): failures, signals, exclusions."""
@@ -53,7 +53,7 @@ class Trend:
         match event:
             case CallEnded() if event.tool == tool and not event.cancelled and not event.asked:
                 hour = int(event.at // 3600)
-                bucket = self.buckets.setdefault(hour, Bucket(hour * 3600.0))
+                bucket = self.buckets.setdefault(hour, HourOfCalls(hour * 3600.0))
                 bucket.calls += 1
                 bucket.seconds += event.seconds
                 bucket.cost += event.cost

@@ -16,7 +16,7 @@ import pytest
 from orchestrator.cli.app import invoke
 from orchestrator.cli.screen import complain
 from orchestrator.core.enums import Status
-from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.story import read_story
 from orchestrator.store import Store, open_store
 
 PROGRAM = [sys.executable, "-m", "orchestrator.cli"]
@@ -170,7 +170,7 @@ def test_ctrl_c_lets_a_write_finish(here: Path) -> None:
     assert process.returncode == 130
     assert (here / "written").exists()
     with record(here) as store:
-        assert "store gave stored" in " ".join(entry.text for entry in tell(store, "cut").entries)
+        assert "store gave stored" in " ".join(entry.text for entry in read_story(store, "cut").entries)
 
 
 def test_ctrl_c_during_many_runs(here: Path) -> None:

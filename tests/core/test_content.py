@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
-from orchestrator.core.values.content import content_of, same
+from orchestrator.core.values.content import content_of, same_content
 from orchestrator.core.values.copies import own_copy
 
 
@@ -83,21 +83,21 @@ DIFFERENT: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=range(len(DIFFERENT)))
 def test_different_values_are_told_apart(one: Any, other: Any) -> None:
-    assert same(one, other) is False
-    assert same(one, one) is True
+    assert same_content(one, other) is False
+    assert same_content(one, one) is True
 
 
 def test_order_of_mappings_and_sets_is_no_content() -> None:
-    assert same({"a": 1, "b": math.nan}, {"b": math.nan, "a": 1})
-    assert same({"a", "b", "c"}, {"c", "b", "a"})
-    assert same(Client("a"), Client("a"))
+    assert same_content({"a": 1, "b": math.nan}, {"b": math.nan, "a": 1})
+    assert same_content({"a", "b", "c"}, {"c", "b", "a"})
+    assert same_content(Client("a"), Client("a"))
     assert content_of([Dog()]).digest == content_of([Dog()]).digest
 
 
 def test_what_has_no_readable_content_is_opaque() -> None:
     one, other = threading.Lock(), threading.Lock()
-    assert same(one, other) is None
-    assert same(one, 1) is False
+    assert same_content(one, other) is None
+    assert same_content(one, 1) is False
     holds_itself: list[Any] = []
     holds_itself.append(holds_itself)
     assert content_of(holds_itself).opaque
@@ -113,7 +113,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_a_copy_is_the_same_and_its_own(value: Any) -> None:
     made = own_copy(value)
-    assert same(made, value) is True
+    assert same_content(made, value) is True
     if isinstance(value, list | dict):
         before = content_of(value).digest
         made.clear()

@@ -22,8 +22,8 @@ from orchestrator import (
     Tool,
     tool,
 )
-from orchestrator.core.calls.options import checked, kind_of
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.calls.options import checked, option_kind
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.selection import Constraints
 
 
@@ -54,7 +54,7 @@ UNKNOWN: list[tuple[str, Callable[[], Any], str]] = [
     ("Goal", lambda: Goal("paid", demotion=["x"]), "demotions"),  # type: ignore[call-arg]
     ("Budget", lambda: Budget(usdd=1), "usd"),  # type: ignore[call-arg]
     ("Policy", lambda: Policy(stepcost=1), "step_cost"),  # type: ignore[call-arg]
-    ("Circuit", lambda: Circuit(consecutve=1), "consecutive"),  # type: ignore[call-arg]
+    ("Circuit", lambda: CircuitPolicy(consecutve=1), "consecutive"),  # type: ignore[call-arg]
     ("Policy's part", lambda: Policy.model_validate({"retries": {"atempts": 1}}), "attempts"),
     ("Resolution", lambda: Resolution.wait("paying", second=1), "seconds"),  # type: ignore[call-arg]
     ("AskHuman", lambda: AskHuman(promt="?"), "prompt"),  # type: ignore[call-arg]
@@ -146,14 +146,14 @@ def test_every_form_of_a_parameter_is_checked() -> None:
     ids=str,
 )
 def test_kinds(annotation: Any, right: Any, wrong: Any) -> None:
-    kind = kind_of(annotation)
+    kind = option_kind(annotation)
     assert kind.accepts(right)
     assert not kind.accepts(wrong)
 
 
 def test_what_cannot_be_checked_takes_anything() -> None:
     for annotation in (Any, object, type[int], Some, "later"):
-        assert kind_of(annotation).accepts(object())
+        assert option_kind(annotation).accepts(object())
 
 
 def test_a_type_error_of_the_function_itself_is_left_alone() -> None:

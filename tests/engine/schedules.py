@@ -24,7 +24,7 @@ from orchestrator import (
     Unavailable,
 )
 from orchestrator.core.enums import Effect, Status
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.testing import FakeClock
 from tests.engine.story import SECRET, Shape, Story
 
@@ -41,7 +41,7 @@ def policy(consecutive: int) -> Policy:
     return Policy(
         name="timed",
         retries=Retries(base_seconds=0.1, attempts=2, share=1, floor=10_000),
-        circuit=Circuit(consecutive=consecutive, open_seconds=5, ramp_seconds=5),
+        circuit=CircuitPolicy(consecutive=consecutive, open_seconds=5, ramp_seconds=5),
         max_impasses=20,
         timeout=10,
     )

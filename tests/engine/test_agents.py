@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import Agent, Decision, Goal, InputError, NoRoute, Orchestrator, Outcome, Policy, RunContext, tool
 from orchestrator.core.events import Event, RunStarted
-from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, Exploration, Handbook, Onboarding, Selector, Skill
 
 
@@ -356,7 +356,7 @@ async def test_a_select_has_all_candidates_scores_parts_and_uncertainty() -> Non
             mean, low, high, evidence = select.facts["judged"][candidate.name]["expected"]
             assert low < mean == candidate.facts.competence < high
             assert evidence == 0
-        told = [entry.text for entry in tell(orc.store, outcome.run_id).entries]
+        told = [entry.text for entry in read_story(orc.store, outcome.run_id).entries]
         assert any("sound" in text and "competence 0.80" in text for text in told), told
 
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator import Agent, Budget, Orchestrator, Outcome, tool
 from orchestrator.agents.agent import per_token
 from orchestrator.core.events import DemandTold, from_body
-from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, DemandModel, Handbook, Selector, Skill
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel
@@ -71,7 +71,7 @@ async def test_a_model_is_asked_where_the_text_leaves_it_unsure_and_only_there()
         for outcome in (unsure, sure, again):
             assert orc.replay(outcome.run_id).agrees
             assert orc.verify(outcome.run_id).ok
-        story = tell(orc.store, unsure.run_id)
+        story = read_story(orc.store, unsure.run_id)
         assert any("was asked what answer demands: sums 1.00" in entry.text for entry in story.entries)
         orc.plan("answer", {"question": "Quite another thing"})  # planning alone asks nobody
         assert model.calls == 1

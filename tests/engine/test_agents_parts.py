@@ -12,7 +12,7 @@ from langgraph.prebuilt import ToolNode
 from orchestrator import Agent, Budget, Orchestrator, Status, Unavailable
 from orchestrator.core.enums import CircuitState
 from orchestrator.core.events import PartEnded, from_body
-from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import FakeClock, ScriptedChatModel
 from tests.telemetry import Recorder
@@ -61,7 +61,7 @@ async def test_a_member_that_is_down_is_left_out_and_comes_back() -> None:
         assert [c.reason.split(":")[0] for c in verdict.candidates if c.name == "ada"] == ["left out"]
         assert "without ada" in verdict.reason
         assert orc.replay(outcome.run_id).agrees
-        assert any("panel left ada out" in entry.text for entry in tell(orc.store, outcome.run_id).entries)
+        assert any("panel left ada out" in entry.text for entry in read_story(orc.store, outcome.run_id).entries)
         down["ada"] = False
         clock.advance(60)
         back = await orc.run("answer", {"question": "6 x 7?"})
@@ -199,7 +199,7 @@ async def test_an_agents_own_tools_are_on_record_as_spans_and_in_the_story() -> 
     assert span.parent is not None
     assert span.parent.span_id == attempt.context.span_id
     assert (span.attributes or {})["error.type"] == "outage"
-    texts = [entry.text for entry in tell(orc.store, outcome.run_id).entries]
+    texts = [entry.text for entry in read_story(orc.store, outcome.run_id).entries]
     assert any(text.startswith("writer called look_up") for text in texts)
     assert any("which failed: outage, Unavailable" in text for text in texts)
     assert orc.verify(outcome.run_id).ok

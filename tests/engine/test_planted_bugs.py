@@ -107,7 +107,7 @@ def nothing_is_undone(patch: pytest.MonkeyPatch) -> None:
     async def nothing(*args: Any) -> bool:
         return False
 
-    patch.setattr(closing, "undo", nothing)
+    patch.setattr(closing, "compensate_effect", nothing)
 
 
 def what_is_used_is_undone_too(patch: pytest.MonkeyPatch) -> None:

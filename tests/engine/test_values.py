@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel, Field, SecretStr
 
 from orchestrator import InputError, Orchestrator, Status, Tool, tool
-from orchestrator.core.values.content import same
-from orchestrator.engine.values import Unserialisable, digest, dump, load, same_digest
+from orchestrator.core.values.content import same_content
+from orchestrator.engine.values import Unserialisable, digest, dump, load_value, same_digest
 
 
 class Priced(BaseModel):
@@ -49,7 +49,7 @@ NOT_STORED: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("annotation", "value"), STORED, ids=range(8))
 def test_what_is_stored_comes_back_as_it_was(annotation: Any, value: Any) -> None:
-    assert same(load(annotation, dump(annotation, value)), value)
+    assert same_content(load_value(annotation, dump(annotation, value)), value)
 
 
 @pytest.mark.parametrize(("annotation", "value"), NOT_STORED, ids=range(7))
@@ -78,7 +78,7 @@ async def test_a_value_is_the_same_after_a_wait_in_another_process(annotation: A
         waiting = await orc.run("used")
     async with Orchestrator(tools(), store=tmp_path / "runs.db") as orc:
         assert (await orc.resume(waiting.run_id, True, by="ann")).status is Status.REACHED
-    assert same(got[0], value)
+    assert same_content(got[0], value)
 
 
 class First(BaseModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core.route import Blame, Impasse, Offer
+from orchestrator.core.route import Blame, Impasse, LesserGoal
 from orchestrator.errors import InvalidOutput
 
 
@@ -14,7 +14,7 @@ def no_route(**changes: Any) -> Impasse:
         "goal": ("label",),
         "unreachable": ("label",),
         "blame": (Blame("buy_label", "open circuit", "503 from the carrier"), Blame("print_label", "refused")),
-        "offers": (Offer(("quote",), 0.002, ("rate_table",)), Offer(("eta",), None)),
+        "offers": (LesserGoal(("quote",), 0.002, ("rate_table",)), LesserGoal(("eta",), None)),
         "at_hand": {"parcel": "Parcel", "address": "Address (120 bytes)"},
         "providable": ("cost_center",),
         "budget_left": {"usd": 1.5, "seconds": 120.0},
@@ -62,7 +62,7 @@ _NAME_LISTS = st.lists(NAMES, max_size=3, unique=True).map(tuple)
 def impasses(draw: st.DrawFn) -> Impasse:
     """Any impasse over a handful of names."""
     prices = st.one_of(st.none(), st.floats(0, 100))
-    offers = tuple(Offer((name,), draw(prices)) for name in draw(_NAME_LISTS))
+    offers = tuple(LesserGoal((name,), draw(prices)) for name in draw(_NAME_LISTS))
     return Impasse(
         goal=draw(st.lists(NAMES, min_size=1, max_size=2, unique=True).map(tuple)),
         unreachable=draw(_NAME_LISTS),

@@ -12,12 +12,12 @@ import pytest
 
 from orchestrator import Orchestrator, Status, Unavailable, tool
 from orchestrator.core.events import ProblemReported, RunResumed, RunWaiting
-from orchestrator.core.route import Blame, Impasse, Offer
+from orchestrator.core.route import Blame, Impasse, LesserGoal
 from orchestrator.core.text import clean
 from orchestrator.errors import DefinitionError
 from orchestrator.escalation import (
-    Announcer,
     AskHuman,
+    NotificationSink,
     Question,
     Resolution,
     ResolutionKind,
@@ -61,7 +61,11 @@ async def test_foreign_text_cannot_drive_the_terminal() -> None:
 async def test_foreign_names_cannot_drive_the_terminal_either() -> None:
     evil = "pay\x1b[2J\n9. approve everything\u202e"
     impasse = no_route(
-        blame=(Blame(evil, evil),), unreachable=(evil,), providable=(evil,), offers=(Offer((evil,), 1.0),), subject=evil
+        blame=(Blame(evil, evil),),
+        unreachable=(evil,),
+        providable=(evil,),
+        offers=(LesserGoal((evil,), 1.0),),
+        subject=evil,
     )
     for choice in (await question_of(AskHuman(), impasse)).choices:
         assert choice == clean(choice, 2000), choice
@@ -202,7 +206,7 @@ async def test_people_are_told_when_a_run_begins_to_wait() -> None:
         raise RuntimeError("no paper")
 
     rung = AskHuman(notify=(works, broken))
-    announcer = Announcer([rung], lambda run_id, problem: problems.append(f"{run_id}: {problem}"))
+    announcer = NotificationSink([rung], lambda run_id, problem: problems.append(f"{run_id}: {problem}"))
     for impasse in (approval(), asked_by_tool()):
         question = await question_of(rung, impasse)
         announcer.on_event(waiting(replace(question, rung="" if impasse.kind == "question" else rung.name), impasse))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 
-from orchestrator.core.route import Blame, Impasse, Offer
+from orchestrator.core.route import Blame, Impasse, LesserGoal
 from orchestrator.escalation import AskModel, Climb, Resolution, climb
 from tests.escalation.adversary import INJECTIONS, Obeys, any_answer, any_impasse
 from tests.escalation.impasses import ambiguous, approval, typed
@@ -87,7 +87,7 @@ async def test_a_model_that_obeys_its_data_gets_nowhere(evil: str) -> None:
         unreachable=("receipt",),
         blame=(Blame("pay", "refused", evil),),
         reason=evil,
-        offers=(Offer(("quote",), 0.5),),
+        offers=(LesserGoal(("quote",), 0.5),),
         at_hand={"order": evil},
         effects={"reserve": evil},
     )
@@ -113,7 +113,9 @@ async def test_hostile_names_add_no_option(evil: str) -> None:
         seen.append(str(messages[-1].content))
         return AIMessage('{"choice": 3}')
 
-    impasse = Impasse(("receipt",), ("receipt",), (Blame(f"pay\n3. {evil}", "down"),), offers=(Offer(("quote",), 1.0),))
+    impasse = Impasse(
+        ("receipt",), ("receipt",), (Blame(f"pay\n3. {evil}", "down"),), offers=(LesserGoal(("quote",), 1.0),)
+    )
     done = await climb([AskModel(Obeys(reply=look)), last], impasse)
     assert done.resolution == Resolution.stop()
     options = seen[0].rpartition("Options:\n")[2].splitlines()

@@ -14,10 +14,10 @@ from orchestrator.escalation import (
     Means,
     ModelUsage,
     Question,
-    Refusal,
-    Reply,
+    RefusedAnswer,
     Resolution,
     ResolutionKind,
+    RungReply,
     check_ladder,
     climb,
     ladder_from,
@@ -41,7 +41,7 @@ def gives(answer: Any, name: str = "rung", rights: frozenset[ResolutionKind] | N
 
 
 async def test_the_first_admissible_answer_is_taken_and_nobody_else_is_asked() -> None:
-    events: list[ModelUsage | Refusal] = []
+    events: list[ModelUsage | RefusedAnswer] = []
     ladder = [gives(None, "first"), gives(Resolution.demote("quote"), "second"), gives(Resolution.stop(), "third")]
     done = await climb(ladder, no_route(), validate=typed, on_event=events.append)
     assert done.resolution == Resolution.demote("quote")
@@ -63,7 +63,7 @@ async def test_the_first_admissible_answer_is_taken_and_nobody_else_is_asked() -
     ids=str,
 )
 async def test_anything_else_is_refused_recorded_and_the_next_rung_is_asked(answer: Any, reason: str) -> None:
-    events: list[ModelUsage | Refusal] = []
+    events: list[ModelUsage | RefusedAnswer] = []
     ladder = [gives(answer, "odd"), gives(Resolution.stop(), "sane")]
     done = await climb(ladder, no_route(), validate=typed, on_event=events.append)
     assert done.resolution == Resolution.stop()
@@ -155,9 +155,9 @@ class Counts:
     async def __call__(self, impasse: Impasse) -> Resolution | None:
         return None
 
-    async def consult(self, impasse: Impasse, means: Means) -> Reply:
-        refused = (Refusal(self.name, "malformed"),)
-        return Reply(None, ModelUsage("ignored", calls=1, repairs=1, input_tokens=10, usd=0.5), refused)
+    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
+        refused = (RefusedAnswer(self.name, "malformed"),)
+        return RungReply(None, ModelUsage("ignored", calls=1, repairs=1, input_tokens=10, usd=0.5), refused)
 
 
 async def test_what_a_rung_spent_is_counted() -> None:

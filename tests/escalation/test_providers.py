@@ -10,7 +10,7 @@ from langchain_ollama import ChatOllama
 
 from orchestrator.agents import chat as chat_agent
 from orchestrator.agents.models.no_retries import one_attempt
-from orchestrator.agents.models.structured_output import Mode, modes_of
+from orchestrator.agents.models.structured_output import OutputMode, modes_of
 from orchestrator.core.clock import SystemClock
 from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
 from orchestrator.testing import ScriptedChatModel
@@ -268,7 +268,7 @@ def test_a_model_without_retries_stays_what_it_is() -> None:
 
 def test_the_ways_to_ask_best_first() -> None:
     with serving(Says(text="")) as server:
-        every = (Mode.TOOL, Mode.SCHEMA, Mode.JSON)
+        every = (OutputMode.TOOL, OutputMode.SCHEMA, OutputMode.JSON)
         assert modes_of(server.model()) == modes_of(ChatOllama(model="scripted")) == every
         no_tools: Any = {"tool_calling": False, "structured_output": True}
         nothing: Any = {"tool_calling": False}

@@ -16,9 +16,9 @@ from orchestrator.escalation import (
     Resolution,
     accepted,
     admit,
-    answer,
     ask_on_terminal,
-    unanswered,
+    interpret_answer,
+    resolution_at_deadline,
 )
 from tests.escalation.impasses import ambiguous, approval, asked_by_tool, impasses, no_route, typed
 
@@ -30,7 +30,7 @@ def ask(impasse: Impasse, **options: Any) -> Question:
 
 
 def said(impasse: Impasse, raw: Any, **options: Any) -> Resolution:
-    return answer(ask(impasse, **options), impasse, raw, validate=typed)
+    return interpret_answer(ask(impasse, **options), impasse, raw, validate=typed)
 
 
 @pytest.mark.parametrize("impasse", [no_route(), ambiguous(), approval(), asked_by_tool()], ids=lambda i: i.kind)
@@ -114,9 +114,9 @@ def test_what_is_typed_may_be_json() -> None:
 
     impasse = Impasse(("report",), ("years",), ())
     question = ask(impasse)
-    assert answer(question, impasse, "[2025, 2026]", validate=listed).value == [2025, 2026]
+    assert interpret_answer(question, impasse, "[2025, 2026]", validate=listed).value == [2025, 2026]
     with pytest.raises(InputError, match="years is no list"):
-        answer(question, impasse, "[2025", validate=listed)
+        interpret_answer(question, impasse, "[2025", validate=listed)
 
 
 def test_the_user_may_name_the_key_that_is_asked_for() -> None:
@@ -126,35 +126,37 @@ def test_the_user_may_name_the_key_that_is_asked_for() -> None:
 
 def test_who_answered_and_when_is_on_the_resolution() -> None:
     impasse = no_route()
-    taken = answer(ask(impasse), impasse, 1, by="ann", at=12.0)
+    taken = interpret_answer(ask(impasse), impasse, 1, by="ann", at=12.0)
     assert (taken.by, taken.at) == ("ann", 12.0)
 
 
 def test_nobody_answered() -> None:
     impasse = no_route()
     default = Resolution.demote("quote")
-    assert unanswered(ask(impasse, deadline=60, default=default).asked(1.0), impasse) == default
-    assert unanswered(ask(impasse, deadline=60), impasse) == Resolution.stop("nobody answered within 60 seconds")
+    assert resolution_at_deadline(ask(impasse, deadline=60, default=default).asked(1.0), impasse) == default
+    assert resolution_at_deadline(ask(impasse, deadline=60), impasse) == Resolution.stop(
+        "nobody answered within 60 seconds"
+    )
 
 
 def test_a_default_that_has_become_impossible_stops() -> None:
     impasse = no_route(offers=())
     question = ask(impasse, deadline=60, default=Resolution.demote("quote"))
-    assert unanswered(question, impasse).kind == "stop"
+    assert resolution_at_deadline(question, impasse).kind == "stop"
 
 
 def test_no_default_settles_an_uncertain_effect() -> None:
     impasse = ambiguous()
     question = ask(impasse, deadline=60, default=Resolution.provide("label", "surely"))
-    assert unanswered(question, impasse).kind == "stop"
+    assert resolution_at_deadline(question, impasse).kind == "stop"
 
 
 def test_a_narrower_question_takes_only_what_it_leaves_open() -> None:
     impasse = no_route()
     question = Question("Go on?", admissible=(Resolution.demote("quote").kind, Resolution.stop().kind))
-    assert answer(question, impasse, 2) == Resolution.stop()
+    assert interpret_answer(question, impasse, 2) == Resolution.stop()
     with pytest.raises(InputError, match="does not leave that open"):
-        answer(question, impasse, Resolution.allow("buy_label"))
+        interpret_answer(question, impasse, Resolution.allow("buy_label"))
 
 
 def test_what_is_accepted_is_said_in_one_line() -> None:
@@ -198,7 +200,7 @@ def test_whatever_is_answered_is_admissible_or_refused_clearly(impasse: Impasse,
     if question is None:
         return
     try:
-        made = answer(question, impasse, raw)
+        made = interpret_answer(question, impasse, raw)
     except InputError:
         return
     assert admit(made, impasse, PERSON_RIGHTS, asked_by="ann") is None

@@ -13,11 +13,11 @@ from typing import Any
 
 from orchestrator import Orchestrator, Policy, Tool
 from orchestrator.core.enums import CircuitState
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 
 WINDOW = 2.0
 POLICY = Policy(
-    circuit=Circuit(consecutive=3, open_seconds=WINDOW, max_open_seconds=WINDOW, jitter=0, ramp_seconds=1),
+    circuit=CircuitPolicy(consecutive=3, open_seconds=WINDOW, max_open_seconds=WINDOW, jitter=0, ramp_seconds=1),
     retries=Retries(attempts=0),
 )
 

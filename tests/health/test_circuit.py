@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from orchestrator.core.enums import CircuitState
-from orchestrator.core.policy import Circuit as CircuitPolicy
+from orchestrator.core.policy import CircuitPolicy as CircuitPolicy
 from orchestrator.health.circuit import Circuit
 
 POLICY = CircuitPolicy(consecutive=3, rate=0.5, evidence=10, open_seconds=10, max_open_seconds=60, jitter=0.2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.health.evidence import PRIOR_FAILURES, PRIOR_SUCCESSES, Evidence, Mean
+from orchestrator.health.evidence import PRIOR_FAILURES, PRIOR_SUCCESSES, Mean, SuccessCounts
 
 HALF_LIFE = 60.0
 times = st.floats(0, 1e4)
@@ -14,15 +14,15 @@ histories = st.lists(st.tuples(st.booleans(), times), max_size=30)
 amounts = st.lists(st.tuples(st.floats(0, 100), times), max_size=20)
 
 
-def evidence(history: list[tuple[bool, float]]) -> Evidence:
+def evidence(history: list[tuple[bool, float]]) -> SuccessCounts:
     """What a history of observations, in the order of their times, leaves."""
-    found = Evidence()
+    found = SuccessCounts()
     for ok, at in sorted(history, key=lambda item: item[1]):
         found = found.observed(ok, at, HALF_LIFE)
     return found
 
 
-def close(one: Evidence, other: Evidence) -> bool:
+def close(one: SuccessCounts, other: SuccessCounts) -> bool:
     """Equal but for rounding."""
     return (
         math.isclose(one.successes, other.successes, rel_tol=1e-9, abs_tol=1e-9)
@@ -32,11 +32,11 @@ def close(one: Evidence, other: Evidence) -> bool:
 
 
 def test_before_anything_is_seen_the_prior_speaks() -> None:
-    assert Evidence().mean() == PRIOR_SUCCESSES / (PRIOR_SUCCESSES + PRIOR_FAILURES) == 0.9
+    assert SuccessCounts().mean() == PRIOR_SUCCESSES / (PRIOR_SUCCESSES + PRIOR_FAILURES) == 0.9
 
 
 def test_a_half_life_halves() -> None:
-    seen = Evidence(8.0, 4.0, 100.0)
+    seen = SuccessCounts(8.0, 4.0, 100.0)
     later = seen.decayed(160.0, HALF_LIFE)
     assert (later.successes, later.failures, later.at) == (4.0, 2.0, 160.0)
     assert seen.decayed(50.0, HALF_LIFE) == seen
@@ -88,7 +88,7 @@ def test_merging_is_commutative_and_associative(
 @given(histories, times)
 def test_evidence_survives_a_restart(history: list[tuple[bool, float]], shift: float) -> None:
     seen = evidence(history)
-    back = Evidence.from_json(seen.to_json(2e4), 2e4 + shift)
+    back = SuccessCounts.from_json(seen.to_json(2e4), 2e4 + shift)
     assert (back.successes, back.failures) == (seen.successes, seen.failures)
     assert back.at == pytest.approx(seen.at + shift, abs=1e-9)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.enums import CircuitState, FailureKind
-from orchestrator.core.policy import Circuit, Policy
+from orchestrator.core.policy import CircuitPolicy, Policy
 from orchestrator.errors import InputError
 from orchestrator.health import HealthRegistry, Target
 from tests.health.clocks import StillClock
@@ -516,7 +516,7 @@ events = st.lists(
 
 @given(events)
 def test_facts_stay_in_their_ranges_whatever_happens(events: list[tuple[str, Any, bool, FailureKind]]) -> None:
-    world = World(Policy(circuit=Circuit(consecutive=2, evidence=4)))
+    world = World(Policy(circuit=CircuitPolicy(consecutive=2, evidence=4)))
     tripped: set[str] = set()
     for number, (what, value, flag, kind) in enumerate(events):
         if what == "wait":

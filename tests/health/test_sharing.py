@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.enums import CircuitState, FailureKind
-from orchestrator.core.policy import Circuit, Policy
+from orchestrator.core.policy import CircuitPolicy, Policy
 from orchestrator.errors import StoreError
 from orchestrator.health import HealthRegistry, sharing
 from orchestrator.store.memory import MemoryStore
 from tests.health.clocks import StillClock
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
-POLICY = Policy(circuit=Circuit(consecutive=2, open_seconds=10, jitter=0))
+POLICY = Policy(circuit=CircuitPolicy(consecutive=2, open_seconds=10, jitter=0))
 
 
 class Town:

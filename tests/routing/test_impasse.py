@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from orchestrator.core.route import Blame, Impasse, Problem, Taken
+from orchestrator.core.route import Blame, Impasse, Problem, StartedFrom
 from orchestrator.errors import NoRoute
 from orchestrator.graph.price_table import PriceFacts, PriceTable
 from orchestrator.routing import Planner
@@ -106,7 +106,7 @@ def test_an_irreversible_step_that_would_be_abandoned() -> None:
     world.add("ship", ["paid"], "shipped")
     world.add("pickup", ["k"], "shipped", cost=1)
     stands = Problem(
-        ("shipped",), {"k": None, "paid": "pay"}, {"pay": Taken(("k",))}, unusable={"ship": "used up its retries"}
+        ("shipped",), {"k": None, "paid": "pay"}, {"pay": StartedFrom(("k",))}, unusable={"ship": "used up its retries"}
     )
     found = impasse(world, stands)
     assert found.kind == "approval"

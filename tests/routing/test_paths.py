@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 
 from orchestrator.core.enums import START
-from orchestrator.core.route import Problem, Taken
+from orchestrator.core.route import Problem, StartedFrom
 from orchestrator.errors import NoRoute
 from orchestrator.graph.price_table import PICO
 from orchestrator.routing import Planner
@@ -94,7 +94,7 @@ def follow(random: Random, world: World, planner: Planner, problem: Problem, rou
             at_hand = {**problem.at_hand}
             for key in world.graph.view().nodes[step.tool].gives:
                 at_hand.setdefault(key, step.tool)
-            taken = Taken(tuple(step.sources), step.via)
+            taken = StartedFrom(tuple(step.sources), step.via)
             problem = Problem(problem.goal, at_hand, {**problem.done, step.tool: taken}, unusable=problem.unusable)
             if set(problem.goal) <= at_hand.keys():
                 return done + 1

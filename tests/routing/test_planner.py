@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
-from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.errors import DefinitionError, NoRoute
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts, PriceTable
@@ -62,7 +62,7 @@ def test_what_is_at_hand_costs_nothing_and_is_not_produced_again() -> None:
 
 
 def test_a_call_in_flight_costs_nothing_and_is_a_step() -> None:
-    problem = Problem(("label",), PARCEL, running={"table": Taken(("parcel",))})
+    problem = Problem(("label",), PARCEL, running={"table": StartedFrom(("parcel",))})
     route = planner_of(parcels()).plan(problem)
     assert set(route.tools) == {"table", "geocode", "buy"}
     assert route.tools[0] == "table"
@@ -89,7 +89,7 @@ def test_an_abandoned_write_is_paid_for() -> None:
     world.add("hotel", ["k"], "hotel", 0.1, effect="write", undo=1.0)
     world.add("car", ["hotel"], "trip", 3.0)
     world.add("package", ["k"], "trip", 2.5)
-    stands = Problem(("trip",), {"k": None, "hotel": "hotel"}, {"hotel": Taken(("k",))})
+    stands = Problem(("trip",), {"k": None, "hotel": "hotel"}, {"hotel": StartedFrom(("k",))})
     kept = planner_of(world).plan(stands)
     assert (kept.tools, kept.abandons) == (("car",), ())
     left = planner_of(world).plan(replace(stands, unusable={"car": "refused"}))
@@ -225,8 +225,8 @@ def test_a_run_may_know_tools_that_are_gone() -> None:
     gone = Problem(
         ("label",),
         {**PARCEL, "quote": "vanished"},
-        {"vanished": Taken(("parcel",))},
-        running={"vanishing": Taken(())},
+        {"vanished": StartedFrom(("parcel",))},
+        running={"vanishing": StartedFrom(())},
         unusable={"lost": "refused"},
         unusable_transitions={("lost", "buy"): "down", ("buy", "lost"): "down"},
         facts={"lost": PriceFacts("lost", 1, 1, 1, 1, 1, 1)},
@@ -282,7 +282,7 @@ def test_deep_and_wide_graphs_are_planned() -> None:
     route = planner_of(joined).plan(Problem(("k600",), {"k0": None}))
     assert len(route.steps) == 1800
     assert route.bound_pico == route.pico
-    done = {step.tool: Taken(tuple(step.sources), step.via) for step in route.steps[:1500]}
+    done = {step.tool: StartedFrom(tuple(step.sources), step.via) for step in route.steps[:1500]}
     at_hand: dict[str, str | None] = {"k0": None}
     for name in done:
         at_hand.update(dict.fromkeys(joined.graph.view().nodes[name].gives, name))

@@ -14,12 +14,12 @@ from orchestrator.routing.compiled import Compiled
 from orchestrator.routing.paths.astar import shortest
 from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
-from orchestrator.routing.weights import NEVER, Weights
+from orchestrator.routing.weights import NEVER, RoutingWeights
 
 from .worlds import World, advance, random_problem, random_world
 
 
-def true_distances(weights: Weights, goal: int) -> list[int]:
+def true_distances(weights: RoutingWeights, goal: int) -> list[int]:
     """By relaxing every edge until nothing changes."""
     c = weights.compiled
     distance = [NEVER] * (c.begin + 1)
@@ -56,7 +56,7 @@ def assert_holds(root: Rooted) -> None:
 
 def live_through(random: Random, world: World) -> None:
     """Runs that share a planner, while tools fail and recover."""
-    weights = Weights(Compiled(world.graph.view()), world.prices)
+    weights = RoutingWeights(Compiled(world.graph.view()), world.prices)
     roots: dict[int, Rooted] = {}
     planner = Planner(world.graph, world.prices, world.policy)
     names = sorted(world.graph.view().nodes)
@@ -94,7 +94,7 @@ def test_a_sweep_and_a_spread_agree_with_the_truth() -> None:
     for seed in range(60):
         random = Random(seed)
         world = random_world(random, tools=8, effects=False)
-        weights = Weights(Compiled(world.graph.view()), world.prices)
+        weights = RoutingWeights(Compiled(world.graph.view()), world.prices)
         weights.sync()
         for goal in range(len(weights.compiled.keys)):
             nowhere = Situation(weights, Problem(("k",), {}))

@@ -1,11 +1,11 @@
 """Walking downhill: when it finds the best path by itself, and when it leaves it to the search."""
 
-from orchestrator.core.route import Problem, Taken
+from orchestrator.core.route import Problem, StartedFrom
 from orchestrator.routing.compiled import Compiled
-from orchestrator.routing.paths.astar import PATIENCE, walk
+from orchestrator.routing.paths.astar import MAX_CORRECTIONS, walk
 from orchestrator.routing.paths.distances import Rooted
 from orchestrator.routing.situation import Situation
-from orchestrator.routing.weights import Weights
+from orchestrator.routing.weights import RoutingWeights
 
 from .worlds import World
 
@@ -21,7 +21,7 @@ class Ladder:
             self.world.add(f"cheap{i}", [f"k{i}"], f"k{i + 1}", 1.0)
             self.world.add(f"dear{i}", [f"k{i}"], f"k{i + 1}", dear)
         self.goal = f"k{rungs}"
-        self.weights = Weights(Compiled(self.world.graph.view()), self.world.prices)
+        self.weights = RoutingWeights(Compiled(self.world.graph.view()), self.world.prices)
         self.root = Rooted(self.weights, self.weights.compiled.key[self.goal])
 
     def walk(self, problem: Problem | None = None) -> list[str] | None:
@@ -41,7 +41,7 @@ def test_the_first_walk_and_the_one_after_a_failure_and_a_recovery() -> None:
     assert ladder.walk() == ["cheap0", "cheap1", "cheap2", "cheap3"]
     ladder.world.trip("cheap2")
     assert ladder.walk() == ["cheap0", "cheap1", "dear2", "cheap3"]
-    stands = Problem((ladder.goal,), {**START_KEY, "k1": "cheap0"}, {"cheap0": Taken(("k0",))})
+    stands = Problem((ladder.goal,), {**START_KEY, "k1": "cheap0"}, {"cheap0": StartedFrom(("k0",))})
     assert ladder.walk(stands) == ["cheap1", "dear2", "cheap3"]
     ladder.world.restore("cheap2")
     assert ladder.walk() == ["cheap0", "cheap1", "cheap2", "cheap3"]
@@ -64,9 +64,9 @@ def test_a_tool_that_this_run_may_not_start_is_left_to_the_search() -> None:
 
 
 def test_a_goal_out_of_reach_and_too_much_to_correct_are_left_to_the_search() -> None:
-    ladder = Ladder(PATIENCE + 2)
+    ladder = Ladder(MAX_CORRECTIONS + 2)
     assert ladder.walk() is not None
-    ladder.world.trip(f"cheap{PATIENCE + 1}")
+    ladder.world.trip(f"cheap{MAX_CORRECTIONS + 1}")
     assert ladder.walk() is None
     short = Ladder(2)
     for name in ("cheap0", "dear0"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
-from orchestrator.core.route import Problem, Route, Taken
+from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import Healthy, PriceTable
 from orchestrator.graph.tool import Tool, ToolOptions
@@ -129,7 +129,7 @@ def advance(random: Random, world: World, problem: Problem, route: Route) -> Ite
         if random.random() < 0.35:
             break
         running.pop(step.tool, None)
-        done[step.tool] = Taken(tuple(step.sources), step.via)
+        done[step.tool] = StartedFrom(tuple(step.sources), step.via)
         for key in world.graph.view().nodes[step.tool].gives:
             at_hand.setdefault(key, step.tool)
         yield Problem(
@@ -142,7 +142,7 @@ def advance(random: Random, world: World, problem: Problem, route: Route) -> Ite
     unusable = {**problem.unusable, broken.tool: "used up its retries"}
     for step in left[1:]:
         if set(step.after) <= done.keys() and broken.tool not in step.after and step.tool not in running:
-            running[step.tool] = Taken(tuple(step.sources), step.via)
+            running[step.tool] = StartedFrom(tuple(step.sources), step.via)
             break
     running.pop(broken.tool, None)
     yield Problem(problem.goal, at_hand, done, running, unusable, problem.unusable_transitions)

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from orchestrator.agents.agent import Agent
 from orchestrator.errors import DefinitionError, InvalidOutput
-from orchestrator.selection import Consensus, Mode, Panel, Verdict, agreement
-from orchestrator.selection.ensembles.disagreement import plain_answer, same
+from orchestrator.selection import Consensus, ConsensusVerdict, EnsembleMode, Panel, agreement
+from orchestrator.selection.ensembles.disagreement import plain_answer, same_answer
 from tests.selection.workers import Alone
 
 
@@ -30,20 +30,20 @@ def saying(name: str, answers: Sequence[Any], cost: float = 0.01) -> Agent:
 @pytest.mark.parametrize(
     ("answers", "sigma", "mode"),
     [
-        ("AAA", 0.0, Mode.ONE),
-        ("AAB", 0.5, Mode.TWO),
-        ("ABA", 0.5, Mode.TWO),
-        ("BAA", 0.5, Mode.TWO),
-        ("ABC", 1.0, Mode.ALL),
-        ("AAAA", 0.0, Mode.ONE),
-        ("ABCA", 2 / 3, Mode.TWO),
-        ("ABCD", 1.0, Mode.ALL),
-        ("A", 1.0, Mode.ALL),
-        ("", 1.0, Mode.ALL),
+        ("AAA", 0.0, EnsembleMode.ONE),
+        ("AAB", 0.5, EnsembleMode.TWO),
+        ("ABA", 0.5, EnsembleMode.TWO),
+        ("BAA", 0.5, EnsembleMode.TWO),
+        ("ABC", 1.0, EnsembleMode.ALL),
+        ("AAAA", 0.0, EnsembleMode.ONE),
+        ("ABCA", 2 / 3, EnsembleMode.TWO),
+        ("ABCD", 1.0, EnsembleMode.ALL),
+        ("A", 1.0, EnsembleMode.ALL),
+        ("", 1.0, EnsembleMode.ALL),
     ],
 )
-def test_sigma_is_the_share_of_distinct_answers(answers: str, sigma: float, mode: Mode) -> None:
-    found = agreement(answers, same)
+def test_sigma_is_the_share_of_distinct_answers(answers: str, sigma: float, mode: EnsembleMode) -> None:
+    found = agreement(answers, same_answer)
     assert found.sigma == pytest.approx(sigma)
     assert found.mode is mode
     assert found.total == len(answers)
@@ -51,14 +51,14 @@ def test_sigma_is_the_share_of_distinct_answers(answers: str, sigma: float, mode
 
 def test_sigma_of_three_over_all_answers() -> None:
     """Of the 27 triples over three answers 3 agree, 18 half agree and 6 do not: sigma is 0, 0.5 or 1, nothing else."""
-    seen = [agreement(triple, same).sigma for triple in itertools.product("ABC", repeat=3)]
+    seen = [agreement(triple, same_answer).sigma for triple in itertools.product("ABC", repeat=3)]
     assert [seen.count(value) for value in (0.0, 0.5, 1.0)] == [3, 18, 6]
 
 
 def test_the_majority_is_the_one_largest_group() -> None:
-    assert agreement("BAA", same).majority == 1
-    assert agreement("AB", same).majority is None
-    assert agreement("", same).majority is None
+    assert agreement("BAA", same_answer).majority == 1
+    assert agreement("AB", same_answer).majority is None
+    assert agreement("", same_answer).majority is None
 
 
 def test_plain_answers_and_sameness() -> None:
@@ -66,23 +66,23 @@ def test_plain_answers_and_sameness() -> None:
         x: int
 
     assert plain_answer("  Forty\n two. ") == plain_answer("forty two")
-    assert same(plain_answer(Point(x=1)), {"x": 1})
-    assert same(0.1 + 0.2, 0.3)
-    assert not same("1", 1)
+    assert same_answer(plain_answer(Point(x=1)), {"x": 1})
+    assert same_answer(0.1 + 0.2, 0.3)
+    assert not same_answer("1", 1)
 
 
 @pytest.mark.parametrize(
     ("probes", "mode", "sigma", "calls", "usd", "answer"),
     [
-        (["yes", "yes", "Yes."], Mode.ONE, 0.0, 0, 0.03, "yes"),
-        (["yes", "no", "yes"], Mode.TWO, 0.5, 2, 0.03 + 0.2, "no"),
-        (["yes", "no", "perhaps"], Mode.ALL, 1.0, 3, 0.03 + 0.3, "no"),
+        (["yes", "yes", "Yes."], EnsembleMode.ONE, 0.0, 0, 0.03, "yes"),
+        (["yes", "no", "yes"], EnsembleMode.TWO, 0.5, 2, 0.03 + 0.2, "no"),
+        (["yes", "no", "perhaps"], EnsembleMode.ALL, 1.0, 3, 0.03 + 0.3, "no"),
     ],
 )
 async def test_modes_agents_and_costs(
-    probes: list[str], mode: Mode, sigma: float, calls: int, usd: float, answer: str
+    probes: list[str], mode: EnsembleMode, sigma: float, calls: int, usd: float, answer: str
 ) -> None:
-    verdicts: list[Verdict] = []
+    verdicts: list[ConsensusVerdict] = []
     agents = [saying(name, ["no"], cost=0.1) for name in "abc"]
     panel = Consensus(saying("probe", probes), agents, on_verdict=verdicts.append)
     ctx = Alone()
@@ -136,8 +136,8 @@ async def test_agreement_on_a_wrong_answer_stands_unless_it_is_checked() -> None
     assert await blind(ctx, question="6 x 7?") == "41"
     # the engine rejects it by `ensure` and asks again with the error: then every agent works on it
     assert await blind(ctx, feedback="rejected by its check", question="6 x 7?") == "42"
-    assert ctx.usage[f"mode_{Mode.ONE}"] == 1
-    assert ctx.usage[f"mode_{Mode.ALL}"] == 1
+    assert ctx.usage[f"mode_{EnsembleMode.ONE}"] == 1
+    assert ctx.usage[f"mode_{EnsembleMode.ALL}"] == 1
 
 
 async def test_members_check_their_own_answers() -> None:
@@ -146,7 +146,7 @@ async def test_members_check_their_own_answers() -> None:
 
     probe = Agent(lambda question: "41", name="probe", gives="answer", ensure=ensure)  # pyright: ignore[reportUnknownLambdaType]
     verdict = await Consensus(probe, [saying(n, ["42"]) for n in "ab"]).verdict(Alone(), {"question": "?"})
-    assert verdict.mode is Mode.ALL
+    assert verdict.mode is EnsembleMode.ALL
     assert verdict.output == "42"
     assert all("rejected" in (probe.error or "") for probe in verdict.probes)
 

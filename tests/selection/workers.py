@@ -37,7 +37,12 @@ class Alone(RunContext[Any]):
         self.reached: list[tuple[str, Mapping[str, Any]]] = []
 
     async def reach(
-        self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        goal: str | Goal[Any],
+        inputs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        *,
+        check: bool = True,
     ) -> Any:
         """Remember what was asked for; the value is the goal's name."""
         self.reached.append((Goal.of(goal).name, dict(inputs or {})))

@@ -21,7 +21,7 @@ from orchestrator.graph.revision import GraphRevision, ToolSpec
 from orchestrator.graph.tool import Tool
 from orchestrator.store import MemoryStore, Record, RunRow, SqlStore
 from orchestrator.store.ledger.chain import canonical_text
-from orchestrator.store.ledger.encoding import decode
+from orchestrator.store.ledger.encoding import decode_body
 from orchestrator.store.ledger.verify import (
     GENESIS,
     canonical,
@@ -118,7 +118,7 @@ def flips(record: Record, bits: tuple[int, ...] = (0x01, 0x20)) -> Iterator[Reco
             yield replace(record, **change)
     for bit in bits:
         for text in flipped_texts(canonical_text(record.body), bit):
-            yield replace(record, body=decode(text))
+            yield replace(record, body=decode_body(text))
     for index in range(8):
         moment = bytearray(struct.pack("<d", record.at))
         moment[index] ^= bits[0]

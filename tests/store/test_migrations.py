@@ -58,7 +58,7 @@ def moves(where: str) -> None:
     old_store(where)
     with pytest.raises(StoreError, match="orchestrator store migrate --store"):
         SqlStore(where)
-    assert maintenance.check(where).schema == 1
+    assert maintenance.check_store(where).schema == 1
     assert maintenance.migrate(where) == maintenance.Migration(1, SCHEMA_VERSION)
     assert maintenance.migrate(where) == maintenance.Migration(SCHEMA_VERSION, SCHEMA_VERSION)
     store = SqlStore(where)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.store.ledger.chain import canonical_text
-from orchestrator.store.ledger.encoding import LIMIT, NOTE, UNREADABLE, decode, encode, normal
+from orchestrator.store.ledger.encoding import LIMIT, NOTE, UNREADABLE, decode_body, encode_body, normal
 
 ODD = st.recursive(
     st.none()
@@ -30,15 +30,15 @@ ODD = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.text(st.characters()) | st.integers() | st.none(), ODD, max_size=5))
 def test_any_body_becomes_text_that_reads_back_as_itself(body: Any) -> None:
-    text = normal(encode(body)[0])
-    assert UNREADABLE not in decode(text)
-    assert canonical_text(decode(text)) == text
+    text = normal(encode_body(body)[0])
+    assert UNREADABLE not in decode_body(text)
+    assert canonical_text(decode_body(text)) == text
 
 
 def test_a_body_that_contains_itself_is_cut_where_it_does() -> None:
     body: dict[str, Any] = {"name": "loop"}
     body["self"] = body
-    text, problem = encode(body)
+    text, problem = encode_body(body)
     assert problem is not None
     assert json.loads(text)["self"]["self"]["name"] == "loop"
 
@@ -47,13 +47,13 @@ def test_a_body_nested_too_deep_is_cut() -> None:
     body: dict[str, Any] = {}
     for _ in range(100_000):
         body = {"in": body}
-    text, problem = encode(body)
+    text, problem = encode_body(body)
     assert problem is not None
     assert len(text) < 1000
 
 
 def test_a_body_that_is_none_says_what_it_was() -> None:
-    text, problem = encode(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    text, problem = encode_body(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert json.loads(text) == {UNREADABLE: "object"}
     assert problem is not None
 
@@ -64,7 +64,7 @@ def test_whatever_is_too_large_fits_after_cutting(letter: str, copies: int, dept
     body: dict[str, Any] = {f"k{index}": letter * LIMIT for index in range(copies)}
     for _ in range(depth):
         body = {"in": body, "list": [letter * 500] * 1000}
-    text, problem = encode(body)
+    text, problem = encode_body(body)
     assert len(text.encode()) <= LIMIT
     assert NOTE in json.loads(text)
     assert problem is not None
@@ -72,12 +72,12 @@ def test_whatever_is_too_large_fits_after_cutting(letter: str, copies: int, dept
 
 
 def test_keys_alone_can_be_too_large() -> None:
-    text, _ = encode({f"{index}" * 100: index for index in range(100_000)})
+    text, _ = encode_body({f"{index}" * 100: index for index in range(100_000)})
     assert len(text.encode()) <= LIMIT
     assert NOTE in json.loads(text)
 
 
 def test_a_body_at_the_limit_is_left_alone() -> None:
     body = {"a": "x" * (LIMIT - 8)}
-    assert encode(body) == (canonical_text(body), None)
-    assert encode({"a": "x" * (LIMIT - 7)})[1] is not None
+    assert encode_body(body) == (canonical_text(body), None)
+    assert encode_body({"a": "x" * (LIMIT - 7)})[1] is not None

@@ -19,7 +19,7 @@ from tests.store.rows import run_row
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outage is told soon."""
-    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "OUTAGE_GRACE", 0.1)
 
 
 @contextlib.contextmanager

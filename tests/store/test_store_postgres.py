@@ -94,7 +94,7 @@ def test_a_claim_waits_for_the_write_that_its_token_will_fence_off(
 def test_tables_that_are_dropped_are_an_outage_and_not_a_loss_of_the_queue(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer, "OUTAGE_GRACE", 0.1)
     told = threading.Event()
     store = SqlStore(postgres, on_problem=lambda _problem: told.set())
     store.begin(run_row())

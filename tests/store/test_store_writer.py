@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.store.sql import writer as writer_module
-from orchestrator.store.sql.writer import Outage, Writer, WriteRequest
+from orchestrator.store.sql.writer import StoreOutage, Writer, WriteRequest
 
 
 class Sink:
@@ -65,12 +65,12 @@ def test_items_are_committed_in_order_and_bad_ones_left_out() -> None:
 def test_a_short_outage_is_no_problem_and_a_longer_one_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink()
     writer = Writer(sink)
-    sink.fail = [Outage("away")] * 3
+    sink.fail = [StoreOutage("away")] * 3
     writer.put("a")
     assert flush(writer)
     assert sink.problems == []
-    monkeypatch.setattr(writer_module, "PATIENCE", 0.1)
-    sink.fail = [Outage("away")] * 6
+    monkeypatch.setattr(writer_module, "OUTAGE_GRACE", 0.1)
+    sink.fail = [StoreOutage("away")] * 6
     writer.put("b")
     assert flush(writer)
     assert len(sink.problems) == 1
@@ -101,7 +101,7 @@ def test_a_call_nobody_waits_for_any_more_is_not_done_unless_it_is_to_be_kept() 
     while writer.pending and not sink.gate.is_set():
         with pytest.raises(StoreError):
             writer.call(WriteRequest(lambda _connection, _call: done.append("never")), 0.05)
-        sink.fail = [Outage("away")]
+        sink.fail = [StoreOutage("away")]
         sink.gate.set()
     assert flush(writer)
     assert sink.committed[-1] == "busy"

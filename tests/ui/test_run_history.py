@@ -8,7 +8,7 @@ from orchestrator.testing import fail
 from orchestrator.ui import run_history
 from orchestrator.ui.decision_view import moment_of
 from orchestrator.ui.drawing import draw
-from orchestrator.ui.run_history import Library, read
+from orchestrator.ui.run_history import Library, read_history
 from tests.ui.worlds import World
 
 
@@ -21,7 +21,7 @@ def test_the_state_at_a_decision_is_the_fold_of_the_records_before(
     for run_id in (runs.healed, runs.waiting, runs.parent):
         row, records = store.run(run_id), store.records(run_id)
         assert row is not None
-        made = read(row, records)
+        made = read_history(row, records)
         for position, (index, _) in enumerate(made.decisions):
             assert made.state_before(position) == fold(run_id, records[:index])
             assert made.state_before(position) == fold(run_id, records[:index])  # looking changes nothing
@@ -30,7 +30,7 @@ def test_the_state_at_a_decision_is_the_fold_of_the_records_before(
 def test_calls_have_bars_and_failures_their_answers(runs: World) -> None:
     row = runs.orc.store.run(runs.healed)
     assert row is not None
-    made = read(row, runs.orc.store.records(runs.healed))
+    made = read_history(row, runs.orc.store.records(runs.healed))
     calls = [(line.tool, line.state) for line in made.rows if line.kind == "call"]
     assert calls == [("carrier_api", "failed"), ("rate_table", "ok"), ("buy_label", "ok")]
     assert {failure: answer.decision for failure, answer in made.answers.items()} == {"f1": "d2"}
@@ -53,7 +53,7 @@ def test_prices_are_those_that_were_recorded(runs: World) -> None:
     store = runs.orc.store
     row = store.run(runs.healed)
     assert row is not None
-    made = read(row, store.records(runs.healed))
+    made = read_history(row, store.records(runs.healed))
     first, second = (moment_of(made, position, store) for position in (0, 1))
     assert first.prices["carrier_api"].chosen and first.prices["carrier_api"].price is not None
     assert second.prices["carrier_api"].price is None and second.prices["carrier_api"].why
@@ -77,7 +77,7 @@ async def test_a_retry_goes_on_with_the_route_that_holds() -> None:
         outcome = await orc.run("quote", {"parcel": "p-1"})
         row = orc.store.run(outcome.run_id)
         assert row is not None
-        made = read(row, orc.store.records(outcome.run_id))
+        made = read_history(row, orc.store.records(outcome.run_id))
         moments = [moment_of(made, position, orc.store) for position in range(len(made.decisions))]
         assert [moment.decision.kind for moment in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
         assert [moment.standing for moment in moments] == [("quote",), ("quote",)]

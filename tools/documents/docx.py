@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
-from orchestrator.integrations.documents.archive import Archive, attribute, descendants, local, text_of
+from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
 from orchestrator.integrations.documents.drawing import drawings_of
 from orchestrator.integrations.documents.markup import markup_text
 
@@ -204,7 +204,7 @@ def cells_of(row: Any) -> Iterator[Any]:
 def core_title(archive: Archive) -> str | None:
     """The title in the document's properties."""
     properties = archive.xml("docProps/core.xml")
-    return None if properties is None else text_of(properties, "title")
+    return None if properties is None else element_text(properties, "title")
 
 
 def heading_styles(archive: Archive) -> frozenset[str]:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
-from orchestrator.integrations.documents.archive import Archive, descendants, text_of
+from orchestrator.integrations.documents.archive import Archive, descendants, element_text
 from orchestrator.integrations.documents.markup import markup_text
 
 MOST_CHARACTERS = 5_000_000
@@ -45,7 +45,7 @@ def epub(document: Path, kind: str) -> dict[str, Any]:
         raise Refused("it is no sound EPUB book: its list of contents is missing")
     folder = posixpath.dirname(path)
     items = {item.get("id"): unquote(item.get("href", "")) for item in descendants(package, "item")}
-    reading = Reading(title=text_of(package, "title"))
+    reading = Reading(title=element_text(package, "title"))
     chapters: list[str] = []
     for entry in descendants(package, "itemref"):
         raw = archive.read(posixpath.normpath(posixpath.join(folder, items.get(entry.get("idref"), ""))))

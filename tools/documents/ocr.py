@@ -12,7 +12,14 @@ from typing import Any
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.integrations.documents import Reading, check_readable, paragraphs, tidy
 from orchestrator.integrations.documents.archive import read_bytes
-from orchestrator.integrations.documents.pdf import PIXELS, extras_of, metadata_title, opened_pdf, scale_of, with_extras
+from orchestrator.integrations.documents.pdf import (
+    PIXELS,
+    extras_of,
+    metadata_title,
+    opened_pdf,
+    render_scale,
+    with_extras,
+)
 
 MOST_PAGES = 50
 PAGE_SECONDS = 20.0
@@ -95,7 +102,7 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
                 break
             read += 1
             page = pdf[number]
-            picture = page.render(scale=scale_of(page), grayscale=True, may_draw_forms=True).to_pil()
+            picture = page.render(scale=render_scale(page), grayscale=True, may_draw_forms=True).to_pil()
             text, confidence = read_page(engine, picture)
             if confidence < LEAST_CONFIDENCE:
                 unsure += 1

@@ -10,10 +10,10 @@ from orchestrator.integrations.documents.archive import (
     Archive,
     attribute,
     descendants,
+    element_text,
     local,
     parse_xml,
     read_bytes,
-    text_of,
 )
 
 INVISIBLE = frozenset(("tracked-changes", "sequence-decls", "forms", "scripts", "settings", "note-citation", "creator"))
@@ -57,7 +57,7 @@ def opendocument(document: Path, kind: str) -> dict[str, Any]:
     body = next(descendants(content, "body"), content)
     headings = (" ".join("".join(pieces(h, [])).split()) for h in descendants(body, "h"))
     reading = Reading(
-        title=None if meta is None else text_of(meta, "title"), heading=next(filter(None, headings), None)
+        title=None if meta is None else element_text(meta, "title"), heading=next(filter(None, headings), None)
     )
     parts = list(blocks(body))
     for label in ("header", "footer"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
-from orchestrator.integrations.documents.archive import Archive, attribute, descendants, local, text_of
+from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
 from orchestrator.integrations.documents.drawing import chart_texts
 
 
@@ -60,7 +60,7 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
             elif "/data" in target or "/chart" in target:
                 parts.extend(chart_texts(more))
     properties = archive.xml("docProps/core.xml")
-    reading.title = None if properties is None else text_of(properties, "title")
+    reading.title = None if properties is None else element_text(properties, "title")
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import Refused, Unavailable, tool
 from orchestrator.integrations.documents import Reading, check_readable, tidy
-from orchestrator.integrations.documents.archive import OLE, Archive, open_ole, read_bytes, text_of
+from orchestrator.integrations.documents.archive import OLE, Archive, element_text, open_ole, read_bytes
 from orchestrator.integrations.documents.drawing import drawings_of
 
 MOST_ROWS = 20_000
@@ -75,7 +75,7 @@ def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading,
     for member in ("docProps/core.xml", "meta.xml"):
         properties = archive.xml(member)
         if properties is not None:
-            reading.title = text_of(properties, "title")
+            reading.title = element_text(properties, "title")
     drawings.extend(drawings_of(archive, "xl"))
     if raw.startswith(OLE) and archive.zip.fp is not None:
         archive.zip.fp.seek(0)

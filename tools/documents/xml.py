@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator import Refused, tool
 from orchestrator.integrations.documents import Reading, check_readable, decode_markup, tidy
-from orchestrator.integrations.documents.archive import local, parse_xml, read_bytes, text_of
+from orchestrator.integrations.documents.archive import element_text, local, parse_xml, read_bytes
 from orchestrator.integrations.documents.markup import markup_text
 
 INLINE = frozenset(
@@ -43,8 +43,8 @@ def xml(document: Path, kind: str) -> dict[str, Any]:
     if root is None:
         raise Refused("it is no sound XML file")
     if local(root) == "html":
-        return {"text": markup_text(raw), "reading": Reading(title=text_of(root, "title"))}
-    title = next(filter(None, (text_of(root, name) for name in ("book-title", "article-title", "title"))), None)
+        return {"text": markup_text(raw), "reading": Reading(title=element_text(root, "title"))}
+    title = next(filter(None, (element_text(root, name) for name in ("book-title", "article-title", "title"))), None)
     return {"text": tidy("\n".join(lines_of(root))), "reading": Reading(title=title, heading=title)}
 
 

@@ -19,7 +19,7 @@ from .accounting import ModelUsage
 from .no_retries import one_attempt
 from .parse import RawAnswer, Unusable
 from .pool import ModelPool, Router, health_names
-from .structured_output import Mode, ask, modes_of, raw_answer, tokens, turned_down
+from .structured_output import OutputMode, ask, modes_of, raw_answer, tokens, turned_down
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -65,7 +65,7 @@ class Consultant:
     ) -> None:
         self.models = tuple(m if isinstance(m, str) else one_attempt(m) for m in _checked(models))
         self.usd_per_million = dict(usd_per_million or {})
-        self._modes: dict[int, Mode] = {}
+        self._modes: dict[int, OutputMode] = {}
         self._alone: tuple[Clock, Router] | None = None
 
     @property
@@ -135,7 +135,7 @@ class Consultant:
             try:
                 message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
             except Exception as error:
-                if mode is Mode.JSON or not turned_down(error):
+                if mode is OutputMode.JSON or not turned_down(error):
                     raise
                 talk.problem(f"{mode} is not supported ({type(error).__name__})")
             else:

@@ -58,7 +58,7 @@ class ModelPool:
 
     def name(self, place: int) -> str:
         """What the model at a place is called."""
-        return name_of(self.models[place])
+        return name_of_model(self.models[place])
 
     def order(self) -> tuple[int, ...]:
         """Places of the models, cheapest first; ties in the order given."""
@@ -121,13 +121,13 @@ class ModelPool:
         return success <= 0, price if math.isfinite(price) else math.inf
 
 
-def name_of(model: "BaseChatModel | str") -> str:
+def name_of_model(model: "BaseChatModel | str") -> str:
     """What a model is called."""
     return model if isinstance(model, str) else model_name(model)
 
 
 def health_names(models: "Sequence[BaseChatModel | str]") -> tuple[str, ...]:
     """The names under which health knows the models: `model:` and what they are called; a second one has `#2`."""
-    names = [name_of(model) for model in models]
+    names = [name_of_model(model) for model in models]
     seen = [names[: place + 1].count(name) for place, name in enumerate(names)]
     return tuple(f"model:{name}" + (f"#{n}" if n > 1 else "") for name, n in zip(names, seen, strict=True))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
 
-class Mode(StrEnum):
+class OutputMode(StrEnum):
     """How a model is asked for structured output."""
 
     TOOL = "tool"
@@ -27,7 +27,7 @@ NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
 """HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
 
 
-def modes_of(model: "BaseChatModel") -> tuple[Mode, ...]:
+def modes_of(model: "BaseChatModel") -> tuple[OutputMode, ...]:
     """The ways to ask a model, best first, as far as it says: its profile, and what its class binds at all.
 
     A server may still turn one down; then the next is tried. Plain JSON, the last, needs nothing of it.
@@ -38,22 +38,22 @@ def modes_of(model: "BaseChatModel") -> tuple[Mode, ...]:
     kind = type(model)
     binds = kind.bind_tools is not BaseChatModel.bind_tools and profile.get("tool_calling", True)
     structures = kind.with_structured_output is not BaseChatModel.with_structured_output
-    tool = (Mode.TOOL,) if binds else ()
-    schema = (Mode.SCHEMA,) if structures and profile.get("structured_output", binds) else ()
-    return (*tool, *schema, Mode.JSON)
+    tool = (OutputMode.TOOL,) if binds else ()
+    schema = (OutputMode.SCHEMA,) if structures and profile.get("structured_output", binds) else ()
+    return (*tool, *schema, OutputMode.JSON)
 
 
-async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: Mode) -> "AIMessage":
+async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: OutputMode) -> "AIMessage":
     """One request. Raises whatever the model's client raises."""
     messages = [("system", system), ("human", user)]
-    if mode is Mode.TOOL:
+    if mode is OutputMode.TOOL:
         tool = {
             "type": "function",
             "function": {"name": ANSWER_TOOL, "description": schema.get("description", ""), "parameters": schema},
         }
         answer: AIMessage = await model.bind_tools([tool], tool_choice=ANSWER_TOOL).ainvoke(messages)
         return answer
-    if mode is Mode.SCHEMA:
+    if mode is OutputMode.SCHEMA:
         structured: Any = model.with_structured_output(_closed(schema), method="json_schema", include_raw=True)
         both: dict[str, Any] = await structured.ainvoke(messages)
         raw: AIMessage = both["raw"]

@@ -28,9 +28,9 @@ def _serve(
         ),
     ] = "",
     work: Annotated[bool, typer.Option("--work/--no-work", help="Drive queued runs in this process too.")] = False,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Serve submit, status, events, answer, cancel and health over HTTP; the document is at /openapi.json."""
     part: Any

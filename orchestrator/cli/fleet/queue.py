@@ -11,7 +11,7 @@ from orchestrator.cli import options
 from orchestrator.cli.result import run_json, show_outcome
 from orchestrator.cli.runs.filters import read_labels
 from orchestrator.cli.screen import Exit, complain, exit_of, say, worst, write_json
-from orchestrator.cli.session import assemble, find_run, load, reading, working
+from orchestrator.cli.session import assemble, find_run, open_project, reading, working
 from orchestrator.cli.values import goal_of, read_inputs
 from orchestrator.core.errors import InputError, OrchestratorError
 from orchestrator.core.goal import Budget
@@ -31,9 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _submit(
-    goal: options.Goal,
+    goal: options.GoalArgument,
     inputs: options.Inputs = None,
-    demote: options.Demote = None,
+    demote: options.DemoteOption = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run; may be repeated.")
     ] = None,
@@ -41,13 +41,13 @@ def _submit(
     priority: Annotated[int, typer.Option("--priority", help="Higher is taken first.")] = 0,
     delay: Annotated[float, typer.Option("--delay", metavar="SECONDS", min=0, help="Start no earlier.")] = 0.0,
     budget: Annotated[float | None, typer.Option("--budget", metavar="USD", min=0, help="Spend at most this.")] = None,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Put a run into the queue of the store and print its id; `orchestrator worker` drives it."""
-    loaded = load(project)
+    loaded = open_project(project)
     view = assemble(loaded, policy).graph.view()
     wanted = goal_of(goal, demote or ())
     check_goal(wanted, set(view.keys))
@@ -89,15 +89,15 @@ def _worker(
     metrics: Annotated[
         int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve Prometheus metrics there.")
     ] = None,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Drive the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or hand back what goes on."""
     wanted = WorkerOptions(
         concurrency=concurrency, limits=_limits(limit or []), most_attempts=attempts, drain_seconds=drain
     )
-    loaded = load(project)
+    loaded = open_project(project)
 
     async def work() -> int:
         async with working(loaded, policy, store) as orc:
@@ -133,9 +133,9 @@ def _recover(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="One run; default: all that nobody drives.")
     ] = None,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Pick up the runs that dead processes left, all of them or RUN, and drive them to an end or a question."""
@@ -144,7 +144,7 @@ def _recover(
         if run is not None:
             chosen = find_run(opened, run).run_id
             opened.queue.retry(chosen)
-    loaded = load(project)
+    loaded = open_project(project)
 
     async def work() -> list[Outcome[Any]]:
         async with working(loaded, policy, store) as orc:

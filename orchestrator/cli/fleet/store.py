@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="store")
 
 
-def _migrate(store: options.Store = options.DEFAULT_STORE) -> None:
+def _migrate(store: options.StoreOption = options.DEFAULT_STORE) -> None:
     """Move the tables of an older store to the schema of this program, or make them. Stop what uses it first."""
     from orchestrator.store.sql import maintenance
 
@@ -42,12 +42,12 @@ def _migrate(store: options.Store = options.DEFAULT_STORE) -> None:
         say(f"moved {plain(store)} from schema version {done.before} to {done.after}")
 
 
-def _check(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
+def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
     """Check the schema, every ledger and the chain over runs; list runs that nobody drives. Changes nothing."""
     from orchestrator.store.sql import maintenance
 
     _must_exist(store)
-    found = maintenance.check(store)
+    found = maintenance.check_store(store)
     problems: tuple[str, ...] = ()
     if found.current:
         opened = open_store(store)
@@ -71,7 +71,7 @@ def _check(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson
 
 def _prune(
     older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 30d, 12h, 2w.")],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Delete runs that ended longer ago than AGE, with their records and values. Their seals stay."""
     from orchestrator.store.sql import maintenance
@@ -86,7 +86,7 @@ def _prune(
 
 def _copy(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file, or an empty database.")],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Copy the store into TARGET: from a file into a database, or back."""
     from orchestrator.store.sql import maintenance

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from orchestrator.cli import options
 from orchestrator.cli.screen import Exit, say, table, write_json
-from orchestrator.cli.session import load, looking
+from orchestrator.cli.session import looking, open_project
 from orchestrator.cli.values import check_key, goal_of
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.route import Problem
@@ -24,22 +24,22 @@ def register(app: typer.Typer) -> None:
 
 
 def _analyse(
-    goal: options.Goal,
+    goal: options.GoalArgument,
     given: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY...", help="The keys that are given. Default: those that no tool gives."),
     ] = None,
     most: Annotated[int, typer.Option("--most", min=1, max=6, help="Largest sets of lost tools to look for.")] = 3,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Show which tools GOAL depends on: single points of failure, smallest sets of tools whose loss stops it,
     expected price and chance of success under today's health, and what an alternative would be worth.
     """
     wanted = goal_of(goal)
-    loaded = load(project)
+    loaded = open_project(project)
     with looking(loaded, policy, store) as orc:
         view = orc.graph.view()
         check_goal(wanted, set(view.keys))

@@ -8,7 +8,7 @@ from rich.text import Text
 from orchestrator.api import Orchestrator
 from orchestrator.cli import options
 from orchestrator.cli.screen import Exit, say, table, write_json
-from orchestrator.cli.session import load, looking
+from orchestrator.cli.session import looking, open_project
 from orchestrator.cli.values import goal_of, read_inputs
 from orchestrator.core.errors import InputError
 from orchestrator.core.outcome import NoRoute
@@ -27,23 +27,23 @@ def register(app: typer.Typer) -> None:
 
 
 def _plan(
-    goal: options.Goal,
+    goal: options.GoalArgument,
     inputs: options.Inputs = None,
     explain: Annotated[bool, typer.Option("--explain", help="What every price is made of.")] = False,
-    demote: options.Demote = None,
+    demote: options.DemoteOption = None,
     dial: options.Dial = None,
     trust: options.Trust = None,
     stays: options.Stays = False,
     max_cost: options.MaxCost = None,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the route that a run would begin with, and what it beat. Nothing is run."""
     wanted = goal_of(goal, demote or ())
     preferred = options.preferences(dial, trust, stays=stays, max_cost=max_cost)
-    with looking(load(project), policy, store) as orc:
+    with looking(open_project(project), policy, store) as orc:
         view = orc.graph.view()
         check_goal(wanted, set(view.keys))
         values = read_inputs(view, inputs or ()).values
@@ -153,14 +153,14 @@ def _graph(
     goal: Annotated[str | None, typer.Argument(metavar="[GOAL]", help="Mark the route to this goal.")] = None,
     inputs: options.Inputs = None,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="mermaid.")] = "mermaid",
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Draw the tool graph, with prices on the edges; with a goal, the route to it stands out."""
     if form != "mermaid":
         raise InputError(f"There is no format {plain(form, 40)!r}. Known: mermaid.")
-    with looking(load(project), policy, store) as orc:
+    with looking(open_project(project), policy, store) as orc:
         route: Route | None = None
         if goal is not None:
             wanted = goal_of(goal)

@@ -9,7 +9,7 @@ from rich.text import Text
 from orchestrator.cli import options
 from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import exit_of, say, table, worst, write_json
-from orchestrator.cli.session import assemble, load
+from orchestrator.cli.session import assemble, open_project
 from orchestrator.cli.values import check_key, goal_of
 from orchestrator.core.enums import Status
 from orchestrator.core.goal import Goal
@@ -28,17 +28,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _rehearse(
-    goal: options.Goal,
+    goal: options.GoalArgument,
     given: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY...", help="The keys that are given. Default: those that no tool gives."),
     ] = None,
-    demote: options.Demote = None,
+    demote: options.DemoteOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with the worst status of all single faults, for use in CI.")
     ] = False,
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
     as_json: options.AsJson = False,
 ) -> None:
     """Run GOAL under every single fault and every pair of faults, on stand-ins for its tools, and print the matrix.
@@ -46,7 +46,7 @@ def _rehearse(
     Nothing real is called: no tool, no model, no person.
     """
     wanted = goal_of(goal, demote or ())
-    orc = assemble(load(project), policy)
+    orc = assemble(open_project(project), policy)
     view = orc.graph.view()
     check_goal(wanted, set(view.keys))
     keys = [word.partition("=")[0] for word in given or ()]

@@ -12,7 +12,7 @@ from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.enums import Status
 from orchestrator.core.text import duration, plain, usd
-from orchestrator.observability.explain.story import tell
+from orchestrator.observability.explain.story import read_story
 from orchestrator.observability.liveness import lost_runs
 from orchestrator.store.protocol import RunRow
 
@@ -48,7 +48,7 @@ def _runs(
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many, the newest first.")] = 20,
     children: Annotated[bool, typer.Option("--children", help="Also the runs that runs reached for.")] = False,
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """List the runs of a store, the newest first."""
@@ -110,14 +110,14 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
         row.run_id,
         Text(f"{mark} {row.status}" + (", process lost" if lost else ""), style),
         row.goal,
-        moment(row.started),
+        local_time(row.started),
         duration(row.ended - row.started) if row.ended else "",
         usd(summary.get("cost")) if summary.get("cost") is not None else "",
         plain(told, 100),
     ]
 
 
-def moment(at: float) -> str:
+def local_time(at: float) -> str:
     """Seconds since the epoch as local date and time."""
     try:
         return dt.datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
@@ -126,14 +126,14 @@ def moment(at: float) -> str:
 
 
 def _why(
-    run: options.Run,
+    run: options.RunArgument,
     full: Annotated[bool, typer.Option("--full", help="With every candidate of every decision.")] = False,
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Tell a run in plain words: its route, what failed and how that was answered, who was asked, what it cost."""
     with reading(store) as opened:
-        story = tell(opened, find_run(opened, run).run_id)
+        story = read_story(opened, find_run(opened, run).run_id)
     if as_json:
         write_json(story.to_json())
     else:

@@ -40,8 +40,8 @@ def _replay(
     policy: Annotated[
         str | None, typer.Option("--policy", metavar="NAME", help="What would have been decided under this policy.")
     ] = None,
-    project: options.Project = None,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Make every decision of a run again from its record. No tool and no model is called.

@@ -41,7 +41,7 @@ def _report(
     key: Annotated[
         Path | None, typer.Option("--sign", metavar="KEY", help="Sign the heads with this Ed25519 private key (PEM).")
     ] = None,
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Write a report for auditors: story, decisions, approvals, verification and anchored head, in one HTML file.
 

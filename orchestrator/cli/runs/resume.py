@@ -13,7 +13,7 @@ from orchestrator.cli import options
 from orchestrator.cli.invocation import command
 from orchestrator.cli.result import durable, run_json, show_outcome
 from orchestrator.cli.screen import Exit, complain, exit_of, screen, write_json
-from orchestrator.cli.session import find_run, load, reading, working
+from orchestrator.cli.session import find_run, open_project, reading, working
 from orchestrator.core.enums import Status
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import plain
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _resume(
-    run: options.Run,
+    run: options.RunArgument,
     answer: Annotated[
         str | None,
         typer.Argument(
@@ -36,9 +36,9 @@ def _resume(
         ),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who answers. Default: who is logged in.")] = "",
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Go on with a run: give a waiting one its answer, or pick up one that was interrupted.
@@ -47,7 +47,7 @@ def _resume(
     """
     with reading(store) as opened:
         row = find_run(opened, run)
-    loaded = load(project)
+    loaded = open_project(project)
     sink = None if as_json else ProgressSink(screen())
 
     async def work() -> tuple[Outcome[Any], RunRow | None]:

@@ -13,7 +13,7 @@ from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import counted, plain
 from orchestrator.observability.report import ledgers_of, signatures_of
-from orchestrator.observability.signature import check
+from orchestrator.observability.signature import check_signature
 from orchestrator.store import Store
 from orchestrator.store.ledger.verify import (
     StoreVerification,
@@ -50,7 +50,7 @@ def _verify(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="KEY", help="The public key (PEM) that must have signed a report.")
     ] = None,
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Check that a record is whole and unchanged; says which records are not."""
@@ -92,7 +92,7 @@ def _verify_report(report: Path, head: str, key: Path | None) -> Verification:
         problems.append(f"{len(signatures)} of {len(ledgers)} runs are signed")
     heads = {each.run_id: each.head for each in found}
     for signature in signatures:
-        wrong = check(signature, key)
+        wrong = check_signature(signature, key)
         said = json.loads(signature.statement)
         if not wrong and heads.get(said.get("run")) != said.get("head"):
             wrong = "the signed head is not that of the ledger"

@@ -8,7 +8,7 @@ from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import hanging, say
 from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.text import counted, duration, listed, plain, usd
-from orchestrator.observability.explain.story import Entry, EntryKind, Story
+from orchestrator.observability.explain.story import EntryKind, Story, StoryEntry
 
 _MARKS = {
     EntryKind.DECISION: ("→", "bold"),
@@ -85,7 +85,7 @@ def _show_route(story: Story) -> None:
         _field("next best", "no other route was open")
 
 
-def _entry_line(entry: Entry, width: int) -> Text:
+def _entry_line(entry: StoryEntry, width: int) -> Text:
     mark, style = _MARKS[entry.kind]
     if entry.decided in _HEALING:
         mark, style = "↻", "bold yellow"
@@ -99,7 +99,7 @@ def _entry_line(entry: Entry, width: int) -> Text:
     return Text.assemble((f"{duration(entry.at):>{width}}  ", "dim"), (f"{mark} ", style), hanging(text, width + 4))
 
 
-def _show_candidates(entry: Entry, width: int) -> None:
+def _show_candidates(entry: StoryEntry, width: int) -> None:
     for candidate in entry.candidates:
         price = "not usable" if candidate.price is None and candidate.reason else usd(candidate.price)
         parts = [plain(candidate.reason, 200)] if candidate.reason else []

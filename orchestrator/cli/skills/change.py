@@ -43,7 +43,7 @@ def _set(
     ] = None,
     parent: Annotated[str | None, typer.Option("--parent", metavar="SKILL", help="The broader skill.")] = None,
     mode: Annotated[str | None, typer.Option("--mode", metavar="MODE", help="The phase of work it belongs to.")] = None,
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Describe a skill, new or known; what is left out stays as it is."""
     stated = {
@@ -67,7 +67,7 @@ def _set(
 
 def _remove(
     name: Annotated[str, typer.Argument(metavar="SKILL|AGENT", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Remove a skill with its evidence, or all that is known of an agent."""
 
@@ -80,7 +80,7 @@ def _remove(
 
 def _merge(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Add what another handbook has seen; the two should come from different runs."""
     other = Handbook.load(file)
@@ -90,7 +90,7 @@ def _merge(
 
 def _diff(
     other: Annotated[str, typer.Argument(metavar="VERSION|FILE", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what changed since a version, or how a handbook in a file differs from the store's."""
@@ -110,7 +110,7 @@ def _diff(
         say("Nothing differs.")
 
 
-def _tidy(store: options.Store = options.DEFAULT_STORE) -> None:
+def _tidy(store: options.StoreOption = options.DEFAULT_STORE) -> None:
     """Merge skills that nobody tells apart, by the evidence; what named the one that goes still works."""
     _must_exist(store)
     before: list[Handbook] = []

@@ -7,7 +7,7 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.cli.screen import say, table, write_json
-from orchestrator.cli.session import assemble, find_run, load, reading
+from orchestrator.cli.session import assemble, find_run, open_project, reading
 from orchestrator.core.events import to_body
 from orchestrator.core.text import plain, usd
 from orchestrator.selection.learning.evaluation import judgements_of
@@ -27,17 +27,17 @@ class Word(StrEnum):
 
 
 def _feedback(
-    run: options.Run,
+    run: options.RunArgument,
     key: Annotated[str, typer.Argument(metavar="KEY", help="What the work gave.", show_default=False)],
     word: Annotated[Word, typer.Argument(metavar="good|bad", show_default=False)],
-    project: options.Project = None,
-    policy: options.Policy = options.DEFAULT_POLICY,
-    store: options.Store = options.DEFAULT_STORE,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Say how good the work behind a key of a run was; the choice of agents learns from it."""
     with reading(store) as opened:
         row = find_run(opened, run)
-    orc = assemble(load(project), policy, store)
+    orc = assemble(open_project(project), policy, store)
     try:
         orc.feedback(row.run_id, key, success=word is Word.GOOD)
     finally:
@@ -46,7 +46,7 @@ def _feedback(
 
 
 def _judgements(
-    run: options.Run, store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False
+    run: options.RunArgument, store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False
 ) -> None:
     """Show what judges and people said of the work of a run's agents."""
     with reading(store) as opened:

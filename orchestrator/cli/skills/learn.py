@@ -37,7 +37,7 @@ def _learn(
     runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="How many of the newest runs to read.")] = (
         MOST_RUNS
     ),
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Find skills in recorded runs: discover them in what work was about, merge and split by how it turned out.

@@ -48,7 +48,7 @@ def _in(where: str, work: Callable[[Store], Handbook]) -> Handbook:
         store.close()
 
 
-def _list(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
+def _list(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
     """List the skills, and who has shown them."""
     book = _in(store, stored)
     if as_json:
@@ -70,7 +70,7 @@ def _list(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson 
 
 def _show(
     name: Annotated[str, typer.Argument(metavar="SKILL|AGENT", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
     """Show a skill, or what is known of an agent."""
@@ -95,7 +95,7 @@ def _show(
 
 def _export(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Write the handbook to a JSON file."""
     if file.exists():
@@ -107,7 +107,7 @@ def _export(
 
 def _import(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Put the handbook of a JSON file in the place of the store's."""
     book = Handbook.load(file)
@@ -119,7 +119,7 @@ def _import(
     say(f"version {book.version}, {counted(len(book.skills), 'skill')}")
 
 
-def _history(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
+def _history(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
     """List the versions that can be rolled back to."""
     book = _in(store, stored)
     if as_json:
@@ -134,7 +134,7 @@ def _history(store: options.Store = options.DEFAULT_STORE, as_json: options.AsJs
 
 def _rollback(
     version: Annotated[int, typer.Argument(metavar="VERSION", show_default=False)],
-    store: options.Store = options.DEFAULT_STORE,
+    store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Go back to what an earlier version held, as a new version."""
     if not existing(store):

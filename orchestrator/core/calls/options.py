@@ -23,12 +23,12 @@ from orchestrator.core.errors import DefinitionError, OrchestratorError, nearest
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 Accepts = Callable[[Any], bool]
-LONGEST = 40
+MAX_SHOWN_VALUE = 40
 """Characters of a value that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class OptionKind:
     """What an option takes: types, and a predicate for what is of none of them; and the words for it."""
 
     words: str
@@ -42,65 +42,65 @@ class Kind:
         return type(value) in self.exact or (self.test is not None and self.test(value))
 
 
-ANYTHING = Kind("anything", test=lambda _: True)
+ANYTHING = OptionKind("anything", test=lambda _: True)
 
 
-def kind_of(annotation: Any) -> Kind:
+def option_kind(annotation: Any) -> OptionKind:
     """The kind of values that an annotation allows; anything where the annotation cannot be checked by itself."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is Any:  # a class, as Python 3.11 has it
         return ANYTHING
     if annotation is None or annotation is type(None):
-        return Kind("None", frozenset({type(None)}))
+        return OptionKind("None", frozenset({type(None)}))
     if origin in (Union, types.UnionType):
-        return _union([kind_of(arg) for arg in args])
+        return _union([option_kind(arg) for arg in args])
     if origin is Literal:
-        return Kind(
+        return OptionKind(
             _words(map(repr, args)), test=lambda value: any(value == arg and type(value) is type(arg) for arg in args)
         )
     if origin is typing.Annotated:
-        return kind_of(args[0])
+        return option_kind(args[0])
     target = origin or annotation
     if not inspect.isclass(target) or origin is type:
         return ANYTHING
     return _class_kind(target, args)
 
 
-def _class_kind(target: Any, args: tuple[Any, ...]) -> Kind:
+def _class_kind(target: Any, args: tuple[Any, ...]) -> OptionKind:
     if target is object or getattr(target, "_is_protocol", False) or is_typeddict(target):
         return ANYTHING
     if target is bool:
-        return Kind("True or False", frozenset({bool}))
+        return OptionKind("True or False", frozenset({bool}))
     if target in (int, float):
         number: Any = Integral if target is int else Real
         words = "a whole number" if target is int else "a number"
         exact = frozenset({int} if target is int else {int, float})
-        return Kind(words, exact, lambda value: isinstance(value, number) and not isinstance(value, bool))
+        return OptionKind(words, exact, lambda value: isinstance(value, number) and not isinstance(value, bool))
     if target is Callable:
-        return Kind("a function", test=callable)
+        return OptionKind("a function", test=callable)
     if target is str:
-        return Kind("a text", frozenset({str}), lambda value: isinstance(value, str))
+        return OptionKind("a text", frozenset({str}), lambda value: isinstance(value, str))
     if _is(target, Mapping):
         return _mapping(target, args)
     if _is(target, Iterable) and target.__module__ in ("builtins", "collections.abc"):
         return _iterable(target, args)
     if _is(target, StrEnum):
         values = [str(member) for member in target]
-        return Kind(_words(map(repr, values)), test=lambda value: isinstance(value, str) and value in values)
+        return OptionKind(_words(map(repr, values)), test=lambda value: isinstance(value, str) and value in values)
     article = "an" if target.__name__[0] in "AEIOU" else "a"
-    return Kind(f"{article} {target.__name__}", frozenset({target}), lambda value: isinstance(value, target))
+    return OptionKind(f"{article} {target.__name__}", frozenset({target}), lambda value: isinstance(value, target))
 
 
 def _is(kind: Any, base: type) -> bool:
     return issubclass(kind, base)
 
 
-def _all(kind: Kind, values: Iterable[Any]) -> bool:
+def _all(kind: OptionKind, values: Iterable[Any]) -> bool:
     return kind is ANYTHING or kind.exact.issuperset(map(type, values)) or all(map(kind.accepts, values))
 
 
-def _mapping(target: type, args: tuple[Any, ...]) -> Kind:
-    keys, values = map(kind_of, args) if len(args) == 2 else (ANYTHING, ANYTHING)
+def _mapping(target: type, args: tuple[Any, ...]) -> OptionKind:
+    keys, values = map(option_kind, args) if len(args) == 2 else (ANYTHING, ANYTHING)
     only_keys = values is ANYTHING
 
     def accepts(value: Any) -> bool:
@@ -109,11 +109,11 @@ def _mapping(target: type, args: tuple[Any, ...]) -> Kind:
         given = cast("Mapping[Any, Any]", value)
         return _all(keys, given) and (only_keys or _all(values, given.values()))
 
-    return Kind("a mapping", test=accepts)
+    return OptionKind("a mapping", test=accepts)
 
 
-def _iterable(target: type, args: tuple[Any, ...]) -> Kind:
-    inner = _union([kind_of(arg) for arg in dict.fromkeys(args) if arg is not ...]) if args else ANYTHING
+def _iterable(target: type, args: tuple[Any, ...]) -> OptionKind:
+    inner = _union([option_kind(arg) for arg in dict.fromkeys(args) if arg is not ...]) if args else ANYTHING
 
     def accepts(value: Any) -> bool:
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, target):
@@ -122,18 +122,18 @@ def _iterable(target: type, args: tuple[Any, ...]) -> Kind:
             return True  # an iterator would be used up by looking at it
         return _all(inner, cast("Iterable[Any]", value))
 
-    return Kind("a list" if inner is ANYTHING else f"a list ({inner.words} each)", test=accepts)
+    return OptionKind("a list" if inner is ANYTHING else f"a list ({inner.words} each)", test=accepts)
 
 
-def _union(kinds: list[Kind]) -> Kind:
+def _union(kinds: list[OptionKind]) -> OptionKind:
     if ANYTHING in kinds:
         return ANYTHING
     words = _words(dict.fromkeys(kind.words for kind in kinds if kind.words != "None"))
     exact = frozenset[type]().union(*(kind.exact for kind in kinds))
     tests = [kind.test for kind in kinds if kind.test is not None]
     if len(tests) < 2:
-        return Kind(words, exact, *tests)
-    return Kind(words, exact, lambda value: any(test(value) for test in tests))
+        return OptionKind(words, exact, *tests)
+    return OptionKind(words, exact, lambda value: any(test(value) for test in tests))
 
 
 def _words(alternatives: Iterable[str]) -> str:
@@ -148,7 +148,10 @@ class Options:
     """The options of one call, by name."""
 
     def __init__(
-        self, kinds: Mapping[str, Kind], positional: tuple[tuple[str, Kind], ...] = (), open_ended: bool = False
+        self,
+        kinds: Mapping[str, OptionKind],
+        positional: tuple[tuple[str, OptionKind], ...] = (),
+        open_ended: bool = False,
     ) -> None:
         self.kinds = kinds
         self._positional = positional
@@ -191,12 +194,12 @@ def unknown_option(what: str, name: str, known: Iterable[str]) -> str:
     return f"{what} has no option {name!r}.{hint}"
 
 
-def wrong_kind(what: str, name: str, kind: Kind, value: Any) -> str:
+def wrong_kind(what: str, name: str, kind: OptionKind, value: Any) -> str:
     """The message for a value of the wrong kind."""
-    return f"{what}: {name} is {kind.words}, not {shown(value)}.{_hint(name, kind, value)}"
+    return f"{what}: {name} is {kind.words}, not {shown_value(value)}.{_hint(name, kind, value)}"
 
 
-def _hint(name: str, kind: Kind, value: Any) -> str:
+def _hint(name: str, kind: OptionKind, value: Any) -> str:
     gives = getattr(value, "gives", None)
     if name == "goal" and isinstance(gives, Mapping):
         return f" Write {next(iter(cast('Mapping[str, Any]', gives)))!r}, the key that it gives."
@@ -206,9 +209,13 @@ def _hint(name: str, kind: Kind, value: Any) -> str:
     return " Put it in a list: [...]." if kind.accepts([value]) else ""
 
 
-def shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """A value as messages show it: numbers and short texts as they are, of everything else the type."""
-    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= LONGEST):
+    if (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and len(value) <= MAX_SHOWN_VALUE)
+    ):
         return repr(value)
     if inspect.isclass(value):
         return f"the class {value.__name__}"
@@ -220,14 +227,14 @@ def shown(value: Any) -> str:
 @functools.cache
 def options_of(declared: type) -> Options:
     """The options that a `TypedDict` declares."""
-    return Options({name: kind_of(hint) for name, hint in _hints(declared).items()})
+    return Options({name: option_kind(hint) for name, hint in _hints(declared).items()})
 
 
 def signature_options(call: Callable[..., Any]) -> Options:
     """The options of a function, read from its signature and annotations."""
     hints = _hints(call)
-    kinds: dict[str, Kind] = {}
-    positional: list[tuple[str, Kind]] = []
+    kinds: dict[str, OptionKind] = {}
+    positional: list[tuple[str, OptionKind]] = []
     open_ended = False
     for parameter in inspect.signature(call).parameters.values():
         annotation = hints.get(parameter.name, Any)
@@ -239,7 +246,7 @@ def signature_options(call: Callable[..., Any]) -> Options:
             case inspect.Parameter.VAR_POSITIONAL:
                 pass
             case _:
-                kind = kind_of(annotation)
+                kind = option_kind(annotation)
                 if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
                     kinds[parameter.name] = kind
                 if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -270,7 +277,7 @@ def misfit(what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(values) > len(by_place):
         allowed = ", ".join(by_place) or "nothing"
-        return f"{what} takes {allowed} by position; give the rest by name, not {shown(values[len(by_place)])}."
+        return f"{what} takes {allowed} by position; give the rest by name, not {shown_value(values[len(by_place)])}."
     twice = [name for name in by_place[: len(values)] if name in kwargs]
     if twice:
         return f"{what} was given {twice[0]} twice: by position and by name."

@@ -7,12 +7,12 @@ from typing import Any
 
 from orchestrator.core.context import RunContext
 
-Work = Callable[[RunContext[Any] | None, dict[str, Any]], Awaitable[Any]]
+CallBody = Callable[[RunContext[Any] | None, dict[str, Any]], Awaitable[Any]]
 """What does the work: the context of the call (`None` outside a run), and the arguments by name."""
 
 
 def with_signature(
-    work: Work, name: str, takes: Mapping[str, Any], required: Collection[str], *, doc: str = "", returns: Any = Any
+    work: CallBody, name: str, takes: Mapping[str, Any], required: Collection[str], *, doc: str = "", returns: Any = Any
 ) -> Callable[..., Awaitable[Any]]:
     """An async function with these parameters and types, and one more that takes the `RunContext`.
 
@@ -41,4 +41,4 @@ def with_signature(
     return call
 
 
-__all__ = ["Work", "with_signature"]
+__all__ = ["CallBody", "with_signature"]

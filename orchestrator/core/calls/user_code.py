@@ -87,23 +87,23 @@ def abnormal_exit(error: BaseException) -> AbnormalExit:
         "SystemExit": "it tried to end the process",
         "CancelledError": "something it awaited was cancelled, and the run was not",
         "GeneratorExit": "it raised what only a generator's close raises",
-    }.get(type_of(error), "it is no Exception")
+    }.get(class_name_of(error), "it is no Exception")
     return AbnormalExit(f"it raised {describe_error(error)}: {why}")
 
 
 def describe_error(error: BaseException, *, text: bool = True) -> str:
     """Type, message and place of an exception, whatever its own methods do: `KeyError: 'x' (tools/a.py:12)`."""
-    said = text_of(error) if text else ""
+    said = error_text(error) if text else ""
     place = raised_at(error)
-    return type_of(error) + (f": {said}" if said else "") + (f" ({place})" if place else "")
+    return class_name_of(error) + (f": {said}" if said else "") + (f" ({place})" if place else "")
 
 
-def type_of(error: BaseException) -> str:
+def class_name_of(error: BaseException) -> str:
     """The name of its class, also where a metaclass hides it."""
     return str(type.__dict__["__name__"].__get__(type(error)))
 
 
-def text_of(error: BaseException, most: int = 500) -> str:
+def error_text(error: BaseException, most: int = 500) -> str:
     """Its message, shortened; empty where it cannot be had."""
     try:
         text = str(error)
@@ -125,9 +125,9 @@ __all__ = [
     "UserFunctionError",
     "abnormal_exit",
     "call_user",
+    "class_name_of",
     "describe_error",
+    "error_text",
     "is_async",
     "must_propagate",
-    "text_of",
-    "type_of",
 ]

@@ -34,14 +34,14 @@ def set_general_hook(redact: Redact | None) -> None:
     _general = redact
 
 
-def shown(values: Mapping[str, Any], redact: Redact | None) -> dict[str, Any]:
+def redacted_values(values: Mapping[str, Any], redact: Redact | None) -> dict[str, Any]:
     """The values as the hook shows them; `None`: as they are. A hook that fails shows nothing of that value."""
     return {key: _shown(key, value, redact) for key, value in values.items()}
 
 
 def shown_outside(values: Mapping[str, Any], redact: Redact | None) -> dict[str, Any]:
-    """As `shown`, with the general hook (`tracing.setup(redact=...)`) where there is none of its own."""
-    return shown(values, redact if redact is not None else _general)
+    """As `redacted_values`, with the general hook (`tracing.setup(redact=...)`) where there is none of its own."""
+    return redacted_values(values, redact if redact is not None else _general)
 
 
 def _shown(key: str, value: Any, redact: Redact | None) -> Any:

@@ -34,7 +34,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class CallSignature:
     """What reading a callable gave: its parameters, the one that takes the `RunContext`, the type it returns."""
 
     parameters: tuple[Parameter, ...]
@@ -44,7 +44,7 @@ class Signature:
     """Whether it has `**kwargs`."""
 
 
-def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | None = None) -> Signature | None:
+def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | None = None) -> CallSignature | None:
     """Read a callable; `None` when Python cannot (some builtins).
 
     Raises `DefinitionError` when an annotation names something that cannot be found.
@@ -74,7 +74,7 @@ def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | N
                 parameter.kind is inspect.Parameter.POSITIONAL_ONLY,
             )
         )
-    return Signature(tuple(parameters), context, hints.get("return", Any), takes_any)
+    return CallSignature(tuple(parameters), context, hints.get("return", Any), takes_any)
 
 
 def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[st
         hints = get_type_hints(target, vars(module) if module else None, namespace, include_extras=True)
     except NameError as error:
         raise DefinitionError(
-            f"The annotations of {describe(call)} name {error.name!r}, which cannot be found. "
+            f"The annotations of {describe_call(call)} name {error.name!r}, which cannot be found. "
             "Define or import it at the top of the module."
         ) from error
     except TypeError:
@@ -100,7 +100,7 @@ def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[st
     return hints
 
 
-def describe(call: Callable[..., Any]) -> str:
+def describe_call(call: Callable[..., Any]) -> str:
     """A callable's name and place, for messages."""
     name = getattr(call, "__qualname__", None) or getattr(call, "__name__", None) or repr(call)
     module = getattr(call, "__module__", None)

@@ -36,7 +36,7 @@ def content_of(value: Any) -> Content:
     return Content(reader.digest(value), reader.opaque)
 
 
-def same(one: Any, other: Any) -> bool | None:
+def same_content(one: Any, other: Any) -> bool | None:
     """Whether two values are equal by structure; `None` where that cannot be told."""
     had, has = content_of(one), content_of(other)
     if had.digest == has.digest:

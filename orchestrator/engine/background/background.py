@@ -12,10 +12,10 @@ from orchestrator.core.events import ProblemReported
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.health import sharing
-from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, Verdict, default_monitors
+from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, WinningSignal, default_monitors
 from orchestrator.store.memory import MemoryStore
 
-from .learning import Lessons, raised
+from .learning import LearningQueue, raised
 from .worker import Worker
 
 PUBLISH_SECONDS = 5.0
@@ -42,7 +42,7 @@ class Background:
             in_thread=runtime.threads.run,
         )
         runtime.sinks.append(self.hub)
-        self.lessons = Lessons(runtime, self.hub)
+        self.lessons = LearningQueue(runtime, self.hub)
         self._durable = not isinstance(runtime.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
@@ -135,7 +135,7 @@ class Background:
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
-    def _on_verdict(self, verdict: Verdict) -> None:
+    def _on_verdict(self, verdict: WinningSignal) -> None:
         """Put a winning signal on the record of every run that it is about, and into effect there."""
         signal = verdict.winner
         concerned = [run for run in self._runtime.runs.all_live() if _concerns(signal, run)]

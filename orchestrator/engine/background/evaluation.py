@@ -1,4 +1,4 @@
-"""`Jury`: the work of agents judged when their run has ended, off the path of every call."""
+"""`WorkEvaluator`: the work of agents judged when their run has ended, off the path of every call."""
 
 import asyncio
 import inspect
@@ -13,20 +13,20 @@ from orchestrator.core.text import counted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.selection import Demand
-from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judgement, keep_judgement, name_of
+from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judgement, judge_name, keep_judgement
 
 from .learning import demanded
 
 AT_ONCE: Final = 4
 """Pieces of work that are judged at one time."""
-PATIENCE: Final = 60.0
+JUDGE_TIMEOUT: Final = 60.0
 """Seconds that judging one piece may take."""
-MOST: Final = 1000
+MAX_WAITING: Final = 1000
 """Pieces of work that wait to be judged; when there are more, the oldest are let go."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class FinishedWork:
     """What an agent did in a run that has ended."""
 
     run_id: str
@@ -40,7 +40,7 @@ class Work:
     traceparent: str
 
 
-class Jury:
+class WorkEvaluator:
     """Takes ended runs in, has the work of their agents judged beside everything else, and notes it for learning.
 
     `judge` is for agents that have none of their own. A judge that fails, or takes too long, is reported; what was not
@@ -51,9 +51,9 @@ class Jury:
         self.judge: Judge | None = None
         self._runtime = runtime
         self._spent_today = spent_today
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[FinishedWork] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._at_work: dict[asyncio.Task[Any], Work] = {}
+        self._at_work: dict[asyncio.Task[Any], FinishedWork] = {}
         """What each task judges now."""
 
     def observe(self, run: Run) -> None:
@@ -64,7 +64,7 @@ class Jury:
             self._problem(f"the work of run {run.state.run_id} is not judged: today's ${limit:g} are spent")
         elif found:
             self._waiting.extend(found)
-            lost = len(self._waiting) - MOST
+            lost = len(self._waiting) - MAX_WAITING
             for _ in range(lost):
                 self._waiting.popleft()
             if lost > 0:
@@ -97,8 +97,8 @@ class Jury:
             if not task.done() and not task.get_loop().is_closed():
                 task.get_loop().call_soon_threadsafe(task.cancel)
 
-    def _works(self, run: Run) -> list[Work]:
-        state, found = run.state, list[Work]()
+    def _works(self, run: Run) -> list[FinishedWork]:
+        state, found = run.state, list[FinishedWork]()
         for name, taken in state.done.items():
             agent = run.view.tools.get(name)
             if not isinstance(agent, Agent) or not run.values.has_output(name):
@@ -108,7 +108,7 @@ class Jury:
                 continue
             values = run.values.values
             found.append(
-                Work(
+                FinishedWork(
                     run_id=state.run_id,
                     agent=agent,
                     judge=judge,
@@ -156,13 +156,13 @@ class Jury:
             self._at_work.pop(task, None)
         await self._runtime.observers.learn()
 
-    async def _judged(self, work: Work) -> None:
+    async def _judged(self, work: FinishedWork) -> None:
         runtime, clock = self._runtime, self._runtime.clock
         began, problem, said = clock.monotonic(), "", Judgement(None)
         try:
-            said = as_judgement(await clock.wait_for(self._asked(work), PATIENCE))
+            said = as_judgement(await clock.wait_for(self._asked(work), JUDGE_TIMEOUT))
         except TimeoutError:
-            problem = f"gave no judgement within {PATIENCE:g} s"
+            problem = f"gave no judgement within {JUDGE_TIMEOUT:g} s"
         except Exception as error:
             problem = f"failed: {_told(error)}"
         event = WorkJudged(
@@ -170,7 +170,7 @@ class Jury:
             at=clock.time(),
             tool=work.agent.name,
             keys=work.keys,
-            by=name_of(work.judge),
+            by=judge_name(work.judge),
             good=said.good,
             weight=0.0 if said.good is None else said.sure,
             cost=said.usd,
@@ -183,10 +183,10 @@ class Jury:
             self._problem(f"the judge {event.by} of {work.agent.name} in run {work.run_id} {problem}")
         if said.good is not None:
             runtime.selector.learn(work.agent, work.demand, said.good, said.sure)
-        tell(runtime, event)
+        emit_judgement(runtime, event)
         await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
 
-    async def _asked(self, work: Work) -> Any:
+    async def _asked(self, work: FinishedWork) -> Any:
         judge = work.judge
         if inspect.iscoroutinefunction(judge) or inspect.iscoroutinefunction(getattr(type(judge), "__call__", None)):  # noqa: B004
             return await judge(work.inputs, work.output)
@@ -197,7 +197,7 @@ class Jury:
         self._runtime.store.on_problem(message)
 
 
-def tell(runtime: Runtime, event: WorkJudged) -> None:
+def emit_judgement(runtime: Runtime, event: WorkJudged) -> None:
     """Tell every sink of a judgement; one that fails is reported."""
     for sink in list(runtime.sinks):
         try:
@@ -211,4 +211,4 @@ def _told(error: Exception) -> str:
     return type(error).__name__
 
 
-__all__ = ["Jury", "Work", "tell"]
+__all__ = ["FinishedWork", "WorkEvaluator", "emit_judgement"]

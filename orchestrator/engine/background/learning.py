@@ -11,7 +11,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
-from orchestrator.health.monitors import Drift, MonitorHub, Signal, Verdict
+from orchestrator.health.monitors import Drift, MonitorHub, Signal, WinningSignal
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
 from orchestrator.selection.skills.storage import Keeper
@@ -20,7 +20,7 @@ from orchestrator.store.memory import MemoryStore
 T = TypeVar("T")
 
 
-class Lessons:
+class LearningQueue:
     """Learns what waits, when a run has ended or before one begins, in a thread; stores it now and then.
 
     What cannot be read or stored is reported, and the runs go on with what is known.
@@ -72,7 +72,7 @@ class Lessons:
         await runtime.threads.run(self.sync)
         return result
 
-    def heard(self, verdict: Verdict, *, by_a_run: bool) -> None:
+    def heard(self, verdict: WinningSignal, *, by_a_run: bool) -> None:
         """A signal newly won; drift that no run was told of is kept for the next."""
         signal = verdict.winner
         if not signal.kind.startswith("drift"):
@@ -126,4 +126,4 @@ def note_outcome(run: Run, tool: Tool, success: bool, event: CallEnded) -> None:
     run.runtime.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
 
 
-__all__ = ["Lessons", "demanded", "note_outcome", "raised"]
+__all__ = ["LearningQueue", "demanded", "note_outcome", "raised"]

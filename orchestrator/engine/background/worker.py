@@ -12,11 +12,11 @@ from orchestrator.engine.lifecycle.driver import give_up
 from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.store.protocol import Taken
+from orchestrator.store.protocol import ClaimedRun
 
 from .heartbeat import LEASE_SECONDS
 
-POLL_SECONDS: Final = 0.2
+QUEUE_POLL_SECONDS: Final = 0.2
 """Seconds between two looks into an empty queue."""
 SWEEP_SECONDS: Final = 1.0
 """Seconds between two sweeps, over all workers of a store: whoever gets the lease does it."""
@@ -92,7 +92,7 @@ class Worker:
             took = await self._take()
             idle = not took and not self._tasks
             if not took and self._tasks:
-                await asyncio.wait(self._tasks, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(self._tasks, timeout=QUEUE_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         return self.done
 
     async def _guarded(self, step: Any) -> bool:
@@ -122,7 +122,7 @@ class Worker:
         if not task.cancelled() and task.exception() is not None:
             self._runtime.store.on_problem(f"a run could not be driven: {task.exception()}")
 
-    async def _drive(self, taken: Taken) -> None:
+    async def _drive(self, taken: ClaimedRun) -> None:
         try:
             run = await drive_taken(self._runtime, taken)
         except NotForThisWorker as error:
@@ -137,7 +137,7 @@ class Worker:
         with contextlib.suppress(OrchestratorError, BaseExceptionGroup):
             await asyncio.wait([asyncio.ensure_future(_settled(run))])
 
-    async def _leave_to_others(self, taken: Taken, why: str) -> None:
+    async def _leave_to_others(self, taken: ClaimedRun, why: str) -> None:
         runtime = self._runtime
         runtime.store.on_problem(f"run {taken.run_id!r} is left to another worker: {why}")
         await runtime.threads.run(
@@ -167,7 +167,7 @@ class Worker:
     async def _pause(self) -> None:
         self._hint.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hint.wait(), POLL_SECONDS)
+            await asyncio.wait_for(self._hint.wait(), QUEUE_POLL_SECONDS)
 
     async def _drain(self) -> None:
         """Let runs end for a while, then hand them back as they stand."""

@@ -3,7 +3,7 @@
 from orchestrator.core.events import from_body
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
-from orchestrator.engine.steps.compensate import can_be_undone, undo
+from orchestrator.engine.steps.compensate import can_be_undone, compensate_effect
 
 
 async def undo_below(run: Run, *, reached: bool) -> None:
@@ -14,7 +14,7 @@ async def undo_below(run: Run, *, reached: bool) -> None:
         tool = child.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not child.values.has_output(name):
             continue
-        await undo(
+        await compensate_effect(
             run, tool, child.values.output(name), "nothing uses what the child run did", {"child": run_id}, of=child
         )
 

@@ -18,10 +18,10 @@ from orchestrator.core.route import Impasse
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.escalation import Question, answer
+from orchestrator.escalation import Question, interpret_answer
 
 from .escalation import has_changed, judged_now, validate_answer, withdraw_questions
-from .finish import listed, outcome_of, summary
+from .finish import end_as_it_stands, outcome_of, summary
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
 
@@ -121,7 +121,7 @@ async def _shut_down(run: Run) -> None:
             await let_go(run)
         else:
             run.scope.cancel(reason)
-            note_end(run, listed(run))
+            note_end(run, end_as_it_stands(run))
     elif run.durable:
         await give_up(run)
     else:
@@ -180,7 +180,7 @@ async def _broken_off(run: Run, error: BaseException) -> None:
         return
     if not run.durable and not run.state.status.ended:
         run.scope.cancel("it was given up" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
-        note_end(run, listed(run))
+        note_end(run, end_as_it_stands(run))
     else:
         runtime.runs.leave(run_id)
         runtime.tracing.abandon(run_id, error)
@@ -422,7 +422,7 @@ async def drive_on(run: Run, phase: Phase) -> Phase:
         with cancelled_once(), contextlib.suppress(Exception, asyncio.CancelledError):
             following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
             await drive(run, following)
-        note_end(run, run.final or listed(run))
+        note_end(run, run.final or end_as_it_stands(run))
         raise
 
 
@@ -452,7 +452,7 @@ def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> No
     if raw is None and question.due is not None:
         return
     met = judged_now(run, impasse)
-    answer(question, met, raw, validate=lambda key, value: validate_answer(run, impasse, key, value))
+    interpret_answer(question, met, raw, validate=lambda key, value: validate_answer(run, impasse, key, value))
 
 
 def watch_deadline(run: Run) -> None:

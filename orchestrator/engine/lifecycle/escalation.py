@@ -18,7 +18,7 @@ from orchestrator.core.events import (
     ValueProvided,
 )
 from orchestrator.core.goal import Goal
-from orchestrator.core.route import Blame, Candidate, Impasse, Offer
+from orchestrator.core.route import Blame, Candidate, Impasse, LesserGoal
 from orchestrator.core.types.schema import type_name, validate
 from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.planning import planning
@@ -27,7 +27,7 @@ from orchestrator.engine.planning.replan import follow_graph, plan_for
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.engine.steps.compensate import can_be_undone
-from orchestrator.engine.values import describe
+from orchestrator.engine.values import describe_values
 from orchestrator.escalation import (
     ANSWER,
     AskHuman,
@@ -35,13 +35,13 @@ from orchestrator.escalation import (
     Means,
     ModelUsage,
     Question,
-    Refusal,
+    RefusedAnswer,
     Resolution,
     ResolutionKind,
     Router,
-    answer,
     climb,
-    unanswered,
+    interpret_answer,
+    resolution_at_deadline,
 )
 
 
@@ -219,11 +219,11 @@ class _Escalation:
         assert impasse is not None
         at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
-            resolution = unanswered(question, impasse, validate=self.validate)
+            resolution = resolution_at_deadline(question, impasse, validate=self.validate)
             said = f"nobody answered within {question.deadline:g} seconds"
         else:
             met = judged_now(run, impasse)
-            resolution = answer(question, met, raw, validate=self.validate, by=by or None, at=at)
+            resolution = interpret_answer(question, met, raw, validate=self.validate, by=by or None, at=at)
             said = f"answered by {by or 'a person'}"
         text = "a value" if self._is_answer(impasse, resolution) else resolution.text
         run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by, question_id=question.id))
@@ -276,7 +276,7 @@ class _Escalation:
             base,
             kind="budget" if spent and base.kind == "no_route" else base.kind,
             blame=tuple(self._blame(blame) for blame in base.blame),
-            at_hand=describe(run.values.values, state.at_hand),
+            at_hand=describe_values(run.values.values, state.at_hand),
             offers=() if base.kind == "ambiguous" else self._offers(),
             providable=state.wanted.providable,
             effects=self._effects(),
@@ -299,7 +299,7 @@ class _Escalation:
             health=f"circuit {health.circuit.replace('_', ' ')}, {health.failures} of {health.calls} calls failed",
         )
 
-    def _offers(self) -> tuple[Offer, ...]:
+    def _offers(self) -> tuple[LesserGoal, ...]:
         run, state = self.run, self.run.state
         goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
         self._offered = tuple(plan_for(run, state.lowered_to(keys)) for keys in goals)
@@ -310,9 +310,9 @@ class _Escalation:
         run = self.run
         facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
         if impasse.offers:
-            facts |= planning.record_of(run.runtime, run.view, *self._offered)
+            facts |= planning.plan_record(run.runtime, run.view, *self._offered)
         if impasse.kind in ("no_route", "budget") and run.plan is not None and run.plan.route is None:
-            facts["no_route"] = planning.record_of(run.runtime, run.view, run.plan)
+            facts["no_route"] = planning.plan_record(run.runtime, run.view, run.plan)
         return facts
 
     def _effects(self) -> Mapping[str, str]:
@@ -355,9 +355,9 @@ class _Escalation:
     def validate(self, key: str, value: Any) -> Any:
         return validate_answer(self.run, self.impasse, key, value)
 
-    def _told(self, event: ModelUsage | Refusal) -> None:
+    def _told(self, event: ModelUsage | RefusedAnswer) -> None:
         run = self.run
-        if isinstance(event, Refusal):
+        if isinstance(event, RefusedAnswer):
             run.emit(RungAsked(**run.stamp(), rung=event.rung, answer=f"refused: {event.reason}", admitted=False))
             return
         run.emit(
@@ -535,10 +535,10 @@ class _Escalation:
             self._allow(tool, forced=False)
 
 
-def offer_of(goal: tuple[str, ...], planned: Planned) -> Offer:
+def offer_of(goal: tuple[str, ...], planned: Planned) -> LesserGoal:
     """A lesser goal as it is offered: what it would cost, where it can be reached at all."""
     route = planned.route
-    return Offer(goal, route.price if route else None, route.tools if route else ())
+    return LesserGoal(goal, route.price if route else None, route.tools if route else ())
 
 
 def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:

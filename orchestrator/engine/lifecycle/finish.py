@@ -9,7 +9,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
-from orchestrator.engine.steps.compensate import can_be_undone, undo
+from orchestrator.engine.steps.compensate import can_be_undone, compensate_effect
 from orchestrator.escalation import Question
 
 from .child_effects import undo_below
@@ -50,7 +50,7 @@ def _ended(run: Run, status: Status) -> None:
     )
 
 
-def listed(run: Run) -> Outcome[Any]:
+def end_as_it_stands(run: Run) -> Outcome[Any]:
     """End a run as it stands: nothing is undone, and everything that stands, or may, is listed."""
     state = run.state
     _answer_what_is_left(run, reached=False)
@@ -80,7 +80,7 @@ async def _compensate(run: Run, standing: list[str], *, reached: bool) -> None:
         tool = run.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
-        await undo(run, tool, run.values.output(name), "the outcome does not use it", facts)
+        await compensate_effect(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 
 def _compensated_in_tree(state: RunState) -> list[str]:

@@ -17,9 +17,9 @@ from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load
+from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
-from orchestrator.store.protocol import RunRow, Taken
+from orchestrator.store.protocol import ClaimedRun, RunRow
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .phases import Phase
@@ -27,12 +27,12 @@ from .recovery import recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id, wanted_of
 
-POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
+RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds between two looks at a run that another process drives; the last one repeats."""
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmittedRequest:
     """What was asked for with a submitted run, as the store keeps it until the run ends."""
 
     goal: Goal[Any]
@@ -62,7 +62,7 @@ class Request:
         )
 
     @classmethod
-    def from_json(cls, text: str, runtime: Runtime) -> "Request":
+    def from_json(cls, text: str, runtime: Runtime) -> "SubmittedRequest":
         """Read the text back by the types of today's graph."""
         data = json.loads(text)
         view = runtime.graph.view()
@@ -71,7 +71,7 @@ class Request:
             data["dial"],
             Constraints.from_json(data["constraints"]) if data["constraints"] else None,
         )
-        inputs = {key: load(view.key_type(key), value) for key, value in data["inputs"].items()}
+        inputs = {key: load_value(view.key_type(key), value) for key, value in data["inputs"].items()}
         return cls(Goal.from_json(data["goal"]), inputs, wanted)
 
 
@@ -82,7 +82,7 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
     refuse_unknown(runtime, goal, given)
     wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
-    request = Request(goal, given, wanted).to_json(runtime)
+    request = SubmittedRequest(goal, given, wanted).to_json(runtime)
     asked = digest(given, runtime.graph.view(), runtime.digest_key)
     row = RunRow(
         run_id=run_id,
@@ -148,7 +148,7 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
                 f"The run {run_id!r} was set aside: {row.attempts} processes died while they drove it. "
                 f"`orchestrator recover {run_id}` queues it again."
             )
-        await runtime.clock.sleep(POLL_SECONDS[min(poll, len(POLL_SECONDS) - 1)])
+        await runtime.clock.sleep(RUN_POLL_SECONDS[min(poll, len(RUN_POLL_SECONDS) - 1)])
     raise AssertionError("unreachable")
 
 
@@ -156,7 +156,7 @@ class NotForThisWorker(OrchestratorError):
     """This process cannot drive the run: it lacks what the goal needs, or cannot read what was asked for."""
 
 
-async def drive_taken(runtime: Runtime, taken: Taken) -> Run | None:
+async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     """Begin or go on with a run that this process took; `None` when nothing is to be done. The run belongs to nobody.
 
     Raises `NotForThisWorker`.
@@ -168,11 +168,11 @@ async def drive_taken(runtime: Runtime, taken: Taken) -> Run | None:
         return await _begin(runtime, taken)
 
 
-async def _begin(runtime: Runtime, taken: Taken) -> Run:
+async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
     if taken.request is None:
         raise NotForThisWorker("nothing is on record of what was asked for")
     try:
-        request = Request.from_json(taken.request, runtime)
+        request = SubmittedRequest.from_json(taken.request, runtime)
         check_goal(request.goal, runtime.graph.view().keys, request.inputs)
         _check_can_be_given(runtime, request)
     except Exception as error:
@@ -206,7 +206,7 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
     return run
 
 
-def _check_can_be_given(runtime: Runtime, request: Request) -> None:
+def _check_can_be_given(runtime: Runtime, request: SubmittedRequest) -> None:
     """Raises `InputError` where nothing in this process's graph gives a key of the goal: another version may."""
     given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
     missing = sorted(set(request.goal.keys) - given)
@@ -214,7 +214,7 @@ def _check_can_be_given(runtime: Runtime, request: Request) -> None:
         raise InputError(f"no tool here gives {', '.join(missing)}")
 
 
-async def _go_on(runtime: Runtime, taken: Taken) -> Run | None:
+async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     run = live_run(runtime, taken.run_id)
     if run is not None and not run.durable:
         run.own(taken.token)
@@ -256,4 +256,4 @@ async def _cancel_wanted(runtime: Runtime, run: Run) -> bool:
     return run.state.run_id in wanted
 
 
-__all__ = ["NotForThisWorker", "Request", "cancel_queued", "drive_taken", "submit", "wait"]
+__all__ = ["NotForThisWorker", "SubmittedRequest", "cancel_queued", "drive_taken", "submit", "wait"]

@@ -14,7 +14,7 @@ from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import Doing, RunState
-from orchestrator.engine.steps.compensate import effect_stands, takes_key, undo
+from orchestrator.engine.steps.compensate import compensate_effect, effect_stands, takes_key
 from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import StepExecutor
 from orchestrator.engine.steps.reconcile import note_found, reconciled
@@ -152,7 +152,7 @@ async def _settle_invalid(run: Run, name: str) -> None:
     failure = state.failures[state.invalid[name]]
     output = None if name in state.uncompensated else await _output_found(run, name)
     if output is not None and output is not NOT_DONE:
-        await undo(run, tool, output, "it happened, but its output is not valid")
+        await compensate_effect(run, tool, output, "it happened, but its output is not valid")
     if name in state.invalid:
         run.open.append(question_of(run, name, InvalidEffect(failure.message)))
 

@@ -15,12 +15,12 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import NoRoute, Outcome
 from orchestrator.core.route import CONDITION_FALSE, Problem, Route
 from orchestrator.engine import langgraph as machine
-from orchestrator.engine.background.evaluation import tell
+from orchestrator.engine.background.evaluation import emit_judgement
 from orchestrator.engine.background.learning import demanded
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
-from orchestrator.engine.planning.agents import refused
-from orchestrator.engine.planning.waits import Limits, known_waits
+from orchestrator.engine.planning.agents import refused_agents
+from orchestrator.engine.planning.waits import WaitLimits, known_waits
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
@@ -53,10 +53,10 @@ def plan_only(
     refuse_unknown(runtime, goal, given)
     conditions = planning.known_conditions(view, goal.keys, given)
     unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
-    unusable |= refused(runtime, view, goal, preferences.get("constraints"))
+    unusable |= refused_agents(runtime, view, goal, preferences.get("constraints"))
     runtime.health.poll()
     problem = Problem(goal.keys, dict.fromkeys(given), unusable=unusable)
-    waits = known_waits(runtime, view, goal.keys, Limits.of(runtime.policy), {})
+    waits = known_waits(runtime, view, goal.keys, WaitLimits.of(runtime.policy), {})
     planned = planning.solve(runtime, problem, view, given, recorded=False, waits=waits)
     if planned.route is None:
         assert planned.impasse is not None
@@ -240,7 +240,7 @@ def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
             weight=1.0,
             traceparent=state.traceparent,
         )
-        tell(runtime, judged)
+        emit_judgement(runtime, judged)
         keep_judgement(runtime.store, judged)
 
 

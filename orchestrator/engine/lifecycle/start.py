@@ -28,7 +28,7 @@ from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
 from .driver import dismiss, enlist, join, let_go, live_run, note_end, start, stop_waiting
-from .finish import listed, outcome_of
+from .finish import end_as_it_stands, outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_run, recover
 from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
@@ -259,7 +259,7 @@ async def begin(
     runtime.observers.begun(run)
     if left:
         run.scope.cancel("its caller left while it was being begun")
-        note_end(run, listed(run))
+        note_end(run, end_as_it_stands(run))
         raise asyncio.CancelledError
     return run
 

@@ -86,7 +86,9 @@ def price_now(runtime: Runtime, tool: Tool, source: str | None) -> float | None:
 # -- who is refused --------------------------------------------------------------------------------------------------
 
 
-def refused(runtime: Runtime, view: GraphRevision, goal: Goal[Any], constraints: Constraints | None) -> dict[str, str]:
+def refused_agents(
+    runtime: Runtime, view: GraphRevision, goal: Goal[Any], constraints: Constraints | None
+) -> dict[str, str]:
     """Agent -> why it may not be used on the way to this goal, or to a lesser one."""
     selector = runtime.selector
     if not constraints and selector.options.constraints == UNCONSTRAINED:
@@ -110,4 +112,4 @@ def all_keys(goal: Goal[Any]) -> tuple[str, ...]:
     return tuple(sorted(keys))
 
 
-__all__ = ["NOBODY", "Cast", "all_keys", "cast", "facts_now", "price_now", "refused"]
+__all__ = ["NOBODY", "Cast", "all_keys", "cast", "facts_now", "price_now", "refused_agents"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from orchestrator.engine.run import Run
 
 from .planning import Planned, describe_route, solve
-from .waits import Limits, known_waits
+from .waits import WaitLimits, known_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:
     state = run.state
     problem = state.problem()
     problem = replace(problem, unusable={**problem.unusable, **dict.fromkeys(sorted(left_out), "left out to compare")})
-    limits = Limits.of(run.runtime.policy, run.seconds_left())
+    limits = WaitLimits.of(run.runtime.policy, run.seconds_left())
     own = run.own_waits()
     waits = known_waits(run.runtime, run.view, state.goal, limits, {**own, tool: max(wait, own.get(tool, 0.0))})
     values = run.values.values

@@ -8,7 +8,7 @@ from orchestrator.engine.run import Run
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.llm_judge import DemandSaid
 
-from .demands import text_of
+from .demands import step_text
 
 
 async def ask_what_is_demanded(run: Run) -> None:
@@ -37,7 +37,7 @@ def _unsure(run: Run) -> list[tuple[str, str]]:
         )
         if len(agents) < 2 or not ready or key in run.state.at_hand or demands.declares(agents):
             continue
-        text = text_of(view, key, values)
+        text = step_text(view, key, values)
         if text and not run.runtime.selector.sure(text):
             found.append((key, text))
     return found

@@ -48,7 +48,7 @@ class Demands:
         handbook = self.selector.handbook
         if not handbook.described:
             return handbook.resolved(declared), ""
-        text = text_of(view, key or next(iter(agent.gives)), values)
+        text = step_text(view, key or next(iter(agent.gives)), values)
         if key is not None and declared.neutral:
             return declared, text  # it is to be told by values that are not there yet
         return self._told(declared, text), text
@@ -117,7 +117,7 @@ class Demands:
         return found
 
 
-def text_of(view: GraphRevision, key: str, values: Mapping[str, Any]) -> str:
+def step_text(view: GraphRevision, key: str, values: Mapping[str, Any]) -> str:
     """What the inputs at hand of the agents that give `key` say; empty while there are none."""
     needs: set[str] = set()
     for name in view.producers(key):
@@ -160,4 +160,4 @@ def _texts(value: Any, deep: int) -> Iterator[str]:
         yield from _texts(part, deep - 1)
 
 
-__all__ = ["DemandSource", "Demands", "text_of", "texts_in"]
+__all__ = ["DemandSource", "Demands", "step_text", "texts_in"]

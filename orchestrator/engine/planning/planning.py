@@ -19,7 +19,7 @@ from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
 from .waits import NONE as NO_WAITS
-from .waits import Limits, Waits, known_waits
+from .waits import WaitLimits, Waits, known_waits
 
 ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
@@ -27,7 +27,7 @@ MOST_SECONDS = 1e7
 """A latency above this is taken for a mistake."""
 MOST_RIVALS = 5
 """Rival routes that a decision lists."""
-PATIENCE = 4
+MAX_PLAN_ATTEMPTS = 4
 """How often a plan is made again because a price changed under it."""
 
 
@@ -66,7 +66,7 @@ def plan(
 
     `own_waits` are the back-offs of this run: tool -> seconds that are left.
     """
-    waits = known_waits(runtime, view, state.goal, Limits.of(runtime.policy, seconds_left), own_waits or {})
+    waits = known_waits(runtime, view, state.goal, WaitLimits.of(runtime.policy, seconds_left), own_waits or {})
     return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn, waits=waits)
 
 
@@ -126,7 +126,7 @@ def in_two_stages(
 
 def _recorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
     """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
-    for _ in range(PATIENCE):
+    for _ in range(MAX_PLAN_ATTEMPTS):
         now = runtime.prices.now
         facts = price_facts(runtime, view, problem.facts, problem.goal)
         planned = replace(_unrecorded(runtime, view, problem), facts=facts)
@@ -194,7 +194,7 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
         tool = view.tools[name]
         inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
         if callable(tool.latency) and all(p in inputs for p in tool.needs):
-            wanted = parameters_of(tool.latency)
+            wanted = function_parameters(tool.latency)
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
                 seconds = float(tool.latency(**given))
@@ -221,7 +221,7 @@ def describe_route(route: Route) -> str:
     return " > ".join(route.tools) or "nothing more to do"
 
 
-def record_of(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
+def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
     """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
     facts = {name: fact for each in planned for name, fact in each.facts.items()}
     record: dict[str, Any] = {
@@ -266,7 +266,7 @@ def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: Pri
 
 def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict[str, Any]:
     """What a planning decision was made from, and what came out."""
-    facts = record_of(runtime, view, planned)
+    facts = plan_record(runtime, view, planned)
     facts["rivals"] = "routes"
     if planned.last_resort:
         facts["last_resort"] = True
@@ -302,7 +302,7 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
         if tool.when is None or is_async(tool.when):
             continue
         inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
-        wanted = parameters_of(tool.when)
+        wanted = function_parameters(tool.when)
         if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
@@ -312,7 +312,7 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
     return said
 
 
-def parameters_of(call: Callable[..., Any]) -> set[str] | None:
+def function_parameters(call: Callable[..., Any]) -> set[str] | None:
     """The parameters that a user's function takes; `None` for any."""
     try:
         parameters = inspect.signature(call).parameters.values()

@@ -117,7 +117,7 @@ async def check_conditions(run: Run) -> list[str]:
         if tool.when is None or known:
             continue
         inputs = run.inputs_of(tool)
-        wanted = planning.parameters_of(tool.when)
+        wanted = planning.function_parameters(tool.when)
         required = [p for p in tool.needs if wanted is None or p in wanted]
         if all(parameter in inputs for parameter in required):
             await _check_condition(run, tool, inputs)

@@ -11,14 +11,14 @@ from orchestrator.core.route import Candidate
 from orchestrator.engine.run import Run
 from orchestrator.selection import Demand, Judged
 
-from .agents import NOBODY, Cast, refused
+from .agents import NOBODY, Cast, refused_agents
 from .planning import Planned, agent_steps, pricer
 
 
 def exclude_refused(run: Run) -> None:
     """Put on record which agents the run's constraints leave out; what somebody allowed stays left out too."""
     state = run.state
-    for name, reason in refused(run.runtime, run.view, state.wanted, state.constraints).items():
+    for name, reason in refused_agents(run.runtime, run.view, state.wanted, state.constraints).items():
         if name not in state.excluded and name not in state.done and name not in state.doing:
             run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 

@@ -19,7 +19,7 @@ MIN_WAIT: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WaitLimits:
     """How long a run can wait."""
 
     retry_after: float
@@ -28,7 +28,7 @@ class Limits:
     """Until the run's deadline."""
 
     @classmethod
-    def of(cls, policy: Policy, seconds_left: float | None = None) -> "Limits":
+    def of(cls, policy: Policy, seconds_left: float | None = None) -> "WaitLimits":
         """Of a run under a policy."""
         return cls(policy.retries.max_retry_after, seconds_left)
 
@@ -57,7 +57,7 @@ NONE: Final = Waits()
 
 
 def known_waits(
-    runtime: Runtime, view: GraphRevision, goal: tuple[str, ...], limits: Limits, own: Mapping[str, float]
+    runtime: Runtime, view: GraphRevision, goal: tuple[str, ...], limits: WaitLimits, own: Mapping[str, float]
 ) -> Waits:
     """The waits of the tools that could take part in a route; `own` are those of this run (tool -> seconds)."""
     set_by_others = {**runtime.health.waits(), **_probes(runtime)}
@@ -82,7 +82,7 @@ def known_waits(
     return Waits(found, refused, frozenset(late))
 
 
-def _too_long(wait: float, limits: Limits) -> str:
+def _too_long(wait: float, limits: WaitLimits) -> str:
     if wait > limits.retry_after:
         return f"it can be called again in {seconds(wait)}, longer than the {limits.retry_after:g} s that a run waits"
     if limits.seconds_left is not None and wait >= limits.seconds_left:
@@ -101,4 +101,4 @@ def _probes(runtime: Runtime) -> dict[str, float]:
     return {name: wait for name in refused if (wait := health.probe_wait(name))}
 
 
-__all__ = ["MIN_WAIT", "NONE", "Limits", "Waits", "known_waits"]
+__all__ = ["MIN_WAIT", "NONE", "WaitLimits", "Waits", "known_waits"]

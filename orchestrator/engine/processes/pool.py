@@ -23,7 +23,7 @@ from orchestrator.engine.slots import Slots
 from orchestrator.graph.tool import Tool
 
 from .nursery import COMMAND, NEWS
-from .wire import Reply, make_job, receive, send
+from .wire import CallReply, make_job, receive, send
 
 START_SECONDS: Final = 60.0
 """How long a worker may take to start: the first one waits for an import."""
@@ -35,7 +35,7 @@ class WorkerTraceback(Exception):
     """The traceback of an error in a worker, as text: the cause of the error that is raised here."""
 
 
-class Worker:
+class WorkerProcess:
     """One worker process, as this process sees it."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -65,9 +65,9 @@ class Processes:
         """One for each worker."""
         self._control: socket.socket | None = None
         self._nursery: subprocess.Popen[bytes] | None = None
-        self._idle: list[Worker] = []
-        self._unborn: deque[Worker] = deque()
-        self._living: dict[int, Worker] = {}
+        self._idle: list[WorkerProcess] = []
+        self._unborn: deque[WorkerProcess] = deque()
+        self._living: dict[int, WorkerProcess] = {}
 
     async def run(
         self,
@@ -83,7 +83,7 @@ class Processes:
             WorkerCrashed: the worker died: native code crashed, or something killed it.
             MemoryError: it used more than `memory` megabytes.
         """
-        job, ticket, taken = make_job(call, args, kwargs, memory), object(), list[Worker]()
+        job, ticket, taken = make_job(call, args, kwargs, memory), object(), list[WorkerProcess]()
         finished = abandoned = False
 
         def work() -> Any:
@@ -106,7 +106,7 @@ class Processes:
                 for worker in taken:
                     self.kill(worker, ticket)
 
-    def _answer(self, worker: Worker, job: bytes, memory: float | None, call: Callable[..., Any]) -> Any:
+    def _answer(self, worker: WorkerProcess, job: bytes, memory: float | None, call: Callable[..., Any]) -> Any:
         received: bytes | None = None
         with suppress(OSError):
             send(worker.connection, job)
@@ -115,7 +115,7 @@ class Processes:
             worker.dead.wait(5)
             worker.connection.close()
             raise_in(call, death_of(worker, memory))
-        reply: Reply = pickle.loads(received)
+        reply: CallReply = pickle.loads(received)
         if reply.retire:
             worker.connection.close()
         else:
@@ -126,7 +126,7 @@ class Processes:
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    def take(self, ticket: object) -> Worker:
+    def take(self, ticket: object) -> WorkerProcess:
         """An idle worker, or a new one. Blocks while it starts."""
         with self._lock:
             if self._pid != os.getpid():
@@ -138,7 +138,7 @@ class Processes:
                     return worker
                 worker.connection.close()
             ours, theirs = socket.socketpair()
-            worker = Worker(ours)
+            worker = WorkerProcess(ours)
             worker.ticket = ticket
             self._unborn.append(worker)
             with theirs:
@@ -153,13 +153,13 @@ class Processes:
             raise WorkerCrashed("no worker process could be started: the process that starts them ended")
         return worker
 
-    def put_back(self, worker: Worker) -> None:
+    def put_back(self, worker: WorkerProcess) -> None:
         """A worker that has answered."""
         with self._lock:
             worker.ticket = None
             self._idle.append(worker)
 
-    def kill(self, worker: Worker, ticket: object) -> None:
+    def kill(self, worker: WorkerProcess, ticket: object) -> None:
         """End a worker, whatever it does, unless it has answered and makes the call of somebody else."""
         with self._lock, suppress(OSError):
             if worker.ticket is not ticket:
@@ -242,7 +242,7 @@ class Processes:
                 nursery.wait(5)
 
 
-def raise_reply(reply: Reply, call: Callable[..., Any]) -> NoReturn:
+def raise_reply(reply: CallReply, call: Callable[..., Any]) -> NoReturn:
     """Raise the error of a call as it was raised in the worker."""
     error: BaseException = pickle.loads(reply.error or b"")
     cause = WorkerTraceback(reply.traceback) if reply.traceback else None
@@ -268,7 +268,7 @@ def raise_at(error: Exception, file: str, line: int, function: str) -> None:
     exec(code, {"error": error})
 
 
-def death_of(worker: Worker, memory: float | None) -> Exception:
+def death_of(worker: WorkerProcess, memory: float | None) -> Exception:
     """What a worker's end means."""
     if memory is not None and worker.peak * 1024 > 0.95 * memory * 1_000_000 and not worker.killed:
         return MemoryError(f"it needs more than {memory:g} MB")

@@ -30,7 +30,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Job:
+class CallRequest:
     """One call."""
 
     call: Named | bytes
@@ -48,7 +48,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Reply:
+class CallReply:
     """How a call ended."""
 
     result: bytes | None = None
@@ -62,9 +62,9 @@ class Reply:
 
 def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any], memory: float | None) -> bytes:
     """A call, ready to be sent. Raises `TypeError` for what cannot be handed to another process."""
-    named = name_of(call)
+    named = importable_name(call)
     try:
-        job = Job(
+        job = CallRequest(
             named or by_value(call),
             dumps((args, dict(kwargs))),
             memory,
@@ -104,7 +104,7 @@ def by_value(call: Callable[..., Any]) -> bytes:
         library.unregister_pickle_by_value(module)
 
 
-def name_of(call: Callable[..., Any]) -> Named | None:
+def importable_name(call: Callable[..., Any]) -> Named | None:
     """The call by name; `None` for one in the main program, a closure, a lambda or an object."""
     module, name = getattr(call, "__module__", None), getattr(call, "__qualname__", None)
     if not module or not name or module == "__main__" or "<" in name or module not in sys.modules:
@@ -127,7 +127,7 @@ def resolve(module: ModuleType, name: str) -> Any:
     return getattr(found, "call", found) if not isinstance(found, type) and hasattr(found, "gives") else found
 
 
-def load(named: Named) -> Any:
+def load_function(named: Named) -> Any:
     """The function in this process, its module imported, or run from its file where no import finds it."""
     module = sys.modules.get(named.module)
     if module is None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from .wire import Job, Named, Reply, dumps, load, receive, send
+from .wire import CallReply, CallRequest, Named, dumps, load_function, receive, send
 
 LARGEST_GROWTH: Final = 300
 """Megabytes by which a worker may have grown between two calls before it is replaced."""
@@ -51,7 +51,7 @@ def work(connection: socket.socket) -> None:
         received = receive(connection)
         if received is None:
             return
-        reply = answer(pickle.loads(received), finder)
+        reply = perform_call(pickle.loads(received), finder)
         last = left == 0 or megabytes() - usual > LARGEST_GROWTH
         with suppress(OSError):
             send(connection, pickle.dumps(replace(reply, retire=last)))
@@ -59,11 +59,11 @@ def work(connection: socket.socket) -> None:
             return
 
 
-def answer(job: Job, finder: ProjectFinder) -> Reply:
+def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
     """Make one call."""
     try:
         settle_in(job, finder)
-        call = load(job.call) if isinstance(job.call, Named) else pickle.loads(job.call)
+        call = load_function(job.call) if isinstance(job.call, Named) else pickle.loads(job.call)
         args, kwargs = pickle.loads(job.arguments)
         limit_memory(job.memory)
         try:
@@ -71,22 +71,22 @@ def answer(job: Job, finder: ProjectFinder) -> Reply:
         finally:
             limit_memory(None)
         try:
-            return Reply(result=dumps(result))
+            return CallReply(result=dumps(result))
         except Exception as error:
             raise TypeError(f"its output cannot be handed back: {type(error).__name__}: {error}") from None
     except MemoryError:
         megabytes_allowed = f"more than {job.memory:g} MB" if job.memory else "more memory than there is"
-        return Reply(error=dumps(MemoryError(f"it needs {megabytes_allowed}")))
+        return CallReply(error=dumps(MemoryError(f"it needs {megabytes_allowed}")))
     except BaseException as error:
         return failed(error)
 
 
-def failed(error: BaseException) -> Reply:
+def failed(error: BaseException) -> CallReply:
     """An error as a reply; one that cannot be handed over becomes a plain one that names it."""
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if len(frames) > 1 else None  # the first is this file
-    plain = RuntimeError(f"{type(error).__name__}: {text_of(error)}")
+    plain = RuntimeError(f"{type(error).__name__}: {reply_text(error)}")
     error.__cause__ = error.__context__ = error.__traceback__ = None
     try:
         pickled = dumps(error)
@@ -94,10 +94,10 @@ def failed(error: BaseException) -> Reply:
     except Exception:
         pickled = dumps(plain)
     place = (last.filename, last.lineno, last.name) if last is not None and last.lineno else None
-    return Reply(error=pickled, traceback=told, place=place)
+    return CallReply(error=pickled, traceback=told, place=place)
 
 
-def text_of(error: BaseException) -> str:
+def reply_text(error: BaseException) -> str:
     """The text of an error that may have none."""
     try:
         return str(error)
@@ -105,7 +105,7 @@ def text_of(error: BaseException) -> str:
         return "its text cannot be had"
 
 
-def settle_in(job: Job, finder: ProjectFinder) -> None:
+def settle_in(job: CallRequest, finder: ProjectFinder) -> None:
     """Folder, import path, environment and project modules as they are where the call comes from."""
     finder.files = job.modules
     with suppress(OSError):

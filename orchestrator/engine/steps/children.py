@@ -15,7 +15,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import ChildRecord, RunState, label_of
 
-Asked = tuple[tuple[str, ...], str]
+GoalAndInputs = tuple[tuple[str, ...], str]
 """A goal's keys, and the digest of the inputs."""
 GIVE_UP_SECONDS: Final = 1.0
 """How long a child that was given up may take to notice."""
@@ -33,8 +33,8 @@ class ChildRuns:
         self._tool = tool
         self._call_id = call_id
         self._usage = usage
-        self._keys: dict[str, Asked] = {}
-        self._times: Counter[Asked] = Counter()
+        self._keys: dict[str, GoalAndInputs] = {}
+        self._times: Counter[GoalAndInputs] = Counter()
         self._tasks: dict[str, asyncio.Task[Outcome[Any]]] = {}
         self._over = False
         self.cost = 0.0
@@ -70,7 +70,7 @@ class ChildRuns:
         return await asyncio.shield(task)  # a key is reached for twice at one time
 
     def _id(self, goal: Goal[Any], digest: str, key: str | None) -> str:
-        asked: Asked = (goal.keys, digest)
+        asked: GoalAndInputs = (goal.keys, digest)
         if key is not None:
             if self._keys.setdefault(key, asked) != asked:
                 raise InputError(f"The key {key!r} was used for another goal or other inputs in this call.")

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import describe_error, type_of
+from orchestrator.core.calls.user_code import class_name_of, describe_error
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect
 from orchestrator.core.errors import CallerError, Refused, StoreError
 from orchestrator.core.events import EffectUndone
-from orchestrator.engine.planning.planning import parameters_of
+from orchestrator.engine.planning.planning import function_parameters
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import THREADS, CallSlots
 from orchestrator.engine.state import label_of
@@ -41,7 +41,7 @@ def can_be_undone(tool: Tool) -> bool:
     return tool.effect is Effect.WRITE and tool.compensate is not None
 
 
-async def undo(
+async def compensate_effect(
     run: Run,
     tool: Tool,
     output: Any,
@@ -70,7 +70,7 @@ async def undo(
     try:
         await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
     except StoreError as error:
-        problem, uncertain = f"its intent could not be made durable: {type_of(error)}", False
+        problem, uncertain = f"its intent could not be made durable: {class_name_of(error)}", False
     else:
         problem, uncertain = await _compensated(of or run, tool, output)
     seconds = max(0.0, clock.monotonic() - started)
@@ -134,7 +134,7 @@ def takes_key(tool: Tool) -> bool:
     """Whether the compensation takes the tool's idempotency key, so that repeating it is safe."""
     if tool.compensate is None or tool.idempotency_key is None:
         return False
-    return tool.idempotency_key in (parameters_of(tool.compensate) or ())
+    return tool.idempotency_key in (function_parameters(tool.compensate) or ())
 
 
 async def effect_stands(run: Run, tool: Tool) -> bool | None:

@@ -12,7 +12,7 @@ from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.background.learning import note_outcome
-from orchestrator.engine.failures import kind_of, make_failure, make_failure_of_call, note_user_failure
+from orchestrator.engine.failures import failure_kind, make_failure, make_failure_of_call, note_user_failure
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
@@ -23,11 +23,11 @@ from orchestrator.health.failures.classify import message_of
 from .approval import why_approval
 from .arguments import arguments
 from .blocking import blocking_note
-from .compensate import DURABLE_WITHIN, undo
+from .compensate import DURABLE_WITHIN, compensate_effect
 from .context import CallContext, idempotency_key
 from .costs import cost_of, cost_or_charged, note_unknown_cost
 from .invocation import GRACE, Invocation, StillRunning
-from .outputs import checked
+from .outputs import validated_outputs
 from .reconcile import note_found, settle
 from .result import (
     AttemptFailed,
@@ -191,7 +191,7 @@ class StepExecutor:
         self.runtime.in_flight[self.tool.name] += 1
         try:
             raw = await self._called(invocation, context)
-            outputs = await checked(self.run, self.tool, raw)
+            outputs = await validated_outputs(self.run, self.tool, raw)
             cost, unknown = cost_or_charged(self.tool, context)
         except asyncio.CancelledError:
             await self._cancelled(invocation, context, started)
@@ -377,7 +377,7 @@ class StepExecutor:
         return make_failure(self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw)
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> Done | AttemptFailed:
-        name, kind = self.tool.name, kind_of(self.run, self.tool, error)
+        name, kind = self.tool.name, failure_kind(self.run, self.tool, error)
         if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
             kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
         failure = await make_failure_of_call(
@@ -403,7 +403,7 @@ class StepExecutor:
         if kind is FailureKind.AMBIGUOUS:
             return await self.settled(failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
-            undone = await undo(self.run, self.tool, raw, "it happened, but its output is not valid")
+            undone = await compensate_effect(self.run, self.tool, raw, "it happened, but its output is not valid")
             return AttemptFailed(failure, repeatable=False, undone=undone)
         return AttemptFailed(failure, repeatable=True, last_resort=self.admission.anyway)
 

@@ -10,7 +10,7 @@ from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
 
-async def checked(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
+async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
     """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput` or `UserFunctionError`."""
     if len(tool.gives) == 1:
         outputs = dict(zip(tool.gives, [raw], strict=True))

@@ -12,7 +12,7 @@ from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
 from .context import context_argument
-from .outputs import checked
+from .outputs import validated_outputs
 from .result import AttemptFailed
 from .retry import decide_retry, retry_facts
 
@@ -34,7 +34,7 @@ async def settle(run: Run, tool: Tool, failure: Failure, *, running: bool = Fals
         return AttemptFailed(failure, repeatable=repeatable)
     try:
         found = await reconciled(run, tool, run.inputs_of(tool))
-        outputs = {} if found is NOT_DONE else await checked(run, tool, found)
+        outputs = {} if found is NOT_DONE else await validated_outputs(run, tool, found)
     except Exception as error:
         problem = f"it cannot tell: {describe_error(error, text=False)}"
         run.emit(ProblemReported(**run.stamp(), source=f"reconcile of {tool.name}", message=problem))

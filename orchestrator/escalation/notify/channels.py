@@ -90,10 +90,10 @@ class Terminal:
 
     def __call__(self, question: Question, impasse: Impasse) -> None:
         """Print it."""
-        print(shown(question, impasse), file=self._out or sys.stderr)
+        print(question_text(question, impasse), file=self._out or sys.stderr)
 
 
-def shown(question: Question, impasse: Impasse) -> str:
+def question_text(question: Question, impasse: Impasse) -> str:
     """The question as lines of plain text, safe for a terminal."""
     lines = [f"Run {clean(impasse.run_id, 80)} waits: {clean(question.text, 2000)}"]
     lines += [f"  {number}. {clean(choice)}" for number, choice in enumerate(question.choices, 1)]

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
 from orchestrator.escalation.admissibility import Validate
-from orchestrator.escalation.question import Question, answer
+from orchestrator.escalation.question import Question, interpret_answer
 from orchestrator.escalation.resolution import Resolution
 
-from .channels import shown
+from .channels import question_text
 
 
 def ask_on_terminal(
@@ -21,7 +21,7 @@ def ask_on_terminal(
     write: Callable[[str], object] = print,
 ) -> Resolution | None:
     """What a person answers; `None` when the input ends first. An answer that is not possible is asked for again."""
-    write(shown(question, impasse))
+    write(question_text(question, impasse))
     while True:
         try:
             line = read("> ")
@@ -30,6 +30,6 @@ def ask_on_terminal(
         if not line.strip():
             continue
         try:
-            return answer(question, impasse, line.strip(), validate=validate, by=by)
+            return interpret_answer(question, impasse, line.strip(), validate=validate, by=by)
         except InputError as error:
             write(str(error))

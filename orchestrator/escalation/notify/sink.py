@@ -1,4 +1,4 @@
-"""`Announcer`: the sink that tells people when a run begins to wait."""
+"""`NotificationSink`: the sink that tells people when a run begins to wait."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from .channels import announce
 LOG: Final = logging.getLogger("orchestrator.escalation")
 
 
-class Announcer:
+class NotificationSink:
     """Tells people, in the ways of the rung that asks, that a run waits, once its question is on record.
 
     It never holds a run up. `report` is told of what went wrong, with the run's id and in a line (default: a warning

@@ -11,11 +11,11 @@ from orchestrator.core.calls.options import checked
 from orchestrator.core.privacy.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
-from orchestrator.escalation.admissibility import MODEL_RIGHTS, check, longest_wait
-from orchestrator.escalation.answer import read
-from orchestrator.escalation.ladder import Means, Refusal, Reply
+from orchestrator.escalation.admissibility import MODEL_RIGHTS, check_resolution, longest_wait
+from orchestrator.escalation.answer import read_choice
+from orchestrator.escalation.ladder import Means, RefusedAnswer, RungReply
 from orchestrator.escalation.options import Option, options_for
-from orchestrator.escalation.prompt import SYSTEM, answer_schema, describe, repair, shown_options
+from orchestrator.escalation.prompt import SYSTEM, answer_schema, describe_impasse, repair, shown_options
 from orchestrator.escalation.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class AskModel:
         answer: Resolution | None = (await self.consult(impasse, Means())).answer
         return answer
 
-    async def consult(self, impasse: Impasse, means: Means) -> Reply:
+    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
         """The model's choice, and what asking for it took."""
         options = shown_options(options_for(impasse, self.rights, self.max_wait))
         if not options:  # a person must look
-            return Reply(None, ModelUsage(self.name))
+            return RungReply(None, ModelUsage(self.name))
         if self.consultant.usd_per_million and impasse.budget_left.get("usd", 1.0) <= 0:
-            return Reply(None, ModelUsage(self.name, problems=("no money is left to ask a model with",)))
-        user = describe(impasse, options, self.instructions, self._shown(means.contents))
+            return RungReply(None, ModelUsage(self.name, problems=("no money is left to ask a model with",)))
+        user = describe_impasse(impasse, options, self.instructions, self._shown(means.contents))
         question = Consultation(
             SYSTEM,
             user,
@@ -94,23 +94,23 @@ class AskModel:
         )
         seconds = self.timeout if means.timeout is None else min(self.timeout, means.timeout)
         done = await self.consultant.consult(question, self.name, means.clock, seconds, means.router)
-        return Reply(done.value, done.asked, tuple(self._refusal(problem) for problem in done.unusable))
+        return RungReply(done.value, done.asked, tuple(self._refusal(problem) for problem in done.unusable))
 
     def _read(self, answer: RawAnswer, options: Sequence[Option], impasse: Impasse, means: Means) -> Resolution:
         """The admissible resolution that an answer chose. Raises `Unusable`."""
-        made = read(answer, options, min(self.max_wait, longest_wait(impasse)))
-        _, refused = check(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
+        made = read_choice(answer, options, min(self.max_wait, longest_wait(impasse)))
+        _, refused = check_resolution(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
         if refused is not None and isinstance(made.value, str):
             made = replace(made, value=unpacked(made.value))
-            _, refused = check(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
+            _, refused = check_resolution(made, impasse, self.rights, asked_by=self.name, validate=means.validate)
         if refused is not None:
             raise Inadmissible(refused, made)
         return made
 
-    def _refusal(self, problem: Unusable) -> Refusal:
+    def _refusal(self, problem: Unusable) -> RefusedAnswer:
         if isinstance(problem, Inadmissible):
-            return Refusal(self.name, clean(str(problem)), problem.resolution)
-        return Refusal(self.name, f"malformed: {clean(str(problem))}")
+            return RefusedAnswer(self.name, clean(str(problem)), problem.resolution)
+        return RefusedAnswer(self.name, f"malformed: {clean(str(problem))}")
 
     def _shown(self, contents: Mapping[str, Any]) -> Mapping[str, Any]:
         allowed = contents if self.contents is True else self.contents or ()

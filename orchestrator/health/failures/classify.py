@@ -44,7 +44,7 @@ from .inspect import (
     status_of,
 )
 from .retry_after import is_rate_limit, retry_after_of
-from .rules import ROWS, Verdict
+from .rules import ROWS, Classification
 
 Match = type[BaseException] | str | Callable[[BaseException], bool]
 """An exception type, the name of one (`"stripe.CardError"`: top package and class), or a predicate."""
@@ -189,7 +189,7 @@ def kind_of_error(error: BaseException) -> FailureKind:
     return _shipped(error, 0)
 
 
-def _verdict(name: str, error: BaseException) -> Verdict:
+def _verdict(name: str, error: BaseException) -> Classification:
     row = ROWS.get(name)
     if row is None or isinstance(row, FailureKind):
         return row
@@ -204,7 +204,7 @@ def retryable(kind: FailureKind) -> bool:
     return kind is FailureKind.TRANSIENT
 
 
-def counts(kind: FailureKind) -> bool:
+def counts_for_health(kind: FailureKind) -> bool:
     """Whether a failure of this kind says something about the tool's health."""
     return kind not in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 
@@ -256,7 +256,7 @@ def _bug_message(error: BaseException, message: str) -> str:
 __all__ = [
     "FailureTable",
     "classify",
-    "counts",
+    "counts_for_health",
     "failure_of",
     "is_rate_limit",
     "kind_of_error",

@@ -23,17 +23,17 @@ TRANSIENT, OUTAGE, ACCOUNT, INVALID, REFUSAL, CALLER, BUG = (
     FailureKind.BUG,
 )
 
-Verdict = FailureKind | BaseException | None
+Classification = FailureKind | BaseException | None
 """A kind, another exception that says it better (the cause that a wrapper carries), or `None` to pass."""
-Row = FailureKind | Callable[[Any], Verdict]
+Classifier = FailureKind | Callable[[Any], Classification]
 
 
-def _by_status(error: Any) -> Verdict:
+def _by_status(error: Any) -> Classification:
     status = status_of(error)
     return of_status(status) if status is not None else None
 
 
-def _connecting(error: Any) -> Verdict:
+def _connecting(error: Any) -> Classification:
     """By the operating system's error underneath: a name that does not resolve, a certificate, a refusal."""
     for link in links_of(error):
         if isinstance(link, OSError) and type(link) is not OSError:
@@ -44,13 +44,13 @@ def _connecting(error: Any) -> Verdict:
     return TRANSIENT
 
 
-def _os_error(error: OSError) -> Verdict:
+def _os_error(error: OSError) -> Classification:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV, errno.ENXIO):
         return OUTAGE
     return CALLER if error.errno in (errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP) else TRANSIENT
 
 
-def _file_not_found(error: FileNotFoundError) -> Verdict:
+def _file_not_found(error: FileNotFoundError) -> Classification:
     """A file that is not there is a no; a program that is not there is a tool that cannot be used."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
@@ -59,11 +59,11 @@ def _file_not_found(error: FileNotFoundError) -> Verdict:
     return OUTAGE if program else REFUSAL
 
 
-def _name_resolution(error: Any) -> Verdict:
+def _name_resolution(error: Any) -> Classification:
     return TRANSIENT if error.errno == socket.EAI_AGAIN else OUTAGE
 
 
-def _exit_status(error: Any) -> Verdict:
+def _exit_status(error: Any) -> Classification:
     """Statuses of sysexits.h, and of shells that find no command."""
     code = error.returncode
     if code in (126, 127, 69):
@@ -73,7 +73,7 @@ def _exit_status(error: Any) -> Verdict:
     return TRANSIENT if code < 0 or code in (75, 137, 143) else BUG
 
 
-def _sqlite(error: Any) -> Verdict:
+def _sqlite(error: Any) -> Classification:
     text = str(error).lower()
     if "locked" in text or "busy" in text:
         return TRANSIENT
@@ -82,7 +82,7 @@ def _sqlite(error: Any) -> Verdict:
     return CALLER
 
 
-def _sqlstate(error: Any) -> Verdict:
+def _sqlstate(error: Any) -> Classification:
     """By the class of the SQLSTATE (PostgreSQL documentation, appendix A)."""
     state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
     if state in ("57014", "55P03"):
@@ -92,22 +92,22 @@ def _sqlstate(error: Any) -> Verdict:
     return kinds.get(state[:2])
 
 
-def _original(error: Any) -> Verdict:
+def _original(error: Any) -> Classification:
     original = getattr(error, "orig", None)
     return original if isinstance(original, BaseException) else None
 
 
-def _reason(error: Any) -> Verdict:
+def _reason(error: Any) -> Classification:
     reason = getattr(error, "reason", None)
     return reason if isinstance(reason, BaseException) else TRANSIENT
 
 
-def _last_attempt(error: Any) -> Verdict:
+def _last_attempt(error: Any) -> Classification:
     attempt = getattr(error, "last_attempt", None)
     return attempt.exception() if attempt is not None and attempt.failed else TRANSIENT
 
 
-def _json_rpc(error: Any) -> Verdict:
+def _json_rpc(error: Any) -> Classification:
     """Codes of JSON-RPC 2.0 and of the Model Context Protocol."""
     detail = getattr(error, "error", error)
     code = getattr(detail, "code", None)
@@ -116,12 +116,12 @@ def _json_rpc(error: Any) -> Verdict:
     return kinds.get(code) or of_text(str(error)) if isinstance(code, int) else of_text(str(error))
 
 
-def _smtp(error: Any) -> Verdict:
+def _smtp(error: Any) -> Classification:
     code = getattr(error, "smtp_code", 0)
     return TRANSIENT if 400 <= code < 500 else REFUSAL
 
 
-def _grpc(error: Any) -> Verdict:
+def _grpc(error: Any) -> Classification:
     code = error.code() if callable(getattr(error, "code", None)) else None
     name = getattr(code, "name", "")
     if name in ("NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
@@ -133,7 +133,7 @@ def _grpc(error: Any) -> Verdict:
     return BUG if name in ("INTERNAL", "UNKNOWN", "DATA_LOSS") else TRANSIENT
 
 
-def _model_client(error: Any) -> Verdict:
+def _model_client(error: Any) -> Classification:
     """Of a client of models: refused credentials, retired models, spent quotas and limits of use are the account's.
 
     A spent quota answers 429 or 400 like other errors, but neither waiting nor other arguments help: its words decide.
@@ -146,11 +146,11 @@ def _model_client(error: Any) -> Verdict:
     return of_status(status) if status is not None else None
 
 
-def _in_words(error: Any) -> Verdict:
+def _in_words(error: Any) -> Classification:
     return of_text(str(error))
 
 
-_BUILTIN: Final[Mapping[str, Row]] = {
+_BUILTIN: Final[Mapping[str, Classifier]] = {
     "builtins.TimeoutError": TRANSIENT,
     "builtins.ConnectionError": TRANSIENT,
     "builtins.OSError": _os_error,
@@ -182,7 +182,7 @@ _BUILTIN: Final[Mapping[str, Row]] = {
     "smtplib.SMTPAuthenticationError": ACCOUNT,
     "smtplib.SMTPNotSupportedError": CALLER,
 }
-_NETWORK: Final[Mapping[str, Row]] = {
+_NETWORK: Final[Mapping[str, Classifier]] = {
     "httpx.HTTPStatusError": _by_status,
     "httpx.TransportError": TRANSIENT,
     "httpx.ConnectError": _connecting,
@@ -217,7 +217,7 @@ _NETWORK: Final[Mapping[str, Row]] = {
     "botocore.NoCredentialsError": ACCOUNT,
     "tenacity.RetryError": _last_attempt,
 }
-_MODELS: Final[Mapping[str, Row]] = {
+_MODELS: Final[Mapping[str, Classifier]] = {
     "openai.APIError": TRANSIENT,
     "openai.APIStatusError": _model_client,
     "openai.APIResponseValidationError": INVALID,
@@ -247,7 +247,7 @@ _MODELS: Final[Mapping[str, Row]] = {
     "pydantic_core.ValidationError": INVALID,
     "jsonschema.ValidationError": INVALID,
 }
-_DATABASES: Final[Mapping[str, Row]] = {
+_DATABASES: Final[Mapping[str, Classifier]] = {
     "sqlite3.OperationalError": _sqlite,
     "sqlite3.IntegrityError": REFUSAL,
     "sqlite3.DatabaseError": _sqlite,
@@ -278,7 +278,7 @@ _DATABASES: Final[Mapping[str, Row]] = {
     "duckdb.DataError": CALLER,
     "duckdb.OutOfMemoryException": OUTAGE,
 }
-ROWS: Final[Mapping[str, Row]] = {**_BUILTIN, **_NETWORK, **_MODELS, **_DATABASES}
+ROWS: Final[Mapping[str, Classifier]] = {**_BUILTIN, **_NETWORK, **_MODELS, **_DATABASES}
 """Top package and class -> what it means."""
 
-__all__ = ["ROWS", "Row", "Verdict", "status_of"]
+__all__ = ["ROWS", "Classification", "Classifier", "status_of"]

@@ -2,7 +2,7 @@
 
 from orchestrator.core.enums import SignalAction
 
-from .budget import BudgetMonitor, Limits
+from .budget import BudgetLimits, BudgetMonitor
 from .checks import HealthChecks
 from .drift import Drift, Learns
 from .error_rate import ErrorRate
@@ -13,7 +13,7 @@ from .outage import Outage
 from .progress import Progress
 from .quota import Quota
 from .risk import Risk
-from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
+from .signal import WHOLE_RUN, Signal, WinningSignal, arbitrate
 
 
 def default_monitors(learner: Learns | None = None) -> tuple[Monitor, ...]:
@@ -24,13 +24,13 @@ def default_monitors(learner: Learns | None = None) -> tuple[Monitor, ...]:
 
 __all__ = [
     "WHOLE_RUN",
+    "BudgetLimits",
     "BudgetMonitor",
     "DailySpend",
     "Drift",
     "ErrorRate",
     "HealthChecks",
     "Latency",
-    "Limits",
     "Monitor",
     "MonitorFacts",
     "MonitorHub",
@@ -41,7 +41,7 @@ __all__ = [
     "RunFacts",
     "Signal",
     "SignalAction",
-    "Verdict",
+    "WinningSignal",
     "arbitrate",
     "default_monitors",
 ]

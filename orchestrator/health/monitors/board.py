@@ -6,13 +6,13 @@ from typing import Protocol
 from orchestrator.core.enums import SignalAction
 from orchestrator.health import Target
 
-from .signal import Signal, Verdict, arbitrate
+from .signal import Signal, WinningSignal, arbitrate
 
 BY = "monitors"
 """Under this name the winning signal of a target acts on health."""
 
 
-class Weights(Protocol):
+class PriceModifiers(Protocol):
     """Where signals act on prices; `HealthRegistry` is one."""
 
     def reweight(self, target: Target, factor: float, seconds: float, reason: str = "", by: str = "signal") -> None:
@@ -41,18 +41,18 @@ class SignalBoard:
     carry out, which is told of every signal that newly wins.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: PriceModifiers) -> None:
         self._weights = weights
         self._held: dict[tuple[str, str, str, str], _Held] = {}
         self._acting: dict[tuple[str, str], Signal] = {}
 
-    def post(self, signals: tuple[Signal, ...], now: float) -> tuple[Verdict, ...]:
+    def post(self, signals: tuple[Signal, ...], now: float) -> tuple[WinningSignal, ...]:
         """Take signals in at `now` (monotonic seconds); the verdicts whose winner is new."""
         for signal in signals:
             self._held[_key(signal)] = _Held(signal, now + signal.ttl)
         return self._settle(now)
 
-    def sweep(self, now: float) -> tuple[Verdict, ...]:
+    def sweep(self, now: float) -> tuple[WinningSignal, ...]:
         """Let what is over go; the verdicts whose winner is new because another went."""
         return self._settle(now)
 
@@ -67,11 +67,11 @@ class SignalBoard:
         for place in [place for place in self._acting if place[0] == run_id]:
             del self._acting[place]
 
-    def _settle(self, now: float) -> tuple[Verdict, ...]:
+    def _settle(self, now: float) -> tuple[WinningSignal, ...]:
         for key in [key for key, held in self._held.items() if now >= held.until]:
             del self._held[key]
         verdicts = {_place(v.winner): v for v in arbitrate(self.holding(now))}
-        fresh: list[Verdict] = []
+        fresh: list[WinningSignal] = []
         for place in [place for place in self._acting if place not in verdicts]:
             self._act(self._acting.pop(place), None, now)
         for place, verdict in sorted(verdicts.items()):

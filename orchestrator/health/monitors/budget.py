@@ -14,7 +14,7 @@ from .signal import WHOLE_RUN, Signal
 
 @checked_init()
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BudgetLimits:
     """What may be spent; `None` is no limit."""
 
     usd: float | None = None
@@ -34,7 +34,12 @@ class BudgetMonitor:
 
     @checked()
     def __init__(
-        self, run: Limits | None = None, day: Limits | None = None, *, warn_at: float = 0.8, name: str = "budget"
+        self,
+        run: BudgetLimits | None = None,
+        day: BudgetLimits | None = None,
+        *,
+        warn_at: float = 0.8,
+        name: str = "budget",
     ) -> None:
         self.name = name
         self._run = run
@@ -52,24 +57,24 @@ class BudgetMonitor:
             run = facts.runs[run_id]
             spent = (run.cost, run.seconds(facts.now), run.calls)
             signals += self._signals(spent, self._of_run(run, facts), "of this run's", 3600.0, run_id)
-        day = self._day or Limits(usd=facts.policy.max_spend_per_day)
+        day = self._day or BudgetLimits(usd=facts.policy.max_spend_per_day)
         facts.today.begin(facts.time)
         spent = (facts.today.usd, facts.today.seconds, facts.today.calls)
         left = DAY - facts.time % DAY
         return [*signals, *self._signals(spent, day, "of today's", left, "")]
 
-    def _of_run(self, run: RunFacts, facts: MonitorFacts) -> Limits:
+    def _of_run(self, run: RunFacts, facts: MonitorFacts) -> BudgetLimits:
         if self._run is not None:
             return self._run
         policy, own = facts.policy, run.budget
-        return Limits(
+        return BudgetLimits(
             policy.max_spend if own.usd is None else own.usd,
             policy.max_seconds if own.seconds is None else own.seconds,
             policy.max_calls if own.calls is None else own.calls,
         )
 
     def _signals(
-        self, spent: tuple[float, float, int], limits: Limits, whose: str, ttl: float, run_id: str
+        self, spent: tuple[float, float, int], limits: BudgetLimits, whose: str, ttl: float, run_id: str
     ) -> Iterable[Signal]:
         named = zip(("US dollars", "seconds", "calls"), spent, (limits.usd, limits.seconds, limits.calls), strict=True)
         for unit, used, limit in named:

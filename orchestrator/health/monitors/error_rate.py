@@ -7,7 +7,7 @@ from typing import ClassVar
 from orchestrator.core.calls.options import checked
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.events import CallEnded, Event
-from orchestrator.health.failures.classify import counts
+from orchestrator.health.failures.classify import counts_for_health
 
 from .facts import MonitorFacts
 from .signal import Signal
@@ -50,7 +50,7 @@ class ErrorRate:
         """Signals of kind `error_rate`."""
         touched: set[str] = set()
         for call in facts.ended():
-            if call.failure is not None and not counts(call.failure.kind):
+            if call.failure is not None and not counts_for_health(call.failure.kind):
                 continue
             self._seen.setdefault(call.tool, deque(maxlen=self._window)).append(call.ok)
             touched.add(call.tool)

@@ -31,7 +31,7 @@ DAY = 86_400
 """Seconds; days begin at midnight UTC."""
 
 
-class HealthFacts(Protocol):
+class MonitoredHealth(Protocol):
     """What monitors may ask and tell about health; `HealthRegistry` is one."""
 
     def status(self, name: str, to: str | None = None) -> ToolHealth:
@@ -103,7 +103,7 @@ class MonitorFacts:
     """Seconds since the epoch."""
     runs: Mapping[str, RunFacts]
     tools: Mapping[str, Tool]
-    health: HealthFacts
+    health: MonitoredHealth
     policy: Policy
     today: DailySpend
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread

@@ -19,12 +19,12 @@ from orchestrator.health import HealthRegistry
 
 from .board import SignalBoard
 from .facts import DailySpend, Monitor, MonitorFacts, RunStatistics
-from .signal import WHOLE_RUN, Signal, Verdict, arbitrate
+from .signal import WHOLE_RUN, Signal, WinningSignal, arbitrate
 
 T = TypeVar("T")
 MAX_BACKLOG: Final = 1024
 """Events that a slow monitor may be behind; the oldest are dropped."""
-PATIENCE: Final = 10.0
+MONITOR_TIMEOUT: Final = 10.0
 """Seconds that one look may take."""
 _OURS: Final = (SignalRaised, ProblemReported)
 """What monitors themselves cause: if it woke them, they would wake each other for ever."""
@@ -46,10 +46,10 @@ class MonitorHub:
         policy: Policy,
         *,
         tools: Callable[[], Mapping[str, Tool]],
-        on_verdict: Callable[[Verdict], None],
+        on_verdict: Callable[[WinningSignal], None],
         on_problem: Callable[[str, BaseException], None],
         today: DailySpend | None = None,
-        patience: float = PATIENCE,
+        patience: float = MONITOR_TIMEOUT,
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
         self.monitors = check_monitors(monitors)

@@ -65,7 +65,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class WinningSignal:
     """Which signal about a target acts, and which ones it beat."""
 
     winner: Signal
@@ -77,7 +77,7 @@ def rank(signal: Signal) -> tuple[float, int, float, str, str]:
     return (-signal.priority, -SEVERITY[signal.action], -signal.factor, signal.monitor, signal.kind)
 
 
-def arbitrate(signals: Iterable[Signal]) -> tuple[Verdict, ...]:
+def arbitrate(signals: Iterable[Signal]) -> tuple[WinningSignal, ...]:
     """For each target (and run) the one signal that acts; sorted by run and target.
 
     The highest priority wins; of equals the more severe: halt, forbid, approve, reweight, none; then the larger
@@ -86,10 +86,10 @@ def arbitrate(signals: Iterable[Signal]) -> tuple[Verdict, ...]:
     groups: dict[tuple[str, str], list[Signal]] = {}
     for signal in signals:
         groups.setdefault((signal.run_id, signal.label), []).append(signal)
-    verdicts: list[Verdict] = []
+    verdicts: list[WinningSignal] = []
     for place in sorted(groups):
         ordered = sorted(groups[place], key=rank)
         acting = [signal for signal in ordered if signal.action is not SignalAction.NONE]
         winner = (acting or ordered)[0]
-        verdicts.append(Verdict(winner, tuple(signal for signal in ordered if signal is not winner)))
+        verdicts.append(WinningSignal(winner, tuple(signal for signal in ordered if signal is not winner)))
     return tuple(verdicts)

@@ -5,13 +5,14 @@ from .keywords import keywords_of
 from .languages import detect_language, stop_words
 from .plausible import check_readable, implausibility
 from .reading import Reading
-from .sentences import sentences_of, shortened
+from .sentences import cut_at_word, sentences_of
 from .tidy import paragraphs, tidy
 from .titles import title_of
 
 __all__ = [
     "Reading",
     "check_readable",
+    "cut_at_word",
     "decode",
     "decode_as",
     "decode_markup",
@@ -20,7 +21,6 @@ __all__ = [
     "keywords_of",
     "paragraphs",
     "sentences_of",
-    "shortened",
     "stop_words",
     "tidy",
     "title_of",

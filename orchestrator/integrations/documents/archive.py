@@ -104,7 +104,7 @@ def descendants(element: Any, name: str) -> Iterator[Any]:
     return (found for found in element.iter() if local(found) == name)
 
 
-def text_of(element: Any, name: str) -> str | None:
+def element_text(element: Any, name: str) -> str | None:
     """The text of the first descendant of that local name, in one line."""
     for found in descendants(element, name):
         text = " ".join("".join(found.itertext()).split())

@@ -165,7 +165,7 @@ def metadata_title(pdf: Any) -> str | None:
     return None
 
 
-def scale_of(page: Any, dots_per_inch: int = DOTS_PER_INCH) -> float:
+def render_scale(page: Any, dots_per_inch: int = DOTS_PER_INCH) -> float:
     """Pixels per point at which a page has at most `PIXELS` pixels. Raises `Refused` for a page without a size."""
     width, height = page.get_size()
     if not (0 < width < 1e7 and 0 < height < 1e7):

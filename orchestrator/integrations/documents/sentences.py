@@ -28,7 +28,7 @@ SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 LEAST_WORDS: Final = 5
 LEAST_LETTERS: Final = 12
 """Of a sentence in a script without spaces."""
-LONGEST: Final = 450
+MAX_SENTENCE: Final = 450
 """Characters of a sentence in a summary; a longer one is cut at a word."""
 
 
@@ -97,7 +97,7 @@ def _ends_thai(part: str) -> bool:
     return "\u0e00" <= part[-1] <= "\u0e7f" and len(part) >= 40
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
+def cut_at_word(text: str, longest: int = MAX_SENTENCE) -> str:
     """The text, cut at a word where it is longer."""
     if len(text) <= longest:
         return text

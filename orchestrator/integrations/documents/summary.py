@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from .sentences import ITEM, sentences_of, shortened
+from .sentences import ITEM, cut_at_word, sentences_of
 
-LONGEST: Final = 900
+MAX_SUMMARY: Final = 900
 """Characters of a summary."""
 BOILERPLATE = re.compile(
     r"(?i)\b(?:cookies?|all rights reserved|copyright|©|privacy policy|terms of (?:use|service)|"
@@ -31,11 +31,11 @@ def summary_sentences(text: str, most: int = 400) -> list[str]:
 
 
 def joined(sentences: list[str]) -> str:
-    """Sentences as a summary, at most `LONGEST` characters of them."""
+    """Sentences as a summary, at most `MAX_SUMMARY` characters of them."""
     out, length = list[str](), 0
     for sentence in sentences:
-        sentence = shortened(sentence)
-        if out and length + len(sentence) > LONGEST:
+        sentence = cut_at_word(sentence)
+        if out and length + len(sentence) > MAX_SUMMARY:
             break
         out.append(sentence)
         length += len(sentence) + 1
@@ -46,4 +46,4 @@ def first_words(text: str, longest: int = 400) -> str:
     """The first lines, for a text that has no sentences: a form, a table, a list."""
     lines = dict.fromkeys(ITEM.sub("", " ".join(line.split())) for line in text.splitlines())
     kept = [line for line in lines if sum(map(str.isalnum, line)) >= 2]
-    return shortened(" · ".join(kept[:40]) or " ".join(text.split()), longest)
+    return cut_at_word(" · ".join(kept[:40]) or " ".join(text.split()), longest)

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-LONGEST: Final = 160
+MAX_TITLE: Final = 160
 FILE_LIKE = re.compile(
     r"\.(?:docx?|pdf|dvi|tex|indd|qxd|html?|xlsx?|pptx?|odt|rtf|ps|txt|jpe?g|png|tiff?|xml|p65|pmd)$", re.I
 )
@@ -25,7 +25,7 @@ NO_HEADING = re.compile(
 
 def title_of(text: str, source: PurePath, metadata: str | None = None, heading: str | None = None) -> str:
     """The best title there is, in one line."""
-    for candidate in (cleaned(metadata, heading), shown(heading), shown(first_line(text))):
+    for candidate in (cleaned(metadata, heading), usable_title(heading), usable_title(first_line(text))):
         if candidate:
             return candidate
     stem = re.sub(r"[-_+\s]+", " ", source.stem).strip()
@@ -64,12 +64,12 @@ def without_site(title: str, heading: str | None = None) -> str:
     return longest if bar and len(longest.split()) >= 3 else title
 
 
-def shown(heading: str | None) -> str | None:
+def usable_title(heading: str | None) -> str | None:
     """A heading that can be a title."""
     if not heading:
         return None
     line = _one_line(re.sub(r"^(?:#+\s+|[-*•]\s+)", "", heading.strip()))
-    if not 3 <= len(line) <= LONGEST or NO_HEADING.match(line) or NO_TITLE.match(line) or not _says_something(line):
+    if not 3 <= len(line) <= MAX_TITLE or NO_HEADING.match(line) or NO_TITLE.match(line) or not _says_something(line):
         return None
     if line.endswith((",", ";", ":", "-")) or (line.endswith((".", "。")) and len(line.split()) > 12):
         return None
@@ -98,9 +98,9 @@ def _one_line(text: str) -> str:
 
 
 def _cut(title: str) -> str:
-    if len(title) <= LONGEST:
+    if len(title) <= MAX_TITLE:
         return title
-    return title[:LONGEST].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
+    return title[:MAX_TITLE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
 
 
 def _says_something(line: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.types.schema import explain
-from orchestrator.integrations.alternatives import Alternative, read_alternatives
+from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -58,7 +58,7 @@ class GatewayConfig(BaseModel):
     rules: Rules = Rules()
 
     @property
-    def alternatives(self) -> dict[str, list[Alternative]]:
+    def alternatives(self) -> dict[str, list[FallbackTool]]:
         """Tool -> its alternatives. Raises `DefinitionError`."""
         stated = {name: [_item(one) for one in _listed(listed)] for name, listed in self.rules.alternatives.items()}
         return read_alternatives(stated)[0]

@@ -12,11 +12,11 @@ from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.graph.tool import Tool
-from orchestrator.integrations.alternatives import Alternative
+from orchestrator.integrations.alternatives import FallbackTool
 from orchestrator.integrations.mcp.calling import call_remote
 from orchestrator.integrations.mcp.remote import McpServer, RemoteTool, effect_of, reconcile_of
-from orchestrator.integrations.mcp.results import text_of
-from orchestrator.integrations.reported import failure_of, kind_of
+from orchestrator.integrations.mcp.results import content_text
+from orchestrator.integrations.reported import reported_error, reported_kind
 
 from .config import GatewayConfig
 
@@ -112,7 +112,7 @@ class GatewayGraph:
             result = await call_remote(connection, one.remote.name, arguments, seconds, run_context)
             if result.is_error:
                 self.said.setdefault(run_context.run_id, {})[one.name] = result
-                raise failure_of(text_of(result.content))
+                raise reported_error(content_text(result.content))
             plain = result.model_dump(by_alias=True, mode="json", exclude_none=True)
             return plain if len(names) == 1 else dict.fromkeys(map(result_key, names), plain)
 
@@ -130,13 +130,13 @@ class GatewayGraph:
                 effect=one.effect,
                 approval=one.name in self.config.rules.approval,
                 timeout=one.server.timeout + 5,
-                classify=kind_of,
+                classify=reported_kind,
                 share=True,
                 **options,
             )
         )
 
-    def _connect(self, one: Served, alternative: Alternative) -> None:
+    def _connect(self, one: Served, alternative: FallbackTool) -> None:
         other = self.served[alternative.name]
         takes, has = other.remote.takes or {}, one.remote.takes or {}
         given = alternative.arguments

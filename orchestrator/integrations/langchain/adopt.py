@@ -15,9 +15,9 @@ from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.core.types.schema import read_signature, validate
 from orchestrator.graph.langchain_tool import parameters_of
 from orchestrator.graph.tool import Tool
-from orchestrator.integrations.alternatives import Alternative, read_alternatives
+from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
 from orchestrator.integrations.forms import fitted
-from orchestrator.integrations.reported import kind_of
+from orchestrator.integrations.reported import reported_kind
 
 from .calls import ToolCall
 from .session import is_child
@@ -114,7 +114,7 @@ class Adoption:
                 needs={"arguments": arguments_key(tool.name), "tool_call": CALL},
                 gives=dict.fromkeys(map(answer_key, names), Any),
                 effect=self.effects.get(tool.name) or _stated_effect(tool),
-                classify=kind_of,
+                classify=reported_kind,
                 share=True,
             )
         )
@@ -152,7 +152,7 @@ class Adoption:
     # -- alternatives ------------------------------------------------------------------------------------------------
 
     def _add_alternative(
-        self, tool: BaseTool, one: Alternative, every: Mapping[str, BaseTool], target: Adopted
+        self, tool: BaseTool, one: FallbackTool, every: Mapping[str, BaseTool], target: Adopted
     ) -> None:
         given = self.objects.get(one.name, every.get(one.name))
         known = self.orc.graph.view().tools.get(one.name)
@@ -201,7 +201,7 @@ class Adoption:
                 )
             )
 
-    def _check_arguments(self, tool: BaseTool, one: Alternative, required: Iterable[str]) -> None:
+    def _check_arguments(self, tool: BaseTool, one: FallbackTool, required: Iterable[str]) -> None:
         if callable(one.arguments):
             return
         names, has = one.arguments or {}, parameters_of(tool)[0]
@@ -221,7 +221,7 @@ class Adoption:
             self.orc.add(tool)
 
 
-def token_of(root: str, key: str) -> str:
+def call_token(root: str, key: str) -> str:
     """What is handed through the graph for a call of a root run."""
     return f"{root}\n{key}"
 
@@ -257,4 +257,4 @@ def _stated_effect(tool: BaseTool) -> Effect:
         return Effect.WRITE
 
 
-__all__ = ["CALL", "Adopted", "Adoption", "Alternative", "answer_key", "arguments_key", "token_of"]
+__all__ = ["CALL", "Adopted", "Adoption", "FallbackTool", "answer_key", "arguments_key", "call_token"]

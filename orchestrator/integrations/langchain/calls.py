@@ -14,10 +14,10 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.core.errors import CallerError, Refused
-from orchestrator.integrations.reported import failure_of
+from orchestrator.integrations.reported import reported_error
 
 if TYPE_CHECKING:
-    from .session import Question
+    from .session import SessionQuestion
 
 INVOCATION: Final = "Error invoking tool"
 """What LangGraph's message begins with when the arguments of a call do not fit the tool."""
@@ -38,7 +38,7 @@ class ToolCall:
     errors: list[BaseException] = field(default_factory=list[BaseException])
     interrupted: GraphBubbleUp | None = None
     """What a tool raised to interrupt the graph."""
-    notice: "asyncio.Future[Question | None] | None" = None
+    notice: "asyncio.Future[SessionQuestion | None] | None" = None
     """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
 
     @property
@@ -68,7 +68,7 @@ class ToolCall:
             return None
         except ToolException as error:
             self.errors.append(error)
-            raise failure_of(str(error) or "it failed") from error
+            raise reported_error(str(error) or "it failed") from error
         except Exception as error:
             self.errors.append(error)
             raise
@@ -84,7 +84,7 @@ class ToolCall:
         if isinstance(output, ToolMessage) and output.status == "error":
             self.said[tool] = output
             text = str(output.text)
-            raise CallerError(text) if text.startswith(INVOCATION) else failure_of(text or "it failed")
+            raise CallerError(text) if text.startswith(INVOCATION) else reported_error(text or "it failed")
         if isinstance(output, ToolMessage) and tool != self.name:
             output = output.model_copy(update={"name": self.name, "additional_kwargs": {"answered_by": tool}})
         self.reply = output
@@ -133,7 +133,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class InThread:
+class CallerThread:
     """Runs requests in the caller's own thread, which waits for the outcome meanwhile."""
 
     def __init__(self, handler: Callable[[ToolCallRequest], Any]) -> None:
@@ -166,4 +166,4 @@ class InThread:
             result.set_exception(error)
 
 
-__all__ = ["InThread", "Runner", "ToolCall", "in_loop"]
+__all__ = ["CallerThread", "Runner", "ToolCall", "in_loop"]

@@ -16,7 +16,7 @@ from typing_extensions import override
 from orchestrator.agents.chat import load_model
 from orchestrator.agents.models.known_prices import known_price
 from orchestrator.agents.models.no_retries import one_attempt
-from orchestrator.agents.models.pool import ModelPool, Router, name_of
+from orchestrator.agents.models.pool import ModelPool, Router, name_of_model
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import check_names
 from orchestrator.core.clock import SystemClock
@@ -77,7 +77,7 @@ class HealingChatModel(BaseChatModel):
             raise DefinitionError("policy= is that of orc=: give one of them.")
         once = [model if isinstance(model, str) else one_attempt(model) for model in models]
         stated = dict(prices or {})
-        known = {name: found for name in map(name_of, once) if (found := stated.get(name) or known_price(name))}
+        known = {name: found for name in map(name_of_model, once) if (found := stated.get(name) or known_price(name))}
         fields: dict[str, Any] = {"models": once, "prices": known, **options}
         super().__init__(**fields)
         weights = Policy.load(policy) if isinstance(policy, str) else policy or Policy()
@@ -92,7 +92,7 @@ class HealingChatModel(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"models": [name_of(model) for model in self.models]}
+        return {"models": [name_of_model(model) for model in self.models]}
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any

@@ -19,9 +19,9 @@ from orchestrator.core.policy import Policy
 from orchestrator.integrations.statement import statement
 from orchestrator.store import Store
 
-from .adopt import Adoption, token_of
+from .adopt import Adoption, call_token
 from .calls import ToolCall
-from .session import Question, Session, Sessions
+from .session import Session, SessionQuestion, Sessions
 
 _TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 """Kinds of failures whose message is the tool's own answer to the model."""
@@ -54,7 +54,10 @@ class Healer:
             self.adoption.adopt(tool, every)
 
     async def heal(self, call: ToolCall, root: str, labels: Mapping[str, str], *, close: bool) -> Any:
-        """The reply to a call, or the `Question` that it waits on. `close`: end the root run after its last call."""
+        """The reply to a call, or the `SessionQuestion` that it waits on.
+
+        `close`: end the root run after its last call.
+        """
         tool = call.request.tool
         assert tool is not None
         every = {each.name: each for each in call.request.runtime.tools or []}  # pyright: ignore[reportUnknownMemberType]
@@ -68,7 +71,7 @@ class Healer:
                 return session.replies[key]
             reply = await self._reply(call, adopted, session, key)
             session.interrupts[key] += call.interrupted is not None
-            if call.interrupted is not None or isinstance(reply, Question):
+            if call.interrupted is not None or isinstance(reply, SessionQuestion):
                 session.kept = resting = True
                 await session.stopped(self.orc.policy.patience)
             else:
@@ -81,11 +84,11 @@ class Healer:
             if close and not session.active and not session.kept:
                 await self.sessions.close(root)
 
-    async def answer(self, call: ToolCall, root: str, question: "Question", value: Any) -> str:
+    async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
         """Go on with a call after its question was answered; empty, or why the value is no answer."""
         session = await self.sessions.open(root, {})
         key = _key(call)
-        self.adoption.calls[token_of(session.run_id, key)] = call
+        self.adoption.calls[call_token(session.run_id, key)] = call
         resumed = session.resuming(question.run_id)
         work = self.orc.resume(question.run_id, value, question=question.id)  # it ends when the root run does
         resuming = asyncio.create_task(work)
@@ -100,14 +103,14 @@ class Healer:
         return ""
 
     async def _reply(self, call: ToolCall, adopted: Any, session: Session, key: str) -> Any:
-        token = token_of(session.run_id, key)
+        token = call_token(session.run_id, key)
         self.adoption.calls[token] = call
         try:
             inputs = adopted.inputs(token, call.name, call.request.tool_call["args"])
             outcome = await self._reach(call, session, adopted.goal, inputs, key)
         finally:
             self.adoption.calls.pop(token, None)
-        if isinstance(outcome, Question):
+        if isinstance(outcome, SessionQuestion):
             return outcome
         if outcome is None or call.interrupted is not None:
             return None
@@ -117,7 +120,7 @@ class Healer:
 
     async def _reach(
         self, call: ToolCall, session: Session, goal: str, inputs: Mapping[str, Any], key: str
-    ) -> "Outcome[Any] | Question | None":
+    ) -> "Outcome[Any] | SessionQuestion | None":
         if key in session.questions:
             return session.questions[key]
         task = session.pending.pop(key, None)
@@ -186,4 +189,4 @@ def _checked(effects: Any) -> Mapping[str, str]:
     return stated
 
 
-__all__ = ["Healer", "Question"]
+__all__ = ["Healer", "SessionQuestion"]

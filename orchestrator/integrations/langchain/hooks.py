@@ -9,10 +9,10 @@ from typing import Any
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import interrupt
 
-from .calls import InThread, ToolCall, in_loop
+from .calls import CallerThread, ToolCall, in_loop
 from .healer import Healer
 from .loop import in_home, shared_loop
-from .session import Question
+from .session import SessionQuestion
 
 Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
 """The id of the root run of a call, and its labels."""
@@ -31,7 +31,7 @@ class Hooks:
         """Heal a call of a sync agent. Tools run in the calling thread."""
         if request.tool is None:
             return handler(request)
-        thread = InThread(handler)
+        thread = CallerThread(handler)
         call = ToolCall(request, thread.run)
         root, labels = self._where(request)
         home = self._healer.sessions.loop_of(root) or shared_loop()
@@ -43,7 +43,7 @@ class Hooks:
             reply = work(self._healer.heal(call, root, labels, close=self._close))
             if call.interrupted is not None:
                 raise call.interrupted
-            if not isinstance(reply, Question):
+            if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
             while (said := _ask(request, reply, problem)) is not _UNASKED:
@@ -64,7 +64,7 @@ class Hooks:
             reply = await in_home(self._healer.heal(call, root, labels, close=self._close), home)
             if call.interrupted is not None:
                 raise call.interrupted
-            if not isinstance(reply, Question):
+            if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
             while (said := _ask(request, reply, problem)) is not _UNASKED:
@@ -82,7 +82,7 @@ def _configurable(request: ToolCallRequest) -> Mapping[str, Any]:
     return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
 
 
-def _ask(request: ToolCallRequest, question: Question, problem: str) -> Any:
+def _ask(request: ToolCallRequest, question: SessionQuestion, problem: str) -> Any:
     """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state.
 
     `problem` is why the answer before it was none.
@@ -94,7 +94,7 @@ def _ask(request: ToolCallRequest, question: Question, problem: str) -> Any:
     return interrupt({**asked, "problem": problem} if problem else asked)
 
 
-def _waiting(question: Question) -> str:
+def _waiting(question: SessionQuestion) -> str:
     return (
         f"A person is asked before this can go on: {question.text} "
         f"(run {question.run_id}; the graph has no checkpointer, so it cannot wait for the answer)"

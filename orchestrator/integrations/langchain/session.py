@@ -28,7 +28,7 @@ CLOSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Question:
+class SessionQuestion:
     """A person is asked before a call can go on."""
 
     text: str
@@ -61,7 +61,7 @@ class Session:
         turn may end before another one, which is interrupted, has begun."""
         self.pending: dict[str, asyncio.Task[Outcome[Any]]] = {}
         """Key of a call -> its child run, while it waits for a person."""
-        self.questions: dict[str, Question] = {}
+        self.questions: dict[str, SessionQuestion] = {}
         """Key of a call -> the question that it waits on."""
         self.interrupts: Counter[str] = Counter()
         """Key of a call -> how often it was interrupted; each time it is called again it is another child."""
@@ -69,9 +69,9 @@ class Session:
         """Whether the graph was interrupted since its last call."""
         self.kept = False
         """Whether it stays open after its last call: an interrupted node runs again."""
-        self._asked: dict[str, Question] = {}
+        self._asked: dict[str, SessionQuestion] = {}
         """Run -> the question that it waits on, before its call has seen it."""
-        self._listening: dict[str, asyncio.Future[Question | None]] = {}
+        self._listening: dict[str, asyncio.Future[SessionQuestion | None]] = {}
         """Key of a call -> where its next question goes."""
         self._resumed: dict[str, asyncio.Future[None]] = {}
         """Run -> where it is noted that it goes on."""
@@ -104,7 +104,7 @@ class Session:
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
-    def listen(self, key: str) -> "asyncio.Future[Question | None]":
+    def listen(self, key: str) -> "asyncio.Future[SessionQuestion | None]":
         """The next question of a call: its child run's, or one of the runs below that."""
         notice = self._listening[key] = self.loop.create_future()
         for run_id in [run_id for run_id in self._asked if is_child(run_id, key)]:
@@ -130,7 +130,7 @@ class Session:
             return
         said = event.question
         text, choices = str(said.get("text", "")), tuple(said.get("choices", ()))
-        made = Question(text, choices, event.run_id, str(said.get("id", "")))
+        made = SessionQuestion(text, choices, event.run_id, str(said.get("id", "")))
         for key, notice in self._listening.items():
             if is_child(event.run_id, key) and not notice.done():
                 notice.set_result(made)
@@ -287,4 +287,4 @@ def _retrieve(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-__all__ = ["Question", "Session", "Sessions", "is_child"]
+__all__ = ["Session", "SessionQuestion", "Sessions", "is_child"]

@@ -12,7 +12,7 @@ from orchestrator.core.text import plain, usd
 from orchestrator.observability.explain.summary import trail
 
 
-def answer_of(outcome: Outcome[Any]) -> types.CallToolResult:
+def call_result_of(outcome: Outcome[Any]) -> types.CallToolResult:
     """The answer; an error where neither the goal nor a declared lesser one was reached."""
     return types.CallToolResult(
         content=[types.TextContent(text=_text(outcome))],

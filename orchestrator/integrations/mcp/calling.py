@@ -19,7 +19,7 @@ from orchestrator.core.errors import CallerError, Unavailable
 
 from .connection import Connection, SessionLost
 from .elicitation import Elicitations
-from .results import value_of
+from .results import output_value
 from .transports import CALL_ID
 
 _LOST: Final = re.compile(
@@ -51,7 +51,7 @@ def remote_call(connection: Connection, terms: Terms) -> Callable[..., Awaitable
     async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
         arguments = {name: _as_json(terms, name, value) for name, value in {**terms.fixed, **inputs}.items()}
         result = await call_remote(connection, terms.remote, arguments, terms.timeout, ctx)
-        return value_of(result, terms.gives)
+        return output_value(result, terms.gives)
 
     return with_signature(work, terms.remote, terms.takes, terms.required)
 

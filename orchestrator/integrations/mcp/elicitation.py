@@ -14,7 +14,7 @@ from orchestrator.core.text import clean
 
 
 @dataclass(eq=False)
-class Asked:
+class PendingElicitation:
     """One elicitation that waits for its answer."""
 
     message: str
@@ -46,12 +46,12 @@ class Elicitations:
     """
 
     def __init__(self) -> None:
-        self._open: list[asyncio.Queue[Asked]] = []
+        self._open: list[asyncio.Queue[PendingElicitation]] = []
 
     @contextmanager
-    def open(self) -> "Generator[asyncio.Queue[Asked]]":
+    def open(self) -> "Generator[asyncio.Queue[PendingElicitation]]":
         """Take questions for the length of a call."""
-        queue: asyncio.Queue[Asked] = asyncio.Queue()
+        queue: asyncio.Queue[PendingElicitation] = asyncio.Queue()
         self._open.append(queue)
         try:
             yield queue
@@ -64,7 +64,7 @@ class Elicitations:
         if not self._open:
             return types.ElicitResult(action="decline")
         schema: Any = getattr(params, "requested_schema", None) or {}
-        asked = Asked(str(params.message), schema, asyncio.get_running_loop().create_future())
+        asked = PendingElicitation(str(params.message), schema, asyncio.get_running_loop().create_future())
         self._open[-1].put_nowait(asked)
         return await asked.result
 
@@ -89,4 +89,4 @@ class Sampling:
         return types.CreateMessageResult(role="assistant", content=types.TextContent(text=answer.text), model=name)
 
 
-__all__ = ["Asked", "Elicitations", "Sampling"]
+__all__ = ["Elicitations", "PendingElicitation", "Sampling"]

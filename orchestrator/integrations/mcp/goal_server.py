@@ -19,7 +19,7 @@ from orchestrator.core.goal import Budget
 from orchestrator.core.types.schema import type_name
 from orchestrator.intent.needs import needs_of
 
-from .answers import answer_of, refusal
+from .answers import call_result_of, refusal
 from .goals import STATUS_TOOL, Offered, offered_goals, status_tool
 
 RUN_PREFIX: Final = "mcp-"
@@ -79,7 +79,7 @@ class GoalServer:
         self._progress.sessions[run_id] = ctx.session
         try:
             budget = None if self.budget is None else Budget(usd=self.budget)
-            return answer_of(await self.orc.run(offered.goal, arguments, run_id=run_id, budget=budget))
+            return call_result_of(await self.orc.run(offered.goal, arguments, run_id=run_id, budget=budget))
         except OrchestratorError as error:
             return refusal(str(error))
         finally:
@@ -90,7 +90,7 @@ class GoalServer:
         if not isinstance(run_id, str) or not run_id.startswith(RUN_PREFIX):
             return refusal(f"run_id names a run that was started here; its id begins with {RUN_PREFIX!r}.")
         try:
-            return answer_of(await asyncio.to_thread(self.orc.outcome, run_id))
+            return call_result_of(await asyncio.to_thread(self.orc.outcome, run_id))
         except OrchestratorError as error:
             return refusal(str(error))
 

@@ -21,7 +21,7 @@ from orchestrator.core.text import clean
 from orchestrator.core.types.json_schema import type_of
 from orchestrator.core.types.schema import given_types
 from orchestrator.graph.tool import Tool, ToolOptions
-from orchestrator.integrations.reported import kind_of
+from orchestrator.integrations.reported import reported_kind
 
 from .calling import Terms, remote_call
 from .connection import Connection
@@ -235,7 +235,7 @@ class McpServer:
             "name": name,
             "description": known.description or f"The tool {remote} of the MCP server {self.name}.",
             "effect": effect_of(known.annotations, trusted=trusted),
-            "classify": kind_of,
+            "classify": reported_kind,
         }
         reconcile = reconcile_of(known.annotations, trusted=trusted)
         if reconcile is not None:

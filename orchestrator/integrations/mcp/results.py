@@ -9,13 +9,13 @@ from typing import Any, Final
 import mcp_types as types
 
 from orchestrator.integrations.forms import first_fitting
-from orchestrator.integrations.reported import failure_of
+from orchestrator.integrations.reported import reported_error
 
 WRAPPED: Final = "result"
 """The field in which servers wrap a structured value that is no object."""
 
 
-def text_of(content: Iterable[types.ContentBlock]) -> str:
+def content_text(content: Iterable[types.ContentBlock]) -> str:
     """The text of an answer; what is no text is named."""
     parts: list[str] = []
     for block in content:
@@ -28,15 +28,15 @@ def text_of(content: Iterable[types.ContentBlock]) -> str:
     return "\n".join(parts)
 
 
-def value_of(result: types.CallToolResult, gives: dict[str, Any]) -> Any:
+def output_value(result: types.CallToolResult, gives: dict[str, Any]) -> Any:
     """The output of a call, in the form that fits the type of the key: structured data, its one field, text, what the
     text says as JSON, or the bytes of an image, a sound or a resource.
 
     Raises `Refused`, `CallerError`, `RateLimited` or `ToolReported` for an answer that is marked as an error.
     """
-    text = text_of(result.content)
+    text = content_text(result.content)
     if result.is_error:
-        raise failure_of(text)
+        raise reported_error(text)
     structured: Any = result.structured_content
     if len(gives) != 1:
         return structured if structured is not None else _parsed(text)

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError
 
-from .document import Operation, Parameter
+from .document import Operation, OperationParameter
 
 Secret = str | Callable[[Any], str]
 """The name of an environment variable, or a function of the `deps`."""
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
     return ",".join(map(_text, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
-def _query(parameter: Parameter, value: Any) -> list[tuple[str, str]]:
+def _query(parameter: OperationParameter, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
         return [(str(name), _text(each)) for name, each in value.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list) and parameter.explode:

@@ -15,7 +15,7 @@ _BODY_KINDS: Final = ("application/json", "application/x-www-form-urlencoded")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class OperationParameter:
     """One parameter of an operation: its name, where it goes, its schema."""
 
     name: str
@@ -34,7 +34,7 @@ class Operation:
     method: str
     path: str
     description: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[OperationParameter, ...]
     body_kind: str
     response: Mapping[str, Any] | None
     """Schema of the JSON that a success answers with."""
@@ -94,7 +94,9 @@ class Document:
         objects = [cast("Mapping[str, Any]", each) for each in listed if isinstance(each, Mapping)]
         found = {(p["name"], p.get("in", "query")): p for p in objects if "name" in p}
         parameters = [
-            Parameter(name, where, _schema_of(p), bool(p.get("required")) or where == "path", p.get("explode", True))
+            OperationParameter(
+                name, where, _schema_of(p), bool(p.get("required")) or where == "path", p.get("explode", True)
+            )
             for (name, where), p in found.items()
         ]
         body, kind = self._body(stated)
@@ -110,13 +112,13 @@ class Document:
             servers=tuple(map(_url, stated.get("servers") or item.get("servers") or self.data.get("servers") or ())),
         )
 
-    def _body(self, stated: Mapping[str, Any]) -> tuple[Parameter | None, str]:
+    def _body(self, stated: Mapping[str, Any]) -> tuple[OperationParameter | None, str]:
         body = _mapping(self.resolve(stated.get("requestBody"))[0])
         content = _mapping(body.get("content", {}))
         for kind in (*_BODY_KINDS, *content):
             if kind in content:
                 schema = _mapping(content[kind]).get("schema", {})
-                return Parameter("body", "body", schema, bool(body.get("required"))), kind
+                return OperationParameter("body", "body", schema, bool(body.get("required"))), kind
         return None, ""
 
     def _response(self, stated: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -185,4 +187,4 @@ def _yaml(text: str) -> Any:
         raise DefinitionError(f"The OpenAPI description is neither JSON nor YAML: {error}") from None
 
 
-__all__ = ["Document", "Operation", "Parameter"]
+__all__ = ["Document", "Operation", "OperationParameter"]

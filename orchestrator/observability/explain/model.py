@@ -24,7 +24,7 @@ class EntryKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoryEntry:
     """One thing that happened."""
 
     record: int
@@ -46,7 +46,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnsweringDecision:
     """The decision that answered a failure."""
 
     decision: str
@@ -66,7 +66,7 @@ class FailureTold:
     attempt: int
     at: float
     """Seconds since the run began."""
-    answer: Answer | None
+    answer: AnsweringDecision | None
     traceback: str = ""
     """Places and source lines, never values; empty where none was recorded."""
 

@@ -29,14 +29,14 @@ from orchestrator.core.events import (
 from orchestrator.core.text import duration, listed, usd
 from orchestrator.engine.state import RunState
 
-from .model import Entry, EntryKind, EscalationTold, RungTold
+from .model import EntryKind, EscalationTold, RungTold, StoryEntry
 
 
 class EventDescriber:
     """Takes the events of one run in order, and tells them."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[StoryEntry] = []
         self.escalations: list[EscalationTold] = []
         self._rungs: list[RungTold] = []
         self._conditions: dict[str, bool] = {}
@@ -51,7 +51,7 @@ class EventDescriber:
 
     def _say(self, event: Event, kind: EntryKind, text: str, tool: str | None = None, **more: Any) -> None:
         at = max(0.0, event.at - self._state.started_at)
-        self.entries.append(Entry(self._record, at, kind, text, tool, **more))
+        self.entries.append(StoryEntry(self._record, at, kind, text, tool, **more))
 
     @singledispatchmethod
     def _tell(self, event: Event) -> None:
@@ -139,7 +139,8 @@ class EventDescriber:
         if event.failure is not None:
             failure = event.failure
             attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
-            text = f"{event.tool} failed ({words(failure.kind)}{attempt}, {duration(event.seconds)}): {failure.message}"
+            kind = kind_words(failure.kind)
+            text = f"{event.tool} failed ({kind}{attempt}, {duration(event.seconds)}): {failure.message}"
             self._say(event, EntryKind.FAILURE, _full_stop(text), event.tool, failure=failure.id)
         elif event.cancelled:
             self._say(event, EntryKind.CALL, f"{event.tool} was cancelled.", event.tool)
@@ -159,7 +160,7 @@ class EventDescriber:
         elif event.ok:
             text = f"{event.tool} called {event.part}{how}"
         else:
-            text = f"{event.tool} called {event.part}, which failed: {words(event.failure)}, {event.error}{how}"
+            text = f"{event.tool} called {event.part}, which failed: {kind_words(event.failure)}, {event.error}{how}"
         self._say(event, EntryKind.CALL, _full_stop(text), event.tool)
 
     @_tell.register
@@ -244,7 +245,7 @@ def path(decision: Decision) -> str:
     return " → ".join(decision.chosen_tools) or decision.chosen
 
 
-def words(kind: object) -> str:
+def kind_words(kind: object) -> str:
     """A kind as people read it: `invalid output`."""
     return str(kind).replace("_", " ")
 

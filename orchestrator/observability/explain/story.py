@@ -17,7 +17,7 @@ from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
 from orchestrator.store.protocol import Record, RunRow, Store
 
-from .model import Answer, Entry, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold
+from .model import AnsweringDecision, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold, StoryEntry
 from .next_best import Rival, next_best
 from .sentences import EventDescriber
 
@@ -50,7 +50,7 @@ class Story:
     llm_calls: int
     """Model calls of the control plane."""
     route: RouteTold | None
-    entries: tuple[Entry, ...]
+    entries: tuple[StoryEntry, ...]
     failures: tuple[FailureTold, ...]
     escalations: tuple[EscalationTold, ...]
     calls: tuple[Call, ...]
@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def tell(store: Store, run_id: str, *, rivals: bool = True) -> Story:
+def read_story(store: Store, run_id: str, *, rivals: bool = True) -> Story:
     """The story of a run. Without `rivals`, the next best route is left out, which saves planning again.
 
     Raises `InputError` when there is no such run, `StoreError` when the store cannot be read.
@@ -181,10 +181,10 @@ def _since(state: RunState, at: float) -> float:
     return max(0.0, at - state.started_at) if at else 0.0
 
 
-def answers_of(decisions: Sequence[Decision]) -> dict[str, Answer]:
+def answers_of(decisions: Sequence[Decision]) -> dict[str, AnsweringDecision]:
     """Failure id -> the decision that answered it."""
     return {
-        failure: Answer(d.id, d.kind, d.chosen, d.reason)
+        failure: AnsweringDecision(d.id, d.kind, d.chosen, d.reason)
         for d in reversed(decisions)
         if d.kind in ANSWERING
         for failure in d.answers
@@ -207,15 +207,15 @@ def _rival(state: RunState, decision: Decision, graphs: Store | None) -> Rival |
 
 
 __all__ = [
-    "Answer",
-    "Entry",
+    "AnsweringDecision",
     "EntryKind",
     "EscalationTold",
     "FailureTold",
     "RouteTold",
     "RungTold",
     "Story",
+    "StoryEntry",
     "answers_of",
+    "read_story",
     "story_of",
-    "tell",
 ]

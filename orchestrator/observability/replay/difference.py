@@ -43,14 +43,14 @@ class ReplayContext:
 
 def compared(what: str, recorded: object, recomputed: object, why: str = "") -> list[Finding]:
     """A finding unless both are equal."""
-    return [] if recorded == recomputed else [Finding(what, shown(recorded), shown(recomputed), why)]
+    return [] if recorded == recomputed else [Finding(what, readable_thing(recorded), readable_thing(recomputed), why)]
 
 
-def shown(thing: object) -> str:
+def readable_thing(thing: object) -> str:
     """A thing as people read it."""
     if isinstance(thing, tuple | list):
         parts: list[object] = [*thing]  # pyright: ignore[reportUnknownArgumentType]
-        return ", ".join(map(shown, parts)) or "none"
+        return ", ".join(map(readable_thing, parts)) or "none"
     if isinstance(thing, float):
         return f"{thing:.12g}"
     return "none" if thing is None else str(thing)

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
-from orchestrator.core.route import Impasse, Offer
+from orchestrator.core.route import Impasse, LesserGoal
 from orchestrator.engine.lifecycle.escalation import lesser_goals, offer_of
 from orchestrator.engine.planning.planning import describe_route
 from orchestrator.engine.state import ASKS_ONLY
@@ -63,7 +63,7 @@ def _subject(stand: ReplayContext, impasse: Impasse) -> list[Finding]:
     return [Finding("uncertain effect", str(impasse.subject), ", ".join(sorted(uncertain)) or "none")]
 
 
-def _offers(stand: ReplayContext, decision: Decision, impasse: Impasse) -> tuple[Offer, ...]:
+def _offers(stand: ReplayContext, decision: Decision, impasse: Impasse) -> tuple[LesserGoal, ...]:
     if "prices" not in decision.facts or not impasse.offers:
         return impasse.offers
     ground = RecordedPlan.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
@@ -71,7 +71,7 @@ def _offers(stand: ReplayContext, decision: Decision, impasse: Impasse) -> tuple
     return tuple(offer_of(keys, ground.plan(stand.state.lowered_to(keys).problem())) for keys in goals)
 
 
-def _same_offers(recorded: tuple[Offer, ...], recomputed: tuple[Offer, ...]) -> list[Finding]:
+def _same_offers(recorded: tuple[LesserGoal, ...], recomputed: tuple[LesserGoal, ...]) -> list[Finding]:
     found = compared("lesser goals", tuple(o.goal for o in recorded), tuple(o.goal for o in recomputed))
     for then, now in zip(recorded, recomputed, strict=False):
         name = " + ".join(then.goal)

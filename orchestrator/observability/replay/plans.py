@@ -13,7 +13,7 @@ from orchestrator.selection import Exploration, ExplorationRound, Judged
 from orchestrator.selection.choice.scoring import counted_again
 
 from .context import check_within
-from .difference import Finding, ReplayContext, compared, shown
+from .difference import Finding, ReplayContext, compared, readable_thing
 from .recorded_plan import RecordedPlan
 
 
@@ -131,5 +131,9 @@ def _judged(stand: ReplayContext, decision: Decision) -> list[Finding]:
         now = counted_again(judged, decision.facts["demand"], turn, explore)
         for then in (judged.counted, priced.get(name, judged.counted)):
             if not math.isclose(then, now, abs_tol=1e-9):
-                found.append(Finding(f"competence of {name}", shown(then), shown(now), f"in turn {turn.number}"))
+                found.append(
+                    Finding(
+                        f"competence of {name}", readable_thing(then), readable_thing(now), f"in turn {turn.number}"
+                    )
+                )
     return found

@@ -15,7 +15,7 @@ from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
-Priced = Mapping[PriceFacts, int | None]
+RecordedPricing = Mapping[PriceFacts, int | None]
 """What the user's own pricing said of facts, in picodollars; `None` for infinite."""
 
 
@@ -42,7 +42,7 @@ class RecordedPlan:
     """As they were before a last resort: what is down has success 0."""
     revived: Mapping[str, PriceFacts]
     otherwise: float
-    priced: Priced | None
+    priced: RecordedPricing | None
     """The user's own prices, where no formula of a policy was in force."""
     rival_routes: bool = False
     """Whether rivals are listed as routes; older records list them as tools."""
@@ -93,11 +93,11 @@ class RecordedPlan:
         return PriceTable(self.view, self.policy, _own_pricing(self.priced), facts)
 
 
-def _priced(rows: Iterable[tuple[str, Iterable[float], int | None]]) -> Priced:
+def _priced(rows: Iterable[tuple[str, Iterable[float], int | None]]) -> RecordedPricing:
     return {fact_from_row(name, row): pico for name, row, pico in rows}
 
 
-def _own_pricing(priced: Priced | None) -> Pricing | None:
+def _own_pricing(priced: RecordedPricing | None) -> Pricing | None:
     """The user's own pricing as a table of what it said; a policy's formula where there was none."""
     if priced is None:
         return None

@@ -43,7 +43,7 @@ def brief(text: str, limit: int = MAX_TEXT) -> str:
     return plain(text, limit)
 
 
-def listed(items: Iterable[str]) -> tuple[str, ...]:
+def short_texts(items: Iterable[str]) -> tuple[str, ...]:
     """At most so many short texts."""
     return tuple(brief(item, 200) for item in list(items)[:MAX_ITEMS])
 
@@ -51,7 +51,7 @@ def listed(items: Iterable[str]) -> tuple[str, ...]:
 def of_start(event: RunStarted, goal: str) -> Attributes:
     """The attributes of a run's span that are known when it begins."""
     found: Attributes = {
-        names.GOAL: listed(event.goal.get("keys", (goal,))),
+        names.GOAL: short_texts(event.goal.get("keys", (goal,))),
         names.POLICY: str(event.policy.get("name", "")),
         names.GRAPH_REVISION: event.revision,
         names.GRAPH_DIGEST: event.graph,
@@ -65,7 +65,7 @@ def of_end(event: RunEnded) -> Attributes:
     """The attributes of a run's span that are known when it ends."""
     found: Attributes = {
         names.RUN_STATUS: str(event.status),
-        names.GOAL_REACHED: listed(event.goal),
+        names.GOAL_REACHED: short_texts(event.goal),
         names.RUN_COST: event.cost,
         names.RUN_SECONDS: event.seconds,
         names.RUN_LLM_CALLS: event.llm_calls,
@@ -73,9 +73,9 @@ def of_end(event: RunEnded) -> Attributes:
     if event.price is not None:
         found[names.RUN_PRICE] = event.price
     if event.compensated:
-        found[names.RUN_COMPENSATED] = listed(event.compensated)
+        found[names.RUN_COMPENSATED] = short_texts(event.compensated)
     if event.uncompensated:
-        found[names.RUN_UNCOMPENSATED] = listed(event.uncompensated)
+        found[names.RUN_UNCOMPENSATED] = short_texts(event.uncompensated)
     return found
 
 
@@ -183,7 +183,7 @@ def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes
     if decision.price is not None:
         found[names.DECISION_PRICE] = decision.price
     if decision.answers:
-        found[names.DECISION_ANSWERS] = listed(decision.answers)
+        found[names.DECISION_ANSWERS] = short_texts(decision.answers)
     if decision.candidates:
         shown = decision.candidates[:MAX_ITEMS]
         prices = [names.UNUSABLE_PRICE if each.price is None else each.price for each in shown]

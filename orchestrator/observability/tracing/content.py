@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.privacy.redaction import FAILED, Redact, set_general_hook, shown
+from orchestrator.core.privacy.redaction import FAILED, Redact, redacted_values, set_general_hook
 from orchestrator.core.text import shortened
 
 ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
@@ -28,12 +28,12 @@ class Capture:
 
     def message(self, attribute: str, text: str) -> str:
         """The text of a message, redacted under the name of its attribute, and cut."""
-        return shortened(str(shown({attribute: text}, self.redact)[attribute]), self.max_content)
+        return shortened(str(redacted_values({attribute: text}, self.redact)[attribute]), self.max_content)
 
     def text(self, values: Mapping[str, Any]) -> str:
         """The values by key as JSON, redacted and cut. A hook that fails shows nothing of that value."""
         try:
-            text = to_json(shown(values, self.redact), fallback=repr).decode()
+            text = to_json(redacted_values(values, self.redact), fallback=repr).decode()
         except Exception as error:  # an object whose repr fails is not worth a run
             text = f"[{type(error).__name__}]"
         return shortened(text, self.max_content)

@@ -17,7 +17,7 @@ from orchestrator.store.protocol import RunRow, Store
 
 GATHER: Final = 0.05
 """Seconds that ended runs are gathered: by then the writer has committed them without being hurried."""
-PATIENCE: Final = 1.0
+DURABLE_TIMEOUT: Final = 1.0
 """Seconds that a store may take to make a run durable before it is asked again later."""
 OUTAGE: Final = 1.0
 """Seconds until a store that could not be reached is asked again."""
@@ -84,7 +84,7 @@ class Anchor:
 def _tell(ended: _Ended) -> bool:
     """Tell the head of a run; `False` when the store cannot be reached, which it reports itself."""
     try:
-        ended.store.flush(PATIENCE)
+        ended.store.flush(DURABLE_TIMEOUT)
         row = ended.store.run(ended.run_id)
     except StoreError:
         return False

@@ -41,10 +41,10 @@ def record(event: Event, ids: Callable[[], tuple[str, str]]) -> None:
     """Log one event, if it is worth a line; `ids` are those of its trace and its span."""
     level, text = _line(event)
     if text and LOG.isEnabledFor(level):
-        tell(level, f"run {event.run_id}: {text}", event.run_id, *ids())
+        log_line(level, f"run {event.run_id}: {text}", event.run_id, *ids())
 
 
-def tell(level: int, text: str, run_id: str, trace_id: str = "", span_id: str = "") -> None:
+def log_line(level: int, text: str, run_id: str, trace_id: str = "", span_id: str = "") -> None:
     """Log one line of a run."""
     extra = {names.LOG_RUN_ID: run_id, names.LOG_TRACE_ID: trace_id, names.LOG_SPAN_ID: span_id}
     LOG.log(level, "%s", plain(text, _LONGEST), extra=extra)
@@ -73,4 +73,4 @@ def _line(event: Event) -> tuple[int, str]:
             return logging.DEBUG, ""
 
 
-__all__ = ["LOG", "may_be_told", "record", "tell"]
+__all__ = ["LOG", "log_line", "may_be_told", "record"]

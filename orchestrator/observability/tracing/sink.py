@@ -190,7 +190,7 @@ class TracingSink:
             span.set_attributes({names.LEDGER_HEAD: row.head, names.LEDGER_COUNT: row.count})
             trace_id, span_id = _ids(span.get_span_context())
         text = f"run {row.run_id}: {row.status}, ledger of {row.count} records, head {row.head}"
-        journal.tell(logging.INFO, text, row.run_id, trace_id, span_id)
+        journal.log_line(logging.INFO, text, row.run_id, trace_id, span_id)
 
     # -- events ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER
 
 from .cycles import untangled
-from .decisions import Option, Skeleton
+from .decisions import ProducerOption, Skeleton
 
 ENOUGH = 1 << 190
 """Sums may double with every layer; they are cut off here."""
@@ -64,7 +64,7 @@ class Frontier:
         self.solvable = nodes is not None and all(self.chains[node] < NEVER for node in nodes)
         """Whether the goal can be had at all."""
 
-    def _read(self, skeleton: list[list[Option]], over: Mapping[int, int]) -> None:
+    def _read(self, skeleton: list[list[ProducerOption]], over: Mapping[int, int]) -> None:
         """What is open to this run, with all values, from below."""
         situation, free, sums, chains = self.situation, self.free, self.sums, self.chains
         values, shut, passed = situation.weights.values, situation.shut, situation.passed

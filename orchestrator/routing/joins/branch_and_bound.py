@@ -52,7 +52,7 @@ class Instance:
         return None if penalty is None else cost + (penalty << SHIFT)
 
 
-def build(situation: Situation, cost_of: CostOf | None = None) -> Instance:
+def build_instance(situation: Situation, cost_of: CostOf | None = None) -> Instance:
     """The actions that the goal may rest on and that can be reached from where the run stands."""
     c, keys = situation.compiled, len(situation.compiled.keys)
     raw = Instance(situation, *situation.open_goal())
@@ -141,23 +141,23 @@ def _reachable(raw: Instance) -> Instance:
 
 Plan = tuple[int, ...]
 """Actions."""
-Scored = tuple[int, Plan]
+ScoredPlan = tuple[int, Plan]
 """A true cost with the plan that has it."""
 
 
 @dataclass
-class Search:
+class BranchAndBound:
     """The state of one search: the best plan so far, and how many states are left to look at."""
 
     instance: Instance
-    best: Scored | None
+    best: ScoredPlan | None
     states: int
     exhausted: bool = False
 
 
-def cheapest(instance: Instance, states: int, best: Scored | None = None) -> tuple[Scored | None, bool]:
+def cheapest(instance: Instance, states: int, best: ScoredPlan | None = None) -> tuple[ScoredPlan | None, bool]:
     """The best plan, and whether that is proven; `states` is how many partial plans may be looked at."""
-    search = Search(instance, best, states)
+    search = BranchAndBound(instance, best, states)
     _branch(search, frozenset(), frozenset())
     return search.best, not search.exhausted
 
@@ -168,7 +168,7 @@ def lower_bound(instance: Instance) -> int:
     return max((reached[0][p] for p in instance.goal), default=0) if reached else 0
 
 
-def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) -> None:
+def _branch(search: BranchAndBound, chosen: frozenset[int], excluded: frozenset[int]) -> None:
     if search.states <= 0:
         search.exhausted = True
         return
@@ -189,7 +189,7 @@ def _branch(search: Search, chosen: frozenset[int], excluded: frozenset[int]) ->
         out.add(a)
 
 
-def _offer(search: Search, plan: Plan) -> None:
+def _offer(search: BranchAndBound, plan: Plan) -> None:
     instance = search.instance
     mask = instance.goal_mask
     for a in plan:

@@ -6,12 +6,12 @@ from heapq import heappop, heappush
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER
 
-from .decisions import Option, Skeleton, ordered
+from .decisions import ProducerOption, Skeleton, ordered
 
 
 def untangled(
     skeleton: Skeleton, situation: Situation, goal: Sequence[int], over: Mapping[int, int]
-) -> tuple[list[list[Option]], list[int] | None, bool]:
+) -> tuple[list[list[ProducerOption]], list[int] | None, bool]:
     """The decisions that matter now, numbered so that each comes after what it opens; the goal's; whether that is all.
 
     From where the run stands the circle is often broken: a key at hand opens nothing. Where it is not, the order is
@@ -26,7 +26,7 @@ def untangled(
     if order is None:
         order = _by_value(now, situation, over)
     place = {node: i for i, node in enumerate(order)}
-    options: list[list[Option]] = [
+    options: list[list[ProducerOption]] = [
         [
             (start, tool, tuple([place[q] for q in opens]), -1)
             for start, tool, opens, _ in now[node]
@@ -41,12 +41,12 @@ def untangled(
 
 def _open_now(
     skeleton: Skeleton, situation: Situation, node: int, free: set[int], over: Mapping[int, int]
-) -> list[Option]:
+) -> list[ProducerOption]:
     """The options of a node that are open to this run, with what they open now."""
     if node in free:
         return []
     c, values = situation.compiled, situation.weights.values
-    found: list[Option] = []
+    found: list[ProducerOption] = []
     for start, tool, opens, source in skeleton.options[node]:
         if tool in situation.shut or (start >= 0 and over.get(start, values[start]) >= NEVER):
             continue
@@ -56,7 +56,7 @@ def _open_now(
     return found
 
 
-def _by_value(options: list[list[Option]], situation: Situation, over: Mapping[int, int]) -> list[int]:
+def _by_value(options: list[list[ProducerOption]], situation: Situation, over: Mapping[int, int]) -> list[int]:
     values = situation.weights.values
     takers: dict[int, list[tuple[int, int]]] = {}
     missing: dict[tuple[int, int], int] = {}

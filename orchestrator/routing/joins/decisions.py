@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.routing.compiled import Compiled
 
-Option = tuple[int, int, tuple[int, ...], int]
+ProducerOption = tuple[int, int, tuple[int, ...], int]
 """(start, tool, nodes it opens, the node of the tool that its transition leaves). -1 for no start, or no such node."""
 
 
@@ -30,7 +30,7 @@ class Skeleton:
         place = [0] * len(names)
         for new, old in enumerate(order or range(len(names))):
             place[old] = new
-        self.options: list[list[Option]] = [[] for _ in names]
+        self.options: list[list[ProducerOption]] = [[] for _ in names]
         for old, options in enumerate(found):
             self.options[place[old]] = [
                 (start, tool, tuple([place[q] for q in opens]), place[source] if source >= 0 else -1)
@@ -38,9 +38,11 @@ class Skeleton:
             ]
         self.key_node = {what: place[i] for i, (kind, what) in enumerate(names) if kind == "key"}
 
-    def _options(self, kind: str, what: int, shared: set[int], number: dict[tuple[str, int], int]) -> list[Option]:
+    def _options(
+        self, kind: str, what: int, shared: set[int], number: dict[tuple[str, int], int]
+    ) -> list[ProducerOption]:
         c = self.compiled
-        found: list[Option] = []
+        found: list[ProducerOption] = []
         for tool in c.producers[what] if kind == "key" else (what,):
             if kind == "key" and tool in shared:
                 found.append((-1, tool, (number["tool", tool],), -1))
@@ -53,7 +55,7 @@ class Skeleton:
         return found
 
 
-def _opens(options: list[Option]) -> list[int]:
+def _opens(options: list[ProducerOption]) -> list[int]:
     return sorted({q for _, _, needs, source in options for q in (*needs, source) if q >= 0})
 
 

@@ -8,7 +8,7 @@ from orchestrator.routing.weights import NEVER
 
 from .beam import Beam
 from .bounds import Frontier
-from .branch_and_bound import build, cheapest, lower_bound
+from .branch_and_bound import build_instance, cheapest, lower_bound
 from .decisions import Skeleton
 
 FIRST = 400
@@ -84,7 +84,7 @@ def _first_plan(frontier: Frontier) -> tuple[int, tuple[int, ...], list[int]]:
 
 def _prove(situation: Situation, states: int, found: Joined | None, costs: Mapping[int, int] | None) -> Joined | None:
     """Where tools produce each other's inputs: look at all plans if they are few, else say how good this one is."""
-    instance = build(situation, None if costs is None else costs.__getitem__)
+    instance = build_instance(situation, None if costs is None else costs.__getitem__)
     if not instance.solvable:
         return None
     if found is not None and len(instance.tool) ** 2 > states:

@@ -15,7 +15,7 @@ from orchestrator.routing.weights import NEVER, SHIFT
 from .distances import Ahead, Rooted
 
 
-class Search:
+class AStarSearch:
     """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
 
     The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
@@ -77,7 +77,7 @@ _OUTSIDE = -1
 """Stands for every place that the run is at already."""
 
 
-def first_by_names(search: Search) -> Iterator[tuple[int, int]]:
+def first_by_names(search: AStarSearch) -> Iterator[tuple[int, int]]:
     """Of all best paths the one whose tools' names, sorted, come first."""
     onward = _onward(search)
     ways: dict[int, _Way] = {}
@@ -111,7 +111,7 @@ _Onward = dict[int, list[tuple[int, int, list[int]]]]
 """Place -> (tool, start, where that leads to)."""
 
 
-def _onward(search: Search) -> _Onward:
+def _onward(search: AStarSearch) -> _Onward:
     """For every place on a best path what goes on from it along one."""
     onward: _Onward = {}
     seen = {search.goal}
@@ -129,7 +129,7 @@ def _onward(search: Search) -> _Onward:
     return onward
 
 
-def _givers(search: Search, place: int) -> list[tuple[int, int]]:
+def _givers(search: AStarSearch, place: int) -> list[tuple[int, int]]:
     """The tools by which a best path may have come to a place, and the cost after them."""
     c, before = search.situation.compiled, search.before
     g = before[place]
@@ -138,14 +138,14 @@ def _givers(search: Search, place: int) -> list[tuple[int, int]]:
     return [(t, g) for t in c.producers[place] if c.target[t] == place or before.get(search.place_of(t)) == g]
 
 
-def _reached(search: Search, tool: int, g: int) -> list[int]:
+def _reached(search: AStarSearch, tool: int, g: int) -> list[int]:
     """Where a best path is after a tool."""
     c, before = search.situation.compiled, search.before
     keys = [k for k in c.gives[tool] if before.get(k) == g]
     return keys if c.target[tool] < c.tools else [search.place_of(tool), *keys]
 
 
-def _tight(search: Search, g: int, tool: int) -> Iterator[tuple[int, int]]:
+def _tight(search: AStarSearch, g: int, tool: int) -> Iterator[tuple[int, int]]:
     """The places from which `tool` is started on a path that has cost `g` with it, with the start."""
     situation, before = search.situation, search.before
     c, passed = situation.compiled, situation.passed
@@ -167,7 +167,7 @@ def _tight(search: Search, g: int, tool: int) -> Iterator[tuple[int, int]]:
             yield (_OUTSIDE if source in passed else source), start
 
 
-PATIENCE = 16
+MAX_CORRECTIONS = 16
 """Distances that one walk may correct; a search is the quicker way where there are more."""
 
 Walked = tuple[int, list[tuple[int, int]]]
@@ -199,7 +199,7 @@ def walk(rooted: Rooted, situation: Situation) -> Walked | None:
                     step = ways[0][1:]
         if step is None:
             corrected += 1
-            if left >= NEVER or corrected > PATIENCE:
+            if left >= NEVER or corrected > MAX_CORRECTIONS:
                 return None
             rooted.correct([place for place in places if distance[place] == left])
             if behind:
@@ -239,7 +239,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
         walked = walk(rooted, situation)
         if walked is not None:
             return Path(*walked)
-    search = Search(rooted, situation)
+    search = AStarSearch(rooted, situation)
     search.limit = limit
     _begin(search, goal_mask)
     found = _run(search)
@@ -253,7 +253,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
     return Path(found, starts, search.joined)
 
 
-def _begin(search: Search, goal_mask: int) -> None:
+def _begin(search: AStarSearch, goal_mask: int) -> None:
     """Put in every place from which the run can go on."""
     situation, distance, heap = search.situation, search.distance, search.heap
     c, stakes = situation.compiled, situation.stakes
@@ -269,7 +269,7 @@ def _begin(search: Search, goal_mask: int) -> None:
     heapify(heap)
 
 
-def _run(search: Search) -> int:
+def _run(search: AStarSearch) -> int:
     """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
 
     Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap.
@@ -365,7 +365,7 @@ def _run(search: Search) -> int:
     return best
 
 
-def _close(search: Search, place: int, g: int, best: int) -> int:
+def _close(search: AStarSearch, place: int, g: int, best: int) -> int:
     """Close a place from which the run goes on, or a key that a tool had better ways on than; the best path so far."""
     if place in search.before:
         if g == search.before[place] and place in search.parent:
@@ -380,7 +380,7 @@ def _close(search: Search, place: int, g: int, best: int) -> int:
     return best
 
 
-def _open(search: Search, place: int, g: int) -> None:
+def _open(search: AStarSearch, place: int, g: int) -> None:
     """Put in the ways on from a place that is closed."""
     ways = search.ways(place)
     if ways:
@@ -389,7 +389,7 @@ def _open(search: Search, place: int, g: int) -> None:
         _open_odd(search, place, g)
 
 
-def _open_odd(search: Search, place: int, g: int) -> None:
+def _open_odd(search: AStarSearch, place: int, g: int) -> None:
     """Put in the ways on to tools that wait for more than this place."""
     for tool, start in search.situation.compiled.odd(place):
         if tool in search.situation.shut:
@@ -400,7 +400,7 @@ def _open_odd(search: Search, place: int, g: int) -> None:
             _from_one_of(search, tool, place, g)
 
 
-def _reach(search: Search, tool: int, start: int, place: int, g: int) -> None:
+def _reach(search: AStarSearch, tool: int, start: int, place: int, g: int) -> None:
     """Put in a tool to be closed."""
     g += search.situation.cost(start)
     f = g + search.distance[search.situation.compiled.target[tool]]
@@ -410,7 +410,7 @@ def _reach(search: Search, tool: int, start: int, place: int, g: int) -> None:
         heappush(search.heap, (f, g, here, -2 - start))
 
 
-def _by_transition(search: Search, tool: int, start: int, place: int, g: int) -> None:
+def _by_transition(search: AStarSearch, tool: int, start: int, place: int, g: int) -> None:
     """Go on by a transition to a tool that needs keys too."""
     situation = search.situation
     if all(k in situation.free for k in situation.compiled.needs[tool]):
@@ -419,7 +419,7 @@ def _by_transition(search: Search, tool: int, start: int, place: int, g: int) ->
         _note_join(search, tool, g + situation.cost(start), place in situation.passed)
 
 
-def _from_one_of(search: Search, tool: int, key: int, g: int) -> None:
+def _from_one_of(search: AStarSearch, tool: int, key: int, g: int) -> None:
     """Go on from a key to a tool that waits for more.
 
     What waits for this key only, and for a transition that leaves a place passed, is a path. From a free key the
@@ -445,7 +445,7 @@ def _from_one_of(search: Search, tool: int, key: int, g: int) -> None:
             _note_join(search, tool, g + situation.cost(start), key in free)
 
 
-def _note_join(search: Search, tool: int, g: int, free: bool) -> None:
+def _note_join(search: AStarSearch, tool: int, g: int, free: bool) -> None:
     """A chain goes on here, but not a path. From a `free` place it is no plan: that one comes by what is lacking."""
     g += search.distance[search.situation.compiled.target[tool]]
     if free:
@@ -462,7 +462,7 @@ def _teaches(situation: Situation) -> bool:
     return all(k in free for t in situation.started for k in gives[t])
 
 
-def _held(search: Search) -> dict[int, int]:
+def _held(search: AStarSearch) -> dict[int, int]:
     """The places whose cost from the start says how far they are from the goal."""
     before, rerun, c = search.before, search.situation.rerun, search.situation.compiled
     if not rerun:
@@ -470,7 +470,7 @@ def _held(search: Search) -> dict[int, int]:
     return {place: g for place, g in before.items() if place <= c.begin and place - c.tools not in rerun}
 
 
-def _trace(search: Search) -> Iterator[tuple[int, int]]:
+def _trace(search: AStarSearch) -> Iterator[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     place = search.goal
     while place in search.parent:

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain
 
 from orchestrator.routing.situation import Situation
-from orchestrator.routing.weights import NEVER, Weights
+from orchestrator.routing.weights import NEVER, RoutingWeights
 
 REBUILD = 8
 """A root is made anew when searches have looked at this many times the places that making it took."""
@@ -28,7 +28,7 @@ Ahead = list[tuple[int, int, int]]
 class Rooted:
     """Distances to `goal` (a key's number) from all places."""
 
-    def __init__(self, weights: Weights, goal: int) -> None:
+    def __init__(self, weights: RoutingWeights, goal: int) -> None:
         self.weights = weights
         self.goal = goal
         self.distance: list[int] = []

@@ -80,7 +80,7 @@ class Constraints:
         return self.trust is None or getattr(model, "domain", "local") in self.trust
 
 
-def refused(agents: Sequence[Agent], costs: Sequence[float], limits: Sequence[Constraints]) -> dict[int, str]:
+def refused_positions(agents: Sequence[Agent], costs: Sequence[float], limits: Sequence[Constraints]) -> dict[int, str]:
     """Position -> why that agent may not be chosen, for those that one of the limits leaves out."""
     found: dict[int, str] = {}
     for place, (agent, cost) in enumerate(zip(agents, costs, strict=True)):

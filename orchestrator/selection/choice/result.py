@@ -21,7 +21,7 @@ from .pool import Bools, Costs, Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredAgent:
     """One agent as a choice saw it."""
 
     name: str
@@ -71,15 +71,15 @@ class Selection:
     turn: ExplorationRound
     ties: tuple[str, ...] = ()
     """Agents at the same price, which the order of names decided against."""
-    explain: Callable[[], tuple[Scored, ...]] = field(default=tuple, compare=False, repr=False)
+    explain: Callable[[], tuple[ScoredAgent, ...]] = field(default=tuple, compare=False, repr=False)
 
     @cached_property
-    def candidates(self) -> tuple[Scored, ...]:
+    def candidates(self) -> tuple[ScoredAgent, ...]:
         """All that were considered, cheapest first, then those left out."""
         return self.explain()
 
     @property
-    def chosen(self) -> Scored:
+    def chosen(self) -> ScoredAgent:
         """The chosen agent among the candidates."""
         return next(candidate for candidate in self.candidates if candidate.name == self.agent)
 
@@ -121,12 +121,12 @@ class Snapshot:
     refusals: Mapping[int, str]
     handbook: Handbook
 
-    def candidates(self) -> tuple[Scored, ...]:
+    def candidates(self) -> tuple[ScoredAgent, ...]:
         """Every agent as it was seen, cheapest first, then those left out."""
         scored = [self._scored(row) for row in range(len(self.prices))]
         return tuple(sorted(scored, key=lambda s: (s.price is None, s.price or 0.0, s.name)))
 
-    def _scored(self, row: int) -> Scored:
+    def _scored(self, row: int) -> ScoredAgent:
         agent = self.pool.agents[row]
         facts = self.costs.facts(agent.name, row, float(self.counted[row]))
         price = float(self.prices[row]) / PICO if np.isfinite(self.prices[row]) else None
@@ -137,7 +137,7 @@ class Snapshot:
         estimate = competence(agent.name, agent.skills, self.demand, self.handbook, standing)
         factors = {"pressure": facts.pressure, "success": facts.success}
         parts = {**standard(self.policy).terms(facts), **factors}
-        return Scored(agent.name, price, estimate, facts, parts, reason)
+        return ScoredAgent(agent.name, price, estimate, facts, parts, reason)
 
     def reason(self, row: int) -> str:
         """Why this one, in a line."""

@@ -21,7 +21,7 @@ from orchestrator.selection.learning.updates import Observation, Spent
 from orchestrator.selection.skills.changelog import Journal, changed
 from orchestrator.selection.skills.handbook import Handbook
 
-from .constraints import Constraints, dialled, refused
+from .constraints import Constraints, dialled, refused_positions
 from .demand import Demand
 from .demand_inference import SkillIndex
 from .embedding import Embedding
@@ -49,7 +49,7 @@ class SelectorOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Settings:
+class SelectorSettings:
     """The options, all of them."""
 
     policy: Policy = field(default_factory=Policy)
@@ -75,7 +75,7 @@ class Selector:
     def __init__(
         self, agents: Iterable[Agent] = (), *, handbook: Handbook | None = None, **options: Unpack[SelectorOptions]
     ) -> None:
-        self.options = Settings(**options)
+        self.options = SelectorSettings(**options)
         self._known: tuple[Handbook, Pool | None] = (handbook or Handbook(), None)
         self._agents: dict[str, Agent] = {}
         self._counting = Counting(self.options.exploration, self.options.onboarding)
@@ -356,7 +356,7 @@ class Selector:
             if unknown:
                 raise InputError(f"There is no agent {unknown[0]!r}.{nearest(unknown[0], self._agents)}")
             limits.append(Constraints(agents=names))
-        refusals = refused(pool.agents, costs.money.tolist(), limits) if limits else {}
+        refusals = refused_positions(pool.agents, costs.money.tolist(), limits) if limits else {}
         allowed: Bools = np.ones(len(pool.agents), dtype=np.bool_)
         allowed[list(refusals)] = False
         return allowed, refusals

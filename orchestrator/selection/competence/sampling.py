@@ -38,7 +38,7 @@ def separation(one: Mapping[str, Evidence], other: Mapping[str, Evidence]) -> fl
     return total
 
 
-def counts(observations: Iterable[Observation]) -> dict[str, Evidence]:
+def counts_by_agent(observations: Iterable[Observation]) -> dict[str, Evidence]:
     """The counts of each agent, undecayed."""
     totals: dict[str, Evidence] = {}
     for seen in observations:
@@ -46,7 +46,7 @@ def counts(observations: Iterable[Observation]) -> dict[str, Evidence]:
     return totals
 
 
-Keys = NDArray[np.uint64]
+DrawKeys = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -55,13 +55,13 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 _MASK: Final = (1 << 64) - 1
 
 
-def keys_of(names: Iterable[str]) -> Keys:
+def keys_of(names: Iterable[str]) -> DrawKeys:
     """A key for each name, the same on every machine."""
     digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
     return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)
 
 
-def beta(a: Floats, b: Floats, skills: Keys, agents: Keys, seed: int, number: int) -> Floats:
+def beta(a: Floats, b: Floats, skills: DrawKeys, agents: DrawKeys, seed: int, number: int) -> Floats:
     """One draw from Beta(a, b) for each skill (row) and agent (column), in turn `number` under `seed`."""
     turn = _mixed(np.array([seed & _MASK], dtype=np.uint64)) ^ np.uint64(number & _MASK)
     keys = _mixed(_mixed(turn) ^ _mixed(skills)[:, None] ^ agents[None, :])
@@ -71,23 +71,23 @@ def beta(a: Floats, b: Floats, skills: Keys, agents: Keys, seed: int, number: in
     return np.where(np.isfinite(drawn), drawn, a / (a + b))  # both underflowed: a and b are next to nothing
 
 
-def _mixed(keys: Keys) -> Keys:
+def _mixed(keys: DrawKeys) -> DrawKeys:
     """The next output of SplitMix64 for each state."""
     z = keys + _STEP
     z = (z ^ (z >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
-    mixed: Keys = z ^ (z >> np.uint64(31))
+    mixed: DrawKeys = z ^ (z >> np.uint64(31))
     return mixed
 
 
-def _uniform(keys: Keys, number: int) -> Floats:
+def _uniform(keys: DrawKeys, number: int) -> Floats:
     """Uniform in (0, 1), the `number`th of each stream."""
     bits = _mixed(keys ^ np.uint64((number * int(_STEP)) & _MASK)) >> np.uint64(11)
     spread: Floats = (bits.astype(np.float64) + 0.5) * 2.0**-53
     return spread
 
 
-def _gamma(shape: Floats, keys: Keys) -> Floats:
+def _gamma(shape: Floats, keys: DrawKeys) -> Floats:
     """A draw from Gamma(shape, 1) for each stream, by rejection; one below 1 is drawn one higher and brought back."""
     small = shape < 1
     d = np.where(small, shape + 1, shape) - 1 / 3

@@ -17,7 +17,7 @@ from .task_size import size_shifts, size_weights
 Floats = NDArray[np.float64]
 
 
-class Drawing(Protocol):
+class PosteriorSampling(Protocol):
     """How competences are drawn."""
 
     @property
@@ -142,7 +142,7 @@ class CompetenceTable:
         """Calls of late that each agent's estimate rests on."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
 
-    def draw(self, columns: Sequence[int], weights: Floats, explore: Drawing, number: int) -> Floats:
+    def draw(self, columns: Sequence[int], weights: Floats, explore: PosteriorSampling, number: int) -> Floats:
         """Competence of every agent drawn from its posterior, in round `number`.
 
         The standard deviation of the posterior is scaled by `explore.scale`.

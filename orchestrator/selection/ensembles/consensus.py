@@ -13,8 +13,8 @@ from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.core.route import Candidate
 
-from .disagreement import Agreement, Equivalent, Extract, Mode, agreement, plain_answer, same
-from .subcall import Answer, answer_of, candidate_of
+from .disagreement import Agreement, EnsembleMode, Equivalent, Extract, agreement, plain_answer, same_answer
+from .subcall import MemberAnswer, ask_member, candidate_of
 
 NONE: Final = Agreement(())
 
@@ -34,15 +34,15 @@ class Votes:
     """Whether there is a judge for answers without a majority."""
 
     @property
-    def mode(self) -> Mode:
+    def mode(self) -> EnsembleMode:
         """How many agents the step is worth."""
-        return Mode.ALL if self.again or self.probes.total < 2 else self.probes.mode
+        return EnsembleMode.ALL if self.again or self.probes.total < 2 else self.probes.mode
 
     @property
     def elected(self) -> tuple[str, int]:
         """What decides, and the position of the winner among the agents' answers followed by the probes'."""
         answers = self.answers.total
-        if self.mode is Mode.ONE:
+        if self.mode is EnsembleMode.ONE:
             return "agreement", answers
         if not answers:
             return "order", answers + self.probes.groups[0][0]
@@ -69,19 +69,19 @@ class Votes:
 
 _AGREEMENTS: Final = ("probes", "answers", "together")
 
-Judge = Callable[..., Any]
+AnswerJudge = Callable[..., Any]
 """`judge(answers, inputs)`: the output that it holds to be best of a list; may be async. Or an `Agent` that needs the
 key `answers`, and may need any of the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConsensusVerdict:
     """How a consensus was found: what ACAR calls a decision record."""
 
-    mode: Mode
+    mode: EnsembleMode
     sigma: float
-    probes: tuple[Answer, ...]
-    answers: tuple[Answer, ...]
+    probes: tuple[MemberAnswer, ...]
+    answers: tuple[MemberAnswer, ...]
     """Of the agents that were asked after the probes."""
     winner: str
     """Whose output it is; `agreement` for one that several gave."""
@@ -91,7 +91,7 @@ class Verdict:
     output: Any
     votes: Votes
     """What was decided on."""
-    left_out: tuple[Answer, ...] = ()
+    left_out: tuple[MemberAnswer, ...] = ()
     """Members that were not asked, and why: they are down, say."""
 
     def to_json(self) -> dict[str, Any]:
@@ -142,9 +142,9 @@ class Consensus:
     agents: Sequence[Agent]
     n: int = 3
     extract: Extract = plain_answer
-    equivalent: Equivalent = same
-    judge: Judge | None = None
-    on_verdict: Callable[[Verdict], None] | None = field(default=None, compare=False)
+    equivalent: Equivalent = same_answer
+    judge: AnswerJudge | None = None
+    on_verdict: Callable[[ConsensusVerdict], None] | None = field(default=None, compare=False)
     """Told of each verdict, for records."""
 
     def __post_init__(self) -> None:
@@ -178,13 +178,15 @@ class Consensus:
             self.on_verdict(verdict)
         return verdict.output
 
-    async def verdict(self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None) -> Verdict:
+    async def verdict(
+        self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None
+    ) -> ConsensusVerdict:
         """Probe, see how much the answers differ, ask as many agents as that is worth; who is down is left out."""
         probes, out = await self._ask([self.probe] * self.n, self.n, ctx, inputs, "probe", feedback)
         ctx.usage["probes"] += self.n
         found = [probe for probe in probes if probe.given]
         votes = Votes(self._agreement(found), again=feedback is not None, judged=self.judge is not None)
-        wanted = {Mode.ONE: 0, Mode.TWO: 2, Mode.ALL: len(self.agents)}[votes.mode]
+        wanted = {EnsembleMode.ONE: 0, EnsembleMode.TWO: 2, EnsembleMode.ALL: len(self.agents)}[votes.mode]
         answers, also_out = await self._ask(self.agents, wanted, ctx, inputs, "agent", feedback)
         out += also_out
         ok = [answer for answer in answers if answer.given]
@@ -199,7 +201,7 @@ class Consensus:
         winner = judged or [*ok, *found][place]
         spent = sum(answer.usd for answer in (*probes, *answers)) + (judged.usd if judged else 0.0)
         name = "agreement" if decided_by == "agreement" else winner.agent
-        return Verdict(
+        return ConsensusVerdict(
             mode=votes.mode,
             sigma=votes.probes.sigma,
             probes=tuple(probes),
@@ -220,41 +222,43 @@ class Consensus:
         inputs: Mapping[str, Any],
         part: str,
         feedback: str | None,
-    ) -> tuple[list[Answer], list[Answer]]:
+    ) -> tuple[list[MemberAnswer], list[MemberAnswer]]:
         """The answers of the first so many agents that may be asked, and who of those before was left out."""
         asked: list[tuple[Agent, str, SubCall]] = []
-        out: list[Answer] = []
+        out: list[MemberAnswer] = []
         for number, agent in enumerate(agents):
             if len(asked) == wanted:
                 break
             label = f"{part}{number}"
             call = ctx.part(agent.name, PartKind.MEMBER, label)
             if call.refused:
-                out.append(Answer(agent.name, left_out=call.refused))
+                out.append(MemberAnswer(agent.name, left_out=call.refused))
             else:
                 asked.append((agent, label, call))
-        calls = [answer_of(agent, ctx, inputs, label, feedback, call) for agent, label, call in asked]
+        calls = [ask_member(agent, ctx, inputs, label, feedback, call) for agent, label, call in asked]
         return list(await asyncio.gather(*calls)), out
 
-    def _nobody(self, asked: list[Answer], out: list[Answer]) -> NoReturn:
+    def _nobody(self, asked: list[MemberAnswer], out: list[MemberAnswer]) -> NoReturn:
         if not asked:
             why = "; ".join(dict.fromkeys(f"{each.agent}: {each.left_out}" for each in out))
             raise Unavailable(f"Every member of the consensus is down. {why}")
         raise InvalidOutput("No agent of the consensus gave an answer.")
 
-    def _agreement(self, answers: Sequence[Answer]) -> Agreement:
+    def _agreement(self, answers: Sequence[MemberAnswer]) -> Agreement:
         return agreement([self.extract(answer.output) for answer in answers], self.equivalent)
 
-    async def _judged(self, ctx: RunContext[Any], answers: Sequence[Answer], inputs: Mapping[str, Any]) -> Answer:
+    async def _judged(
+        self, ctx: RunContext[Any], answers: Sequence[MemberAnswer], inputs: Mapping[str, Any]
+    ) -> MemberAnswer:
         """What the judge holds to be best, or why it was not asked. Raises `InvalidOutput` when it fails."""
         outputs = [answer.output for answer in answers]
         if isinstance(self.judge, Agent):
-            answer = await answer_of(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
+            answer = await ask_member(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
             if answer.error is not None:
                 raise InvalidOutput(f"The judge failed: {answer.error}")
             return answer
         verdict = self.judge(outputs, inputs) if self.judge is not None else None
-        return Answer("judge", await verdict if inspect.isawaitable(verdict) else verdict)
+        return MemberAnswer("judge", await verdict if inspect.isawaitable(verdict) else verdict)
 
     def _cost(self, usage: Mapping[str, float]) -> float:
         """Before a call: the probes and half of the agents. After it: nothing, since every call was charged."""

@@ -15,7 +15,7 @@ Equivalent = Callable[[Any, Any], bool]
 """Whether two answers say the same."""
 
 
-class Mode(StrEnum):
+class EnsembleMode(StrEnum):
     """How many agents work on a step."""
 
     ONE = "one"
@@ -52,9 +52,9 @@ class Agreement:
         return (self.distinct - 1) / (self.total - 1) if self.total > 1 else 1.0
 
     @property
-    def mode(self) -> Mode:
+    def mode(self) -> EnsembleMode:
         """One agent when all agree, all when none do, two in between."""
-        return Mode.ONE if self.sigma == 0 else Mode.ALL if self.sigma == 1 else Mode.TWO
+        return EnsembleMode.ONE if self.sigma == 0 else EnsembleMode.ALL if self.sigma == 1 else EnsembleMode.TWO
 
     @property
     def majority(self) -> int | None:
@@ -84,7 +84,7 @@ def plain_answer(output: Any) -> Any:
     return to_jsonable_python(output, fallback=repr) if isinstance(output, BaseModel | dict | list | tuple) else output
 
 
-def same(one: Any, other: Any) -> bool:
+def same_answer(one: Any, other: Any) -> bool:
     """The default equivalence: equal, numbers within a billionth."""
     if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool):
         return abs(one - other) <= 1e-9 * max(1.0, abs(one), abs(other))

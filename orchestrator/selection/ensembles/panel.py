@@ -12,7 +12,7 @@ from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 
 from .consensus import member_options
-from .subcall import Answer, answer_of, candidate_of
+from .subcall import MemberAnswer, ask_member, candidate_of
 
 Refiner = Callable[..., Any]
 """`refiner(answers, inputs)`, where `answers` maps the name of each agent that answered to its output."""
@@ -52,7 +52,7 @@ class Panel:
 
     async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
         """Ask all at once, then refine. Raises `InvalidOutput` when too few answered."""
-        calls = [answer_of(a, ctx, inputs, f"member{n}", feedback) for n, a in enumerate(self.agents)]
+        calls = [ask_member(a, ctx, inputs, f"member{n}", feedback) for n, a in enumerate(self.agents)]
         answers = await asyncio.gather(*calls)
         ctx.usage["members"] += len(answers)
         given = {answer.agent: answer.output for answer in answers if answer.given}
@@ -70,7 +70,9 @@ class Panel:
         self, ctx: RunContext[Any], given: Mapping[str, Any], inputs: Mapping[str, Any], feedback: str | None
     ) -> Any:
         if isinstance(self.refiner, Agent):
-            answer: Answer = await answer_of(self.refiner, ctx, {**inputs, "answers": dict(given)}, "refiner", feedback)
+            answer: MemberAnswer = await ask_member(
+                self.refiner, ctx, {**inputs, "answers": dict(given)}, "refiner", feedback
+            )
             if answer.left_out:
                 raise Unavailable(f"The refiner {answer.agent} may not be asked: {answer.left_out}")
             if answer.error is not None:

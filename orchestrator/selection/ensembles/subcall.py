@@ -70,7 +70,7 @@ class SubContext(RunContext[Any]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MemberAnswer:
     """What one agent answered within a call."""
 
     agent: str
@@ -92,21 +92,21 @@ class Answer:
         return self.left_out or self.error or ""
 
 
-def candidate_of(answer: Answer, said: str) -> Candidate:
+def candidate_of(answer: MemberAnswer, said: str) -> Candidate:
     """An answer on record: by whom, at what cost, and what is `said` of it; never what it was."""
     if answer.left_out:
         return Candidate(answer.agent, None, f"left out: {answer.left_out}")
     return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else said)
 
 
-async def answer_of(
+async def ask_member(
     agent: Agent,
     ctx: RunContext[Any],
     inputs: Mapping[str, Any],
     part: str,
     feedback: str | None = None,
     call: SubCall | None = None,
-) -> Answer:
+) -> MemberAnswer:
     """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
 
     `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage. It
@@ -114,7 +114,7 @@ async def answer_of(
     """
     call = call or ctx.part(agent.name, PartKind.MEMBER, part)
     if call.refused:
-        return Answer(agent.name, left_out=call.refused)
+        return MemberAnswer(agent.name, left_out=call.refused)
     inner = SubContext(ctx, agent.name, part)
     output, problem = None, None
     try:
@@ -129,7 +129,7 @@ async def answer_of(
     ctx.usage.update(inner.usage)
     call.ended(problem, usd=usd + inner.charged, of=agent)
     told = None if problem is None else f"{type(problem).__name__}: {problem}"
-    return Answer(agent.name, output, told, usd + inner.charged)
+    return MemberAnswer(agent.name, output, told, usd + inner.charged)
 
 
 async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], feedback: str | None) -> Any:

@@ -51,7 +51,7 @@ def as_judgement(said: Any) -> Judgement:
     raise InputError(f"a judge gives a Judgement, True, False or None, not a {type(said).__name__}")
 
 
-def name_of(judge: Judge) -> str:
+def judge_name(judge: Judge) -> str:
     """What a judge is called in records."""
     name = getattr(judge, "name", None)
     return name if isinstance(name, str) and name else str(getattr(judge, "__name__", type(judge).__name__))
@@ -76,4 +76,4 @@ def _kind(run_id: str) -> str:
     return f"judged:{run_id}"
 
 
-__all__ = ["Judge", "Judgement", "as_judgement", "check_judge", "judgements_of", "keep_judgement", "name_of"]
+__all__ = ["Judge", "Judgement", "as_judgement", "check_judge", "judge_name", "judgements_of", "keep_judgement"]

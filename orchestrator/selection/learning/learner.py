@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.agents.agent import Agent
 from orchestrator.selection.competence.estimation import competence
 from orchestrator.selection.competence.priors import standings
-from orchestrator.selection.skills.changelog import Step
+from orchestrator.selection.skills.changelog import HandbookUpdate
 from orchestrator.selection.skills.handbook import Handbook
 
 from .cusum import DriftSignal
@@ -25,7 +25,7 @@ class Learned:
     skills: frozenset[str]
     """Those in which the record of others grew older."""
     outcomes: int
-    step: Step | None = None
+    step: HandbookUpdate | None = None
     """The same learning, to be done again on another version of the handbook; `None` for nothing."""
 
 
@@ -114,6 +114,6 @@ class Lesson:
         return known.mean if known.evidence >= self.evidence else None
 
 
-def told_of(agent: str) -> Step:
+def told_of(agent: str) -> HandbookUpdate:
     """The step that takes the drift of an agent off a handbook: it is on the record of a run."""
     return lambda handbook: handbook.with_told(agent)

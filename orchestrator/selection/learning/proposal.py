@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.selection.choice.demand_inference import SkillIndex
 from orchestrator.selection.choice.embedding import Embedding, HashedEmbedding, embedding_name
-from orchestrator.selection.competence.sampling import STRONG, counts, log_evidence
+from orchestrator.selection.competence.sampling import STRONG, counts_by_agent, log_evidence
 from orchestrator.selection.skills.evidence import NOTHING, Profile
 from orchestrator.selection.skills.handbook import Handbook, Insight, Skill
 from orchestrator.selection.skills.revision import Change
@@ -186,8 +186,8 @@ def _told_apart(work: Sequence[Observation]) -> float:
         main = min(seen.demand.items, key=lambda item: (-item[1], item[0]))[0]
         groups.setdefault(main, []).append(seen)
     total = 0.0
-    apart = {skill: counts(seen) for skill, seen in sorted(groups.items())}
-    for agent, together in sorted(counts(work).items()):
+    apart = {skill: counts_by_agent(seen) for skill, seen in sorted(groups.items())}
+    for agent, together in sorted(counts_by_agent(work).items()):
         total -= log_evidence(together)
         total += sum(log_evidence(each[agent]) for each in apart.values() if each.get(agent, NOTHING).total)
     return total

@@ -25,7 +25,7 @@ from orchestrator.selection.choice.embedding import (
     words_of,
 )
 from orchestrator.selection.choice.pool import Bools
-from orchestrator.selection.competence.sampling import STRONG, counts, separation
+from orchestrator.selection.competence.sampling import STRONG, counts_by_agent, separation
 from orchestrator.selection.competence.table import Floats
 from orchestrator.selection.competence.task_size import measured
 from orchestrator.selection.skills.evidence import Evidence, Profile
@@ -126,7 +126,7 @@ def proposals(observations: Sequence[Observation], vectors: Floats) -> list[Cut]
     middle = vectors.mean(axis=0)
     widest = widest_direction(vectors)
     cuts = [Cut(widest, float(middle @ widest), "texts")]
-    for agent, seen in counts(observations).items():
+    for agent, seen in counts_by_agent(observations).items():
         mine: Bools = np.array([o.agent == agent for o in observations], dtype=np.bool_)
         won: Bools = mine & np.array([o.success for o in observations], dtype=np.bool_)
         lost: Bools = mine & ~won
@@ -156,7 +156,7 @@ def best_cut(
         outside = [o for o, here in zip(observations, (~side & judging).tolist(), strict=True) if here]
         if min(len(inside), len(outside)) < LEAST:
             continue
-        gain = separation(counts(inside), counts(outside))
+        gain = separation(counts_by_agent(inside), counts_by_agent(outside))
         if gain > STRONG and (best is None or gain > best[1]):
             best = (cut, gain)
     return best

@@ -9,8 +9,8 @@ from orchestrator.core.process.forks import new_lock
 from .handbook import Handbook
 from .revision import Change
 
-Step = Callable[[Handbook], Handbook]
-MOST: Final = 100_000
+HandbookUpdate = Callable[[Handbook], Handbook]
+MAX_STEPS: Final = 100_000
 """Steps that wait for a store; the oldest are forgotten when there are more."""
 
 
@@ -19,17 +19,17 @@ class Journal:
     on top of what other processes learned meanwhile, nothing of either is lost."""
 
     def __init__(self) -> None:
-        self._steps: list[Step] = []
+        self._steps: list[HandbookUpdate] = []
         self._lock = new_lock()
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def note(self, step: Step) -> None:
+    def note(self, step: HandbookUpdate) -> None:
         """Keep a step until it is stored."""
         with self._lock:
             self._steps.append(step)
-            if len(self._steps) > MOST:
+            if len(self._steps) > MAX_STEPS:
                 del self._steps[0]
 
     def onto(self, handbook: Handbook) -> tuple[Handbook, int]:
@@ -46,7 +46,7 @@ class Journal:
             del self._steps[:count]
 
 
-def changed(changes: tuple[Change, ...], ours: Handbook) -> Step:
+def changed(changes: tuple[Change, ...], ours: Handbook) -> HandbookUpdate:
     """The step that makes changes by hand again, place by place; where they no longer fit, `ours` takes the place."""
 
     def step(handbook: Handbook) -> Handbook:
@@ -58,4 +58,4 @@ def changed(changes: tuple[Change, ...], ours: Handbook) -> Step:
     return step
 
 
-__all__ = ["Journal", "Step", "changed"]
+__all__ = ["HandbookUpdate", "Journal", "changed"]

@@ -18,7 +18,7 @@ from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.learning.cusum import Cusum, DriftSignal
 
 from .evidence import UNSEEN, Evidence, Profile, Surplus
-from .revision import Change, Revision, apply_changes, changes_between, undo
+from .revision import Change, Revision, apply_changes, changes_between, inverse_changes
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
 
@@ -326,7 +326,9 @@ class Handbook(BaseModel):
         Raises `DefinitionError` when it would make no sense; `check=False` leaves that out, for what cannot go wrong.
         """
         after = {**self._sections(), **sections}
-        revision = Revision(version=self.version, note=note, undo=undo(changes_between(self._sections(), after)))
+        revision = Revision(
+            version=self.version, note=note, undo=inverse_changes(changes_between(self._sections(), after))
+        )
         kept = {name: getattr(self, name) for name in ("embedding", "sizes", "turns", "watched", "drifted")}
         revisions = (*self.revisions, revision)[-KEPT_REVISIONS:]
         fields = {**kept, **after, "version": self.version + 1, "revisions": revisions}

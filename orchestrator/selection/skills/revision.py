@@ -54,7 +54,7 @@ def _compare(path: tuple[str, ...], before: Any, after: Any, found: list[Change]
         found.append(Change(path=path, before=before, after=after))
 
 
-def undo(changes: Iterable[Change]) -> tuple[Change, ...]:
+def inverse_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
     """The changes that lead back."""
     return tuple(Change(path=c.path, before=c.after, after=c.before) for c in changes)
 

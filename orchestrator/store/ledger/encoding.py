@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.protocol import Problem, RunRow
+from orchestrator.store.protocol import OnProblem, RunRow
 
 from .chain import GENESIS, canonical_text
 
@@ -27,7 +27,7 @@ _ONLY_TEXT: Final = frozenset({str})
 _SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
 
 
-def encode(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
+def encode_body(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str, str | None]:
     """Canonical JSON text of at most `limit` bytes, and what had to be left out (`None`: nothing).
 
     The text reads back as itself: `canonical_text(json.loads(text)) == text`, which is what the hashes rely on.
@@ -63,7 +63,7 @@ def normal(text: str) -> str:
     return text
 
 
-def decode(text: object) -> dict[str, Any]:
+def decode_body(text: object) -> dict[str, Any]:
     """The body of a stored text; a text that was not stored so (damaged, edited) comes back under `UNREADABLE`."""
     try:
         body = json.loads(cast("str", text))
@@ -166,8 +166,8 @@ def fresh_row(row: RunRow) -> RunRow:
         goal=plain_text(row.goal),
         policy=plain_text(row.policy),
         trace_id=plain_text(row.trace_id),
-        started=moment(row.started),
-        summary=json.loads(encode(row.summary)[0]),
+        started=finite_time(row.started),
+        summary=json.loads(encode_body(row.summary)[0]),
         head=GENESIS,
         count=0,
         ended=None,
@@ -182,7 +182,7 @@ def same_run(one: RunRow, other: RunRow) -> bool:
     return facts[0] == facts[1]
 
 
-def tell(on_problem: Problem, problem: str) -> None:
+def report_problem(on_problem: OnProblem, problem: str) -> None:
     """Tell of a problem; a handler that fails is logged and changes nothing."""
     try:
         on_problem(problem)
@@ -190,7 +190,7 @@ def tell(on_problem: Problem, problem: str) -> None:
         LOG.exception("the handler of store problems failed on: %s", problem)
 
 
-def moment(at: float) -> float:
+def finite_time(at: float) -> float:
     """A time that JSON can hold."""
     return float(at) if math.isfinite(at) else 0.0
 

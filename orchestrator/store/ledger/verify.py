@@ -16,7 +16,7 @@ from orchestrator.store.protocol import Record, RunRow, Seal, Store
 
 from .chain import GENESIS, canonical, canonical_text, link, seal_link
 from .check import check_chain
-from .encoding import decode
+from .encoding import decode_body
 from .writes import CLOSED
 
 __all__ = [
@@ -139,7 +139,7 @@ def verify_export(lines: Iterable[str], head: str = "") -> Verification:
     seals: list[Seal] = []
     graphs: dict[str, Any] = {}
     for number, line in enumerate(lines, start=1):
-        thing = decode(line.rstrip("\n"))
+        thing = decode_body(line.rstrip("\n"))
         try:
             if number == 1:
                 row = _read_row(thing)

@@ -107,7 +107,7 @@ class LedgerState:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedWrite:
     """A write that was not made, and why; `lost`: its run must not rely on having written it.
 
     `fenced`: the token was not the run's, so another owner has it.
@@ -120,13 +120,13 @@ class Refusal:
     fenced: bool = False
 
 
-def apply(state: LedgerState | None, write: Write) -> Refusal | None:
+def apply(state: LedgerState | None, write: Write) -> RefusedWrite | None:
     """Fold one write into its run; returns the refusal when it must not be made."""
     if state is None:
-        return Refusal(write.run_id, write.token, f"run {write.run_id!r} was never begun in this store", lost=True)
+        return RefusedWrite(write.run_id, write.token, f"run {write.run_id!r} was never begun in this store", lost=True)
     if write.token is not None and write.token != state.token:
         problem = f"run {write.run_id!r} is owned by another worker now (token {state.token}, not {write.token})"
-        return Refusal(write.run_id, write.token, problem, lost=True, fenced=True)
+        return RefusedWrite(write.run_id, write.token, problem, lost=True, fenced=True)
     match write:
         case Append():
             return _append(state, write)
@@ -140,31 +140,31 @@ def apply(state: LedgerState | None, write: Write) -> Refusal | None:
     return None
 
 
-def _put_value(state: LedgerState, write: PutValue) -> Refusal | None:
+def _put_value(state: LedgerState, write: PutValue) -> RefusedWrite | None:
     if plain_text(write.text) != write.text:
         problem = f"run {write.run_id!r}: the value of {write.name!r} is no text that a database can hold"
-        return Refusal(write.run_id, write.token, problem, lost=True)
+        return RefusedWrite(write.run_id, write.token, problem, lost=True)
     state.values[plain_text(write.name)] = write.text
     return None
 
 
-def _append(state: LedgerState, write: Append) -> Refusal | None:
+def _append(state: LedgerState, write: Append) -> RefusedWrite | None:
     if state.status.ended:
         problem = f"run {write.run_id!r} is closed ({state.status}); its record {write.kind!r} was not added"
-        return Refusal(write.run_id, write.token, problem, lost=False)
+        return RefusedWrite(write.run_id, write.token, problem, lost=False)
     if write.kind == CLOSED:
         problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
-        return Refusal(write.run_id, write.token, problem, lost=False)
+        return RefusedWrite(write.run_id, write.token, problem, lost=False)
     _add(state, plain_text(write.kind), write.at, write.text)
     return None
 
 
-def _set_status(state: LedgerState, write: SetStatus) -> Refusal | None:
+def _set_status(state: LedgerState, write: SetStatus) -> RefusedWrite | None:
     if state.status.ended:
         if write.status is state.status:
             return None
         problem = f"run {write.run_id!r} ended as {state.status}, which never changes; {write.status} was not set"
-        return Refusal(write.run_id, write.token, problem, lost=False)
+        return RefusedWrite(write.run_id, write.token, problem, lost=False)
     state.status = write.status
     state.wake = write.wake if write.status is Status.WAITING else None
     if write.summary is not None:

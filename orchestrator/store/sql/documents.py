@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, String, bindparam, delete, func, insert, select
 from sqlalchemy.engine import Connection
 
-from orchestrator.store.ledger.encoding import decode
+from orchestrator.store.ledger.encoding import decode_body
 
 from .dialect import take_turn, upsert
 from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS
@@ -30,7 +30,7 @@ def lock_health(connection: Connection, names: list[str]) -> dict[str, dict[str,
     for start in range(0, len(names), _MOST):
         some = sorted(names[start : start + _MOST])
         connection.execute(empty, [{"name": name, "data": ""} for name in some])
-        found |= {row.name: decode(row.data) for row in connection.execute(_HEALTH_OF, {"ids": some}) if row.data}
+        found |= {row.name: decode_body(row.data) for row in connection.execute(_HEALTH_OF, {"ids": some}) if row.data}
     return found
 
 

@@ -43,7 +43,7 @@ def database_url(where: str | Path) -> URL:
     raise StoreError(f"a store cannot be kept in {kind!r}: give a path (SQLite) or a postgresql:// URL")
 
 
-def shown(url: URL) -> str:
+def shown_url(url: URL) -> str:
     """The store's name in messages, without a password."""
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
@@ -111,7 +111,7 @@ def prepare(engine: Engine, url: URL) -> None:
             locked = isinstance(error, OperationalError) and "locked" in str(error)
             racing = isinstance(error, DBAPIError) and "already exists" in str(error)
             if not (locked or racing) or time.monotonic() > deadline:
-                raise StoreError(f"the store {shown(url)} cannot be opened: {_advice(error, url)}") from error
+                raise StoreError(f"the store {shown_url(url)} cannot be opened: {_advice(error, url)}") from error
             time.sleep(0.02)
 
 
@@ -142,12 +142,12 @@ def _prepare(connection: Connection, url: URL) -> None:
         version = SCHEMA_VERSION
     if version < SCHEMA_VERSION:
         raise StoreError(
-            f"the store {shown(url)} has schema version {version}, and this orchestrator uses {SCHEMA_VERSION}: "
-            f"stop the programs that use it and run `orchestrator store migrate --store {shlex.quote(shown(url))}`"
+            f"the store {shown_url(url)} has schema version {version}, and this orchestrator uses {SCHEMA_VERSION}: "
+            f"stop the programs that use it and run `orchestrator store migrate --store {shlex.quote(shown_url(url))}`"
         )
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"the store {shown(url)} has schema version {version}, and this orchestrator knows {SCHEMA_VERSION}: "
+            f"the store {shown_url(url)} has schema version {version}, and this orchestrator knows {SCHEMA_VERSION}: "
             "use the newer orchestrator that made it, or another store"
         )
 

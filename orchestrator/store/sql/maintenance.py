@@ -12,7 +12,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 
 from .dialect import database_time, take_turn
-from .engine import database_url, engines, prepare, reason, schema_version, shown
+from .engine import database_url, engines, prepare, reason, schema_version, shown_url
 from .queue import abandoned
 from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES
 
@@ -43,7 +43,9 @@ def migrate(where: str | Path) -> Migration:
             take_turn(connection, "migration")
             before = schema_version(connection)
             if before is not None and not 1 <= before <= SCHEMA_VERSION:
-                raise StoreError(f"the store {shown(url)} has schema version {before}: use the program that made it")
+                raise StoreError(
+                    f"the store {shown_url(url)} has schema version {before}: use the program that made it"
+                )
             if before is not None and before < SCHEMA_VERSION:
                 from .migrations import upgrade
 
@@ -51,7 +53,7 @@ def migrate(where: str | Path) -> Migration:
         if before is None:
             prepare(writer, url)
     except SQLAlchemyError as error:
-        raise StoreError(f"the store {shown(url)} cannot be migrated: {reason(error, url)}") from error
+        raise StoreError(f"the store {shown_url(url)} cannot be migrated: {reason(error, url)}") from error
     finally:
         writer.dispose()
     return Migration(before, SCHEMA_VERSION)
@@ -59,7 +61,7 @@ def migrate(where: str | Path) -> Migration:
 
 @dataclass(frozen=True)
 class Condition:
-    """What `check` found: the schema's version, runs by status, and runs that no process drives or that gave up."""
+    """What `check_store` found: the schema's version, runs by status, runs that nobody drives or that gave up."""
 
     schema: int | None
     runs: dict[str, int]
@@ -74,7 +76,7 @@ class Condition:
         return self.schema == SCHEMA_VERSION
 
 
-def check(where: str | Path) -> Condition:
+def check_store(where: str | Path) -> Condition:
     """The state of a store, without changing it; an older schema is reported, not refused.
 
     Raises:
@@ -97,7 +99,7 @@ def check(where: str | Path) -> Condition:
                 tuple(set_aside),
             )
     except SQLAlchemyError as error:
-        raise StoreError(f"the store {shown(url)} cannot be read: {reason(error, url)}") from error
+        raise StoreError(f"the store {shown_url(url)} cannot be read: {reason(error, url)}") from error
     finally:
         writer.dispose()
         reader.dispose()
@@ -120,7 +122,7 @@ def prune(where: str | Path, older_than: float) -> int:
             pruned += some
         return pruned
     except SQLAlchemyError as error:
-        raise StoreError(f"the store {shown(url)} cannot be pruned: {reason(error, url)}") from error
+        raise StoreError(f"the store {shown_url(url)} cannot be pruned: {reason(error, url)}") from error
     finally:
         writer.dispose()
 
@@ -154,11 +156,11 @@ def copy(source: str | Path, target: str | Path) -> dict[str, int]:
         prepare(writer, to_url)
         with from_writer.begin() as read, writer.begin() as write:
             if write.execute(select(RUNS.c.run_id).limit(1)).first() is not None:
-                raise StoreError(f"the store {shown(to_url)} is not empty: copy into a new one")
+                raise StoreError(f"the store {shown_url(to_url)} is not empty: copy into a new one")
             tables = [table for table in METADATA.sorted_tables if table.name not in _NOT_COPIED]
             return {table.name: _copy_table(read, write, table) for table in tables}
     except SQLAlchemyError as error:
-        raise StoreError(f"{shown(from_url)} cannot be copied: {reason(error, to_url)}") from error
+        raise StoreError(f"{shown_url(from_url)} cannot be copied: {reason(error, to_url)}") from error
     finally:
         for engine in (from_writer, reader, writer, to_reader):
             engine.dispose()
@@ -179,4 +181,4 @@ def _unowned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "owner": ""} if table is RUNS else row
 
 
-__all__ = ["Condition", "Migration", "check", "copy", "migrate", "prune"]
+__all__ = ["Condition", "Migration", "check_store", "copy", "migrate", "prune"]

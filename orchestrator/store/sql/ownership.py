@@ -54,7 +54,7 @@ def renew_owner(connection: Connection, owner: str, expires: float) -> None:
     )
 
 
-def lost_runs(connection: Connection, owner: str, tokens: Mapping[str, int]) -> frozenset[str]:
+def runs_not_owned(connection: Connection, owner: str, tokens: Mapping[str, int]) -> frozenset[str]:
     """Those of the runs that the owner does not own under these tokens."""
     rows = connection.execute(select(RUNS.c.run_id, RUNS.c.token).where(RUNS.c.owner == owner)).all()
     owned = {row.run_id: row.token for row in rows}

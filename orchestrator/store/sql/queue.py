@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, upd
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
-from orchestrator.store.fairness import Candidate, choose, room
+from orchestrator.store.fairness import QueuedRun, choose, room
 from orchestrator.store.ledger.encoding import fresh_row
 from orchestrator.store.owner import owner_died
-from orchestrator.store.protocol import RunRow, Swept, Taken
+from orchestrator.store.protocol import ClaimedRun, RunRow, Swept
 
 from .dialect import Now, take_turn, upsert
 from .ownership import holds, renew_owner
@@ -40,14 +40,14 @@ class SqlQueue:
         )
         return existing
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[Taken]:
+    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs."""
-        taken: list[Taken] = self._ask(lambda connection: self._take(connection, owner, ttl, most, limits or {}))
+        taken: list[ClaimedRun] = self._ask(lambda connection: self._take(connection, owner, ttl, most, limits or {}))
         return taken
 
-    def take_one(self, run_id: str, owner: str, ttl: float) -> Taken | None:
+    def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
         """Own this queued run, whether it is due or was set aside."""
-        taken: list[Taken] = self._ask(lambda connection: self._own(connection, [run_id], owner, ttl))
+        taken: list[ClaimedRun] = self._ask(lambda connection: self._own(connection, [run_id], owner, ttl))
         return taken[0] if taken else None
 
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
@@ -103,7 +103,7 @@ class SqlQueue:
 
     def _take(
         self, connection: Connection, owner: str, ttl: float, most: int, limits: Mapping[str, int]
-    ) -> list[Taken]:
+    ) -> list[ClaimedRun]:
         now = self._now(connection)
         if limits:
             take_turn(connection, "limits of tenants")
@@ -111,7 +111,7 @@ class SqlQueue:
         chosen = choose(_candidates(connection, now), most, room(limits, busy))
         return self._own(connection, chosen, owner, ttl) if chosen else []
 
-    def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[Taken]:
+    def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
         """Own those of the chosen runs that are still queued."""
         renew_owner(connection, owner, self._now(connection) + ttl)
         ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
@@ -176,8 +176,8 @@ def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
     return tuple(row.run_id for row in rows if not alive[row.owner])
 
 
-def _taken(run_id: str, token: int, asked: Any) -> Taken:
-    return Taken(run_id, token, asked.request if asked else None, asked.answer if asked else None)
+def _taken(run_id: str, token: int, asked: Any) -> ClaimedRun:
+    return ClaimedRun(run_id, token, asked.request if asked else None, asked.answer if asked else None)
 
 
 def _queued(wake: float) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _ids(connection: Connection, statement: Update) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(statement.returning(RUNS.c.run_id)).scalars()))
 
 
-def _candidates(connection: Connection, now: float) -> list[Candidate]:
+def _candidates(connection: Connection, now: float) -> list[QueuedRun]:
     """Queued runs that may start, first come first; of other tenants too where one has more than are looked at."""
     found = _oldest(connection, and_(_READY, RUNS.c.wake <= now))
     tenants = {candidate.tenant for candidate in found}
@@ -197,11 +197,11 @@ def _candidates(connection: Connection, now: float) -> list[Candidate]:
     return found
 
 
-def _oldest(connection: Connection, condition: ColumnElement[bool]) -> list[Candidate]:
+def _oldest(connection: Connection, condition: ColumnElement[bool]) -> list[QueuedRun]:
     query = select(RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority).where(condition)
     query = query.order_by(RUNS.c.priority.desc(), RUNS.c.wake, RUNS.c.run_id).limit(_LOOKED_AT)
     rows = connection.execute(query)
-    return [Candidate(row.run_id, row.tenant, row.priority) for row in rows]
+    return [QueuedRun(row.run_id, row.tenant, row.priority) for row in rows]
 
 
 def _busy(connection: Connection) -> dict[str, int]:

@@ -10,11 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.store.ledger.encoding import decode, needle, plain_text
+from orchestrator.store.ledger.encoding import decode_body, needle, plain_text
 from orchestrator.store.protocol import Record, RunRow, Seal
 
 from . import writes as statements
-from .engine import reason, shown
+from .engine import reason, shown_url
 from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class SqlReads:
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""
         pairs = self._pairs(select(HEALTH.c.name, HEALTH.c.data))
-        return {name: decode(text) for name, text in pairs.items() if text}
+        return {name: decode_body(text) for name, text in pairs.items() if text}
 
     def document(self, kind: str, version: int | None = None) -> dict[str, Any] | None:
         """A version of a document."""
@@ -123,7 +123,7 @@ class SqlReads:
 
     def _document(self, query: Select[str]) -> dict[str, Any] | None:
         text = self._read(lambda connection: connection.execute(query).scalar())
-        return None if text is None else decode(text)
+        return None if text is None else decode_body(text)
 
     def _pairs(self, query: Select[str, str]) -> dict[str, str]:
         rows = self._read(lambda connection: connection.execute(query).all())
@@ -137,7 +137,7 @@ class SqlReads:
         except UnicodeError as error:
             raise StoreError("what was asked for holds characters that no store has") from error
         except SQLAlchemyError as error:
-            raise StoreError(f"the store {shown(self._url)} cannot be read: {reason(error, self._url)}") from error
+            raise StoreError(f"the store {shown_url(self._url)} cannot be read: {reason(error, self._url)}") from error
 
 
 def _conditions(

@@ -15,19 +15,19 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.process.forks import new_lock, renew_after_fork
-from orchestrator.store.ledger.encoding import LOG, encode, exact, fresh_row, moment, same_run, tell
-from orchestrator.store.ledger.writes import Append, DropValues, PutValue, Refusal, SetStatus, Write
-from orchestrator.store.protocol import Problem, Refused, RunRow
+from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
+from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
+from orchestrator.store.protocol import OnProblem, OnRefused, RunRow
 from orchestrator.store.shutdown import OPEN
 
 from . import documents, ownership
 from . import writes as statements
 from .accounts import SqlAccounts
 from .dialect import Now, database_time
-from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown
+from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown_url
 from .queue import SqlQueue
 from .reads import SqlReads
-from .writer import CAPACITY, Outage, Transactions, Writer, WriteRequest
+from .writer import CAPACITY, StoreOutage, Transactions, Writer, WriteRequest
 
 T = TypeVar("T")
 
@@ -48,11 +48,11 @@ class SqlStore(SqlReads):
     """
 
     def __init__(
-        self, where: str | Path, on_problem: Problem = LOG.warning, clock: Callable[[], float] | None = None
+        self, where: str | Path, on_problem: OnProblem = LOG.warning, clock: Callable[[], float] | None = None
     ) -> None:
         """`clock` (seconds since the epoch) takes the place of the database's, for tests on virtual time."""
         self.on_problem = on_problem
-        self.on_refused: Refused = _ignore
+        self.on_refused: OnRefused = _ignore
         self._now: Now = database_time if clock is None else lambda _: clock()
         self._url = database_url(where)
         self._foreign: set[str] = set()
@@ -68,7 +68,7 @@ class SqlStore(SqlReads):
         renew_after_fork(self)
 
     def __repr__(self) -> str:
-        return f"SqlStore({shown(self._url)!r})"
+        return f"SqlStore({shown_url(self._url)!r})"
 
     @property
     def embedded(self) -> bool:
@@ -89,10 +89,10 @@ class SqlStore(SqlReads):
 
     def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
         """Enqueue a record."""
-        text, problem = encode(body)
+        text, problem = encode_body(body)
         if problem:
             self.report(f"record {kind!r} of run {run_id!r}: {problem}")
-        self._enqueue(Append(run_id, token, kind, moment(at), text), len(text))
+        self._enqueue(Append(run_id, token, kind, finite_time(at), text), len(text))
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Enqueue a value."""
@@ -112,19 +112,19 @@ class SqlStore(SqlReads):
         wake: float | None = None,
     ) -> None:
         """Enqueue a move of the run."""
-        text = None if summary is None else encode(summary)[0]
-        self._enqueue(SetStatus(run_id, token, status, None if ended is None else moment(ended), text, wake), 0)
+        text = None if summary is None else encode_body(summary)[0]
+        self._enqueue(SetStatus(run_id, token, status, None if ended is None else finite_time(ended), text, wake), 0)
 
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
         """Enqueue a graph."""
         if digest not in self._graphs:
             self._graphs.add(digest)
-            text = encode(data, limit=None)[0]
+            text = encode_body(data, limit=None)[0]
             self._enqueue_call(lambda connection, _: documents.add_graph(connection, digest, text))
 
     def save_health(self, name: str, data: Mapping[str, Any]) -> None:
         """Enqueue the health of `name`."""
-        text = encode(data)[0]
+        text = encode_body(data)[0]
         self._enqueue_call(lambda connection, _: documents.set_health(connection, {name: text}))
 
     def merge_health(
@@ -136,7 +136,7 @@ class SqlStore(SqlReads):
 
         def add(connection: Connection, _: WriteRequest) -> None:
             stored = documents.lock_health(connection, sorted(news))
-            merged = {name: encode(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
+            merged = {name: encode_body(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
             documents.set_health(connection, merged)
 
         self._enqueue_call(add)
@@ -165,14 +165,14 @@ class SqlStore(SqlReads):
                 count = self._dropped[write.run_id] = self._dropped.get(write.run_id, 0) + 1
             if count > 1:
                 return
-        self._lose(Refusal(write.run_id, write.token, problem, lost=True))
+        self._lose(RefusedWrite(write.run_id, write.token, problem, lost=True))
 
     def _tell_of_gap(self, write: Write) -> None:
         """The ledger itself says how many writes were lost before the next one it holds."""
         with self._lock:
             count = self._dropped.get(write.run_id, 0)
             at = write.at if isinstance(write, Append) else (isinstance(write, SetStatus) and write.ended) or 0.0
-            gap = Append(write.run_id, write.token, "lost", at, encode({"count": count})[0])
+            gap = Append(write.run_id, write.token, "lost", at, encode_body({"count": count})[0])
             if count and self._writer.put(gap, 200, droppable=not isinstance(write, SetStatus)):
                 del self._dropped[write.run_id]
 
@@ -206,7 +206,7 @@ class SqlStore(SqlReads):
 
     def _not_durable(self, timeout: float) -> StoreError:
         return StoreError(
-            f"what was written to {shown(self._url)} could not be made durable within {timeout:g} s: "
+            f"what was written to {shown_url(self._url)} could not be made durable within {timeout:g} s: "
             + (self._writer.trouble or "the store is busy")
         )
 
@@ -251,7 +251,7 @@ class SqlStore(SqlReads):
 
         def work(connection: Connection) -> frozenset[str]:
             ownership.renew_owner(connection, owner, self._now(connection) + ttl)
-            return ownership.lost_runs(connection, owner, tokens)
+            return ownership.runs_not_owned(connection, owner, tokens)
 
         return self._ask(work)
 
@@ -305,7 +305,9 @@ class SqlStore(SqlReads):
             raise
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.engine.dispose()
-            raise Outage(f"the store {shown(self._url)} cannot be written: {reason(error, self._url)}") from error
+            raise StoreOutage(
+                f"the store {shown_url(self._url)} cannot be written: {reason(error, self._url)}"
+            ) from error
         for refusal in refusals:
             self._lose(refusal)
 
@@ -314,8 +316,8 @@ class SqlStore(SqlReads):
         if self._erased:
             self._erased = not empty_log(self.engine)
 
-    def _work(self, connection: Connection, items: Sequence[Any]) -> list[Refusal]:
-        refusals: list[Refusal] = []
+    def _work(self, connection: Connection, items: Sequence[Any]) -> list[RefusedWrite]:
+        refusals: list[RefusedWrite] = []
         writes: list[Write] = []
         for item in items:
             if not isinstance(item, WriteRequest):
@@ -336,13 +338,13 @@ class SqlStore(SqlReads):
             self.report(f"the store refused a call: {reason(error, self._url)}")
         else:
             problem = f"a write of run {item.run_id!r} was refused: {reason(error, self._url)}"
-            self._lose(Refusal(item.run_id, item.token, problem, lost=True))
+            self._lose(RefusedWrite(item.run_id, item.token, problem, lost=True))
 
     def report(self, problem: str) -> None:
         """Tell of a problem."""
-        tell(self.on_problem, problem)
+        report_problem(self.on_problem, problem)
 
-    def _lose(self, refusal: Refusal) -> None:
+    def _lose(self, refusal: RefusedWrite) -> None:
         if refusal.lost:
             with self._lock:
                 self._lost[refusal.run_id, refusal.token] = refusal.problem
@@ -376,10 +378,10 @@ class SqlStore(SqlReads):
             engines(self._url)
             prepare(self.engine, self._url)
         except StoreError as error:
-            raise Outage(str(error)) from error
+            raise StoreOutage(str(error)) from error
         self._same_file = same_file(self._url)
         self._graphs.clear()
-        raise Outage(f"the file of the store {shown(self._url)} was removed or replaced")
+        raise StoreOutage(f"the file of the store {shown_url(self._url)} was removed or replaced")
 
     def after_fork(self) -> None:
         """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""

@@ -24,7 +24,7 @@ QUIET: Final = 0.25
 CAPACITY: Final = 64 * 1024 * 1024
 """Characters of text that are kept while the database cannot be written."""
 
-PATIENCE: Final = 5.0
+OUTAGE_GRACE: Final = 5.0
 """Seconds that an outage lasts before it is told, and before those who wait are turned away: many processes that share
 one SQLite file keep each other waiting, and a connection may be lost."""
 
@@ -33,7 +33,7 @@ _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _IN_TROUBLE: Final = 0.05
 
 
-class Outage(Exception):
+class StoreOutage(Exception):
     """The database cannot be written now, and may be later."""
 
 
@@ -65,7 +65,7 @@ class Committer(Protocol):
     def commit(self, items: Sequence[Any]) -> None:
         """Do all items in one transaction, durably.
 
-        Raises `Outage` when the same items should be tried again, anything else when one of them is bad.
+        Raises `StoreOutage` when the same items should be tried again, anything else when one of them is bad.
         """
         ...
 
@@ -212,8 +212,8 @@ class Writer:
             try:
                 if wanted:
                     self._committer.commit(wanted)
-            except Outage as outage:
-                if time.monotonic() - since >= PATIENCE or self._closing.is_set():
+            except StoreOutage as outage:
+                if time.monotonic() - since >= OUTAGE_GRACE or self._closing.is_set():
                     self._note(str(outage))
                 if not self._wait_out(str(outage), next(pauses)):
                     return False
@@ -289,7 +289,7 @@ class Transactions:
     def run(self, work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction; after an error, called with the same work, it is done at most once in all.
 
-        Raises what the database raises, and `Outage` while the transaction before is still being committed.
+        Raises what the database raises, and `StoreOutage` while the transaction before is still being committed.
         """
         if self._unanswered is not None:
             number, result = cast("tuple[int, T]", self._unanswered)
@@ -317,5 +317,5 @@ class Transactions:
         except DataError:
             return False  # a transaction of the future: this is another server than the one that took it
         if status == "in progress":
-            raise Outage("the transaction before is still being committed")
+            raise StoreOutage("the transaction before is still being committed")
         return status == "committed"

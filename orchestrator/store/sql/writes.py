@@ -9,8 +9,8 @@ from sqlalchemy.engine import Connection, Row
 
 from orchestrator.core.enums import Status
 from orchestrator.store.ledger.chain import GENESIS, canonical_text, seal_link
-from orchestrator.store.ledger.encoding import decode, search_text
-from orchestrator.store.ledger.writes import LedgerState, Refusal, Write, apply
+from orchestrator.store.ledger.encoding import decode_body, search_text
+from orchestrator.store.ledger.writes import LedgerState, RefusedWrite, Write, apply
 from orchestrator.store.protocol import FIRST_TOKEN, TENANT, Record, RunRow
 
 from .bulk import insert_rows, rows_of_runs, update_runs
@@ -21,19 +21,21 @@ _MOVED: Final = ("status", "ended", "head", "length", "summary", "wake")
 _RELEASED: Final = ("owner", "cancel")
 
 
-def write(connection: Connection, writes: Sequence[Write], foreign: Container[str], lane: int = 0) -> list[Refusal]:
+def write(
+    connection: Connection, writes: Sequence[Write], foreign: Container[str], lane: int = 0
+) -> list[RefusedWrite]:
     """Fold writes into their runs and store what is new; `foreign` runs take nothing. Returns what was refused.
 
     Ended runs are sealed in the chain of the `lane`.
     """
     states = _load(connection, writes)
-    refusals: list[Refusal] = []
+    refusals: list[RefusedWrite] = []
     for item in writes:
         if item.run_id in foreign:
             problem = (
                 f"run {item.run_id!r} was there already; what ran under its id while the store was away is not kept"
             )
-            refusals.append(Refusal(item.run_id, item.token, problem, lost=True))
+            refusals.append(RefusedWrite(item.run_id, item.token, problem, lost=True))
         elif refusal := apply(states.get(item.run_id), item):
             refusals.append(refusal)
     _store(connection, [states[run_id] for run_id in sorted(states)], lane)
@@ -83,8 +85,8 @@ def run_row(row: Any) -> RunRow:
         head=str(row.head),
         count=row.length if isinstance(row.length, int) else -1,
         trace_id=str(row.trace_id),
-        summary=decode(row.summary),
-        labels={name: str(value) for name, value in decode(row.labels).items()},
+        summary=decode_body(row.summary),
+        labels={name: str(value) for name, value in decode_body(row.labels).items()},
         wake=row.wake if isinstance(row.wake, float) else None,
         attempts=row.attempts if isinstance(row.attempts, int) else 0,
     )
@@ -93,7 +95,7 @@ def run_row(row: Any) -> RunRow:
 def record_row(row: Row[Any]) -> Record:
     """A row of the table of records; what no store writes (SQLite takes text for a number) fails its hash."""
     seq = row.seq if isinstance(row.seq, int) else -1
-    return Record(row.run_id, seq, str(row.kind), _number(row.at), decode(row.body), str(row.prev), str(row.hash))
+    return Record(row.run_id, seq, str(row.kind), _number(row.at), decode_body(row.body), str(row.prev), str(row.hash))
 
 
 def _number(found: object) -> float:

@@ -54,7 +54,7 @@ from orchestrator.health.failures import rules as failure_rules
 from orchestrator.health.failures.classify import (
     FailureTable,
     classify,
-    counts,
+    counts_for_health,
     failure_of,
     is_rate_limit,
     message_of,
@@ -426,7 +426,7 @@ def test_rows_that_make_no_sense(match: Any, kind: Any, words: str) -> None:
 
 def test_what_kinds_mean() -> None:
     assert [kind for kind in FailureKind if retryable(kind)] == [TRANSIENT]
-    assert [kind for kind in FailureKind if not counts(kind)] == [REFUSAL, CALLER]
+    assert [kind for kind in FailureKind if not counts_for_health(kind)] == [REFUSAL, CALLER]
 
 
 # ------------------------------------------------------------------ waiting

@@ -10,7 +10,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry
-from orchestrator.health.monitors import DailySpend, MonitorFacts, MonitorHub, RunFacts, Signal, Verdict
+from orchestrator.health.monitors import DailySpend, MonitorFacts, MonitorHub, RunFacts, Signal, WinningSignal
 from orchestrator.health.monitors.facts import RunStatistics
 from orchestrator.testing import FakeClock
 
@@ -119,7 +119,7 @@ class Company:
         self.clock = clock or FakeClock()
         self.policy = Policy()
         self.health = HealthRegistry(self.policy, self.clock)
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[WinningSignal] = []
         self.problems: list[tuple[str, str]] = []
         self.hub = MonitorHub(
             monitors,

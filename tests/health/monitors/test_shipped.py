@@ -12,11 +12,11 @@ from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
 from orchestrator.health.monitors import (
     WHOLE_RUN,
+    BudgetLimits,
     BudgetMonitor,
     ErrorRate,
     HealthChecks,
     Latency,
-    Limits,
     Outage,
     Progress,
     Quota,
@@ -145,7 +145,7 @@ async def test_a_run_that_spent_its_budget_is_halted_after_a_warning() -> None:
 
 
 async def test_seconds_and_calls_count_too() -> None:
-    stage, monitor = Stage(tool("t")), BudgetMonitor(Limits(seconds=30, calls=3))
+    stage, monitor = Stage(tool("t")), BudgetMonitor(BudgetLimits(seconds=30, calls=3))
     assert said(await monitor.watch(stage.facts(run_started()))) == []
     stage.clock.advance(31)
     found = await monitor.watch(stage.facts(began(), began(), began(), began()))
@@ -199,7 +199,7 @@ async def test_dear_and_risky_writes_need_approval() -> None:
         ("amount", "250", False),
         ("order", {"total": 250}, True),
         ("order", {"count": 250}, False),
-        ("order", Limits(usd=250), True),
+        ("order", BudgetLimits(usd=250), True),
     ],
 )
 def test_amounts_are_looked_for_in_the_inputs(key: str, value: Any, demanded: bool) -> None:

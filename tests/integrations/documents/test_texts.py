@@ -7,6 +7,7 @@ import pytest
 from orchestrator import Refused
 from orchestrator.integrations.documents import (
     check_readable,
+    cut_at_word,
     decode,
     decode_as,
     decode_markup,
@@ -14,7 +15,6 @@ from orchestrator.integrations.documents import (
     implausibility,
     keywords_of,
     sentences_of,
-    shortened,
     tidy,
     title_of,
 )
@@ -166,7 +166,7 @@ def test_sentences_are_whole_and_stand_once() -> None:
         "今天天气很好，我们去公园散步了。他说：“明天可能会下雨，记得带伞。”我同意他的看法并且准备好了。"
     )[0].endswith("散步了。")
     assert len(sentences_of("यह एक लंबा वाक्य है जो हिंदी में लिखा है। दूसरा वाक्य भी यहाँ पर लिखा है।")) == 2
-    assert len(shortened("word " * 400)) <= 460
+    assert len(cut_at_word("word " * 400)) <= 460
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from orchestrator import (
 from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.outcome import Call
 from orchestrator.escalation import AskHuman
-from orchestrator.observability.explain.story import EntryKind, Story, story_of, tell
+from orchestrator.observability.explain.story import EntryKind, Story, read_story, story_of
 from orchestrator.observability.explain.summary import healed, trail
 from orchestrator.store import open_store
 from orchestrator.testing import FakeClock, fail
@@ -56,7 +56,7 @@ def orchestrator(*tools: Tool, **options: Any) -> Orchestrator:
 
 def told(orc: Orchestrator, run_id: str) -> Story:
     """Its story; it must be possible as JSON too."""
-    story = tell(orc.store, run_id)
+    story = read_story(orc.store, run_id)
     json.dumps(story.to_json(), allow_nan=False)
     return story
 
@@ -246,10 +246,10 @@ def test_children_are_named() -> None:
 def test_the_same_story_in_a_later_process(tmp_path: Path) -> None:
     orc = Orchestrator([quick, thorough, headline], store=tmp_path / "runs.db")
     run_id = orc.run_sync("title", {"document": "x y"}).run_id
-    first = tell(orc.store, run_id)
+    first = read_story(orc.store, run_id)
     orc.close()
     store = open_store(tmp_path / "runs.db")
-    assert tell(store, run_id).to_json() == first.to_json()
+    assert read_story(store, run_id).to_json() == first.to_json()
     store.close()
 
 
@@ -279,7 +279,7 @@ def test_a_damaged_record_never_breaks_the_telling(data: st.DataObject) -> None:
 
 def test_an_unknown_run() -> None:
     with pytest.raises(InputError, match="no run 'nix'"):
-        tell(orchestrator().store, "nix")
+        read_story(orchestrator().store, "nix")
 
 
 def test_a_trail_joins_the_attempts_of_a_tool() -> None:
