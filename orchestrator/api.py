@@ -22,6 +22,7 @@ from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.loop_thread import LoopThread
 from orchestrator.core.process.loops import cancelled_once, in_a_loop
 from orchestrator.core.route import Route
 from orchestrator.engine import langgraph as machine
@@ -233,6 +234,7 @@ class Orchestrator(Answering):
         )
         self._background = Background(self._runtime, monitors)
         self._jury = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
+        self._sync_calls = LoopThread(lambda: bool(self._runtime.runs.all_live()))
         self._closed = False
         try:
             self.judge = judge
@@ -398,9 +400,13 @@ class Orchestrator(Answering):
     def run_sync(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> Outcome[Any]:
-        """The same as `run`, for code that is not async; works inside a running event loop too (notebooks)."""
+        """The same as `run`, for code that is not async; works inside a running event loop too (notebooks).
+
+        All calls share one event loop in a thread of its own. Ctrl-C cancels the run and waits for its end; a second
+        one leaves the run as it stands, for `recover` where the store outlives the process.
+        """
         with waiting_outside_limits():
-            return in_a_loop(self.run(goal, inputs, **options))
+            return self._sync_calls.run(self.run(goal, inputs, **options))
 
     @checked(InputError)
     async def stream(
@@ -593,11 +599,16 @@ class Orchestrator(Answering):
         if not self._closed:
             self._closed = True
             await shut_down(self._runtime)
+            await self._sync_calls.also(lambda: leave_waiting(self._runtime))
             await leave_waiting(self._runtime)
             await self._announcer.drain()
             await self._jury.drain(JUDGED_WITHIN)
             await self._background.stop()
             await self._runtime.threads.run(self._close_parts)
+            if self._sync_calls.is_here:
+                self._sync_calls.end()
+            else:
+                await self._runtime.threads.run(self._sync_calls.end)
             self._runtime.threads.end_idle()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` th
 import asyncio
 import inspect
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
@@ -74,7 +75,12 @@ def must_propagate(error: BaseException) -> bool:
 
 
 def _from_a_signal(error: KeyboardInterrupt) -> bool:
-    """asyncio's handler raises it itself; with Python's own handler it cannot be told from one that code raised."""
+    """asyncio's handler raises it itself; with Python's own handler it cannot be told from one that code raised.
+
+    Signals are handled in the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         return True
     frames = _frames(error.__traceback__)

@@ -491,7 +491,8 @@ async def leave_waiting(runtime: Runtime) -> None:
         if run.state.status is Status.WAITING and run.scheduler is not None and run.loop is asyncio.get_running_loop():
             await run.scheduler.leave()
     for task in list(runtime.deadlines):
-        task.cancel()
+        if task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
     await _cancel_given_up(runtime)
 
 
