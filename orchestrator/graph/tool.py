@@ -206,8 +206,13 @@ class Tool:
         return float(self.cost(Counter()))  # nothing used yet, whatever it asks for
 
     def planned_latency(self) -> float:
-        """Declared seconds of a call whose inputs are not known: 0 where a function of the inputs says so."""
-        return 0.0 if callable(self.latency) else self.latency
+        """Declared seconds of a call whose inputs are not known; of a function that needs its inputs: 0."""
+        if not callable(self.latency):
+            return self.latency
+        try:
+            return float(self.latency())
+        except Exception:
+            return 0.0
 
     def _check_types(self) -> None:
         """Build the type adapters: a type that pydantic cannot take is an error where it is written."""

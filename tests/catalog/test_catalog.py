@@ -25,7 +25,7 @@ def test_the_reference_lists_every_tool_with_its_keys_and_its_price(catalog: Map
         remark, needs, gives, price = told[name]
         assert [key for key in needs.split(", ") if key] == list(tool.needs.values()), name
         assert gives.split(", ") == list(tool.gives), name
-        assert (f"{tool.latency:g} s" in price) and (f"risk {tool.risk:g}" in price) == bool(tool.risk), name
+        assert (f"{tool.planned_latency():g} s" in price) and (f"risk {tool.risk:g}" in price) == bool(tool.risk), name
         assert (f"${tool.planned_cost():g}" in price) == bool(tool.planned_cost()), name
         assert ("agent" in remark) == tool.is_agent, name
         assert (str(tool.effect) in remark) == (tool.effect is not Effect.READ), name

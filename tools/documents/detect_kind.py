@@ -1,11 +1,12 @@
 """What a document is: by its bytes, and by its suffix where bytes do not tell."""
 
 import re
+import stat
 import zipfile
 from pathlib import Path
 
 from orchestrator import CallerError, tool
-from orchestrator.integrations.documents import decode_as, implausibility
+from orchestrator.integrations.documents import decode_as, implausibility, without_escapes
 from orchestrator.integrations.documents.archive import open_ole, read_bytes
 
 SUFFIXES = {
@@ -42,7 +43,22 @@ SUFFIXES = {
     ".tsv": "text",
     ".log": "text",
     ".rst": "text",
+    ".json": "text",
+    ".jsonl": "text",
+    ".ndjson": "text",
+    ".yaml": "text",
+    ".yml": "text",
+    ".toml": "text",
+    ".ini": "text",
+    ".cfg": "text",
+    ".tex": "text",
+    ".srt": "text",
+    ".vtt": "text",
+    ".svg": "xml",
+    ".mht": "email",
+    ".mhtml": "email",
 }
+TEXTS = ("html", "xml", "markdown", "text", "email")
 PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"BM")
 MAIL = re.compile(
     rb"(?:\A|\n)(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Delivered-To): ?", re.IGNORECASE
@@ -56,10 +72,15 @@ LATEST_HEADER = 1024
 def detect_kind(document: Path) -> str:
     """`pdf`, `docx`, `html`, `text` or another kind; no reader knows `doc`, `ppt`, `zip` and `unknown`."""
     try:
+        mode = document.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes into it
+            raise CallerError(f"{document} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}")
         with document.open("rb") as opened:
             head = opened.read(8192)
     except OSError as error:
         raise CallerError(f"{document} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CallerError(f"{str(document)!r} is no name of a file: {error}") from None
     suffix = document.suffix.lower()
     by_suffix = SUFFIXES.get(suffix, "")
     if b"%PDF-" in head[:LATEST_HEADER]:
@@ -119,15 +140,13 @@ def kind_of_text(head: bytes, by_suffix: str) -> str:
     start = head.lstrip(b"\xef\xbb\xbf\xfe\xff\0 \r\n\t").replace(b"\0", b"")[:2048].lower().lstrip()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "html"
-    if start.startswith((b"<?xml", b"<!--")):
-        return "html" if b"<html" in start else ("html" if by_suffix == "html" else "xml")
+    if start.startswith((b"<?xml", b"<!--", b"<svg")):
+        return "html" if b"<html" in start or by_suffix == "html" else "xml"
     if by_suffix == "email" or (by_suffix in ("", "text") and len(MAIL.findall(head[:4096])) >= 3):
         return "email"
-    if by_suffix in ("html", "xml", "markdown", "text", "pdf"):
+    if by_suffix in TEXTS:
         return by_suffix
-    if by_suffix:
-        return by_suffix
-    if not head:
-        return "unknown"
-    text = decode_as(head)[0]
-    return "unknown" if implausibility(text) or not any(map(str.isalnum, text)) else "text"
+    if not head or (by_suffix == "pdf" and b" obj" in head):
+        return by_suffix or "unknown"
+    text = without_escapes(decode_as(head)[0])
+    return by_suffix or "unknown" if implausibility(text) or not any(map(str.isalnum, text)) else "text"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
 from orchestrator.integrations.documents.drawing import drawings_of
 from orchestrator.integrations.documents.markup import markup_text
@@ -35,27 +35,7 @@ INVISIBLE = frozenset(
 BLOCKS = frozenset(("p", "tbl", "txbxContent"))
 
 
-def is_docx(kind: str) -> bool:
-    """Whether the document is a Word document."""
-    return kind == "docx"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="docx",
-    gives=("text", "reading"),
-    when=is_docx,
-    ensure=is_readable,
-    latency=0.05,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("docx", "docx", seconds=0.05, per_megabyte=1.0, memory=1000)
 def docx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of the document."""
     archive = Archive(document, "Word document", password)
@@ -79,7 +59,11 @@ def docx(document: Path, kind: str, password: str | None = None) -> dict[str, An
     ):
         for block in dict.fromkeys(more_blocks(archive, members)):
             parts.append(label + block)
-    return {"text": tidy("\n\n".join(parts)), "reading": reading}
+    text = tidy("\n\n".join(parts))
+    if archive.damaged and not any(map(str.isalnum, text)):
+        raise Refused("it is no sound Word document: its main part is broken")
+    reading.notes.extend(archive.notes())
+    return {"text": text, "reading": reading}
 
 
 def part_names(archive: Archive, *kinds: str) -> list[str]:

@@ -5,35 +5,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import Archive, descendants, element_text
 from orchestrator.integrations.documents.markup import markup_text
 
 MOST_CHARACTERS = 5_000_000
 
 
-def is_epub(kind: str) -> bool:
-    """Whether the document is an EPUB book."""
-    return kind == "epub"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="epub",
-    gives=("text", "reading"),
-    when=is_epub,
-    ensure=is_readable,
-    latency=0.2,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("epub", "epub", seconds=0.2, per_megabyte=1.0, memory=1000)
 def epub(document: Path, kind: str) -> dict[str, Any]:
     """The text of the book."""
     archive = Archive(document, "EPUB book")

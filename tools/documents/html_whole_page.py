@@ -3,34 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, decode_markup
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, decode_markup, reader
 from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.markup import markup_text, page_heading, page_title, parse_html
 
 
-def is_html(kind: str) -> bool:
-    """Whether the document is an HTML page."""
-    return kind == "html"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="whole_page",
-    gives=("text", "reading"),
-    when=is_html,
-    ensure=is_readable,
-    latency=0.05,
-    risk=0.5,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("whole_page", "html", seconds=0.05, per_megabyte=0.3, risk=0.5)
 def whole_page(document: Path, kind: str) -> dict[str, Any]:
     """The text of the page's visible parts, a line per block. Its risk is that menus are taken for the page."""
     raw = read_bytes(document)

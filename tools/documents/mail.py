@@ -6,8 +6,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import Reading, check_readable, decode, tidy
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import Reading, decode, reader, tidy
 from orchestrator.integrations.documents.archive import open_ole, read_bytes
 from orchestrator.integrations.documents.markup import markup_text
 
@@ -16,22 +16,7 @@ OUTLOOK = {"subject": "0037", "from": "0C1A", "to": "0E04", "body": "1000", "htm
 """Property ids ([MS-OXPROPS])."""
 
 
-def is_email(kind: str) -> bool:
-    """Whether the document is a mail."""
-    return kind == "email"
-
-
-def is_outlook(kind: str) -> bool:
-    """Whether the document is a mail of Outlook."""
-    return kind == "outlook"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(name="eml", gives=("text", "reading"), when=is_email, ensure=is_readable, latency=0.05, retries=0)
+@reader("eml", "email", seconds=0.05, per_megabyte=0.3, memory=1000)
 def eml(document: Path, kind: str) -> dict[str, Any]:
     """Sender, recipients, date and body of the mail."""
     raw = read_bytes(document)
@@ -55,17 +40,20 @@ def header(message: EmailMessage, name: str) -> str | None:
 
 
 def body_of(message: EmailMessage) -> str:
-    """The text of a mail: plain where it has a plain part that says something, else its HTML."""
-    for wanted in ("plain", "html"):
-        found: list[str] = []
-        for part in message.walk():
-            if part.get_content_type() == f"text/{wanted}" and part.get_content_disposition() != "attachment":
-                raw = part.get_payload(decode=True)
-                if isinstance(raw, bytes) and raw.strip():
-                    found.append(markup_text(raw) if wanted == "html" else in_charset(raw, part.get_content_charset()))
-        if any(map(str.isalnum, "".join(found))):
-            return "\n\n".join(found)
-    return ""
+    """The text of a mail: its plain part, or its HTML where that says much more than `see the HTML part`."""
+    plain, page = parts_of(message, "plain"), parts_of(message, "html")
+    return page if len(plain.split()) * 3 < len(page.split()) or not any(map(str.isalnum, plain)) else plain
+
+
+def parts_of(message: EmailMessage, subtype: str) -> str:
+    """The text of all parts of `text/subtype` that are no attachments."""
+    found: list[str] = []
+    for part in message.walk():
+        if part.get_content_type() == f"text/{subtype}" and part.get_content_disposition() != "attachment":
+            raw = part.get_payload(decode=True)
+            if isinstance(raw, bytes) and raw.strip():
+                found.append(markup_text(raw) if subtype == "html" else in_charset(raw, part.get_content_charset()))
+    return "\n\n".join(found)
 
 
 def in_charset(raw: bytes, charset: str | None) -> str:
@@ -81,7 +69,7 @@ def attached(files: list[str]) -> list[str]:
     return [f"Attachments that were not read: {', '.join(files)}."] if files else []
 
 
-@tool(name="outlook_msg", gives=("text", "reading"), when=is_outlook, ensure=is_readable, latency=0.05, retries=0)
+@reader("outlook_msg", "outlook", seconds=0.05, per_megabyte=0.3, memory=1000)
 def outlook_msg(document: Path, kind: str) -> dict[str, Any]:
     """Sender, recipients and body of the mail."""
     raw = read_bytes(document)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import Reading, check_readable, paragraphs, tidy
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
 from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.pdf import (
     PIXELS,
@@ -36,29 +36,7 @@ SYSTEM_DATA = (
 )
 
 
-def is_drawn(kind: str) -> bool:
-    """Whether the document has pages that can be drawn: a PDF or a picture."""
-    return kind in ("pdf", "image")
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="ocr",
-    gives=("text", "reading"),
-    when=is_drawn,
-    ensure=is_readable,
-    latency=15,
-    risk=0.5,
-    timeout=300,
-    max_concurrency=2,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("ocr", "pdf", "image", seconds=15, per_megabyte=5, risk=0.5, max_concurrency=2)
 def ocr(document: Path, kind: str, password: str | None = None, ocr_languages: str = "eng") -> dict[str, Any]:
     """What Tesseract reads on each page; of a long document, on its first fifty."""
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # read when the library is loaded; more threads are slower
@@ -132,7 +110,7 @@ def read_picture(engine: Any, document: Path) -> dict[str, Any]:
                     break
                 if frame.width * frame.height > 8 * PIXELS:
                     raise Refused(f"it has more than {8 * PIXELS // 1_000_000} million pixels")
-                picture = ImageOps.exif_transpose(frame).convert("L")
+                picture = on_paper(ImageOps.exif_transpose(frame))
                 picture.thumbnail((6000, 6000))
                 text, confidence = read_page(engine, picture)
                 unsure += confidence < LEAST_CONFIDENCE
@@ -142,6 +120,16 @@ def read_picture(engine: Any, document: Path) -> dict[str, Any]:
         raise Refused(f"it is no sound picture: {error}") from None
     reading = Reading(pages=frames, notes=["Its words were read by OCR."], partial=frames > MOST_PAGES)
     return finish(pages, unsure, reading, [])
+
+
+def on_paper(picture: Any) -> Any:
+    """A picture in shades of grey; what is transparent is white."""
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        from PIL import Image
+
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("L")
 
 
 def read_page(engine: Any, picture: Any) -> tuple[str, float]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import (
     Archive,
     attribute,
@@ -19,27 +19,7 @@ from orchestrator.integrations.documents.archive import (
 INVISIBLE = frozenset(("tracked-changes", "sequence-decls", "forms", "scripts", "settings", "note-citation", "creator"))
 
 
-def is_opendocument(kind: str) -> bool:
-    """Whether the document is an OpenDocument text or presentation."""
-    return kind == "opendocument"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="opendocument",
-    gives=("text", "reading"),
-    when=is_opendocument,
-    ensure=is_readable,
-    latency=0.05,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("opendocument", "opendocument", seconds=0.05, per_megabyte=1.0, memory=1000)
 def opendocument(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     if read_bytes(document)[:4] == b"PK\x03\x04":
@@ -49,9 +29,10 @@ def opendocument(document: Path, kind: str) -> dict[str, Any]:
             raise Refused("it is encrypted and needs a password")
         content, meta = archive.xml("content.xml"), archive.xml("meta.xml")
         styles = archive.xml("styles.xml")
+        notes = archive.notes()
     else:
         content = meta = parse_xml(document.read_bytes())
-        styles = None
+        styles, notes = None, []
     if content is None:
         raise Refused("it is no sound OpenDocument file: its content is missing or broken")
     body = next(descendants(content, "body"), content)
@@ -59,6 +40,7 @@ def opendocument(document: Path, kind: str) -> dict[str, Any]:
     reading = Reading(
         title=None if meta is None else element_text(meta, "title"), heading=next(filter(None, headings), None)
     )
+    reading.notes.extend(notes)
     parts = list(blocks(body))
     for label in ("header", "footer"):
         for found in descendants(styles, label) if styles is not None else ():

@@ -6,34 +6,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator import tool
-from orchestrator.integrations.documents import Reading, check_readable, paragraphs, tidy
+from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
 from orchestrator.integrations.documents.pdf import extras_of, import_pdfium, metadata_title, opened_pdf, with_extras
 
 MOST_PAGES = 2000
 
 
-def is_pdf(kind: str) -> bool:
-    """Whether the document is a PDF."""
-    return kind == "pdf"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="pdfium",
-    gives=("text", "reading"),
-    when=is_pdf,
-    ensure=is_readable,
-    latency=0.05,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("pdfium", "pdf", seconds=0.05, per_megabyte=0.3)
 def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     with opened_pdf(document, password) as pdf:

@@ -4,36 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import check_readable, paragraphs, tidy
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import paragraphs, reader, tidy
 from orchestrator.integrations.documents.pdf import add_extras, wrong_password
 
 logging.getLogger("pdfminer").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 logging.getLogger("pdfminer").propagate = False
 
 
-def is_pdf(kind: str) -> bool:
-    """Whether the document is a PDF."""
-    return kind == "pdf"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="pdfminer",
-    gives=("text", "reading"),
-    when=is_pdf,
-    ensure=is_readable,
-    latency=1.0,
-    risk=0.2,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("pdfminer", "pdf", seconds=1.0, per_megabyte=6, risk=0.2)
 def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     try:

@@ -5,34 +5,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import check_readable, paragraphs, tidy
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import paragraphs, reader, tidy
 from orchestrator.integrations.documents.pdf import add_extras, wrong_password
 
 CANNOT_OPEN = 1
 """The exit status for a file that Poppler cannot open (man pdftotext)."""
 
 
-def is_pdf(kind: str) -> bool:
-    """Whether the document is a PDF, and the program is there to read it."""
-    return kind == "pdf" and shutil.which("pdftotext") is not None
+def is_installed() -> bool:
+    """Whether the program is there."""
+    return shutil.which("pdftotext") is not None
 
 
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="pdftotext",
-    gives=("text", "reading"),
-    when=is_pdf,
-    ensure=is_readable,
-    latency=1.2,
-    risk=0.3,
-    timeout=60,
-    retries=0,
-)
+@reader("pdftotext", "pdf", seconds=1.2, per_megabyte=1.0, risk=0.3, timeout=60, available=is_installed)
 def pdftotext(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, in reading order."""
     program = shutil.which("pdftotext")

@@ -4,36 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import Reading, check_readable, paragraphs, tidy
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
 from orchestrator.integrations.documents.pdf import add_extras, wrong_password
 
 logging.getLogger("pypdf").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 logging.getLogger("pypdf").propagate = False
 
 
-def is_pdf(kind: str) -> bool:
-    """Whether the document is a PDF."""
-    return kind == "pdf"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="pypdf",
-    gives=("text", "reading"),
-    when=is_pdf,
-    ensure=is_readable,
-    latency=0.7,
-    risk=0.1,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("pypdf", "pdf", seconds=0.7, per_megabyte=4, risk=0.1)
 def pypdf(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of every page, form values and annotations."""
     try:

@@ -1,22 +1,27 @@
 """Text of a plain file, whatever its encoding; of Markdown, the words without the marks."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-from orchestrator import tool
-from orchestrator.integrations.documents import Reading, check_readable, decode, tidy
+from orchestrator.integrations.documents import Reading, decode, reader, tidy, without_escapes
 from orchestrator.integrations.documents.archive import read_bytes
 
 MOST_BYTES = 20_000_000
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+FRONT_MATTER = re.compile(
+    r"\A(?:---[ \t]*\n(.*?)\n(?:---|\.\.\.)|\+\+\+[ \t]*\n(.*?)\n\+\+\+)[ \t]*(?:\n|\Z)", re.DOTALL
+)
+"""YAML between `---` or TOML between `+++`."""
+TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(?:[|>][+-]?[ \t]*\n((?:[ \t]+.*\n?)+)|(.+?)[ \t]*$)", re.MULTILINE)
+"""Of front matter: in its line, or in the indented lines after it."""
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 UNDERLINE = re.compile(r"^ {0,3}(?:=+|-{2,})[ \t]*$")
 RULE = re.compile(r"^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 TABLE_RULE = re.compile(r"^[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?::?-+:?[ \t]*)?$")
 LINK = re.compile(r"!?\[((?:[^\[\]\\]|\\.)*)\](?:\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+[\"'(][^)]*)?\)|\[[^\]]*\])")
-DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s+\S+.*$")
+DEFINITION = re.compile(r"^ {0,3}\[[^\]^][^\]]*\]:\s+\S+.*$")
 AUTOLINK = re.compile(r"<((?:https?|mailto):[^<>\s]+)>")
 TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.DOTALL)
 EMPHASIS = (
@@ -29,29 +34,26 @@ CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
-def is_markdown(kind: str) -> bool:
-    """Whether the document is Markdown."""
-    return kind == "markdown"
-
-
-def is_text(kind: str) -> bool:
-    """Whether the document is a plain text."""
-    return kind == "text"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(gives=("text", "reading"), when=is_text, ensure=is_readable, latency=0.01, retries=0)
+@reader("plain_text", "text", seconds=0.01, per_megabyte=0.5, memory=1000)
 def plain_text(document: Path, kind: str) -> dict[str, Any]:
-    """The file as it is."""
+    """The file as it is, but for colours of a terminal and escapes of JSON."""
     raw = read_bytes(document)
-    return {"text": decode(raw[:MOST_BYTES]).strip("\n"), "reading": limits_of(raw)}
+    text = without_escapes(decode(raw[:MOST_BYTES])).strip("\n")
+    return {"text": unescaped(text), "reading": limits_of(raw)}
 
 
-@tool(gives=("text", "reading"), when=is_markdown, ensure=is_readable, latency=0.01, retries=0)
+def unescaped(text: str) -> str:
+    """JSON with its characters in place of `\\u00e4`, a value per line; other text as it is."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(value, ensure_ascii=False, indent=1)
+
+
+@reader("markdown", "markdown", seconds=0.01, per_megabyte=1.0, memory=1000)
 def markdown(document: Path, kind: str) -> dict[str, Any]:
     """The words of a Markdown file."""
     raw = read_bytes(document)
@@ -59,7 +61,7 @@ def markdown(document: Path, kind: str) -> dict[str, Any]:
     matter = FRONT_MATTER.match(source)
     if matter:
         source = source[matter.end() :]
-        reading.title = front_title(matter[1])
+        reading.title = front_title(matter[1] or matter[2])
     reading.heading = first_heading(source)
     return {"text": tidy(words_of(source)), "reading": reading}
 
@@ -72,11 +74,11 @@ def limits_of(raw: bytes) -> Reading:
 
 
 def front_title(matter: str) -> str | None:
-    """The title in the YAML before a document."""
-    found = re.search(r"^title:[ \t]*(.+?)[ \t]*$", matter, re.MULTILINE)
+    """The title in the YAML or TOML before a document."""
+    found = TITLE.search(matter)
     if found is None:
         return None
-    value = found[1]
+    value = " ".join((found[1] or found[2]).split())
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 

@@ -5,33 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
 from orchestrator.integrations.documents.drawing import chart_texts
 
 
-def is_pptx(kind: str) -> bool:
-    """Whether the document is a PowerPoint presentation."""
-    return kind == "pptx"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="pptx",
-    gives=("text", "reading"),
-    when=is_pptx,
-    ensure=is_readable,
-    latency=0.05,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("pptx", "pptx", seconds=0.05, per_megabyte=0.5, memory=1000)
 def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The text of the presentation."""
     archive = Archive(document, "PowerPoint presentation", password)
@@ -61,6 +41,7 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
                 parts.extend(chart_texts(more))
     properties = archive.xml("docProps/core.xml")
     reading.title = None if properties is None else element_text(properties, "title")
+    reading.notes.extend(archive.notes())
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
 
 

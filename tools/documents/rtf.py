@@ -3,33 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.rtf import RtfText
 
 
-def is_rtf(kind: str) -> bool:
-    """Whether the document is an RTF file."""
-    return kind == "rtf"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="rtf",
-    gives=("text", "reading"),
-    when=is_rtf,
-    ensure=is_readable,
-    latency=0.1,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("rtf", "rtf", seconds=0.1, per_megabyte=2.0, memory=1000)
 def rtf(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     raw = read_bytes(document)

@@ -1,38 +1,20 @@
 """The cells of a spreadsheet by calamine: `.xlsx`, `.xlsb`, the old `.xls` and `.ods`; a line per row."""
 
 import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, Unavailable, tool
-from orchestrator.integrations.documents import Reading, check_readable, tidy
-from orchestrator.integrations.documents.archive import OLE, Archive, element_text, open_ole, read_bytes
+from orchestrator import Refused, Unavailable
+from orchestrator.integrations.documents import Reading, reader, tidy
+from orchestrator.integrations.documents.archive import OLE, Archive, descendants, element_text, open_ole, read_bytes
 from orchestrator.integrations.documents.drawing import drawings_of
 
 MOST_ROWS = 20_000
 
 
-def is_spreadsheet(kind: str) -> bool:
-    """Whether the document is a spreadsheet."""
-    return kind == "spreadsheet"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="spreadsheet",
-    gives=("text", "reading"),
-    when=is_spreadsheet,
-    ensure=is_readable,
-    latency=0.1,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1500,
-)
+@reader("spreadsheet", "spreadsheet", seconds=0.1, per_megabyte=1.0)
 def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
     """The cells of every sheet that is shown."""
     try:
@@ -59,7 +41,7 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
     except (CalamineError, OSError, ValueError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
             raise Refused("it is encrypted and needs a password") from None
-        raise Refused(f"it is no sound spreadsheet: {error}") from None
+        raise Refused(f"it is no sound workbook: {error}") from None
     reading.pages = len(sheets)
     reading.heading = sheets[0].name if len(sheets) == 1 else None
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
@@ -71,16 +53,27 @@ def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading,
         with open_ole(raw) as container:
             if not container.exists("EncryptedPackage"):
                 return raw
-    archive = Archive(document, "spreadsheet", password)
+    archive = Archive(document, "workbook", password)
     for member in ("docProps/core.xml", "meta.xml"):
         properties = archive.xml(member)
         if properties is not None:
             reading.title = element_text(properties, "title")
     drawings.extend(drawings_of(archive, "xl"))
+    drawings.extend(comments_of(archive))
     if raw.startswith(OLE) and archive.zip.fp is not None:
         archive.zip.fp.seek(0)
         return archive.zip.fp.read()
     return raw
+
+
+def comments_of(archive: Archive) -> Iterator[str]:
+    """The comments beside the cells of an Excel file."""
+    for member in sorted(archive.names):
+        root = archive.xml(member) if re.fullmatch(r"xl/(?:comments|threadedComments/).*\.xml", member) else None
+        for comment in descendants(root, "comment") if root is not None else ():
+            text = " ".join("".join(found.text or "" for found in descendants(comment, "t")).split())
+            if text:
+                yield f"Comment at {comment.get('ref', '?')}: {text}"
 
 
 def row_text(row: list[Any]) -> str:

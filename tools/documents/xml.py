@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Refused, tool
-from orchestrator.integrations.documents import Reading, check_readable, decode_markup, tidy
-from orchestrator.integrations.documents.archive import element_text, local, parse_xml, read_bytes
+from orchestrator import Refused
+from orchestrator.integrations.documents import Reading, decode_markup, reader, tidy
+from orchestrator.integrations.documents.archive import DAMAGED, element_text, local, parsed_xml, read_bytes
 from orchestrator.integrations.documents.markup import markup_text
 
 INLINE = frozenset(
@@ -13,39 +13,23 @@ INLINE = frozenset(
 )
 
 
-def is_xml(kind: str) -> bool:
-    """Whether the document is an XML file."""
-    return kind == "xml"
-
-
-def is_readable(output: dict[str, Any]) -> None:
-    """Raises `Refused` for a text without words or a garbled one."""
-    check_readable(output["text"])
-
-
-@tool(
-    name="xml",
-    gives=("text", "reading"),
-    when=is_xml,
-    ensure=is_readable,
-    latency=0.05,
-    timeout=300,
-    retries=0,
-    isolation="process",
-    memory=1000,
-)
+@reader("xml", "xml", seconds=0.05, per_megabyte=0.5, memory=1000)
 def xml(document: Path, kind: str) -> dict[str, Any]:
     """The text of every element."""
     raw = read_bytes(document)
-    root = parse_xml(raw)
+    root, whole = parsed_xml(raw)
     if root is None:
-        root = parse_xml(decode_markup(raw).partition("?>")[2].encode())
+        source = decode_markup(raw)
+        root, whole = parsed_xml(
+            source.partition("?>")[2].encode() if source.lstrip().startswith("<?") else source.encode()
+        )
     if root is None:
         raise Refused("it is no sound XML file")
     if local(root) == "html":
         return {"text": markup_text(raw), "reading": Reading(title=element_text(root, "title"))}
     title = next(filter(None, (element_text(root, name) for name in ("book-title", "article-title", "title"))), None)
-    return {"text": tidy("\n".join(lines_of(root))), "reading": Reading(title=title, heading=title)}
+    reading = Reading(title=title, heading=title, notes=[] if whole else [DAMAGED])
+    return {"text": tidy("\n".join(lines_of(root))), "reading": reading}
 
 
 def lines_of(root: Any) -> list[str]:

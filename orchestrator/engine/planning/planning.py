@@ -193,8 +193,10 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
     for name in view.timed(goal):
         tool = view.tools[name]
         inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
-        if callable(tool.latency) and all(p in inputs for p in tool.needs):
-            wanted = function_parameters(tool.latency)
+        if not callable(tool.latency):
+            continue
+        wanted = function_parameters(tool.latency)
+        if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
                 seconds = float(tool.latency(**given))

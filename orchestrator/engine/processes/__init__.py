@@ -1,5 +1,6 @@
 """Worker processes for sync tools with `isolation="process"`."""
 
-from .pool import Processes, in_process, processes
+from .pool import Processes
+from .shared import in_process, processes
 
 __all__ = ["Processes", "in_process", "processes"]

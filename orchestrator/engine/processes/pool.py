@@ -4,7 +4,6 @@ A call queues for one of `slots` before its time-out begins. One that is cancell
 killed; a worker that dies says how (`WorkerCrashed`, `MemoryError`).
 """
 
-import atexit
 import os
 import pickle
 import signal
@@ -16,23 +15,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from orchestrator.core.errors import WorkerCrashed
 from orchestrator.engine.slots import Slots
-from orchestrator.graph.tool import Tool
 
 from .nursery import COMMAND, NEWS
+from .raising import crash_key, raise_in, raise_reply
 from .wire import CallReply, make_job, receive, send
 
 START_SECONDS: Final = 60.0
 """How long a worker may take to start: the first one waits for an import."""
 START_NURSERY: Final = "from orchestrator.engine.processes.nursery import main; main()"
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-
-
-class WorkerTraceback(Exception):
-    """The traceback of an error in a worker, as text: the cause of the error that is raised here."""
 
 
 class WorkerProcess:
@@ -68,6 +63,8 @@ class Processes:
         self._idle: list[WorkerProcess] = []
         self._unborn: deque[WorkerProcess] = deque()
         self._living: dict[int, WorkerProcess] = {}
+        self._broken: dict[str, int] = {}
+        """Function -> how many calls of it in a row broke their worker, the last one included."""
 
     async def run(
         self,
@@ -114,15 +111,28 @@ class Processes:
         if received is None:
             worker.dead.wait(5)
             worker.connection.close()
-            raise_in(call, death_of(worker, memory))
+            raise_in(call, self._counted(call, death_of(worker, memory)))
         reply: CallReply = pickle.loads(received)
         if reply.retire:
             worker.connection.close()
         else:
             self.put_back(worker)
         if reply.error is None:
+            self._broken.pop(crash_key(call), None)
             return pickle.loads(reply.result or b"")
-        raise_reply(reply, call)
+        error: BaseException = pickle.loads(reply.error)
+        raise_reply(reply, self._counted(call, error), call)
+
+    def _counted(self, call: Callable[..., Any], error: BaseException) -> BaseException:
+        """The error, with `in_a_row` at a crash or a lack of memory: one call's inputs, or the function itself?"""
+        place = crash_key(call)
+        with self._lock:
+            if isinstance(error, WorkerCrashed | MemoryError):
+                self._broken[place] = self._broken.get(place, 0) + 1
+                setattr(error, "in_a_row", self._broken[place])  # noqa: B010  # no exception declares it
+            else:
+                self._broken.pop(place, None)
+        return error
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -242,32 +252,6 @@ class Processes:
                 nursery.wait(5)
 
 
-def raise_reply(reply: CallReply, call: Callable[..., Any]) -> NoReturn:
-    """Raise the error of a call as it was raised in the worker."""
-    error: BaseException = pickle.loads(reply.error or b"")
-    cause = WorkerTraceback(reply.traceback) if reply.traceback else None
-    if not isinstance(error, Exception):
-        raise RuntimeError(f"the tool raised {type(error).__name__}: {error}") from cause
-    error.__cause__ = cause
-    if reply.place is not None:
-        raise_at(error, *reply.place)
-    raise_in(call, error)
-
-
-def raise_in(call: Callable[..., Any], error: Exception) -> NoReturn:
-    """Raise an error as if the function itself had: of native code there is no better place."""
-    code = getattr(call, "__code__", None)
-    if code is not None:
-        raise_at(error, code.co_filename, code.co_firstlineno, code.co_name)
-    raise error
-
-
-def raise_at(error: Exception, file: str, line: int, function: str) -> None:
-    """Raise an error with a traceback that ends where it was raised in the worker."""
-    code = compile("\n" * (line - 1) + "raise error", file, "exec").replace(co_name=function)
-    exec(code, {"error": error})
-
-
 def death_of(worker: WorkerProcess, memory: float | None) -> Exception:
     """What a worker's end means."""
     if memory is not None and worker.peak * 1024 > 0.95 * memory * 1_000_000 and not worker.killed:
@@ -294,28 +278,3 @@ def _whole(control: socket.socket) -> bytes | None:
             return None
         parts += part
     return parts
-
-
-_shared: Processes | None = None
-_shared_lock = threading.Lock()
-
-
-def processes() -> Processes:
-    """The pool of this program, made when it is first needed."""
-    global _shared
-    with _shared_lock:
-        if _shared is None:
-            _shared = Processes()
-            atexit.register(_shared.close)
-        return _shared
-
-
-def in_process(tool: Tool, in_thread: InThread) -> Callable[..., Any]:
-    """The tool's function, or an async one that has it called in a worker process."""
-    if tool.isolation != "process":
-        return tool.call
-
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await processes().run(tool.call, list(args), kwargs, tool.memory, in_thread)
-
-    return call

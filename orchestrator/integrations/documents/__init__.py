@@ -4,9 +4,10 @@ from .decode import decode, decode_as, decode_markup
 from .keywords import keywords_of
 from .languages import detect_language, stop_words
 from .plausible import check_readable, implausibility
+from .reader import reader
 from .reading import Reading
 from .sentences import cut_at_word, sentences_of
-from .tidy import paragraphs, tidy
+from .tidy import paragraphs, tidy, without_escapes
 from .titles import title_of
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "implausibility",
     "keywords_of",
     "paragraphs",
+    "reader",
     "sentences_of",
     "stop_words",
     "tidy",
     "title_of",
+    "without_escapes",
 ]

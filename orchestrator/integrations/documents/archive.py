@@ -11,6 +11,7 @@ from orchestrator.core.errors import Refused, Unavailable
 LARGEST_MEMBER: Final = 200_000_000
 """Bytes of one member, unpacked: a bomb of a few kilobytes holds terabytes."""
 LARGEST_FILE: Final = 500_000_000
+DAMAGED: Final = "A part of it is damaged: text may be missing."
 OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """First bytes of the old Office files, and of new ones with a password ([MS-CFB])."""
 
@@ -28,6 +29,8 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise Refused(f"it is no sound {what}: {error}") from None
         self.names = self.zip.namelist()
+        self.damaged = False
+        """Whether a part that was read is broken XML, of which the rest was lost."""
 
     def read(self, member: str) -> bytes | None:
         """The bytes of a member; `None` where there is no such member."""
@@ -51,7 +54,15 @@ class Archive:
     def xml(self, member: str) -> Any:
         """The root element of an XML member; `None` where there is no such member or it is no XML."""
         raw = self.read(member)
-        return None if raw is None else parse_xml(raw)
+        if raw is None:
+            return None
+        root, whole = parsed_xml(raw)
+        self.damaged |= not whole
+        return root
+
+    def notes(self) -> list[str]:
+        """What is told of damage."""
+        return [DAMAGED] if self.damaged else []
 
     def first(self, *members: str) -> Any:
         """The root element of the first of these members that there is."""
@@ -72,7 +83,12 @@ def read_bytes(document: Path) -> bytes:
 
 
 def parse_xml(raw: bytes) -> Any:
-    """The root element, damaged XML mended where that is possible; `None` where it is not.
+    """The root element, damaged XML mended where that is possible; `None` where it is not."""
+    return parsed_xml(raw)[0]
+
+
+def parsed_xml(raw: bytes) -> tuple[Any, bool]:
+    """The root element as `parse_xml` gives it, and whether the XML is sound.
 
     No entity is expanded, no DTD and nothing of the network is read.
     """
@@ -82,9 +98,10 @@ def parse_xml(raw: bytes) -> Any:
         raise Unavailable("lxml is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False)
     try:
-        return etree.fromstring(raw, parser)
+        root = etree.fromstring(raw, parser)
     except (etree.XMLSyntaxError, ValueError):
-        return None
+        return None, False
+    return root, not parser.error_log.filter_from_fatals()
 
 
 def local(element: Any) -> str:

@@ -1,6 +1,7 @@
 """Visible text of HTML: all of it, a line per block, tables a line per row."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from orchestrator.core.errors import Unavailable
@@ -18,23 +19,39 @@ a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label 
 sub sup time tt u var wbr
 """
 INLINE: Final = frozenset(INLINE_TAGS.split())
-DEEPEST: Final = 300
+NESTED: Final = re.compile(
+    r"<(/?)(div|section|article|main|center|blockquote|ul|ol|dl|table|tbody|tr|td|th|span|font|b|i|u|em|strong|a|big|small)"
+    r"\b[^<>]*>",
+    re.IGNORECASE,
+)
+"""Tags that may be nested without end."""
 
 
 def parse_html(raw: bytes) -> Any:
-    """The root element of a page; `None` for one without an element."""
+    """The root element of a page; `None` for one without an element. What is nested too deeply is flattened."""
+    text = decode_markup(raw)
+    if text.lstrip().startswith("<?xml"):
+        text = text[text.find("?>") + 2 :]
+    root, whole = _parsed(text)
+    if not whole:
+        flat = NESTED.sub(lambda tag: "" if tag[2].lower() in INLINE else "<br>", text)
+        root = _parsed(re.sub(r"(?:<br>\s*)+", "<br>", flat))[0]
+    return root
+
+
+def _parsed(text: str) -> tuple[Any, bool]:
+    """The root element, and whether the parser went to the end: libxml2 gives up at 2,048 open elements."""
     try:
         from lxml import etree, html
     except ImportError:
         raise Unavailable("lxml is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
-    text = decode_markup(raw)
-    if text.lstrip().startswith("<?xml"):
-        text = text[text.find("?>") + 2 :]
     library: Any = html
+    parser = library.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return library.document_fromstring(text, parser=library.HTMLParser(huge_tree=False))
+        root = library.document_fromstring(text, parser=parser)
     except (etree.ParserError, ValueError):
-        return None
+        return None, True
+    return root, not any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
 
 
 def markup_text(raw: bytes, *, furniture: bool = True) -> str:
@@ -42,34 +59,36 @@ def markup_text(raw: bytes, *, furniture: bool = True) -> str:
     root = parse_html(raw)
     if root is None:
         return ""
-    out: list[str] = []
-    _walk(root, out, HIDDEN if furniture else HIDDEN | FURNITURE, 0)
-    return tidy("\n".join(" ".join(line.split()).removeprefix("| ") for line in "".join(out).split("\n")))
+    text = "".join(_pieces(root, HIDDEN if furniture else HIDDEN | FURNITURE))
+    return tidy("\n".join(" ".join(line.split()).removeprefix("| ") for line in text.split("\n")))
 
 
-def _walk(element: Any, out: list[str], left_out: frozenset[str], depth: int) -> None:
-    name = local(element).lower()
-    if not name or name in left_out or depth > DEEPEST or _is_hidden(element):
-        return
-    if name == "br":
-        out.append("\n")
-        return
-    block = name not in INLINE
-    if name in ("td", "th"):
-        block = False
-        if out and not out[-1].endswith("\n"):
-            out.append(" | ")
-    if block:
-        out.append("\n" if name in ("tr", "li", "dt", "dd") else "\n\n")
-    if name == "li":
-        out.append("- ")
-    out.append((element.text or "").replace("\n", " "))
-    for child in element:
-        _walk(child, out, left_out, depth + 1)
-        if child.tail:
-            out.append(child.tail.replace("\n", " "))
-    if block:
-        out.append("\n")
+def _pieces(root: Any, left_out: frozenset[str]) -> Iterator[str]:
+    """The visible characters with line ends, in the order of the page; no recursion, for pages may be nested deeply."""
+    from lxml import etree
+
+    walk: Any = etree.iterwalk(root, events=("start", "end"))
+    in_line = False
+    for event, element in walk:
+        name = local(element).lower()
+        if event == "start" and (not name or name in left_out or _is_hidden(element)):
+            walk.skip_subtree()
+        elif event == "start":
+            if name in ("td", "th"):
+                yield " | " if in_line else ""
+            elif name not in INLINE and name != "br":
+                yield "\n" if name in ("tr", "li", "dt", "dd") else "\n\n"
+                in_line = False
+            yield "- " if name == "li" else ""
+            yield (element.text or "").replace("\n", " ")
+            in_line = in_line or name in ("td", "th") or bool((element.text or "").strip())
+        else:
+            if name == "br" or (name and name not in INLINE and name not in ("td", "th") and name not in left_out):
+                yield "\n"
+                in_line = False
+            if element is not root:
+                yield (element.tail or "").replace("\n", " ")
+                in_line = in_line or bool((element.tail or "").strip())
 
 
 def _is_hidden(element: Any) -> bool:

@@ -43,7 +43,7 @@ def check_readable(text: str) -> None:
         raise Refused("there are no words in it")
     reason = implausibility(text)
     if reason:
-        raise Refused(f"the text is garbled: {reason}")
+        raise Refused(f"its words are garbled: {reason}")
 
 
 def implausibility(text: str) -> str | None:

@@ -15,6 +15,10 @@ CHARACTERS: Final = {**LIGATURES, **UNSEEN, **SPACES, **CONTROLS, 12: "\n\n", 0x
 HYPHENATED = re.compile(r"(?<=[^\W\d_]{2})[-\u2010\ufffe\x02]\n[ \t]*(?=[a-zß-ÿ\u0101-\u017f\u0430-\u044f])")
 """A word that the layout parted: a hyphen at the end of a line, a small letter at the start of the next."""
 
+HYPHEN_MARK = re.compile(r"\ufffe\n?[ \t]*(?=[a-zß-ÿ\u0101-\u017f\u0430-\u044f])")
+"""What pdfium writes for a hyphen and the line's end, where it took the word for a parted one."""
+TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))|\x07")
+"""Escape sequences (ECMA-48): colours, titles of windows; and the bell."""
 SYMBOL_BULLET = re.compile("(?m)^[ \t]*[\uf000-\uf0ff](?=[ \t])")
 """A bullet of a symbol font, which has a private-use character."""
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -28,10 +32,16 @@ def tidy(text: str) -> str:
     if SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = HYPHENATED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = HYPHEN_MARK.sub("", text).replace("\ufffe", "-")
     text = text.translate(CHARACTERS)
     text = SYMBOL_BULLET.sub("•", text)
     text = "\n".join(re.sub(r"[ \t]{2,}", " ", line).strip() for line in text.split("\n"))
     return SPACED_HAN.sub("", re.sub(r"\n{3,}", "\n\n", text)).strip()
+
+
+def without_escapes(text: str) -> str:
+    """The text of a log without its colours."""
+    return TERMINAL.sub("", text)
 
 
 def paragraphs(text: str) -> str:

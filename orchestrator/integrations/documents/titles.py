@@ -9,7 +9,8 @@ FILE_LIKE = re.compile(
     r"\.(?:docx?|pdf|dvi|tex|indd|qxd|html?|xlsx?|pptx?|odt|rtf|ps|txt|jpe?g|png|tiff?|xml|p65|pmd)$", re.I
 )
 NO_TITLE = re.compile(
-    r"(?i)^(?:untitled(?:\s*document)?|no title|title|document\s?\d*|dokument\s?\d*|doc\s?\d+|new document|slide\s?\d*|"
+    r"(?i)^(?:\(?(?:anonymous|unspecified|unknown|none|null|n/a|undefined)\)?|(?:word|pdf|text|html) document|"
+    r"untitled(?:\s*document)?|no title|title|document\s?\d*|dokument\s?\d*|doc\s?\d+|new document|slide\s?\d*|"
     r"powerpoint[ -]pr[eé]sentation|présentation powerpoint|presentation\s?\d*|microsoft (?:word|powerpoint|excel)\b.*|"
     r"layout \d+|sans titre|ohne titel|unbenannt.*|senza titolo|sin título|бе[зс] .*названия|"
     r"(?:index|home|start|main|default|welcome|page)(?: ?page)?|print(?:ing)?|scan\w*\d*|img\w*\d+|template|"

@@ -100,6 +100,21 @@ async def test_how_a_call_failed_is_told(call: Callable[..., object], kind: Fail
     assert (await outcome_of(own_pid)).ok
 
 
+async def test_crashes_in_a_row_are_counted_for_each_function(tmp_path: Path) -> None:
+    rows: list[int] = []
+
+    def note(error: BaseException) -> None:
+        rows.append(getattr(error, "in_a_row", 0))
+
+    def crash_at(x: int) -> int:
+        return crash(x) if x else x  # type: ignore[return-value]
+
+    async with Orchestrator([Tool(crash_at, gives="out", isolation="process", retries=0, classify=note)]) as orc:
+        for x in (1, 2, 0, 3):
+            await orc.run("out", {"x": x})
+    assert rows == [1, 2, 1]
+
+
 async def test_memory_is_limited() -> None:
     outcome = await outcome_of(eat, memory=100)
     assert "it needs more than 100 MB (test_processes.py:" in outcome.failures[0].message
