@@ -340,6 +340,8 @@ class Run:
 
     def own_waits(self) -> dict[str, float]:
         """The back-offs of this run: tool -> seconds that are left."""
+        if not self.not_before:
+            return {}
         now = self.runtime.clock.monotonic()
         return {name: at - now for name, at in self.not_before.items() if at > now}
 

@@ -185,6 +185,11 @@ class Runtime:
         """The policy as plain data, for records."""
         return self.policy.model_dump(mode="json")
 
+    @cached_property
+    def limits_days(self) -> bool:
+        """Whether the policy limits what is spent in a day."""
+        return bool(self.policy.max_spend_per) or self.policy.max_spend_per_day is not None
+
     def classify_by(self, table: FailureTable) -> None:
         """Put the project's own rows of the failure table before the shipped ones."""
         self.failures = table

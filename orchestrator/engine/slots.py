@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Final
 
 from orchestrator.core.process.forks import new_lock, renew_after_fork
@@ -102,7 +103,7 @@ class CallSlots:
         self._limits = limits
         self._held = False
         self._lent = 0
-        self._lock = new_lock()
+        self._lock = Lock()  # a forked child goes on with no call of its parent
 
     async def acquire(self) -> None:
         """Take all slots, in a fixed order."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.goal import UNLIMITED
 
 from .state import RunState
 
@@ -87,6 +88,8 @@ class BudgetAccount:
 
     def refusal(self, cost: float) -> str:
         """Why an attempt that may cost this much US dollars is not allowed, here or above; empty when it is."""
+        if self._state.budget is UNLIMITED and self._parent is None:
+            return ""
         over = self._out_of_calls()
         if over:
             return over
@@ -171,7 +174,9 @@ class BudgetAccount:
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""
-        own, above = self._own_seconds_left(), self._parent.seconds_left() if self._parent else None
+        if self._parent is None:
+            return self._own_seconds_left()
+        own, above = self._own_seconds_left(), self._parent.seconds_left()
         return min((left for left in (own, above) if left is not None), default=None)
 
     def _own_seconds_left(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.price import PICO
-from orchestrator.core.types.assignable import Fit, fit
+from orchestrator.core.types.assignable import Fit, fit, is_checked_at_call
 
 from .tool import MAX_COST, Tool
 
@@ -244,6 +244,19 @@ class GraphRevision:
             own = self.tools[tool].gives.get(key, Any)
         same = own is Any or (fit(own, found) is Fit.YES and fit(found, own) is Fit.YES)
         return found if same else own
+
+    def is_checked(self, giver: str, key: str, tool: Tool, parameter: str) -> bool:
+        """Whether a value of `key` from `giver` has to be validated before `tool` takes it as `parameter`."""
+        place = (giver, key, tool.name, parameter)
+        found = self._checked.get(place)
+        if found is None or found[0] is not tool:
+            checked = is_checked_at_call(self.given_type(giver, key), tool.parameter_types.get(parameter, Any))
+            found = self._checked[place] = (tool, checked)
+        return found[1]
+
+    @cached_property
+    def _checked(self) -> dict[tuple[str, str, str, str], tuple[Tool, bool]]:
+        return {}
 
     @cached_property
     def digest(self) -> str:

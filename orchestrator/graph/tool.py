@@ -5,7 +5,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, overload
 
@@ -172,7 +172,12 @@ class Tool:
         takes = {p: (types[p], p in self.needs) for p in (*self.needs, *self.optional)}
         return langchain_tool_of(self.name, self.description, self.call, takes, is_async=self.is_async)
 
-    @property
+    @cached_property
+    def takes(self) -> Mapping[str, str]:
+        """Parameter -> key, of needs and of what is filled when it is at hand."""
+        return {**self.needs, **self.optional}
+
+    @cached_property
     def parameter_types(self) -> dict[str, Any]:
         """The annotation of each parameter that takes a key (`Any` where there is none)."""
         found = {p.name: p for p in self.signature.parameters} if self.signature else {}
@@ -195,9 +200,20 @@ class Tool:
 
     def bind(self, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for a call with `inputs` (parameter -> value)."""
-        only = {p.name for p in self.signature.parameters if p.positional_only} if self.signature else set(inputs)
-        args = [inputs[name] for name in (*self.needs, *self.optional) if name in only and name in inputs]
-        return args, {name: value for name, value in inputs.items() if name not in only}
+        args: list[Any] = []
+        kwargs = dict(inputs)
+        for name in self._positional:
+            if name in kwargs:
+                args.append(kwargs.pop(name))
+        return args, kwargs
+
+    @cached_property
+    def _positional(self) -> tuple[str, ...]:
+        """The parameters that are passed by position, in order."""
+        if self.signature is None:
+            return tuple(self.takes)
+        only = {p.name for p in self.signature.parameters if p.positional_only}
+        return tuple(name for name in self.takes if name in only)
 
     def planned_cost(self) -> float:
         """US dollars a call is expected to cost before anything is known of its usage."""

@@ -44,6 +44,7 @@ class EntryTable:
         self._half_life = policy.circuit.half_life
         self._clock = clock
         self._entries: dict[Target, Entry] = {}
+        self._transitions: set[tuple[str, str]] = set()
         self._labels: dict[str, set[str]] = {}
         """Name of a tool -> the labels of its entries."""
         self._declared: dict[str, tuple[Tool, Declaration]] = {}
@@ -90,6 +91,21 @@ class EntryTable:
         entries = [self._entries[label] for label in sorted(labels)]
         return max(entries, key=lambda e: (e.circuit.manual, e.evidence.at, e.turned_at), default=None)
 
+    def lookup(self, name: str) -> tuple[Declaration, Entry | None]:
+        """How a tool is declared, and its entry if anything is known about it."""
+        declared = self.declaration(name)
+        found = self._entries.get(declared.label) if declared.digest else None
+        return declared, found or self.find(name)
+
+    def gates(self, name: str) -> tuple[Entry | None, Entry]:
+        """The entries that decide about a call, to be changed: of its credential, where there is one, and its own."""
+        declared = self.declaration(name)
+        entry = self._entries.get(declared.label)
+        if entry is None:
+            entry = self.entry(name)
+        self.restless.add(declared.label)
+        return None if declared.scope is None else self._entries.get(declared.scope), entry
+
     def scope(self, name: str) -> Entry | None:
         """The entry that all tools with the credential of this one share, if anything is known about it."""
         label = self.declaration(name).scope
@@ -129,6 +145,8 @@ class EntryTable:
 
     def _put(self, label: Target, entry: Entry) -> Entry:
         self._entries[label] = entry
+        if isinstance(label, tuple):
+            self._transitions.add(label)
         if isinstance(label, str) and isinstance(entry.target, str) and not entry.target.startswith(CREDENTIAL):
             self._labels.setdefault(entry.target, set()).add(label)
         if self._publishes and entry.delta is None:
@@ -146,7 +164,7 @@ class EntryTable:
 
     def transitions(self) -> tuple[tuple[str, str], ...]:
         """The transitions that something is known about, sorted."""
-        return tuple(sorted(label for label in self._entries if isinstance(label, tuple)))
+        return tuple(sorted(self._transitions))
 
     # -- stored and shared -------------------------------------------------------------------------------------------
 

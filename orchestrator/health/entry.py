@@ -227,8 +227,6 @@ class Entry:
     def timeless(self) -> bool:
         """Whether time alone changes nothing about it, but for evidence that fades."""
         circuit = self.circuit
-        if self.untroubled:
-            return True
         waits = circuit.owner is not None or (circuit.state is CircuitState.OPEN and not circuit.manual)
         return not waits and circuit.ramp_from is None and not self.overrides and self.pressure.untouched
 

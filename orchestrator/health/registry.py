@@ -75,13 +75,13 @@ class HealthRegistry:
 
     def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
         """Money, latency, competence, pressure and success of a tool with such a declared cost and latency, at once."""
-        entry, learn = self.entries.find(name), self.policy.learn
+        declared, entry = self.entries.lookup(name)
         if entry is None:
             return cost, latency, 1.0, 1.0, self.success(name)
-        declared = self.entries.declaration(name)
-        readings = entry.readings.get(declared.cost) if learn else None
+        readings = entry.readings.get(declared.cost) if self.policy.learn else None
         if readings is not None:
-            cost, latency = _learned(readings, cost), readings.latency.expected(latency)
+            cost = _learned(readings, cost) if readings.money.weight else cost
+            latency = readings.latency.expected(latency)
         if entry.untroubled and declared.scope is None:
             return cost, latency, 1.0, 1.0, entry.mean(self.policy, self._now())
         return cost, latency, 1.0, self.pressure(name), self.success(name)
@@ -140,6 +140,8 @@ class HealthRegistry:
 
     def wait(self, name: str) -> float:
         """Seconds before which the tool, or any tool with its credential, is not to be called; 0 for none."""
+        if not self.entries.restless:  # what makes anybody wait is among them
+            return 0.0
         entry, scope = self.entries.find(name), self.entries.scope(name)
         wait = 0.0 if entry is None or entry.untroubled else entry.wait(self._now())
         return wait if scope is None else max(wait, scope.wait(self._now()))
@@ -148,7 +150,7 @@ class HealthRegistry:
         """The tools that are not to be called now -> seconds until they may."""
         with self._lock:
             now = self._now()
-            waiting = self.entries.troubled()
+            waiting = self.entries.troubled() if self.entries.restless else []
             if not waiting:
                 return {}
             names = {name for entry in waiting if entry.wait(now) > 0 for name in self._names_in(entry)}
@@ -168,7 +170,7 @@ class HealthRegistry:
     def accounts_refused(self) -> bool:
         """Whether any account is refused now, in a quick look: whether `account_refused` is worth asking."""
         with self._lock:
-            return any(entry.circuit.account for entry in self.entries.troubled())
+            return bool(self.entries.restless) and any(e.circuit.account for e in self.entries.troubled())
 
     def account_refused(self, name: str) -> bool:
         """Whether its account, or the one that it shares, cannot be used now."""
@@ -271,7 +273,7 @@ class HealthRegistry:
         Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
         """
         with self._lock:
-            scope, entry = self.entries.scope(name), self.entries.entry(name)
+            scope, entry = self.entries.gates(name)
             if scope is None and entry.untroubled:
                 entry.verdicts[owner] = False
                 return FREE
@@ -504,10 +506,9 @@ class HealthRegistry:
             everything, self._grain = grain != self._grain, grain
             if not (everything or restless):
                 return frozenset()
-            for label, entry in (
-                self.entries.items() if everything else [(t, self.entries.at(t)) for t in list(restless)]
-            ):
-                if entry.timeless and not everything:
+            for label in [t for t, _ in self.entries.items()] if everything else list(restless):
+                entry = self.entries.at(label)
+                if not everything and (entry.untroubled or entry.timeless):
                     restless.discard(label)
                 elif self._passed(entry, now) or everything:
                     changed.update(self._names_in(entry))

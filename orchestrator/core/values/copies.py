@@ -12,6 +12,9 @@ from .content import class_of
 CONTAINERS: Final[tuple[type[Any], ...]] = (list, dict, set, tuple, frozenset, OrderedDict, defaultdict, deque)
 FROZEN: Final[tuple[type[Any], ...]] = (tuple, frozenset)
 
+IMMUTABLE: Final[frozenset[type[Any]]] = frozenset({str, int, float, bool, complex, bytes, type(None)})
+"""Types whose values are shared as they are."""
+
 
 def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     """A value that may be changed without changing `value`.
@@ -19,6 +22,8 @@ def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     Containers, dataclasses and models are copied, with what they hold; arrays are handed over read-only; immutable
     values and opaque objects (connections, clients) are the same object.
     """
+    if type(value) in IMMUTABLE:
+        return value
     memo = {} if memo is None else memo
     if id(value) in memo:
         return memo[id(value)]

@@ -6,9 +6,8 @@ from typing import Any
 from orchestrator.core.calls.source import at
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, InvalidOutput
-from orchestrator.core.types.assignable import is_checked_at_call
 from orchestrator.core.types.schema import type_name, validate
-from orchestrator.core.values.copies import own_copy
+from orchestrator.core.values.copies import IMMUTABLE, own_copy
 from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
@@ -20,14 +19,16 @@ def arguments(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> dict[str, Any]
     Raises `CallerError` for a value that the parameter does not take.
     """
     memo: dict[int, Any] = {}
-    fitting = {name: _fitting(run, tool, name, value) for name, value in inputs.items()}
-    if tool.share or tool.isolation == "process":  # a worker process has copies of its own
-        return fitting
-    keys = {**tool.needs, **tool.optional}
-    return {
-        name: value if _is_last_reader(run, tool, keys.get(name, name)) else own_copy(value, memo)
-        for name, value in fitting.items()
-    }
+    own = tool.share or tool.isolation == "process"  # a worker process has copies of its own
+    made: dict[str, Any] = {}
+    for name, value in inputs.items():
+        key = tool.takes.get(name, name)
+        if run.view.is_checked(run.state.at_hand.get(key) or "", key, tool, name):
+            value = _fitting(run, tool, name, value)
+        if not (own or type(value) in IMMUTABLE or _is_last_reader(run, tool, key)):
+            value = own_copy(value, memo)
+        made[name] = value
+    return made
 
 
 def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
@@ -42,12 +43,11 @@ def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
 
 
 def _fitting(run: Run, tool: Tool, name: str, value: Any) -> Any:
-    key = {**tool.needs, **tool.optional}.get(name, name)
+    """A value as its parameter takes it. Raises `CallerError` for one that does not fit."""
+    key = tool.takes.get(name, name)
     giver = run.state.at_hand.get(key) or ""
     given = run.view.given_type(giver, key)
     taken = tool.parameter_types.get(name, Any)
-    if not is_checked_at_call(given, taken):
-        return value
     try:
         return validate(key, taken, value)
     except InvalidOutput as error:

@@ -68,6 +68,8 @@ class StepExecutor:
         """Whether the run ends without the step, and a call that is cancelled then is put on record."""
         self.own_cost = 0.0
         """US dollars of the last attempt, without its child runs."""
+        self._expected = 0.0
+        """US dollars that the attempt is expected to cost, where a limit holds."""
         self._invocation: Invocation | None = None
 
     @property
@@ -114,8 +116,10 @@ class StepExecutor:
     async def _attempt(self) -> AttemptResult:
         """One attempt. Under a limit in dollars, a tool of unknown cost is called alone until one call has reported."""
         run, runtime, name = self.run, self.runtime, self.tool.name
-        limits = DailyLimits.of(runtime.policy, run.state.labels)
-        if (limits or run.account.limited) and not runtime.charges.known(self.tool) and not run.is_called_above(name):
+        limits = DailyLimits.of(runtime.policy, run.state.labels) if runtime.limits_days else {}
+        if not (limits or run.account.limited):
+            return await self._within_slots()
+        if not runtime.charges.known(self.tool) and not run.is_called_above(name):
             async with runtime.runs.turn(f"first report of {name}"):
                 if not runtime.charges.known(self.tool):
                     return await self._reserved(limits)
@@ -138,15 +142,20 @@ class StepExecutor:
 
     async def _within_slots(self) -> AttemptResult:
         """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
-        slots = CallSlots(*self._limits())
+        limits = self._limits()
+        slots = CallSlots(*limits)
         try:
-            await self.run.within_deadline(slots.acquire(), None)
+            if limits:
+                await self.run.within_deadline(slots.acquire(), None)
         except TimeoutError:
             return NotStarted("the deadline has passed", over_budget=True)
         self._invocation = invocation = Invocation(self.runtime, self.tool.name, slots)
         self.in_call = True
         try:
-            async with self.runtime.probe_leases(self.tool.name, self.run.state.run_id):
+            if self.run.durable:
+                async with self.runtime.probe_leases(self.tool.name, self.run.state.run_id):
+                    refused = self._not_started()
+            else:
                 refused = self._not_started()
             return refused or await self._made(invocation)
         finally:
@@ -164,9 +173,10 @@ class StepExecutor:
     def _not_started(self) -> NotStarted | None:
         """Why the attempt may not be made now: cancellation, budget, health; `None` when it may."""
         run, name = self.run, self.tool.name
-        if run.cancelled is not None:
-            return NotStarted(run.cancelled)
-        over = run.account.refusal(run.expected_cost(self.tool))
+        if (reason := run.scope.reason) is not None:
+            return NotStarted(reason)
+        self._expected = run.expected_cost(self.tool) if run.account.limited else 0.0
+        over = run.account.refusal(self._expected)
         if over:
             return NotStarted(over, over_budget=True)
         stuck = THREADS.given_up[name]
@@ -175,7 +185,7 @@ class StepExecutor:
         self.admission = admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
             return NotStarted(admission.reason, usable_later=True)
-        if not admission.probe and self.runtime.crowded(name, last_resort=run.last_resort):
+        if not (admission.free or admission.probe) and self.runtime.crowded(name, last_resort=run.last_resort):
             self.runtime.health.release(name, run.state.run_id)
             reason = "held back: it is failing everybody, or has only just recovered"
             return NotStarted(reason, usable_later=True, held_back=True)
@@ -227,7 +237,7 @@ class StepExecutor:
             )
         )
         self.call_id = call_id
-        run.account.reserve(call_id, run.expected_cost(self.tool))
+        run.account.reserve(call_id, self._expected)
         if run.state.tries[name] == 1:  # what retries may cost is a share of first attempts
             self.runtime.healing.note_call(name)
         return CallContext(run, name, attempt, call_id)

@@ -7,10 +7,10 @@ may still be running: what it returns late is taken, and while it runs nothing i
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
 
 from orchestrator.core.calls.user_code import call_user, is_async
-from orchestrator.core.process.forks import new_lock
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
@@ -42,13 +42,13 @@ class Invocation:
         self._open = 0
         """Of the task and the thread, how many have not ended."""
         self._given_up = False
-        self._lock = new_lock()
+        self._lock = Lock()  # a forked child goes on with no call of its parent
 
     def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         """Begin the call; its slots are given back when it has ended."""
         self.in_thread = not is_async(call)
         token = CURRENT.set(self._slots)
-        work = call_user(call, *args, in_thread=self._run_in_thread, **kwargs)
+        work = call_user(call, *args, in_thread=self._run_in_thread if self.in_thread else None, **kwargs)
         try:
             self._timed = None if self.in_thread else TimedCall(work)
             made = work if self._timed is None else self._timed.run()
