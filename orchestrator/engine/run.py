@@ -112,6 +112,7 @@ class Run:
         """Outcomes of child runs, by id."""
         self.ended_children: dict[str, Run] = {}
         """Child runs that have ended, until the root has: their values are needed to undo their effects."""
+        self._left = False
         self.fenced = False
         """Whether another owner has the run: nothing more is decided, done or recorded here."""
         self.released = False
@@ -153,6 +154,15 @@ class Run:
             child.fence()
         with contextlib.suppress(RuntimeError):  # its event loop is gone
             self.loop.call_soon_threadsafe(self._stop)
+
+    @property
+    def left(self) -> bool:
+        """Whether this process leaves the run, which it stores, as it stands: nothing of it ends here."""
+        return self._left or self.fenced or (self.parent is not None and self.parent.left)
+
+    def leave(self) -> None:
+        """Leave the run and all below it as they stand, for whoever recovers them; in memory nobody does."""
+        self._left = self.durable
 
     def cancel(self, reason: str) -> None:
         """Cancel the run and all below it, from any thread."""

@@ -26,6 +26,8 @@ from orchestrator.store.ledger.writes import Append, DropValues, LedgerState, Pu
 
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
 from .protocol import FIRST_TOKEN, OnProblem, OnRefused, Record, RunRow, Seal
+from .signals import NoSignals, Signals
+from .transport.protocol import Transport
 
 
 def _ignore(run_id: str, token: int) -> None:
@@ -52,6 +54,12 @@ class MemoryStore:
         self._documents: dict[str, dict[int, str]] = {}
 
     embedded = True
+    transport: Transport | None = None
+
+    @property
+    def signals(self) -> Signals:
+        """None: one process has nobody to tell."""
+        return NoSignals()
 
     @property
     def queue(self) -> MemoryQueue:

@@ -174,6 +174,8 @@ class MemoryQueue:
                     if owner and not owner_died(owner):
                         self._of.doubtful[run_id] = state.token + 1
                     lost.append(run_id)
+                elif state.status is Status.WAITING and owner and not self._of.holds(owner):
+                    self._of.owners.pop(run_id)  # it is answered, or due, as one that was released
                 elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
                     self._queue(run_id, now)
                     due.append(run_id)
@@ -205,6 +207,13 @@ class MemoryQueue:
             entry.attempts = 0
             self._queue(run_id, self._of.now())
             return True
+
+    def next_due(self) -> float | None:
+        """Seconds until the next queued run may start."""
+        with self._of.lock:
+            queued = (state.wake for state in self._of.runs.values() if state.status is Status.QUEUED)
+            soonest = min((wake for wake in queued if wake is not None), default=None)
+            return None if soonest is None else max(0.0, soonest - self._of.now())
 
     def ended(self, run_id: str) -> None:
         """Forget a run that has ended."""

@@ -7,6 +7,9 @@ from typing import Any, Final, Protocol
 
 from orchestrator.core.enums import Status
 
+from .signals import Signals
+from .transport.protocol import Transport
+
 FIRST_TOKEN: Final = 1
 """The fencing token of the owner who begins a run."""
 
@@ -147,6 +150,10 @@ class RunQueue(Protocol):
         """Queue again a run that was set aside."""
         ...
 
+    def next_due(self) -> float | None:
+        """Seconds until the next queued run may start; `None`: none is queued for later."""
+        ...
+
 
 class Accounts(Protocol):
     """What labels may spend per UTC day, over all processes of a store (store's clock)."""
@@ -198,6 +205,16 @@ class Store(Protocol):
     @property
     def accounts(self) -> Accounts:
         """What labels may spend."""
+        ...
+
+    @property
+    def signals(self) -> Signals:
+        """Hints between the processes that share the store."""
+        ...
+
+    @property
+    def transport(self) -> Transport | None:
+        """The queue engine that carries ids of runs to workers; `None`: signals alone."""
         ...
 
     def now(self) -> float:

@@ -504,6 +504,28 @@ class StoreConformance:
         assert store.queue.take_one("a", "w", 30) is None
         assert store.queue.take_one("none", "w", 30) is None
 
+    def test_a_waiting_run_whose_owner_is_gone_is_answered_like_one_that_was_released(
+        self, store: Store, clock: "Moment"
+    ) -> None:
+        for name in "ab":
+            store.queue.submit(run_row(name), "{}")
+        for run in store.queue.take("w", 10.0, 5):
+            wake = clock.now + 3.0 if run.run_id == "b" else None
+            store.set_status(run.run_id, Status.WAITING, token=run.token, wake=wake)
+        store.flush()
+        clock.now += 11.0
+        assert store.queue.sweep(3).lost == ()
+        store.queue.sweep(3)
+        assert store.queue.answer("a", '{"value": 1}')
+        assert sorted(run.run_id for run in store.queue.take("v", 10.0, 5)) == ["a", "b"]
+
+    def test_the_queue_says_when_its_next_run_may_start(self, store: Store, clock: "Moment") -> None:
+        assert store.queue.next_due() is None
+        store.queue.submit(run_row("late"), "{}", delay=7.0)
+        assert store.queue.next_due() == 7.0
+        clock.now += 8.0
+        assert store.queue.next_due() == 0.0
+
     def test_a_run_is_given_back_and_cancelled_from_elsewhere(self, store: Store) -> None:
         store.queue.submit(run_row("a"), "{}")
         (run,) = store.queue.take("w", 10.0, 5)

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestrator.core.enums import SignalAction
@@ -14,6 +13,7 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.health import sharing
 from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, WinningSignal, default_monitors
 from orchestrator.store.memory import MemoryStore
+from orchestrator.store.signals import HEALTH
 
 from .learning import LearningQueue, raised
 from .worker import Worker
@@ -23,7 +23,9 @@ PUBLISH_SECONDS = 5.0
 REFRESH_SECONDS = 1.0
 """How often a process reads what the others published of circuits."""
 FLEET_REFRESH_SECONDS = 0.1
-"""The same where the store is a server's: a circuit that one process opens is soon seen by all."""
+"""The same in a server's database that delivers no signals: a circuit that one process opens is soon seen by all."""
+SIGNALLED_REFRESH_SECONDS = 2.0
+"""The same where a signal tells of circuits: what it lost is found so late."""
 
 
 class Background:
@@ -47,6 +49,9 @@ class Background:
         self._task: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
+        self._turned = asyncio.Event()
+        """A circuit opened or closed in another process."""
+        self._unsubscribe: Callable[[], None] = _nothing
         self._broken = False
         """Whether the store could not be reached at the last beat: that is told once."""
         if self._durable:
@@ -62,6 +67,11 @@ class Background:
         self._runtime.heartbeat.start()
         task = self._task
         if task is None or task.done() or not task.get_loop().is_running():
+            self._turned, loop = asyncio.Event(), asyncio.get_running_loop()
+            turned = self._turned
+            self._unsubscribe()
+            signals = self._runtime.store.signals
+            self._unsubscribe = signals.subscribe(HEALTH, lambda: loop.call_soon_threadsafe(turned.set))
             self._task = asyncio.create_task(self._beat(), name="orchestrator:background")
 
     def work_on_queue(self) -> None:
@@ -83,6 +93,7 @@ class Background:
     async def stop(self) -> None:
         """End, and save what is known of health."""
         await self._stop_working()
+        self._unsubscribe()
         await self.hub.stop()
         if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._task.cancel()
@@ -98,12 +109,16 @@ class Background:
     # -- the store ---------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        pause = REFRESH_SECONDS if self._runtime.store.embedded else FLEET_REFRESH_SECONDS
-        for beat in itertools.count(1):
-            await asyncio.sleep(pause)
+        loop = asyncio.get_running_loop()
+        published = loop.time()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._turned.wait(), self._pause())
+            self._turned.clear()
             try:
                 await self._runtime.threads.run(self._refresh)
-                if beat % round(PUBLISH_SECONDS / pause) == 0:
+                if loop.time() - published >= PUBLISH_SECONDS:
+                    published = loop.time()
                     await self._runtime.threads.run(self._publish)
             except Exception as error:
                 if not self._broken:
@@ -111,6 +126,12 @@ class Background:
                 self._broken = True
             else:
                 self._broken = False
+
+    def _pause(self) -> float:
+        store = self._runtime.store
+        if store.embedded:
+            return REFRESH_SECONDS
+        return SIGNALLED_REFRESH_SECONDS if store.signals.live else FLEET_REFRESH_SECONDS
 
     def _refresh(self) -> None:
         sharing.refresh(self._runtime.health, self._runtime.store)
@@ -132,6 +153,7 @@ class Background:
         """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
         if self._runtime.health.circuit_unpublished(targets):
             self._save_health()
+            self._runtime.store.signals.send(HEALTH)
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
@@ -155,6 +177,10 @@ class Background:
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
             )
+
+
+def _nothing() -> None:
+    """Ends a subscription that never began."""
 
 
 def _loop() -> asyncio.AbstractEventLoop:

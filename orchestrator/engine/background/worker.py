@@ -4,22 +4,28 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.core.calls.options import checked_init
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, OwnershipLost, StoreError
 from orchestrator.engine.lifecycle.driver import give_up
 from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.store.protocol import ClaimedRun
+from orchestrator.store.signals import QUEUE
 
 from .heartbeat import LEASE_SECONDS
 
 QUEUE_POLL_SECONDS: Final = 0.2
-"""Seconds between two looks into an empty queue."""
+"""Seconds between two looks into an empty queue of which nobody tells."""
+TOLD_POLL_SECONDS: Final = 1.0
+"""The same where a signal or a queue engine tells of new runs: what it lost is found so late."""
 SWEEP_SECONDS: Final = 1.0
 """Seconds between two sweeps, over all workers of a store: whoever gets the lease does it."""
+STOP_ENGINE_SECONDS: Final = 5.0
+"""How long a queue engine may take to stop."""
 ELSEWHERE_SECONDS: Final = 2.0
 """Seconds for which a run that this worker cannot drive is left to others."""
 
@@ -49,6 +55,11 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._swept_at = float("-inf")
+        self._engine_runs = False
+        self._broken = False
+        """Whether the last look failed: that is told once."""
+        self._undriven: dict[str, ClaimedRun] = {}
+        """Runs that were taken and could not be begun: they are handed back as soon as the store takes that."""
         self.done = 0
         """Runs that this worker has driven to an end or a question."""
 
@@ -75,14 +86,37 @@ class Worker:
 
     async def run(self) -> None:
         """Work until stopped, then drain."""
+        store, loop = self._runtime.store, asyncio.get_running_loop()
+        unsubscribe = store.signals.subscribe(QUEUE, lambda: loop.call_soon_threadsafe(self._hint.set))
+        receiving = asyncio.create_task(self._receive(), name="orchestrator:jobs")
         try:
             while not self._stopping.is_set():
+                self._hint.clear()
                 took = await self._guarded(self._take)
                 await self._guarded(self._look_after)
                 if not took:
                     await self._pause()
         finally:
+            unsubscribe()
+            receiving.cancel()
+            await asyncio.wait([receiving], timeout=STOP_ENGINE_SECONDS)
             await self._drain()
+
+    async def _receive(self) -> None:
+        """Let the store's queue engine wake this worker; it is started again when it stops, whatever stopped it."""
+        transport, broken = self._runtime.store.transport, False
+        while transport is not None:
+            self._engine_runs = True
+            try:
+                await transport.receive(lambda _: self._hint.set())
+                problem = "it stopped"
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+            self._engine_runs = False
+            if not broken:
+                self._runtime.store.on_problem(f"the queue engine {transport.name} is started again: {problem}")
+            broken = not broken
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def until_idle(self) -> int:
         """Drive what is queued now, and what it leads to, then return; how many runs that were."""
@@ -96,13 +130,16 @@ class Worker:
         return self.done
 
     async def _guarded(self, step: Any) -> bool:
-        """A step that may fail with the store: it is reported, and tried again later."""
+        """A step that may fail with the store: it is reported once, and tried again at the next look."""
         try:
-            return bool(await step())
+            done = bool(await step())
         except OrchestratorError as error:
-            self._runtime.store.on_problem(f"the worker could not look into the queue: {error}")
-            await asyncio.sleep(SWEEP_SECONDS)
+            if not self._broken:
+                self._runtime.store.on_problem(f"the worker could not look into the queue: {error}")
+            self._broken = True
             return False
+        self._broken = self._broken and not done
+        return done
 
     async def _take(self) -> int:
         free = self._options.concurrency - len(self._tasks)
@@ -128,9 +165,25 @@ class Worker:
         except NotForThisWorker as error:
             await self._leave_to_others(taken, str(error))
             return
+        except OwnershipLost:
+            return
+        except OrchestratorError as error:
+            self._runtime.store.on_problem(f"run {taken.run_id!r} could not be begun and is handed back: {error}")
+            self._undriven[taken.run_id] = taken
+            return
         if run is not None:
             await self._ends_or_is_lost(run)
             self.done += 1
+
+    async def _hand_back(self) -> None:
+        """Hand back what could not be begun: this process is alive, so nobody else would take it."""
+        for run_id, taken in list(self._undriven.items()):
+            live = self._runtime.runs.live(run_id)
+            if live is not None and live.token is not None and live.token >= taken.token:
+                del self._undriven[run_id]  # it was begun after all, or taken again
+                continue
+            await self._runtime.threads.run(partial(self._runtime.store.queue.requeue, run_id, taken.token))
+            self._undriven.pop(run_id, None)
 
     async def _ends_or_is_lost(self, run: Run) -> None:
         """Wait until the run has ended, waits for a person, or another owner has it."""
@@ -150,6 +203,7 @@ class Worker:
         if now - self._swept_at < SWEEP_SECONDS:
             return False
         self._swept_at = now
+        await self._hand_back()
         for run_id in await self._runtime.threads.run(self._sweep):
             run = self._runtime.runs.live(run_id)
             if run is not None:
@@ -158,16 +212,27 @@ class Worker:
 
     def _sweep(self) -> list[str]:
         store, owner = self._runtime.store, self._runtime.owner
-        if store.try_lease("sweep", owner, SWEEP_SECONDS * 0.9):
+        try:
+            mine = store.try_lease("sweep", owner, SWEEP_SECONDS * 0.9)
+        except StoreError:  # no answer at once: another worker sweeps, or this one at its next look
+            mine = False
+        if mine:
             swept = store.queue.sweep(self._options.most_attempts)
             for run_id in swept.set_aside:
                 store.on_problem(f"run {run_id!r} was set aside: its owners died {self._options.most_attempts} times")
         return store.queue.cancelled(owner) if self._tasks else []
 
     async def _pause(self) -> None:
-        self._hint.clear()
+        """Wait for a signal, the time of the next run, or the next look."""
+        pause = QUEUE_POLL_SECONDS
+        if self._engine_runs or self._runtime.store.signals.live:
+            pause = TOLD_POLL_SECONDS
+            if len(self._tasks) < self._options.concurrency:
+                with contextlib.suppress(OrchestratorError):
+                    due = await self._runtime.threads.run(self._runtime.store.queue.next_due)
+                    pause = pause if due is None else min(pause, max(due, QUEUE_POLL_SECONDS))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hint.wait(), QUEUE_POLL_SECONDS)
+            await asyncio.wait_for(self._hint.wait(), pause)
 
     async def _drain(self) -> None:
         """Let runs end for a while, then hand them back as they stand."""

@@ -65,7 +65,7 @@ async def join(run: Run) -> Outcome[Any]:
         outcome = await _outcome(run)
     except asyncio.CancelledError:
         if dismiss(run) and not run.result.done():
-            await leave(run, "its caller left")
+            await (give_up(run) if run.left else leave(run, "its caller left"))
         raise
     except BaseException:
         dismiss(run)
@@ -94,13 +94,14 @@ async def give_up(run: Run) -> None:
     task = run.task
     if task is None or task.done():
         return
+    run.leave()
     if run.loop is asyncio.get_running_loop():
         task.cancel()
     else:
         with contextlib.suppress(RuntimeError):  # its event loop is gone
             run.loop.call_soon_threadsafe(task.cancel)
     if run.loop.is_running():
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, OwnershipLost):
             await _outcome(run)
 
 

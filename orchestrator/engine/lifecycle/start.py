@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import Unpack
 
@@ -33,7 +33,10 @@ from .phases import Phase
 from .recovery import fold, recorded_run, recover
 from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
 
+T = TypeVar("T")
 POLL_SECONDS = 0.2
+AWAY_SECONDS = 0.5
+"""Seconds between two questions to a store that cannot be reached."""
 BEGIN_SECONDS = 1.0
 """How long a run may be without its first record while it is being begun."""
 NO_TURN = ExplorationRound()
@@ -107,10 +110,13 @@ async def launch_child(
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
-    found = await _child(parent, run_id, goal, given, call_id, tainted=tainted)
+    child = partial(_child, parent, run_id, goal, given, call_id, tainted=tainted)
+    found = await _with_the_store(parent, child)
     if isinstance(found, Outcome):
-        return found, await _state_of(parent, run_id)
+        return found, await _with_the_store(parent, partial(_state_of, parent, run_id))
     parent.children[run_id] = found
+    if parent.fenced:  # meanwhile: the child is the new owner's as well
+        found.fence()
     found.parent_call = call_id
     found.account.moved_to(call_id)
     try:
@@ -123,6 +129,22 @@ async def launch_child(
         parent.children.pop(run_id, None)
         parent.ended_children[run_id] = found
         parent.wake_up()  # its call may only wait for people now
+
+
+async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` answers; while the store cannot be reached it is asked again, for the policy's `patience`.
+
+    A store that is down stops no run, and a call that reaches for a child did nothing wrong.
+    """
+    clock = run.runtime.clock
+    deadline = clock.monotonic() + run.runtime.policy.patience
+    while True:
+        try:
+            return await ask()
+        except StoreError:
+            if clock.monotonic() >= deadline:
+                raise
+            await clock.sleep(AWAY_SECONDS)
 
 
 async def _child(
@@ -258,8 +280,12 @@ async def begin(
     run.emit(_started(run, goal, inputs, wanted, opened.traceparent, parent_call))
     runtime.observers.begun(run)
     if left:
-        run.scope.cancel("its caller left while it was being begun")
-        note_end(run, end_as_it_stands(run))
+        if run.left:
+            runtime.runs.leave(run_id)
+            await let_go(run)
+        else:
+            run.scope.cancel("its caller left while it was being begun")
+            note_end(run, end_as_it_stands(run))
         raise asyncio.CancelledError
     return run
 

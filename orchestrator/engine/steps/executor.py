@@ -269,7 +269,9 @@ class StepExecutor:
                 await context.end()
 
     def _left_as_it_stands(self) -> bool:
-        """Whether the run only waits for a person, and its event loop ends under it: nothing of it is over."""
+        """Whether nothing of the run is over: its process leaves it, or its event loop ends while it only waits."""
+        if self.run.left:
+            return True
         task = asyncio.current_task()
         waits = self.run.state.status is Status.WAITING and not self.dropped
         return waits and task is not None and task.cancelling() > 0

@@ -12,15 +12,25 @@ from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import StoreError, nearest
 from orchestrator.core.process.extras import missing_extra
 
 from .tables import META, METADATA, SCHEMA_VERSION
 
+ENGINES = ("pgqueuer", "procrastinate")
+"""Queue engines that can carry the ids of runs to workers."""
 _BUSY_SECONDS = 1.0
 _OPEN_SECONDS = 10.0
 _SESSION = "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000"
 """A process that is stopped in the midst of a transaction gives up its locks."""
+
+_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A host that is gone is noticed in some seconds, not in hours."""
 
 
 def database_url(where: str | Path) -> URL:
@@ -39,8 +49,24 @@ def database_url(where: str | Path) -> URL:
     if kind == "sqlite" and url.database:
         return URL.create("sqlite", database=str(Path(url.database).expanduser().absolute()))
     if kind in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
+        return url.set(drivername="postgresql+psycopg").difference_update_query(["queue"])
     raise StoreError(f"a store cannot be kept in {kind!r}: give a path (SQLite) or a postgresql:// URL")
+
+
+def queue_engine(where: str | Path) -> str:
+    """The queue engine that a store's URL names, as in `postgresql://host/database?queue=pgqueuer`; empty: none.
+
+    Raises:
+        StoreError: an engine that is not known, or a store that cannot have one.
+    """
+    if isinstance(where, Path) or "://" not in where:
+        return ""
+    url = make_url(where)
+    named = str(url.query.get("queue", ""))
+    if named and (url.get_backend_name() not in ("postgresql", "postgres") or named not in ENGINES):
+        known, hint = " or ".join(ENGINES), nearest(named, ENGINES)
+        raise StoreError(f"queue={named} in a store's URL: it is {known}, and only on PostgreSQL.{hint}")
+    return named
 
 
 def shown_url(url: URL) -> str:
@@ -67,13 +93,15 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     settings: dict[str, Any] = {
         "connect_args": {
             "connect_timeout": 5,
-            "options": "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000",
+            **_ALIVE,
+            "options": _SESSION,
+            "prepare_threshold": None,  # a pooler in transaction mode changes the session under prepared statements
         },
         "pool_timeout": 5,
     }
     try:
         writer = create_engine(url, pool_size=1, max_overflow=0, **settings)
-        reader = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, **settings)
+        reader = create_engine(url, isolation_level="AUTOCOMMIT", **settings)
     except ImportError as error:
         raise StoreError(missing_extra("A store on PostgreSQL", "psycopg", "postgres")) from error
     return writer, reader

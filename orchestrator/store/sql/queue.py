@@ -11,6 +11,7 @@ from orchestrator.store.fairness import QueuedRun, choose, room
 from orchestrator.store.ledger.encoding import fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import ClaimedRun, RunRow, Swept
+from orchestrator.store.transport.protocol import Transport
 
 from .dialect import Now, take_turn, upsert
 from .ownership import holds, renew_owner
@@ -22,15 +23,19 @@ _LOOKED_AT: Final = 200
 """Queued runs that one `take` chooses from, of one tenant and of the others."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
+_WAITING: Final = RUNS.c.status == str(Status.WAITING)
 _ROOT: Final = RUNS.c.parent.is_(None)
 
 
 class SqlQueue:
     """`RunQueue` over the table of runs."""
 
-    def __init__(self, ask: Ask, now: Now) -> None:
+    def __init__(self, ask: Ask, now: Now, signal: Callable[[], None], transport: Transport | None = None) -> None:
+        """`signal` tells other processes that a run became runnable; with a `transport` jobs do."""
         self._ask = ask
         self._now = now
+        self._signal = signal
+        self._transport = transport
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""
@@ -38,6 +43,8 @@ class SqlQueue:
         existing: RunRow | None = self._ask(
             lambda connection: self._submit(connection, fresh, request, delay, priority)
         )
+        if existing is None:
+            self._tell()
         return existing
 
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
@@ -53,16 +60,20 @@ class SqlQueue:
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
         """Give a run back to the queue."""
         mine = and_(RUNS.c.run_id == run_id, RUNS.c.token == token, RUNS.c.status.in_(("running", "waiting")))
-        return self._change(lambda now: update(RUNS).where(mine).values(**_queued(now + delay)))
+        return self._change(run_id, lambda now: update(RUNS).where(mine).values(**_queued(now + delay)), now=not delay)
 
     def answer(self, run_id: str, answer: str) -> bool:
         """Queue a waiting run with its answer."""
         done: bool = self._ask(lambda connection: self._answer(connection, run_id, answer))
+        if done:
+            self._tell()
         return done
 
     def cancel(self, run_id: str) -> bool:
         """Ask for the cancellation of a run; one that waits is queued, so that a worker ends it."""
         done: bool = self._ask(lambda connection: self._cancel(connection, run_id))
+        if done:
+            self._tell()
         return done
 
     def cancelled(self, owner: str) -> list[str]:
@@ -74,6 +85,8 @@ class SqlQueue:
     def sweep(self, most_attempts: int) -> Swept:
         """Queue what lost its owner and what is due."""
         swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts))
+        if swept.lost or swept.due:
+            self._tell()
         return swept
 
     def abandoned(self) -> list[str]:
@@ -84,11 +97,45 @@ class SqlQueue:
     def retry(self, run_id: str) -> bool:
         """Queue again a run that was set aside."""
         aside = and_(RUNS.c.run_id == run_id, _READY, RUNS.c.wake.is_(None))
-        return self._change(lambda now: update(RUNS).where(aside).values(wake=now, attempts=0))
+        return self._change(run_id, lambda now: update(RUNS).where(aside).values(wake=now, attempts=0))
 
-    def _change(self, statement: Callable[[float], Update]) -> bool:
-        changed: bool = self._ask(lambda connection: connection.execute(statement(self._now(connection))).rowcount > 0)
+    def next_due(self) -> float | None:
+        """Seconds until the next queued run may start."""
+        soonest = select(func.min(RUNS.c.wake)).where(_READY)
+
+        def look(connection: Connection) -> float | None:
+            wake = connection.execute(soonest).scalar()
+            return None if wake is None else max(0.0, float(wake) - self._now(connection))
+
+        found: float | None = self._ask(look)
+        return found
+
+    def _change(self, run_id: str, statement: Callable[[float], Update], *, now: bool = True) -> bool:
+        """Move one run to the queue; `now`: it may start at once."""
+
+        def work(connection: Connection) -> bool:
+            moved = connection.execute(statement(self._now(connection))).rowcount > 0
+            if moved and now:
+                self._send(connection, [run_id])
+            return moved
+
+        changed: bool = self._ask(work)
+        if changed and now:
+            self._tell()
         return changed
+
+    def _send(self, connection: Connection, run_ids: Sequence[str]) -> None:
+        """Insert jobs for runs that may start now, in the transaction that makes them runnable."""
+        if self._transport is None or not run_ids:
+            return
+        try:
+            self._transport.send(connection.connection.driver_connection, run_ids)
+        except Exception as error:  # an engine's own class of exception: it is tried again as a lost connection is
+            raise OSError(f"{self._transport.name} took no job: {type(error).__name__}: {error}") from error
+
+    def _tell(self) -> None:
+        if self._transport is None:
+            self._signal()
 
     def _submit(self, connection: Connection, row: RunRow, request: str, delay: float, priority: int) -> RunRow | None:
         existing = create_run(connection, row)
@@ -99,6 +146,8 @@ class SqlQueue:
         queued = {"submitted": now, "wake": wake, "priority": priority, "status": str(Status.QUEUED)}
         connection.execute(update(RUNS).where(RUNS.c.run_id == row.run_id).values(**queued))
         connection.execute(REQUESTS.insert(), {"run_id": row.run_id, "request": request, "answer": None})
+        if wake <= now:
+            self._send(connection, [row.run_id])
         return None
 
     def _take(
@@ -125,7 +174,8 @@ class SqlQueue:
         return [_taken(run_id, tokens[run_id], asked.get(run_id)) for run_id in chosen if run_id in tokens]
 
     def _answer(self, connection: Connection, run_id: str, answer: str) -> bool:
-        waiting = and_(RUNS.c.run_id == run_id, RUNS.c.status == str(Status.WAITING), RUNS.c.owner == "")
+        free = ["", *self._gone(connection, self._now(connection))]
+        waiting = and_(RUNS.c.run_id == run_id, _WAITING, RUNS.c.owner.in_(free))
         moved = update(RUNS).where(waiting).values(**_queued(self._now(connection)), attempts=0)
         if not connection.execute(moved).rowcount:
             return False
@@ -135,6 +185,7 @@ class SqlQueue:
             statement.on_conflict_do_update(index_elements=[REQUESTS.c.run_id], set_=replaced),
             {"run_id": run_id, "request": None, "answer": answer},
         )
+        self._send(connection, [run_id])
         return True
 
     def _cancel(self, connection: Connection, run_id: str) -> bool:
@@ -143,29 +194,33 @@ class SqlQueue:
         if not connection.execute(update(RUNS).where(mine).values(cancel=1)).rowcount:
             return False
         idle = and_(mine, RUNS.c.owner == "", RUNS.c.status == str(Status.WAITING))
-        connection.execute(update(RUNS).where(idle).values(**_queued(self._now(connection))))
+        if connection.execute(update(RUNS).where(idle).values(**_queued(self._now(connection)))).rowcount:
+            self._send(connection, [run_id])
         return True
 
     def _sweep(self, connection: Connection, most_attempts: int) -> Swept:
         now = self._now(connection)
-        owners = connection.execute(select(RUNS.c.owner).where(_RUNNING, RUNS.c.owner != "").distinct()).scalars()
-        gone = [owner for owner in list(owners) if not holds(connection, owner, now)]
+        gone = self._gone(connection, now)
+        doubt = case((RUNS.c.owner.in_([owner for owner in gone if not owner_died(owner)]), RUNS.c.token + 1))
+        doubtful = func.coalesce(doubt, RUNS.c.doubtful)
         started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
         lost_of = and_(_RUNNING, _ROOT, started, RUNS.c.owner.in_([*gone, ""]))
         died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released as it stood
-        doubt = case((RUNS.c.owner.in_([owner for owner in gone if not owner_died(owner)]), RUNS.c.token + 1))
-        changes = {
-            **_queued(now),
-            "attempts": RUNS.c.attempts + died,
-            "doubtful": func.coalesce(doubt, RUNS.c.doubtful),
-        }
-        counted = update(RUNS).where(lost_of).values(changes)
-        lost = _ids(connection, counted)
+        changes = {**_queued(now), "attempts": RUNS.c.attempts + died, "doubtful": doubtful}
+        lost = _ids(connection, update(RUNS).where(lost_of).values(changes))
+        left_waiting = and_(_WAITING, _ROOT, RUNS.c.owner.in_(gone))
+        connection.execute(update(RUNS).where(left_waiting).values({"owner": "", "doubtful": doubtful}))
         aside = update(RUNS).where(_READY, RUNS.c.attempts >= most_attempts, RUNS.c.wake.isnot(None))
         set_aside = _ids(connection, aside.values(wake=None))
-        due_now = and_(RUNS.c.status == str(Status.WAITING), RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
+        due_now = and_(_WAITING, RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
         due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
+        self._send(connection, [*lost, *due])
         return Swept(lost, due, set_aside)
+
+    def _gone(self, connection: Connection, now: float) -> list[str]:
+        """Owners of open runs that keep nothing any more."""
+        owned = select(RUNS.c.owner).where(or_(_RUNNING, _WAITING), RUNS.c.owner != "").distinct()
+        return [owner for owner in connection.execute(owned).scalars().all() if not holds(connection, owner, now)]
 
 
 def abandoned(connection: Connection, now: float) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Reading a store in a database, each read on a connection of its own."""
 
+import time
 from collections.abc import Callable, Mapping
 from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, ColumnElement, Engine, Select, func, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
@@ -16,8 +17,11 @@ from orchestrator.store.protocol import Record, RunRow, Seal
 from . import writes as statements
 from .engine import reason, shown_url
 from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
+from .watchdog import WATCHDOG
+from .writer import PATIENCE
 
 T = TypeVar("T")
+_PAUSE: Final = 0.1
 
 
 class SqlReads:
@@ -129,15 +133,26 @@ class SqlReads:
         rows = self._read(lambda connection: connection.execute(query).all())
         return dict(sorted((row[0], row[1]) for row in rows))
 
+    def in_trouble(self) -> bool:
+        """Whether the database is known to be away: then nobody waits for it."""
+        return False
+
     def _read(self, query: Callable[[Connection], T]) -> T:
+        """The answer of a query; a server that restarts or lost the connection is asked again for a short time."""
         self.catch_up()
-        try:
-            with self.reader.connect() as connection:
-                return query(connection)
-        except UnicodeError as error:
-            raise StoreError("what was asked for holds characters that no store has") from error
-        except SQLAlchemyError as error:
-            raise StoreError(f"the store {shown_url(self._url)} cannot be read: {reason(error, self._url)}") from error
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self.reader.connect() as connection, WATCHDOG.watching(connection):
+                    return query(connection)
+            except UnicodeError as error:
+                raise StoreError("what was asked for holds characters that no store has") from error
+            except SQLAlchemyError as error:
+                again = isinstance(error, OperationalError) and self.reader.dialect.name == "postgresql"
+                if not again or self.in_trouble() or time.monotonic() >= deadline:
+                    said = reason(error, self._url)
+                    raise StoreError(f"the store {shown_url(self._url)} cannot be read: {said}") from error
+                time.sleep(_PAUSE)
 
 
 def _conditions(

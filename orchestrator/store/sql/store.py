@@ -19,14 +19,18 @@ from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_t
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
 from orchestrator.store.protocol import OnProblem, OnRefused, RunRow
 from orchestrator.store.shutdown import OPEN
+from orchestrator.store.signals import QUEUE, NoSignals, Signals
+from orchestrator.store.transport.protocol import Transport
 
 from . import documents, ownership
 from . import writes as statements
 from .accounts import SqlAccounts
 from .dialect import Now, database_time
-from .engine import database_url, empty_log, engines, prepare, reason, same_file, shown_url
+from .engine import database_url, empty_log, engines, prepare, queue_engine, reason, same_file, shown_url
+from .notify import NotifySignals
 from .queue import SqlQueue
 from .reads import SqlReads
+from .transports import install, open_transport
 from .writer import CAPACITY, StoreOutage, Transactions, Writer, WriteRequest
 
 T = TypeVar("T")
@@ -61,7 +65,9 @@ class SqlStore(SqlReads):
         self._lock = new_lock()
         self._erased = False
         self._key: bytes | None = None
-        self._queue = SqlQueue(self._ask, self._now)
+        engine = queue_engine(where)
+        self._transport: Transport | None = open_transport(engine, self._url) if engine else None
+        self._queue = SqlQueue(self._ask, self._now, lambda: self._signals.send(QUEUE), self._transport)
         self._accounts = SqlAccounts(self._ask, self._now)
         self._open()
         OPEN.add(self)
@@ -84,6 +90,16 @@ class SqlStore(SqlReads):
     def accounts(self) -> SqlAccounts:
         """What labels may spend."""
         return self._accounts
+
+    @property
+    def signals(self) -> Signals:
+        """Hints between processes: by NOTIFY on PostgreSQL, none in a file."""
+        return self._signals
+
+    @property
+    def transport(self) -> Transport | None:
+        """The queue engine that the store's URL names."""
+        return self._transport
 
     # ---------------------------------------------------------------- enqueued
 
@@ -197,6 +213,9 @@ class SqlStore(SqlReads):
             raise self._not_durable(timeout)
         self._check(run_id, token)
 
+    def _when_durable(self, wake: Callable[[], None]) -> bool:
+        return self._writer.when_durable(wake)
+
     def durability(self) -> str:
         """What the database itself says of its commits: FULL (SQLite) or on (PostgreSQL) is what promise 4 needs."""
         postgres = self._url.get_backend_name() == "postgresql"
@@ -294,6 +313,10 @@ class SqlStore(SqlReads):
             if not self._writer.when_durable(durable.set):
                 durable.wait(_FRESH_SECONDS)
 
+    def in_trouble(self) -> bool:
+        """Whether the writer has found that the database is away."""
+        return self._writer.trouble is not None
+
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction (called by the writer's thread)."""
         try:
@@ -360,6 +383,8 @@ class SqlStore(SqlReads):
         self.engine, self.reader = engines(self._url)
         try:
             prepare(self.engine, self._url)
+            if self._transport is not None:
+                install(self._transport, self.engine, self._url)
         except StoreError:
             self.engine.dispose()
             raise
@@ -367,6 +392,11 @@ class SqlStore(SqlReads):
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
         postgres = self._url.get_backend_name() == "postgresql"
+        self._signals: Signals = NoSignals()
+        if postgres:
+            self._signals = NotifySignals(
+                self._url, self.reader, lambda wake: self._writer.when_durable(wake), self.report
+            )
         self._lane = 1 + secrets.randbelow(LANES) if postgres else 0
         self._writer = Writer(self, self._tidy)
 
@@ -393,6 +423,7 @@ class SqlStore(SqlReads):
     def close(self, timeout: float = 10.0) -> None:
         """Write what is enqueued and let go of the database."""
         self._writer.close(timeout)
+        self._signals.close()
         self.engine.dispose()
         self.reader.dispose()
         OPEN.discard(self)

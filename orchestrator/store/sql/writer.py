@@ -15,6 +15,8 @@ from sqlalchemy.exc import DataError
 
 from orchestrator.core.errors import StoreError
 
+from .watchdog import WATCHDOG
+
 LINGER: Final = 0.025
 """Seconds that writes nobody waits for are gathered before they are committed."""
 
@@ -297,7 +299,7 @@ class Transactions:
                 self._unanswered = None
                 return result
             self._unanswered = None
-        with self._engine.begin() as connection:
+        with self._engine.connect() as connection, WATCHDOG.watching(connection), connection.begin():
             postgres = connection.dialect.name == "postgresql"
             number = connection.execute(text("SELECT txid_current()")).scalar_one() if postgres else 0
             result = work(connection)
@@ -312,7 +314,7 @@ class Transactions:
 
     def _took_place(self, number: int) -> bool:
         try:
-            with self._engine.connect() as connection:
+            with self._engine.connect() as connection, WATCHDOG.watching(connection):
                 status = connection.execute(text("SELECT txid_status(:number)"), {"number": number}).scalar()
         except DataError:
             return False  # a transaction of the future: this is another server than the one that took it

@@ -1,0 +1,1 @@
+"""Queue engines on PostgreSQL that carry ids of runs to workers."""

@@ -1,0 +1,231 @@
+"""A campaign: workers that are killed, stopped and cut off at random while orders go through them."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from orchestrator import Orchestrator, Status
+from orchestrator.core.errors import StoreError
+from orchestrator.store import SqlStore
+from orchestrator.store.ledger.verify import verify_store
+from orchestrator.store.sql.tables import RUNS
+from tests import forked
+
+from .proxy import Proxy
+from .server import Server
+from .shop import EFFECTS, Bank, refused, tools, work
+
+DISTURBANCES: Final = {"kill": 55, "stop": 20, "restart": 8, "reset": 6, "cut": 5, "hole": 6}
+"""Weights of what happens to the workers and the database."""
+IN_FLIGHT: Final = 60
+"""Orders that are submitted and not ended, at most."""
+
+
+@dataclass
+class Report:
+    """What a campaign did and found."""
+
+    disturbed: Counter[str] = field(default_factory=Counter[str])
+    takeovers: list[float] = field(default_factory=list[float])
+    """Seconds from a kill until none of the worker's runs waits for another owner."""
+    ended: Counter[str] = field(default_factory=Counter[str])
+    set_aside: int = 0
+    listed: int = 0
+    """Effects that the outcome names as uncertain or not undone."""
+    problems: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        late = sorted(self.takeovers)
+        last = f"takeover p50 {late[len(late) // 2]:.2f} s, most {late[-1]:.2f} s" if late else "no takeover"
+        return (
+            f"{sum(self.ended.values())} runs {dict(self.ended)}; {sum(self.disturbed.values())} disturbances "
+            f"{dict(self.disturbed)}; {last}; {self.set_aside} set aside and queued again; {self.listed} effects "
+            f"listed; {len(self.problems)} problems; {self.seconds:.0f} s"
+        )
+
+
+class Campaign:
+    """Orders, workers and what happens to them, all drawn from one seed."""
+
+    def __init__(self, server: Server, log: str, *, workers: int = 4, seed: int = 1, queue: str = "") -> None:
+        self.server, self.bank, self.proxy = server, Bank(), Proxy(server.folder)
+        self.report = Report()
+        self._draw = random.Random(seed)
+        self._log = log
+        self._direct = server.url + queue.replace("?", "&")
+        self._store = SqlStore(self._direct, on_problem=lambda _: None)
+        self._url = self.proxy.url() + queue
+        self._workers = [self._start() for _ in range(workers)]
+        self._stopped: dict[int, float] = {}
+        self._killed: dict[int, float] = {}
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._watch_takeovers, daemon=True)
+
+    def run(self, orders: int, disturbances: int, pause: float, limit: float) -> Report:
+        """Submit the orders, disturb, and wait until every one has ended."""
+        began = time.monotonic()
+        self._watch.start()
+        asyncio.run(self._drive(orders, disturbances, pause, began + limit))
+        self.report.seconds = time.monotonic() - began
+        self._over.set()
+        self._watch.join(10)
+        for pid in list(self._stopped):
+            os.kill(pid, signal.SIGCONT)
+        for process in self._workers:
+            process.terminate()
+        for process in self._workers:
+            process.join(30)
+            # One that has just been started may not have its handler of SIGTERM yet.
+            assert process.exitcode in (0, -signal.SIGTERM), f"a worker ended with {process.exitcode}"
+        self._check(orders)
+        return self.report
+
+    def close(self) -> None:
+        """End what goes on."""
+        self._over.set()
+        for process in self._workers:
+            if process.is_alive():
+                process.kill()
+        self._store.close(timeout=1.0)
+        self.proxy.close()
+        self.bank.close()
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> BaseProcess:
+        process: BaseProcess = forked.processes().Process(target=work, args=(self._url, self.bank.port, self._log))
+        process.start()
+        return process
+
+    async def _drive(self, orders: int, disturbances: int, pause: float, deadline: float) -> None:
+        submitted = 0
+        left, next_at = disturbances, time.monotonic() + pause
+        async with Orchestrator(tools(self.bank.port), store=self._direct, monitors=()) as orc:
+            while time.monotonic() < deadline:
+                self._continue_stopped()
+                try:
+                    open_runs = await asyncio.to_thread(self._look_after)
+                    while submitted < orders and open_runs < IN_FLIGHT:
+                        inputs = {"order": submitted}
+                        await orc.submit("receipt", inputs, run_id=f"order-{submitted}", work_here=False)
+                        submitted, open_runs = submitted + 1, open_runs + 1
+                except StoreError:
+                    await asyncio.sleep(0.1)  # the database is away, as it should be now and then
+                    continue
+                if submitted == orders and not open_runs and not left:
+                    return
+                if left and time.monotonic() >= next_at:
+                    await asyncio.to_thread(self._disturb)
+                    left, next_at = left - 1, time.monotonic() + pause * self._draw.uniform(0.3, 1.7)
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"not every order ended in time: {self.report}")
+
+    def _look_after(self) -> int:
+        """Answer what is asked, queue again what was set aside; how many runs are open."""
+        open_runs = 0
+        for status in (Status.WAITING, Status.QUEUED, Status.RUNNING):
+            rows = self._store.runs(status=status, parent=None, limit=1000)
+            open_runs += len(rows)
+            for row in rows:
+                if status is Status.WAITING:
+                    self._store.queue.answer(row.run_id, json.dumps({"answer": True, "by": "campaign"}))
+                elif status is Status.QUEUED and row.wake is None:
+                    self.report.set_aside += self._store.queue.retry(row.run_id)
+        return open_runs
+
+    def _disturb(self) -> None:
+        what = self._draw.choices(list(DISTURBANCES), list(DISTURBANCES.values()))[0]
+        self.report.disturbed[what] += 1
+        place = self._draw.randrange(len(self._workers))
+        pid = self._workers[place].pid
+        assert pid is not None
+        match what:
+            case "kill":
+                os.kill(pid, signal.SIGKILL)
+                self._stopped.pop(pid, None)
+                self._workers[place].join(30)
+                self._killed[pid] = time.monotonic()
+                self._workers[place] = self._start()
+            case "stop":
+                os.kill(pid, signal.SIGSTOP)
+                self._stopped.setdefault(pid, time.monotonic() + self._draw.uniform(1.2, 3.0))
+            case "restart":
+                self.server.restart()
+            case "reset":
+                self.proxy.reset()
+            case "cut":
+                self.proxy.cut()
+            case _:
+                self.proxy.black_hole(self._draw.uniform(0.5, 2.5))
+
+    def _continue_stopped(self) -> None:
+        for pid, until in list(self._stopped.items()):
+            if time.monotonic() >= until:
+                del self._stopped[pid]
+                os.kill(pid, signal.SIGCONT)
+
+    def _watch_takeovers(self) -> None:
+        """How long runs stay with an owner that was killed."""
+        while not self._over.wait(0.1):
+            try:
+                with self._store.reader.connect() as connection:
+                    owners = set(connection.execute(select(RUNS.c.owner).where(RUNS.c.status == "running")).scalars())
+            except Exception:
+                continue
+            holding = {int(owner.split("|")[1]) for owner in owners if owner}
+            for pid, since in list(self._killed.items()):
+                if pid not in holding:
+                    self.report.takeovers.append(time.monotonic() - since)
+                    del self._killed[pid]
+
+    # -- what must hold ----------------------------------------------------------------------------------------------
+
+    def _check(self, orders: int) -> None:
+        report = self.report
+        with Reading(self.server.url, self.bank.port) as orc:
+            for order in range(orders):
+                self._check_order(orc, order)
+        verified = verify_store(self._store)
+        report.problems += [str(problem) for problem in verified.problems]
+
+    def _check_order(self, orc: Any, order: int) -> None:
+        report, run_id = self.report, f"order-{order}"
+        outcome = orc.outcome(run_id)
+        report.ended[str(outcome.status)] += 1
+        report.listed += len(outcome.uncompensated)
+        stands = {effect: self.bank.standing(f"{effect} {order}") for effect in EFFECTS}
+        if any(len(self.bank.done[f"{effect} {order}"]) > 1 and count > 1 for effect, count in stands.items()):
+            report.problems.append(f"{run_id}: doubled {stands}")
+        if outcome.status is Status.REACHED:
+            if refused(order):
+                report.problems.append(f"{run_id}: reached although the shop refused it")
+            if any(count != 1 for count in stands.values()):
+                report.problems.append(f"{run_id}: reached with {stands}")
+        elif not outcome.uncompensated and any(stands.values()):
+            report.problems.append(f"{run_id}: {outcome.status} with {stands}, and none is listed")
+        elif not refused(order) and not outcome.uncompensated:
+            report.problems.append(f"{run_id}: {outcome.status} for no reason: {outcome.failures}")
+
+
+class Reading:
+    """An orchestrator for code that is not async."""
+
+    def __init__(self, store: str, port: int) -> None:
+        self._orc = Orchestrator(tools(port), store=store, monitors=())
+
+    def __enter__(self) -> Orchestrator:
+        return self._orc
+
+    def __exit__(self, *error: object) -> None:
+        self._orc.close()
