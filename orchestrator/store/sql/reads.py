@@ -18,7 +18,7 @@ from . import writes as statements
 from .engine import reason, shown_url
 from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, LABELS, PRUNED, RECORDS, RUNS, SEALS, VALUES
 from .watchdog import WATCHDOG
-from .writer import PATIENCE
+from .writer import OUTAGE_GRACE
 
 T = TypeVar("T")
 _PAUSE: Final = 0.1
@@ -140,7 +140,7 @@ class SqlReads:
     def _read(self, query: Callable[[Connection], T]) -> T:
         """The answer of a query; a server that restarts or lost the connection is asked again for a short time."""
         self.catch_up()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + OUTAGE_GRACE
         while True:
             try:
                 with self.reader.connect() as connection, WATCHDOG.watching(connection):
