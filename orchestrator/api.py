@@ -50,7 +50,7 @@ from orchestrator.graph.tool import tool as make_tool
 from orchestrator.health.failures.classify import FailureTable
 from orchestrator.health.monitors.signal import Signal
 from orchestrator.health.retry_budget import RetryBudget
-from orchestrator.intent.needs import needs_of
+from orchestrator.intent.needs import takes_of
 from orchestrator.observability.stream import QueueSink
 from orchestrator.observability.tracing import TracingSink
 from orchestrator.selection.learning.evaluation import Judge, check_judge, judgements_of
@@ -524,8 +524,7 @@ class Orchestrator(Answering):
         """
         wanted, view = Goal.of(goal), self.graph.view()
         check_goal(wanted, view.keys)
-        needs = needs_of(view, wanted.keys)
-        takes = {key: (view.key_type(key), key in needs.required) for key in (*needs.required, *needs.optional)}
+        takes = takes_of(view, wanted.keys)
         said = [view.tools[tool].description for key in wanted.keys for tool in view.producers(key)]
         described = description or next((text for text in said if text), f"Get {wanted.name}.")
 

@@ -91,7 +91,7 @@ class ChatWorker:
         from .listener import config_for
 
         model = load_model(self.model)
-        offers = tool_offers(ctx.tool, self.tools)
+        offers = tool_offers(ctx.tool, self.tools, ctx.inputs_of)
         asked: Any = model.bind_tools([offer.spec for offer in offers]) if offers else model
         config = config_for(ctx)
         for _ in range(MAX_ROUNDS):

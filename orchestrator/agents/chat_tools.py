@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,11 +26,15 @@ class GoalTool:
     """
 
     goal: str
-    takes: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Key -> type of the values the model provides."""
+    takes: Mapping[str, Any] | None = None
+    """Key -> type of the values the model provides. Default: the keys that the goal needs and no tool gives."""
     description: str = ""
     name: str = ""
     """What the model calls it. Default: the goal."""
+
+
+InputsOf = Callable[[Goal[Any]], Mapping[str, tuple[Any, bool]]]
+"""What a goal takes: key -> its type and whether it is required."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,16 @@ class ModelTool:
     name: str
     spec: Any
     work: Any
+    takes: Mapping[str, tuple[Any, bool]] = field(default_factory=dict[str, "tuple[Any, bool]"])
+    """For a goal: key -> type of the value that the model provides, and whether it must."""
 
 
-def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[ModelTool, ...]:
-    """What a model is offered. Raises `DefinitionError` for something that is no tool, or two of one name."""
-    offers = tuple(_offer(agent, item) for item in tools)
+def tool_offers(agent: str, tools: Iterable[Any], inputs_of: InputsOf | None = None) -> tuple[ModelTool, ...]:
+    """What a model is offered; `inputs_of` looks up what a goal takes in the graph of the run.
+
+    Raises `DefinitionError` for something that is no tool, or two of one name.
+    """
+    offers = tuple(_offer(agent, item, inputs_of) for item in tools)
     names = [offer.name for offer in offers]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -52,16 +61,21 @@ def tool_offers(agent: str, tools: Iterable[Any]) -> tuple[ModelTool, ...]:
     return offers
 
 
-def _offer(agent: str, item: Any) -> ModelTool:
+def _offer(agent: str, item: Any, inputs_of: InputsOf | None) -> ModelTool:
     from langchain_core.tools import BaseTool, StructuredTool
 
     if isinstance(item, str):
         item = GoalTool(item)
+    if isinstance(item, Goal):
+        item = GoalTool(" + ".join(item.keys))
     if isinstance(item, Tool):
         item = GoalTool(" + ".join(item.gives), _takes(item), item.description, item.name)
-        return ModelTool(item.name, _spec(item), item)
     if isinstance(item, GoalTool):
-        return ModelTool(item.name or item.goal, _spec(item), item)
+        if item.takes is not None:
+            takes = {key: (annotation, True) for key, annotation in item.takes.items()}
+        else:
+            takes = dict(inputs_of(_goal(item))) if inputs_of is not None else {}
+        return ModelTool(item.name or item.goal, _spec(item, takes), item, takes)
     if isinstance(item, BaseTool):
         return ModelTool(item.name, item, item)
     if inspect.isfunction(item) or inspect.ismethod(item):
@@ -72,7 +86,8 @@ def _offer(agent: str, item: Any) -> ModelTool:
             raise DefinitionError(f"Agent {agent!r}: {error}") from error
         return ModelTool(made.name, made, made)
     raise DefinitionError(
-        f"Agent {agent!r}: a tool of a chat model is a function, a LangChain tool, a Tool or a GoalTool, not {item!r}."
+        f"Agent {agent!r}: a tool of a chat model is a function, a LangChain tool, a Tool, a Goal (or its "
+        f"name) or a GoalTool, not {item!r}."
     )
 
 
@@ -81,14 +96,19 @@ def _takes(tool: Tool) -> dict[str, Any]:
     return {key: types[parameter] for parameter, key in tool.needs.items()}
 
 
-def _spec(item: GoalTool) -> dict[str, Any]:
-    properties = {key: adapter(annotation).json_schema() for key, annotation in item.takes.items()}
+def _goal(item: GoalTool) -> Goal[Any]:
+    return Goal(item.goal.split(" + "))
+
+
+def _spec(item: GoalTool, takes: Mapping[str, tuple[Any, bool]]) -> dict[str, Any]:
+    properties = {key: adapter(annotation).json_schema() for key, (annotation, _) in takes.items()}
+    required = [key for key, (_, needed) in takes.items() if needed]
     return {
         "type": "function",
         "function": {
             "name": item.name or item.goal,
             "description": item.description or f"Get a value for {item.goal}.",
-            "parameters": {"type": "object", "properties": properties, "required": list(item.takes)},
+            "parameters": {"type": "object", "properties": properties, "required": required},
         },
     }
 
@@ -148,13 +168,14 @@ async def _answer(
 async def _run(ctx: RunContext, offer: ModelTool, arguments: Mapping[str, Any], key: str) -> str:
     if not isinstance(offer.work, GoalTool):
         return as_text(await _own(ctx, offer, arguments, key))
-    goal = offer.work
-    unknown = sorted(set(arguments) - set(goal.takes))
-    missing = sorted(set(goal.takes) - set(arguments))
+    takes = offer.takes
+    unknown = sorted(set(arguments) - set(takes))
+    missing = sorted(key for key, (_, required) in takes.items() if required and key not in arguments)
     if unknown or missing:
-        raise InvalidOutput(f"{offer.name} takes {', '.join(goal.takes)}; wrong: {', '.join(unknown + missing)}.")
-    inputs = {key: validate(key, goal.takes[key], value) for key, value in arguments.items()}
-    outcome = await ctx.reach(Goal(goal.goal.split(" + ")), inputs, key)
+        known = ", ".join(takes) or "nothing"
+        raise InvalidOutput(f"{offer.name} takes {known}; wrong: {', '.join(unknown + missing)}.")
+    inputs = {key: validate(key, takes[key][0], value) for key, value in arguments.items()}
+    outcome = await ctx.reach(_goal(offer.work), inputs, key)
     return as_text(outcome.value)
 
 

@@ -14,7 +14,7 @@ class AgentOptions(ToolOptions, total=False):
     instructions: str
     """For a chat model: its system prompt."""
     tools: Iterable[Any]
-    """For a chat model: what it may call. Functions, LangChain tools, and `Tool`s or `GoalTool`s, which are goals."""
+    """For a chat model: what it may call. Functions, LangChain tools, and goals: names, `Tool`s, `GoalTool`s."""
     trust: str
     """The trust domain that the agent works in, for constraints. Default: `"local"`."""
     data_leaves: bool

@@ -81,6 +81,14 @@ class RunContext(ABC, Generic[Deps]):
         lost it is made again from its first line: recorded answers are found by the question's text and type.
         """
 
+    def inputs_of(self, goal: "str | Goal[Any]") -> Mapping[str, tuple[Any, bool]]:
+        """What `reach` takes for a goal: key -> its type and whether it is required. These keys no tool gives.
+
+        Raises `InputError` for a key that nothing in the graph gives or needs. Outside a run no goal takes anything.
+        """
+        del goal
+        return {}
+
     async def discard(self, outcome: "Outcome") -> None:
         """Say that what a child run did is not used although this call may succeed: its effects are undone, or listed,
         when the run ends. Raises `InputError` for a run that this step did not reach for.

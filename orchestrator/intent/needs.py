@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.graph.revision import GraphRevision
 
@@ -44,6 +45,12 @@ def needs_of(view: GraphRevision, goal: Iterable[str], at_hand: Collection[str] 
         ahead.extend(reversed(view.nodes[tool].needs))
         optional |= {free: None for free in view.nodes[tool].optional if not view.producers(free)}
     return Needs(tuple(required), tuple(key for key in optional if key not in seen))
+
+
+def takes_of(view: GraphRevision, goal: Iterable[str]) -> dict[str, tuple[Any, bool]]:
+    """What a caller gives to reach `goal`: key -> its type and whether it is required."""
+    needs = needs_of(view, goal)
+    return {key: (view.key_type(key), key in needs.required) for key in (*needs.required, *needs.optional)}
 
 
 def _cheapest(view: GraphRevision, at_hand: Collection[str]) -> dict[str, tuple[_Weight, str | None]]:

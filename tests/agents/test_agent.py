@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
+from orchestrator import Goal, Orchestrator, tool
 from orchestrator.agents.agent import Agent, per_token
 from orchestrator.agents.chat import find_json, read_answer
 from orchestrator.agents.chat_tools import GoalTool
@@ -243,6 +244,42 @@ async def test_goals_of_the_graph_are_tools() -> None:
     assert "city is no str" in answers[1]
     assert "takes city; wrong: city" in answers[2]
     assert agent.own_tools == (weather,)
+
+
+@pytest.mark.parametrize("offered", ["weather", Goal("weather"), GoalTool("weather")])
+async def test_a_goal_offered_by_name_takes_what_the_graph_says(offered: Any) -> None:
+    @tool(gives="weather")
+    def forecast(city: str, days: int = 1) -> str:
+        return f"{days} sunny in {city}"
+
+    @tool(gives="town")
+    def nearest_town(place: str) -> str:
+        return place
+
+    calls: list[Any] = [
+        {"name": "weather", "args": {"city": "Oslo"}, "id": "1"},
+        {"name": "weather", "args": {"city": "Rome", "days": 3}, "id": "2"},
+        {"name": "weather", "args": {"town": "Bern"}, "id": "3"},
+    ]
+    model = ScriptedChatModel([AIMessage("", tool_calls=calls), "Stay at home."])
+    agent = Agent(model, name="guide", needs=["question"], gives="advice", tools=[offered])
+    async with Orchestrator([forecast, nearest_town], agents=[agent]) as orc:
+        outcome = await orc.run("advice", {"question": "Go out?"})
+    assert outcome.value == "Stay at home."
+    parameters = model.bound[0]["function"]["parameters"]
+    assert (sorted(parameters["properties"]), parameters["required"]) == (["city", "days"], ["city"])
+    answers = [message.text for message in model.received[1][-3:]]
+    assert answers == ["1 sunny in Oslo", "3 sunny in Rome", "weather takes city, days; wrong: town, city."]
+    assert len(outcome.children) == 2
+
+
+async def test_a_goal_that_the_graph_does_not_know_fails_with_the_nearest_name() -> None:
+    model = ScriptedChatModel(["never asked"])
+    agent = Agent(model, name="guide", needs=["question"], gives="advice", tools=["advise"])
+    async with Orchestrator(agents=[agent]) as orc:
+        outcome = await orc.run("advice", {"question": "Go out?"})
+    assert "No tool gives or needs 'advise'. Did you mean 'advice'?" in outcome.failures[0].message
+    assert model.calls == 0
 
 
 async def test_tools_are_not_called_for_ever() -> None:

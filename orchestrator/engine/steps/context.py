@@ -13,7 +13,7 @@ from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
-from orchestrator.core.errors import InvalidOutput, Refused, StoreError
+from orchestrator.core.errors import InputError, InvalidOutput, Refused, StoreError, nearest
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
@@ -23,6 +23,7 @@ from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
+from orchestrator.intent.needs import takes_of
 
 from .children import ChildRuns
 from .sub_call import CallPart
@@ -78,6 +79,14 @@ class CallContext(RunContext[Any]):
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
         return outcome
+
+    def inputs_of(self, goal: str | Goal[Any]) -> Mapping[str, tuple[Any, bool]]:
+        """What `reach` takes for a goal: the keys that it needs and no tool gives."""
+        view, wanted = self._run.runtime.graph.view(), Goal.of(goal)
+        for key in wanted.keys:
+            if key not in view.keys:
+                raise InputError(f"No tool gives or needs {key!r}.{nearest(key, view.keys)}")
+        return takes_of(view, wanted.keys)
 
     @checked(what="ctx.wait()")
     async def wait(self, question: str, type: Any = Any) -> Any:

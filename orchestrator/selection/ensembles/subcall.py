@@ -44,6 +44,10 @@ class SubContext(RunContext[Any]):
         """Run a child goal of the outer call, under a key of its own."""
         return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}", check=check)
 
+    def inputs_of(self, goal: "str | Goal[Any]") -> Mapping[str, tuple[Any, bool]]:
+        """What `reach` takes for a goal, as in the outer call."""
+        return self._outer.inputs_of(goal)
+
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person, as the outer call."""
         return await self._outer.wait(question, type)
