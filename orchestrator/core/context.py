@@ -133,6 +133,10 @@ class RunContext(ABC, Generic[Deps]):
         del name, kind, label, anyway
         return SubCall()
 
+    async def member(self, name: str, label: str) -> SubCall:
+        """Begin a call of a member of a team within this call, as `part`; a probe of its health is asked for first."""
+        return self.part(name, PartKind.MEMBER, label)
+
     @property
     def streamed(self) -> bool:
         """Whether somebody follows what this call reports, so that tokens are worth reporting one by one."""

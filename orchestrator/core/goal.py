@@ -24,7 +24,7 @@ class Goal(Generic[V]):
     """
 
     keys: tuple[str, ...]
-    demotions: tuple["Goal[Any]", ...]
+    demotions: tuple["Goal", ...]
     providable: tuple[str, ...]
 
     @checked()

@@ -1,6 +1,6 @@
 """`Outcome`: how a run ended, and everything that led there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, cast
 
@@ -56,7 +56,7 @@ class Outcome(Generic[V]):
     """How a run ended: `reached`, `demoted` or `escalated`; or `waiting` for a person's answer."""
 
     status: Status
-    goal: Goal[Any]
+    goal: Goal
     """The goal that was reached, lesser or not; the one that was wanted when none was."""
     values: Mapping[str, Any]
     """Every value at hand, by key."""
@@ -101,6 +101,11 @@ class Outcome(Generic[V]):
             why = self.impasse.message if self.impasse else f"the run is {self.status}"
             raise Escalated(f"{self.goal.name} was not reached: {why}", self) from self.error
         keys = self.goal.keys
+        if any(key not in self.values for key in keys):
+            raise OrchestratorError(
+                f"The values of the run {self.run_id!r} were not kept after its end: give it a `run_id`, or a policy "
+                "with keep_values = true."
+            )
         return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
 
     def portable(self) -> "Outcome[V]":
@@ -108,6 +113,12 @@ class Outcome(Generic[V]):
         route = None if self.route is None else replace(self.route, explain=None)
         children = tuple(child.portable() for child in self.children)
         return replace(self, route=route, children=children, error=None)
+
+    def without_values(self, keep: Collection[str] = ()) -> "Outcome[V]":
+        """The portable outcome with the values of these keys alone, for what remembers runs that have ended."""
+        made = self.portable()
+        values = {key: value for key, value in self.values.items() if key in keep}
+        return replace(made, values=values, children=tuple(child.without_values() for child in made.children))
 
     def __repr__(self) -> str:
         """One line: how it ended, the goal, the route, calls, dollars and seconds."""

@@ -151,7 +151,7 @@ def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, A
 
     make = cast("Any", TypedDict)
     inputs: dict[str, Any] = {key: Annotated[Any, EphemeralValue] for key in keys if key not in goal}
-    given: dict[str, Any] = {**dict.fromkeys(goal, Any), "outcome": Any}
+    given: dict[str, Any] = {**dict.fromkeys(goal, Any), "outcome": Outcome}
     state = make("state", {**inputs, **given, "run_id": str, "phase": str}, total=False)
     return state, make("taken", inputs, total=False), make("given", given, total=False)
 

@@ -97,5 +97,11 @@ class RunRegistry:
         while len(self._ended) > KEPT_OUTCOMES:
             self._ended.pop(next(iter(self._ended)), None)
 
+    def forget_values(self, run_id: str) -> None:
+        """Keep the outcome of an ended run without its values."""
+        ended = self._ended.get(run_id)
+        if ended is not None:
+            self._ended[run_id] = (ended[0].without_values(), *ended[1:])
+
 
 __all__ = ["RunRegistry"]

@@ -99,6 +99,21 @@ class MemoryStore:
         """Delete the run's values."""
         self._write(DropValues(run_id, token))
 
+    def drop_values_below(self, run_id: str) -> None:
+        """Delete the values of all runs below an ended run."""
+        with self._ownership.lock:
+            state = self._runs.get(run_id)
+            below = [child for child, each in self._runs.items() if self._is_below(each.now().parent, run_id)]
+        if state is not None and state.now().status.ended:
+            for child in below:
+                self._write(DropValues(child, None))
+
+    def _is_below(self, parent: str | None, run_id: str) -> bool:
+        while parent is not None and parent != run_id:
+            above = self._runs.get(parent)
+            parent = above.now().parent if above is not None else None
+        return parent is not None
+
     def set_status(
         self,
         run_id: str,

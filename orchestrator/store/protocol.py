@@ -182,8 +182,8 @@ class Store(Protocol):
     """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
-    `put_graph`, `save_health`, `merge_health`. What goes wrong is told to `on_problem`. A `token` is the fencing token
-    of `claim`: a write whose token is no longer the run's is refused.
+    `drop_values_below`, `put_graph`, `save_health`, `merge_health`. What goes wrong is told to `on_problem`.
+    A `token` is the fencing token of `claim`: a write whose token is no longer the run's is refused.
 
     Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time.
     Reads see everything this store object was given before, as far as it can be written.
@@ -248,6 +248,10 @@ class Store(Protocol):
 
     def drop_values(self, run_id: str, token: int | None = None) -> None:
         """Enqueue the deletion of a run's values."""
+        ...
+
+    def drop_values_below(self, run_id: str) -> None:
+        """Enqueue the deletion of the values of all runs below an ended run; those of one that goes on stay."""
         ...
 
     def set_status(

@@ -3,11 +3,23 @@
 from typing import Any, TypedDict
 
 import pytest
+from langgraph._internal import _serde
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde import _msgpack
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
-from orchestrator import InputError, Orchestrator, Outcome, Status, Tool, tool
+from orchestrator import (
+    FailureKind,
+    InputError,
+    Orchestrator,
+    Outcome,
+    Refused,
+    RunContext,
+    Status,
+    Tool,
+    tool,
+)
 
 
 class State(TypedDict, total=False):
@@ -133,3 +145,36 @@ async def test_inputs_are_values_of_every_invocation_or_names_of_the_keys_it_tak
 def test_wrong_inputs_of_a_compiled_goal_are_an_error(inputs: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Orchestrator([crm([])]).compile("status", inputs)
+
+
+async def test_the_outcome_comes_back_where_checkpoints_restore_only_listed_types(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (_serde, _msgpack):
+        monkeypatch.setattr(module, "STRICT_MSGPACK_ENABLED", True)
+
+    class Kept(TypedDict, total=False):
+        n: int
+        out: int
+        outcome: Outcome
+
+    @tool(gives="out")
+    async def parent(n: int, ctx: RunContext) -> int:
+        return int((await ctx.reach("low", {"n": n})).value) + 1
+
+    def refuses(n: int) -> int:
+        raise Refused("no")
+
+    orc = Orchestrator([parent, Tool(refuses, gives="low"), Tool(lambda n: n, name="spare", gives="low", cost=1.0)])
+    outer: Any = StateGraph(Kept)
+    outer.add_node("work", orc.compile("out"))
+    outer.add_edge(START, "work")
+    outer.add_edge("work", END)
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    for graph in (orc.compile("out", checkpointer=InMemorySaver()), outer.compile(checkpointer=InMemorySaver())):
+        await graph.ainvoke({"n": 1}, thread)
+        restored = (await graph.aget_state(thread)).values["outcome"]
+        assert isinstance(restored, Outcome)
+        assert (restored.value, restored.route.tools) == (2, ("parent",))  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        assert [child.value for child in restored.children] == [1]
+        assert [failure.kind for child in restored.children for failure in child.failures] == [FailureKind.REFUSAL]

@@ -244,6 +244,21 @@ class StoreConformance:
         assert store.values("run-1") == {"c": "3"}
         assert store.values("other") == {}
 
+    def test_the_values_below_an_ended_run_are_dropped_and_no_others(self, store: Store) -> None:
+        store.begin(run_row("root"))
+        for run_id, parent in (("a", "root"), ("b", "a"), ("c", "b"), ("root/other", None)):
+            store.begin(run_row(run_id, parent=parent))
+        for run_id in ("root", "a", "b", "c", "root/other"):
+            store.put_value(run_id, "v", "1")
+        store.drop_values_below("root")
+        assert store.values("c") == {"v": "1"}, "the run goes on"
+        store.set_status("root", Status.REACHED, ended=2.0)
+        store.drop_values_below("root")
+        assert [run_id for run_id in ("root", "a", "b", "c", "root/other") if store.values(run_id)] == [
+            "root",
+            "root/other",
+        ]
+
     def test_a_value_no_database_holds_is_lost_loudly(self, store: Store) -> None:
         store.begin(run_row())
         store.put_value("run-1", "bad", '"\ud800"')

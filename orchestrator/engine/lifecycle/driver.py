@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
@@ -22,6 +20,7 @@ from orchestrator.escalation import Question, interpret_answer
 
 from .escalation import has_changed, judged_now, validate_answer, withdraw_questions
 from .finish import end_as_it_stands, outcome_of, summary
+from .kept import forget_values, remember
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
 
@@ -29,8 +28,6 @@ LOG: Final = logging.getLogger("orchestrator")
 GRACE: Final = 0.25
 """Seconds that tasks get to end when the orchestrator is closed."""
 _WAITERS = new_lock()
-KEPT_BYTES: Final = 16 * 1024
-KEPT_PARTS: Final = 100
 
 
 def start(run: Run, phase: Phase) -> None:
@@ -39,6 +36,7 @@ def start(run: Run, phase: Phase) -> None:
     The caller counts as one of the run's waiters: follow with `join`.
     """
     enlist(run)
+    _stop_watching(run)
     run.task = asyncio.create_task(_drive(run, phase), name=f"run:{run.state.run_id}")
     run.task.add_done_callback(_retrieved)  # `join` raises the error of `run.result`
 
@@ -207,51 +205,9 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     runtime.observers.ended(run)
     runtime.runs.leave(state.run_id)
     run.scope.leave()
-    if not run.durable or _is_small(outcome.values):
-        runtime.runs.remember(outcome, state.inputs_digest, state.wanted)
+    remember(run, outcome)
     if run.parent is None and run.durable:
-        _forget_values(run)
-
-
-def _is_small(values: Any) -> bool:
-    """Whether values may stay in memory after a run that the store has: at most 16 KiB, in a hundred parts."""
-    waiting, size, parts = [values], 0, 0
-    while waiting and size <= KEPT_BYTES and parts <= KEPT_PARTS:
-        part = waiting.pop()
-        parts += 1
-        size += sys.getsizeof(part, KEPT_BYTES)
-        if isinstance(part, Mapping):
-            waiting += cast(Mapping[object, object], part).values()
-        elif isinstance(part, list | tuple | set | frozenset):
-            waiting += cast(Iterable[object], part)
-        elif not isinstance(part, str | bytes | int | float | bool | None):
-            waiting += list(getattr(part, "__dict__", {}).values())
-    return not waiting and size <= KEPT_BYTES
-
-
-def _forget_values(run: Run) -> None:
-    """Delete the stored values of an ended run and its children, unless they are to be kept.
-
-    A run whose id its caller chose keeps the values of its goal: that id is to give the same outcome again.
-    """
-    store = run.runtime.store
-    if run.runtime.policy.keep_values:
-        return
-    for child in _below(run):
-        store.drop_values(child)
-    store.drop_values(run.state.run_id, run.token)
-    if run.named:
-        run.values.store_again(run.state.goal, run.state.at_hand, run.view)
-
-
-def _below(run: Run) -> list[str]:
-    """The ids of all runs below this one."""
-    found, looked_at = list[str](), [run.state.run_id] if run.state.children else []
-    while looked_at:
-        rows = run.runtime.store.runs(parent=looked_at.pop(), limit=1_000_000)
-        found += [row.run_id for row in rows]
-        looked_at += [row.run_id for row in rows]
-    return found
+        forget_values(run)
 
 
 # -- ownership -------------------------------------------------------------------------------------------------------
@@ -463,6 +419,7 @@ def watch_deadline(run: Run) -> None:
         if question.due is not None and question.run in ("", run.state.run_id):
             work = _take_default(run, question.id, max(0.0, question.due - run.runtime.clock.time()))
             task = asyncio.create_task(work, name=f"deadline:{run.state.run_id}")
+            run.watches.append(task)
             run.runtime.deadlines.add(task)
             task.add_done_callback(run.runtime.deadlines.discard)
 
@@ -479,6 +436,14 @@ async def _take_default(run: Run, question_id: str, seconds: float) -> None:
         except InputError:  # another process took the run on
             return
     await join(run)
+
+
+def _stop_watching(run: Run) -> None:
+    """Nobody waits for the deadlines of the questions any more; they are watched again where the run waits again."""
+    for task in run.watches:
+        if task is not asyncio.current_task() and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+    run.watches.clear()
 
 
 def root_of(run: Run) -> Run:

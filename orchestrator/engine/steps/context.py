@@ -26,7 +26,7 @@ from orchestrator.health.quota_headers import quota_of
 from orchestrator.intent.needs import takes_of
 
 from .children import ChildRuns
-from .sub_call import CallPart
+from .sub_call import CallPart, part_owner
 
 KEPT_WITHIN = 5.0
 """Seconds that `keep` waits for the store."""
@@ -183,6 +183,11 @@ class CallContext(RunContext[Any]):
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
         """Begin a call within this call."""
         return CallPart(self._run, self.tool, self.call_id, name, kind, label, anyway=anyway)
+
+    async def member(self, name: str, label: str) -> SubCall:
+        """Begin a call of a member; the lease of a probe is asked for in a thread."""
+        async with self._run.runtime.probe_leases(name, part_owner(self.call_id, label)):
+            return self.part(name, PartKind.MEMBER, label)
 
     @property
     def streamed(self) -> bool:

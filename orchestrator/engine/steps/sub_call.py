@@ -22,7 +22,7 @@ class CallPart(SubCall):
         self._call_id = call_id
         self._name = name
         self._kind = kind
-        self._owner = f"{call_id}/{label}"
+        self._owner = part_owner(call_id, label)
         self._open = True
         self._began = run.runtime.clock.monotonic()
         self.refused = "" if anyway else self._refused()
@@ -91,4 +91,9 @@ class CallPart(SubCall):
         return event
 
 
-__all__ = ["CallPart"]
+def part_owner(call_id: str, label: str) -> str:
+    """Who holds the probe of a part's member."""
+    return f"{call_id}/{label}"
+
+
+__all__ = ["CallPart", "part_owner"]

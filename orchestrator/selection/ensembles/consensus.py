@@ -9,7 +9,6 @@ from typing import Any, Final, NoReturn
 from orchestrator.agents.agent import Agent
 from orchestrator.agents.options import AgentOptions
 from orchestrator.core.context import RunContext, SubCall
-from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable
 from orchestrator.core.route import Candidate
 
@@ -230,7 +229,7 @@ class Consensus:
             if len(asked) == wanted:
                 break
             label = f"{part}{number}"
-            call = ctx.part(agent.name, PartKind.MEMBER, label)
+            call = await ctx.member(agent.name, label)
             if call.refused:
                 out.append(MemberAnswer(agent.name, left_out=call.refused))
             else:

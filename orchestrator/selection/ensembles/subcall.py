@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.checks import check_number
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import InvalidOutput
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import validate
+from orchestrator.graph.tool import MAX_COST
 
 if TYPE_CHECKING:
     from orchestrator.core.goal import Goal
@@ -67,6 +70,10 @@ class SubContext(RunContext[Any]):
         """Begin a call within the outer call."""
         return self._outer.part(name, kind, f"{self._part}-{label}", anyway=anyway)
 
+    async def member(self, name: str, label: str) -> SubCall:
+        """Begin a call of a member within the outer call."""
+        return await self._outer.member(name, f"{self._part}-{label}")
+
     def charge(self, usd: float) -> None:
         """Charge the outer call."""
         self._outer.charge(usd)
@@ -116,7 +123,7 @@ async def ask_member(
     `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage. It
     has health of its own: one that is down is left out. `call` is the part that was begun for it already.
     """
-    call = call or ctx.part(agent.name, PartKind.MEMBER, part)
+    call = call or await ctx.member(agent.name, part)
     if call.refused:
         return MemberAnswer(agent.name, left_out=call.refused)
     inner = SubContext(ctx, agent.name, part)
@@ -128,7 +135,11 @@ async def ask_member(
     except BaseException:
         call.dropped()
         raise
-    usd = agent.cost(inner.usage) if callable(agent.cost) else agent.cost
+    usd = 0.0
+    try:
+        usd = check_number("its cost", agent.cost(inner.usage), MAX_COST) if callable(agent.cost) else agent.cost
+    except Exception as error:
+        problem = problem or UserFunctionError("cost", error)
     ctx.charge(usd)
     ctx.usage.update(inner.usage)
     call.ended(problem, usd=usd + inner.charged, of=agent)

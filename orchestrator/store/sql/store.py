@@ -118,6 +118,10 @@ class SqlStore(SqlReads):
         """Enqueue the deletion of a run's values."""
         self._enqueue(DropValues(run_id, token), 0)
 
+    def drop_values_below(self, run_id: str) -> None:
+        """Enqueue the deletion of the values of all runs below an ended run."""
+        self._enqueue_call(lambda connection, _: statements.drop_values_below(connection, run_id))
+
     def set_status(
         self,
         run_id: str,

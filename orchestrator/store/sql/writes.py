@@ -4,7 +4,7 @@ import math
 from collections.abc import Container, Sequence
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.engine import Connection, Row
 
 from orchestrator.core.enums import Status
@@ -122,6 +122,15 @@ def _store(connection: Connection, states: list[LedgerState], lane: int) -> None
         update_runs(connection, RUNS, _RELEASED, [("", 0, run_id) for run_id in ids])
         connection.execute(delete(REQUESTS).where(REQUESTS.c.run_id.in_(ids)))
         _seal(connection, sealed, lane)
+
+
+def drop_values_below(connection: Connection, run_id: str) -> None:
+    """Delete the values of all runs below one that has ended."""
+    root = RUNS.alias()
+    ended = exists().where(root.c.run_id == run_id, root.c.ended.is_not(None))
+    below = select(RUNS.c.run_id).where(RUNS.c.parent == run_id, ended).cte("below", recursive=True)
+    below = below.union_all(select(RUNS.c.run_id).where(RUNS.c.parent == below.c.run_id))
+    connection.execute(delete(VALUES).where(VALUES.c.run_id.in_(select(below.c.run_id))))
 
 
 def _store_values(connection: Connection, states: list[LedgerState]) -> None:

@@ -1,0 +1,69 @@
+"""What stays of a run that has ended: its outcome without values in memory, and no values in the store.
+
+The values of a child run's goal stay until its root ends: a call that is made again gets them. A run whose id somebody
+may ask for again (the caller chose it, or a person was asked about it) keeps the values of its goal, so that the id
+gives the same outcome. The policy's `keep_values` keeps all in the store.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from orchestrator.core.outcome import Outcome
+from orchestrator.engine.run import Run
+
+KEPT_BYTES: Final = 16 * 1024
+KEPT_PARTS: Final = 100
+
+
+def remember(run: Run, outcome: Outcome[Any]) -> None:
+    """Keep the outcome of an ended run in memory; not one whose values are large and in the store."""
+    keys = outcome.goal.keys if run.parent is not None or _is_known(run) else ()
+    kept = outcome.without_values(keys)
+    if run.parent is None:
+        _forget_children(run)
+    if not run.durable or _is_small(kept.values):
+        run.runtime.runs.remember(kept, run.state.inputs_digest, run.state.wanted)
+
+
+def _forget_children(run: Run) -> None:
+    """The root has ended: no call asks for a child again."""
+    for child in run.ended_children.values():
+        run.runtime.runs.forget_values(child.state.run_id)
+        _forget_children(child)
+
+
+def forget_values(run: Run) -> None:
+    """Delete the stored values of an ended run and of all below it, unless they are to be kept."""
+    store = run.runtime.store
+    if run.runtime.policy.keep_values:
+        return
+    if run.state.children:
+        store.drop_values_below(run.state.run_id)
+    store.drop_values(run.state.run_id, run.token)
+    if _is_known(run):
+        run.values.store_again(run.state.goal, run.state.at_hand, run.view)
+
+
+def _is_known(run: Run) -> bool:
+    """Whether somebody knows the run's id who may not have its outcome."""
+    return run.named or run.state.waited > 0
+
+
+def _is_small(values: Any) -> bool:
+    """Whether values may stay in memory after a run that the store has: at most 16 KiB, in a hundred parts."""
+    waiting, size, parts = [values], 0, 0
+    while waiting and size <= KEPT_BYTES and parts <= KEPT_PARTS:
+        part = waiting.pop()
+        parts += 1
+        size += sys.getsizeof(part, KEPT_BYTES)
+        if isinstance(part, Mapping):
+            waiting += cast(Mapping[object, object], part).values()
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting += cast(Iterable[object], part)
+        elif not isinstance(part, str | bytes | int | float | bool | None):
+            waiting += list(getattr(part, "__dict__", {}).values())
+    return not waiting and size <= KEPT_BYTES
+
+
+__all__ = ["forget_values", "remember"]
