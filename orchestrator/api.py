@@ -117,7 +117,7 @@ class Answering:
         self.store.flush()
         options = self.selector.options
         how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
-        return await self._background.lessons.synced(lambda: learn_skills(self.store, how, dry_run=dry_run))
+        return await self._background.learning.synced(lambda: learn_skills(self.store, how, dry_run=dry_run))
 
     @property
     def judge(self) -> Judge | None:
@@ -641,7 +641,7 @@ class _Observers:
         self._orc = orc
 
     def begun(self, run: Run) -> None:
-        self._orc._background.meet(run)  # pyright: ignore[reportPrivateUsage]
+        self._orc._background.run_began(run)  # pyright: ignore[reportPrivateUsage]
 
     def ended(self, run: Run) -> None:
         self._orc._jury.observe(run)  # pyright: ignore[reportPrivateUsage]
@@ -653,7 +653,7 @@ class _Observers:
         return self._orc._background.hub.gate(tool, run_id, values)  # pyright: ignore[reportPrivateUsage]
 
     async def learn(self) -> None:
-        await self._orc._background.lessons.learn()  # pyright: ignore[reportPrivateUsage]
+        await self._orc._background.learning.learn()  # pyright: ignore[reportPrivateUsage]
 
 
 __all__ = ["START", "DefinitionError", "Orchestrator"]

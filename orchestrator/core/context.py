@@ -1,4 +1,4 @@
-"""`RunContext`: what a tool may ask of the run that calls it."""
+"""`RunContext`: the services that a run offers to the tools it calls."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -19,7 +19,7 @@ Deps = TypeVar("Deps", default=Any)
 
 
 class SubCall:
-    """One call within a call: of a member of a consensus, or of a tool of an agent's own. Outside a run, of nobody."""
+    """A call within a call: of a member of a consensus, or of an agent's own tool. Outside a run it records nothing."""
 
     refused: str = ""
     """Why it may not be made now: the member is down, or the budget used up; empty when it may."""
@@ -28,11 +28,11 @@ class SubCall:
         """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
 
     def dropped(self) -> None:
-        """It was cancelled, or asked a person: there is no verdict."""
+        """It was cancelled, or it waits for a person: it counts neither as a success nor as a failure."""
 
 
 class RunContext(ABC, Generic[Deps]):
-    """Handed to a tool through a parameter annotated `RunContext` (or `RunContext[MyDeps]`); it is no need."""
+    """Passed to a tool through a parameter annotated `RunContext` (or `RunContext[MyDeps]`), which is no need."""
 
     deps: Deps
     """What the user gave as `Orchestrator(deps=...)`. Never stored, never shown."""
@@ -110,25 +110,29 @@ class RunContext(ABC, Generic[Deps]):
 
     @abstractmethod
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Say what an answer told of a quota, so that the tool gets dearer before the limit is hit."""
+        """Report a quota that an answer stated: the tool gets dearer before the limit is hit.
 
-    def heed(self, headers: Mapping[str, str]) -> None:
-        """Hand over the headers of an HTTP answer: what they tell of a quota is heeded as `quota` does.
+        `reset_seconds` is the time until the quota is full again.
+        """
+
+    def quota_headers(self, headers: Mapping[str, str]) -> None:
+        """Report the quota that the headers of an HTTP answer state, as `quota` does.
 
         Understands `RateLimit` and `RateLimit-Policy`, and `X-RateLimit-Limit`, `-Remaining`, `-Reset` with or without
-        `X-`, for requests and tokens. Outside a run nobody listens.
+        `X-`, for requests and tokens. Does nothing outside a run.
         """
 
     def chose(self, chosen: str, among: "Sequence[Candidate]", reason: str, facts: Mapping[str, Any]) -> None:
         """Put a choice that the call made on the record of its run, as a decision of kind `select`.
 
-        `facts` is what it was made from, as plain data without contents. Outside a run nobody keeps it.
+        `facts` is what it was made from, as plain data without contents. Does nothing outside a run.
         """
 
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
-        """Begin a call within this call, on the record of its run; `label` tells it from others within the same call.
+        """Begin a call within this call, on the record of its run; `label` is unique within the call.
 
-        Where it is not `refused`, make the call, and say how it `ended`. `anyway`: it is made whatever is said.
+        Unless it is `refused`, make the call and report its end with `ended`. `anyway`: the call is made even when
+        its member is down or the budget is used up.
         """
         del name, kind, label, anyway
         return SubCall()
@@ -139,7 +143,7 @@ class RunContext(ABC, Generic[Deps]):
 
     @property
     def streamed(self) -> bool:
-        """Whether somebody follows what this call reports, so that tokens are worth reporting one by one."""
+        """Whether a subscriber follows this call's reports, so that reporting token by token is worth it."""
         return False
 
     async def keep(self, name: str, value: Any) -> None:

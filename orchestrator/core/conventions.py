@@ -1,4 +1,4 @@
-"""The names of everything that is told to OpenTelemetry: spans, attributes, metrics. Nothing else spells one out.
+"""The names of all OpenTelemetry spans, attributes and metrics that the framework emits. No other module spells one.
 
 The `gen_ai.` names are those of the OpenTelemetry semantic conventions for generative AI (status: development), in the
 version below. `openinference.span.kind`, `input.*` and `output.*` are those of OpenInference, which Arize Phoenix

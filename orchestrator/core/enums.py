@@ -99,7 +99,7 @@ class FailureKind(StrEnum):
 
     @property
     def says_something_of_the_work(self) -> bool:
-        """Whether it tells how good a worker is, and not only whether it could be reached."""
+        """Whether it says something about the quality of an agent's work, not only about its availability."""
         return self in (FailureKind.INVALID_OUTPUT, FailureKind.BUG)
 
 

@@ -1,4 +1,4 @@
-"""The story of a run, told once as frozen events. Everything that observes is a sink of these.
+"""The frozen events of a run. Ledger, tracing, progress, viewer and streams are sinks of them.
 
 An event is a fact: a run's state is the fold of its events (`engine/state.py`), a ledger record is an event's plain
 data, and replay folds the records and makes the decisions again. No event holds an input, an output or a prompt;
@@ -17,7 +17,7 @@ from .enums import Effect, FailureKind, PartKind, Status
 from .failure import Failure
 
 WITHDRAWN: Final = "withdrawn"
-"""The answer on record where a run goes on without one: nobody waits for it any more."""
+"""The recorded answer of a question that was withdrawn because nothing waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class RunStarted(Event):
     traceparent: str = ""
     """W3C trace context of the run's span, so that a resumed run can link to it."""
     parent: str | None = None
-    """The run that reached for this one."""
+    """The parent run, whose call started this one."""
     parent_call: str | None = None
     depth: int = 0
     resumable: bool = True
@@ -84,7 +84,7 @@ class Decided(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionChecked(Event):
-    """A `when` was asked."""
+    """A `when` condition was evaluated."""
 
     tool: str
     holds: bool
@@ -119,13 +119,13 @@ class CallEnded(Event):
     gives: tuple[str, ...] = ()
     """The keys it gave, where it succeeded."""
     kept: tuple[str, ...] = ()
-    """Of those, the keys that had no value before: the first value of a key stays."""
+    """Of `gives`, the keys that had no value before: the first value of a key stays."""
     cost: float = 0.0
     """US dollars."""
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
     failure: Failure | None = None
     cancelled: bool = False
-    """A loser of a race, or a run that was cancelled: no failure."""
+    """It lost a race, or its run was cancelled: no failure."""
     asked: bool = False
     """It asked a person and will be called again with the answer."""
     llm_calls: int = 0
@@ -142,7 +142,7 @@ class ChildEnded(Event):
 
     call_id: str
     tool: str
-    """The tool that reached for it."""
+    """The tool whose call started it."""
     child: str
     """Its run id."""
     status: Status
@@ -157,14 +157,14 @@ class ChildEnded(Event):
     tainted: bool = False
     """Whether what it gave derives from a value that a model provided."""
     generation: int = 0
-    """Failed attempts of the step before the one that reached for it."""
+    """Failed attempts of the step before the one that started it."""
     at_end: float = 0.0
     """When it ended, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildDiscarded(Event):
-    """What a child run did is not used, although the call that reached for it may succeed."""
+    """The effects of a child run are not used, although the call that started it may succeed."""
 
     child: str
 
@@ -211,7 +211,9 @@ class ToolExcluded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAllowed(Event):
-    """The run may start a tool again: after a wait, a raised budget, or a person's word. Its retries count anew."""
+    """The run may start a tool again: after a wait, a raised budget, or a person's permission. Its retries count
+    anew.
+    """
 
     tool: str
     approved: bool = False
@@ -242,7 +244,7 @@ class ValuesExpired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalRaised(Event):
-    """A monitor said something."""
+    """A monitor raised a signal."""
 
     target: str
     """A tool, or a transition as `a -> b`."""
@@ -260,9 +262,9 @@ class RungAsked(Event):
 
     rung: str
     answer: str
-    """What it said, or why its answer was refused."""
+    """Its answer, or why the answer was refused."""
     admitted: bool
-    """Whether the run acts on it. An answer that was not admitted is told again, with the reason."""
+    """Whether the run acts on it. An answer that was not admitted is recorded with the reason."""
     model: str = ""
     calls: int = 0
     repairs: int = 0
@@ -278,7 +280,7 @@ class DemandTold(Event):
     key: str
     model: str
     demand: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Skill -> weight; empty where it said nothing that makes sense."""
+    """Skill -> weight; empty where its answer could not be used."""
     cost: float = 0.0
     """US dollars."""
     tokens: int = 0
@@ -295,7 +297,7 @@ class GoalLowered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRaised(Event):
-    """Somebody with the right to do so allowed the run to spend more."""
+    """A rung with the right to do so raised the run's budget."""
 
     budget: Mapping[str, float | None]
 
@@ -372,9 +374,9 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkJudged(Event):
-    """Somebody judged the work of an agent: a judge, when the run had ended, or a person.
+    """The work of an agent was judged: by a judge after the run had ended, or by a person.
 
-    It is kept beside the run's ledger, which is closed by then; what was judged and why is not in it.
+    It is stored beside the run's ledger, which is closed by then, and holds neither the work nor the explanation.
     """
 
     tool: str
@@ -383,9 +385,9 @@ class WorkJudged(Event):
     by: str
     """Who judged."""
     good: bool | None = None
-    """`None`: there was no judgement that makes sense."""
+    """`None`: there was no usable judgement."""
     weight: float = 0.0
-    """How much it counts, in (0, 1], beside a person's word, which counts 1."""
+    """Its weight in (0, 1]; a person's judgement has weight 1."""
     cost: float = 0.0
     """US dollars, beside what the run cost."""
     tokens: int = 0
@@ -397,7 +399,7 @@ class WorkJudged(Event):
 
 
 class Sink(Protocol):
-    """Whatever observes runs. It must be quick and may fail: the run goes on and the failure is reported."""
+    """An observer of runs. It must not block; when it raises, the failure is reported and the run goes on."""
 
     def on_event(self, event: Event) -> None:
         """Take one event. Called on the run's own event loop, in order."""

@@ -157,7 +157,7 @@ def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, A
 
 
 class StreamSink:
-    """Hands the events of a compiled graph's run to LangGraph's custom stream."""
+    """Forwards the events of a compiled graph's run to LangGraph's custom stream."""
 
     def __init__(self) -> None:
         from langgraph.config import get_stream_writer

@@ -12,7 +12,7 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 
 KEPT_OUTCOMES = 1024
-"""Outcomes of ended runs that a process remembers."""
+"""Outcomes of ended runs that a process caches."""
 
 
 class RunRegistry:
@@ -92,7 +92,7 @@ class RunRegistry:
         return self._ended.get(run_id)
 
     def remember(self, outcome: Outcome[Any], inputs_digest: str, wanted: Goal[Any]) -> None:
-        """Keep the outcome of a run in memory, so that its id gives it again; the oldest are forgotten."""
+        """Keep the outcome of a run in memory, so that its id gives it again; the oldest are dropped."""
         self._ended[outcome.run_id] = (outcome, inputs_digest, wanted)
         while len(self._ended) > KEPT_OUTCOMES:
             self._ended.pop(next(iter(self._ended)), None)

@@ -211,7 +211,7 @@ class Runtime:
                 for label, _ in leases:
                     self.health.probes.give_back_unused(label, owner)
 
-    def remember_graph(self, view: GraphRevision) -> str:
+    def store_graph(self, view: GraphRevision) -> str:
         """Store a revision of the graph once, under its digest."""
         if view.digest not in self._stored_graphs:
             self._stored_graphs.add(view.digest)
@@ -242,7 +242,7 @@ class Runtime:
         return found
 
     def queues(self) -> dict[str, float]:
-        """The saturated tools -> seconds until one more call of each would get a slot, as far as latencies tell."""
+        """The saturated tools -> seconds until one more call of each would get a slot, estimated from latencies."""
         found: dict[str, float] = {}
         for name, slots in list(self._limits.items()):
             capacity = slots.capacity()

@@ -13,7 +13,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.store.protocol import Share, Store
 
 RECENT: Final = 32
-"""Charges of a tool that are remembered."""
+"""Recent charges that are kept per tool."""
 ALL_RUNS: Final = "day"
 """The account of `max_spend_per_day`."""
 SHARE: Final = 0.05

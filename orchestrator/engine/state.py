@@ -40,7 +40,7 @@ from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 ASKS_ONLY = frozenset({"approval", "question"})
-"""Kinds of impasse that were to be expected: no route is missing, so a run may meet any number of them."""
+"""Kinds of impasse that were to be expected: no route is missing, so their number is not limited."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ NO_GOAL: Final[Goal[Any]] = Goal("?")
 
 @dataclass(slots=True)
 class RunState:
-    """Everything that decisions of a run are made from, and everything that its outcome tells."""
+    """The state from which a run's decisions and its outcome are made."""
 
     run_id: str
     wanted: Goal[Any] = field(default=NO_GOAL)

@@ -155,7 +155,7 @@ class ValueTable:
         return kept
 
     def drop(self, giver: str) -> None:
-        """Forget what a tool gave: it was too old."""
+        """Drop what a tool gave: it is older than its `ttl`."""
         for key in self._outputs.pop(giver, {}):
             self.values.pop(key, None)
 
@@ -274,7 +274,7 @@ def same_digest(one: str, recorded: str) -> bool:
 
 
 def digest(values: Mapping[str, Any], view: GraphRevision, key: bytes) -> Digest:
-    """HMAC-SHA-256 (RFC 2104) under the store's key of the content of values, which tells different values apart."""
+    """HMAC-SHA-256 (RFC 2104) under the store's key of the content of values, different for different values."""
     found = Digest(_KEYED + hmac.new(key, content_of(dict(values)).digest, hashlib.sha256).hexdigest())
     found.plain = partial(_plain_digest, dict(values), view)
     return found

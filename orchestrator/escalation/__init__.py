@@ -1,4 +1,4 @@
-"""Escalation: what happens when no route is left. A ladder of rungs, a closed set of answers, rights, and a record."""
+"""Escalation: the ladder of rungs that answers an impasse, the closed set of answers, and the rights of each rung."""
 
 from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.pool import Router

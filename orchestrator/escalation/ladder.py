@@ -1,4 +1,4 @@
-"""Climbing: asking one rung after another, admitting or refusing what each answers, and recording all of it."""
+"""Climbs the ladder: asks one rung after another, admits or refuses each answer, and records both."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.agents.models.pool import Router
 
 GRACE: Final = 1.0
-"""Seconds that a rung which keeps to the time itself gets beyond it."""
+"""Extra seconds for a rung that enforces the time-out itself."""
 Rung = Callable[[Impasse], Awaitable[Resolution | Question | None]]
 """An async callable: a resolution, a question for a person, or `None` to leave it to the next rung."""
 
@@ -41,7 +41,7 @@ class RefusedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a run lends to a rung that is consulted."""
+    """What a run provides to a rung that it consults."""
 
     validate: Validate | None = None
     """Makes a provided value the key's type, or raises."""
@@ -49,14 +49,14 @@ class Means:
     timeout: float | None = None
     """Seconds that the consultation may take."""
     contents: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Values at hand; a rung shows them only when it was told to, and then through a redaction hook."""
+    """Values at hand; a rung shows only those that it is configured to show, each through a redaction hook."""
     router: "Router | None" = None
     """What prices and heals the models of a rung."""
 
 
 @dataclass(frozen=True, slots=True)
 class RungReply:
-    """What a rung that counts its calls gives: its answer, and what asking took."""
+    """The reply of a rung that reports its usage: the answer, model calls and cost."""
 
     answer: Any
     """A `Resolution`, a `Question` or `None`; anything else is refused."""
@@ -66,16 +66,16 @@ class RungReply:
 
 @runtime_checkable
 class Consulting(Protocol):
-    """A rung that says what asking took; it is consulted instead of called."""
+    """A rung that reports its usage; `consult` is called instead of the rung itself."""
 
     async def consult(self, impasse: Impasse, means: Means) -> RungReply:
-        """Answer the impasse within the time it is lent. Problems are told in the reply, not raised."""
+        """Answer the impasse within `means.timeout`. Problems are reported in the reply, not raised."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Climb:
-    """Where the ladder led."""
+    """The result of a climb."""
 
     resolution: Resolution | None = None
     """What was admitted; `None` when nothing was, or while a question waits."""
@@ -86,7 +86,7 @@ class Climb:
     asked: tuple[ModelUsage, ...] = ()
     refused: tuple[RefusedAnswer, ...] = ()
     next_rung: int = 0
-    """Where to go on when the question gets no admissible answer: `climb(..., start_at=next_rung)`."""
+    """Where to continue when the question gets no admissible answer: `climb(..., start_at=next_rung)`."""
 
     @property
     def calls(self) -> int:
@@ -138,10 +138,11 @@ async def climb(
 ) -> Climb:
     """Ask the rungs in order until one gives an admissible resolution or a question.
 
-    `validate` makes a provided value the key's type, or raises; `means` are what the run lends: its clock, a time limit
-    per rung, values that may be shown; `on_event` is told of every rung asked and every refusal, as it happens;
-    `start_at` goes on after a question. A rung that raises, takes longer than `means.timeout` or the time that is left
-    to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an exception.
+    `validate` makes a provided value the key's type, or raises; `means` are what the run provides: its clock, a time
+    limit per rung, values that may be shown; `on_event` is called with every rung asked and every refusal, as it
+    happens; `start_at` goes on after a question. A rung that raises, takes longer than `means.timeout` or the time that
+    is left to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an
+    exception.
     """
     lent = _within_budget(means or Means(validate), impasse)
     if validate is not None:
@@ -185,7 +186,7 @@ async def _ask(rung: Rung, impasse: Impasse, means: Means) -> RungReply:
     except Exception as error:
         problem = clean(f"{type(error).__name__}: {error}")
         return RungReply(None, ModelUsage(name, seconds=clock.monotonic() - began, problems=(problem,)))
-    asked = replace(reply.asked, rung=name, seconds=clock.monotonic() - began, answered=_told(reply.answer))
+    asked = replace(reply.asked, rung=name, seconds=clock.monotonic() - began, answered=_answer_text(reply.answer))
     return replace(reply, asked=asked)
 
 
@@ -198,7 +199,7 @@ async def _reply(rung: Any, impasse: Impasse, means: Means) -> RungReply:
     return RungReply(made, ModelUsage(rung_name(rung)))
 
 
-def _told(answer: Any) -> str:
+def _answer_text(answer: Any) -> str:
     if isinstance(answer, Resolution):
         return clean(answer.text)
     return "a question" if isinstance(answer, Question) else ""

@@ -14,7 +14,7 @@ from .resolution import Resolution, ResolutionKind
 
 
 class Hole(StrEnum):
-    """What an option still needs from whoever chooses it."""
+    """The value that whoever chooses an option must supply."""
 
     NONE = "none"
     VALUE = "value"
@@ -58,7 +58,7 @@ class Option:
 def options_for(impasse: Impasse, rights: frozenset[ResolutionKind], max_wait: float = math.inf) -> tuple[Option, ...]:
     """Every admissible resolution for somebody with these rights, in a fixed order; giving up is the last.
 
-    `max_wait`, in seconds, is a limit on waits of whoever chooses, beside that of the run.
+    `max_wait`, in seconds, is a limit on waits, beside that of the run.
     """
     open_to = open_kinds(impasse, rights)
     return tuple(option for option in _all(impasse, rights, max_wait) if option.kind in open_to)

@@ -1,4 +1,4 @@
-"""What a model is told about an impasse. What a tool may have written is data: delimited, cleaned, limited in size."""
+"""The prompt about an impasse. Text that a tool may have written is data: delimited, sanitised, limited in size."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

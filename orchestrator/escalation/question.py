@@ -1,4 +1,4 @@
-"""`Question`: what a waiting run asks a person, and the reading of what the person answered."""
+"""`Question`: what a waiting run asks a person, and how the answer is interpreted."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from .resolution import Resolution, ResolutionKind
 NO_NEED_OF_A_PERSON: Final = frozenset(
     {ResolutionKind.DEMOTE, ResolutionKind.PROVIDE, ResolutionKind.WAIT, ResolutionKind.STOP}
 )
-"""What may stand as the default when nobody answers: approving and allowing need somebody who looked."""
+"""Kinds that may be a default: approving and allowing always need a person."""
 _YES: Final = frozenset({"yes", "y", "true", "ok", "approve", "approved"})
 _NO: Final = frozenset({"no", "n", "false", "decline", "declined"})
 

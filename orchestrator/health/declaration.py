@@ -20,7 +20,7 @@ class Declaration:
     digest: str = ""
     """Of needs, gives and effect; empty for what is no tool of the graph (a model of the ladder)."""
     cost: str = ""
-    """The numeric cost in US dollars as text; empty where a function tells it."""
+    """The numeric cost in US dollars as text; empty where it is a function."""
     credential: str | None = None
     label: str = field(init=False)
     """The key of its entry, here and in the store."""

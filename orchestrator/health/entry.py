@@ -1,4 +1,6 @@
-"""`Entry`: everything remembered about one target, and how it becomes prices."""
+"""`Entry`: the health state of one target (tool, transition, model or credential), and the factors that prices take
+from it.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from .status import Target, ToolHealth, seconds
 GRAINS = 20
 """Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""
 KEPT_READINGS = 8
-"""Declared costs for which readings are kept; the least recently read ones are forgotten."""
+"""Declared costs for which readings are kept; the least recently updated ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class QuotaLeft:
 
 
 def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
-    """The quota nearest to its end, or `None` when the headers tell of none; `now` in seconds since the epoch.
+    """The quota nearest to its end, or `None` when the headers state none; `now` in seconds since the epoch.
 
     Reads `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), and the older `X-RateLimit-Limit`,
     `-Remaining`, `-Reset` with or without `X-`, also per requests and tokens, as model providers send them.

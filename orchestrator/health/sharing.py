@@ -15,10 +15,12 @@ from .registry import HealthRegistry
 
 
 class HealthStore(Protocol):
-    """Where processes meet; every `Store` is one."""
+    """The store through which processes share health; every `Store` is one."""
 
     def merge_health(self, news: Mapping[str, Mapping[str, Any]], merge: "Merge") -> None:
-        """Enqueue that what is stored of each label becomes `merge(stored, delta)`, whoever else writes meanwhile."""
+        """Enqueue that what is stored of each label becomes `merge(stored, delta)`, atomically with respect to other
+        writers.
+        """
         ...
 
     def load_health(self) -> dict[str, dict[str, Any]]:

@@ -41,7 +41,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     blame = {blame.tool: blame for start in starts for blame in _broken(situation, start)}
     listed = tuple(blame[name] for name in sorted(blame))
     if not unreachable and planned.solvable:
-        return _standing(situation, planned, listed)
+        return _committed(situation, planned, listed)
     return Impasse(problem.goal, tuple(unreachable), listed)
 
 
@@ -114,7 +114,7 @@ def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
     return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {said}, and it was not provided")
 
 
-def _standing(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:
+def _committed(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:
     """There are routes, but each leaves behind what cannot be undone."""
     mask = planned.goal_mask
     for m in planned.mask:

@@ -216,7 +216,7 @@ class MemoryQueue:
             return None if soonest is None else max(0.0, soonest - self._of.now())
 
     def ended(self, run_id: str) -> None:
-        """Forget a run that has ended."""
+        """Drop a run that has ended."""
         self._entries.pop(run_id, None)
         self._cancelled.discard(run_id)
 

@@ -1,7 +1,7 @@
-"""Owner identities: names from which other processes of the machine can tell whether the owner still runs.
+"""Owner identities: names by which other processes of the machine check whether the owner still runs.
 
 A name holds the machine (host, boot, process namespace), the process id, when the process started, and where its stack
-begins. The last two tell a process id that was used again, and a program that replaced itself (`exec`), from the
+begins. The last two distinguish a reused process id, and a program that replaced itself (`exec`), from the
 process that made the name. A forked child has another process id; what it inherits must take a new name.
 """
 
@@ -35,7 +35,7 @@ def owner_name() -> str:
 
 
 def owner_died(owner: str) -> bool:
-    """Whether `owner` was a process of this machine that is certainly gone; `False` when that cannot be told."""
+    """Whether `owner` was a process of this machine that is certainly gone; `False` when that is not known."""
     pid = _local_process(owner)
     if pid is None:
         return False

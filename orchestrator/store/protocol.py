@@ -17,7 +17,7 @@ TENANT: Final = "tenant"
 """The label whose value is the tenant of a run: limits and fairness of the queue go by it."""
 
 OnProblem = Callable[[str], None]
-"""Told, from any thread, about what a store could not do. It must not call the store back."""
+"""Called, from any thread, with what a store could not do. It must not call the store."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Store(Protocol):
     """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
-    `drop_values_below`, `put_graph`, `save_health`, `merge_health`. What goes wrong is told to `on_problem`.
+    `drop_values_below`, `put_graph`, `save_health`, `merge_health`. Errors go to `on_problem`.
     A `token` is the fencing token of `claim`: a write whose token is no longer the run's is refused.
 
     Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time.
@@ -347,7 +347,7 @@ class Store(Protocol):
         news: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
-        """Enqueue that the health of each name becomes `merge(stored, news)`; no other process comes between.
+        """Enqueue that the health of each name becomes `merge(stored, delta)`, atomically over processes.
 
         `merge` is pure: it may be called again, by another thread.
         """

@@ -1,4 +1,4 @@
-"""`ScriptedChatModel`: a LangChain chat model that says what it is told to, and counts."""
+"""`ScriptedChatModel`: a LangChain chat model with scripted answers that counts its calls."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -52,7 +52,7 @@ class Rehearsed:
     tools: tuple[str, ...]
     """The tools that worked, in the order in which they ended."""
     failed: tuple[str, ...]
-    """The tools whose faults were met."""
+    """The tools whose injected faults were hit."""
     cost: float
     """US dollars, as declared."""
     uncompensated: tuple[str, ...]

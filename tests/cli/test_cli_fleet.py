@@ -72,16 +72,16 @@ def test_the_service_answers_and_stops_at_a_signal(cli: Cli) -> None:
     token = "a-token-of-at-least-sixteen-characters"
     command = [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0", "--work"]
     environment = {**os.environ, "ORCHESTRATOR_TOKENS": json.dumps({token: "acme"})}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stderr is not None
-    address = next(line.split()[-1] for line in process.stderr if line.startswith("listening"))
-    asked = json.dumps({"goal": "title", "inputs": {"document": str(Path("quick.txt").absolute())}}).encode()
-    request = urllib.request.Request(f"{address}/runs", asked, {"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        run_id = json.load(answer)["run_id"]
-    events = urllib.request.Request(f"{address}/runs/{run_id}/events", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(events, timeout=30) as stream:
-        assert "event: closed" in stream.read().decode()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        address = next(line.split()[-1] for line in process.stderr if line.startswith("listening"))
+        asked = json.dumps({"goal": "title", "inputs": {"document": str(Path("quick.txt").absolute())}}).encode()
+        request = urllib.request.Request(f"{address}/runs", asked, {"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            run_id = json.load(answer)["run_id"]
+        events = urllib.request.Request(f"{address}/runs/{run_id}/events", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(events, timeout=30) as stream:
+            assert "event: closed" in stream.read().decode()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
     assert cli("verify", run_id).exit == 0

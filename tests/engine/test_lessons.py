@@ -62,7 +62,7 @@ def in_processes(*arguments: tuple[str, str, int]) -> None:
 
 async def sync(orc: Orchestrator) -> None:
     """What the heartbeat does every few seconds."""
-    await asyncio.to_thread(orc._background.lessons.sync)  # pyright: ignore[reportPrivateUsage]
+    await asyncio.to_thread(orc._background.learning.sync)  # pyright: ignore[reportPrivateUsage]
 
 
 # -- the store -------------------------------------------------------------------------------------------------------

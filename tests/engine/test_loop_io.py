@@ -14,14 +14,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from orchestrator import Agent, AskHuman, Demote, FailureKind, Orchestrator, Policy, RunContext, Tool, Unavailable, tool
-from orchestrator.core.policy import Circuit, Retries
+from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.selection import Consensus
 from orchestrator.store.sql.writer import Writer
 
 POLICY = Policy(
     name="quick",
     retries=Retries(base_seconds=0.01, attempts=2),
-    circuit=Circuit(consecutive=2, open_seconds=0.1),
+    circuit=CircuitPolicy(consecutive=2, open_seconds=0.1),
     max_spend_per_day=100.0,
     max_spend_per={"tenant": 50.0},
 )

@@ -53,7 +53,7 @@ def server() -> Generator[Limited]:
 async def test_a_tool_gets_dearer_as_its_quota_is_used_up(server: Limited) -> None:
     def near(ctx: RunContext) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.http.server_port}/") as answer:
-            ctx.heed(dict(answer.headers))
+            ctx.quota_headers(dict(answer.headers))
             return "near"
 
     far = Tool(lambda: "far", name="far", gives="x", cost=0.03)

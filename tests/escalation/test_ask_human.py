@@ -225,7 +225,7 @@ async def test_people_are_told_when_a_run_begins_to_wait() -> None:
     assert problems == ["run-2: broken: RuntimeError: no paper"] * 2
 
 
-async def test_a_run_that_waits_tells_and_what_fails_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_run_that_waits_notifies_people_and_what_fails_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     told: list[tuple[str, str]] = []
 
     def works(question: Question, impasse: Impasse) -> None:
@@ -242,7 +242,7 @@ async def test_a_run_that_waits_tells_and_what_fails_is_in_the_log(caplog: pytes
         outcome = await orc.run("quote", {"parcel": "3 kg"})
     assert outcome.status is Status.WAITING
     assert told == [(outcome.run_id, "What now?")]
-    assert f"run {outcome.run_id} waits, and somebody could not be told: broken: RuntimeError: no paper" in caplog.text
+    assert f"run {outcome.run_id} waits, and a notification failed: broken: RuntimeError: no paper" in caplog.text
 
 
 def waiting(question: Question, impasse: Impasse) -> RunWaiting:

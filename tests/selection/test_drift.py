@@ -130,5 +130,5 @@ def test_the_sums_travel_with_the_handbook_and_stay_when_it_is_rolled_back() -> 
     later.apply_pending()
     assert [signal.metric for signal in later.signals()] == ["outcome"]
     assert len(later.handbook.drifted) == 1
-    later.drift_told("a")
+    later.drift_recorded("a")
     assert not later.handbook.drifted

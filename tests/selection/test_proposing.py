@@ -56,7 +56,7 @@ async def test_groups_that_nobody_tells_apart_are_no_skills() -> None:
     rates = {"a": (0.5, 0.5), "b": (0.5, 0.5)}
     proposal = await propose(Handbook(), undeclared(rates, steps=2000))
     assert not proposal.changed
-    assert "nobody tells apart" in proposal.notes[0]
+    assert "outcomes do not distinguish" in proposal.notes[0]
 
 
 async def test_too_few_texts_are_said_to_be_too_few() -> None:

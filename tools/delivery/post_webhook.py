@@ -64,7 +64,7 @@ async def post_webhook(recipient: str, subject: str, body: str, key: str, ctx: R
             raise Unavailable(f"the webhook cannot be reached: {type(error).__name__}") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise CallerError("deps name as webhook.url something that is no http(s) address") from None
-    ctx.heed(answer.headers)
+    ctx.quota_headers(answer.headers)
     if answer.is_redirect:
         raise Unavailable("the webhook has moved: it answers with a redirect, which is not followed")
     answer.raise_for_status()

@@ -75,7 +75,7 @@ def must_propagate(error: BaseException) -> bool:
 
 
 def _from_a_signal(error: KeyboardInterrupt) -> bool:
-    """asyncio's handler raises it itself; with Python's own handler it cannot be told from one that code raised.
+    """asyncio's handler raises it itself; with Python's own handler it looks the same as one that code raised.
 
     Signals are handled in the main thread alone.
     """

@@ -29,7 +29,7 @@ _general: Redact | None = None
 
 
 def set_general_hook(redact: Redact | None) -> None:
-    """Choose the hook for whoever has none of its own."""
+    """Set the default hook, for callers that pass none."""
     global _general
     _general = redact
 

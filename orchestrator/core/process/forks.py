@@ -22,7 +22,7 @@ _RENEWED: Final[WeakSet[Any]] = WeakSet()
 
 
 def new_lock() -> threading.Lock:
-    """A lock that is free in a forked child, whoever held it in the parent."""
+    """A lock that is free in a forked child, even when a thread of the parent held it."""
     lock = threading.Lock()
     _LOCKS.add(lock)
     return lock

@@ -1,7 +1,7 @@
-"""Whether a value of one type may stand where another is taken: yes, no, or only the value tells.
+"""Whether one type is assignable to another: yes, no, or it depends on the value.
 
 The rules are those of gradual typing (PEP 483, PEP 484: `Any` fits everything, `int` promotes to `float`), with two
-differences. Containers are covariant, since a value is handed over, not shared for writing. And `NO` is said only
+differences. Containers are covariant, since a value is passed on, not shared for writing. And `NO` is said only
 where no value can fit: a base class given for its subclass, or `str | None` for `str`, is `MAYBE`: the value is
 validated at the call.
 """
@@ -48,7 +48,7 @@ class Fit(IntEnum):
 PROMOTED: typing.Final[Mapping[type, frozenset[type]]] = {int: frozenset({float, complex}), float: frozenset({complex})}
 """The numeric tower of PEP 484."""
 UNREAD: typing.Final = (collections.abc.Callable, type)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-"""Generic types whose arguments no value tells."""
+"""Generic types whose arguments cannot be read off a value."""
 
 
 def fit(given: Any, taken: Any) -> Fit:
@@ -229,7 +229,7 @@ def _has_before_validator(model: type[BaseModel]) -> bool:
 
 
 def _arguments(given: Any, taken: type, count: int) -> tuple[Any, ...] | None:
-    """The type arguments that `given` has as a `taken`; `None` where they cannot be told."""
+    """The type arguments that `given` has as a `taken`; `None` where they are not known."""
     origin: Any = get_origin(given) or given
     args = get_args(given)
     if origin in (str, bytes, bytearray):

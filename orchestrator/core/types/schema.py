@@ -213,7 +213,7 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
     lazy: Any = get_origin(annotation)
     if lazy in LAZY:
         if _is_instance(value, lazy):
-            return value  # validated as it is read, pydantic would hand over an iterator that is used up once
+            return value  # validated as it is read, pydantic would pass on an iterator that can be read only once
         raise InvalidOutput(f"{key} is no {type_name(annotation)}: it cannot be iterated over")
     try:
         return adapter(annotation).validate_python(value)

@@ -1,4 +1,4 @@
-"""The identity of a value: a digest of its content that tells different values apart.
+"""The identity of a value: a digest of its content, different for different values.
 
 Two values have one digest exactly when they are the same by structure: builtins by exact type (NaN equals NaN, -0.0 is
 not 0.0), models and dataclasses by class and all fields, arrays by bytes, mappings and sets whatever their order.
@@ -24,7 +24,7 @@ DEPTH: Final = 200
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Content:
-    """The digest of a value, and whether something in it could only be told by its address."""
+    """The digest of a value, and whether something in it is identified by its address only."""
 
     digest: bytes
     opaque: bool
@@ -37,7 +37,7 @@ def content_of(value: Any) -> Content:
 
 
 def same_content(one: Any, other: Any) -> bool | None:
-    """Whether two values are equal by structure; `None` where that cannot be told."""
+    """Whether two values are equal by structure; `None` where that is not decidable."""
     had, has = content_of(one), content_of(other)
     if had.digest == has.digest:
         return True

@@ -19,7 +19,7 @@ IMMUTABLE: Final[frozenset[type[Any]]] = frozenset({str, int, float, bool, compl
 def own_copy(value: Any, memo: dict[int, Any] | None = None) -> Any:
     """A value that may be changed without changing `value`.
 
-    Containers, dataclasses and models are copied, with what they hold; arrays are handed over read-only; immutable
+    Containers, dataclasses and models are copied, with what they hold; arrays are passed as read-only views; immutable
     values and opaque objects (connections, clients) are the same object.
     """
     if type(value) in IMMUTABLE:

@@ -44,7 +44,7 @@ class Background:
             in_thread=runtime.threads.run,
         )
         runtime.sinks.append(self.hub)
-        self.lessons = LearningQueue(runtime, self.hub)
+        self.learning = LearningQueue(runtime, self.hub)
         self._durable = not isinstance(runtime.store, MemoryStore)
         self._task: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
@@ -53,7 +53,7 @@ class Background:
         """A circuit opened or closed in another process."""
         self._unsubscribe: Callable[[], None] = _nothing
         self._broken = False
-        """Whether the store could not be reached at the last beat: that is told once."""
+        """Whether the store was unreachable at the last heartbeat; it is reported once."""
         if self._durable:
             runtime.health.restore_snapshot(runtime.store.load_health())
             runtime.health.publish_deltas()
@@ -83,7 +83,7 @@ class Background:
         self._worker.hint()
 
     async def _stop_working(self) -> None:
-        """Hand back what the queue gave, as it stands."""
+        """Return claimed runs to the queue in their current state."""
         if self._working is not None and self._working.get_loop() is asyncio.get_running_loop():
             assert self._worker is not None
             self._worker.stop(drain_seconds=0.0)
@@ -104,7 +104,7 @@ class Background:
         if self._durable:
             self._runtime.heartbeat.stop()
             self._save_health()
-            await self._runtime.threads.run(self._keep_lessons)
+            await self._runtime.threads.run(self._store_learning)
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
@@ -138,11 +138,11 @@ class Background:
 
     def _publish(self) -> None:
         self._save_health()
-        self._keep_lessons()
+        self._store_learning()
 
-    def _keep_lessons(self) -> None:
+    def _store_learning(self) -> None:
         try:
-            self.lessons.sync()
+            self.learning.sync()
         except OrchestratorError as error:
             self._runtime.store.on_problem(f"what was learned of agents could not be kept: {error}")
 
@@ -164,12 +164,12 @@ class Background:
         for run in concerned:
             run.publish_from_anywhere(raised(run, signal))
             _act(signal, run)
-        self.lessons.heard(verdict, by_a_run=bool(concerned))
+        self.learning.signal_won(verdict, by_a_run=bool(concerned))
 
-    def meet(self, run: Run) -> None:
+    def run_began(self, run: Run) -> None:
         for signal in self.hub.standing(run.state.run_id):
             _act(signal, run)
-        self.lessons.meet(run)
+        self.learning.run_began(run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
         """Report what broke beside the work, to every run that goes on; the runs go on."""

@@ -1,4 +1,4 @@
-"""`WorkEvaluator`: the work of agents judged when their run has ended, off the path of every call."""
+"""`WorkEvaluator`: has the work of agents judged after their run has ended, in the background."""
 
 import asyncio
 import inspect
@@ -41,10 +41,10 @@ class FinishedWork:
 
 
 class WorkEvaluator:
-    """Takes ended runs in, has the work of their agents judged beside everything else, and notes it for learning.
+    """Queues ended runs, has the work of their agents judged in the background, and records the results for learning.
 
-    `judge` is for agents that have none of their own. A judge that fails, or takes too long, is reported; what was not
-    judged when an event loop ended is judged in the next one, or when the orchestrator is closed.
+    `judge` is the default evaluator. Errors and time-outs are reported. Pending evaluations survive a change of event
+    loop; the rest is done when the orchestrator is closed.
     """
 
     def __init__(self, runtime: Runtime, spent_today: Callable[[], float] = lambda: 0.0) -> None:
@@ -72,7 +72,7 @@ class WorkEvaluator:
             self._begin()
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all that waits is judged, at most so long; what is left then is told, and let go."""
+        """Wait at most `timeout` seconds until everything is judged; the rest is reported and dropped."""
         self._take_over()
         self._begin()
         tasks = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
@@ -152,7 +152,7 @@ class WorkEvaluator:
                     self._waiting.appendleft(work)
                 raise
             except Exception as error:
-                self._problem(f"a judgement of {work.agent.name} could not be taken in: {_told(error)}")
+                self._problem(f"a judgement of {work.agent.name} could not be taken in: {_error_line(error)}")
             self._at_work.pop(task, None)
         await self._runtime.observers.learn()
 
@@ -164,7 +164,7 @@ class WorkEvaluator:
         except TimeoutError:
             problem = f"gave no judgement within {JUDGE_TIMEOUT:g} s"
         except Exception as error:
-            problem = f"failed: {_told(error)}"
+            problem = f"failed: {_error_line(error)}"
         event = WorkJudged(
             run_id=work.run_id,
             at=clock.time(),
@@ -198,15 +198,15 @@ class WorkEvaluator:
 
 
 def emit_judgement(runtime: Runtime, event: WorkJudged) -> None:
-    """Tell every sink of a judgement; one that fails is reported."""
+    """Send a judgement to every sink; a sink that fails is reported."""
     for sink in list(runtime.sinks):
         try:
             sink.on_event(event)
         except Exception as error:
-            runtime.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_told(error)}")
+            runtime.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_error_line(error)}")
 
 
-def _told(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """An error by its class: its message may quote the work."""
     return type(error).__name__
 

@@ -1,4 +1,4 @@
-"""What runs teach of agents: learned off the path of calls, kept in the store, and told to who watches."""
+"""Learns the competence of agents from ended runs, in the background, and stores it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -21,16 +21,17 @@ T = TypeVar("T")
 
 
 class LearningQueue:
-    """Learns what waits, when a run has ended or before one begins, in a thread; stores it now and then.
+    """Applies pending observations in a thread, after a run has ended or before one begins; stores the result
+    periodically.
 
-    What cannot be read or stored is reported, and the runs go on with what is known.
+    Read and write errors are reported; runs go on with the state in memory.
     """
 
     def __init__(self, runtime: Runtime, hub: MonitorHub) -> None:
         self._runtime = runtime
         self._hub = hub
-        self._untold: dict[tuple[str, str], Signal] = {}
-        """Drift, by agent and kind, that was found when no run went on that it is about: the next one is told. The
+        self._unreported: dict[tuple[str, str], Signal] = {}
+        """Drift, by agent and kind, found while no run of that agent was live; the next run reports it. The
         handbook has it too, so that the next run may be another process's."""
         self._keeper = None if isinstance(runtime.store, MemoryStore) else Keeper(runtime.selector, runtime.store)
         try:
@@ -72,22 +73,22 @@ class LearningQueue:
         await runtime.threads.run(self.sync)
         return result
 
-    def heard(self, verdict: WinningSignal, *, by_a_run: bool) -> None:
-        """A signal newly won; drift that no run was told of is kept for the next."""
+    def signal_won(self, verdict: WinningSignal, *, by_a_run: bool) -> None:
+        """A signal newly won; drift that no live run can report is kept for the next."""
         signal = verdict.winner
         if not signal.kind.startswith("drift"):
             return
         if by_a_run:
-            self._runtime.selector.drift_told(signal.label)
+            self._runtime.selector.drift_recorded(signal.label)
         else:
-            self._untold[signal.label, signal.kind] = signal
+            self._unreported[signal.label, signal.kind] = signal
 
-    def meet(self, run: Run) -> None:
+    def run_began(self, run: Run) -> None:
         """Put drift that was found between runs on the record of a run that may use the agent."""
         agents = run.view.agents(run.state.goal)
-        for agent, kind in sorted(key for key in self._untold if key[0] in agents):
-            run.emit(raised(run, self._untold.pop((agent, kind))))
-            self._runtime.selector.drift_told(agent)
+        for agent, kind in sorted(key for key in self._unreported if key[0] in agents):
+            run.emit(raised(run, self._unreported.pop((agent, kind))))
+            self._runtime.selector.drift_recorded(agent)
 
 
 def raised(run: Run, signal: Signal) -> SignalRaised:
@@ -105,7 +106,7 @@ def raised(run: Run, signal: Signal) -> SignalRaised:
 
 
 def demanded(runtime: Runtime, state: RunState, agent: Agent, values: Mapping[str, Any]) -> Demand:
-    """What was demanded of an agent in a run, as its choice was recorded; as told by the values that are left, else."""
+    """What was demanded of an agent in a run, as recorded with its choice, else derived from the stored values."""
     for decision in reversed(state.decisions):
         chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
         if chosen and decision.subject in agent.gives and "demand" in decision.facts:

@@ -19,11 +19,11 @@ from orchestrator.store.signals import QUEUE
 from .heartbeat import LEASE_SECONDS
 
 QUEUE_POLL_SECONDS: Final = 0.2
-"""Seconds between two looks into an empty queue of which nobody tells."""
+"""Seconds between two looks into an empty queue without a notification channel."""
 TOLD_POLL_SECONDS: Final = 1.0
-"""The same where a signal or a queue engine tells of new runs: what it lost is found so late."""
+"""The same where a signal or a queue engine announces new runs: a lost one is found after this time."""
 SWEEP_SECONDS: Final = 1.0
-"""Seconds between two sweeps, over all workers of a store: whoever gets the lease does it."""
+"""Seconds between two sweeps, over all workers of a store; the holder of the lease sweeps."""
 STOP_ENGINE_SECONDS: Final = 5.0
 """How long a queue engine may take to stop."""
 ELSEWHERE_SECONDS: Final = 2.0
@@ -42,7 +42,7 @@ class WorkerOptions:
     most_attempts: int = 5
     """Owners that a run may lose before it is set aside."""
     drain_seconds: float = 30.0
-    """How long runs may go on after `stop` before they are handed back."""
+    """How long runs may go on after `stop` before they are returned to the queue."""
 
 
 class Worker:
@@ -78,7 +78,7 @@ class Worker:
         self._hint.set()
 
     def stop(self, drain_seconds: float | None = None) -> None:
-        """Take nothing more; runs in progress go on for a while and are handed back then."""
+        """Take nothing more; runs in progress go on for a while and are then returned to the queue."""
         if drain_seconds is not None:
             self._options = replace(self._options, drain_seconds=drain_seconds)
         self._stopping.set()

@@ -342,7 +342,7 @@ class _Escalation:
             self.run.runtime.ladder,
             impasse,
             validate=self.validate,
-            on_event=self._told,
+            on_event=self._record_reply,
             start_at=start_at,
             means=self._means(),
         )
@@ -355,7 +355,7 @@ class _Escalation:
     def validate(self, key: str, value: Any) -> Any:
         return validate_answer(self.run, self.impasse, key, value)
 
-    def _told(self, event: ModelUsage | RefusedAnswer) -> None:
+    def _record_reply(self, event: ModelUsage | RefusedAnswer) -> None:
         run = self.run
         if isinstance(event, RefusedAnswer):
             run.emit(RungAsked(**run.stamp(), rung=event.rung, answer=f"refused: {event.reason}", admitted=False))

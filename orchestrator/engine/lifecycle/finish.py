@@ -1,4 +1,4 @@
-"""Closing a run: what was done and is not used is undone or reported, and the outcome is told."""
+"""Finishes a run: compensates or lists the effects that the outcome does not use, and builds the outcome."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from .child_effects import undo_below
 
 
 async def close(run: Run) -> Outcome[Any]:
-    """Undo what the outcome does not use, tell that the run ended, and give its outcome."""
+    """Compensate what the outcome does not use, emit `RunEnded`, and return the outcome."""
     state = run.state
     reached = state.reached and run.cancelled is None and run.impasse is None
     status = (Status.DEMOTED if state.lowered else Status.REACHED) if reached else Status.ESCALATED

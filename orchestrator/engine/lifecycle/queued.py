@@ -122,7 +122,7 @@ async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: Dig
 
 
 async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome[Any]:
-    """The outcome of a run once it has ended or (unless `ended`) waits for a person, whoever drives it.
+    """The outcome of a run once it has ended or (unless `ended`) waits for a person, whichever process drives it.
 
     Leaving changes nothing.
 

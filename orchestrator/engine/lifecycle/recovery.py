@@ -128,7 +128,7 @@ async def _find_out(run: Run, tool: Tool, doing: Doing, failure: Failure) -> Non
 
 
 async def _settle_undoing(run: Run, label: str) -> None:
-    """A compensation was in flight: `reconcile` can tell whether the effect is still there; nobody else can.
+    """A compensation was in flight: only `reconcile` knows whether the effect is still there.
 
     The effect may be one of a child run (`run id#tool`).
     """
@@ -158,7 +158,7 @@ async def _settle_invalid(run: Run, name: str) -> None:
 
 
 async def _output_found(run: Run, name: str) -> Any:
-    """What `reconcile` says of an effect: its output or `NOT_DONE`; `None` when nobody can tell."""
+    """What `reconcile` says of an effect: its output or `NOT_DONE`; `None` when that is not known."""
     tool = run.view.tools.get(name)
     done, last = run.state.done.get(name), run.state.last.get(name)
     taken = done or (last.taken if last else None)
@@ -217,7 +217,7 @@ def fold(run_id: str, records: list[Record]) -> RunState:
 
 
 def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
-    """The outcome of a run as its records tell it, and the digest of its inputs. Values may be gone.
+    """The outcome of a run and the digest of its inputs, from its records. Values may have been deleted.
 
     Raises `InputError` when there is no such run.
     """
@@ -258,7 +258,7 @@ async def recover(
     parent_call: str = "",
     to_stop: bool = False,
 ) -> Run | None:
-    """Own a run that nobody drives any more, and bring it to where it stood; `None` while another worker owns it.
+    """Take over a run that no process drives, and restore its state; `None` while another worker owns it.
 
     `token`: of a run that this process owns already. `to_stop`: it is only to be ended, which values that cannot be had
     do not prevent.

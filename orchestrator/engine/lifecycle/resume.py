@@ -217,7 +217,7 @@ async def _cancelled_elsewhere(runtime: Runtime, run_id: str) -> Outcome[Any]:
 
 
 def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
-    """Tell the learner how good the work behind a key was."""
+    """Record for the learner how good the work behind a key was."""
     runtime.store.flush()
     records = runtime.store.records(run_id)
     if not records:
@@ -245,7 +245,7 @@ def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
 
 
 def outcome(runtime: Runtime, run_id: str) -> Outcome[Any]:
-    """The outcome of a run as its record tells it."""
+    """The outcome of a run, from its records."""
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
         return ended[0]

@@ -315,7 +315,7 @@ def _started(
         inputs=tuple(sorted(inputs)),
         inputs_digest=digest(inputs, view, runtime.digest_key),
         policy=runtime.policy_data,
-        graph=runtime.remember_graph(view),
+        graph=runtime.store_graph(view),
         revision=view.revision,
         budget=_limits(runtime, wanted.budget or UNLIMITED, child=parent is not None),
         traceparent=traceparent,

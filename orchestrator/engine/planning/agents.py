@@ -34,7 +34,7 @@ def cast(
     turn: ExplorationRound | None,
     unusable: Collection[str] = (),
 ) -> Cast:
-    """The agents that could take part in a route to the goal, each judged among its rivals under its demand.
+    """The agents that could take part in a route to the goal, each scored against its alternatives under its demand.
 
     Without a turn (a plan that runs nothing) nothing is drawn and nobody is held back.
     """

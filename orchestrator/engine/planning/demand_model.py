@@ -1,5 +1,5 @@
 """A chat model asked what a step demands, where its text leaves that unsure: before the run plans, and only if one is
-configured. What it says is remembered; where it fails, what the text tells stands.
+configured. Its answers are cached; when it fails, the demand inferred from the text is used.
 """
 
 from orchestrator.agents.agent import Agent

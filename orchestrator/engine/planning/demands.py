@@ -14,21 +14,21 @@ from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
 DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, float]]
 
 MOST_TEXT: Final = 4000
-"""Characters of a step's inputs that are read to tell what it demands."""
+"""Characters of a step's inputs from which its demand is inferred."""
 REMEMBERED: Final = 256
-"""Texts whose demands are remembered."""
+"""Texts whose demands are cached."""
 DEEP: Final = 3
 """How deep texts are looked for in a value."""
 
 
 @dataclass
 class Demands:
-    """Declared demands by key, and the selector that tells what texts demand."""
+    """Declared demands by key, and the selector that infers demands from texts."""
 
     selector: Selector
     sources: dict[str, DemandSource] = field(default_factory=dict[str, DemandSource])
     on_problem: Callable[[str], None] = lambda _: None
-    """Told when a function of the user's fails; the demand is then neutral."""
+    """Called when a user's function fails; the demand is then neutral."""
     model: DemandModel | None = None
     """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""
     _said: dict[str, Demand] = field(default_factory=dict[str, Demand])
@@ -36,10 +36,11 @@ class Demands:
     _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
     _skills: Any = None
     _told_of: set[str] = field(default_factory=set[str])
-    """Problems that were told; once is enough."""
+    """Problems already reported; each is reported once."""
 
     def of(self, agent: Agent, view: GraphRevision, values: Mapping[str, Any]) -> tuple[Demand, str]:
-        """What a step that this agent could do demands, as far as the values at hand tell; and the text of the step.
+        """What a step that this agent could do demands, as far as the values at hand determine it; and the text of the
+        step.
 
         The text is what the inputs of all agents that could do it say. The same values and skills give the same demand.
         """
@@ -50,8 +51,8 @@ class Demands:
             return handbook.resolved(declared), ""
         text = step_text(view, key or next(iter(agent.gives)), values)
         if key is not None and declared.neutral:
-            return declared, text  # it is to be told by values that are not there yet
-        return self._told(declared, text), text
+            return declared, text  # it depends on values that are not there yet
+        return self._resolved(declared, text), text
 
     @property
     def reads_anything(self) -> bool:
@@ -83,19 +84,19 @@ class Demands:
 
     def said(self, text: str) -> bool:
         """Whether the model was asked about a text, and the skills are still the same."""
-        self._heed_skills()
+        self._sync_skills()
         return text in self._said
 
     def note(self, text: str, said: Demand) -> None:
-        """Remember what the model said of a text; neutral for nothing that makes sense."""
-        self._heed_skills()
+        """Cache the model's answer for a text; neutral where the answer could not be used."""
+        self._sync_skills()
         if len(self._said) >= REMEMBERED:
             del self._said[next(iter(self._said))]
         size = self.selector.demand(text).size
         self._said[text] = said if said.neutral else Demand(said.weights, source="model", size=size)
         self._known.pop((text, NEUTRAL), None)
 
-    def _heed_skills(self) -> None:
+    def _sync_skills(self) -> None:
         skills = self.selector.handbook.skills
         if self._skills is not skills:
             if self._skills != skills:
@@ -103,8 +104,8 @@ class Demands:
                 self._said.clear()
             self._skills = skills
 
-    def _told(self, declared: Demand, text: str) -> Demand:
-        self._heed_skills()
+    def _resolved(self, declared: Demand, text: str) -> Demand:
+        self._sync_skills()
         said = self._said.get(text)
         if declared.neutral and said is not None and not said.neutral:
             return said

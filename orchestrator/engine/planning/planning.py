@@ -26,7 +26,7 @@ ALL_FACTS = 64
 MOST_SECONDS = 1e7
 """A latency above this is taken for a mistake."""
 MOST_RIVALS = 5
-"""Rival routes that a decision lists."""
+"""Alternative routes that a decision lists."""
 MAX_PLAN_ATTEMPTS = 4
 """How often a plan is made again because a price changed under it."""
 
@@ -40,7 +40,7 @@ class Planned:
     facts: Mapping[str, PriceFacts]
     """The price facts of the tools that could matter (and of transitions whose health is not perfect), as they were."""
     otherwise: float = 0.0
-    """The success of a tool that is not among them: nothing was ever heard of it, and it is as it was declared."""
+    """The success of a tool that is not among them: nothing was ever observed of it, and it is as declared."""
     last_resort: bool = False
     """Whether tools with an open circuit were admitted, because no route was left without them."""
     revived: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -148,7 +148,7 @@ def price_facts(
 ) -> dict[str, PriceFacts]:
     """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
 
-    In a large graph, tools that nothing was ever heard of are left out: they are as they were declared.
+    In a large graph, tools without observations are left out: they are as declared.
     """
     relevant = view.relevant(goal)
     names = list(relevant)
@@ -186,7 +186,7 @@ def special_facts(
 
 
 def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, float]:
-    """The seconds that `latency=` functions tell of the inputs at hand. One that raises, or tells no seconds, is
+    """The seconds that `latency=` functions give for the inputs at hand. One that raises, or gives no number, is
     passed over: its tool is priced as if it declared none.
     """
     found: dict[str, float] = {}
@@ -339,7 +339,7 @@ class Pricer:
     facts: Mapping[str, PriceFacts]
     why: Callable[[str], str] = lambda _: ""
     plan: Callable[[Mapping[str, str]], Route | None] | None = None
-    """Plans again with these tools left out; `None` where records list rival tools, not routes."""
+    """Plans again with these tools left out; `None` where records list alternative tools, not routes."""
 
     def candidate(self, name: str, reason: str = "") -> Candidate:
         """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
@@ -361,23 +361,24 @@ class Pricer:
     def route(self, route: Route) -> tuple[Candidate, ...]:
         """The chosen route, then for each step the routes by the other tools that give the key it is there for.
 
-        All prices are those of whole routes. A rival tool that cannot be used is listed by itself, without a price.
+        All prices are those of whole routes. An alternative tool that cannot be used is listed by itself, without a
+        price.
         """
         chosen = describe_route(route)
         listed, routes = [Candidate(chosen, route.price, "the chosen route")], {chosen}
-        for step, key, name in self._rivals(route):
+        for step, key, name in self._alternatives(route):
             reason = f"instead of {step}"
             rival = self.candidate(name, reason)
             if rival.price is None or self.plan is None:
                 listed.append(rival)
             elif len(routes) <= MOST_RIVALS:
-                rival = self._rival_route(key, rival, reason)
+                rival = self._alternative_route(key, rival, reason)
                 if rival.name not in routes:
                     routes.add(rival.name)
                     listed.append(rival)
         return tuple(listed)
 
-    def _rivals(self, route: Route) -> Iterable[tuple[str, str, str]]:
+    def _alternatives(self, route: Route) -> Iterable[tuple[str, str, str]]:
         """Step, key, and another tool that gives the key; each tool once."""
         seen = set(route.tools)
         wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
@@ -388,7 +389,7 @@ class Pricer:
                         seen.add(name)
                         yield step.tool, key, name
 
-    def _rival_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
+    def _alternative_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
         """The cheapest route by a tool that could give a key."""
         assert self.plan is not None
         others = {name: "another gives it" for name in self.view.producers(key) if name != rival.name}

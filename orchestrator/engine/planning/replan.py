@@ -82,11 +82,11 @@ def follow_graph(run: Run) -> None:
     view = run.runtime.graph.view()
     if view.digest != run.state.graph:
         run.follow(view)
-        run.emit(GraphChanged(**run.stamp(), graph=run.runtime.remember_graph(view), revision=view.revision))
+        run.emit(GraphChanged(**run.stamp(), graph=run.runtime.store_graph(view), revision=view.revision))
 
 
 def _expire(run: Run) -> None:
-    """Forget reads that are older than their `ttl` and that nothing done was made from; they run again."""
+    """Drop reads that are older than their `ttl`, unless a completed step used them; they run again."""
     state = run.state
     now, taken = run.runtime.clock.time(), {key for done in state.done.values() for key in done.keys}
     old = [

@@ -46,7 +46,7 @@ def decide_agents(run: Run, planned: Planned) -> None:
             agent,
             candidates=listed,
             subject=key,
-            reason=f"part of the cheapest route under the demand {demand}{_told(planned.cast.judged.get(agent))}",
+            reason=f"part of the cheapest route under the demand {demand}{_score(planned.cast.judged.get(agent))}",
             price=next((c.price for c in listed if c.name == agent), None),
             facts={
                 "demand": demand.weights,
@@ -59,7 +59,7 @@ def decide_agents(run: Run, planned: Planned) -> None:
         )
 
 
-def _told(judged: Judged | None) -> str:
+def _score(judged: Judged | None) -> str:
     if judged is None:
         return ""
     trial = "; a newcomer on trial" if judged.newcomer and judged.counted > 0 else ""
@@ -82,7 +82,7 @@ def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
 
 
 def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
-    """How each rival was judged, and its price in parts: enough to count its competence again."""
+    """How each candidate was scored, and its price in parts: enough to recompute its competence."""
     runtime = run.runtime
     told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
     if not runtime.own_pricing and runtime.policy.pricing == "standard":

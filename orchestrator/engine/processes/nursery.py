@@ -2,7 +2,7 @@
 
 Forking the program itself would copy its threads' locks in whatever state they are; starting a fresh interpreter for
 each worker would cost the import each time. Commands come over a Unix socket, as lines of five bytes and, for a new
-worker, a file descriptor; what becomes of a worker is told on the same socket.
+worker, a file descriptor; the end of a worker is reported on the same socket.
 """
 
 import os
@@ -108,7 +108,7 @@ def fork(control: socket.socket, wake: int, descriptor: int) -> int:
 
 
 def bury(control: socket.socket, living: set[int]) -> None:
-    """Take note of the workers that have ended, and tell of them."""
+    """Reap the workers that have ended, and report them."""
     while living:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)

@@ -52,9 +52,9 @@ class Processes:
     def __init__(self, size: int | None = None) -> None:
         self.size = size or max(2, os.cpu_count() or 1)
         self._lock = threading.RLock()
-        self._forget()
+        self._drop_workers()
 
-    def _forget(self) -> None:
+    def _drop_workers(self) -> None:
         self._pid = os.getpid()
         self.slots = Slots(lambda: self.size)
         """One for each worker."""
@@ -140,7 +140,7 @@ class Processes:
         """An idle worker, or a new one. Blocks while it starts."""
         with self._lock:
             if self._pid != os.getpid():
-                self._forget()
+                self._drop_workers()
             while self._idle:
                 worker = self._idle.pop()
                 if not worker.dead.is_set():
@@ -182,7 +182,7 @@ class Processes:
         """Start the process that starts workers, without waiting for it."""
         with self._lock, suppress(OSError):
             if self._pid != os.getpid():
-                self._forget()
+                self._drop_workers()
             self._started()
 
     def _started(self) -> socket.socket:
@@ -202,11 +202,11 @@ class Processes:
                 start_new_session=True,
             )
         self._control = ours
-        threading.Thread(target=self._read_news, args=(ours,), name="orchestrator-workers", daemon=True).start()
+        threading.Thread(target=self._read_reports, args=(ours,), name="orchestrator-workers", daemon=True).start()
         return ours
 
-    def _read_news(self, control: socket.socket) -> None:
-        """Take note of workers that were born or have died; ends with the process that tells of them."""
+    def _read_reports(self, control: socket.socket) -> None:
+        """Track workers that started or ended; ends with the process that reports them."""
         while True:
             message = _whole(control)
             with self._lock:

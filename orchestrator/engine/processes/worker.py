@@ -73,7 +73,7 @@ def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
         try:
             return CallReply(result=dumps(result))
         except Exception as error:
-            raise TypeError(f"its output cannot be handed back: {type(error).__name__}: {error}") from None
+            raise TypeError(f"its output cannot be sent back: {type(error).__name__}: {error}") from None
     except MemoryError:
         megabytes_allowed = f"more than {job.memory:g} MB" if job.memory else "more memory than there is"
         return CallReply(error=dumps(MemoryError(f"it needs {megabytes_allowed}")))
@@ -82,7 +82,7 @@ def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
 
 
 def failed(error: BaseException) -> CallReply:
-    """An error as a reply; one that cannot be handed over becomes a plain one that names it."""
+    """An error as a reply; one that cannot be serialised becomes a plain one that names it."""
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if len(frames) > 1 else None  # the first is this file

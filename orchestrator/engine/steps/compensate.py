@@ -138,7 +138,7 @@ def takes_key(tool: Tool) -> bool:
 
 
 async def effect_stands(run: Run, tool: Tool) -> bool | None:
-    """What `reconcile` says of an effect after its compensation may have taken place; `None` when it cannot tell."""
+    """What `reconcile` says of an effect after its compensation may have taken place; `None` when it does not know."""
     if tool.reconcile is None:
         return None
     try:

@@ -160,11 +160,11 @@ class CallContext(RunContext[Any]):
 
     @checked(what="ctx.quota()")
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Say what an answer told of a quota."""
+        """Report a quota that an answer stated."""
         self._run.runtime.health.note_quota(self.tool, remaining, limit, reset_seconds)
 
-    def heed(self, headers: Mapping[str, str]) -> None:
-        """Heed what the headers of an answer tell of a quota."""
+    def quota_headers(self, headers: Mapping[str, str]) -> None:
+        """Report the quota that the headers of an answer state."""
         left = quota_of(headers, self._run.runtime.clock.time())
         if left is not None:
             self.quota(left.remaining, left.limit, left.reset_seconds)

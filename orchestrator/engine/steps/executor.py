@@ -258,17 +258,17 @@ class StepExecutor:
         try:
             return await self._in_time(invocation, context)
         except asyncio.CancelledError:
-            if not self._left_as_it_stands():
+            if not self._released():
                 await context.end("the call that reached for it was cancelled")
             raise
         finally:
             if invocation.blocked:
                 message = blocking_note(self.tool.name, invocation.blocked)
                 self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=message))
-            if not self._left_as_it_stands():
+            if not self._released():
                 await context.end()
 
-    def _left_as_it_stands(self) -> bool:
+    def _released(self) -> bool:
         """Whether nothing of the run is over: its process leaves it, or its event loop ends while it only waits."""
         if self.run.left:
             return True
@@ -444,7 +444,7 @@ class StepExecutor:
         children = any(child.parent_call == context.call_id for child in run.children.values())
         if await invocation.stop(self.runtime.policy.patience if children else GRACE):
             self._give_up(invocation)
-        if self._left_as_it_stands():
+        if self._released():
             return
         if self.tool.effect is Effect.READ:
             self._end(context, started, cancelled=True, cost=context.spent)

@@ -1,4 +1,4 @@
-"""Uncertain effects: whether a write that may have happened did, as far as its tool can tell."""
+"""Uncertain effects: asks a tool's `reconcile` whether a write took place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def note_found(run: Run, failure: Failure) -> None:
 
 
 async def reconciled(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> Any:
-    """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it cannot tell."""
+    """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it does not know."""
     reconcile = tool.reconcile
     assert reconcile is not None
     given = {**run.accepted(reconcile, inputs), **context_argument(run, tool.name, reconcile)}

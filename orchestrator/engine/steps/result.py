@@ -40,7 +40,7 @@ class NeedsApproval:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """A write that may have happened, and nothing here can tell."""
+    """A write that may have happened: its outcome is unknown."""
 
     reason: str
 

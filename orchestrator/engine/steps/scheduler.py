@@ -60,7 +60,7 @@ class StepScheduler:
                 self._checked += await check_conditions(run)
             for name, result in ended:
                 self._take(name, result)
-            self._heed_health()
+            self._apply_health()
 
     @property
     def only_waits(self) -> bool:
@@ -245,13 +245,13 @@ class StepScheduler:
             self._demand()
 
     def _demand(self) -> None:
-        """New values may tell what a step ahead demands of the agent that does it: who that is, is chosen now."""
+        """New values may determine the demand of a later step: choose its agent now."""
         run = self.run
         key = "" if run.state.reached or run.open else newly_demanded(run)
         if key:
             replan(run, DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
 
-    def _heed_health(self) -> None:
+    def _apply_health(self) -> None:
         """A tool that the rest of the route relies on went down beside the work: recompute at once."""
         run = self.run
         if run.route is None or run.open or run.state.reached or run.cancelled is not None:

@@ -28,7 +28,7 @@ class CallPart(SubCall):
         self.refused = "" if anyway else self._refused()
         if self.refused:
             self._open = False
-            self._tell(ok=False, left_out=self.refused)
+            self._emit(ok=False, left_out=self.refused)
         self._count(1)
 
     def _count(self, by: int) -> None:
@@ -56,7 +56,7 @@ class CallPart(SubCall):
         if error is not None:
             whose = of or self._run.view.tools[self._tool]
             kind = classify(error, whose, started=of is not None, table=runtime.failures)
-        event = self._tell(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
+        event = self._emit(ok=error is None, cost=usd, failure=kind, error=type(error).__name__ if error else "")
         if self._kind is PartKind.MEMBER:
             runtime.health.record(
                 self._name,
@@ -77,7 +77,7 @@ class CallPart(SubCall):
         self._count(-1)
         self._open = False
 
-    def _tell(self, **what: Any) -> PartEnded:
+    def _emit(self, **what: Any) -> PartEnded:
         event = PartEnded(
             **self._run.stamp(),
             call_id=self._call_id,

@@ -1,4 +1,4 @@
-"""Telling people that a run waits: a webhook, a terminal, or any callable."""
+"""Notifies people that a run waits: by webhook, on a terminal, or through any callable."""
 
 import asyncio
 import inspect
@@ -20,13 +20,13 @@ from orchestrator.core.text import clean
 from orchestrator.escalation.question import Question
 
 Notify = Callable[[Question, Impasse], Any]
-"""A way to tell people that a run waits: a plain or async callable. It is told once the question is on record."""
+"""A plain or async callable that notifies people that a run waits. It is called once the question is on record."""
 SECONDS: Final = 10.0
-"""How long telling may take."""
+"""Time-out of one notification."""
 
 
 def announcement(question: Question, impasse: Impasse) -> dict[str, Any]:
-    """What is told: names and texts, never values."""
+    """The content of a notification: names and texts, never values."""
     return {
         "event": "run_waiting",
         "run_id": impasse.run_id,
@@ -108,19 +108,19 @@ def question_text(question: Question, impasse: Impasse) -> str:
 async def announce(
     rungs: Iterable[object], question: Question, impasse: Impasse, clock: Clock | None = None
 ) -> tuple[str, ...]:
-    """Tell people in every way of the rung that asks, and return what went wrong; nothing is raised.
+    """Send the notification through every channel of the rung that asks; returns the errors, raises nothing.
 
-    A question that no rung asked (a tool's own, say) is told in the ways of all. Call it once the question is on
-    record: who is told must be able to answer.
+    A question that no rung asked (a tool's own, say) goes through the channels of all. Call it once the question is on
+    record, so that it can be answered at once.
     """
     every = tuple(rungs)
     asking = tuple(rung for rung in every if getattr(rung, "name", None) == question.rung)
     ways: list[Notify] = [way for rung in asking or every for way in getattr(rung, "notify", ())]
-    told = await asyncio.gather(*(_tell(way, question, impasse, clock or SystemClock()) for way in ways))
+    told = await asyncio.gather(*(_send(way, question, impasse, clock or SystemClock()) for way in ways))
     return tuple(problem for problem in told if problem)
 
 
-async def _tell(way: Notify, question: Question, impasse: Impasse, clock: Clock) -> str:
+async def _send(way: Notify, question: Question, impasse: Impasse, clock: Clock) -> str:
     name = clean(repr(way) if isinstance(way, Webhook) else getattr(way, "__name__", type(way).__name__), 80)
     try:
         made = way(question, impasse)

@@ -1,4 +1,4 @@
-"""`NotificationSink`: the sink that tells people when a run begins to wait."""
+"""`NotificationSink`: notifies people when a run begins to wait."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ LOG: Final = logging.getLogger("orchestrator.escalation")
 
 
 class NotificationSink:
-    """Tells people, in the ways of the rung that asks, that a run waits, once its question is on record.
+    """Notifies people through the channels of the rung that asks, once the question is on record.
 
-    It never holds a run up. `report` is told of what went wrong, with the run's id and in a line (default: a warning
+    It never delays a run. `report` is called with the run's id and one line for each error (default: a warning
     in the log); `drain` waits for what is under way.
     """
 
@@ -39,22 +39,22 @@ class NotificationSink:
             self._waiting.pop(event.run_id, None)
 
     def on_record(self, run_id: str) -> None:
-        """Tell of that run, if it waits: whoever is told can answer now. Called on the event loop of the run."""
+        """Notify people of that run, if it waits: its question is on record. Called on the event loop of the run."""
         event = self._waiting.pop(run_id, None)
         if event is not None:
-            task = asyncio.get_running_loop().create_task(self._tell(event))
+            task = asyncio.get_running_loop().create_task(self._notify(event))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
     async def drain(self) -> None:
-        """Wait until everybody has been told."""
+        """Wait until all notifications have been sent."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _tell(self, event: RunWaiting) -> None:
+    async def _notify(self, event: RunWaiting) -> None:
         question, impasse = Question.from_json(event.question), Impasse.from_json(event.impasse)
         for problem in await announce(self._rungs, question, impasse, self._clock):
             self._report(event.run_id, problem)
 
 
 def _warn(run_id: str, problem: str) -> None:
-    LOG.warning("run %s waits, and somebody could not be told: %s", run_id, problem)
+    LOG.warning("run %s waits, and a notification failed: %s", run_id, problem)

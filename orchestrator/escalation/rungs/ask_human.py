@@ -20,7 +20,7 @@ class AskHuman:
 
     `prompt` is the question's text, or a function of the impasse that makes it; `deadline` is in seconds; `default`
     is what holds when nobody answers in time (stop, when there is none); `key` asks for a value of that key;
-    `notify` are ways of telling people, such as `Webhook(url)`.
+    `notify` are notification channels, such as `Webhook(url)`.
 
     Raises `DefinitionError` for a deadline that is no positive number, for a default that only a person may decide
     (approve, allow, raise a budget), and for a default without a deadline.

@@ -38,7 +38,7 @@ class SignalBoard:
     """Holds signals until their time is over, and lets one per target act.
 
     `reweight` and `forbid` without a run act on health; with a run, and `approve` and `halt`, they are the engine's to
-    carry out, which is told of every signal that newly wins.
+    carry out, which is called with every signal that newly wins.
     """
 
     def __init__(self, weights: PriceModifiers) -> None:

@@ -32,7 +32,7 @@ DAY = 86_400
 
 
 class MonitoredHealth(Protocol):
-    """What monitors may ask and tell about health; `HealthRegistry` is one."""
+    """The part of `HealthRegistry` that monitors may read and report to."""
 
     def status(self, name: str, to: str | None = None) -> ToolHealth:
         """The health of a tool or transition."""

@@ -98,7 +98,7 @@ class MonitorHub:
         kind = type(event)
         if kind is RunEnded:
             self.board.forget_run(event.run_id)
-        if kind is Progressed:  # tokens: too many, and no news of health
+        if kind is Progressed:  # tokens: too frequent, and they say nothing about health
             return
         for watcher in self._watchers:
             watcher.events.append(event)
@@ -154,7 +154,7 @@ class MonitorHub:
         )
 
     def post(self, signals: Iterable[Signal]) -> None:
-        """Let signals act, and tell which of them newly won."""
+        """Apply signals; returns those that newly won."""
         for verdict in self.board.post(tuple(signals), self._clock.monotonic()):
             self._on_verdict(verdict)
 
@@ -166,7 +166,8 @@ class MonitorHub:
     async def look_in_thread(self, monitor: Monitor, facts: MonitorFacts) -> "asyncio.Task[Any] | None":
         """As `look`, in a thread; one that takes too long is returned, for a thread cannot be ended."""
         task = asyncio.ensure_future(_awaited(self._in_thread(lambda: _listed(monitor, facts))))
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())  # what comes too late is not heard
+        # signals after the time-out are ignored
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
         try:
             found = await self._clock.wait_for(asyncio.shield(task), self._patience)
         except TimeoutError as error:
@@ -240,7 +241,7 @@ class _Watcher:
     def _wakes(self, event: Event) -> bool:
         try:
             return True if self._ask is None else bool(self._ask(event))
-        except Exception:  # it will be told when it looks
+        except Exception:  # it sees the event at its next look
             return True
 
     async def _run(self, wake: asyncio.Event) -> None:

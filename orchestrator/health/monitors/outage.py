@@ -13,7 +13,7 @@ from .signal import Signal
 
 
 class Outage:
-    """Makes a tool dearer after a few outages in a row, and tells people of every circuit that is open.
+    """Makes a tool dearer after a few outages in a row, and reports every open circuit to people.
 
     A failure that only configuration can end (a refused account, 403) is reported too. The factor is small: it turns
     the choice between near equals, while a tool that is worth the risk is used until its circuit opens.

@@ -16,7 +16,7 @@ class Progress:
 
     A tool whose own `retries`, or whose policy's, allow more calls than that gets them.
 
-    A run in which nothing happens for `still` seconds is told to people; it is halted when no call is in flight
+    A run in which nothing happens for `still` seconds is reported to people; it is halted when no call is in flight
     either, for then nothing will ever happen. A run that waits for a person does neither.
     """
 

@@ -40,7 +40,7 @@ class Risk:
         self._risk = risk
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
-        """Tells of the tools that will need approval whatever their inputs are."""
+        """Reports the tools that will need approval for any inputs."""
         signals: list[Signal] = []
         for name in sorted(facts.tools):
             reason = self._of_tool(facts.tools[name], facts.policy)

@@ -48,7 +48,7 @@ async def call_operation(
         async with httpx.AsyncClient(timeout=api.timeout, follow_redirects=operation.method == "get") as client:
             response = await client.request(**request)
     if ctx is not None:
-        ctx.heed(dict(response.headers))
+        ctx.quota_headers(dict(response.headers))
     response.raise_for_status()
     return _body_of(response)
 

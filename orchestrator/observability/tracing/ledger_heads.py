@@ -71,7 +71,7 @@ class Anchor:
                     self._hurry.clear()
                     self._idle.set()
                     return
-            late = [ended for ended in batch if not _tell(ended)]
+            late = [ended for ended in batch if not _write_head(ended)]
             pause = OUTAGE if late else GATHER
             if late:
                 self._hurry.clear()
@@ -81,7 +81,7 @@ class Anchor:
                         self._queue.popleft()
 
 
-def _tell(ended: _Ended) -> bool:
+def _write_head(ended: _Ended) -> bool:
     """Tell the head of a run; `False` when the store cannot be reached, which it reports itself."""
     try:
         ended.store.flush(DURABLE_TIMEOUT)

@@ -30,7 +30,7 @@ _LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
 """Events that may be warnings."""
 
 
-def may_be_told(event: Event) -> bool:
+def is_loggable(event: Event) -> bool:
     """Whether an event may be worth a line, and somebody listens."""
     if type(event) in _LOUD:
         return LOG.isEnabledFor(logging.WARNING) and not (isinstance(event, CallEnded) and event.failure is None)
@@ -73,4 +73,4 @@ def _line(event: Event) -> tuple[int, str]:
             return logging.DEBUG, ""
 
 
-__all__ = ["LOG", "log_line", "may_be_told", "record"]
+__all__ = ["LOG", "is_loggable", "log_line", "record"]

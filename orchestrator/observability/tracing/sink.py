@@ -206,7 +206,7 @@ class TracingSink:
             self._trace(traced, event)
         if self._meters.on:
             self._meters.take(event)
-        if journal.may_be_told(event):
+        if journal.is_loggable(event):
             opened = self._runs.get(run_id)
             journal.record(event, opened.ids if opened else _no_ids)
         if isinstance(event, RunWaiting):

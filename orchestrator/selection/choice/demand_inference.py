@@ -26,7 +26,7 @@ SHARPNESS = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """How much a text is told to be about one skill, and by what."""
+    """How strongly a text is about one skill, and which words say so."""
 
     skill: str
     score: float
@@ -88,7 +88,7 @@ class SkillIndex:
         return Demand(told, source="inferred", size=size_of(text, self.handbook.sizes))
 
     def sure(self, text: str, among: Iterable[str] | None = None) -> bool:
-        """Whether a text is told to be about a skill with some certainty: it is near to one, and to few others."""
+        """Whether a text is about a skill with some certainty: it is near to one, and to few others."""
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
         if not near or near[0].score < SURE:
             return False
@@ -127,7 +127,7 @@ def embedding_of(handbook: Handbook, embedding: Embedding | None = None) -> Embe
 
 
 def body_of(skill: Skill) -> list[str]:
-    """The texts that tell what a skill is: examples one by one, the rest together."""
+    """The texts that describe a skill: examples one by one, the rest together."""
     about = " ".join((skill.title.replace("_", " ").replace("-", " "), skill.description, *skill.indicators))
     return [about, *skill.examples]
 

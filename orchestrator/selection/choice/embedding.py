@@ -70,7 +70,7 @@ class HashedEmbedding:
 
 
 def _weight(feature: str) -> float:
-    """Words tell most, pairs and letter groups about half as much each."""
+    """Words weigh most, pairs and letter groups about half as much each."""
     return 0.6 if feature.startswith("#") else 0.5 if " " in feature else 1.0
 
 

@@ -28,7 +28,7 @@ class Onboarding:
     An agent that came after the first outcomes were learned from is a newcomer in a demand until `evidence` calls of
     late tell of it. On trial it counts at the upper bound of its posterior, one standard deviation above the mean, so
     that a better newcomer gets its share at once. The trial is over when the newcomer has done `budget` pieces of work
-    less well than the best proven rival is expected to have done in its place. After that it counts at its worst
+    less well than the best proven alternative is expected to have done in its place. After that it counts at its worst
     (competence 0), except in a `share` of the choices, where it counts at its best (competence 1). So one newcomer
     costs at most `budget`, plus `share` of the choices, in work well done.
     """
@@ -90,7 +90,7 @@ class Turns:
 
     @property
     def taken(self) -> int:
-        """Turns taken here that nobody else was told of."""
+        """Turns taken here that are not published yet."""
         return self._taken
 
     def told(self, turns: int) -> None:

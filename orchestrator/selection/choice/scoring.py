@@ -97,7 +97,7 @@ class Counting:
     def count(self, pool: Pool, demand: Demand, turn: ExplorationRound, rivals: Bools, handbook: Handbook) -> Counted:
         """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
         table, explore = pool.table, self.explore
-        if not table.knows(demand):  # nobody declares it, and the handbook does not know it: only priors tell of it
+        if not table.knows(demand):  # not declared and not in the handbook: only priors apply
             seen = [competence(a.name, a.skills, demand, handbook, table.standing(a.name)) for a in pool.agents]
             nobody = np.zeros(len(seen), dtype=np.bool_)
             return Counted(pool, demand, np.array([s.mean for s in seen]), nobody, nobody)

@@ -176,8 +176,8 @@ class Selector:
     ) -> dict[str, Judged]:
         """What to expect of these agents under a demand, and the competence that counts in their prices.
 
-        They are rivals: as long as one of those that are `usable` (default: all) is proven, a newcomer is held back,
-        but in a turn that probes. Without a turn nothing is drawn and nobody is held back.
+        They are alternatives: as long as one of those that are `usable` (default: all) is proven, a newcomer is held
+        back, but in a turn that probes. Without a turn nothing is drawn and nobody is held back.
         """
         handbook, pool = self._current()
         wanted = handbook.resolved(Demand.of(demand))
@@ -199,7 +199,8 @@ class Selector:
     ) -> PriceFacts:
         """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
 
-        Without a turn no newcomer is held back and nothing is drawn. Rivals are the agents that give the same keys.
+        Without a turn no newcomer is held back and nothing is drawn. Alternatives are the agents that give the same
+        keys.
         """
         if agent.name in self._agents:
             rivals = [other.name for other in self._agents.values() if set(other.gives) & set(agent.gives)]
@@ -216,7 +217,7 @@ class Selector:
         return spent.expected(planned) if spent.count and told == planned else told
 
     def demand(self, text: str | None, declared: Demanded = None) -> Demand:
-        """What a step demands: what it declares, with skills that were split told apart by its text; where it declares
+        """What a step demands: what it declares, with skills that were split resolved by its text; where it declares
         nothing, what its text is about; neutral where nothing is known."""
         handbook = self.handbook
         wanted = handbook.resolved(Demand.of(declared))
@@ -226,7 +227,7 @@ class Selector:
         return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
 
     def sure(self, text: str) -> bool:
-        """Whether a text tells with some certainty what it demands; so it is where there is nothing to tell apart."""
+        """Whether a text determines its demand with some certainty; true where there is only one skill."""
         handbook = self.handbook
         live = [skill for skill in handbook.skills.values() if skill.merged_into is None]
         if len(live) < 2 or not handbook.described:
@@ -258,7 +259,7 @@ class Selector:
     def apply_pending(self) -> int:
         """Learn from what was noted since the last time; returns how many outcomes that were.
 
-        An agent that has drifted is believed less from then on; `signals` tells of it.
+        An agent that has drifted counts less from then on; `signals` reports it.
         """
         with self._lock:
             handbook, pool = self._known
@@ -280,11 +281,11 @@ class Selector:
 
     @property
     def alarmed(self) -> bool:
-        """Whether `signals` has something to tell."""
+        """Whether `signals` has anything to report."""
         return self._learner.alarmed
 
-    def drift_told(self, agent: str) -> None:
-        """The drift of an agent is on the record of a run, so it is told no more, by this process or any other."""
+    def drift_recorded(self, agent: str) -> None:
+        """Mark the drift of an agent as recorded by a run: no process reports it again."""
         with self._lock:
             handbook, pool = self._known
             step = told_of(agent)
@@ -303,7 +304,7 @@ class Selector:
 
     @property
     def unstored(self) -> bool:
-        """Whether something was learned or changed that `stored` was not told of."""
+        """Whether something was learned or changed since `mark_persisted`."""
         return bool(self._journal)
 
     def onto(self, handbook: Handbook | None) -> tuple[Handbook, int]:
@@ -317,7 +318,7 @@ class Selector:
             if handbook is None:
                 return mine.model_copy(update={"turns": mine.turns + self._told}), len(self._journal or ())
             made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
-            self._learner.heed(made)
+            self._learner.merge_drift(made)
             self._known = (made, None if pool is None else Pool(self._agents, made))
             self._turns.go_on_from(made.turns + self._told)
             return made.model_copy(update={"turns": made.turns + self._told}), steps

@@ -73,9 +73,9 @@ def competence(
     agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, standing: float = 0.0
 ) -> Estimate:
     """What to expect of an agent under a demand: posterior means weighed by the demand, and moved by the size of the
-    work where that is known. `standing` is how dear the agent is among its rivals (`standings`).
+    work where that is known. `standing` is how dear the agent is among its alternatives (`standings`).
 
-    A neutral demand does not tell skills apart and takes the agent's whole record.
+    A neutral demand names no skill and takes the agent's whole record.
     """
     demand = handbook.resolved(demand)
     if demand.neutral:

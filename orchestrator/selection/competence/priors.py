@@ -1,4 +1,4 @@
-"""What an agent's price tells before anything else is known of it."""
+"""The prior competence of an agent, from its price."""
 
 import math
 from collections.abc import Iterable
@@ -28,7 +28,8 @@ def prior(
     A declaration d in [0, 1] is worth five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Where nothing is
     declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000); and
     beside it, if the agent passed the skill over in what it declares, the doubt that this raises. If it could not have
-    declared it, the record is first drawn towards what its `standing` by price tells, as if that were eight calls.
+    declared it, the record is first shrunk towards the prior of its `standing` by price, with the weight of eight
+    calls.
     """
     if declared is not None:
         a = 0.5 + 3.5 * declared
@@ -44,10 +45,10 @@ def prior(
 
 def by_price(standing: float) -> float:
     """The competence to expect of an agent of which only its standing by price is known, in [-1, 1]."""
-    return 0.5 + price_tells(standing)
+    return 0.5 + price_prior(standing)
 
 
-def price_tells(standing: float) -> float:
+def price_prior(standing: float) -> float:
     """How far the price of an agent moves what is expected of it."""
     return PRICE_TELLS * standing
 
@@ -56,7 +57,7 @@ def standings(agents: Iterable[Agent]) -> dict[str, float]:
     """Agent -> how dear it is among those that give the same keys, in [-1, 1].
 
     The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as dear, or more. An
-    agent that states no cost has the standing 0, and so has one without rivals.
+    agent that states no cost has the standing 0, and so has one without alternatives.
     """
     stated = {agent.name: (agent, cost) for agent in agents if (cost := agent.planned_cost()) > 0}
     found: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """Draws from Beta posteriors that depend on nothing but the seed, the turn, the agent and the skill.
 
-One agent's draw is the same whoever else is there and in whatever order, so a record of its posterior is enough to
+An agent's draw depends neither on the other agents nor on their order, so a record of its posterior is enough to
 draw it again. Streams are SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) under a key for each agent and skill; a Beta
 is made of two Gammas (Marsaglia and Tsang, ACM TOMS 26, 2000).
 """
@@ -29,7 +29,7 @@ def log_evidence(seen: Evidence) -> float:
 def separation(one: Mapping[str, Evidence], other: Mapping[str, Evidence]) -> float:
     """Logarithm of the Bayes factor for two groups over one, from each agent's counts in them.
 
-    Above `STRONG` the agents' rates differ between the groups; below `-STRONG` nobody tells them apart.
+    Above `STRONG` the agents' rates differ between the groups; below `-STRONG` they are indistinguishable.
     """
     total = 0.0
     for agent in sorted({*one, *other}):

@@ -83,7 +83,7 @@ class CompetenceTable:
         self._fill_sizes(self.names, handbook)
 
     def standing(self, agent: str) -> float:
-        """How dear an agent is among its rivals (`standings`)."""
+        """How dear an agent is among its alternatives (`standings`)."""
         return self._standings.get(agent, 0.0)
 
     def _fill_sizes(self, agents: Iterable[str], handbook: Handbook) -> None:
@@ -150,7 +150,7 @@ class CompetenceTable:
         skills, sharp = self._skill_keys[columns], explore.scale**-2
         a, b = self.a[columns] * sharp, self.b[columns] * sharp
         drawn = draws.beta(a, b, skills, self._agent_keys, explore.seed, number)
-        summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum is the same whoever else is there
+        summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum must not depend on the other rows
         return summed
 
     def beliefs(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from orchestrator.selection.skills.evidence import Surplus
 
-from .priors import TRANSFER, price_tells
+from .priors import TRANSFER, price_prior
 
 ENDS: Final = (10, 90)
 """Percentiles of the lengths of texts that count as short and as long."""
@@ -49,7 +49,7 @@ def size_shifts(short: Surplus, long: Surplus, standing: float) -> tuple[float, 
     calls = short.calls + long.calls
     common = (short.successes + long.successes) / calls if calls > 0 else 0.0
     low, high = (
-        (TRANSFER * sign * price_tells(standing) + seen.successes - seen.calls * common) / (TRANSFER + seen.calls)
+        (TRANSFER * sign * price_prior(standing) + seen.successes - seen.calls * common) / (TRANSFER + seen.calls)
         for sign, seen in ((-1, short), (1, long))
     )
     return low, high

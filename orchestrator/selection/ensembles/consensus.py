@@ -144,11 +144,11 @@ class Consensus:
     equivalent: Equivalent = same_answer
     judge: AnswerJudge | None = None
     on_verdict: Callable[[ConsensusVerdict], None] | None = field(default=None, compare=False)
-    """Told of each verdict, for records."""
+    """Called with each verdict, for records."""
 
     def __post_init__(self) -> None:
         if self.n < 2:
-            raise DefinitionError(f"A consensus takes at least two probes to tell agreement, not {self.n}.")
+            raise DefinitionError(f"A consensus takes at least two probes to measure agreement, not {self.n}.")
         if len(self.agents) < 2:
             raise DefinitionError("A consensus has at least two agents besides its probe.")
         for agent in self.agents:

@@ -1,4 +1,4 @@
-"""What drift is told by: a cumulative sum over how far values are from their history, and the signal it sets off."""
+"""Drift detection by a two-sided CUSUM over deviations from history, and the signal that it raises."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -56,7 +56,7 @@ class Cusum:
     """By how much values were above what was expected of them."""
 
     def observe(self, value: float, expected: float | None = None, spread: float | None = None) -> "Cusum":
-        """With one more value, told from the history, or from what was expected where that is known better."""
+        """With one more value, compared with the history, or with the expectation where that is better known."""
         foreseen = self.foreseen if expected is None else self.foreseen.observe(value - expected)
         if self.history.count < LEAST:
             return Cusum(self.history.observe(value), foreseen=foreseen)

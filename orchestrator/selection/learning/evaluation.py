@@ -25,7 +25,7 @@ class Judgement:
     sure: float = TRUSTED
     """How sure the judge is, in (0, 1]: the weight of the outcome."""
     reason: str = ""
-    """For whoever called the judge; never recorded, for it may quote the work."""
+    """For the caller of the judge; never recorded, since it may quote the work."""
     usd: float = 0.0
     """What judging cost, in US dollars."""
     tokens: int = 0

@@ -36,7 +36,7 @@ class Learner:
         self._pending: deque[Observation] = deque()
         self._signals: deque[DriftSignal] = deque(maxlen=1000)
         self._raised: set[tuple[str, str]] = set()
-        """Drift, by agent and metric, that was told here and is not on the record of a run yet."""
+        """Drift, by agent and metric, that was found here and is not on the record of a run yet."""
 
     def note(self, observation: Observation) -> None:
         """Keep an outcome until it is learned from; from any thread."""
@@ -52,7 +52,7 @@ class Learner:
         declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in sorted(agents.items())}
         step = Lesson(tuple(batch), declared, standings(agents.values()), evidence)
         handbook = step(handbook)
-        self.heed(handbook)
+        self.merge_drift(handbook)
         touched = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
         return Learned(handbook, frozenset(seen.agent for seen in batch), touched, len(batch), step)
 
@@ -66,15 +66,15 @@ class Learner:
         """Whether drift was found that nobody has asked for."""
         return bool(self._signals)
 
-    def heed(self, handbook: Handbook) -> None:
-        """Take in the drift that a handbook has on it, whoever found it."""
+    def merge_drift(self, handbook: Handbook) -> None:
+        """Merge the drift that a handbook records, found by any process."""
         for found in handbook.drifted:
             if (found.agent, found.metric) not in self._raised:
                 self._raised.add((found.agent, found.metric))
                 self._signals.append(found)
 
     def told(self, agent: str) -> None:
-        """The drift of an agent is on the record of a run: when it drifts again, that is news."""
+        """Mark the drift of an agent as recorded; a later drift is reported again."""
         self._raised = {(name, metric) for name, metric in self._raised if name != agent}
 
     def signals(self) -> tuple[DriftSignal, ...]:
@@ -116,4 +116,4 @@ class Lesson:
 
 def told_of(agent: str) -> HandbookUpdate:
     """The step that takes the drift of an agent off a handbook: it is on the record of a run."""
-    return lambda handbook: handbook.with_told(agent)
+    return lambda handbook: handbook.with_drift_recorded(agent)

@@ -69,7 +69,7 @@ class DemandModel(_Shown):
     domain: str = "local"
     """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
     leaves: bool | None = None
-    """Whether what it is shown leaves this machine; `None`: as the model's name tells, a remote model's does."""
+    """Whether what it is shown leaves this machine; `None`: derived from the model's name, true for a remote model."""
 
     async def __call__(self, text: str, handbook: Handbook) -> DemandSaid:
         """What a text demands: one call. Raises what the model's client raises."""
@@ -116,7 +116,7 @@ class ModelJudge(_Shown):
     domain: str = "local"
     """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
     leaves: bool | None = None
-    """Whether what it is shown leaves this machine; `None`: as the model's name tells, a remote model's does."""
+    """Whether what it is shown leaves this machine; `None`: derived from the model's name, true for a remote model."""
 
     async def __call__(self, inputs: Any, output: Any) -> Judgement:
         """Its judgement; `good` is `None` when it gave none that makes sense. Raises what the model's client raises."""
@@ -207,7 +207,7 @@ def _name_of(model: "BaseChatModel | str") -> str:
 
 
 def _leaves(model: "BaseChatModel | str") -> bool:
-    """Whether what a model is shown leaves this machine, as far as its name tells."""
+    """Whether what a model is shown leaves this machine, judging by its name."""
     return not isinstance(model, str) or model.partition(":")[0] not in LOCAL_PROVIDERS
 
 

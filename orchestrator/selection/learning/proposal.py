@@ -1,5 +1,5 @@
-"""The skills that recorded work shows: discovered where nobody said what it demands, merged where nobody tells two
-apart, split where agents differ within one. Statistics decide; a model, where there is one, may propose splits.
+"""The skills that recorded work shows: discovered where no demand was stated, merged where outcomes do not distinguish
+two apart, split where agents differ within one. Statistics decide; a model, where there is one, may propose splits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ class Proposal:
     notes: tuple[str, ...] = ()
     """What was looked at and left as it is, and why."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Discovered skill -> the words that tell its texts from the others, for people to see; not kept unless wanted."""
+    """Discovered skill -> the words that distinguish its texts, for display; kept only on request."""
 
     @property
     def changed(self) -> bool:
@@ -64,7 +64,7 @@ async def propose(
     """The handbook with the skills that recorded work shows; the same for the same handbook and work.
 
     With a `model`, one call for each skill with outcomes enough: it is shown texts of the work and proposes a split,
-    which stays only if it explains the outcomes better than any other. A model that fails is told to `on_problem`.
+    which stays only if it explains the outcomes better than any other. A model that fails is reported to `on_problem`.
     Raises `DefinitionError` when the handbook's prototypes are in another embedding.
     """
     embed = embedding or HashedEmbedding()
@@ -119,7 +119,7 @@ def _discovered(
     groupings = (_grouped(number, texts, unexplained, handbook, embed) for number in _sizes(len(texts)))
     best = max(groupings, key=lambda grouping: grouping.gain)
     if best.gain < -STRONG:
-        note = f"{len(texts)} texts fall into {len(best.handbook.skills)} groups that nobody tells apart"
+        note = f"{len(texts)} texts fall into {len(best.handbook.skills)} groups that outcomes do not distinguish"
         return handbook, [f"{note} (log Bayes factor {best.gain:.1f})."], {}
     words = {skill.id: skill.indicators for skill in best.handbook.skills.values()}
     made = _taken_in(handbook.under(embedding_name(embed)), best, len(texts), keep_texts=keep_texts)

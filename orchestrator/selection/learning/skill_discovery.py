@@ -81,7 +81,7 @@ def widest_direction(vectors: Floats, rounds: int = 30) -> Floats:
 
 
 def telling_words(texts: Sequence[str], others: Sequence[str], count: int = 8) -> tuple[str, ...]:
-    """The words that tell some texts from others: log-odds of document frequency, smoothed; best first."""
+    """The words that distinguish some texts from others: log-odds of document frequency, smoothed; best first."""
     here = Counter(word for text in texts for word in set(words_of(text)))
     there = Counter(word for text in others for word in set(words_of(text)))
 
@@ -242,7 +242,8 @@ def split(
 
 
 def merge_alike(handbook: Handbook) -> Handbook:
-    """The handbook with skills merged that nobody tells apart: of one parent and mode, without parts of their own.
+    """The handbook with skills merged that outcomes do not distinguish: of one parent and mode, without parts of their
+    own.
 
     The skill that goes stays as a pointer, so what names it still works; its evidence is added to the other's.
     """
@@ -267,7 +268,7 @@ def restructure(
     embedding: Embedding | None = None,
     keep_texts: bool = False,
 ) -> Handbook:
-    """Merge what nobody tells apart, then split where agents differ: for times when nothing runs."""
+    """Merge skills that outcomes do not distinguish, then split where agents differ. Run it while no run is live."""
     handbook = merge_alike(handbook)
     for skill in sorted(handbook.skills):
         if handbook.skills[skill].merged_into is None:

@@ -87,7 +87,7 @@ def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dic
 
 
 def expected_by_skill(profile: Profile, demand: Demand) -> float:
-    """The chance of doing well that a record alone tells: in each demanded skill it is drawn towards the record as a
+    """The probability of success from a record alone: in each demanded skill it is drawn towards the record as a
     whole, which counts as eight calls."""
     general = profile.general
     overall = (TRANSFER / 2 + general.successes) / (TRANSFER + general.total)
@@ -101,7 +101,7 @@ def learn(handbook: Handbook, observations: Sequence[Observation], present: Iter
     """The next version of a handbook after a batch of outcomes, in order; the same one for none.
 
     A demanded skill that the handbook does not know is entered. The agents `present` at the very first outcomes found
-    the handbook: they start on equal terms, and whoever comes later is a newcomer.
+    the handbook: they start on equal terms, and later agents are newcomers.
     """
     if not observations:
         return handbook

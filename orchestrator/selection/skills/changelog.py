@@ -11,7 +11,7 @@ from .revision import Change
 
 HandbookUpdate = Callable[[Handbook], Handbook]
 MAX_STEPS: Final = 100_000
-"""Steps that wait for a store; the oldest are forgotten when there are more."""
+"""Steps not yet stored; when there are more, the oldest are dropped."""
 
 
 class Journal:
@@ -41,7 +41,7 @@ class Journal:
         return handbook, len(steps)
 
     def stored(self, count: int) -> None:
-        """Forget the first `count` steps: a store has them now."""
+        """Drop the first `count` steps, which are stored now."""
         with self._lock:
             del self._steps[:count]
 

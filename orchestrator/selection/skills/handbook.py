@@ -43,7 +43,7 @@ class Skill(BaseModel):
     provenance: str = "declared"
     """Where it comes from: declared, demanded, discovered, split, proposed by a model."""
     merged_into: str | None = None
-    """The skill that took this one in, because nobody tells them apart."""
+    """The skill that this one was merged into, because outcomes do not distinguish them."""
     prototype: tuple[tuple[Annotated[int, Field(ge=0)], float], ...] = ()
     """Where its texts lie: the largest coordinates of their middle, under the handbook's embedding."""
 
@@ -54,7 +54,7 @@ class Skill(BaseModel):
 
     @property
     def says_something(self) -> bool:
-        """Whether it has a body by which a text can be told to demand it, and not only a name."""
+        """Whether it has a description from which demands can be inferred, not only a name."""
         body = self.description or self.indicators or self.examples or self.prototype
         return bool(body) and self.merged_into is None
 
@@ -70,7 +70,7 @@ class Insight(BaseModel):
 
 
 KEPT_DRIFT = 100
-"""How many signals of drift wait for a run to be told to."""
+"""Signals of drift that wait to be recorded by a run."""
 KEPT_REVISIONS = 20
 """How many versions one can roll back."""
 
@@ -96,7 +96,7 @@ class Handbook(BaseModel):
     insights: dict[str, Insight] = {}
     """By id."""
     watched: dict[str, dict[str, Cusum]] = {}
-    """Agent -> metric -> the sums that drift is told by. Not part of what is rolled back."""
+    """Agent -> metric -> the sums of the drift detector. Not part of what is rolled back."""
     drifted: tuple[DriftSignal, ...] = ()
     """Drift that is not on the record of a run yet."""
     turns: Annotated[int, Field(ge=0)] = 0
@@ -145,7 +145,7 @@ class Handbook(BaseModel):
 
     @cached_property
     def described(self) -> tuple[str, ...]:
-        """Skills that say more of themselves than their names: texts can be told to be about them."""
+        """Skills with more than a name: demands can be inferred from texts."""
         return tuple(s.id for _, s in sorted(self.skills.items()) if s.says_something)
 
     @cached_property
@@ -233,7 +233,7 @@ class Handbook(BaseModel):
         if agent not in self.profiles:
             raise DefinitionError(f"The handbook has no profile of {agent!r}.{nearest(agent, self.profiles)}")
         rest = {key: value for key, value in self.profiles.items() if key != agent}
-        made = self.next(f"without profile {agent}", {"profiles": rest}).with_told(agent)
+        made = self.next(f"without profile {agent}", {"profiles": rest}).with_drift_recorded(agent)
         return made.model_copy(update={"watched": {k: v for k, v in self.watched.items() if k != agent}})
 
     def with_watch(self, watched: Mapping[str, Mapping[str, Cusum]], found: Iterable[DriftSignal]) -> "Handbook":
@@ -241,7 +241,7 @@ class Handbook(BaseModel):
         drifted = {(signal.agent, signal.metric): signal for signal in (*self.drifted, *found)}
         return self.model_copy(update={"watched": dict(watched), "drifted": tuple(drifted.values())[-KEPT_DRIFT:]})
 
-    def with_told(self, agent: str) -> "Handbook":
+    def with_drift_recorded(self, agent: str) -> "Handbook":
         """This version without the drift of an agent, which is on the record of a run."""
         rest = tuple(signal for signal in self.drifted if signal.agent != agent)
         return self if rest == self.drifted else self.model_copy(update={"drifted": rest})

@@ -9,7 +9,7 @@ from .chain import GENESIS, link, row_digest
 from .writes import CLOSED
 
 _FEW: Final = 64
-"""Pairs of a broken record and a free number that are tried to tell a moved record from a changed one."""
+"""Pairs of a broken record and a free number that are tried, to distinguish a moved record from a changed one."""
 
 
 def check_chain(records: Sequence[Record], row: RunRow) -> list[str]:

@@ -1,4 +1,4 @@
-"""From what callers hand over to canonical JSON text, whatever it holds and however large it is; and back."""
+"""Encodes record bodies as canonical JSON text of limited size, and decodes them."""
 
 import json
 import logging
@@ -183,7 +183,7 @@ def same_run(one: RunRow, other: RunRow) -> bool:
 
 
 def report_problem(on_problem: OnProblem, problem: str) -> None:
-    """Tell of a problem; a handler that fails is logged and changes nothing."""
+    """Call the problem handler; an error of the handler itself is logged."""
     try:
         on_problem(problem)
     except Exception:

@@ -61,7 +61,7 @@ def swap_document(connection: Connection, kind: str, data: str, after: int, keep
 
 
 def key(connection: Connection, name: str) -> str:
-    """The secret of this name, 32 random bytes in hex, made by whoever asks first."""
+    """The secret of this name, 32 random bytes in hex, created by the first caller."""
     made = {"name": name, "value": secrets.token_hex(32)}
     connection.execute(upsert(connection, KEYS).on_conflict_do_nothing(), made)
     return str(connection.execute(select(KEYS.c.value).where(KEYS.c.name == name)).scalar_one())

@@ -205,7 +205,7 @@ class SqlQueue:
         doubtful = func.coalesce(doubt, RUNS.c.doubtful)
         started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
         lost_of = and_(_RUNNING, _ROOT, started, RUNS.c.owner.in_([*gone, ""]))
-        died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released as it stood
+        died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released in its current state
         changes = {**_queued(now), "attempts": RUNS.c.attempts + died, "doubtful": doubtful}
         lost = _ids(connection, update(RUNS).where(lost_of).values(changes))
         left_waiting = and_(_WAITING, _ROOT, RUNS.c.owner.in_(gone))

@@ -167,7 +167,7 @@ class SqlStore(SqlReads):
 
     def _enqueue(self, write: Write, size: int) -> None:
         if self._dropped and write.run_id in self._dropped:
-            self._tell_of_gap(write)
+            self._report_gap(write)
         droppable = not isinstance(write, SetStatus)
         if self._writer.put(write, size + 200, droppable=droppable):
             return
@@ -177,7 +177,7 @@ class SqlStore(SqlReads):
             what = f"the value {write.name!r}" if isinstance(write, PutValue) else "a record"
             problem = (
                 f"{what} of run {write.run_id!r} is too large for the store: {size / 2**20:.0f} MiB, and it takes "
-                f"{CAPACITY / 2**20:.0f}; keep large data in files and hand over their paths"
+                f"{CAPACITY / 2**20:.0f}; keep large data in files and pass their paths"
             )
         else:
             problem = f"too much is waiting for the store: writes of run {write.run_id!r} are not kept"
@@ -187,7 +187,7 @@ class SqlStore(SqlReads):
                 return
         self._lose(RefusedWrite(write.run_id, write.token, problem, lost=True))
 
-    def _tell_of_gap(self, write: Write) -> None:
+    def _report_gap(self, write: Write) -> None:
         """The ledger itself says how many writes were lost before the next one it holds."""
         with self._lock:
             count = self._dropped.get(write.run_id, 0)
@@ -368,7 +368,7 @@ class SqlStore(SqlReads):
             self._lose(RefusedWrite(item.run_id, item.token, problem, lost=True))
 
     def report(self, problem: str) -> None:
-        """Tell of a problem."""
+        """Report a problem."""
         report_problem(self.on_problem, problem)
 
     def _lose(self, refusal: RefusedWrite) -> None:

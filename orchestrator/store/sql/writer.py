@@ -27,7 +27,7 @@ CAPACITY: Final = 64 * 1024 * 1024
 """Characters of text that are kept while the database cannot be written."""
 
 OUTAGE_GRACE: Final = 5.0
-"""Seconds that an outage lasts before it is told, and before those who wait are turned away: many processes that share
+"""Seconds that an outage lasts before it is reported and waiters get an error: many processes that share
 one SQLite file keep each other waiting, and a connection may be lost."""
 
 _BATCH: Final = 2000
@@ -72,11 +72,11 @@ class Committer(Protocol):
         ...
 
     def reject(self, item: Any, error: Exception) -> None:
-        """Told about an item that was bad and left out."""
+        """Called with an item that was rejected and left out."""
         ...
 
     def report(self, problem: str) -> None:
-        """Told about an outage, once."""
+        """Called once per outage."""
         ...
 
 
@@ -252,7 +252,7 @@ class Writer:
         self._committer.reject(item, error)
 
     def _finish(self, count: int) -> None:
-        """The items at the front are durable (or were rejected): tell those who wait."""
+        """The items at the front are durable (or were rejected): wake the waiters."""
         ready: list[Callable[[], None]] = []
         undo: list[WriteRequest] = []
         with self._lock:
@@ -279,7 +279,7 @@ T = TypeVar("T")
 class Transactions:
     """Runs one transaction after another on an engine.
 
-    When a server takes a commit and the answer is lost, trying again would write everything twice. PostgreSQL remembers
+    When a server takes a commit and the answer is lost, trying again would write everything twice. PostgreSQL keeps
     what became of a transaction (`txid_status`), so the next try asks that first. A SQLite commit that fails has not
     taken place.
     """
