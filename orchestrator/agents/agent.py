@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.names import check_name
 from orchestrator.core.types.schema import read_signature
 from orchestrator.graph.tool import Tool, ToolOptions, check_tool_options
 
@@ -91,8 +92,7 @@ def declared_skills(name: str, skills: Any) -> dict[str, float]:
     stated: dict[Any, Any] = {}
     stated.update(skills if isinstance(skills, Mapping) else dict.fromkeys(skills, 1.0))  # pyright: ignore[reportUnknownArgumentType]
     for skill in stated:
-        if not isinstance(skill, str) or not skill.strip():
-            raise DefinitionError(f"Agent {name!r}: a skill is a non-empty string, not {skill!r}.")
+        check_name(f"a skill of agent {name!r}", skill, DefinitionError)
     return {skill: check_number(f"Agent {name!r}: skill {skill!r}", value, 1.0) for skill, value in stated.items()}
 
 

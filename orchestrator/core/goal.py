@@ -11,6 +11,7 @@ from orchestrator.core.calls.options import checked, checked_init
 
 from .checks import check_number
 from .errors import DefinitionError, InputError
+from .names import check_name
 
 V = TypeVar("V", default=Any)
 
@@ -40,6 +41,8 @@ class Goal(Generic[V]):
         names = (keys,) if isinstance(keys, str) else tuple(keys)
         if not names or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"A goal names one key or several, not {keys!r}.")
+        for key in (*names, *((providable,) if isinstance(providable, str) else providable)):
+            check_name("a key of a goal", key, DefinitionError)
         if isinstance(demotions, str):
             demotions = (demotions,)
         object.__setattr__(self, "keys", tuple(dict.fromkeys(names)))

@@ -46,6 +46,11 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
     return ""
 
 
+def can_be_stored(text: str) -> bool:
+    """Whether every database takes the text: no half of a surrogate pair, no NUL. What cannot be stored is no id."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def check_name(what: str, text: object, error: type[OrchestratorError] = InputError, longest: int = MAX_NAME) -> str:
     """`text` as the name of `what` ("a run", "a tool"). Raises `error` saying what is wrong with it."""
     if not isinstance(text, str):
@@ -69,4 +74,4 @@ def check_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-__all__ = ["check_labels", "check_name", "problem_with"]
+__all__ = ["can_be_stored", "check_labels", "check_name", "problem_with"]

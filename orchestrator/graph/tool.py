@@ -16,6 +16,7 @@ from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.names import check_name
 from orchestrator.core.types.schema import (
     CallSignature,
     adapter,
@@ -107,7 +108,7 @@ class Tool:
         self.call = call
         self.place = place_of(call) or calling_place()
         """File and line of the declaration, for messages; empty where Python does not know."""
-        self.name: str = options.get("name") or _default_name(call)
+        self.name: str = check_name("a tool", options.get("name") or _default_name(call), DefinitionError)
         self.signature = read_signature(call, _frames_locals())
         _check_form(self.name, call, options, self.place)
         self.needs, self.optional = _needs(self.name, self.signature, options)
@@ -116,6 +117,8 @@ class Tool:
             self._take_idempotency_parameter(self.idempotency_key, explicit="needs" in options)
         returns = self.signature.returns if self.signature else Any
         self.gives: dict[str, Any] = given_types(self.name, options.get("gives"), returns)
+        for key in (*self.needs.values(), *self.optional.values(), *self.gives):
+            check_name(f"a key of tool {self.name!r}", key, DefinitionError)
         self.cost: Cost = options.get("cost", 0.0)
         self.declares_cost = "cost" in options
         """Whether the cost was given; without, what calls report counts."""

@@ -11,12 +11,15 @@ from urllib.parse import quote
 from orchestrator.core.errors import InputError, OwnershipLost, Refused
 from orchestrator.core.events import ChildDiscarded, ChildEnded
 from orchestrator.core.goal import Goal
+from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Outcome
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import ChildRecord, RunState, label_of
 
 GoalAndInputs = tuple[tuple[str, ...], str]
 """A goal's keys, and the digest of the inputs."""
+LONGEST_KEY: Final = 512
+"""Characters of a `key` that names a child run."""
 GIVE_UP_SECONDS: Final = 1.0
 """How long a child that was given up may take to notice."""
 
@@ -72,6 +75,7 @@ class ChildRuns:
     def _id(self, goal: Goal[Any], digest: str, key: str | None) -> str:
         asked: GoalAndInputs = (goal.keys, digest)
         if key is not None:
+            check_name("a child run (key=)", key, longest=LONGEST_KEY)
             if self._keys.setdefault(key, asked) != asked:
                 raise InputError(f"The key {key!r} was used for another goal or other inputs in this call.")
             part = f"@{quote(key, safe='')}".replace("~", "%7E")

@@ -16,6 +16,7 @@ from orchestrator.core.enums import DecisionKind, PartKind, Status
 from orchestrator.core.errors import InputError, InvalidOutput, Refused, StoreError, nearest
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
+from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import read_signature, type_name, validate
@@ -25,7 +26,7 @@ from orchestrator.engine.slots import lent_slots
 from orchestrator.health.quota_headers import quota_of
 from orchestrator.intent.needs import takes_of
 
-from .children import ChildRuns
+from .children import LONGEST_KEY, ChildRuns
 from .sub_call import CallPart, part_owner
 
 KEPT_WITHIN = 5.0
@@ -143,7 +144,7 @@ class CallContext(RunContext[Any]):
     @checked(what="ctx.once()")
     async def once(self, key: str, fn: Callable[[], Any]) -> Any:
         """The result of `fn`, called once for this key in this step, also over attempts and after a crash."""
-        name = f"once:{key}"
+        name = f"once:{check_name('a call of once', key, longest=LONGEST_KEY)}"
         known = self.kept(name)
         if known is None:
             result = await call_user(fn, in_thread=self._run.runtime.threads.run)

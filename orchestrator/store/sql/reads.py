@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
+from orchestrator.core.names import can_be_stored
 from orchestrator.store.ledger.encoding import decode_body, needle, plain_text
 from orchestrator.store.protocol import Record, RunRow, Seal
 
@@ -37,6 +38,8 @@ class SqlReads:
         """The row of a run."""
         if plain_text(run_id) != run_id:
             return None  # no store holds such an id
+        if not can_be_stored(run_id):
+            return None
         rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
         return statements.run_row(rows[0]) if rows else None
 
@@ -67,6 +70,8 @@ class SqlReads:
 
     def records(self, run_id: str, after: int = 0) -> list[Record]:
         """The ledger of a run."""
+        if not can_be_stored(run_id):
+            return []
         query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
         rows = self._read(lambda connection: connection.execute(query).all())
         return [statements.record_row(row) for row in rows]
