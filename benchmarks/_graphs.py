@@ -92,7 +92,7 @@ def ready(graph: ToolGraph) -> Bench:
     return Bench(graph, weather, prices, Planner(graph, prices, policy), Problem((GOAL,), {INPUT: None}), peer)
 
 
-def _tool(name: str, needs: list[str], gives: str, cost: float) -> Tool:
+def make_tool(name: str, needs: list[str], gives: str, cost: float) -> Tool:
     call = (lambda value: value) if needs else (lambda: None)
     return Tool(call, name=name, needs=needs, gives=gives, cost=cost)
 
@@ -108,7 +108,7 @@ def layered_typed(tools: int, seed: int = 0) -> ToolGraph:
         for i in range(width):
             need = f"k{layer}_{i // DEGREE % keys}" if layer else INPUT
             give = f"k{layer + 1}_{random.randrange(keys)}" if layer < layers - 1 else GOAL
-            graph.add(_tool(f"t{layer}_{i}", [need], give, random.uniform(0.001, 0.02)))
+            graph.add(make_tool(f"t{layer}_{i}", [need], give, random.uniform(0.001, 0.02)))
     return graph
 
 
@@ -121,7 +121,7 @@ def layered_connected(tools: int, seed: int = 0) -> ToolGraph:
     for layer in range(layers):
         for i in range(width):
             give = f"o{layer}_{i}" if layer < layers - 1 else GOAL
-            graph.add(_tool(f"t{layer}_{i}", [], give, random.uniform(0.001, 0.02)))
+            graph.add(make_tool(f"t{layer}_{i}", [], give, random.uniform(0.001, 0.02)))
     for i in range(width):
         graph.connect(START, f"t0_{i}", cost=random.uniform(0.001, 0.01))
     for layer in range(layers - 1):
@@ -137,7 +137,7 @@ def scale_free(tools: int, seed: int = 0) -> ToolGraph:
     skeleton = nx.barabasi_albert_graph(tools, DEGREE // 2, seed=seed)
     graph = ToolGraph()
     for i in range(tools):
-        graph.add(_tool(f"t{i}", [], GOAL if i >= tools - DEGREE else f"o{i}", random.uniform(0.001, 0.02)))
+        graph.add(make_tool(f"t{i}", [], GOAL if i >= tools - DEGREE else f"o{i}", random.uniform(0.001, 0.02)))
     for i in range(tools // 2, tools // 2 + DEGREE):
         graph.connect(START, f"t{i}", cost=random.uniform(0.001, 0.01))
     for a, b in sorted(skeleton.edges):

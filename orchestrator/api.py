@@ -258,8 +258,9 @@ class Orchestrator(Answering):
         """
         made = item if isinstance(item, Tool) else Tool(item)
         for own in made.own_tools if isinstance(made, Agent) else ():
-            known = self.graph.view().tools
-            if known.get(own.name) is not own:  # what it calls as goals goes through the router like everything else
+            if (
+                self.graph.get(own.name) is not own
+            ):  # what it calls as goals goes through the router like everything else
                 self.add(own, replace)
         if replace and made.name in self.graph:
             self._swap(made)

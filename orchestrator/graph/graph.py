@@ -12,13 +12,19 @@ from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, nearest
 
 from .key_types import KeyTypes
-from .revision import GraphRevision, ToolSpec, Transition
+from .revision import GraphRevision, LiveGraph
+from .spec import ToolSpec, Transition
 from .tool import MAX_COST, Tool
+from .transitions import Transitions
 
 if TYPE_CHECKING:
     import networkx
 
     Drawn = networkx.DiGraph[str]
+
+
+FEW, MANY = 64, 4096
+"""A revision is made from the last where so few tools changed since, and the log of changes is not that long."""
 
 
 class EdgeWeights(Protocol):
@@ -44,11 +50,15 @@ class ToolGraph:
         self.revision = 0
         self._tools: dict[str, Tool] = {}
         self._nodes: dict[str, ToolSpec] = {}
-        self._transitions: dict[tuple[str, str], Transition] = {}
-        self._gates: dict[tuple[str, str], Transition] = {}
-        """Transitions that went with a tool that was removed: their targets stay closed until connected again."""
+        self._transitions = Transitions()
         self._key_types = KeyTypes()
         self._view: GraphRevision | None = None
+        """The current revision, where it was made already."""
+        self._last: GraphRevision | None = None
+        """The last revision made; `_log` says what has changed since."""
+        self._log: list[str] = []
+        self._asked = False
+        """Whether somebody has the current revision."""
         self._weights: EdgeWeights | None = None
         self._nx: tuple[int, int, Drawn] | None = None
 
@@ -104,9 +114,7 @@ class ToolGraph:
         tool = self._tools.pop(name)
         del self._nodes[name]
         self._key_types.forget(tool)
-        self._gates |= {edge: t for edge, t in self._transitions.items() if name in edge}
-        self._transitions = {edge: t for edge, t in self._transitions.items() if name not in edge}
-        self._changed()
+        self._changed(name, *sorted(self._transitions.remove(name)))
         return tool
 
     @checked()
@@ -149,38 +157,45 @@ class ToolGraph:
         target = self._known(b)
         if source == target:
             raise DefinitionError(f"A transition from {source!r} to itself can never be taken first.")
-        if (source, target) in self._transitions:
+        if self._transitions.get(source, target) is not None:
             raise DefinitionError(f"{source!r} and {target!r} are connected already. State one cost.")
         money = check_number(f"The cost of the transition from {source!r} to {target!r}", cost, MAX_COST)
         transition = Transition(source, target, money)
-        self._transitions[source, target] = transition
-        self._gates.pop((source, target), None)
-        self._changed()
+        self._transitions.add(transition)
+        self._changed(target)
         return transition
 
     def view(self) -> GraphRevision:
         """The current revision, immutable; the same object until the next change."""
         if self._view is None:
-            self._view = GraphRevision(
-                self._nodes.values(),
-                (*self._transitions.values(), *self._closed()),
-                tools=self._tools,
-                key_types=self._key_types.types(),
-                revision=self.revision,
-            )
+            self._view = self._last = self._revised()
+        self._asked = True
         return self._view
+
+    def _revised(self) -> GraphRevision:
+        """The current revision, made from the last where little has changed since."""
+        last, live = self._last, LiveGraph(self._nodes, self._tools, self._transitions, self._key_types.type_of)
+        if last is not None:
+            changed = self._log[last.position :]
+            if len(changed) <= max(FEW, len(self._nodes) // 32) and len(self._log) < max(MANY, 2 * len(self._nodes)):
+                return last.after(changed, live, self.revision)
+        self._log = []
+        transitions = [
+            t for target in self._transitions.targets() if target in self._nodes for t in live.transitions.into(target)
+        ]
+        return GraphRevision(
+            self._nodes.values(),
+            transitions,
+            tools=self._tools,
+            key_types=self._key_types.types(),
+            revision=self.revision,
+            log=self._log,
+        )
 
     def use_weights(self, weights: EdgeWeights) -> None:
         """Take the `weight` of the edges of `nx` from `weights`. Until then it is the declared cost."""
         self._weights = weights
         self._nx = None
-
-    def _closed(self) -> Iterator[Transition]:
-        """Transitions from tools that are gone, for the tools that have no other way in."""
-        open_ways = {target for _, target in self._transitions}
-        for (source, target), gate in sorted(self._gates.items()):
-            if target in self._nodes and target not in open_ways:
-                yield Transition(f"{source} (removed)", target, gate.cost)
 
     @property
     def nx(self) -> "Drawn":
@@ -213,8 +228,8 @@ class ToolGraph:
                 for target in view.consumers(key):
                     if source != target:
                         keys.setdefault((source, target), []).append(key)
-        for edge in sorted({*keys, *self._transitions}):
-            transition = self._transitions.get(edge)
+        for edge in sorted({*keys, *((t.source, t.target) for t in self._transitions)}):
+            transition = self._transitions.get(*edge)
             graph.add_edge(
                 *edge,
                 keys=tuple(keys.get(edge, ())),
@@ -224,7 +239,7 @@ class ToolGraph:
         return graph
 
     def _weight(self, source: str, target: str) -> float:
-        transition = self._transitions.get((source, target))
+        transition = self._transitions.get(source, target)
         cost = transition.cost if transition else 0.0
         node = self._nodes[target]
         if self._weights is None:
@@ -235,11 +250,19 @@ class ToolGraph:
         self._tools[tool.name] = tool
         self._nodes[tool.name] = node
         self._key_types.note(tool)
-        self._changed()
+        self._changed(tool.name)
 
-    def _changed(self) -> None:
+    def _changed(self, *names: str) -> None:
+        """Note the tools that were changed. Where somebody has the revision before, the next one is made at once.
+
+        So the change pays for it, not the first plan after it; a batch of changes pays for one.
+        """
         self.revision += 1
+        self._log += names
         self._view = None
+        if self._asked:
+            self._asked = False
+            self._view = self._last = self._revised()
 
     def _known(self, name: str | Tool) -> str:
         name = name.name if isinstance(name, Tool) else name

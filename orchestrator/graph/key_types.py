@@ -73,15 +73,25 @@ class KeyTypes:
 
     def types(self) -> dict[str, Any]:
         """The type of each key: the narrowest that is taken, else what is given."""
-        for entry in self._keys.values():
-            if entry.known is None:
-                taken = narrowest(entry.taken)
-                entry.known = narrowest(entry.given) if taken is Any else taken
-        return {key: entry.known for key, entry in self._keys.items()}
+        return {key: _type_of(entry) for key, entry in self._keys.items() if entry.given or entry.taken}
+
+    def type_of(self, key: str) -> Any:
+        """The same for one key; `None` for a key of no tool."""
+        entry = self._keys.get(key)
+        return None if entry is None or not (entry.given or entry.taken) else _type_of(entry)
+
+
+def _type_of(entry: _Key) -> Any:
+    if entry.known is None:
+        taken = narrowest(entry.taken)
+        entry.known = narrowest(entry.given) if taken is Any else taken
+    return entry.known
 
 
 def narrowest(side: Side) -> Any:
     """The annotation whose values fit most of the others; `Any` where nothing is annotated."""
+    if not side or (len(side) == 1 and Any in side):
+        return Any
     found = [min(tools.items(), key=lambda item: item[0]) for tools in side.values() if tools]
     annotations = [annotation for _, annotation in sorted(found, key=lambda item: item[0]) if annotation is not Any]
     if not annotations:

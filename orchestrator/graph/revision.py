@@ -1,118 +1,51 @@
 """`GraphRevision`: one revision of the tool graph, immutable, and all that planning needs of it."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from orchestrator.core.enums import Effect
-from orchestrator.core.errors import DefinitionError
-from orchestrator.core.price import PICO
 from orchestrator.core.types.assignable import Fit, fit, is_checked_at_call
 
-from .tool import MAX_COST, Tool
+from .spec import ToolSpec, Transition, json_text
+from .tool import Tool
+from .transitions import Transitions
 
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ToolSpec:
-    """What planning knows of a tool: plain data, no callable."""
-
-    name: str
-    needs: tuple[str, ...]
-    """Keys in, sorted; the tool cannot start without them."""
-    optional: tuple[str, ...]
-    """Keys in, sorted, that are taken when they are at hand."""
-    gives: tuple[str, ...]
-    """Keys out, sorted."""
-    cost: float = 0.0
-    """US dollars per call, as declared."""
-    latency: float = 0.0
-    """Seconds, as declared."""
-    risk: float = 0.0
-    effect: str = "read"
-    undo_cost: int | None = None
-    """Picodollars that undoing costs; `None` for what cannot be undone (no `compensate`)."""
-    skills: Mapping[str, float] = field(default_factory=dict[str, float])
-
-    @property
-    def final(self) -> bool:
-        """Whether its effect can only be left behind with a person's approval."""
-        return self.effect == Effect.IRREVERSIBLE or (self.effect == Effect.WRITE and self.undo_cost is None)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for records."""
-        return {
-            "name": self.name,
-            "needs": list(self.needs),
-            "optional": list(self.optional),
-            "gives": list(self.gives),
-            "cost": self.cost,
-            "latency": self.latency,
-            "risk": self.risk,
-            "effect": str(self.effect),
-            "undo_cost": self.undo_cost,
-            "skills": dict(sorted(self.skills.items())),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ToolSpec":
-        """The node that `to_json` wrote."""
-        plain: dict[str, Any] = dict(data)
-        for field_name in ("needs", "optional", "gives"):
-            plain[field_name] = tuple(plain[field_name])
-        return cls(**plain)
-
-    @classmethod
-    def of(cls, tool: Tool) -> "ToolSpec":
-        """What planning knows of `tool`. A cost that is a function counts as what it says of no usage at all."""
-        needs = sorted(set(tool.needs.values()))
-        return cls(
-            name=tool.name,
-            needs=tuple(needs),
-            optional=tuple(sorted(set(tool.optional.values()) - set(needs))),
-            gives=tuple(sorted(tool.gives)),
-            cost=_planned(tool),
-            latency=float(tool.planned_latency()),
-            risk=float(tool.risk),
-            effect=str(tool.effect),
-            undo_cost=None if tool.compensate is None else round(tool.undo_cost * PICO),
-            skills=dict(tool.skills),
-        )
-
-
-def _planned(tool: Tool) -> float:
-    """What a call is expected to cost. Raises `DefinitionError` where the tool's own function cannot say."""
-    try:
-        cost = tool.planned_cost()
-    except Exception as error:
-        raise DefinitionError(
-            f"Tool {tool.name!r}: cost(usage) raised {error!r} for no usage at all. Use usage.get(name, 0)."
-        ) from error
-    if not 0 <= cost <= MAX_COST:
-        raise DefinitionError(
-            f"Tool {tool.name!r}: cost(usage) gave {cost!r} for no usage at all. It is US dollars, at least 0."
-        )
-    return float(cost)
+_Names = dict[str, tuple[str, ...]]
+_Edges = dict[str, tuple[Transition, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """An explicit edge: `target` may start once `source` is done."""
+class LiveGraph:
+    """What a graph holds now, for its next revision to be made from the last."""
 
-    source: str
-    """A tool, or `START`."""
-    target: str
-    cost: float = 0.0
-    """US dollars, paid when it is taken."""
+    nodes: Mapping[str, ToolSpec]
+    tools: Mapping[str, Tool]
+    transitions: Transitions
+    key_type: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cone:
+    """All that could take part in a route to some keys."""
+
+    tools: tuple[str, ...]
+    """Sorted."""
+    names: frozenset[str]
+    """The same."""
+    keys: frozenset[str]
+    """The keys that these tools need, and those wanted."""
 
 
 class GraphRevision:
-    """One revision of the graph. Everything in it is sorted by name: no insertion order can be seen."""
+    """One revision of the graph. Everything in it is sorted by name: no insertion order can be seen.
+
+    Revisions of one live graph share a `log` of the names that changed, of which the first `position` are in this one:
+    what was worked out for a revision can be brought up to a later one by what changed between.
+    """
 
     def __init__(
         self,
@@ -122,41 +55,100 @@ class GraphRevision:
         tools: Mapping[str, Tool] | None = None,
         key_types: Mapping[str, Any] | None = None,
         revision: int = 0,
+        log: Sequence[str] = (),
+    ) -> None:
+        by_name, callables = {n.name: n for n in nodes}, tools or {}
+        self._set(_sorted(by_name), _sorted(callables), dict(key_types or {}), revision, log)
+        self._incoming: _Edges = _edges((t.target, t) for t in transitions)
+
+    def _set(
+        self,
+        nodes: dict[str, ToolSpec],
+        tools: dict[str, Tool],
+        key_types: dict[str, Any],
+        revision: int,
+        log: Sequence[str],
     ) -> None:
         self.revision = revision
-        self.nodes: Mapping[str, ToolSpec] = MappingProxyType({n.name: n for n in sorted(nodes, key=lambda n: n.name)})
-        self.tools: Mapping[str, Tool] = MappingProxyType(dict(sorted((tools or {}).items())))
-        self.transitions: tuple[Transition, ...] = tuple(sorted(transitions, key=lambda t: (t.source, t.target)))
-        self._key_types = dict(key_types or {})
-        self._relevant: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._relevant_sets: dict[tuple[str, ...], frozenset[str]] = {}
-        self._agents: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._conditional: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._timed: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.log, self.position = log, len(log)
+        self._nodes, self._tools, self._key_types = nodes, tools, key_types
+        self.nodes: Mapping[str, ToolSpec] = MappingProxyType(nodes)
+        self.tools: Mapping[str, Tool] = MappingProxyType(tools)
+        self._cones: dict[tuple[str, ...], _Cone] = {}
 
     def __repr__(self) -> str:
         return f"GraphRevision(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
 
+    def after(self, changed: Iterable[str], live: LiveGraph, revision: int) -> "GraphRevision":
+        """The next revision. `changed` are the tools added, removed, replaced, or led to by other transitions."""
+        names = set(changed)
+        new = GraphRevision.__new__(GraphRevision)
+        nodes, tools = _follow(self._nodes, live.nodes, names), _follow(self._tools, live.tools, names)
+        new._set(nodes, tools, self._key_types.copy(), revision, self.log)
+        specs = [spec for name in names for spec in (self._nodes.get(name), live.nodes.get(name)) if spec is not None]
+        for key in {key for spec in specs for key in (*spec.needs, *spec.optional, *spec.gives)}:
+            _put(new._key_types, key, live.key_type(key))
+        self._follow_keys(new, names, specs)
+        self._follow_transitions(new, names, live)
+        for goal, cone in self._cones.items():
+            if names.isdisjoint(cone.names) and not any(not cone.keys.isdisjoint(spec.gives) for spec in specs):
+                new._cones[goal] = cone
+        return new
+
+    def _follow_keys(self, new: "GraphRevision", names: set[str], specs: Sequence[ToolSpec]) -> None:
+        """Give the next revision what was worked out of this one: who gives and takes a key, the special tools."""
+        if "_producers" in self.__dict__:
+            fresh = [new._nodes[name] for name in names if name in new._nodes]
+            new._producers, new._consumers = self._producers.copy(), self._consumers.copy()
+            for key in {key for spec in specs for key in (*spec.needs, *spec.optional, *spec.gives)}:
+                _exchange(new._producers, key, names, [s.name for s in fresh if key in s.gives])
+                _exchange(new._consumers, key, names, [s.name for s in fresh if key in s.needs or key in s.optional])
+        if "_special" in self.__dict__:
+            changed = [new._tools[name] for name in names if name in new._tools]
+            new._special = tuple(
+                tuple(sorted([*(name for name in known if name not in names), *more]))
+                for known, more in zip(self._special, _special(changed), strict=True)
+            )
+
+    def _follow_transitions(self, new: "GraphRevision", names: set[str], live: LiveGraph) -> None:
+        """Give the next revision its transitions: the same object where none of them changed."""
+        into = {name: live.transitions.into(name) if name in new._nodes else () for name in names}
+        if all(self._incoming.get(name, ()) == found for name, found in into.items()):
+            new._incoming = self._incoming
+            for name in ("_outgoing", "transitions", "_transitions_text"):
+                if name in self.__dict__:
+                    new.__dict__[name] = self.__dict__[name]
+            return
+        new._incoming = self._incoming.copy()
+        for name, found in into.items():
+            _put(new._incoming, name, found or None)
+        if "_outgoing" in self.__dict__:
+            sources = {t.source for name, found in into.items() for t in (*self._incoming.get(name, ()), *found)}
+            new._outgoing = self._outgoing.copy()
+            for source in sources | names:
+                _put(new._outgoing, source, live.transitions.out_of(source) or None)
+
     @cached_property
-    def keys(self) -> frozenset[str]:
+    def transitions(self) -> tuple[Transition, ...]:
+        """All transitions, sorted by source and target."""
+        return tuple(sorted((t for found in self._incoming.values() for t in found), key=_ends))
+
+    @property
+    def keys(self) -> Set[str]:
         """Every key that a tool takes or gives."""
-        return frozenset(k for n in self.nodes.values() for k in (*n.needs, *n.optional, *n.gives))
+        return _Keys(self._producers, self._consumers)
 
     @cached_property
-    def _producers(self) -> dict[str, tuple[str, ...]]:
-        return _index((key, node.name) for node in self.nodes.values() for key in node.gives)
+    def _producers(self) -> _Names:
+        return _index((key, node.name) for node in self._nodes.values() for key in node.gives)
 
     @cached_property
-    def _consumers(self) -> dict[str, tuple[str, ...]]:
-        return _index((key, node.name) for node in self.nodes.values() for key in (*node.needs, *node.optional))
+    def _consumers(self) -> _Names:
+        return _index((key, node.name) for node in self._nodes.values() for key in (*node.needs, *node.optional))
 
     @cached_property
-    def _incoming(self) -> dict[str, tuple[Transition, ...]]:
-        return _index((t.target, t) for t in self.transitions)
-
-    @cached_property
-    def _outgoing(self) -> dict[str, tuple[Transition, ...]]:
-        return _index((t.source, t) for t in self.transitions)
+    def _outgoing(self) -> _Edges:
+        return _edges((t.source, t) for found in self._incoming.values() for t in found)
 
     def producers(self, key: str) -> tuple[str, ...]:
         """The tools that give `key`, sorted."""
@@ -176,45 +168,42 @@ class GraphRevision:
 
     def relevant(self, goal: tuple[str, ...]) -> tuple[str, ...]:
         """The tools that could take part in a route to these keys, sorted; worked out once."""
-        found = self._relevant.get(goal)
-        if found is None:
-            found = self._relevant[goal] = self._backwards(goal)
-        return found
+        return self._cone(goal).tools
 
     def relevant_set(self, goal: tuple[str, ...]) -> frozenset[str]:
         """The same, for looking names up in."""
-        found = self._relevant_sets.get(goal)
-        if found is None:
-            found = self._relevant_sets[goal] = frozenset(self.relevant(goal))
-        return found
+        return self._cone(goal).names
 
     def agents(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools that are agents, sorted; worked out once."""
-        found = self._agents.get(goal)
-        if found is None:
-            found = tuple(name for name in self.relevant(goal) if name in self.tools and self.tools[name].is_agent)
-            self._agents[goal] = found
-        return found
+        """The relevant tools that are agents, sorted."""
+        return self._among(self._special[0], goal)
 
     def timed(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools whose latency is a function of their inputs, sorted; worked out once."""
-        found = self._timed.get(goal)
-        if found is None:
-            tools = self.tools
-            found = tuple(n for n in self.relevant(goal) if n in tools and callable(tools[n].latency))
-            self._timed[goal] = found
-        return found
+        """The relevant tools whose latency is a function of their inputs, sorted."""
+        return self._among(self._special[1], goal)
 
     def conditional(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools that have a `when`, sorted; worked out once."""
-        found = self._conditional.get(goal)
+        """The relevant tools that have a `when`, sorted."""
+        return self._among(self._special[2], goal)
+
+    @cached_property
+    def _special(self) -> tuple[tuple[str, ...], ...]:
+        return _special(self._tools.values())
+
+    def _among(self, names: tuple[str, ...], goal: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of these names that are relevant."""
+        if not names:
+            return ()
+        relevant = self._cone(goal).names
+        return tuple([name for name in names if name in relevant])
+
+    def _cone(self, goal: tuple[str, ...]) -> _Cone:
+        found = self._cones.get(goal)
         if found is None:
-            tools = self.tools
-            found = tuple(n for n in self.relevant(goal) if n in tools and tools[n].when is not None)
-            self._conditional[goal] = found
+            found = self._cones[goal] = self._backwards(goal)
         return found
 
-    def _backwards(self, goal: tuple[str, ...]) -> tuple[str, ...]:
+    def _backwards(self, goal: tuple[str, ...]) -> _Cone:
         keys, waiting = set(goal), list(goal)
         tools: set[str] = set()
         while waiting:
@@ -228,7 +217,7 @@ class GraphRevision:
                 needed = [key for key in self.nodes[tool].needs if key not in keys]
                 keys.update(needed)
                 waiting += needed
-        return tuple(sorted(tools))
+        return _Cone(tuple(sorted(tools)), frozenset(tools), frozenset(keys))
 
     def key_type(self, key: str) -> Any:
         """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where nobody annotates it."""
@@ -261,16 +250,19 @@ class GraphRevision:
     @cached_property
     def digest(self) -> str:
         """A hash of the content: equal graphs have equal digests, whatever the order in which they were written."""
-        data = self.to_json()
-        del data["revision"]
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        tools = ",".join([node.text for node in self._nodes.values()])
+        text = f'{{"tools":[{tools}],"transitions":{self._transitions_text}}}'
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _transitions_text(self) -> str:
+        return json_text([[t.source, t.target, t.cost] for t in self.transitions])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: enough to plan again without the callables."""
         return {
             "revision": self.revision,
-            "tools": [node.to_json() for node in self.nodes.values()],
+            "tools": [node.to_json() for node in self._nodes.values()],
             "transitions": [[t.source, t.target, t.cost] for t in self.transitions],
         }
 
@@ -284,8 +276,96 @@ class GraphRevision:
         )
 
 
-def _index(pairs: Iterable[tuple[str, V]]) -> dict[str, tuple[V, ...]]:
-    lists: dict[str, list[V]] = {}
-    for key, value in pairs:
-        lists.setdefault(key, []).append(value)
-    return {key: tuple(values) for key, values in lists.items()}
+def _special(tools: Iterable[Tool]) -> tuple[tuple[str, ...], ...]:
+    """The agents, the tools whose latency is a function, and those with a `when`, each sorted."""
+    agents, timed, conditional = list[str](), list[str](), list[str]()
+    for tool in tools:
+        if tool.is_agent:
+            agents.append(tool.name)
+        if callable(tool.latency):
+            timed.append(tool.name)
+        if tool.when is not None:
+            conditional.append(tool.name)
+    return tuple(sorted(agents)), tuple(sorted(timed)), tuple(sorted(conditional))
+
+
+def _index(pairs: Iterable[tuple[str, str]]) -> _Names:
+    """Names by key, sorted."""
+    lists: dict[str, list[str]] = {}
+    for key, name in pairs:
+        found = lists.get(key)
+        if found is None:
+            lists[key] = [name]
+        else:
+            found.append(name)
+    return {key: tuple(sorted(names)) if len(names) > 1 else (names[0],) for key, names in lists.items()}
+
+
+def _edges(pairs: Iterable[tuple[str, Transition]]) -> _Edges:
+    """Transitions by one of their ends, sorted by the other."""
+    lists: dict[str, list[Transition]] = {}
+    for name, transition in pairs:
+        found = lists.get(name)
+        if found is None:
+            lists[name] = [transition]
+        else:
+            found.append(transition)
+    return {name: tuple(sorted(found, key=_ends)) for name, found in lists.items()}
+
+
+def _ends(transition: Transition) -> tuple[str, str]:
+    return transition.source, transition.target
+
+
+def _sorted(found: Mapping[str, V]) -> dict[str, V]:
+    return {name: found[name] for name in sorted(found)}
+
+
+def _follow(last: dict[str, V], live: Mapping[str, V], names: Set[str]) -> dict[str, V]:
+    """The last revision's mapping with what these names stand for now, sorted."""
+    found = last.copy()
+    end = next(reversed(found), "")
+    for name in sorted(names):
+        _put(found, name, live.get(name))
+    if any(name < end and name in live and name not in last for name in names):
+        return _sorted(found)
+    return found
+
+
+def _put(known: dict[str, V], name: str, value: V | None) -> None:
+    if value is None:
+        known.pop(name, None)
+    else:
+        known[name] = value
+
+
+def _exchange(index: _Names, key: str, gone: Set[str], fresh: Collection[str]) -> None:
+    """Put the fresh names of a key in the place of those that are gone."""
+    kept = [name for name in index.get(key, ()) if name not in gone]
+    _put(index, key, tuple(sorted([*kept, *fresh])) or None)
+
+
+class _Keys(Set[str]):
+    """The keys that are given or taken."""
+
+    def __init__(self, given: Mapping[str, Any], taken: Mapping[str, Any]) -> None:
+        self._given, self._taken = given, taken
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[str]) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(it)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._given or key in self._taken
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._given
+        for key in self._taken:
+            if key not in self._given:
+                yield key
+
+    def __len__(self) -> int:
+        return len(self._given.keys() | self._taken.keys())
+
+
+__all__ = ["GraphRevision", "LiveGraph", "ToolSpec", "Transition"]

@@ -115,7 +115,8 @@ class _Wiring:
         c, free = self.situation.compiled, self.situation.free
         missing: dict[int, int] = {}
         takers: dict[int, list[int]] = {}
-        for tool in sorted(self.start):
+        names = c.names
+        for tool in self.start:
             wanted = [k for k in c.needs[tool] if k not in free]
             leader = self.led_by(tool)
             if leader is not None:
@@ -123,11 +124,11 @@ class _Wiring:
             missing[tool] = len(wanted)
             for place in wanted:
                 takers.setdefault(place, []).append(tool)
-        ready = [tool for tool, count in missing.items() if not count]
+        ready = [(names[tool], tool) for tool, count in missing.items() if not count]
         heapify(ready)
         had: set[int] = set()
         while ready:
-            tool = heappop(ready)
+            _, tool = heappop(ready)
             self.ordered.append(tool)
             for place in (*c.gives[tool], c.tools + tool):
                 if place in had or place in free:
@@ -138,7 +139,7 @@ class _Wiring:
                 for taker in takers.get(place, ()):
                     missing[taker] -= 1
                     if not missing[taker]:
-                        heappush(ready, taker)
+                        heappush(ready, (names[taker], taker))
 
     def used(self) -> set[int]:
         """The tools that the goal rests on."""

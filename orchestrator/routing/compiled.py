@@ -1,92 +1,184 @@
-"""`Compiled`: a graph view with small numbers in place of names. Numbers follow the names' order, so ties do too.
+"""`Compiled`: a graph revision with small numbers in place of names. It grows with the graph.
 
 Places, tools and starts are numbered. A *place* is where a run can be: a key is its own number, "tool `t` is done" is
 `tools + t`, and `begin` is `START`. A *start* is a way to start a tool: `t` itself for tool `t` without transition, and
-a number from `len(nodes)` on for each transition; those that lead to one tool follow each other.
+a number from `room` on for each transition; those that lead to one tool follow each other, sorted by source.
+
+There is room for more keys and tools than there are. What is added takes the next number, and the number of what was
+removed is not used again: ties are broken by names, never by numbers.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Step
 from orchestrator.graph.revision import GraphRevision
+from orchestrator.graph.spec import ToolSpec
+
+SPARE = 64
+"""Room for more keys and tools, beside a quarter of what there is."""
+
+Growth = tuple[list[int], set[int]]
+"""Of one change of the graph: tools that are gone, new, or have other ways in or on; places with other ways on."""
+Onward = list[tuple[int, int, int]]
+"""(tool, start, where it leads)."""
+
+
+def _roomy(count: int) -> int:
+    return count + count // 4 + SPARE
 
 
 class Compiled:
-    """Arrays over tools, keys and starts."""
+    """Lists over tools, keys and starts."""
 
     def __init__(self, view: GraphRevision) -> None:
         self.view = view
-        self.nodes = list(view.nodes.values())
-        self.names = list(view.nodes)
-        self.tool = dict(zip(self.names, range(len(self.names)), strict=True))
-        self.keys = sorted(view.keys)
-        self.key = key = dict(zip(self.keys, range(len(self.keys)), strict=True))
-        self.tools = len(self.keys)
+        keys = sorted(view.keys)
+        self.tools = _roomy(len(keys))
         """The place of tool 0."""
-        self.begin = self.tools + len(self.nodes)
+        self.room = _roomy(len(view.nodes))
+        """The first start by a transition."""
+        self.begin = self.tools + self.room
         """The place of `START`."""
-        self.needs = [tuple([key[k] for k in node.needs]) for node in self.nodes]
-        self.gives = [tuple([key[k] for k in node.gives]) for node in self.nodes]
-        self.producers: list[list[int]] = [[] for _ in self.keys]
-        self.consumers: list[list[int]] = [[] for _ in self.keys]
-        for i, given in enumerate(self.gives):
-            for k in given:
-                self.producers[k].append(i)
-        for i, needed in enumerate(self.needs):
-            for k in needed:
-                self.consumers[k].append(i)
-        self._connect(view)
-        self.rootless = [i for i, needed in enumerate(self.needs) if not needed and not self.into[i]]
-        """Tools that nothing must precede."""
-        self.alone = [len(needed) == 1 and not into for needed, into in zip(self.needs, self.into, strict=True)]
-        """Whether a tool waits for one key and nothing else."""
-        self.target = [g[0] if self._folds(t) else self.tools + t for t, g in enumerate(self.gives)]
-        """Where a run is after each tool: its place, or the key it gives where that says it all."""
-        self.plain = all(alone or not needed for alone, needed in zip(self.alone, self.needs, strict=True))
-        """Whether no tool waits for two things, keys at hand included."""
-        self.bare = [
-            (alone or (bool(into) and not node.needs)) and not node.optional
-            for alone, into, node in zip(self.alone, self.into, self.nodes, strict=True)
-        ]
-        """Whether all that a tool takes comes from the step before it, when it is in the middle of a path."""
-        self.steps: dict[tuple[int, int, int], Step] = {}
-        """Steps of paths made so far: by start, tool before, cost."""
-        self._onward: dict[int, list[tuple[int, int, int]]] = {}
-        self._odd: dict[int, list[tuple[int, int]]] = {}
-        self.simple = not any(node.optional for node in self.nodes) and all(
-            len(needed) + bool(into) < 2 for needed, into in zip(self.needs, self.into, strict=True)
-        )
-        """Whether no tool waits for two things: then every plan is a path."""
-        self.effects = {i for i, node in enumerate(self.nodes) if node.effect != Effect.READ}
-        """Tools that do something to the world."""
+        self.keys = keys
+        self.key = dict(zip(keys, range(len(keys)), strict=True))
+        self.producers: list[list[int]] = [[] for _ in keys]
+        self.consumers: list[list[int]] = [[] for _ in keys]
+        self.folded: list[list[tuple[int, int]]] = [[] for _ in keys]
+        """For each key (tool, the key it needs) of those that take one key and give this one, no more.
 
-    def _connect(self, view: GraphRevision) -> None:
-        self.into: list[tuple[int, ...]] = [()] * len(self.nodes)
+        Such tools need no place of their own: the key says it all.
+        """
+        self.unfolded: list[list[int]] = [[] for _ in keys]
+        """For each key the places of the other tools that give it."""
+        self.nodes: list[ToolSpec] = []
+        self.names: list[str] = []
+        self.tool: dict[str, int] = {}
+        self.needs: list[tuple[int, ...]] = []
+        self.gives: list[tuple[int, ...]] = []
+        self.into: list[tuple[int, ...]] = []
         """For each tool the places before it, one for each transition that leads to it."""
-        self.first = list(range(len(self.nodes)))
+        self.first: list[int] = []
         """For each tool its first start."""
-        self.out: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        self.out: list[list[tuple[int, int]]] = []
         """For each tool (target, start)."""
         self.entries: list[tuple[int, int]] = []
         """The same for `START`."""
+        self.rootless: list[int] = []
+        """Tools that nothing must precede."""
         self.transition_source: list[int] = []
         """The place before each transition."""
         self.transition_target: list[int] = []
-        start, tool, tools, begin = len(self.nodes), self.tool, self.tools, self.begin
-        for target, name in enumerate(self.names) if view.transitions else ():
-            incoming = view.incoming(name)
-            if not incoming:
-                continue
-            # a source that was removed is never done: as if the tool had to come before itself
-            places = [begin if t.source == START else tools + tool.get(t.source, target) for t in incoming]
-            self.into[target] = tuple(places)
-            self.first[target] = start
-            for place in places:
-                (self.entries if place == begin else self.out[place - tools]).append((target, start))
-                start += 1
-            self.transition_source += places
-            self.transition_target += [target] * len(places)
+        self.alone: list[bool] = []
+        """Whether a tool waits for one key and nothing else."""
+        self.bare: list[bool] = []
+        """Whether all that a tool takes comes from the step before it, when it is in the middle of a path."""
+        self.target: list[int] = []
+        """Where a run is after each tool: its place, or the key it gives where that says it all."""
+        self.effects: set[int] = set()
+        """Tools that do something to the world."""
+        self.double: set[int] = set()
+        """Tools that wait for two things, keys at hand included."""
+        self.joining: set[int] = set()
+        """Tools that wait for two things, or take some that may be at hand."""
+        self.steps: dict[tuple[int, int, int], Step] = {}
+        """Steps of paths made so far: by start, tool before, cost."""
+        self._onward: dict[int, Onward] = {}
+        self._odd: dict[int, list[tuple[int, int]]] = {}
+        self.growths: list[Growth] = []
+        """What has changed since this was made, in order."""
+        for node in view.nodes.values():
+            self.append(node)
+        for tool in range(len(self.names)) if view.transitions else ():
+            self.join(tool)
+        for tool in range(len(self.names)):
+            self.classify(tool)
+        self.transitions = len(self.transition_source)
+        """As many were there when this was made."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether no tool waits for two things, keys at hand included."""
+        return not self.double
+
+    @property
+    def simple(self) -> bool:
+        """Whether no tool waits for two things: then every plan is a path."""
+        return not self.joining
+
+    def append(self, node: ToolSpec) -> int:
+        """Number a tool."""
+        tool, key = len(self.nodes), self.key
+        self.nodes.append(node)
+        self.names.append(node.name)
+        self.tool[node.name] = tool
+        needs, gives = tuple([key[k] for k in node.needs]), tuple([key[k] for k in node.gives])
+        self.needs.append(needs)
+        self.gives.append(gives)
+        for k in gives:
+            self.producers[k].append(tool)
+        for k in needs:
+            self.consumers[k].append(tool)
+        self.into.append(())
+        self.first.append(tool)
+        self.out.append([])
+        self.alone.append(False)
+        self.bare.append(False)
+        self.target.append(self.tools + tool)
+        if node.effect != Effect.READ:
+            self.effects.add(tool)
+        return tool
+
+    def join(self, tool: int) -> None:
+        """Number the transitions that lead to a tool."""
+        self.into[tool], self.first[tool] = (), tool
+        incoming = self.view.incoming(self.names[tool])
+        if not incoming:
+            return
+        tools, begin, number = self.tools, self.begin, self.tool
+        # a source that was removed stands as the tool's own place: see `gated`
+        places = [begin if t.source == START else tools + number.get(t.source, tool) for t in incoming]
+        self.into[tool] = tuple(places)
+        self.first[tool] = start = self.room + len(self.transition_source)
+        for place in places:
+            (self.entries if place == begin else self.out[place - tools]).append((tool, start))
+            start += 1
+        self.transition_source += places
+        self.transition_target += [tool] * len(places)
+
+    def classify(self, tool: int) -> None:
+        """Work out what sort of tool it is, from what it needs, gives, and its transitions."""
+        needed, into, node = self.needs[tool], self.into[tool], self.nodes[tool]
+        alone = len(needed) == 1 and not into
+        self.alone[tool] = alone
+        self.bare[tool] = (alone or (bool(into) and not node.needs)) and not node.optional
+        if not alone and needed:
+            self.double.add(tool)
+        if node.optional or len(needed) + bool(into) > 1:
+            self.joining.add(tool)
+        if not needed and not into:
+            self.rootless.append(tool)
+        gives = self.gives[tool]
+        if alone and len(gives) == 1 and not self.out[tool]:
+            self.target[tool] = gives[0]
+            self.folded[gives[0]].append((tool, needed[0]))
+            return
+        self.target[tool] = place = self.tools + tool
+        for k in gives:
+            self.unfolded[k].append(place)
+
+    def unclassify(self, tool: int) -> None:
+        """Take back what `classify` said."""
+        self.double.discard(tool)
+        self.joining.discard(tool)
+        if not self.needs[tool] and not self.into[tool]:
+            self.rootless.remove(tool)
+        if self.target[tool] < self.tools:
+            self.folded[self.target[tool]].remove((tool, self.needs[tool][0]))
+            return
+        for k in self.gives[tool]:
+            self.unfolded[k].remove(self.tools + tool)
 
     @cached_property
     def backwards(self) -> list[int] | None:
@@ -95,49 +187,39 @@ class Compiled:
         Left out: keys that nobody takes, and tools in `folded`.
         """
         tools, begin = self.tools, self.begin
-        onward = [len(takers) for takers in self.consumers]
-        onward += [len(given) + len(out) for given, out in zip(self.gives, self.out, strict=True)]
-        onward.append(len(self.entries) + len(self.rootless))
-        ready = [place for place, count in enumerate(onward) if not count]
+        needs, into, producers, folded_to = self.needs, self.into, self.producers, self.target
+        onward = [0] * (begin + 1)
+        onward[: len(self.keys)] = [len(takers) for takers in self.consumers]
+        onward[tools : tools + len(self.nodes)] = [
+            len(given) + len(out) for given, out in zip(self.gives, self.out, strict=True)
+        ]
+        onward[begin] = len(self.entries) + len(self.rootless)
+        live = list(self.tool.values())
+        ready = [place for place in (*range(len(self.keys)), begin) if not onward[place]]
         order: list[int] = []
         while ready:
             place = ready.pop()
             order.append(place)
             if place < tools:
-                before = [tools + t for t in self.producers[place]]
-            elif place < begin:
-                tool = place - tools
-                before = [*self.needs[tool], *self.into[tool]] or [begin]
-            else:
+                for tool in producers[place]:
+                    p = tools + tool
+                    onward[p] -= 1
+                    if not onward[p]:
+                        ready.append(p)
                 continue
-            for p in before:
+            if place == begin:
+                continue
+            tool = place - tools
+            for p in (*needs[tool], *into[tool]) or (begin,):
                 onward[p] -= 1
                 if not onward[p]:
                     ready.append(p)
-        if len(order) <= begin:
+        if len(order) <= len(self.keys) + len(live):
             return None
-        needed = [p >= tools or bool(self.consumers[p]) for p in range(begin + 1)]
-        for t, target in enumerate(self.target):
-            needed[tools + t] = target >= tools
-        return [p for p in order if needed[p]]
+        consumers = self.consumers
+        return [p for p in order if (consumers[p] if p < tools else p == begin or folded_to[p - tools] >= tools)]
 
-    @cached_property
-    def folded(self) -> list[list[tuple[int, int]]]:
-        """For each key (tool, the key it needs) of those that take one key and give this one, no more.
-
-        Such tools need no place of their own: the key says it all.
-        """
-        return [[(t, self.needs[t][0]) for t in producers if self._folds(t)] for producers in self.producers]
-
-    @cached_property
-    def unfolded(self) -> list[list[int]]:
-        """For each key the places of the other tools that give it."""
-        return [[self.tools + t for t in producers if not self._folds(t)] for producers in self.producers]
-
-    def _folds(self, tool: int) -> bool:
-        return self.alone[tool] and len(self.gives[tool]) == 1 and not self.out[tool]
-
-    def onward(self, place: int) -> list[tuple[int, int, int]]:
+    def onward(self, place: int) -> Onward:
         """(tool, start, where it leads) for the tools that wait for this place and for nothing else."""
         found = self._onward.get(place)
         if found is None:
@@ -151,6 +233,12 @@ class Compiled:
             self._split(place)
         return self._odd[place]
 
+    def forget_ways(self, places: Iterable[int]) -> None:
+        """Have the ways on from these places worked out anew."""
+        for place in places:
+            self._onward.pop(place, None)
+            self._odd.pop(place, None)
+
     def _split(self, place: int) -> None:
         if place < self.tools:
             self._onward[place] = [(t, t, self.target[t]) for t in self.consumers[place] if self.alone[t]]
@@ -162,6 +250,14 @@ class Compiled:
         if place == self.begin:
             self._onward[place] += [(t, t, self.target[t]) for t in self.rootless]
 
+    def places_before(self, tool: int) -> tuple[int, ...]:
+        """The places that a tool is started from."""
+        return (*(self.needs[tool] or (() if self.into[tool] else (self.begin,))), *self.into[tool])
+
+    def gated(self, tool: int) -> bool:
+        """Whether all tools that led to it were removed: it does not start until it is connected again."""
+        return self.tools + tool in self.into[tool]
+
     def starts(self, tool: int) -> range:
         """The ways to start a tool."""
         first = self.first[tool]
@@ -169,11 +265,11 @@ class Compiled:
 
     def tool_of(self, start: int) -> int:
         """The tool that a start starts."""
-        return start if start < len(self.nodes) else self.transition_target[start - len(self.nodes)]
+        return start if start < self.room else self.transition_target[start - self.room]
 
     def before(self, start: int) -> int | None:
         """The place that a start leads from; `None` for a start without transition."""
-        return None if start < len(self.nodes) else self.transition_source[start - len(self.nodes)]
+        return None if start < self.room else self.transition_source[start - self.room]
 
     def place_name(self, place: int) -> str:
         """The name of the key or the tool, or `START`."""
@@ -185,3 +281,9 @@ class Compiled:
         """The name of the tool (or `START`) that a start leads from; `None` for a start without transition."""
         place = self.before(start)
         return None if place is None else self.place_name(place)
+
+    def named(self, starts: Iterable[int]) -> tuple[list[str], list[tuple[str, int]]]:
+        """What ties between plans are broken by: the tools' names, then how they are started."""
+        names = self.names
+        tagged = sorted([(names[self.tool_of(start)], start) for start in starts])
+        return [name for name, _ in tagged], tagged

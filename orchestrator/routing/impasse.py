@@ -25,7 +25,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     open_goal = [g for g in problem.goal if g not in problem.at_hand and c.key.get(g) not in situation.free]
     missing = sorted(g for g in open_goal if g not in c.key or not c.producers[c.key[g]])
     if missing or skeleton is None:
-        known = [key for key in c.keys if c.producers[c.key[key]]]
+        known = [key for key in sorted(c.key) if c.producers[c.key[key]]]
         said = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
         return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {said}")
     planned = build_instance(situation)
@@ -34,7 +34,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     starts = _wish(skeleton, situation, states)
     if starts is None:
         return _never(situation, unreachable)
-    for start in sorted(starts, key=c.tool_of):
+    for start in sorted(starts, key=lambda start: c.names[c.tool_of(start)]):
         for k in c.needs[c.tool_of(start)]:
             if k not in reachable and k not in situation.free and c.keys[k] not in unreachable:
                 unreachable.append(c.keys[k])
@@ -53,12 +53,12 @@ def _hint(key: str, known: Sequence[str]) -> str:
 def _wish(skeleton: Skeleton, situation: Situation, states: int) -> Sequence[int] | None:
     """The plan that needs the fewest unusable parts to work again; `None` when no repair would help."""
     c, values = situation.compiled, situation.weights.values
-    costs = dict.fromkeys(range(len(values)), 1)
-    down = {start for start, value in enumerate(values) if value >= NEVER or start in situation.over}
+    costs = {start: NEVER if c.gated(tool) else 1 for tool in c.tool.values() for start in c.starts(tool)}
+    down = {start for start in costs if values[start] >= NEVER or start in situation.over}
     for name in situation.problem.unusable:
         if name in c.tool:
             down.update(c.starts(c.tool[name]))
-    for start in down:
+    for start in (start for start in down if costs[start] < NEVER):
         costs[start] = _weight(_broken(situation, start)) * _UNIT + 1
     found = best_plan(skeleton, situation.restored(), states, costs)
     return None if found is None else found.starts

@@ -19,6 +19,7 @@ from orchestrator.routing.paths.distances import Rooted
 
 from .assemble import Explain, chain, to_route
 from .compiled import Compiled
+from .growth import grow, leads_to
 from .impasse import impasse_of
 from .situation import Situation
 from .weights import NEVER, RoutingWeights
@@ -68,13 +69,13 @@ class Planner:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
         with self._lock:
             ground = self._ground(view or self._graph.view())
-            explain = partial(self._beaten, ground, problem, self._prices.now)
+            explain = partial(self._beaten, ground.weights.compiled.view, problem, self._prices.now)
             return ground.plan(problem, self._policy, explain)
 
-    def _beaten(self, ground: "_Ground", problem: Problem, cursor: int) -> tuple[Alternative, ...]:
-        """What the route chosen for `problem` beat, at the prices of that time."""
+    def _beaten(self, view: GraphRevision, problem: Problem, cursor: int) -> tuple[Alternative, ...]:
+        """What the route chosen for `problem` beat, on the graph and at the prices of that time."""
         with self._lock:
-            then = ground.as_of(cursor)
+            then = self._ground(view).as_of(cursor)
             return beaten(lambda p: then.plan(p, self._policy), problem)
 
     def plan_recorded(
@@ -111,11 +112,27 @@ class Planner:
             return ground.weights
 
     def _ground(self, view: GraphRevision) -> "_Ground":
-        known = self._grounds.pop(id(view), None) or _Ground(RoutingWeights(Compiled(view), self._prices))
+        known = (
+            self._grounds.pop(id(view), None)
+            or self._grown(view)
+            or _Ground(RoutingWeights(Compiled(view), self._prices))
+        )
         while len(self._grounds) >= KEEP_REVISIONS:
             del self._grounds[next(iter(self._grounds))]
         self._grounds[id(view)] = known
         return known
+
+    def _grown(self, view: GraphRevision) -> "_Ground | None":
+        """The ground of the latest revision that this one came from, brought up to it."""
+        earlier = [g for g in self._grounds.values() if leads_to(g.weights.compiled.view, view)]
+        ground = max(earlier, key=lambda g: g.weights.compiled.view.position, default=None)
+        if ground is None:
+            return None
+        before = id(ground.weights.compiled.view)
+        if not ground.grow(view):
+            return None
+        del self._grounds[before]
+        return ground
 
 
 class _Ground:
@@ -132,6 +149,15 @@ class _Ground:
         then = _Ground(self.weights.as_of(cursor))
         then.skeletons = self.skeletons
         return then
+
+    def grow(self, view: GraphRevision) -> bool:
+        """Become the ground of a later revision; False where that is better made anew."""
+        c = self.weights.compiled
+        if not grow(c, view):
+            return False
+        changed = c.growths[-1][0]
+        self.skeletons = {goal: known for goal, known in self.skeletons.items() if not known.affected_by(changed)}
+        return True
 
     def plan(self, problem: Problem, policy: Policy, explain: Explain | None = None) -> Route:
         """The cheapest route; `explain` finds what it beat."""

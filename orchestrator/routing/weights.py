@@ -61,24 +61,36 @@ class RoutingWeights:
     def __init__(self, compiled: Compiled, prices: Prices) -> None:
         self.compiled = compiled
         self.prices = prices
-        self.values = [NEVER] * (len(compiled.nodes) + len(compiled.transition_source))
+        self.values = [NEVER] * (compiled.room + len(compiled.transition_source))
         self._cursor = -1
+        self._grown = len(compiled.growths)
 
     def sync(self) -> None:
-        """Take in what was re-priced; at first, everything."""
+        """Take in what was added to the graph, and what was re-priced; at first, everything."""
+        if self._grown < len(self.compiled.growths):
+            self._grow()
         if self._cursor < 0:
             changed = None
             self._cursor = self.prices.now
         else:
             self._cursor, changed = self.prices.changes_since(self._cursor)
         if changed is None:
-            for tool in range(len(self.compiled.nodes)):
+            for tool in self.compiled.tool.values():
                 self._learn(tool)
             return
         tools = self.compiled.tool
         for name in changed:
             if name in tools:
                 self._learn(tools[name])
+
+    def _grow(self) -> None:
+        c = self.compiled
+        self.values += [NEVER] * (c.room + len(c.transition_source) - len(self.values))
+        for tools, _ in c.growths[self._grown :]:
+            for tool in tools:
+                if c.tool.get(c.names[tool]) == tool:
+                    self._learn(tool)
+        self._grown = len(c.growths)
 
     def _learn(self, tool: int) -> None:
         """Work out the costs of all starts of a tool."""
@@ -88,6 +100,8 @@ class RoutingWeights:
             first = c.first[tool]
             picos = self.prices.picos(node, c.view.incoming(node.name))
             values[first : first + len(picos)] = [NEVER if pico is None else (pico << SHIFT) + STEP for pico in picos]
+            if c.gated(tool):
+                values[first : first + len(picos)] = [NEVER] * len(picos)
         else:
             pico = self.prices.pico(node)
             values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
@@ -107,7 +121,7 @@ class RoutingWeights:
         c = self.compiled
         tool = c.tool_of(start)
         node = c.nodes[tool]
-        if node.name not in facts:
+        if node.name not in facts or c.gated(tool):
             return self.values[start]
         via = c.via(start)
         money = c.view.incoming(node.name)[start - c.first[tool]].cost if via is not None else 0.0

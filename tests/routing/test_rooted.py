@@ -27,7 +27,7 @@ def true_distances(weights: RoutingWeights, goal: int) -> list[int]:
     changed = True
     while changed:
         changed = False
-        for t in range(len(c.nodes)):
+        for t in c.tool.values():
             here = min([distance[c.tools + t], *(distance[k] for k in c.gives[t])])
             edges = [(c.tools + t, here)]
             for start in c.starts(t):
@@ -49,7 +49,8 @@ def assert_holds(root: Rooted) -> None:
     """No distance is above the truth."""
     truth = true_distances(root.weights, root.goal)
     c = root.weights.compiled
-    for place, d in enumerate(truth):
+    for place in (*range(len(c.keys)), *(c.tools + t for t in c.tool.values()), c.begin):
+        d = truth[place]
         folded = c.tools <= place < c.begin and c.target[place - c.tools] < c.tools
         assert folded or root.distance[place] <= d, c.place_name(place)
 

@@ -133,8 +133,8 @@ class Beam:
         """Whether the one's names come before the other's."""
         return self._names(_starts(one)) < self._names(_starts(other))
 
-    def _names(self, starts: tuple[int, ...]) -> tuple[list[int], list[int]]:
-        return sorted(map(self.frontier.situation.compiled.tool_of, starts)), sorted(starts)
+    def _names(self, starts: tuple[int, ...]) -> tuple[list[str], list[tuple[str, int]]]:
+        return self.frontier.situation.compiled.named(starts)
 
 
 def _starts(trail: Trail) -> tuple[int, ...]:

@@ -46,6 +46,11 @@ class Instance:
         """The tools of these actions, sorted."""
         return tuple(sorted(self.situation.compiled.names[self.tool[a]] for a in actions))
 
+    def in_order(self, propositions: set[int]) -> list[int]:
+        """Propositions by their names, keys first."""
+        c = self.situation.compiled
+        return sorted(propositions, key=lambda p: (p >= c.tools, c.place_name(p)))
+
     def with_penalty(self, cost: int, mask: int) -> int | None:
         """A cost with the undoing of what is not in `mask`; `None` when that cannot be left behind."""
         penalty = self.situation.stakes.penalty(mask)
@@ -54,7 +59,7 @@ class Instance:
 
 def build_instance(situation: Situation, cost_of: CostOf | None = None) -> Instance:
     """The actions that the goal may rest on and that can be reached from where the run stands."""
-    c, keys = situation.compiled, len(situation.compiled.keys)
+    c, keys = situation.compiled, situation.compiled.tools
     raw = Instance(situation, *situation.open_goal())
     seen = set(raw.goal)
     stack = [p for p in raw.goal if p >= 0]
@@ -125,7 +130,8 @@ def _reachable(raw: Instance) -> Instance:
                     missing[b] -= 1
                     if missing[b] == 0:
                         ready.append(b)
-    startable.sort(key=lambda a: (raw.tool[a], raw.start[a]))
+    names = raw.situation.compiled.names
+    startable.sort(key=lambda a: (names[raw.tool[a]], raw.start[a]))
     instance = Instance(raw.situation, raw.goal, raw.goal_mask)
     needed = {p for a in startable for p in raw.pre[a]}.union(raw.goal)
     for a in startable:
@@ -259,7 +265,7 @@ def _landmark(instance: Instance, chosen: frozenset[int], excluded: frozenset[in
     """Actions of which every completion holds one. The open proposition with the fewest of them is taken."""
     tools = {instance.tool[a] for a in chosen}
     had = {p for a in chosen for p in instance.adds[a]}
-    wanted = sorted({p for a in chosen for p in instance.pre[a]}.union(instance.goal))
+    wanted = instance.in_order({p for a in chosen for p in instance.pre[a]}.union(instance.goal))
     choices = [
         [a for a in instance.adders.get(p, ()) if a not in excluded and instance.tool[a] not in tools]
         for p in wanted

@@ -21,8 +21,9 @@ class Skeleton:
 
     def __init__(self, compiled: Compiled, goal: Sequence[int]) -> None:
         self.compiled = compiled
-        keys, shared = _closure(compiled, goal)
-        names = [("key", k) for k in sorted(keys)] + [("tool", t) for t in sorted(shared)]
+        keys, shared, self._tools = _closure(compiled, goal)
+        names = [("key", k) for k in sorted(keys, key=compiled.keys.__getitem__)]
+        names += [("tool", t) for t in sorted(shared, key=compiled.names.__getitem__)]
         number = {name: i for i, name in enumerate(names)}
         found = [self._options(kind, what, shared, number) for kind, what in names]
         order = ordered(range(len(names)), lambda node: _opens(found[node]))
@@ -37,6 +38,11 @@ class Skeleton:
                 for start, tool, opens, source in options
             ]
         self.key_node = {what: place[i] for i, (kind, what) in enumerate(names) if kind == "key"}
+
+    def affected_by(self, changed: Sequence[int]) -> bool:
+        """Whether one of these tools, which were added, removed, or have other transitions, has a part in it."""
+        gives, known = self.compiled.gives, self.key_node
+        return any(tool in self._tools or any(k in known for k in gives[tool]) for tool in changed)
 
     def _options(
         self, kind: str, what: int, shared: set[int], number: dict[tuple[str, int], int]
@@ -59,8 +65,8 @@ def _opens(options: list[ProducerOption]) -> list[int]:
     return sorted({q for _, _, needs, source in options for q in (*needs, source) if q >= 0})
 
 
-def _closure(c: Compiled, goal: Sequence[int]) -> tuple[set[int], set[int]]:
-    """The keys that the goal may rest on, and the tools that more than one decision may lead to."""
+def _closure(c: Compiled, goal: Sequence[int]) -> tuple[set[int], set[int], set[int]]:
+    """The keys that the goal may rest on, the tools that more than one decision may lead to, and all tools."""
     keys = set(goal)
     tools: set[int] = set()
     shared: set[int] = set()
@@ -79,7 +85,7 @@ def _closure(c: Compiled, goal: Sequence[int]) -> tuple[set[int], set[int]]:
             keys.update(new)
             waiting += new
     shared.update(t for t in tools if len(c.gives[t]) > 1 and sum(k in keys for k in c.gives[t]) > 1)
-    return keys, shared
+    return keys, shared, tools
 
 
 def ordered(roots: Sequence[int], opens: Callable[[int], Sequence[int]]) -> list[int] | None:

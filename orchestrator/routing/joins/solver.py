@@ -98,6 +98,6 @@ def _prove(situation: Situation, states: int, found: Joined | None, costs: Mappi
     return Joined(best[0], starts, best[0] if proven else min(best[0], lower_bound(instance)))
 
 
-def named(situation: Situation, starts: Sequence[int]) -> tuple[list[int], list[int]]:
+def named(situation: Situation, starts: Sequence[int]) -> tuple[list[str], list[tuple[str, int]]]:
     """What ties are broken by: the tools in the order of their names, then how they are started."""
-    return sorted(map(situation.compiled.tool_of, starts)), sorted(starts)
+    return situation.compiled.named(starts)

@@ -80,12 +80,15 @@ _OUTSIDE = -1
 def first_by_names(search: AStarSearch) -> Iterator[tuple[int, int]]:
     """Of all best paths the one whose tools' names, sorted, come first."""
     onward = _onward(search)
+    names = search.situation.compiled.names
+    tools = sorted({step[0] for steps in onward.values() for step in steps}, key=names.__getitem__)
+    bit = {tool: i for i, tool in enumerate(tools)}
     ways: dict[int, _Way] = {}
     far_first = sorted(onward, key=lambda place: search.before[place] if place != _OUTSIDE else -1, reverse=True)
     for place in far_first:
-        for tool, start, places in sorted(onward[place]):
+        for tool, start, places in sorted(onward[place], key=lambda way: (bit[way[0]], way[1])):
             later = None if search.goal in places else _first_of([ways[p] for p in places if p in ways])
-            way = (1 << tool | (later[0] if later else 0), tool, start, later)
+            way = (1 << bit[tool] | (later[0] if later else 0), tool, start, later)
             ways[place] = _first_of([ways[place], way]) if place in ways else way
     rest: _Way | None = ways[_OUTSIDE]
     while rest is not None:

@@ -41,9 +41,12 @@ class Rooted:
         self.work = 0
         self._built = 0
         self._cursor = 0
+        self._grown = len(weights.compiled.growths)
 
     def prepare(self, situation: Situation) -> None:
         """Bring the distances up to date for a search from `situation`."""
+        if self.distance and self._grown < len(self.weights.compiled.growths):
+            self._grow()
         if self.work > REBUILD * self._built or not self._reaches(situation):
             self._build(situation)
         self._cursor, changed = self.weights.prices.changes_since(self._cursor)
@@ -106,9 +109,7 @@ class Rooted:
     def _forget(self, tool: int) -> None:
         """What goes on by this tool has changed."""
         c, ahead = self.weights.compiled, self.known
-        for place in c.needs[tool] or (() if c.into[tool] else (c.begin,)):
-            ahead.pop(place, None)
-        for place in c.into[tool]:
+        for place in c.places_before(tool):
             ahead.pop(place, None)
 
     def _reaches(self, situation: Situation) -> bool:
@@ -123,6 +124,7 @@ class Rooted:
     def _build(self, situation: Situation) -> None:
         """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
         self._cursor = self.weights.prices.now
+        self._grown = len(self.weights.compiled.growths)
         self.known = {}
         self.work = 0
         order = self.weights.compiled.backwards
@@ -228,8 +230,36 @@ class Rooted:
             if name in c.tool:
                 self._forget(c.tool[name])
                 self._lower(c.tool[name], lowered, over)
-        if not lowered:
-            return
+        if lowered:
+            self._propagate(lowered, over)
+
+    def _grow(self) -> None:
+        """Take in tools and transitions that are new: places from which the goal has come nearer are lowered.
+
+        Where something is gone the distances stay, as they do where a price has risen.
+        """
+        c, distance, values = self.weights.compiled, self.distance, self.weights.values
+        lowered: list[tuple[int, int]] = []
+        for tools, places in c.growths[self._grown :]:
+            for place in places:
+                self.known.pop(place, None)
+            for tool in tools:
+                if c.tool.get(c.names[tool]) != tool:
+                    continue
+                self._forget(tool)
+                place = c.target[tool]
+                if place >= c.tools:
+                    onward = [distance[k] for k in c.gives[tool]]
+                    onward += [values[start] + distance[c.target[target]] for target, start in c.out[tool]]
+                    distance[place] = min(distance[place], *onward)
+                self._lower(tool, lowered, {})
+        self._grown = len(c.growths)
+        if lowered:
+            self._propagate(lowered, {})
+
+    def _propagate(self, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
+        """Lower what lies before places that were lowered, from there backwards."""
+        c = self.weights.compiled
         heapify(lowered)
         distance, values, known = self.distance, self.weights.values, self.known
         tools, folded, unfolded = c.tools, c.folded, c.unfolded
