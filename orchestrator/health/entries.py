@@ -1,13 +1,14 @@
 """`EntryTable`: the entries of all targets in memory, by declaration, and how they are stored and shared."""
 
 import math
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.forks import new_rlock
+from orchestrator.core.process.forks import new_rlock, renew_after_fork
 from orchestrator.graph.tool import Tool
 
 from .declaration import CREDENTIAL, Declaration, label_of_declaration
@@ -49,6 +50,13 @@ class EntryTable:
         """Name of a tool -> the labels of its entries."""
         self._declared: dict[str, tuple[Tool, Declaration]] = {}
         self._publishes = False
+        self._name = secrets.token_hex(4)
+        """Of this process, among those that publish."""
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: another process, which says nothing in the parent's name."""
+        self._name = secrets.token_hex(4)
 
     def __contains__(self, label: object) -> bool:
         return label in self._entries

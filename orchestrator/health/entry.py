@@ -14,6 +14,7 @@ from .evidence import Mean, SuccessCounts
 from .latency import LatencyBuckets
 from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
+from .voices import OWN_WORD_SECONDS, Voices
 
 GRAINS = 20
 """Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""
@@ -81,6 +82,10 @@ class Entry:
     """When that was last done by hand, in seconds since the epoch: what failed or succeeded cannot undo it."""
     last_ok: float = -math.inf
     """When this process last saw it succeed."""
+    opened_here: float = 0.0
+    """When calls of this process opened the circuit that is open, in seconds since the epoch; 0: others did."""
+    voices: Voices = field(default_factory=Voices)
+    """What the processes of the store say of the circuit; in memory, what was last read."""
     delta: "Entry | None" = None
     """What this process has observed since it last published, if it publishes."""
     published: tuple[float, float] = (0.0, 0.0)
@@ -142,7 +147,7 @@ class Entry:
         self.calls, self.failures = stored.calls + mine.calls, stored.failures + mine.failures
         self.pressure = self.pressure.merged(stored.pressure)
         self.last_failure = self.last_failure if mine.failures else stored.last_failure or self.last_failure
-        self.writes = stored.writes
+        self.writes, self.voices = stored.writes, stored.voices
         self.merge_circuit(stored)
 
     def merge_circuit(self, stored: "Entry") -> None:
@@ -151,10 +156,16 @@ class Entry:
         if stored.turn <= self.turn or (self.lease is not None and not by_hand):
             return  # known already; or this process holds the probe, whose verdict is newer than anything
         opened = stored.circuit.opened_at if stored.circuit.state is not CircuitState.CLOSED else None
-        if opened is not None and self.last_ok > opened and not by_hand:
+        if opened is not None and not by_hand and self._knows_better(stored, opened):
             return
         self.circuit = stored.circuit
+        self.opened_here = 0.0
         self.hand_at, self.turned_at = self.published = stored.turn
+
+    def _knows_better(self, stored: "Entry", opened: float) -> bool:
+        """Whether own calls say that the tool works, and not enough others that it does not."""
+        alone = not stored.voices.quorum and not stored.circuit.account
+        return self.last_ok > opened - (OWN_WORD_SECONDS if alone else 0.0)
 
     # -- prices ------------------------------------------------------------------------------------------------------
 
@@ -294,6 +305,7 @@ class Entry:
             "last_failure": self.last_failure,
             "turned_at": self.turned_at,
             "hand_at": self.hand_at,
+            "voices": self.voices.to_json(),
         }
 
     @classmethod
@@ -322,6 +334,7 @@ class Entry:
             turned_at=float(data.get("turned_at", 0.0)),
             hand_at=float(data.get("hand_at", 0.0)),
             writes=int(data.get("writes", 0)),
+            voices=Voices.from_json(data.get("voices", {})),
         )
 
 

@@ -433,6 +433,7 @@ class HealthRegistry:
     def _note_turn(self, entry: Entry, before: Circuit) -> None:
         if entry.circuit.turned_from(before):
             entry.turned_at, entry.unanswered_since = self._clock.time(), None
+            entry.opened_here = entry.turned_at if entry.circuit.state is CircuitState.OPEN else 0.0
 
     @checked(InputError)
     def shut(self, name: str, reason: str) -> None:

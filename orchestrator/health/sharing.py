@@ -62,6 +62,7 @@ def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life:
     now = max(float(stored["time"]), float(news["time"]))
     fresh = Entry.from_json(dict(news), float(news["time"]), half_life)
     before.add(fresh)
+    before.voices = before.voices.merged(fresh.voices, now)
     opener = fresh.turn == before.turn and before.circuit.state is CircuitState.CLOSED
     if fresh.turn > before.turn or opener:
         before.circuit, before.hand_at, before.turned_at = fresh.circuit, fresh.hand_at, fresh.turned_at

@@ -1,4 +1,4 @@
-"""Processes that share one SQLite store and want the same tool of a real HTTP server, which counts who asks when."""
+"""Processes that share one store and want the same tool of a real HTTP server, which counts who asks when."""
 
 import asyncio
 import threading
@@ -60,7 +60,9 @@ def live(store: str, url: str, number: int, states: Any, over: Any) -> None:
 
     async def main() -> None:
         tools = [Tool(ask, name="remote", gives="x"), Tool(lambda: 0, name="spare", gives="x", cost=1.0)]
-        async with Orchestrator(tools, store=Path(store), policy=POLICY, monitors=()) as orc:
+        async with Orchestrator(
+            tools, store=store if "://" in store else Path(store), policy=POLICY, monitors=()
+        ) as orc:
             while not over.is_set():
                 outcome = await orc.run("x")
                 assert outcome.ok
@@ -73,7 +75,7 @@ def live(store: str, url: str, number: int, states: Any, over: Any) -> None:
 class Crowd:
     """The processes, seen from outside."""
 
-    def __init__(self, processes: ForkServerContext, server: Server, store: Path, size: int) -> None:
+    def __init__(self, processes: ForkServerContext, server: Server, store: Path | str, size: int) -> None:
         self._over = processes.Event()
         self.states = processes.Array("i", [0] * size)
         """By process: whether its circuit is open (or half open)."""

@@ -226,3 +226,41 @@ def test_everybody_agrees_on_the_counts_whatever_happens(steps: list[tuple[int, 
     assert found[0].success == pytest.approx(found[1].success)
     assert found[0].success == pytest.approx(found[2].success)
     assert json.dumps(town.store.load_health())
+
+
+def test_one_process_with_a_bad_network_takes_a_tool_from_itself_alone() -> None:
+    town = Town(4)
+    bad, *good = town.all
+    for health in good:
+        health.record("a", True)
+    town.meet()
+    town.wait(1)
+    fail(bad)
+    town.meet()
+    assert town.states() == [OPEN, CLOSED, CLOSED, CLOSED]
+    assert town.restarted().status("a").circuit is OPEN  # who has no word of its own takes the others'
+
+
+def test_a_quorum_takes_a_tool_from_all() -> None:
+    town = Town(4)
+    for health in town.all:
+        health.record("a", True)
+    town.meet()
+    for number, health in enumerate(town.all[:3]):
+        town.wait(1)
+        fail(health)
+        town.meet()
+        opened = number + 1 if number < 2 else 4
+        assert town.states() == [OPEN] * opened + [CLOSED] * (4 - opened)
+
+
+def test_a_quorum_does_not_outweigh_a_success_that_came_later() -> None:
+    town = Town(3)
+    for health in town.all:
+        health.record("a", True)
+    for health in town.all[:2]:
+        fail(health)
+    town.wait(1)
+    town.all[2].record("a", True)
+    town.meet()
+    assert town.states() == [OPEN, OPEN, CLOSED]

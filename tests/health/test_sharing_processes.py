@@ -8,6 +8,9 @@ import pytest
 
 from tests import forked
 from tests.health.crowd import WINDOW, Crowd, Server
+from tests.postgres import postgres, postgres_server
+
+__all__ = ["postgres", "postgres_server"]
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +18,7 @@ def processes() -> ForkServerContext:
     return forked.processes()
 
 
-def meet_a_dead_tool(processes: ForkServerContext, store: Path, size: int, windows: int) -> None:
+def meet_a_dead_tool(processes: ForkServerContext, store: Path | str, size: int, windows: int) -> None:
     server = Server()
     crowd = Crowd(processes, server, store, size)
     try:
@@ -39,3 +42,10 @@ def test_four_processes_probe_a_dead_tool_once_per_window(tmp_path: Path, proces
 @pytest.mark.campaign
 def test_sixteen_processes_probe_a_dead_tool_once_per_window(tmp_path: Path, processes: ForkServerContext) -> None:
     meet_a_dead_tool(processes, tmp_path / "runs.db", 16, 8)
+
+
+@pytest.mark.campaign
+def test_sixteen_processes_of_a_fleet_probe_a_dead_tool_once_per_window(
+    postgres: str, processes: ForkServerContext
+) -> None:
+    meet_a_dead_tool(processes, postgres, 16, 8)

@@ -1,0 +1,46 @@
+"""What processes of a fleet say of one circuit: the network of a single one may be what is broken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+KEPT_SECONDS: Final = 60.0
+"""How long a process counts after it last published calls of the tool."""
+OWN_WORD_SECONDS: Final = 10.0
+"""A process that saw the tool succeed so shortly before another opened the circuit does not take that word alone."""
+
+
+@dataclass(slots=True)
+class Voices:
+    """Processes that called the tool lately: when they last published, and when their own calls opened the circuit.
+
+    Times are seconds since the epoch; an opening of 0 is none.
+    """
+
+    said: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+
+    def merged(self, other: "Voices", now: float) -> Self:
+        """Both, the later word of each process; those that are silent for long are left out."""
+        found = dict(self.said)
+        for who, (at, opened) in other.said.items():
+            if at >= found.get(who, (0.0, 0.0))[0]:
+                found[who] = (at, opened)
+        return type(self)({who: word for who, word in found.items() if now - word[0] <= KEPT_SECONDS})
+
+    @property
+    def quorum(self) -> bool:
+        """Whether more than half of the processes, and at least two, found the tool failing by their own calls."""
+        opened = sum(1 for _, at in self.said.values() if at)
+        return opened >= 2 and 2 * opened > len(self.said)
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Plain data."""
+        return {who: list(word) for who, word in sorted(self.said.items())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote. Raises `ValueError`."""
+        return cls({str(who): (float(at), float(opened)) for who, (at, opened) in data.items()})
+
+
+__all__ = ["OWN_WORD_SECONDS", "Voices"]
