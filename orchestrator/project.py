@@ -1,4 +1,4 @@
-"""Project folders: `tools/*.py`, `agents/*.py` and `policies/*.toml`, loaded by path.
+"""Project folders: `tools/*.py`, `agents/*.py`, `policies/*.toml` and `schedules/*.toml`, loaded by path.
 
 Files may lie in folders of one level: `tools/web/*.py`; a folder with an `__init__.py` is a package and left alone.
 
@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -22,6 +23,7 @@ from typing import Any, Final
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
+from orchestrator.engine.background.schedules import Schedule, schedules_of
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool
 
@@ -49,6 +51,11 @@ class Project:
     def policies(self) -> tuple[str, ...]:
         """Names of the project's own policies, sorted."""
         return tuple(sorted(path.stem for path in (self.root / "policies").glob("*.toml")))
+
+    @cached_property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """What `schedules/*.toml` says is to be submitted when, by name. Raises `DefinitionError` naming the file."""
+        return schedules_of(self.root / "schedules")
 
     def policy(self, name: str | Path) -> Policy:
         """The project's policy of that name, else the shipped one; a name ending in `.toml` is a path.

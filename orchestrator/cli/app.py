@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.cli.fleet import http, queue, store
+from orchestrator.cli.fleet import cancel, http, queue, store
 from orchestrator.cli.planning import analyse, plan, rehearse
 from orchestrator.cli.runs import listing, replay, report, resume, verify
 from orchestrator.cli.skills import feedback
@@ -75,6 +75,7 @@ for module in (
     init,
     store,
     queue,
+    cancel,
     http,
 ):
     module.register(app)

@@ -218,6 +218,7 @@ def _row(row: RunRow) -> dict[str, Any]:
         "labels": {name: value for name, value in row.labels.items() if name != TENANT},
         "attempts": row.attempts,
         "set_aside": row.status is Status.QUEUED and row.wake is None,
+        "left": str(row.summary.get("left", "")) if row.status is Status.QUEUED else "",
     }
 
 

@@ -9,6 +9,9 @@ from typing import Final
 EACH: Final = "*"
 """The tenant whose limit holds for every tenant without one of its own."""
 
+ALL: Final = "**"
+"""The name under which the limit over all tenants together stands."""
+
 
 @dataclass(frozen=True)
 class QueuedRun:
@@ -27,6 +30,11 @@ def room(limits: Mapping[str, int], busy: Mapping[str, int]) -> Callable[[str], 
         return math.inf if limit is None else limit - busy.get(tenant, 0)
 
     return left
+
+
+def most_now(most: int, limits: Mapping[str, int], busy: Mapping[str, int]) -> int:
+    """How many of `most` runs may start, where all tenants together have a limit."""
+    return most if ALL not in limits else max(0, min(most, limits[ALL] - sum(busy.values())))
 
 
 def choose(found: Iterable[QueuedRun], most: int, room: Callable[[str], float]) -> list[str]:

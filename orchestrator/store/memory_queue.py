@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.enums import Status
 from orchestrator.core.process.forks import new_rlock
-from orchestrator.store.ledger.encoding import fresh_row
+from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 
-from .fairness import QueuedRun, choose, room
+from .fairness import QueuedRun, choose, most_now, room
 from .owner import owner_died
 from .protocol import TENANT, ClaimedRun, RunRow, Share, Swept
 
@@ -104,7 +104,8 @@ class MemoryQueue:
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs."""
         with self._of.lock:
-            chosen = choose(self._ready(), most, room(limits or {}, self._busy()))
+            limits, busy = limits or {}, self._busy()
+            chosen = choose(self._ready(), most_now(most, limits, busy), room(limits, busy))
             found = (self._own(run_id, owner, ttl) for run_id in chosen)
             return [taken for taken in found if taken is not None]
 
@@ -124,13 +125,15 @@ class MemoryQueue:
         entry.answer = None
         return taken
 
-    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0, note: str = "") -> bool:
         """Give a run back to the queue."""
         with self._of.lock:
             state = self._of.runs.get(run_id)
             if state is None or state.token != token or state.status.ended:
                 return False
             self._queue(run_id, self._of.now() + delay)
+            if note:
+                state.summary = encode_body({**decode_body(state.summary), "left": note})[0]
             return True
 
     def answer(self, run_id: str, answer: str) -> bool:

@@ -114,7 +114,8 @@ class RunQueue(Protocol):
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
 
-        `limits`: the most runs of a tenant (`"*"`: of each) that are driven at one time, over all workers.
+        `limits`: the most runs of a tenant (`"*"`: of each; `"**"`: of all together) that are driven at one time, over
+        all workers.
         """
         ...
 
@@ -122,8 +123,11 @@ class RunQueue(Protocol):
         """Own this queued run, whether it is due or was set aside; `None` where it is not queued."""
         ...
 
-    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
-        """Give a run that was taken back to the queue; `False` when the token is no longer the run's."""
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0, note: str = "") -> bool:
+        """Give a run that was taken back to the queue; `False` when the token is no longer the run's.
+
+        `note` says why its worker could not drive it; it is the row's `summary["left"]` until the run waits or ends.
+        """
         ...
 
     def answer(self, run_id: str, answer: str) -> bool:

@@ -26,6 +26,30 @@ def test_a_run_is_submitted_and_a_worker_drives_it(cli: Cli) -> None:
     assert cli("submit", "titel", "document=quick.txt").exit == 2
 
 
+def test_a_queued_run_is_cancelled_and_one_that_ended_stays(cli: Cli) -> None:
+    cli("submit", "title", "document=quick.txt", "--run-id", "one", "--delay", "1000")
+    said = cli("cancel", "one")
+    assert said.exit == 0
+    assert "cancelled" in said.out
+    assert cli("runs", "--json").json["runs"][0]["status"] == "escalated"
+    cli("run", "title", "document=quick.txt", "--run-id", "whole")
+    assert json.loads(cli("cancel", "whole", "--json").out)["status"] == "reached"
+    assert cli("cancel", "nothing").exit == 2
+
+
+def test_the_list_says_what_was_left_and_what_was_set_aside(cli: Cli) -> None:
+    for name in ("left", "aside"):
+        cli("submit", "title", "document=quick.txt", "--run-id", name)
+    store = SqlStore(STORE)
+    taken = {run.run_id: run for run in store.queue.take("another-machine|1|1|x", 0.0, 5)}
+    assert store.queue.requeue("left", taken["left"].token, note="no tool here gives title")
+    assert store.queue.sweep(1).set_aside == ("aside",)
+    store.close()
+    said = cli("runs").out
+    assert "left it to others: no tool here gives title" in said
+    assert "set aside: it lost 1 worker;" in said
+
+
 def test_recover_picks_up_all_that_dead_processes_left(cli: Cli) -> None:
     assert cli("recover").exit == 2
     cli("run", "title", "document=quick.txt", "--run-id", "whole")

@@ -534,6 +534,21 @@ class StoreConformance:
         assert store.queue.answer("a", '{"value": 1}')
         assert sorted(run.run_id for run in store.queue.take("v", 10.0, 5)) == ["a", "b"]
 
+    def test_all_tenants_together_may_have_a_limit(self, store: Store) -> None:
+        for name in "abcd":
+            store.queue.submit(run_row(name, labels={"tenant": name}), "{}")
+        assert len(store.queue.take("w", 10.0, 9, {"**": 3})) == 3
+        assert store.queue.take("w", 10.0, 9, {"**": 3}) == []
+        assert len(store.queue.take("w", 10.0, 9, {"**": 4, "*": 1})) == 1
+
+    def test_a_worker_may_say_why_it_left_a_run(self, store: Store) -> None:
+        store.queue.submit(run_row("a"), "{}")
+        (run,) = store.queue.take("w", 10.0, 1)
+        assert store.queue.requeue("a", run.token, note="no tool here gives title")
+        row = store.run("a")
+        assert row is not None
+        assert (row.status, row.summary["left"]) == (Status.QUEUED, "no tool here gives title")
+
     def test_the_queue_says_when_its_next_run_may_start(self, store: Store, clock: "Moment") -> None:
         assert store.queue.next_due() is None
         store.queue.submit(run_row("late"), "{}", delay=7.0)

@@ -19,6 +19,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, plain
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.engine.lifecycle.start import check_goal
+from orchestrator.project import Project
 
 _AT_ONCE = 16
 
@@ -77,7 +78,11 @@ def _worker(
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Runs at one time.")] = 100,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="TENANT=N", help="Runs of a tenant at one time, over all workers; `*`: each."),
+        typer.Option(
+            "--limit",
+            metavar="TENANT=N",
+            help="Runs of a tenant at one time in the fleet; `*`: each, `**`: all.",
+        ),
     ] = None,
     attempts: Annotated[
         int, typer.Option("--attempts", min=1, help="Set a run aside after it lost so many workers.")
@@ -94,10 +99,15 @@ def _worker(
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Drive the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or hand back what goes on."""
-    wanted = WorkerOptions(
-        concurrency=concurrency, limits=_limits(limit or []), most_attempts=attempts, drain_seconds=drain
-    )
     loaded = open_project(project)
+
+    wanted = WorkerOptions(
+        concurrency=concurrency,
+        limits=_limits(limit or []),
+        most_attempts=attempts,
+        drain_seconds=drain,
+        schedules=loaded.schedules,
+    )
 
     async def work() -> int:
         async with working(loaded, policy, store) as orc:
@@ -111,12 +121,19 @@ def _worker(
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, worker.stop)
-            complain(f"{plain(store)}: up to {counted(concurrency, 'run')} at one time", status="worker")
+            complain(
+                f"{plain(store)}: up to {counted(concurrency, 'run')} at one time{_scheduled(loaded)}", status="worker"
+            )
             await worker.run()
             return worker.done
 
     done = asyncio.run(work())
     complain(f"{counted(done, 'run')} driven", status="worker")
+
+
+def _scheduled(loaded: Project) -> str:
+    names = ", ".join(schedule.name for schedule in loaded.schedules)
+    return f"; {counted(len(loaded.schedules), 'schedule')}: {plain(names, 200)}" if names else ""
 
 
 def _limits(words: list[str]) -> dict[str, int]:

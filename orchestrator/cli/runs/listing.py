@@ -11,7 +11,7 @@ from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.enums import Status
-from orchestrator.core.text import duration, plain, usd
+from orchestrator.core.text import counted, duration, plain, usd
 from orchestrator.observability.explain.story import read_story
 from orchestrator.observability.liveness import lost_runs
 from orchestrator.store.protocol import RunRow
@@ -93,6 +93,7 @@ def _row_json(row: RunRow) -> dict[str, Any]:
         "head": row.head,
         "trace_id": row.trace_id,
         "labels": dict(row.labels),
+        "set_aside": row.status is Status.QUEUED and row.wake is None,
         "summary": row.summary,
     }
 
@@ -106,6 +107,13 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
     told = str(summary.get("question") or "") if row.status is Status.WAITING else route
     if row.status is Status.ESCALATED:
         told = str(summary.get("impasse") or "")
+    if row.status is Status.QUEUED:
+        told = f"a worker left it to others: {summary['left']}" if summary.get("left") else ""
+        told = (
+            f"set aside: it lost {counted(row.attempts, 'worker')}; `recover` queues it again"
+            if row.wake is None
+            else told
+        )
     return [
         row.run_id,
         Text(f"{mark} {row.status}" + (", process lost" if lost else ""), style),

@@ -2,21 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 from orchestrator.core.calls.options import checked_init
-from orchestrator.core.errors import OrchestratorError, OwnershipLost, StoreError
+from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost, StoreError
+from orchestrator.core.goal import Budget, Goal
 from orchestrator.engine.lifecycle.driver import give_up
-from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken
+from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken, submit
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.store.protocol import ClaimedRun
 from orchestrator.store.signals import QUEUE
 
 from .heartbeat import LEASE_SECONDS
+from .schedules import Schedule, Timetable, labels_of
 
 QUEUE_POLL_SECONDS: Final = 0.2
 """Seconds between two looks into an empty queue without a notification channel."""
@@ -38,9 +40,11 @@ class WorkerOptions:
     concurrency: int = 100
     """Runs at one time."""
     limits: Mapping[str, int] | None = None
-    """The most runs of a tenant at one time, over all workers; `"*"` stands for each tenant."""
+    """The most runs of a tenant at one time, over all workers; `"*"`: of each tenant, `"**"`: of all together."""
     most_attempts: int = 5
     """Owners that a run may lose before it is set aside."""
+    schedules: Sequence[Schedule] = ()
+    """Goals that are submitted at their times, by whichever worker is first."""
     drain_seconds: float = 30.0
     """How long runs may go on after `stop` before they are returned to the queue."""
 
@@ -55,6 +59,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._swept_at = float("-inf")
+        self._timetable = Timetable(self._options.schedules)
         self._engine_runs = False
         self._broken = False
         """Whether the last look failed: that is told once."""
@@ -194,7 +199,7 @@ class Worker:
         runtime = self._runtime
         runtime.store.on_problem(f"run {taken.run_id!r} is left to another worker: {why}")
         await runtime.threads.run(
-            lambda: runtime.store.queue.requeue(taken.run_id, taken.token, delay=ELSEWHERE_SECONDS)
+            lambda: runtime.store.queue.requeue(taken.run_id, taken.token, delay=ELSEWHERE_SECONDS, note=why)
         )
 
     async def _look_after(self) -> bool:
@@ -204,11 +209,33 @@ class Worker:
             return False
         self._swept_at = now
         await self._hand_back()
+        await self._submit_due()
         for run_id in await self._runtime.threads.run(self._sweep):
             run = self._runtime.runs.live(run_id)
             if run is not None:
                 run.scope.cancel("cancelled")
         return False
+
+    async def _submit_due(self) -> None:
+        """Submit the runs of schedules whose time has come, by the store's clock."""
+        if not self._timetable:
+            return
+        runtime = self._runtime
+        for schedule, at in self._timetable.due(await runtime.threads.run(runtime.store.now)):
+            goal = [schedule.goal] if isinstance(schedule.goal, str) else schedule.goal
+            try:
+                await submit(
+                    runtime,
+                    Goal(*goal, demotions=schedule.demotions),
+                    schedule.inputs,
+                    run_id=schedule.run_id(at),
+                    labels=labels_of(schedule),
+                    priority=schedule.priority,
+                    budget=None if schedule.budget is None else Budget(usd=schedule.budget),
+                )
+            except InputError as error:  # its goal or inputs are wrong: the next time may find another graph
+                runtime.store.on_problem(f"the schedule {schedule.name!r} was not submitted: {error}")
+            self._timetable.submitted(schedule, at)
 
     def _sweep(self) -> list[str]:
         store, owner = self._runtime.store, self._runtime.owner

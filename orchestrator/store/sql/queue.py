@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, upd
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
-from orchestrator.store.fairness import QueuedRun, choose, room
-from orchestrator.store.ledger.encoding import fresh_row
+from orchestrator.store.fairness import QueuedRun, choose, most_now, room
+from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import Transport
@@ -57,9 +57,11 @@ class SqlQueue:
         taken: list[ClaimedRun] = self._ask(lambda connection: self._own(connection, [run_id], owner, ttl))
         return taken[0] if taken else None
 
-    def requeue(self, run_id: str, token: int, *, delay: float = 0.0) -> bool:
+    def requeue(self, run_id: str, token: int, *, delay: float = 0.0, note: str = "") -> bool:
         """Give a run back to the queue."""
         mine = and_(RUNS.c.run_id == run_id, RUNS.c.token == token, RUNS.c.status.in_(("running", "waiting")))
+        if note:
+            self._ask(lambda connection: _note(connection, mine, note))
         return self._change(run_id, lambda now: update(RUNS).where(mine).values(**_queued(now + delay)), now=not delay)
 
     def answer(self, run_id: str, answer: str) -> bool:
@@ -157,7 +159,7 @@ class SqlQueue:
         if limits:
             take_turn(connection, "limits of tenants")
         busy = _busy(connection) if limits else {}
-        chosen = choose(_candidates(connection, now), most, room(limits, busy))
+        chosen = choose(_candidates(connection, now), most_now(most, limits, busy), room(limits, busy))
         return self._own(connection, chosen, owner, ttl) if chosen else []
 
     def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
@@ -233,6 +235,14 @@ def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
 
 def _taken(run_id: str, token: int, asked: Any) -> ClaimedRun:
     return ClaimedRun(run_id, token, asked.request if asked else None, asked.answer if asked else None)
+
+
+def _note(connection: Connection, mine: ColumnElement[bool], note: str) -> None:
+    """Say on a run's row why its worker left it."""
+    found = connection.execute(select(RUNS.c.summary).where(mine).with_for_update()).scalar()
+    if found is not None:
+        summary = encode_body({**decode_body(found), "left": note})[0]
+        connection.execute(update(RUNS).where(mine).values(summary=summary))
 
 
 def _queued(wake: float) -> dict[str, Any]:
