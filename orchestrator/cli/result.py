@@ -174,8 +174,3 @@ def show_questions(outcome: Outcome[Any]) -> None:
         for number, choice in enumerate(question.choices, 1):
             say(Text(f"    {number}  {plain(choice)}"))
         say(Text(f"  answer: {command('resume', outcome.run_id, 'ANSWER')}", "dim"))
-
-
-def one_line(text: str, limit: int = 120) -> str:
-    """Foreign text as one harmless line."""
-    return shortened(plain(text), limit)

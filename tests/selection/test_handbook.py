@@ -119,15 +119,3 @@ def test_a_skill_goes_with_its_evidence_but_not_before_its_parts(handbook: Handb
         learned.without_skill("x")
     gone = learned.without_skill("x/1").without_skill("x")
     assert gone.profile("a").skills == {}
-
-
-def test_strengths_and_weaknesses_are_told_from_evidence() -> None:
-    profile = Profile(
-        skills={
-            "good": Evidence(successes=9, failures=1),
-            "bad": Evidence(successes=1, failures=9),
-            "new": Evidence(successes=2),
-        }
-    )
-    assert profile.strengths == ("good",)
-    assert profile.weaknesses == ("bad",)

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.selection import Demand, Handbook, Skill
-from orchestrator.selection.learning.llm_judge import ModelJudge, demand_by_model, split_by_model
+from orchestrator.selection.learning.llm_judge import DemandModel, ModelJudge, split_by_model
 from orchestrator.testing import ScriptedChatModel
 from tests.selection.test_structure import outcomes
 
@@ -18,17 +18,16 @@ PARTS = {
 
 async def test_a_model_says_what_a_text_demands() -> None:
     model = ScriptedChatModel(['{"sums": 3, "paint": 1, "juggling": 9}'])
-    demand = await demand_by_model(model, "Whatever it is", BOOK)
+    demand = (await DemandModel(model)("Whatever it is", BOOK)).demand
     assert demand.weights == {"paint": 0.25, "sums": 0.75}
     assert demand.source == "model"
     assert "- paint" in model.received[0][0].text
 
 
 @pytest.mark.parametrize("answer", ["I do not know", '{"paint": -1}', '{"juggling": 1}', "[1]", '{"paint": "much"}'])
-async def test_nonsense_falls_back_to_the_bodies(answer: str) -> None:
-    demand = await demand_by_model(ScriptedChatModel([answer]), "paint the fence", BOOK)
-    assert demand == Demand("paint")
-    assert demand.source == "inferred"
+async def test_an_answer_that_makes_no_sense_is_neutral(answer: str) -> None:
+    said = await DemandModel(ScriptedChatModel([answer]))("paint the fence", BOOK)
+    assert said.demand == Demand()
 
 
 async def test_a_judge_weighs_less_than_a_person() -> None:

@@ -178,13 +178,6 @@ class Processes:
             if self._control is not None and self._pid == os.getpid() and worker.pid and not worker.dead.is_set():
                 self._control.sendall(COMMAND.pack(b"K", worker.pid))
 
-    def warm(self) -> None:
-        """Start the process that starts workers, without waiting for it."""
-        with self._lock, suppress(OSError):
-            if self._pid != os.getpid():
-                self._drop_workers()
-            self._started()
-
     def _started(self) -> socket.socket:
         if self._control is not None and self._nursery is not None and self._nursery.poll() is None:
             return self._control

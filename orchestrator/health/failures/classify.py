@@ -14,7 +14,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from orchestrator.core.enums import Effect, FailureKind
 from orchestrator.core.errors import (
@@ -74,10 +74,6 @@ class FailureTable:
 
     def __init__(self, rows: Iterable[tuple[Match, Meaning]] = ()) -> None:
         self.rows: tuple[tuple[Match, Meaning], ...] = tuple((_match(match), _meaning(kind)) for match, kind in rows)
-
-    def with_row(self, match: Match, kind: Meaning) -> Self:
-        """This table with one more row at its end."""
-        return type(self)([*self.rows, (match, kind)])
 
     def stated(self, error: BaseException) -> FailureKind | None:
         """What the project's rows say; `None` when they say nothing. A row that breaks is passed over."""

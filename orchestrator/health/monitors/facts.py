@@ -25,8 +25,6 @@ from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.health import ToolHealth
 
-from .signal import Signal
-
 DAY = 86_400
 """Seconds; days begin at midnight UTC."""
 
@@ -128,16 +126,6 @@ class Monitor(Protocol):
 
     def watch(self, facts: MonitorFacts) -> Any:
         """The signals to raise: an iterable of `Signal`, or something awaitable that gives one."""
-        ...
-
-
-class Gate(Protocol):
-    """A monitor that is also asked before each write begins. It must be quick."""
-
-    name: str
-
-    def gate(self, tool: Tool, values: Mapping[str, Any], run: RunFacts, policy: Policy) -> Signal | None:
-        """`values` by parameter. A signal that keeps the write from beginning as it is, or `None`."""
         ...
 
 

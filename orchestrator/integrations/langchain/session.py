@@ -258,11 +258,6 @@ class Sessions:
                 self._open.pop(name, None)
                 _let_end(held, "broke off")
 
-    async def close_all(self) -> None:
-        """End every session."""
-        for name in [*self._open]:
-            await self.close(name)
-
 
 def _outside_of_graphs() -> contextvars.Context:
     """The current context without LangGraph's: a root run is no part of the graph, and keeps nothing of it alive."""

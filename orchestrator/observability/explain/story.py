@@ -63,11 +63,6 @@ class Story:
     trace_id: str = ""
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    @property
-    def ended_for_good(self) -> bool:
-        """Whether the run is over."""
-        return self.status.ended
-
     def to_json(self) -> dict[str, Any]:
         """Plain data, for programs: the fields of this class, statuses and kinds as strings."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}

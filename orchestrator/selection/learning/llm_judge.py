@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
 from orchestrator.selection.choice.demand import Demand
-from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_of
+from orchestrator.selection.choice.demand_inference import embedding_of
 from orchestrator.selection.choice.embedding import Embedding
 from orchestrator.selection.skills.handbook import Handbook
 
@@ -86,12 +86,6 @@ class DemandModel(_Shown):
         sound = all(isinstance(w, int | float) and 0 < w < 1e9 for w in weights.values())
         demand = Demand(weights, source="model") if weights and sound else Demand()
         return DemandSaid(demand, *_spent(self.cost, usage))
-
-
-async def demand_by_model(model: "BaseChatModel | str", text: str, handbook: Handbook) -> Demand:
-    """What a text demands, as a model says it: one call. What makes no sense is inferred from the bodies instead."""
-    said = await DemandModel(model)(text, handbook)
-    return SkillIndex(handbook).demand(text) if said.demand.neutral else said.demand
 
 
 class _Said(BaseModel):

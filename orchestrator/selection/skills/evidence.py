@@ -159,16 +159,6 @@ class Profile(BaseModel):
         """The counts of one skill; none when it has not been seen at work."""
         return self.skills.get(skill) or NOTHING
 
-    @property
-    def strengths(self) -> tuple[str, ...]:
-        """Skills in which it has shown itself good: at least 5 calls of late, 80 % of them well done."""
-        return tuple(s for s, e in sorted(self.skills.items()) if e.total >= 5 and e.successes >= 0.8 * e.total)
-
-    @property
-    def weaknesses(self) -> tuple[str, ...]:
-        """Skills in which it has not: at least 5 calls of late, less than half of them well done."""
-        return tuple(s for s, e in sorted(self.skills.items()) if e.total >= 5 and e.successes < 0.5 * e.total)
-
     def plus(self, other: "Profile") -> "Profile":
         """The profile of both records together."""
         names = sorted({*self.skills, *other.skills})

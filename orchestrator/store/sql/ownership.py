@@ -66,11 +66,6 @@ def drop_claim(connection: Connection, run_id: str, token: int) -> None:
     connection.execute(update(RUNS).where(RUNS.c.run_id == run_id, RUNS.c.token == token).values(owner=""))
 
 
-def drop_owner(connection: Connection, owner: str) -> None:
-    """Delete the lease of an owner that drives nothing any more."""
-    connection.execute(delete(OWNERS).where(OWNERS.c.owner == owner))
-
-
 def take_lease(connection: Connection, name: str, owner: str, seconds: float, now: float) -> bool:
     """Whether the lease was free, or over, and is now the owner's."""
     columns = {"owner": owner, "expires": now + seconds}

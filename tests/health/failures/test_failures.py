@@ -376,8 +376,13 @@ class CardDeclined(Exception):
 
 
 def test_a_project_adds_rows_by_type_name_and_predicate() -> None:
-    table = FailureTable([(CardDeclined, "refusal")]).with_row(f"{__name__.split('.')[0]}._Ours", TRANSIENT)
-    table = table.with_row(lambda error: "maintenance" in str(error), OUTAGE)
+    table = FailureTable(
+        [
+            (lambda error: "maintenance" in str(error), OUTAGE),
+            (f"{__name__.split('.')[0]}._Ours", TRANSIENT),
+            (CardDeclined, "refusal"),
+        ]
+    )
     assert classify(CardDeclined(), READ, started=True, table=table) is REFUSAL
     assert classify(_Ours("x"), READ, started=True, table=table) is TRANSIENT
     assert classify(KeyError("maintenance"), READ, started=True, table=table) is OUTAGE
