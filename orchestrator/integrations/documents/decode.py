@@ -2,6 +2,9 @@
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from .languages import detect_language
@@ -16,10 +19,21 @@ BYTE_ORDER_MARKS: Final = (
 """UTF-32 before UTF-16, whose mark begins alike."""
 DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9][\w.:-]{1,30})""")
 """`<meta charset=...>` of HTML and `encoding="..."` of XML."""
-ESCAPES: Final = ((re.compile(rb"\x1b\$\)C"), "iso2022_kr"), (re.compile(rb"\x1b(?:\$[@B]|\([BIJ])"), "iso2022_jp_2"))
-"""Escape sequences of ISO-2022-KR (RFC 1557) and ISO-2022-JP (RFC 1468)."""
+ESCAPES: Final = (
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+    (re.compile(rb"\x1b(?:\$[@B]|\([BIJ])"), "iso2022_jp_2"),
+    (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
+)
+"""Escape sequences of ISO-2022-KR (RFC 1557), ISO-2022-JP (RFC 1468) and HZ (RFC 1843)."""
+UTF7 = re.compile(rb"\+[A-Za-z0-9+/]{2,}-")
+"""A run of other characters in UTF-7 (RFC 2152)."""
+EBCDIC: Final = ("cp037", "cp500", "cp273", "cp1026", "cp1140")
+DOS_AND_MAC: Final = ("cp850", "cp437", "cp852", "cp775", "cp865", "cp860", "cp863", "mac_roman", "mac_latin2")
+MARGIN: Final = 0.15
+"""By how much an encoding of DOS or the old Mac must fit better than the others."""
+ONE_SCRIPT: Final = ("cp1256", "cp1255", "cp1253", "iso8859_6", "cp874", "cp1251")
 MULTI_BYTE: Final = ("cp932", "gb18030", "big5hkscs", "cp949", "euc_jp")
-LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257")
+LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257", "iso8859_4", "cp1258")
 """Encodings that differ in a few letters, which detection by statistics confuses."""
 CYRILLIC: Final = ("cp1251", "koi8_r", "koi8_u", "mac_cyrillic", "iso8859_5", "cp866")
 CYRILLIC_LETTERS = re.compile("[\u0400-\u045f\u0490\u0491]")
@@ -31,6 +45,8 @@ LETTERS: Final = {
     "ca": "àçèéíïòóúü·", "cs": "áčďéěíňóřšťúůýž", "da": "åæøé", "de": "äöüß", "en": "éèïöüçñà", "es": "áéíñóúü",
     "fi": "äöå", "fr": "àâæçéèêëîïôœùûüÿ", "hr": "čćđšž", "hu": "áéíóöőúüű", "id": "é", "it": "àèéìíîòóùú",
     "nl": "éëïöüèáó", "no": "åæøéò", "pl": "ąćęłńóśźż", "pt": "áâãàçéêíóôõúü", "ro": "ăâîșşțţ",
+    "lt": "ąčęėįšųūž", "lv": "āčēģīķļņšūž", "et": "äõöüšž",
+    "vi": "àáâãèéêìíòóôõùúýăđĩũơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",
     "sk": "áäčďéíĺľňóôŕšťúýž", "sl": "čšž", "sv": "åäöé", "tr": "âçğıîöşûüİ",
 }  # fmt: skip
 """Language -> its letters beyond ASCII."""
@@ -72,10 +88,9 @@ def decode_as(raw: bytes) -> tuple[str, str]:
     wide = _wide(raw)
     if wide:
         return raw.decode(wide, "replace"), wide
-    for escape, encoding in ESCAPES:
-        if escape.search(raw[:65536]) and max(raw) < 0x80:
-            return raw.decode(encoding, "replace"), encoding
     try:
+        if raw.isascii():
+            return _escaped(raw) or (raw.decode("ascii"), "utf-8")
         return raw.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         return _damaged_utf8(raw) or _detected(raw)
@@ -86,20 +101,51 @@ def tidy_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").removeprefix("\ufeff")
 
 
+def _escaped(raw: bytes) -> tuple[str, str] | None:
+    """Encodings of seven bits, by their escape sequences."""
+    for escape, encoding in ESCAPES:
+        if escape.search(raw[:65536]):
+            return raw.decode(encoding, "replace"), encoding
+    if len(UTF7.findall(raw[:65536])) >= 2:
+        try:
+            text = raw.decode("utf-7")
+        except UnicodeDecodeError:
+            return None
+        beyond = [character for character in text if character > "\x7f"]
+        if beyond and all(character.isalpha() or character in PUNCTUATION for character in beyond):
+            return text, "utf-7"
+    return None
+
+
 def _wide(raw: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte order mark, by where the NUL bytes stand."""
+    """UTF-16 or UTF-32 without a byte order mark, by where the NUL bytes stand.
+
+    Of a text beyond ASCII only spaces, digits and line ends have a NUL, so it must also decode to sensible characters.
+    """
     sample = raw[: 4096 - 4096 % 4]
-    if len(sample) < 4 or sample.count(0) < len(sample) * 0.2:
+    nuls = sample.count(0)
+    if len(sample) < 4 or nuls < max(2, len(sample) * 0.02):
         return None
     shares = [sample[place::4].count(0) / max(1, len(sample[place::4])) for place in range(4)]
     if min(shares[2:]) > 0.7 and shares[0] < 0.3:
         return "utf-32-le"
     if min(shares[:2]) > 0.7 and shares[3] < 0.3:
         return "utf-32-be"
-    even, odd = (shares[0] + shares[2]) / 2, (shares[1] + shares[3]) / 2
-    if odd > 0.4 and even < 0.1:
-        return "utf-16-le"
-    return "utf-16-be" if even > 0.4 and odd < 0.1 else None
+    odd = (sample[1::4].count(0) + sample[3::4].count(0)) / nuls
+    for encoding, share in (("utf-16-le", odd), ("utf-16-be", 1 - odd)):
+        if share > 0.95 and _is_sensible(sample[: len(sample) - len(sample) % 2].decode(encoding, "replace")):
+            return encoding
+    return None
+
+
+def _is_sensible(text: str) -> bool:
+    """Whether nearly all characters are letters, spaces or the like, and not of a dozen scripts."""
+    letters = [character for character in text if character.isalpha()]
+    odd = sum(
+        unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs") and character not in "\t\r\n" for character in text
+    )
+    blocks = {ord(character) >> 8 for character in letters if not "\u2e80" <= character <= "\ud7ff"}
+    return odd <= 0.02 * len(text) and "\ufffd" not in text[:-1] and len(letters) > 0.4 * len(text) and len(blocks) <= 8
 
 
 def _damaged_utf8(raw: bytes) -> tuple[str, str] | None:
@@ -118,10 +164,12 @@ def _detected(raw: bytes) -> tuple[str, str]:
         best = None
     else:
         best = from_bytes(raw).best()
+    if best is not None and best.encoding in EBCDIC:
+        return _fitting(raw, (*EBCDIC, best.encoding)) or (str(best), best.encoding)
     if _looks_latin(raw):
         return _latin(raw, None if best is None else best.encoding)
     if best is None:
-        return _fewest_errors(raw)
+        return _of_one_script(raw) or _fewest_errors(raw)
     text = str(best)
     beyond = [character for character in text if character > "\x7f" and character.isalpha()]
     if sum("\u0400" <= character <= "\u04ff" for character in beyond) * 2 > len(beyond) and not best.multi_byte_usage:
@@ -156,25 +204,53 @@ def _looks_latin(raw: bytes) -> bool:
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
     letters = len(re.findall(rb"[A-Za-z]", sample))
     most = letters if len(sample) < 64 else 0.3 * letters
-    return sum(runs) <= most and sum(run == 1 for run in runs) > 0.8 * len(runs)
+    short = sum(run <= 2 for run in runs) > 0.8 * len(runs) and sum(run == 1 for run in runs) > 0.3 * len(runs)
+    return sum(runs) <= most and short
 
 
 def _latin(raw: bytes, detected: str | None) -> tuple[str, str]:
-    """The encoding whose letters fit the language best; `detected` only where it fits better than all."""
+    """The encoding whose letters fit the language best; `detected`, DOS and Mac only where they fit better than all."""
+    usual = [encoding for encoding in LATIN if encoding != "cp1250" or any(0x80 <= byte < 0xA0 for byte in raw)]
+    found = _fitting(raw, usual)
+    others = _fitting(raw, (*([detected] if detected else []), *DOS_AND_MAC))
+    if found is None:
+        return others or (raw.decode("cp1252", "replace"), "cp1252")
+    if others and _fit(others[0]) > _fit(found[0]) + MARGIN:
+        return others
+    return found
+
+
+def _fitting(raw: bytes, encodings: Iterable[str]) -> tuple[str, str] | None:
+    """The first of the encodings whose letters fit the language of the text best."""
     found: list[tuple[float, str, str]] = []
-    candidates: list[str] = [*LATIN, *([detected] if detected else [])]
-    for encoding in dict.fromkeys(candidates):
-        if encoding == "cp1250" and not any(0x80 <= byte < 0xA0 for byte in raw):
-            continue  # Czech and Polish in it use these bytes all the time
+    for encoding in dict.fromkeys(encodings):
         try:
-            decoded = raw.decode(encoding)
+            decoded = (
+                unicodedata.normalize("NFC", raw.decode(encoding)) if encoding == "cp1258" else raw.decode(encoding)
+            )
         except (UnicodeDecodeError, LookupError):
             continue
         found.append((_fit(decoded), decoded, encoding))
-    if not found:
-        return raw.decode("cp1252", "replace"), "cp1252"
-    _, text, encoding = max(found, key=lambda candidate: candidate[0])
-    return text, encoding
+    best = max(found, key=lambda candidate: candidate[0], default=None)
+    return best and (best[1], best[2])
+
+
+def _of_one_script(raw: bytes) -> tuple[str, str] | None:
+    """An encoding of 8 bits in which nearly all letters beyond ASCII are of one script, and no symbols among them."""
+    for encoding in ONE_SCRIPT:
+        try:
+            text = raw.decode(encoding)[:20_000]
+        except UnicodeDecodeError:
+            continue
+        beyond = [
+            c
+            for c in text
+            if c > "\x7f" and c not in PUNCTUATION and not unicodedata.category(c).startswith(("M", "Cf"))
+        ]
+        scripts = Counter(unicodedata.name(character, "?").partition(" ")[0] for character in beyond)
+        if beyond and scripts.most_common(1)[0][1] > 0.95 * len(beyond) and scripts.most_common(1)[0][0] != "LATIN":
+            return raw.decode(encoding), encoding
+    return None
 
 
 def _fit(text: str) -> float:
