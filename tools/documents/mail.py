@@ -1,7 +1,10 @@
 """Text of a mail that was saved as a file: `.eml` (RFC 5322) and Outlook's `.msg` ([MS-OXMSG])."""
 
+import base64
 import email
 import email.policy
+import re
+from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -48,12 +51,27 @@ def body_of(message: EmailMessage) -> str:
 def parts_of(message: EmailMessage, subtype: str) -> str:
     """The text of all parts of `text/subtype` that are no attachments."""
     found: list[str] = []
-    for part in message.walk():
+    for part in leaves(message):
         if part.get_content_type() == f"text/{subtype}" and part.get_content_disposition() != "attachment":
             raw = part.get_payload(decode=True)
             if isinstance(raw, bytes) and raw.strip():
                 found.append(markup_text(raw) if subtype == "html" else in_charset(raw, part.get_content_charset()))
     return "\n\n".join(found)
+
+
+def leaves(message: Any) -> Iterator[Any]:
+    """The parts of a mail that hold no others, and those of the mails in it, which some programs write as base64."""
+    if message.get_content_type() == "message/rfc822":
+        inner: Any = message.get_payload(0)
+        if "base64" in str(message.get("Content-Transfer-Encoding", "")).lower():
+            raw = base64.b64decode(re.sub(r"[^A-Za-z0-9+/=]", "", str(inner.get_payload())))
+            inner = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
+        yield from leaves(inner)
+    elif message.is_multipart():
+        for part in message.get_payload():
+            yield from leaves(part)
+    else:
+        yield message
 
 
 def in_charset(raw: bytes, charset: str | None) -> str:

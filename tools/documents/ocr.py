@@ -15,6 +15,7 @@ from orchestrator.integrations.documents.archive import read_bytes
 from orchestrator.integrations.documents.pdf import (
     PIXELS,
     extras_of,
+    import_pdfium,
     metadata_title,
     opened_pdf,
     render_scale,
@@ -79,8 +80,12 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
             if time.monotonic() - began > MOST_SECONDS:
                 break
             read += 1
-            page = pdf[number]
-            picture = page.render(scale=render_scale(page), grayscale=True, may_draw_forms=True).to_pil()
+            try:
+                page = pdf[number]
+                picture = page.render(scale=render_scale(page), grayscale=True, may_draw_forms=True).to_pil()
+            except import_pdfium().PdfiumError:
+                reading.notes.append(f"Page {number + 1} could not be read.")
+                continue
             text, confidence = read_page(engine, picture)
             if confidence < LEAST_CONFIDENCE:
                 unsure += 1

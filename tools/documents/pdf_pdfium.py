@@ -6,8 +6,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from orchestrator import Refused
 from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
-from orchestrator.integrations.documents.pdf import extras_of, import_pdfium, metadata_title, opened_pdf, with_extras
+from orchestrator.integrations.documents.pdf import (
+    LEAST_LETTERS,
+    ONLY_PICTURES,
+    extras_of,
+    import_pdfium,
+    is_picture,
+    metadata_title,
+    opened_pdf,
+    with_extras,
+)
 
 MOST_PAGES = 2000
 
@@ -18,6 +28,7 @@ def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, 
     with opened_pdf(document, password) as pdf:
         reading = Reading(title=metadata_title(pdf), pages=len(pdf))
         pages: list[str] = []
+        pictures: list[int] = []
         for number in range(min(len(pdf), MOST_PAGES)):
             try:
                 lines = lines_of(pdf[number])
@@ -26,11 +37,22 @@ def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, 
                 continue
             reading.heading = reading.heading or (largest(lines) if not pages else None)
             pages.append(paragraphs(tidy(as_text(lines))))
+            if sum(map(str.isalnum, pages[-1])) < LEAST_LETTERS and is_picture(pdf[number]):
+                pictures.append(number + 1)
         if len(pdf) > MOST_PAGES:
             reading.partial = True
             reading.notes.append(f"Only the first {MOST_PAGES} of {len(pdf)} pages were read.")
+        if any(pages) and len(pictures) == len(pages):
+            raise Refused(ONLY_PICTURES)
+        if pictures and any(pages):
+            reading.notes.append(f"Pictures that were not read fill these pages: {listed(pictures)}.")
         text = with_extras("\n\n".join(page for page in pages if page), list(extras_of(pdf)))
     return {"text": text, "reading": reading}
+
+
+def listed(numbers: list[int], most: int = 10) -> str:
+    """Numbers for a sentence, at most `most` of them."""
+    return ", ".join(map(str, numbers[:most])) + (f" and {len(numbers) - most} more" if len(numbers) > most else "")
 
 
 Line = tuple[str, float, float, float]

@@ -10,6 +10,9 @@ from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
 from orchestrator.integrations.documents.drawing import chart_texts
 
+BESIDE = ("ppt/notesSlides/", "ppt/diagrams/", "ppt/charts/", "ppt/comments/")
+"""Folders of what belongs to a slide."""
+
 
 @reader("pptx", "pptx", seconds=0.05, per_megabyte=0.5, memory=1000)
 def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
@@ -30,13 +33,14 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
         reading.heading = reading.heading or title_of_slide(root)
         parts.extend(blocks(root))
         for target in relations(archive, slide).values():
-            more = (
-                archive.xml(target) if target.startswith(("ppt/notesSlides/", "ppt/diagrams/", "ppt/charts/")) else None
-            )
+            more = archive.xml(target) if target.startswith(BESIDE) else None
             if more is None:
                 continue
             if "/notesSlides/" in target:
                 parts.extend(f"Notes: {text}" for text in blocks(more) if not text.isdigit())
+            elif "/comments/" in target:
+                parts.extend(f"Comment: {found.text}" for found in descendants(more, "text") if found.text)
+                parts.extend(f"Comment: {text}" for text in blocks(more))
             elif "/data" in target or "/chart" in target:
                 parts.extend(chart_texts(more))
     properties = archive.xml("docProps/core.xml")

@@ -11,6 +11,7 @@ from orchestrator.integrations.documents.markup import markup_text
 INLINE = frozenset(
     ("a", "b", "i", "em", "strong", "emphasis", "span", "sup", "sub", "code", "link", "strikethrough", "style")
 )
+UNSEEN = frozenset(("binary", "stylesheet", "script"))
 
 
 @reader("xml", "xml", seconds=0.05, per_megabyte=0.5, memory=1000)
@@ -41,7 +42,7 @@ def lines_of(root: Any) -> list[str]:
         inline = name in INLINE
         if not inline:
             lines.append("")
-        if name and name != "binary":
+        if name and name not in UNSEEN:
             lines[-1] += element.text or ""
             for child in element:
                 walk(child)

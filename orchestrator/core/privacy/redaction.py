@@ -128,15 +128,20 @@ def raised_at(error: BaseException) -> str:
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         place = f"{Path(file).name}:{line}"
-        if not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in _foreign_folders()):
+        if is_own(file):
             own = place
     return own or place
+
+
+def is_own(file: str) -> bool:
+    """Whether a file is code of the user."""
+    return not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in _foreign_folders())
 
 
 @cache
 def _foreign_folders() -> tuple[Path, ...]:
     """Folders of code that is not the user's: the framework, the standard library, installed packages."""
-    ours = Path(__file__).parents[1]
+    ours = Path(__file__).parents[2]
     parts = [path for path in ours.iterdir() if path.name != "catalog"]
     paths = sysconfig.get_paths()
     return (*parts, *{Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")})

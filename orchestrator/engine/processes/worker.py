@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from orchestrator.core.privacy.redaction import is_own
+
 from .wire import CallReply, CallRequest, Named, dumps, load_function, receive, send
 
 LARGEST_GROWTH: Final = 300
@@ -84,8 +86,8 @@ def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
 def failed(error: BaseException) -> CallReply:
     """An error as a reply; one that cannot be serialised becomes a plain one that names it."""
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if len(frames) > 1 else None  # the first is this file
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this file
+    last = next((frame for frame in reversed(frames) if is_own(frame.filename)), frames[-1] if frames else None)
     plain = RuntimeError(f"{type(error).__name__}: {reply_text(error)}")
     error.__cause__ = error.__context__ = error.__traceback__ = None
     try:

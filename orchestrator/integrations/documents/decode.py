@@ -29,8 +29,9 @@ UTF7 = re.compile(rb"\+[A-Za-z0-9+/]{2,}-")
 """A run of other characters in UTF-7 (RFC 2152)."""
 EBCDIC: Final = ("cp037", "cp500", "cp273", "cp1026", "cp1140")
 DOS_AND_MAC: Final = ("cp850", "cp437", "cp852", "cp775", "cp865", "cp860", "cp863", "mac_roman", "mac_latin2")
+LEAST_FIT: Final = 0.5
 MARGIN: Final = 0.15
-"""By how much an encoding of DOS or the old Mac must fit better than the others."""
+"""How well an encoding of DOS or the old Mac must fit, and by how much better than the others."""
 ONE_SCRIPT: Final = ("cp1256", "cp1255", "cp1253", "iso8859_6", "cp874", "cp1251")
 MULTI_BYTE: Final = ("cp932", "gb18030", "big5hkscs", "cp949", "euc_jp")
 LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257", "iso8859_4", "cp1258")
@@ -215,7 +216,7 @@ def _latin(raw: bytes, detected: str | None) -> tuple[str, str]:
     others = _fitting(raw, (*([detected] if detected else []), *DOS_AND_MAC))
     if found is None:
         return others or (raw.decode("cp1252", "replace"), "cp1252")
-    if others and _fit(others[0]) > _fit(found[0]) + MARGIN:
+    if others and _fit(others[0]) > max(LEAST_FIT, _fit(found[0]) + MARGIN):
         return others
     return found
 

@@ -16,6 +16,9 @@ MOST_EXTRAS: Final = 2000
 """Form fields and annotations that are read of one document."""
 PIXELS: Final = 12_000_000
 """Of one drawn page: 400 bytes of PDF may ask for a page of kilometres."""
+LEAST_LETTERS: Final = 50
+"""Letters and digits of a page under which it may be a picture with a stamp on it."""
+ONLY_PICTURES: Final = "its pages are pictures with few words beside them"
 DOTS_PER_INCH: Final = 200
 POINTS_PER_INCH: Final = 72
 
@@ -71,10 +74,25 @@ def add_extras(
             reading.title = reading.title or metadata_title(pdf)
             reading.pages = reading.pages or len(pdf)
             extras = list(extras_of(pdf))
+            letters = sum(map(str.isalnum, text))
+            stamped = 0 < letters < LEAST_LETTERS * len(pdf) and all(is_picture(pdf[n]) for n in range(len(pdf)))
     except (Refused, Unavailable):
         reading.notes.append("Form fields and annotations were not read.")
-        extras = []
+        extras, stamped = [], False
+    if stamped:
+        raise Refused(ONLY_PICTURES)
     return {"text": with_extras(text, extras), "reading": reading}
+
+
+def is_picture(page: Any) -> bool:
+    """Whether images fill at least half of a page, as a scan does."""
+    width, height = page.get_size()
+    covered = 0.0
+    with suppress(Exception):
+        for image in page.get_objects(filter=[import_pdfium().raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+            left, low, right, high = image.get_bounds()
+            covered += max(0.0, min(right, width) - max(left, 0.0)) * max(0.0, min(high, height) - max(low, 0.0))
+    return covered >= 0.5 * width * height
 
 
 def with_extras(text: str, extras: list[tuple[str, str]]) -> str:

@@ -24,7 +24,7 @@ def summary_sentences(text: str, most: int = 400) -> list[str]:
         for sentence in found
         if not BOILERPLATE.search(sentence)
         and len(REFERENCE.findall(sentence)) < 2
-        and not (sentence[0].islower() and sentence.isascii())
+        and not (sentence[0].islower() and sentence[0].upper().isupper())
         and len(sentence) <= 1200
     ]
     return good or found

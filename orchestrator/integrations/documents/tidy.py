@@ -19,6 +19,8 @@ HYPHEN_MARK = re.compile(r"\ufffe\n?[ \t]*(?=[a-zß-ÿ\u0101-\u017f\u0430-\u044f
 """What pdfium writes for a hyphen and the line's end, where it took the word for a parted one."""
 TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))|\x07")
 """Escape sequences (ECMA-48): colours, titles of windows; and the bell."""
+DOUBLED = re.compile(r"\b(?:([^\W\d_])\1){4,}\b")
+"""A word that was drawn twice, a little beside itself, to look bold."""
 SYMBOL_BULLET = re.compile("(?m)^[ \t]*[\uf000-\uf0ff](?=[ \t])")
 """A bullet of a symbol font, which has a private-use character."""
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,7 +36,7 @@ def tidy(text: str) -> str:
     text = HYPHENATED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = HYPHEN_MARK.sub("", text).replace("\ufffe", "-")
     text = text.translate(CHARACTERS)
-    text = SYMBOL_BULLET.sub("•", text)
+    text = DOUBLED.sub(lambda word: word[0][::2], SYMBOL_BULLET.sub("•", text))
     text = "\n".join(re.sub(r"[ \t]{2,}", " ", line).strip() for line in text.split("\n"))
     return SPACED_HAN.sub("", re.sub(r"\n{3,}", "\n\n", text)).strip()
 

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,10 @@ def decline(x: int) -> str:
 
 def stumble(x: int) -> str:
     raise KeyError("somewhere")
+
+
+def parse(x: int) -> object:
+    return statistics.mean([])
 
 
 def spin(marker: Path) -> str:
@@ -126,6 +131,12 @@ async def test_a_bug_names_its_place() -> None:
     assert failure.kind is FailureKind.BUG
     assert "test_processes.py" in failure.traceback
     assert "in stumble" in failure.traceback
+
+
+async def test_a_bug_in_a_library_names_the_line_that_called_it() -> None:
+    (failure,) = (await outcome_of(parse)).failures
+    assert "StatisticsError" in failure.message
+    assert "(test_processes.py:" in failure.message
 
 
 async def test_a_time_out_ends_the_process(tmp_path: Path) -> None:
