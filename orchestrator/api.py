@@ -61,6 +61,7 @@ from .intent import Interpreter, Request, examples_of
 from .routing import Planner
 from .selection import Demand, DemandModel, Selector
 from .store import Store, open_store
+from .store.unknown_run import unknown_run
 
 if TYPE_CHECKING:
     from orchestrator.observability.replay.replay import Replay
@@ -146,8 +147,13 @@ class Answering:
 
     @checked(InputError)
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
-        """What judges and people said of the work of a run's agents: who, how good, at what cost."""
+        """What judges and people said of the work of a run's agents: who, how good, at what cost.
+
+        Raises `InputError` for an unknown run.
+        """
         self.store.flush()
+        if self.store.run(run_id) is None:
+            raise unknown_run(self.store, run_id)
         return judgements_of(self.store, run_id)
 
     @checked(InputError)

@@ -101,6 +101,8 @@ def load_project(path: Path) -> Project:
     Raises:
         DefinitionError: it is no project folder, or a file in it is wrong; the message names file and line.
     """
+    if path.is_file():
+        raise DefinitionError(f"{str(path)!r} is a file: a project is a folder with tools/ or agents/ in it.")
     if not path.is_dir():
         raise DefinitionError(f"There is no folder {str(path)!r}. `orchestrator init {path}` makes a project there.")
     if not any((path / folder).is_dir() for folder in FOLDERS):

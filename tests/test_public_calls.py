@@ -94,7 +94,16 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], list[str]]]:
             yield name, made, [option for option in options(made._make) if option != "tool"]
         elif name != "Fault":
             yield name, made, options(made.__init__ if inspect.isclass(made) else made)
-    for name in ("BudgetMonitor", "ErrorRate", "HealthChecks", "Latency", "Limits", "Outage", "Progress", "Quota"):
+    for name in (
+        "BudgetMonitor",
+        "ErrorRate",
+        "HealthChecks",
+        "Latency",
+        "BudgetLimits",
+        "Outage",
+        "Progress",
+        "Quota",
+    ):
         made = getattr(monitors, name)
         yield f"monitors.{name}", made, options(made.__init__)
     yield "WorkerOptions", WorkerOptions, options(WorkerOptions.__init__)
@@ -195,3 +204,43 @@ def test_values_in_the_wrong_place(call: Callable[[], Any], said: str) -> None:
     with pytest.raises(OrchestratorError) as caught:
         call()
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: loose.run_sync("x", {"a": 1}, labels={"c": 17}), "labels['c'] is a text, not 17"),
+        (lambda: made.Orchestrator([known, None]), "tools[1] is a Tool or a function, not None"),
+        (lambda: made.Orchestrator(clock=3), "clock is a Clock, with"),
+        (lambda: made.Orchestrator(clock=testing.FakeClock), "clock is a Clock, with"),
+        (lambda: made.Orchestrator(monitors=[monitors.Outage]), "the class Outage has not. Did you mean Outage()?"),
+        (lambda: loose.add_sink(3), "sink is a Sink, with on_event(), not 3"),
+        (lambda: loose.health.trip("known", 3), "trip(): rest is a text, not 3"),
+        (lambda: made.Goal("x", type="str"), "A goal's type is a class, not the text 'str'"),
+        (lambda: loose.run_sync(made.Goal("x", providable="xy"), {"a": 1}), "Nothing needs the providable key 'xy'"),
+        (lambda: made.Tool("pay"), "Tool takes a function, not 'pay'"),
+        (lambda: made.Tool(unused, name="a\nb", needs=[]), "cannot be the name of a tool: it holds a control"),
+        (
+            lambda: made.Tool(unused, name="a", needs=[], gives="k\u202ex"),
+            "cannot be the name of a key: it holds a mark",
+        ),
+        (lambda: made.Orchestrator.from_project(__file__), "is a file: a project is a folder"),
+    ],
+)
+def test_a_wrong_member_or_name_is_told_by_its_place(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(OrchestratorError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+async def test_an_unknown_run_is_told_with_the_nearest_id() -> None:
+    async with Orchestrator([known], monitors=()) as own:
+        await own.run("x", {"a": 1}, run_id="invoice-17")
+        for look in (own.verify, own.replay, own.outcome, own.judgements):
+            with pytest.raises(OrchestratorError, match=r"There is no run 'invoice-71' .* Did you mean 'invoice-17'\?"):
+                look("invoice-71")
+        for ask in (own.resume, own.cancel, own.wait):
+            with pytest.raises(OrchestratorError, match=r"There is no run 'invoice-71' .* Did you mean 'invoice-17'\?"):
+                await ask("invoice-71")
+        with pytest.raises(OrchestratorError, match=r"No tool of the run 'invoice-17' gave 'y'"):
+            own.feedback("invoice-17", "y", success=True)

@@ -37,6 +37,8 @@ class Goal(Generic[V]):
         providable: str | Iterable[str] = (),
         type: type[V] | None = None,
     ) -> None:
+        if isinstance(type, str):
+            raise DefinitionError(f"A goal's type is a class, not the text {type!r}.")
         del type  # read by type checkers only: the key's own type is what is enforced
         names = (keys,) if isinstance(keys, str) else tuple(keys)
         if not names or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -31,6 +31,8 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
         return "it is empty"
     if len(text) > longest:
         return f"it has more than {longest} characters"
+    if text.isascii() and text.isprintable() and text[0] != " " != text[-1]:
+        return ""
     if text != text.strip():
         return "it begins or ends with a blank"
     for character in text:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, overload
 
 from typing_extensions import Unpack
 
-from orchestrator.core.calls.options import options_of
+from orchestrator.core.calls.options import options_of, shown_value
 from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
@@ -143,6 +143,8 @@ class Tool:
         self.classify = options.get("classify")
         self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
         self.is_async = _is_async(call)
+        for key in (*self.needs.values(), *self.optional.values(), *self.gives):
+            check_name("a key", key, DefinitionError)
         self._check_numbers()
         self._check_isolation()
         self._check_types()
@@ -318,6 +320,8 @@ def _from_langchain(tool: Any, options: ToolOptions) -> tuple[Callable[..., Any]
 
 def check_tool_options(kind: str, call: Any, options: Mapping[str, Any], declared: type) -> None:
     """Raises `DefinitionError` for an unknown option, or one of the wrong kind, of a tool or an agent."""
+    if kind == "Tool" and not callable(call) and not is_langchain_tool(call):
+        raise DefinitionError(f"Tool takes a function, not {shown_value(call)}.")
     name = options.get("name") or getattr(call, "__name__", None) or type(call).__name__
     options_of(declared).check(f"{kind} {name!r}", options)
 

@@ -9,18 +9,20 @@ import pytest
 from tests.cli.conftest import Cli
 
 EVIL = "[red]x[/] \x1b[2J\x1b]0;title\x07\u202eevil\u2066 \\"
+NAME = "[red]x[/] \\"
+"""What a name may hold; `EVIL` is refused as one."""
 PROJECT = f"""
 from orchestrator import Refused, tool
 
-EVIL = {EVIL!r}
+EVIL, NAME = {EVIL!r}, {NAME!r}
 
 
-@tool(name="reader" + EVIL, gives="text" + EVIL, description=EVIL)
+@tool(name="reader" + NAME, gives="text" + NAME, description=EVIL)
 def read(document: str) -> str:
     raise Refused("no: " + EVIL)
 
 
-@tool(name="other" + EVIL, gives="text" + EVIL, cost=0.1)
+@tool(name="other" + NAME, gives="text" + NAME, cost=0.1)
 def read_too(document: str) -> str:
     return "value: " + EVIL
 
@@ -41,13 +43,14 @@ def evil(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 
 COMMANDS = [
-    ("run", f"text{EVIL}", f"document={EVIL}"),
-    ("run", f"text{EVIL}", "--each", "document", EVIL, "b"),
+    ("run", f"text{NAME}", f"document={EVIL}"),
+    ("run", f"text{NAME}", "--each", "document", EVIL, "b"),
     ("run", "asked", f"document={EVIL}"),
     ("run", f"txet{EVIL}", f"document={EVIL}"),
-    ("run", f"text{EVIL}", f"doc{EVIL}=1"),
-    ("run", f"text{EVIL}", "document=a", "--run-id", f"i{EVIL}"),
-    ("plan", f"text{EVIL}", "document=a", "--explain"),
+    ("run", f"text{NAME}", f"doc{EVIL}=1"),
+    ("run", f"text{NAME}", "document=a", "--run-id", f"i{EVIL}"),
+    ("plan", f"text{NAME}", "document=a", "--explain"),
+    ("plan", f"text{NAME}"),
     ("plan", f"text{EVIL}"),
     ("tools",),
     ("health",),
@@ -78,7 +81,15 @@ def test_nothing_hostile_is_written(evil: Cli) -> None:
 
 
 def test_json_holds_everything_as_it_is(evil: Cli) -> None:
-    said = evil("run", f"text{EVIL}", "document=a", "--json")
+    said = evil("run", f"text{NAME}", "document=a", "--json")
     assert said.exit == 0
     assert json.loads(said.out)["value"] == f"value: {EVIL}"
     assert "\x1b" not in said.out
+
+
+def test_a_hostile_name_of_a_tool_is_refused_without_being_written(evil: Cli, tmp_path: Path) -> None:
+    (tmp_path / "evil" / "tools" / "named.py").write_text(PROJECT.replace('name="asker"', 'name="asker" + EVIL'))
+    said = evil("tools")
+    assert said.exit == 2
+    assert "cannot be the name of a tool: it holds a control character (U+001B)" in said.err
+    assert not [char for char in said.out + said.err if unicodedata.category(char) in ("Cc", "Cf") and char != "\n"]

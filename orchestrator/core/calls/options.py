@@ -15,7 +15,7 @@ from enum import StrEnum
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, is_typeddict
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, get_protocol_members
 from typing_extensions import get_type_hints as hints_of
 
 from orchestrator.core.errors import DefinitionError, OrchestratorError, nearest
@@ -36,6 +36,10 @@ class OptionKind:
     """A value of exactly one of these types is accepted without a further look."""
     test: Accepts | None = None
     """Decides about all other values; `None` accepts none of them."""
+    shape: str = ""
+    """`list`, `mapping` or `union`; empty for a plain value."""
+    inner: "tuple[OptionKind, ...]" = ()
+    """Of a list the kind of its members, of a mapping those of its keys and values, of a union its alternatives."""
 
     def accepts(self, value: Any) -> bool:
         """Whether it takes a value."""
@@ -67,8 +71,10 @@ def option_kind(annotation: Any) -> OptionKind:
 
 
 def _class_kind(target: Any, args: tuple[Any, ...]) -> OptionKind:
-    if target is object or getattr(target, "_is_protocol", False) or is_typeddict(target):
+    if target is object or is_typeddict(target):
         return ANYTHING
+    if getattr(target, "_is_protocol", False):
+        return _protocol(target)
     if target is bool:
         return OptionKind("True or False", frozenset({bool}))
     if target in (int, float):
@@ -91,6 +97,18 @@ def _class_kind(target: Any, args: tuple[Any, ...]) -> OptionKind:
     return OptionKind(f"{article} {target.__name__}", frozenset({target}), lambda value: isinstance(value, target))
 
 
+def _protocol(target: Any) -> OptionKind:
+    """An object with the methods of a protocol; a class is none."""
+    names = sorted(get_protocol_members(target))
+    methods = [name for name in names if inspect.isfunction(inspect.getattr_static(target, name, None))]
+    if "__call__" in methods:
+        return OptionKind("a function", test=callable)
+    return OptionKind(
+        f"a {target.__name__}, with {' and '.join(f'{name}()' for name in methods[:4])}",
+        test=lambda value: not inspect.isclass(value) and all(hasattr(value, name) for name in methods),
+    )
+
+
 def _is(kind: Any, base: type) -> bool:
     return issubclass(kind, base)
 
@@ -109,7 +127,7 @@ def _mapping(target: type, args: tuple[Any, ...]) -> OptionKind:
         given = cast("Mapping[Any, Any]", value)
         return _all(keys, given) and (only_keys or _all(values, given.values()))
 
-    return OptionKind("a mapping", test=accepts)
+    return OptionKind("a mapping", test=accepts, shape="mapping", inner=(keys, values))
 
 
 def _iterable(target: type, args: tuple[Any, ...]) -> OptionKind:
@@ -122,7 +140,8 @@ def _iterable(target: type, args: tuple[Any, ...]) -> OptionKind:
             return True  # an iterator would be used up by looking at it
         return _all(inner, cast("Iterable[Any]", value))
 
-    return OptionKind("a list" if inner is ANYTHING else f"a list ({inner.words} each)", test=accepts)
+    words = "a list" if inner is ANYTHING else f"a list ({inner.words} each)"
+    return OptionKind(words, test=accepts, shape="list", inner=(inner,))
 
 
 def _union(kinds: list[OptionKind]) -> OptionKind:
@@ -132,8 +151,8 @@ def _union(kinds: list[OptionKind]) -> OptionKind:
     exact = frozenset[type]().union(*(kind.exact for kind in kinds))
     tests = [kind.test for kind in kinds if kind.test is not None]
     if len(tests) < 2:
-        return OptionKind(words, exact, *tests)
-    return OptionKind(words, exact, lambda value: any(test(value) for test in tests))
+        return OptionKind(words, exact, *tests, shape="union", inner=tuple(kinds))
+    return OptionKind(words, exact, lambda value: any(test(value) for test in tests), "union", tuple(kinds))
 
 
 def _words(alternatives: Iterable[str]) -> str:
@@ -152,11 +171,14 @@ class Options:
         kinds: Mapping[str, OptionKind],
         positional: tuple[tuple[str, OptionKind], ...] = (),
         open_ended: bool = False,
+        rest: tuple[str, OptionKind] | None = None,
     ) -> None:
         self.kinds = kinds
         self._positional = positional
         """What may be given by position, in order; `self` is one of them."""
         self._open_ended = open_ended
+        self._rest = rest
+        """What `*args` take, where there are some."""
 
     def check(self, what: str, given: Mapping[str, Any], error: type[OrchestratorError] = DefinitionError) -> None:
         """Raises `error` for a name that is no option of `what`, or a value of the wrong kind."""
@@ -175,6 +197,10 @@ class Options:
         for (name, kind), value in zip(self._positional, args, strict=False):
             if kind is not ANYTHING and type(value) not in kind.exact and not (kind.test and kind.test(value)):
                 raise error(wrong_kind(what, name, kind, value))
+        if self._rest is not None:
+            for value in args[len(self._positional) :]:
+                if not self._rest[1].accepts(value):
+                    raise error(wrong_kind(what, *self._rest, value))
         if given:
             self.check(what, given, error)
 
@@ -195,8 +221,28 @@ def unknown_option(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def wrong_kind(what: str, name: str, kind: OptionKind, value: Any) -> str:
-    """The message for a value of the wrong kind."""
+    """The message for a value of the wrong kind: of a list or a mapping, for the member that is wrong."""
+    found = _member_at_fault(name, kind, value)
+    if found is not None:
+        name, kind, value = found
     return f"{what}: {name} is {kind.words}, not {shown_value(value)}.{_hint(name, kind, value)}"
+
+
+def _member_at_fault(name: str, kind: OptionKind, value: Any) -> tuple[str, OptionKind, Any] | None:
+    """The first member that a list or a mapping should not have, with the kind that it should be of."""
+    members: list[tuple[str, int, Any]] = []
+    if isinstance(value, list | tuple):
+        members = [(f"{name}[{n}]", 0, item) for n, item in enumerate(cast("Iterable[Any]", value))]
+    elif isinstance(value, Mapping):
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            members += [(f"a key of {name}", 0, key), (f"{name}[{key!r}]", 1, item)]
+    shape = "mapping" if isinstance(value, Mapping) else "list"
+    for each in kind.inner if kind.shape == "union" else (kind,):
+        if each.shape == shape:
+            for where, place, item in members:
+                if not each.inner[place].accepts(item):
+                    return where, each.inner[place], item
+    return None
 
 
 def _hint(name: str, kind: OptionKind, value: Any) -> str:
@@ -235,7 +281,7 @@ def signature_options(call: Callable[..., Any]) -> Options:
     hints = _hints(call)
     kinds: dict[str, OptionKind] = {}
     positional: list[tuple[str, OptionKind]] = []
-    open_ended = False
+    open_ended, rest = False, None
     for parameter in inspect.signature(call).parameters.values():
         annotation = hints.get(parameter.name, Any)
         match parameter.kind:
@@ -244,14 +290,14 @@ def signature_options(call: Callable[..., Any]) -> Options:
             case inspect.Parameter.VAR_KEYWORD:
                 open_ended = True
             case inspect.Parameter.VAR_POSITIONAL:
-                pass
+                rest = (parameter.name, option_kind(annotation))
             case _:
                 kind = option_kind(annotation)
                 if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
                     kinds[parameter.name] = kind
                 if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
                     positional.append((parameter.name, kind))
-    return Options(kinds, tuple(positional), open_ended)
+    return Options(kinds, tuple(positional), open_ended, rest)
 
 
 def _hints(target: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.protocol import ClaimedRun, RunRow
+from orchestrator.store.unknown_run import unknown_run
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .phases import Phase
@@ -140,7 +141,7 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
                 continue
         row = await runtime.threads.run(lambda: runtime.store.run(run_id))
         if row is None:
-            raise InputError(f"There is no run {run_id!r} in this store.")
+            raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
         if row.status.ended or (row.status is Status.WAITING and not ended):
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
         if row.status is Status.QUEUED and row.wake is None:

@@ -25,6 +25,7 @@ from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
 from orchestrator.store.protocol import Record
+from orchestrator.store.unknown_run import unknown_run
 
 from .child_effects import find_child
 from .finish import outcome_of
@@ -229,7 +230,7 @@ def recorded_run(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str, Goal
     """As `recorded_outcome`, with the goal that the run was begun for."""
     records = runtime.store.records(run_id)
     if not records:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise unknown_run(runtime.store, run_id)
     state = fold(run_id, records)
     view = runtime.graph.view()
     values = ValueTable(run_id, runtime.store, durable=False)
@@ -276,7 +277,7 @@ async def recover(
     if token is None:
         return None
     if not records:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
     state = fold(run_id, records)
     run = Run(
         runtime.dialled(state.dial),

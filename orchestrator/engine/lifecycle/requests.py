@@ -22,6 +22,9 @@ def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] =
         if key not in known and key not in given:
             reason = f"No tool gives or needs {key!r}.{_names({*known, *given}, key)}"
             raise UnknownGoal(Impasse(goal.keys, (key,), (), reason=reason, kind="unknown_goal"))
+    for key in goal.providable:
+        if key not in known and key not in given:
+            raise InputError(f"Nothing needs the providable key {key!r}.{_names({*known, *given}, key)}")
 
 
 def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import NoRoute, Outcome
@@ -27,6 +27,7 @@ from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.selection.learning.evaluation import keep_judgement
 from orchestrator.store.memory import MemoryStore
+from orchestrator.store.unknown_run import unknown_run
 
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
 from .finish import outcome_of
@@ -102,7 +103,7 @@ async def _resume_recorded(
         return ended[0]
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
     if row.status is Status.WAITING and row.parent is not None:  # its question is the question of its root
         found = await _resumed(runtime, row.parent, answer, by, question or await _first_question(runtime, run_id))
         live = live_run(runtime, run_id)
@@ -190,7 +191,7 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
             return ended[0]
         row = await runtime.threads.run(lambda: runtime.store.run(run_id))
         if row is None:
-            raise InputError(f"There is no run {run_id!r} in this store.")
+            raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
         if row.status.ended:
             return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
         if row.status is Status.QUEUED:
@@ -221,11 +222,11 @@ def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
     runtime.store.flush()
     records = runtime.store.records(run_id)
     if not records:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise unknown_run(runtime.store, run_id)
     state = fold(run_id, records)
     tool = runtime.graph.view().tools.get(state.at_hand.get(key) or "")
     if tool is None:
-        raise InputError(f"No tool of the run {run_id!r} gave {key!r}.")
+        raise InputError(f"No tool of the run {run_id!r} gave {key!r}.{nearest(key, state.at_hand)}")
     if isinstance(tool, Agent):
         live = live_run(runtime, run_id)
         runtime.selector.learn(tool, demanded(runtime, state, tool, live.values.values if live else {}), success)
@@ -318,7 +319,7 @@ async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
         return ended[0]
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
-        raise InputError(f"There is no run {run_id!r} in this store: it was in the memory of another process.")
+        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
     if row.status.ended:
         return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
     run = await recover(runtime, run_id)

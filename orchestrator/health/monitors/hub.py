@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from orchestrator.core.calls.options import shown_value
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
@@ -277,8 +278,10 @@ def check_monitors(monitors: Iterable[Any]) -> tuple[Monitor, ...]:
     for monitor in monitors:
         name, interval = getattr(monitor, "name", None), getattr(monitor, "interval", None)
         if not isinstance(name, str) or not name or not callable(getattr(monitor, "watch", None)):
+            hint = f" Did you mean {monitor.__name__}()?" if isinstance(monitor, type) else ""
             raise DefinitionError(
-                f"A monitor has a name, an interval in seconds and watch(facts), which {monitor!r} has not."
+                "A monitor has a name, an interval in seconds and watch(facts), which "
+                f"{shown_value(monitor)} has not.{hint}"
             )
         if isinstance(interval, bool) or not isinstance(interval, int | float) or not interval > 0:
             raise DefinitionError(f"Monitor {name!r}: interval is a number of seconds above 0, not {interval!r}.")

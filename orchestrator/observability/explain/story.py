@@ -11,11 +11,11 @@ from typing import Any
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import ANSWERING, DecisionKind, Status
-from orchestrator.core.errors import InputError
 from orchestrator.core.events import Decided, Event, RunStarted, from_body
 from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
 from orchestrator.store.protocol import Record, RunRow, Store
+from orchestrator.store.unknown_run import unknown_run
 
 from .model import AnsweringDecision, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold, StoryEntry
 from .next_best import Rival, next_best
@@ -89,7 +89,7 @@ def read_story(store: Store, run_id: str, *, rivals: bool = True) -> Story:
     """
     row = store.run(run_id)
     if row is None:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise unknown_run(store, run_id)
     children = tuple(child.run_id for child in reversed(store.runs(parent=run_id, limit=1000)))
     return story_of(row, store.records(run_id), store if rivals else None, children)
 

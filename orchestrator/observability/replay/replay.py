@@ -19,6 +19,7 @@ from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.ledger.writes import CLOSED
 from orchestrator.store.protocol import Record, Store
+from orchestrator.store.unknown_run import unknown_run
 
 from .difference import Finding, ReplayContext, compared
 from .expectation import Expectation, expectation_of
@@ -113,7 +114,7 @@ def replay_run(store: Store, run_id: str, policy: Policy | None = None) -> Repla
     """
     records = store.records(run_id)
     if not records:
-        raise InputError(f"There is no run {run_id!r} in this store.")
+        raise unknown_run(store, run_id)
     return _Replayer(store, run_id, policy).replay(records)
 
 

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, cast
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.protocol import Record, RunRow, Seal, Store
+from orchestrator.store.unknown_run import unknown_run
 
 from .chain import GENESIS, canonical, canonical_text, link, seal_link
 from .check import check_chain
@@ -215,7 +215,7 @@ def _snapshot(store: Store, run_id: str) -> tuple[RunRow, list[Record]]:
     row, records = store.run(run_id), store.records(run_id)
     for _ in range(_TRIES):
         if row is None:
-            raise InputError(f"there is no run {run_id!r} in this store")
+            raise unknown_run(store, run_id)
         again = store.run(run_id)
         if again is None or again == row:
             return row, records

@@ -1,0 +1,20 @@
+"""The error for a run id that the store does not have, with the nearest of the latest ids."""
+
+from orchestrator.core.errors import InputError, StoreError, nearest
+
+from .protocol import Store
+
+LATEST = 200
+"""Runs whose ids are compared with the one that was asked for."""
+
+
+def unknown_run(store: Store, run_id: str) -> InputError:
+    """An `InputError` that names the run, and those among the latest whose ids are near. Reads the store."""
+    try:
+        hint = nearest(run_id, [row.run_id for row in store.runs(limit=LATEST)])
+    except StoreError:
+        hint = ""
+    return InputError(f"There is no run {run_id!r} in this store.{hint}")
+
+
+__all__ = ["unknown_run"]
