@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
@@ -58,7 +58,7 @@ class Goal(Generic[V]):
             return goal
         return _goal_of_key(goal) if type(goal) is str else Goal(goal)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The keys, joined for people."""
         return " + ".join(self.keys)

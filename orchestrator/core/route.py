@@ -93,10 +93,10 @@ class Route:
     not_storable: tuple[str, ...] = field(default=(), compare=False)
     """Keys, provided or given by effects, that cannot be stored: only the process that began the run can go on."""
 
-    @property
+    @cached_property
     def tools(self) -> tuple[str, ...]:
         """Names of the tools, in order."""
-        return tuple(step.tool for step in self.steps)
+        return tuple([step.tool for step in self.steps])
 
     @property
     def price(self) -> float:

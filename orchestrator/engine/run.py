@@ -365,9 +365,11 @@ class Run:
 
     def inputs_of(self, tool: Tool) -> dict[str, Any]:
         """The values at hand for a tool's parameters."""
-        values = self.values.values
-        pairs = (*tool.needs.items(), *tool.optional.items())
-        return {parameter: values[key] for parameter, key in pairs if key in values}
+        values, found = self.values.values, dict[str, Any]()
+        for parameter, key in tool.takes.items():
+            if key in values:
+                found[parameter] = values[key]
+        return found
 
     def accepted(self, call: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the inputs that a user's function takes."""

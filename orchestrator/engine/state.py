@@ -179,17 +179,24 @@ class RunState:
 
     def problem(self) -> Problem:
         """Where the run stands, for the planner."""
-        unusable = dict(self.excluded)
-        unusable.update({tool: CONDITION_FALSE for tool, holds in self.conditions.items() if not holds})
-        unusable.update(dict.fromkeys(self.uncertain, "its effect is uncertain"))
         return Problem(
             goal=self.goal,
             at_hand=dict(self.at_hand),
             done=dict(self.done),
-            running=self._running(),
-            unusable=unusable,
+            running=self._running() if self.doing or self.doubt else {},
+            unusable=self.unusable(),
             may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
         )
+
+    def unusable(self) -> dict[str, str]:
+        """The tools that the run may not start now, each with the reason."""
+        found = dict(self.excluded)
+        for tool, holds in self.conditions.items():
+            if not holds:
+                found[tool] = CONDITION_FALSE
+        for tool in self.uncertain:
+            found[tool] = "its effect is uncertain"
+        return found
 
     @property
     def to_answer(self) -> tuple[str, ...]:
@@ -217,7 +224,7 @@ class RunState:
     @property
     def reached(self) -> bool:
         """Whether every key of the goal has a value."""
-        return all(key in self.at_hand for key in self.goal)
+        return set(self.goal) <= self.at_hand.keys()
 
     def support(self, keys: Iterable[str]) -> set[str]:
         """The finished tools that the values of `keys` were made with."""

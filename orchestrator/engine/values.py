@@ -146,7 +146,7 @@ class ValueTable:
     def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
         """Take in what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
         self._outputs[giver] = dict(outputs)
-        kept = tuple(key for key in outputs if key not in self.values)
+        kept = tuple([key for key in outputs if key not in self.values])
         for key in kept:
             self.values[key] = outputs[key]
         if self._durable:
@@ -237,7 +237,10 @@ def _question_name(text: str, wanted: str) -> str:
 
 def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, Any]:
     """Inputs as the types of their keys. Raises `InvalidOutput` for one that is not."""
-    return {key: validate(key, view.key_type(key), value) for key, value in inputs.items()}
+    checked: dict[str, Any] = {}
+    for key, value in inputs.items():
+        checked[key] = validate(key, view.key_type(key), value)
+    return checked
 
 
 def not_storable(view: GraphRevision, inputs: Mapping[str, Any], tools: Iterable[str]) -> tuple[str, ...]:

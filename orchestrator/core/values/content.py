@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
+from operator import methodcaller
 from pathlib import PurePath
 from typing import Any, Final, cast
 from uuid import UUID
@@ -56,7 +57,10 @@ class _Reader:
         self._open: set[int] = set()
 
     def digest(self, value: Any) -> bytes:
-        kind = class_of(value)
+        kind: type[Any] = type(value)
+        read = _PLAIN.get(kind)
+        if read is not None:
+            return self._plain(value, kind, read)
         if id(value) in self._open or len(self._open) > DEPTH:
             return self._unknown(value)
         self._open.add(id(value))
@@ -72,14 +76,20 @@ class _Reader:
             whole.update(part)
         return whole.digest()
 
+    def _plain(self, value: Any, kind: type[Any], read: Callable[[Any], bytes]) -> bytes:
+        """As every other digest: of the tag and the class, and of the one part with its length before it."""
+        try:
+            part = read(value)
+        except Exception:
+            return self._unknown(value)
+        head = f"plain:{kind.__qualname__}:".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(b"".join((head, len(part).to_bytes(8, "big"), part))).digest()
+
     def _unknown(self, value: Any) -> bytes:
         self.opaque = True
         return hashlib.sha256(f"opaque:{type(value).__qualname__}:{id(value)}".encode()).digest()
 
     def _parts(self, value: Any, kind: type[Any]) -> tuple[str, Iterable[bytes]]:
-        read = _PLAIN.get(kind)
-        if read is not None:
-            return "plain", [read(value)]
         if isinstance(value, PurePath):  # also `Path`, whose class depends on the platform
             return "plain", [_text(repr(value))]
         if isinstance(value, Enum):
@@ -88,9 +98,9 @@ class _Reader:
             return "secret", [self.digest(value.get_secret_value())]
         if isinstance(value, BaseModel):
             held = {**value.__dict__, "": value.__pydantic_extra__, "_": value.__pydantic_private__}
-            return "model", list(self._pairs(held))
+            return "model", self._pairs(held)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return "dataclass", list(self._pairs({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}))
+            return "dataclass", self._pairs({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
         if isinstance(value, Mapping):
             return "mapping", sorted(self._pairs(value))  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(value, set | frozenset):
@@ -112,12 +122,14 @@ class _Reader:
         if isinstance(value, BaseException):
             return "error", [self.digest(value.args)]
         if hasattr(value, "__dict__") and kind.__module__ != "builtins":
-            return "object", list(self._pairs(vars(value)))
+            return "object", self._pairs(vars(value))
         raise TypeError(kind)
 
-    def _pairs(self, held: Mapping[Any, Any]) -> Iterable[bytes]:
+    def _pairs(self, held: Mapping[Any, Any]) -> list[bytes]:
+        found: list[bytes] = []
         for key, item in held.items():
-            yield self.digest(key) + self.digest(item)
+            found.append(self.digest(key) + self.digest(item))
+        return found
 
 
 def _text(text: str) -> bytes:
@@ -139,7 +151,7 @@ _PLAIN: Final[Mapping[type, Callable[[Any], bytes]]] = {
     **dict.fromkeys((datetime.date, datetime.timedelta), _as_repr),
     **dict.fromkeys((datetime.datetime, datetime.time), _moment),
     **dict.fromkeys({type(PurePath()), *PurePath.__subclasses__()}, _as_repr),
-    str: _text,
+    str: methodcaller("encode", "utf-8", "surrogatepass"),
     bytes: partial(bytes),
     bytearray: partial(bytes),
 }

@@ -46,6 +46,8 @@ class LearningQueue:
     async def learn(self) -> None:
         """Learn from what waits, in a thread; returns when that is done."""
         runtime = self._runtime
+        if not runtime.selector.has_news:
+            return
         if runtime.selector.pending:
             try:
                 await runtime.threads.run(runtime.selector.apply_pending)
@@ -85,6 +87,8 @@ class LearningQueue:
 
     def run_began(self, run: Run) -> None:
         """Put drift that was found between runs on the record of a run that may use the agent."""
+        if not self._unreported:
+            return
         agents = run.view.agents(run.state.goal)
         for agent, kind in sorted(key for key in self._unreported if key[0] in agents):
             run.emit(raised(run, self._unreported.pop((agent, kind))))

@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 async def plan(run: Run) -> Phase:
     """Choose a route from where the run stands."""
-    if any(impasse.kind != "approval" for impasse in run.open):
+    if run.open and any(impasse.kind != "approval" for impasse in run.open):
         return Phase.ESCALATE
     await check_conditions(run)
     again = bool(run.state.unanswered) or run.first_route is not None

@@ -18,7 +18,8 @@ LOG: Final = logging.getLogger(SCOPE)
 
 def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
     """Raises `UnknownGoal` for a key that nothing gives or needs and nobody provides, with the nearest names."""
-    for key in (*goal.keys, *(key for lesser in goal.demotions for key in lesser.keys)):
+    lesser = [key for each in goal.demotions for key in each.keys] if goal.demotions else []
+    for key in (*goal.keys, *lesser):
         if key not in known and key not in given:
             reason = f"No tool gives or needs {key!r}.{_names({*known, *given}, key)}"
             raise UnknownGoal(Impasse(goal.keys, (key,), (), reason=reason, kind="unknown_goal"))
@@ -37,6 +38,8 @@ def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
     """Raises `InputError` for an input that nothing takes, with the nearest name: it may be one misspelt."""
+    if inputs.keys() <= runtime.graph.view().keys:
+        return
     taken = known_inputs(runtime, goal, inputs)
     for key in sorted(key for key in inputs if key not in taken):
         raise InputError(f"Nothing takes the input {key!r}.{_names(_known_keys(runtime, goal), key)}")

@@ -20,7 +20,7 @@ from orchestrator.engine.background.learning import demanded
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused_agents
-from orchestrator.engine.planning.waits import WaitLimits, known_waits
+from orchestrator.engine.planning.waits import known_waits
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
@@ -57,7 +57,7 @@ def plan_only(
     unusable |= refused_agents(runtime, view, goal, preferences.get("constraints"))
     runtime.health.poll()
     problem = Problem(goal.keys, dict.fromkeys(given), unusable=unusable)
-    waits = known_waits(runtime, view, goal.keys, WaitLimits.of(runtime.policy), {})
+    waits = known_waits(runtime, view, goal.keys, {})
     planned = planning.solve(runtime, problem, view, given, recorded=False, waits=waits)
     if planned.route is None:
         assert planned.impasse is not None

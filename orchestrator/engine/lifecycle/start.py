@@ -253,7 +253,8 @@ async def begin(
         await runtime.observers.learn()  # what the runs before have shown
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)
-    row = _row(runtime, run_id, goal, parent, opened.trace_id, wanted.labels)
+    trace_id = opened.trace_id
+    row = _row(runtime, run_id, goal, parent, trace_id, wanted.labels)
     left = False
     try:
         if token is None and durable:
@@ -272,7 +273,7 @@ async def begin(
         token=token,
         named=named,
         in_graph=in_graph,
-        trace_id=opened.trace_id,
+        trace_id=trace_id,
     )
     runtime.tracing.adopt(run_id, goal.name, opened)
     runtime.runs.enter(run)

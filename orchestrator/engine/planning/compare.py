@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from orchestrator.engine.run import Run
 
 from .planning import Planned, describe_route, solve
-from .waits import WaitLimits, known_waits
+from .waits import known_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,10 @@ def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:
     state = run.state
     problem = state.problem()
     problem = replace(problem, unusable={**problem.unusable, **dict.fromkeys(sorted(left_out), "left out to compare")})
-    limits = WaitLimits.of(run.runtime.policy, run.seconds_left())
     own = run.own_waits()
-    waits = known_waits(run.runtime, run.view, state.goal, limits, {**own, tool: max(wait, own.get(tool, 0.0))})
+    waits = known_waits(
+        run.runtime, run.view, state.goal, {**own, tool: max(wait, own.get(tool, 0.0))}, run.seconds_left()
+    )
     values = run.values.values
     return solve(
         run.runtime,

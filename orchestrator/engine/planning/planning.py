@@ -19,7 +19,7 @@ from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
 from .waits import NONE as NO_WAITS
-from .waits import WaitLimits, Waits, known_waits
+from .waits import Waits, known_waits
 
 ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
@@ -66,7 +66,7 @@ def plan(
 
     `own_waits` are the back-offs of this run: tool -> seconds that are left.
     """
-    waits = known_waits(runtime, view, state.goal, WaitLimits.of(runtime.policy, seconds_left), own_waits or {})
+    waits = known_waits(runtime, view, state.goal, own_waits or {}, seconds_left)
     return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn, waits=waits)
 
 
@@ -156,8 +156,9 @@ def price_facts(
     if len(names) > ALL_FACTS and not runtime.own_pricing:
         heard = {*runtime.health.touched(), *(target for _, target in transitions), *special}
         names = sorted(heard & view.relevant_set(goal))
-    nodes = view.nodes
-    facts = {name: special.get(name) or runtime.prices.node_facts(nodes[name]) for name in names}
+    nodes, facts = view.nodes, dict[str, PriceFacts]()
+    for name in names:
+        facts[name] = special.get(name) or runtime.prices.node_facts(nodes[name])
     for source, target in transitions:
         success = runtime.health.transition_success(source, target) if target in facts else 1.0
         if success != 1:
@@ -225,13 +226,18 @@ def describe_route(route: Route) -> str:
 
 def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
     """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
-    facts = {name: fact for each in planned for name, fact in each.facts.items()}
+    facts: dict[str, PriceFacts] = {}
+    revived: dict[str, float] = {}
+    otherwise = 0.0
+    for each in planned:
+        facts |= each.facts
+        revived |= each.revived
+        otherwise = max(otherwise, each.otherwise)
     record: dict[str, Any] = {
-        "prices": {name: fact_row(fact) for name, fact in facts.items()},
-        "otherwise": max((each.otherwise for each in planned), default=0.0),
+        "prices": dict(zip(facts, map(fact_row, facts.values()), strict=True)),
+        "otherwise": otherwise,
         "formula": formula_name(runtime.policy),
     }
-    revived = {name: success for each in planned for name, success in each.revived.items()}
     if revived:
         record["revived"] = revived
     if runtime.own_pricing:
@@ -378,16 +384,19 @@ class Pricer:
                     listed.append(rival)
         return tuple(listed)
 
-    def _alternatives(self, route: Route) -> Iterable[tuple[str, str, str]]:
+    def _alternatives(self, route: Route) -> list[tuple[str, str, str]]:
         """Step, key, and another tool that gives the key; each tool once."""
-        seen = set(route.tools)
-        wanted = {*route.goal, *(key for step in route.steps for key in self.view.nodes[step.tool].needs)}
+        found: list[tuple[str, str, str]] = []
+        seen, wanted, nodes = set(route.tools), set(route.goal), self.view.nodes
         for step in route.steps:
-            for key in sorted(wanted.intersection(self.view.nodes[step.tool].gives)):
+            wanted.update(nodes[step.tool].needs)
+        for step in route.steps:
+            for key in sorted(wanted.intersection(nodes[step.tool].gives)):
                 for name in self.view.producers(key):
                     if name not in seen:
                         seen.add(name)
-                        yield step.tool, key, name
+                        found.append((step.tool, key, name))
+        return found
 
     def _alternative_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
         """The cheapest route by a tool that could give a key."""

@@ -57,7 +57,7 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
         planned = plan_for(run, run.state)
         if planned.route is None:
             return planned, (), {}
-        prices = planning.pricer(run.runtime, run.view, run.state.problem().unusable, planned)
+        prices = planning.pricer(run.runtime, run.view, run.state.unusable(), planned)
         candidates = prices.route(planned.route)
         facts = planning.route_facts(run.runtime, run.view, planned)
         if run.runtime.prices.now == cursor:
@@ -88,6 +88,8 @@ def follow_graph(run: Run) -> None:
 def _expire(run: Run) -> None:
     """Drop reads that are older than their `ttl`, unless a completed step used them; they run again."""
     state = run.state
+    if not state.done_at:
+        return
     now, taken = run.runtime.clock.time(), {key for done in state.done.values() for key in done.keys}
     old = [
         name

@@ -57,13 +57,23 @@ NONE: Final = Waits()
 
 
 def known_waits(
-    runtime: Runtime, view: GraphRevision, goal: tuple[str, ...], limits: WaitLimits, own: Mapping[str, float]
+    runtime: Runtime,
+    view: GraphRevision,
+    goal: tuple[str, ...],
+    own: Mapping[str, float],
+    seconds_left: float | None = None,
 ) -> Waits:
-    """The waits of the tools that could take part in a route; `own` are those of this run (tool -> seconds)."""
-    set_by_others = {**runtime.health.waits(), **_probes(runtime)}
+    """The waits of the tools that could take part in a route; `own` are those of this run (tool -> seconds).
+
+    `seconds_left`: until the run's deadline.
+    """
+    set_by_others = runtime.health.waits()
+    if runtime.health.accounts_refused:
+        set_by_others |= _probes(runtime)
     queues = runtime.queues()
     if not (set_by_others or queues or own):
         return NONE
+    limits = WaitLimits.of(runtime.policy, seconds_left)
     found: dict[str, float] = {}
     refused: dict[str, str] = {}
     late: set[str] = set()
@@ -97,7 +107,7 @@ def _cause(runtime: Runtime, name: str) -> str:
 def _probes(runtime: Runtime) -> dict[str, float]:
     """The tools whose account is refused -> seconds until they may be probed."""
     health = runtime.health
-    refused = [name for name in health.touched() if health.account_refused(name)] if health.accounts_refused else []
+    refused = [name for name in health.touched() if health.account_refused(name)]
     return {name: wait for name in refused if (wait := health.probe_wait(name))}
 
 

@@ -158,9 +158,10 @@ class StepScheduler:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def _start_ready(self) -> None:
-        if self.run.route is None or any(impasse.kind != "approval" for impasse in self.run.open):
+        waiting = self.run.open
+        if self.run.route is None or (waiting and any(impasse.kind != "approval" for impasse in waiting)):
             return
-        asked = {impasse.subject for impasse in self.run.open}
+        asked = [impasse.subject for impasse in waiting] if waiting else []
         for step in self._candidates():
             name = step.tool
             if name in self.tasks or name in asked or name in self.run.state.done or not self._ready(step):
@@ -193,7 +194,7 @@ class StepScheduler:
 
     def _ready(self, step: Step) -> bool:
         state = self.run.state
-        return all(name in state.done for name in step.after) and all(key in state.at_hand for key in step.sources)
+        return state.done.keys() >= set(step.after) and state.at_hand.keys() >= step.sources.keys()
 
     # -- what came of a step -----------------------------------------------------------------------------------------
 

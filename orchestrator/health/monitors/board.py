@@ -46,6 +46,11 @@ class SignalBoard:
         self._held: dict[tuple[str, str, str, str], _Held] = {}
         self._acting: dict[tuple[str, str], Signal] = {}
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever said that could still hold."""
+        return not self._held
+
     def post(self, signals: tuple[Signal, ...], now: float) -> tuple[WinningSignal, ...]:
         """Take signals in at `now` (monotonic seconds); the verdicts whose winner is new."""
         for signal in signals:

@@ -111,6 +111,8 @@ class MonitorHub:
 
     def standing(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
+        if self.board.empty:
+            return ()
         holding = [signal for signal in self.board.holding(self._clock.monotonic()) if signal.run_id in ("", run_id)]
         return tuple(
             verdict.winner

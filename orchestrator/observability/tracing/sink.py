@@ -114,7 +114,7 @@ class TracingSink:
             names.WORKFLOW_NAME: goal,
             names.RUN_ID: run_id,
         }
-        first = span_context_of(link)
+        first = span_context_of(link) if link else None
         links = [Link(first, {names.LINK: "resumes"})] if first is not None else None
         span = self._tracer.start_span(
             f"{names.INVOKE_WORKFLOW} {brief(goal, 100)}", attributes=attributes, links=links

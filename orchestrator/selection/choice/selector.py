@@ -275,6 +275,11 @@ class Selector:
         """Whether outcomes wait to be learned from."""
         return self._learner.waiting
 
+    @property
+    def has_news(self) -> bool:
+        """Whether outcomes wait to be learned from, or drift was found that nobody has asked for."""
+        return self._learner.has_news
+
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
         return self._learner.signals()

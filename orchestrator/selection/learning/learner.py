@@ -62,6 +62,11 @@ class Learner:
         return bool(self._pending)
 
     @property
+    def has_news(self) -> bool:
+        """Whether one of both."""
+        return bool(self._pending or self._signals)
+
+    @property
     def alarmed(self) -> bool:
         """Whether drift was found that nobody has asked for."""
         return bool(self._signals)

@@ -91,7 +91,16 @@ class LedgerState:
     @classmethod
     def of(cls, row: RunRow, token: int = 0) -> "LedgerState":
         """The state of a row, with nothing new."""
-        return cls(row, token, row.head, row.count, row.status, row.ended, canonical_text(row.summary), wake=row.wake)
+        return cls(
+            row,
+            token,
+            row.head,
+            row.count,
+            row.status,
+            row.ended,
+            canonical_text(row.summary) if row.summary else "{}",
+            wake=row.wake,
+        )
 
     def now(self) -> RunRow:
         """The row as it is now."""
