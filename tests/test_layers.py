@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import Import, cycles, imports, package_of
+from tests.support.imports import Import, cycles, imports, package_of
 
 ROOT = Path(__file__).parent.parent
 LAYERS: tuple[frozenset[str], ...] = tuple(

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator import Policy
 from orchestrator.selection import Evidence, Handbook, Profile, Skill
 from tests.cli.conftest import Cli
-from tests.engine.test_agents_recorded import KEPT, runs
+from tests.engine.planning.test_recorded_skills import KEPT, runs
 
 
 def _file(name: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core import conventions as names
 from orchestrator.core.process.catalog_path import catalog_folder
-from tests.random_runs import random_orchestrator, random_run
-from tests.telemetry import Recorder, attributes
+from tests.support.random_runs import random_orchestrator, random_run
+from tests.support.telemetry import Recorder, attributes
 
 REFERENCE = catalog_folder("tools").parent / "docs" / "reference" / "telemetry.md"
 

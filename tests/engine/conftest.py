@@ -1,5 +1,5 @@
 """Fixtures of these tests."""
 
-from tests.postgres import postgres, postgres_server
+from tests.support.postgres import postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]

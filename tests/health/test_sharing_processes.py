@@ -8,7 +8,7 @@ import pytest
 
 from tests import forked
 from tests.health.crowd import WINDOW, Crowd, Server
-from tests.postgres import postgres, postgres_server
+from tests.support.postgres import postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]
 

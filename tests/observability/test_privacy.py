@@ -20,7 +20,7 @@ from orchestrator.core.events import to_body
 from orchestrator.core.failure import Failure
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.observability.tracing import TracingSink
-from tests.telemetry import Recorder
+from tests.support.telemetry import Recorder
 
 ARGUMENT = "tok-4f9a31c07be2"
 NESTED = "iban DE02 1203 0000 0000 2020 51"

@@ -13,7 +13,7 @@ from orchestrator import Orchestrator, Status
 from orchestrator.store import MemoryStore, Store, open_store
 from orchestrator.ui import create_app
 from orchestrator.ui.render_pages import run_path
-from tests.random_runs import random_orchestrator, random_run
+from tests.support.random_runs import random_orchestrator, random_run
 from tests.ui.test_browser import Served, browser, in_thread, open_tab, pytestmark  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from tests.ui.worlds import HERE, TOKEN, world
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator import Orchestrator, Status, Tool
 from orchestrator.engine.background import worker as work
 from orchestrator.errors import StoreError
-from tests.postgres import postgres, postgres_server
+from tests.support.postgres import postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]
 

@@ -42,8 +42,8 @@ from orchestrator.routing.paths import astar
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Record
 from orchestrator.testing import FakeClock, fail
-from tests.random_runs import random_orchestrator, random_policy, random_run
-from tests.random_teams import random_job, random_team
+from tests.support.random_runs import random_orchestrator, random_policy, random_run
+from tests.support.random_teams import random_job, random_team
 
 
 class Altered(MemoryStore):

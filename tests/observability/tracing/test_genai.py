@@ -14,7 +14,7 @@ from orchestrator.core import conventions as names
 from orchestrator.observability.tracing import attributes as of
 from orchestrator.observability.tracing import content, exceptions
 from orchestrator.testing import ScriptedChatModel
-from tests.telemetry import Recorder, attributes, id_of, parent_of
+from tests.support.telemetry import Recorder, attributes, id_of, parent_of
 
 CALL = {"name": "look_up", "args": {"word": "whale"}, "id": "c1", "type": "tool_call"}
 

@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.core import conventions as names
 from orchestrator.core.process.catalog_path import catalog_root
-from tests.telemetry import receiving
+from tests.support.telemetry import receiving
 
 HOW_TO = catalog_root() / "docs" / "how-to" / "trace-viewers.md"
 PHOENIX = Path(tempfile.gettempdir()) / "orchestrator-tests-phoenix"

@@ -51,8 +51,8 @@ from orchestrator.observability.tracing import TracingSink, collector, content, 
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import RunRow
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
-from tests.random_runs import random_orchestrator, random_run
-from tests.telemetry import Recorder, attributes, id_of, parent_of, receiving
+from tests.support.random_runs import random_orchestrator, random_run
+from tests.support.telemetry import Recorder, attributes, id_of, parent_of, receiving
 
 
 @pytest.fixture

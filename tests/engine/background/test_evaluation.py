@@ -14,7 +14,7 @@ from orchestrator.health.monitors.facts import RunStatistics
 from orchestrator.selection import Constraints, Judgement, ModelJudge
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel
-from tests.telemetry import Recorder
+from tests.support.telemetry import Recorder
 
 GOOD = '{"good": true, "sure": 0.4, "reason": "says it all"}'
 BAD = '{"good": false, "sure": 0.9, "reason": "made up"}'

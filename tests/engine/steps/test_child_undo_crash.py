@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import NOT_DONE, Orchestrator, Refused, RunContext, Status, Tool
-from tests.forked import processes
+from tests.support.forked import processes
 
 
 def tools(folder: Path, dies: str, knows: bool) -> list[Tool]:

@@ -15,7 +15,7 @@ from orchestrator.core.events import PartEnded, from_body
 from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import FakeClock, ScriptedChatModel
-from tests.telemetry import Recorder
+from tests.support.telemetry import Recorder
 
 
 def parts(orc: Orchestrator, run_id: str) -> list[PartEnded]:

@@ -13,7 +13,7 @@ from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, DemandModel, Handbook, Selector, Skill
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel
-from tests.telemetry import Recorder
+from tests.support.telemetry import Recorder
 
 BOOK = Handbook.of(
     [
