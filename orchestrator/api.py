@@ -252,6 +252,11 @@ class Orchestrator(Answering):
                 self.store.close()
             raise
 
+    def __repr__(self) -> str:
+        tools = self.graph.view().tools.values()
+        agents = sum(tool.is_agent for tool in tools)
+        return f"<Orchestrator of {len(tools) - agents} tools and {agents} agents, policy {self.policy.name!r}>"
+
     # -- the graph ---------------------------------------------------------------------------------------------------
 
     @checked()

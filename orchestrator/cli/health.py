@@ -47,7 +47,7 @@ def _health(
             "--restore", metavar="TOOL", help="Put it back; A:B for a transition.", autocompletion=completion.tools
         ),
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is tripped.")] = "tripped by hand",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is tripped or restored.")] = "",
     project: options.ProjectOption = None,
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
@@ -69,10 +69,11 @@ def _health(
         health = stored_health(opened) if opened is not None else checker.health
         if trip is not None:
             tool, *to = _parts(trip)
-            health.trip(tool, to=to[0] if to else None, reason=f"{reason}{_by()}")
+            health.trip(tool, to=to[0] if to else None, reason=f"{reason or 'tripped by hand'}{_by()}")
         if restore is not None:
             tool, *to = _parts(restore)
-            health.restore(tool, to[0] if to else None)
+            why = f"{reason or 'by hand'}{_by()}"
+            health.restore(tool, to[0] if to else None, reason=why)
         if changing and opened is not None:
             sharing.publish(health, opened)
             opened.flush()

@@ -8,7 +8,7 @@ from .enums import DecisionKind
 from .route import Candidate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decision:
     """One decision of a run. Deterministic: `facts` and the records before it are all that it was made from."""
 
@@ -26,6 +26,11 @@ class Decision:
     """US dollars of what was chosen, where it has a price."""
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What it was made from, beside the records before it; enough to make it again."""
+
+    def __repr__(self) -> str:
+        """One line, without the candidates and the facts."""
+        why = f": {' '.join(self.reason.split())}" if self.reason else ""
+        return f"<Decision {self.id} {self.kind} {self.chosen}{why}>"
 
     @property
     def chosen_tools(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from .enums import FailureKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Failure:
     """One failed attempt. Its texts hold no argument values."""
 
@@ -29,6 +29,14 @@ class Failure:
     traceback: str = ""
     at: float = 0.0
     """Seconds since the epoch."""
+
+    def __str__(self) -> str:
+        """The class and what happened: `bug: KeyError: 'missing' (shop.py:10)`."""
+        return f"{self.kind}: {self.message}"
+
+    def __repr__(self) -> str:
+        """One line, without the traceback."""
+        return f"<Failure {self.id} of {self.tool}: {' '.join(str(self).split())}>"
 
     @property
     def retryable(self) -> bool:

@@ -74,7 +74,7 @@ class Step:
         return self.pico / PICO
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Route:
     """The chosen plan: a DAG of steps, its true price, a lower bound, and (when asked for) what it beat."""
 
@@ -92,6 +92,10 @@ class Route:
     explain: Callable[[], Sequence["Alternative"]] | None = field(default=None, compare=False, repr=False)
     not_storable: tuple[str, ...] = field(default=(), compare=False)
     """Keys, provided or given by effects, that cannot be stored: only the process that began the run can go on."""
+
+    def __repr__(self) -> str:
+        """One line: the tools in order, and the price."""
+        return f"<Route to {' + '.join(self.goal)}: {' > '.join(self.tools) or 'nothing to do'} (${self.price:g})>"
 
     @cached_property
     def tools(self) -> tuple[str, ...]:
@@ -159,7 +163,7 @@ class LesserGoal:
     tools: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Impasse:
     """No feasible route: what cannot be had, who is to blame, and what is left to choose from."""
 
@@ -189,6 +193,10 @@ class Impasse:
     run_id: str = ""
     subject: str | None = None
     """The tool that an approval, a question or an uncertain effect is about."""
+
+    def __repr__(self) -> str:
+        """One line: the kind, the goal, and the message."""
+        return f"<Impasse {self.kind} of {' + '.join(self.goal)}: {' '.join(self.message.split())}>"
 
     @property
     def tools(self) -> tuple[str, ...]:

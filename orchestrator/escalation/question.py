@@ -49,6 +49,8 @@ class Question:
     """The tool that it is about."""
     about: str = ""
     """What it is about, in words: why it is asked."""
+    not_storable: tuple[str, ...] = ()
+    """Keys whose values cannot be stored: only the process that drives the run can go on with an answer."""
 
     def asked(self, at: float, id: str = "") -> "Question":
         """The question with its name and the time (seconds since the epoch) at which it was asked."""
@@ -75,6 +77,7 @@ class Question:
             "rung": self.rung,
             "id": self.id,
             **{name: value for name in ("run", "step", "about") if (value := getattr(self, name))},
+            **({"not_storable": list(self.not_storable)} if self.not_storable else {}),
         }
 
     @classmethod
@@ -94,6 +97,7 @@ class Question:
             run=data.get("run", ""),
             step=data.get("step", ""),
             about=data.get("about", ""),
+            not_storable=tuple(data.get("not_storable", ())),
         )
 
 

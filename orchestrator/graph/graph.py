@@ -80,6 +80,10 @@ class ToolGraph:
         """The tools by name, as they are at any time."""
         return MappingProxyType(self._tools)
 
+    def __repr__(self) -> str:
+        view = self.view()
+        return f"<ToolGraph of {len(view.tools)} tools and {len(list(self._transitions))} transitions>"
+
     def get(self, name: str) -> Tool | None:
         """The tool of that name, if there is one."""
         return self._tools.get(name)

@@ -21,6 +21,9 @@ GRAINS = 20
 KEPT_READINGS = 8
 """Declared costs for which readings are kept; the least recently updated ones are dropped."""
 
+RESTORED = "restored: "
+"""How the reason of a circuit begins that was closed by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Override:
@@ -276,7 +279,7 @@ class Entry:
             opened_at=None if opened is None else epoch - (now - opened),
             next_probe_in=probe,
             wait=self.wait(now),
-            reason=self.why(now),
+            reason=self.why(now) or (circuit.reason if circuit.reason.startswith(RESTORED) else ""),
             manual=circuit.manual,
         )
 

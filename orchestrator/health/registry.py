@@ -17,7 +17,7 @@ from orchestrator.health.failures.classify import counts_for_health
 from .circuit import Circuit
 from .declaration import CREDENTIAL
 from .entries import EntryTable
-from .entry import GRAINS, Entry, Override, Readings, target_name
+from .entry import GRAINS, RESTORED, Entry, Override, Readings, target_name
 from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
@@ -57,6 +57,9 @@ class HealthRegistry:
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._grain = self.entries.grain(self._now(), GRAINS)
         self._unseen = Entry(policy.circuit.half_life)
+
+    def __repr__(self) -> str:
+        return f"<HealthRegistry of {len(self.touched())} tools>"
 
     def use_tools(self, tool_of: Callable[[str], Tool | None], tools_with: Callable[[str], Iterable[str]]) -> None:
         """Look tools up: what is learned belongs to their declarations, and waits to their credentials."""
@@ -236,13 +239,16 @@ class HealthRegistry:
         self._notify(target)
 
     @checked(InputError)
-    def restore(self, name: str, to: str | None = None) -> None:
-        """Close a circuit by hand and lift what signals and waits did to it. Its statistics stay."""
+    def restore(self, name: str, to: str | None = None, *, reason: str = "") -> None:
+        """Close a circuit by hand and lift what signals and waits did to it. Its statistics stay.
+
+        `reason` (why, and who says so) is shown until the circuit turns again.
+        """
         target = self._target(name, to)
         with self._lock:
             scope = self.entries.scope(target) if isinstance(target, str) else None
             for entry in (*self.entries.of_name(target), *((scope,) if scope is not None else ())):
-                entry.circuit = Circuit()
+                entry.circuit = Circuit(reason=RESTORED + reason if reason else "")
                 entry.hand_at = entry.turned_at = self._clock.time()
                 entry.overrides.clear()
                 entry.pressure = replace(entry.pressure, wait_until=0.0)
@@ -407,6 +413,8 @@ class HealthRegistry:
         circuit = entry.circuit.ticked(now)
         if not ok:
             entry.last_failure = message or (str(kind) if kind else "failed")
+            if kind is FailureKind.BUG and message:
+                entry.last_failure = f"{kind}: {message}"
         if not ok and kind is not None and not counts_for_health(kind):
             reachable = kind is FailureKind.REFUSAL and circuit.state is CircuitState.HALF_OPEN and verdict
             entry.circuit = (circuit.succeeded(policy, now) if reachable else circuit).released(owner)

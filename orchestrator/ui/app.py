@@ -23,6 +23,7 @@ from orchestrator.store.protocol import RunRow
 
 from .agents_page import agents_page, health_page
 from .backend import Backend
+from .backtest_page import backtest_page
 from .overview_page import overview_page
 from .render_pages import STATIC, render, run_path
 from .run_page import RunPages
@@ -98,6 +99,7 @@ class _Viewer:
             Route("/", self.runs),
             Route("/runs", self.runs),
             Route("/overview", self.overview),
+            Route("/backtest", self.backtest),
             Route("/tools/{tool:run}", self.tool),
             Route("/health", self.health),
             Route("/health", self.set_circuit, methods=["POST"]),
@@ -119,6 +121,10 @@ class _Viewer:
     def overview(self, request: Request) -> Response:
         """The last day."""
         return overview_page(request, self._backend)
+
+    def backtest(self, request: Request) -> Response:
+        """The recorded decisions under another policy."""
+        return backtest_page(request, self._backend)
 
     def tool(self, request: Request) -> Response:
         """One tool."""

@@ -134,18 +134,20 @@ class Backend:
     def set_circuit(self, name: str, to: str | None, trip: bool, reason: str, by: str = "") -> None:
         """Trip or restore a tool or transition by hand, and keep that in the store.
 
-        Raises `InputError` for a tool that neither the project nor the store knows.
+        Raises `InputError` for a tool that neither the project nor the store knows, and without a reason.
         """
         registry = self.health()
         known = self._tool_names(registry)
         for each in (name, *(() if to is None else (to,))):
             if each not in known and each != START:
                 raise InputError(f"There is no tool {plain(each, 60)!r}.{nearest(each, known)}")
+        if not reason:
+            raise InputError(f"Say why {plain(name, 60)!r} is {'taken out' if trip else 'put back'}: a reason is kept.")
+        said = f"{reason} (by {by})" if by else reason
         if trip:
-            who = f" (by {by})" if by else ""
-            registry.trip(name, to=to, reason=(reason or "tripped by hand") + who)
+            registry.trip(name, to=to, reason=said)
         else:
-            registry.restore(name, to)
+            registry.restore(name, to, reason=said)
         sharing.publish(registry, self.store)
         self.store.flush()
 

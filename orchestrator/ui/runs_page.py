@@ -1,5 +1,6 @@
 """The list of runs: filtered by status, label, tool, failure class and time, searched, page by page."""
 
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -13,6 +14,7 @@ from orchestrator.core.enums import FailureKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.observability.liveness import lost_runs
 from orchestrator.observability.run_filter import RunFilter, read_time
+from orchestrator.observability.waiting import only_here_text, waiting_text
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend
@@ -130,6 +132,7 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
         filter=wanted,
         rows=rows,
         lost=lost_runs(store, rows),
+        waits={row.run_id: (waiting_text(row, time.time()), only_here_text(row)) for row in rows},
         count=count,
         more=more,
         pages=max(1, -(-count // PAGE)),

@@ -151,7 +151,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -> None:
     found: list[str] = []
     for scheme, paths in (
-        ("light", ("/", "/overview", "/tools/carrier_api", "/health", "/agents")),
+        ("light", ("/", "/overview", "/tools/carrier_api", "/health", "/agents", "/backtest?policy=cheapest")),
         ("light", ("/runs/healed/decisions/d2", "/runs/waiting")),
         ("dark", ("/health", "/runs/waiting")),
     ):
@@ -216,9 +216,13 @@ def test_a_waiting_run_is_answered_by_keyboard(tab: Tab, served: Served) -> None
 
 def test_trip_and_restore(tab: Tab, served: Served) -> None:
     page = tab.open("/health")
-    page.get_by_role("button", name="Trip rate_table").click()
-    page.get_by_role("button", name="Restore rate_table").click()
-    page.get_by_role("button", name="Trip rate_table").wait_for()
+    for verb, why in (("Trip", "looks wrong"), ("Restore", "it answers again")):
+        page.get_by_role("link", name=f"{verb} rate_table").click()
+        page.get_by_label("Reason").fill(why)
+        page.get_by_label("Your name").fill("ann")
+        page.get_by_role("button", name=verb, exact=True).click()
+        page.wait_for_url("**/health")
+    page.get_by_text("restored: it answers again (by ann)").wait_for()
     assert served.orc.health.status("rate_table").circuit == "closed"
 
 
@@ -230,7 +234,9 @@ def test_search_narrows_the_list(tab: Tab) -> None:
     assert page.locator("tbody tr").count() == 1
 
 
-@pytest.mark.parametrize("path", ["/", "/runs/healed", "/health", "/agents", "/overview", "/tools/carrier_api"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs/healed", "/health", "/agents", "/overview", "/tools/carrier_api", "/backtest?policy=fastest"]
+)
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, path: str) -> None:
     for tab in open_tab(browser, served, viewport={"width": 360, "height": 740}, has_touch=True):
         page = tab.open(path)

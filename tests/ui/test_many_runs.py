@@ -53,7 +53,15 @@ def test_every_run_has_its_page_and_every_decision_too(many: Orchestrator) -> No
                 assert client.get(link).status_code == 200, link
     for status in Status:
         assert client.get(f"/?status={status}&children=1").status_code == 200
-    for path in ("/overview", "/health", "/agents", "/?healed=1", "/?failure=outage", "/?since=1h"):
+    for path in (
+        "/overview",
+        "/health",
+        "/agents",
+        "/?healed=1",
+        "/?failure=outage",
+        "/?since=1h",
+        "/backtest?policy=fastest",
+    ):
         assert client.get(path).status_code == 200
 
 
@@ -65,7 +73,7 @@ def test_a_browser_opens_a_sample_of_them_without_a_complaint(browser: object, m
         for tab in open_tab(browser, served):  # type: ignore[arg-type]
             for row in (row for row in sample if row is not None):
                 assert tab.open(run_path(row.run_id)).locator("h1").count() == 1
-            for path in ("/", "/overview", "/health", "/agents", "/?failure=outage"):
+            for path in ("/", "/overview", "/health", "/agents", "/?failure=outage", "/backtest?policy=cheapest"):
                 assert tab.open(path).locator("h1").count() == 1
             assert tab.problems == []
     finally:

@@ -159,9 +159,13 @@ def test_trip_and_restore(client: TestClient, runs: World) -> None:
     tripped = client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "trip", "reason": "looks wrong"})
     assert "looks wrong" in tripped.text and "by hand" in tripped.text
     assert runs.orc.health.status("rate_table").circuit == "open"
-    client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "restore"})
+    silent = client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "restore"})
+    assert silent.status_code == 422 and "a reason is kept" in silent.text
+    why = {"reason": "it answers again", "by": "ann"}
+    restored = client.post("/health", data={"csrf": csrf, "name": "rate_table", "do": "restore", **why})
+    assert "restored: it answers again (by ann)" in restored.text
     assert runs.orc.health.status("rate_table").circuit == "closed"
-    unknown = client.post("/health", data={"csrf": csrf, "name": "nothing", "do": "trip"})
+    unknown = client.post("/health", data={"csrf": csrf, "name": "nothing", "do": "trip", "reason": "x"})
     assert unknown.status_code == 422
 
 
@@ -171,7 +175,7 @@ def test_trips_of_a_store_without_an_orchestrator_are_kept(tmp_path: Path) -> No
     store = open_store(where)
     client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
     csrf = csrf_of(client.get(f"/health?token={TOKEN}").text)
-    client.post("/health", data={"csrf": csrf, "name": "carrier_api", "do": "trip"})
+    client.post("/health", data={"csrf": csrf, "name": "carrier_api", "do": "trip", "reason": "down"})
     store.close()
     again = orchestrator(where)
     assert again.health.status("carrier_api").manual
@@ -324,3 +328,17 @@ def test_a_question_says_what_it_is_about_and_since_when_it_waits(client: TestCl
     answer = page.split('class="answer"')[1].split("</section>")[0]
     assert "/tools/pay_back" in answer and "irreversible" in answer
     assert "Asked" in answer and "ask human" in answer and "no time limit" in answer
+
+
+def test_the_backtest_replays_under_another_policy(client: TestClient) -> None:
+    assert "Replay" in client.get("/backtest").text
+    same = client.get("/backtest?policy=balanced")
+    assert same.status_code == 200
+    other = client.get("/backtest?policy=fastest").text
+    assert "Expected for the first routes of" in other and "Under fastest" in other
+    assert "decided otherwise" in other.lower()
+    none = client.get("/backtest?policy=fastest&label=customer%3Dnobody").text
+    assert "No run to replay" in none
+    for wrong in ("/backtest?policy=fastets", "/backtest?policy=fastest&label=x"):
+        page = client.get(wrong)
+        assert page.status_code == 422 and 'role="alert"' in page.text

@@ -1,6 +1,7 @@
 """`orchestrator runs` and `why`: lists runs and explains one."""
 
 import datetime as dt
+import time
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.text import counted, duration, plain, usd
 from orchestrator.observability.explain.story import read_story
 from orchestrator.observability.liveness import lost_runs
+from orchestrator.observability.waiting import only_here_text, waiting_text
 from orchestrator.store.protocol import RunRow
 
 from .filters import Labels, RunFilter, Since, Until, read_failure, read_labels, read_status, read_time
@@ -94,6 +96,8 @@ def _row_json(row: RunRow) -> dict[str, Any]:
         "trace_id": row.trace_id,
         "labels": dict(row.labels),
         "set_aside": row.status is Status.QUEUED and row.wake is None,
+        "waiting": waiting_text(row, time.time()),
+        "only_here": only_here_text(row),
         "summary": row.summary,
     }
 
@@ -104,7 +108,10 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
     route = " → ".join(map(str, summary.get("route") or ()))
     if summary.get("failures"):
         route += f"  ({summary['failures']} failed on the way)"
-    told = str(summary.get("question") or "") if row.status is Status.WAITING else route
+    told = route
+    if row.status is Status.WAITING:
+        about = (waiting_text(row, time.time()), only_here_text(row), str(summary.get("question") or ""))
+        told = "; ".join(filter(None, about))
     if row.status is Status.ESCALATED:
         told = str(summary.get("impasse") or "")
     if row.status is Status.QUEUED:
@@ -121,7 +128,7 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
         local_time(row.started),
         duration(row.ended - row.started) if row.ended else "",
         usd(summary.get("cost")) if summary.get("cost") is not None else "",
-        plain(told, 100),
+        plain(told, 200 if row.status is Status.WAITING else 100),
     ]
 
 

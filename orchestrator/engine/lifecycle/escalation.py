@@ -391,7 +391,7 @@ class _Escalation:
             question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
         if bound := run.values.bound_to_process(run.state.at_hand, run.state.effects):
             note = f"(Only this process can go on: {', '.join(bound)} cannot be stored.)"
-            question = replace(question, text=f"{question.text} {note}")
+            question = replace(question, text=f"{question.text} {note}", not_storable=tuple(bound))
         number = f"q{len(run.state.decisions) + 1}"
         own_id = f"{run.state.run_id}:{number}" if run.parent is not None or run.state.parent else number
         question = replace(

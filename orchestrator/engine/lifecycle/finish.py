@@ -131,6 +131,17 @@ SUMMARISED = 100
 
 def summary(outcome: Outcome[Any]) -> dict[str, Any]:
     """What lists of runs show."""
+    question = outcome.questions[0] if outcome.questions else None
+    waits = (
+        {
+            "asked_at": question.asked_at,
+            "rung": question.rung,
+            "questions": len(outcome.questions),
+            "not_storable": list(question.not_storable),
+        }
+        if question
+        else None
+    )
     return {
         "route": list(outcome.route.tools) if outcome.route else [],
         "tools": list(dict.fromkeys(call.tool for call in outcome.calls))[:SUMMARISED],
@@ -141,7 +152,8 @@ def summary(outcome: Outcome[Any]) -> dict[str, Any]:
         "cost": outcome.cost,
         "seconds": outcome.seconds,
         "llm_calls": outcome.llm_calls,
-        "question": outcome.questions[0].text if outcome.questions else None,
+        "question": question.text if question else None,
+        "waits": waits,
         "impasse": outcome.impasse.message if outcome.impasse else None,
     }
 
