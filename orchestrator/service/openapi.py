@@ -1,63 +1,78 @@
 """The OpenAPI 3.1 document of the service; the schemas of bodies are those that requests are read by."""
 
-from typing import Any
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
 
 from orchestrator.core.conventions import __version__
+from orchestrator.core.enums import Status
 
-from .requests import AnswerBody, Submission
+from .requests import AnswerBody, ShownOutcome, ShownRuns, Submission, Submitted
+
+_REF: Final = "#/components/schemas/{model}"
+_RUN: Final = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
+_QUERY: Final = [
+    {"name": "status", "in": "query", "schema": {"type": "string", "enum": [str(status) for status in Status]}},
+    {"name": "label", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+    {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+]
+_ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 
 
 def document() -> dict[str, Any]:
     """The document."""
-    run = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    models = [(model, "validation") for model in (Submission, AnswerBody, Submitted, ShownRuns, ShownOutcome)]
+    _, definitions = models_json_schema(models, ref_template=_REF)  # pyright: ignore[reportArgumentType]
     return {
         "openapi": "3.1.0",
         "info": {"title": "orchestrator", "version": __version__},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {
-                "Submission": Submission.model_json_schema(),
-                "Answer": AnswerBody.model_json_schema(),
-                "Error": {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]},
-                "Run": {"type": "object", "required": ["run_id", "goal", "status"]},
-            },
+            "schemas": {**definitions["$defs"], "Error": _ERROR},
         },
         "security": [{"token": []}],
-        "paths": {
-            "/healthz": {"get": {"security": [], **_operation("Whether the process lives", 200)}},
-            "/readyz": {"get": {"security": [], **_operation("Whether it takes requests", 200, 503)}},
-            "/metrics": {"get": _operation("Metrics in Prometheus' text format", 200)},
-            "/health": {"get": _operation("The circuit of each tool", 200)},
-            "/runs": {
-                "get": _operation("Runs of the tenant, newest first", 200, 422),
-                "post": {**_operation("Submit a run", 202, 400, 408, 409, 413, 422), **_body("Submission")},
-            },
-            "/runs/{run_id}": {"parameters": [run], "get": _operation("Where a run stands", 200, 404)},
-            "/runs/{run_id}/events": {
-                "parameters": [run],
-                "get": _operation("The run's records as server-sent events", 200, 404),
-            },
-            "/runs/{run_id}/answer": {
-                "parameters": [run],
-                "post": {**_operation("Answer a question", 202, 400, 404, 408, 409, 413, 422), **_body("Answer")},
-            },
-            "/runs/{run_id}/cancel": {"parameters": [run], "post": _operation("Cancel a run", 202, 404, 409)},
-        },
+        "paths": _paths(),
     }
 
 
-def _operation(summary: str, *statuses: int) -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+def _paths() -> dict[str, Any]:
+    submit = _operation("Submit a run", 202, 400, 408, 409, 413, 422, gives="Submitted")
+    listing = _operation("Runs of the tenant, newest first", 200, 422, gives="ShownRuns")
+    answer = _operation("Answer a question", 202, 400, 404, 408, 409, 413, 422, gives="Submitted")
+    cancel = _operation("Cancel a run", 202, 404, 409, gives="Submitted")
+    run = {"parameters": [_RUN]}
+    return {
+        "/healthz": {"get": {"security": [], **_operation("Whether the process lives", 200)}},
+        "/readyz": {"get": {"security": [], **_operation("Whether it takes requests", 200, 503)}},
+        "/metrics": {"get": _operation("Metrics in Prometheus' text format", 200)},
+        "/health": {"get": _operation("The circuit of each tool", 200)},
+        "/runs": {"get": {**listing, "parameters": _QUERY}, "post": {**submit, **_body("Submission")}},
+        "/runs/{run_id}": {**run, "get": _operation("Where a run stands", 200, 404, gives="ShownOutcome")},
+        "/runs/{run_id}/events": {**run, "get": _operation("The run's records as server-sent events", 200, 404)},
+        "/runs/{run_id}/answer": {**run, "post": {**answer, **_body("AnswerBody")}},
+        "/runs/{run_id}/cancel": {**run, "post": cancel},
+    }
+
+
+def _operation(summary: str, *statuses: int, gives: str = "") -> dict[str, Any]:
+    """An operation with its answers; those below 400 are of the schema `gives`."""
+    good: dict[str, Any] = {"description": "done"}
+    if gives:
+        good["content"] = _content(gives)
     responses: dict[str, Any] = {
-        str(status): {"description": "done"} if status < 400 else {"description": "an error", "content": error}
+        str(status): good if status < 400 else {"description": "an error", "content": _content("Error")}
         for status in (*statuses, 401, 429, 503)
     }
     return {"summary": summary, "responses": responses}
 
 
 def _body(schema: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": _content(schema)}}
+
+
+def _content(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(model=schema)}}}
 
 
 __all__ = ["document"]

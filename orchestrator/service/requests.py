@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from orchestrator.core.enums import Status
 from orchestrator.core.text import clean
 from orchestrator.core.types.schema import explain
 
@@ -41,6 +42,54 @@ class AnswerBody(BaseModel):
 
     answer: Any
     by: str = Field(default="", max_length=200)
+
+
+class Submitted(BaseModel):
+    """A run that was submitted, answered or asked to end."""
+
+    run_id: str
+
+
+class ShownQuestion(BaseModel):
+    """What a run waits for."""
+
+    text: str
+    choices: list[str]
+
+
+class ShownRun(BaseModel):
+    """A run in a list."""
+
+    run_id: str
+    goal: str
+    status: Status
+    started: float
+    """Seconds since the epoch."""
+    ended: float | None
+    labels: dict[str, str]
+    attempts: int
+    """Workers that died while they drove it, since it last made progress."""
+    set_aside: bool
+    """Whether it lost so many that no worker takes it until it is queued again."""
+    left: str
+    """Why a worker left it to others; empty: none did."""
+
+
+class ShownRuns(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[ShownRun]
+
+
+class ShownOutcome(ShownRun):
+    """A run, and once it has records what it came to."""
+
+    values: dict[str, Any] = Field(default_factory=dict[str, Any])
+    questions: list[ShownQuestion] = Field(default_factory=list[ShownQuestion])
+    cost: float = 0.0
+    """US dollars."""
+    uncompensated: list[str] = Field(default_factory=list[str])
+    """Effects that stand although the outcome does not use them, or are uncertain."""
 
 
 class RequestError(Exception):
@@ -77,4 +126,4 @@ async def read_body(request: Request, model: type[BaseModel]) -> Any:
         raise RequestError(422, said) from None
 
 
-__all__ = ["AnswerBody", "RequestError", "Submission", "read_body"]
+__all__ = ["AnswerBody", "RequestError", "ShownOutcome", "ShownRuns", "Submission", "Submitted", "read_body"]
