@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.process.catalog_path import catalog_root
@@ -18,6 +20,10 @@ from orchestrator.project import load_project
 
 from .access import read_tokens
 from .app import Service
+from .front import MCP_PATH, Front
+
+Mounted = Callable[[Orchestrator, str], ASGIApp]
+"""Makes an application of an orchestrator, behind a token."""
 
 GRACE_SECONDS: Final = 10
 """How long requests may take to end when the service stops."""
@@ -32,20 +38,34 @@ def serve(
     port: int,
     tokens: str,
     work: bool = False,
+    viewer: Mounted | None = None,
+    mcp: Mounted | None = None,
 ) -> None:
-    """Serve a project's goals over a store. Raises `InputError` for tokens that cannot be read."""
+    """Serve a project's goals over a store; `viewer` and `mcp` make what is served beside them on the same port.
+
+    Raises `InputError` for tokens that cannot be read.
+    """
     known, printed = read_tokens(tokens)
     loaded = load_project(project if project is not None else catalog_root())
     orc = Orchestrator(loaded.tools, loaded.agents, policy=loaded.policy(policy), store=store)
     loaded.set_up(orc)
     if printed:
         sys.stderr.write(f"token: {printed}\n")
-    asyncio.run(_serve(orc, Service(orc, known), host, port, work=work))
+    service, token = Service(orc, known), secrets.token_urlsafe(24)
+    front = Front(service.app(), viewer and viewer(orc, token), mcp and mcp(orc, token), token)
+    server = _Server(_config(front.app(), host, port), service, _beside(token, viewer, mcp))
+    asyncio.run(_serve(orc, server, work=work))
 
 
-async def _serve(orc: Orchestrator, service: Service, host: str, port: int, *, work: bool) -> None:
-    config = uvicorn.Config(
-        service.app(),
+def _beside(token: str, viewer: Mounted | None, mcp: Mounted | None) -> dict[str, str]:
+    """What is told of the parts beside the service, after the address."""
+    told = {f"/?token={token}": "viewer"} if viewer is not None else {}
+    return told | ({f"{MCP_PATH}   Authorization: Bearer {token}": "mcp"} if mcp is not None else {})
+
+
+def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
         log_level="warning",
@@ -54,8 +74,11 @@ async def _serve(orc: Orchestrator, service: Service, host: str, port: int, *, w
         h11_max_incomplete_event_size=64 * 1024,
         limit_concurrency=1000,
         server_header=False,
+        lifespan="on",
     )
-    server = _Server(config, service)
+
+
+async def _serve(orc: Orchestrator, server: "_Server", *, work: bool) -> None:
     async with orc:
         worker = orc.worker() if work else None
         working = asyncio.create_task(worker.run()) if worker else None
@@ -70,9 +93,10 @@ async def _serve(orc: Orchestrator, service: Service, host: str, port: int, *, w
 class _Server(uvicorn.Server):
     """Says where it listens, and tells streams to end when it stops."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, beside: Mapping[str, str]) -> None:
         super().__init__(config)
         self._service = service
+        self._beside = beside
 
     async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
         """Start, then print the address."""
@@ -81,6 +105,8 @@ class _Server(uvicorn.Server):
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]
                 sys.stderr.write(f"listening on http://{host}:{port}\n")
+                for address, part in self._beside.items():
+                    sys.stderr.write(f"{part}: http://{host}:{port}{address}\n")
         sys.stderr.flush()
 
     @contextlib.contextmanager

@@ -6,11 +6,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from orchestrator.core.enums import Status
 from orchestrator.store import SqlStore
 from orchestrator.store.ledger.verify import verify_store
 from orchestrator.store.sql import writer
+from orchestrator.store.sql.writer import WriteRequest
 from tests.store.rows import run_row
 
 
@@ -210,4 +212,30 @@ def test_a_problem_handler_hears_of_text_that_the_server_refuses(postgres: str, 
     store.save_health("fine", {"p": 1})
     assert store.load_health() == {"fine": {"p": 1}}
     assert len(problems) == 1
+    store.close()
+
+
+def test_a_lost_answer_of_a_commit_says_nothing_of_the_next_batch(postgres: str) -> None:
+    store = SqlStore(postgres)
+    store.flush()
+    with store.engine.begin() as connection:
+        number = connection.execute(text("SELECT txid_current()")).scalar_one()
+    done: list[str] = []
+
+    def note(what: str) -> WriteRequest:
+        def work(*_: Any) -> list[str]:
+            done.append(what)
+            return [what]
+
+        return WriteRequest(work)
+
+    given_up, following = note("given up"), note("following")
+    transactions: Any = store._transactions  # pyright: ignore[reportPrivateUsage]
+    transactions._unanswered = (number, [])  # it was committed, and nobody heard of that
+    store._tried = [given_up]  # pyright: ignore[reportPrivateUsage]
+    store.commit([given_up])
+    assert done == []  # asked again, it is not done twice
+    transactions._unanswered, store._tried = (number, []), [given_up]  # pyright: ignore[reportPrivateUsage]
+    store.commit([following])  # whoever waited for the first has left
+    assert following.answer == ["following"]
     store.close()

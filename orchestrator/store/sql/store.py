@@ -323,6 +323,9 @@ class SqlStore(SqlReads):
 
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction (called by the writer's thread)."""
+        if not {id(item) for item in self._tried}.issuperset(map(id, items)):
+            self._transactions.forget()  # these were not in it: what became of the last one says nothing of them
+        self._tried = items
         try:
             refusals = self._transactions.run(lambda connection: self._work(connection, items))
             if not self._same_file():
@@ -335,6 +338,7 @@ class SqlStore(SqlReads):
             raise StoreOutage(
                 f"the store {shown_url(self._url)} cannot be written: {reason(error, self._url)}"
             ) from error
+        self._tried = ()
         for refusal in refusals:
             self._lose(refusal)
 
@@ -393,6 +397,7 @@ class SqlStore(SqlReads):
             self.engine.dispose()
             raise
         self._transactions = Transactions(self.engine)
+        self._tried: Sequence[Any] = ()
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
         postgres = self._url.get_backend_name() == "postgresql"
@@ -422,6 +427,7 @@ class SqlStore(SqlReads):
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
         self._transactions = Transactions(self.engine)
+        self._tried: Sequence[Any] = ()
         self._writer = Writer(self, self._tidy)
 
     def close(self, timeout: float = 10.0) -> None:

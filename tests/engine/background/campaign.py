@@ -114,9 +114,11 @@ class Campaign:
         async with Orchestrator(tools(self.bank.port), store=self._direct, monitors=()) as orc:
             while time.monotonic() < deadline:
                 self._continue_stopped()
+                self._replace_dead()
                 try:
                     open_runs = await asyncio.to_thread(self._look_after)
-                    while submitted < orders and open_runs < IN_FLIGHT:
+                    paced = IN_FLIGHT + orders * (disturbances - left) // max(1, disturbances)
+                    while submitted < min(orders, paced) and open_runs < IN_FLIGHT:
                         inputs = {"order": submitted}
                         await orc.submit("receipt", inputs, run_id=f"order-{submitted}", work_here=False)
                         submitted, open_runs = submitted + 1, open_runs + 1
@@ -143,6 +145,13 @@ class Campaign:
                 elif status is Status.QUEUED and row.wake is None:
                     self.report.set_aside += self._store.queue.retry(row.run_id)
         return open_runs
+
+    def _replace_dead(self) -> None:
+        """A worker that ended by itself is a problem; another one takes its place, as a supervisor would see to."""
+        for place, process in enumerate(self._workers):
+            if process.exitcode is not None:
+                self.report.problems.append(f"a worker ended with {process.exitcode}")
+                self._workers[place] = self._start()
 
     def _disturb(self) -> None:
         what = self._draw.choices(list(DISTURBANCES), list(DISTURBANCES.values()))[0]
