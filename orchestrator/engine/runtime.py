@@ -168,6 +168,7 @@ class Runtime:
     given_up: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
     """Calls that nobody waits for any more and that have not ended."""
     _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
     _tables: "weakref.WeakSet[PriceTable]" = field(default_factory=weakref.WeakSet)
@@ -239,6 +240,14 @@ class Runtime:
         found = self._limits.get(tool.name)
         if found is None and tool.max_concurrency is not None:
             found = self._limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
+        return found
+
+    def first_report(self, tool: Tool) -> Slots:
+        """The one slot of a tool of unknown cost under a limit in dollars, until a call has reported."""
+        found = self._first_reports.get(tool.name)
+        if found is None:
+            slots = Slots(lambda: None if self.charges.known(tool) else 1)
+            found = self._first_reports.setdefault(tool.name, slots)
         return found
 
     def queues(self) -> dict[str, float]:

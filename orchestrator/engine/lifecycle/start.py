@@ -177,11 +177,11 @@ async def _state_of(parent: Run, run_id: str) -> RunState:
 async def _ended(child: Run) -> Outcome[Any]:
     """The outcome of a child once it has ended; while it waits for a person, so does the call that reached for it."""
     while True:
-        if child.waits:
+        if _is_asking(child):
             if child.parent is not None:
                 child.parent.wake_up()
-            await child.answered()
-            if child.state.status is Status.WAITING and child.answer is None:  # it is cancelled
+            await child.answered()  # at once where it was cancelled while it began to wait
+            if _is_asking(child):  # it is cancelled
                 await stop_waiting(child)
                 start(child, Phase.ESCALATE)
             else:
@@ -189,6 +189,11 @@ async def _ended(child: Run) -> Outcome[Any]:
         outcome = await _joined(child.runtime, child)
         if outcome.status is not Status.WAITING:
             return outcome
+
+
+def _is_asking(run: Run) -> bool:
+    """Whether a run waits for a person, cancelled or not, and no answer is on its way in."""
+    return run.state.status is Status.WAITING and run.answer is None
 
 
 async def _waiting_child(runtime: Runtime, run_id: str, parent: Run, call_id: str) -> Run:

@@ -156,7 +156,10 @@ class ChildRuns:
         self._run.emit(ChildDiscarded(**self._run.stamp(), child=outcome.run_id))
 
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
-        """End the children that the call left behind: they stop, and are waited for within the policy's patience."""
+        """End the children that the call left behind: they stop, and are waited for within the policy's patience.
+
+        A cancellation meanwhile is raised when they have ended; a second one gives them up as they stand.
+        """
         self._over = True
         tasks = {task for task in self._tasks.values() if not task.done()}
         if not tasks:
@@ -165,14 +168,30 @@ class ChildRuns:
             child = self._run.children.get(child_id)
             if not task.done() and child is not None:
                 child.scope.cancel(reason)
-        with suppress(TimeoutError):
+        ending = asyncio.ensure_future(self._ended_within_patience(tasks))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _ended_within_patience(self, tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
+        try:
             await self._run.runtime.clock.wait_for(_all(tasks), self._run.runtime.policy.patience)
-        for _ in range(2):  # the second cancellation gives a child up as it stands
-            left = {task for task in tasks if not task.done()}
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left, timeout=GIVE_UP_SECONDS)
+        except TimeoutError:
+            await _given_up(tasks)
+        except asyncio.CancelledError:
+            await _given_up(tasks)
+            raise
+
+
+async def _given_up(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
+    for _ in range(2):  # the second cancellation gives a child up as it stands
+        left = {task for task in tasks if not task.done()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=GIVE_UP_SECONDS)
 
 
 async def _all(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:

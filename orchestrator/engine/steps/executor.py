@@ -66,6 +66,8 @@ class StepExecutor:
         """The call under way."""
         self.dropped = False
         """Whether the run ends without the step, and a call that is cancelled then is put on record."""
+        self.settling = False
+        """Whether it is being found out if an effect took place: a halt waits for that."""
         self.own_cost = 0.0
         """US dollars of the last attempt, without its child runs."""
         self._expected = 0.0
@@ -114,42 +116,40 @@ class StepExecutor:
     # -- one attempt -------------------------------------------------------------------------------------------------
 
     async def _attempt(self) -> AttemptResult:
-        """One attempt. Under a limit in dollars, a tool of unknown cost is called alone until one call has reported."""
-        run, runtime, name = self.run, self.runtime, self.tool.name
-        limits = DailyLimits.of(runtime.policy, run.state.labels) if runtime.limits_days else {}
-        if not (limits or run.account.limited):
-            return await self._within_slots()
-        if not runtime.charges.known(self.tool) and not run.is_called_above(name):
-            async with runtime.runs.turn(f"first report of {name}"):
-                if not runtime.charges.known(self.tool):
-                    return await self._reserved(limits)
-        return await self._reserved(limits)
-
-    async def _reserved(self, limits: Mapping[str, float]) -> AttemptResult:
-        """One attempt, with what it may cost reserved in the accounts of the day."""
-        charges = self.runtime.charges
-        expected = charges.expected(self.tool)
-        if not limits or (expected == 0 and charges.known(self.tool)):
-            return await self._within_slots()
-        made = await self.runtime.daily.reserve(limits, max(expected, LEAST))
-        if isinstance(made, str):
-            return NotStarted(made, over_budget=True)
-        self.own_cost = 0.0
-        try:
-            return await self._within_slots()
-        finally:
-            made.settle(self.own_cost)
-
-    async def _within_slots(self) -> AttemptResult:
         """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
-        limits = self._limits()
+        days = DailyLimits.of(self.runtime.policy, self.run.state.labels) if self.runtime.limits_days else {}
+        limits = self._limits(in_dollars=bool(days) or self.run.account.limited)
         slots = CallSlots(*limits)
         try:
             if limits:
                 await self.run.within_deadline(slots.acquire(), None)
         except TimeoutError:
             return NotStarted("the deadline has passed", over_budget=True)
-        self._invocation = invocation = Invocation(self.runtime, self.tool.name, slots)
+        invocation = Invocation(self.runtime, self.tool.name, slots)
+        try:
+            return await (self._reserved(days, invocation) if days else self._admitted(invocation))
+        finally:
+            if not invocation.running:
+                slots.release()
+
+    async def _reserved(self, days: Mapping[str, float], invocation: Invocation) -> AttemptResult:
+        """One attempt, with what it may cost reserved in the accounts of the day."""
+        charges = self.runtime.charges
+        expected = charges.expected(self.tool)
+        if expected == 0 and charges.known(self.tool):
+            return await self._admitted(invocation)
+        made = await self.runtime.daily.reserve(days, max(expected, LEAST))
+        if isinstance(made, str):
+            return NotStarted(made, over_budget=True)
+        self.own_cost = 0.0
+        try:
+            return await self._admitted(invocation)
+        finally:
+            made.settle(self.own_cost)
+
+    async def _admitted(self, invocation: Invocation) -> AttemptResult:
+        """One attempt, unless cancellation, the budget or health forbid it now."""
+        self._invocation = invocation
         self.in_call = True
         try:
             if self.run.durable:
@@ -160,15 +160,19 @@ class StepExecutor:
             return refused or await self._made(invocation)
         finally:
             self.in_call = False
-            if not invocation.running:
-                slots.release()
 
-    def _limits(self) -> "tuple[Any, ...]":
-        own = self.runtime.limit(self.tool)
+    def _limits(self, *, in_dollars: bool) -> "tuple[Any, ...]":
+        """The limits that the attempt holds slots of, but while it waits for a person or a child.
+
+        Under a limit `in_dollars`, a tool of unknown cost is called alone until one call has reported.
+        """
+        own, name = self.runtime.limit(self.tool), self.tool.name
         thread = () if is_async(self.tool.call) else (THREADS.slots,)
         worker = (processes().slots,) if self.tool.isolation == "process" else ()
         THREADS.most = self.runtime.policy.max_threads
-        return (own, *worker, *thread) if own is not None else (*worker, *thread)
+        alone = in_dollars and not self.runtime.charges.known(self.tool) and not self.run.is_called_above(name)
+        first = (self.runtime.first_report(self.tool),) if alone else ()
+        return (*first, own, *worker, *thread) if own is not None else (*first, *worker, *thread)
 
     def _not_started(self) -> NotStarted | None:
         """Why the attempt may not be made now: cancellation, budget, health; `None` when it may."""
@@ -323,8 +327,12 @@ class StepExecutor:
         return args, kwargs
 
     def _time_limit(self) -> float:
+        """Seconds that a call may take: a write in flight at the deadline is left to finish, within the patience."""
         own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.seconds_left()
-        return own if left is None else min(own, max(0.0, left))
+        if left is None:
+            return own
+        patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
+        return min(own, max(0.0, left) + patience)
 
     def _give_up(self, invocation: Invocation) -> None:
         stuck = invocation.give_up()
@@ -421,6 +429,7 @@ class StepExecutor:
 
     async def settled(self, failure: Failure, context: CallContext) -> Done | AttemptFailed:
         """What is found out about an effect that may have taken place."""
+        self.settling = True
         running = self._invocation is not None and self._invocation.running
         found = await settle(self.run, self.tool, failure, running=running)
         if isinstance(found, AttemptFailed):

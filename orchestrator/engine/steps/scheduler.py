@@ -104,7 +104,7 @@ class StepScheduler:
                 await asyncio.wait({patience, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
                 self._take_ended()
                 if patience.done() and self.tasks:
-                    await self._give_up()
+                    await self._give_up(settling=False)
         except asyncio.CancelledError:  # the run is given up as it stands
             await self._give_up()
             raise
@@ -141,9 +141,11 @@ class StepScheduler:
         with contextlib.suppress(TimeoutError):
             await clock.wait_for(asyncio.Event().wait(), seconds)
 
-    async def _give_up(self) -> None:
-        for task in self.tasks.values():
-            task.cancel()
+    async def _give_up(self, *, settling: bool = True) -> None:
+        """Cancel the calls under way; but for `settling`, those of which it is just being found out what they did."""
+        for name, task in self.tasks.items():
+            if settling or not self._executors[name].settling:
+                task.cancel()
         if self.tasks:
             await asyncio.wait(list(self.tasks.values()))
         self._take_ended()

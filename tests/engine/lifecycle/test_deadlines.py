@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from orchestrator import NOT_DONE, Budget, DecisionKind, Goal, Orchestrator, RunContext, Status, Tool
+from orchestrator import NOT_DONE, Budget, DecisionKind, Goal, Orchestrator, Policy, RunContext, Status, Tool
 from orchestrator.testing import FakeClock
 
 
@@ -35,7 +35,20 @@ async def test_it_reaches_the_calls_of_a_child() -> None:
     assert outcome.seconds < 7
 
 
-async def test_a_write_that_it_cut_off_is_still_settled() -> None:
+async def test_a_write_in_flight_at_the_deadline_finishes_within_the_patience() -> None:
+    clock, undone = FakeClock(), list[str]()
+
+    async def book() -> str:
+        await clock.sleep(8)
+        return "booked"
+
+    tool = Tool(book, gives="x", effect="write", compensate=undone.append)
+    outcome = await Orchestrator([tool], clock=clock).run("x", budget=Budget(seconds=5))
+    assert (outcome.status, outcome.failures, outcome.compensated) == (Status.ESCALATED, (), ("book",))
+    assert undone == ["booked"]
+
+
+async def test_a_write_that_outlasts_the_patience_after_it_is_still_settled() -> None:
     clock, booked = FakeClock(), list[str]()
 
     async def book() -> str:
@@ -48,9 +61,11 @@ async def test_a_write_that_it_cut_off_is_still_settled() -> None:
         return "found" if booked else NOT_DONE
 
     tool = Tool(book, gives="x", effect="write", timeout=60, reconcile=find)
-    outcome = await Orchestrator([tool], clock=clock).run("x", budget=Budget(seconds=5))
-    assert (outcome.status, outcome.value, outcome.uncompensated) == (Status.REACHED, "found", ())
-    assert [d.kind for d in outcome.decisions] == [DecisionKind.ROUTE, DecisionKind.RECONCILE]
+    orc = Orchestrator([tool], clock=clock, policy=Policy(patience=10))
+    outcome = await orc.run("x", budget=Budget(seconds=5))
+    assert (outcome.values["x"], outcome.seconds) == ("found", 16)
+    assert [d.kind for d in outcome.decisions][:2] == [DecisionKind.ROUTE, DecisionKind.RECONCILE]
+    assert outcome.uncompensated == ("book",)
 
 
 async def test_what_was_done_is_undone_after_it() -> None:
