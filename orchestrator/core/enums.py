@@ -72,17 +72,22 @@ class DecisionKind(StrEnum):
     HALT = "halt"
 
 
-ANSWERING: Final = frozenset(
-    {
-        DecisionKind.RETRY,
-        DecisionKind.REROUTE,
-        DecisionKind.RECONCILE,
-        DecisionKind.DEMOTE,
-        DecisionKind.ESCALATE,
-        DecisionKind.HALT,
-    }
-)
+# Groups of kinds. A new kind joins the groups that apply; no other module lists kinds by group.
+
+PLANNING: Final = frozenset({DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH})
+"""The kinds that choose a route or a part of one."""
+STEP_LEVEL: Final = frozenset({DecisionKind.RETRY, DecisionKind.RECONCILE})
+"""The kinds that continue a step after a failed attempt."""
+HEALING: Final = STEP_LEVEL | {DecisionKind.REROUTE}
+"""The kinds that answer a failure without an impasse."""
+ESCALATING: Final = frozenset({DecisionKind.DEMOTE, DecisionKind.ESCALATE})
+"""The kinds that a rung of the ladder makes at an impasse."""
+IMPASSE_KINDS: Final = ESCALATING | {DecisionKind.HALT}
+"""The kinds that answer an impasse."""
+ANSWERING: Final = HEALING | IMPASSE_KINDS
 """The kinds of decision that answer a failure."""
+QUESTION_KINDS: Final = frozenset({DecisionKind.ESCALATE, DecisionKind.RESUME})
+"""The kinds whose subject may be a question to a person."""
 
 
 class FailureKind(StrEnum):

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import ANSWERING, DecisionKind, Effect, FailureKind, PartKind, Status
+from orchestrator.core.enums import (
+    ANSWERING,
+    ESCALATING,
+    STEP_LEVEL,
+    DecisionKind,
+    Effect,
+    FailureKind,
+    PartKind,
+    Status,
+)
 from orchestrator.core.events import (
     BudgetRaised,
     CallEnded,
@@ -345,11 +354,11 @@ class RunState:
             answered = set(event.decision.answers)
             self.unanswered = [failure for failure in self.unanswered if failure not in answered]
         limited = event.decision.facts.get("impasse") not in ASKS_ONLY
-        if event.decision.kind in (DecisionKind.DEMOTE, DecisionKind.ESCALATE) and limited:
+        if event.decision.kind in ESCALATING and limited:
             self.impasses += 1
         if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
             self.undoing.add(event.decision.subject)
-        if event.decision.kind in (DecisionKind.RETRY, DecisionKind.RECONCILE) and event.decision.subject:
+        if event.decision.kind in STEP_LEVEL and event.decision.subject:
             self.uncertain.pop(event.decision.subject, None)
         if event.decision.kind is DecisionKind.RECONCILE and event.decision.subject:
             self.doubt.pop(event.decision.subject, None)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.enums import DecisionKind, Status
+from orchestrator.core.enums import IMPASSE_KINDS, DecisionKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.route import Impasse
 from orchestrator.escalation import Question
@@ -33,7 +33,6 @@ MOST_BREAKDOWN: Final = 60
 LONG: Final = 40
 """Lines from which calls that worked are put together."""
 SHORTEST_FOLD: Final = 4
-_ENDS: Final = (DecisionKind.ESCALATE, DecisionKind.HALT, DecisionKind.DEMOTE)
 _CHILD_STATES: Final = {Status.REACHED: "ok", Status.DEMOTED: "ok", Status.ESCALATED: "failed", Status.WAITING: "asked"}
 
 
@@ -153,7 +152,7 @@ def mattered(chronicle: Chronicle) -> int:
     kinds = [decision.kind for _, decision in chronicle.decisions]
     reached = chronicle.row.status is Status.REACHED
     if not reached:
-        ends = [place for place, kind in enumerate(kinds) if kind in _ENDS]
+        ends = [place for place, kind in enumerate(kinds) if kind in IMPASSE_KINDS]
         if ends:
             return ends[-1]
     healing = [place for place, kind in enumerate(kinds) if kind is DecisionKind.REROUTE]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Event
-from orchestrator.core.enums import ANSWERING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.core.enums import ANSWERING, PLANNING, DecisionKind, Effect, FailureKind, Status
 from orchestrator.core.events import (
     CallEnded,
     CallStarted,
@@ -28,7 +28,7 @@ from orchestrator.core.policy import Policy
 
 SECRET = "secret"
 """A word that every value of a world holds."""
-PLANNING = (DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH)
+
 RANK = {Effect.READ: 0, Effect.WRITE: 1, Effect.IRREVERSIBLE: 2}
 
 

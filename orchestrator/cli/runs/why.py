@@ -6,7 +6,7 @@ from orchestrator.cli.invocation import command
 from orchestrator.cli.planning.plan import facts_text
 from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import hanging, say
-from orchestrator.core.enums import DecisionKind, Status
+from orchestrator.core.enums import HEALING, Status
 from orchestrator.core.text import counted, duration, listed, plain, usd
 from orchestrator.observability.explain.story import EntryKind, Story, StoryEntry
 
@@ -21,7 +21,6 @@ _MARKS = {
     EntryKind.CHANGE: ("·", ""),
     EntryKind.PROBLEM: ("!", "yellow"),
 }
-_HEALING = (DecisionKind.RETRY, DecisionKind.REROUTE, DecisionKind.RECONCILE)
 
 
 def show_story(story: Story, *, full: bool = False) -> None:
@@ -87,7 +86,7 @@ def _show_route(story: Story) -> None:
 
 def _entry_line(entry: StoryEntry, width: int) -> Text:
     mark, style = _MARKS[entry.kind]
-    if entry.decided in _HEALING:
+    if entry.decided in HEALING:
         mark, style = "↻", "bold yellow"
     elif entry.kind is EntryKind.CALL and " gave " not in entry.text:
         mark, style = "·", "dim"

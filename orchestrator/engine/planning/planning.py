@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.core.calls.user_code import is_async
-from orchestrator.core.enums import DecisionKind
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import PICO, formula_name, price_by
 from orchestrator.core.route import Candidate, Impasse, Problem, Route
@@ -329,10 +328,6 @@ def function_parameters(call: Callable[..., Any]) -> set[str] | None:
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return {parameter.name for parameter in parameters}
-
-
-PLANNING: frozenset[DecisionKind] = frozenset({DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH})
-"""The kinds of decision that choose a route."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind
+from orchestrator.core.enums import IMPASSE_KINDS, PLANNING, DecisionKind
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunWaiting, from_body
 from orchestrator.core.policy import Policy
-from orchestrator.engine.planning.planning import PLANNING
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.ledger.writes import CLOSED
@@ -100,9 +99,7 @@ _CHECKS: Final[Mapping[DecisionKind, Check]] = {
     DecisionKind.RETRY: check_retry,
     DecisionKind.RECONCILE: check_reconcile,
     DecisionKind.COMPENSATE: check_compensate,
-    DecisionKind.DEMOTE: check_impasse,
-    DecisionKind.ESCALATE: check_impasse,
-    DecisionKind.HALT: check_impasse,
+    **dict.fromkeys(sorted(IMPASSE_KINDS), check_impasse),
     DecisionKind.RESUME: check_resume,
 }
 

@@ -8,7 +8,7 @@ from opentelemetry.util.types import AttributeValue
 from orchestrator.agents.models.provider import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind, PartKind
+from orchestrator.core.enums import PLANNING, QUESTION_KINDS, PartKind
 from orchestrator.core.events import (
     CallEnded,
     CallStarted,
@@ -30,10 +30,6 @@ MAX_TEXT: Final = 500
 MAX_ITEMS: Final = 64
 """Candidates, tools or keys that one attribute lists."""
 MAX_TRACEBACK: Final = 8000
-
-_ASKING: Final = (DecisionKind.ESCALATE, DecisionKind.RESUME)
-"""The kinds whose subject is a question to a person: its text may quote values, so it stays in the record."""
-_PLANNING: Final = (DecisionKind.ROUTE, DecisionKind.REROUTE, DecisionKind.BRANCH)
 
 
 def brief(text: str, limit: int = MAX_TEXT) -> str:
@@ -162,7 +158,7 @@ def of_demand(event: DemandTold) -> Attributes:
 
 def span_name(decision: Decision) -> str:
     """`plan` for a decision that chooses a route, its kind for any other."""
-    return names.PLAN if decision.kind in _PLANNING else str(decision.kind)
+    return names.PLAN if decision.kind in PLANNING else str(decision.kind)
 
 
 def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes:
@@ -176,9 +172,10 @@ def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes
         names.GRAPH_REVISION: revision,
         names.POLICY: policy,
     }
-    if decision.kind in _PLANNING:
+    if decision.kind in PLANNING:
         found[names.OPERATION] = names.PLAN
-    if decision.subject is not None and decision.kind not in _ASKING:
+    # a question's text may quote values, so it stays in the record
+    if decision.subject is not None and decision.kind not in QUESTION_KINDS:
         found[names.DECISION_SUBJECT] = brief(decision.subject)
     if decision.price is not None:
         found[names.DECISION_PRICE] = decision.price

@@ -12,12 +12,11 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind
+from orchestrator.core.enums import ESCALATING, DecisionKind
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
 
 MOST_KEPT: Final = 256
 """Measurements of calls that are kept; in a run of more, each new one makes room."""
-_ESCALATIONS: Final = (DecisionKind.DEMOTE, DecisionKind.ESCALATE)
 
 
 class Circuits(Protocol):
@@ -131,7 +130,7 @@ class Meters:
         self._decisions.add(1, {names.DECISION_KIND: str(decision.kind)})
         if decision.kind is DecisionKind.REROUTE:
             self._reroutes.add(1)
-        elif decision.kind in _ESCALATIONS:
+        elif decision.kind in ESCALATING:
             self._escalations.add(1, {names.DECISION_KIND: str(decision.kind)})
 
     def _ended(self, event: RunEnded) -> None:

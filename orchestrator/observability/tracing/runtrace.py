@@ -24,7 +24,7 @@ from opentelemetry.trace import Link, Span, SpanContext, StatusCode, Tracer, set
 
 from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind, PartKind, Status
+from orchestrator.core.enums import STEP_LEVEL, DecisionKind, PartKind, Status
 from orchestrator.core.events import (
     WITHDRAWN,
     CallEnded,
@@ -209,14 +209,14 @@ class RunTrace:
     def _home(self, decision: Decision) -> Context:
         """Where a decision's span belongs: under its step when it goes on with it, else under the run."""
         step = self._steps.get(decision.subject or "")
-        if step is not None and decision.kind in _WITHIN_A_STEP:
+        if step is not None and decision.kind in STEP_LEVEL:
             step.failed_at = 0
             return step.context
         return self.context
 
     def _give_up(self, decision: Decision) -> None:
         """A failure that is answered by anything but going on ends its step."""
-        if decision.kind in _WITHIN_A_STEP:
+        if decision.kind in STEP_LEVEL:
             return
         answered = set(decision.answers)
         for tool, step in list(self._steps.items()):
@@ -362,9 +362,6 @@ def _fail(span: Span, failure: Failure) -> None:
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
-
-_WITHIN_A_STEP: Final = frozenset({DecisionKind.RETRY, DecisionKind.RECONCILE})
-"""The kinds of decision that go on with a step."""
 
 _TAKERS: Final[dict[type[Event], Callable[[RunTrace, Any], None]]] = {
     RunStarted: RunTrace.started,
