@@ -12,18 +12,12 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.cli.fleet import cancel, http, queue, store
-from orchestrator.cli.planning import analyse, plan, rehearse
-from orchestrator.cli.runs import listing, replay, report, resume, verify
-from orchestrator.cli.skills import feedback
-from orchestrator.cli.skills import show as skills
 from orchestrator.core.conventions import __version__
 from orchestrator.core.errors import InputError, OrchestratorError, StoreError
-from orchestrator.core.outcome import Escalated, NoRoute
 from orchestrator.core.text import plain
 
-from . import catalog, doctor, gateway, health, invocation, run, serve
-from . import templates as init
+from . import invocation
+from .commands import LazyGroup
 from .screen import Exit, complain, drop_output, set_debugging
 
 LOG: Final = Path(".orchestrator") / "errors.log"
@@ -34,6 +28,7 @@ _EVERYWHERE: Final = ("--debug", "--no-color")
 
 app = typer.Typer(
     name="orchestrator",
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,32 +48,6 @@ def _program(  # pyright: ignore[reportUnusedFunction]
 ) -> None:
     """Agent orchestration as routing: tools chosen by price, failures healed, every decision explained."""
     del version, no_color, debug, app_  # read before the commands are
-
-
-for module in (
-    run,
-    plan,
-    analyse,
-    rehearse,
-    catalog,
-    skills,
-    health,
-    listing,
-    verify,
-    replay,
-    report,
-    resume,
-    feedback,
-    serve,
-    gateway,
-    doctor,
-    init,
-    store,
-    queue,
-    cancel,
-    http,
-):
-    module.register(app)
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -152,6 +121,8 @@ def _expected(error: OrchestratorError | OSError, *, debug: bool) -> Exit:
         place = f"{error.filename}: " if error.filename else ""
         complain(f"{place}{error.strerror or error}")
         return Exit.BAD_INPUT
+    from orchestrator.core.outcome import Escalated, NoRoute  # `--help` does without what it needs
+
     complain(str(error) or type(error).__name__)
     if isinstance(error, NoRoute | Escalated) and not isinstance(error, InputError):
         return Exit.ESCALATED
