@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import NOT_DONE, Orchestrator, Status, Tool
+from orchestrator import NOT_DONE, CallerError, Orchestrator, Status, Tool, Unavailable
 from orchestrator.testing import lose_answer
 from tests.catalog.conftest import DOCUMENTS
 
@@ -74,10 +74,31 @@ def test_a_write_that_breaks_leaves_what_was_there(
 
     monkeypatch.setattr(os, "replace", full)
     monkeypatch.setattr(os, "link", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Unavailable, match="No space"):
         catalog[writer](brief=brief(summary="Longer."), out_dir=tmp_path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@writers
+def test_a_folder_that_is_a_file_is_the_callers_error(catalog: Catalog, tmp_path: Path, writer: str) -> None:
+    (tmp_path / "briefs").write_text("a file")
+    with pytest.raises(CallerError, match="the folder for briefs cannot be written to"):
+        catalog[writer](brief=brief(), out_dir=tmp_path / "briefs")
+
+
+@writers
+def test_a_file_system_without_hard_links(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    def no_links(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    first = catalog[writer](brief=brief(), out_dir=tmp_path, document=Path("/a/x.txt"))
+    other = catalog[writer](brief=brief(), out_dir=tmp_path, document=Path("/b/x.txt"))
+    assert first != other
+    assert sorted(tmp_path.iterdir()) == sorted([first, other])
 
 
 class Tags(HTMLParser):

@@ -4,16 +4,18 @@ No file is replaced unless `overwrite` is true: two documents of one name make t
 comment, says by digests of which document it is and which run wrote it.
 """
 
+import errno
 import html
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from orchestrator import NOT_DONE, RunContext, tool
+from orchestrator import NOT_DONE, CallerError, RunContext, Unavailable, tool
 
 PAGE = """<!doctype html>
 <html lang="{language}">
@@ -119,32 +121,66 @@ def content_of(path: Path) -> tuple[str, str, str] | None:
     return (text[: found.start()], found[1], found[2]) if found else (text, "", "")
 
 
+@contextmanager
+def nothing_happened() -> Generator[None]:
+    """Say of an error of the disk that no file was written: the caller's where the folder is at fault.
+
+    Raises `Unavailable` for a disk that is full or broken, `CallerError` for a folder that cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE):
+            raise Unavailable(f"the brief was not written: {error.strerror}") from None
+        raise CallerError(f"the folder for briefs cannot be written to: {error.strerror}") from None
+
+
 def write_whole(paths: list[Path], text: str, *, overwrite: bool = False) -> Path:
     """Write a text under the first path that is free, so that nobody ever sees a part of it.
 
     A file that holds the same brief of the same document is left as it is. With `overwrite` the first is replaced.
     """
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    mine = MARK.search(text)
     draft = paths[0].parent / f".draft-{secrets.token_hex(8)}"
-    with draft.open("x", encoding="utf-8") as opened:  # the permissions are those that the umask says
+    with nothing_happened():
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
         try:
-            opened.write(text)
-            opened.close()
+            with draft.open("x", encoding="utf-8") as opened:  # the permissions are those that the umask says
+                opened.write(text)
             if overwrite:
                 os.replace(draft, paths[0])
                 return paths[0]
-            for path in paths:
-                there = content_of(path)
-                if there and mine and there[:2] == (text[: mine.start()], mine[1]):
-                    return path
-                if there is None:
-                    with suppress(FileExistsError):  # another run was quicker: the next name
-                        os.link(draft, path)
-                        return path
-            raise FileExistsError(f"there are {len(paths)} briefs of that name in {paths[0].parent}")
+            return place(draft, paths, text)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def place(draft: Path, paths: list[Path], text: str) -> Path:
+    """Give a draft the first free name of these, if none of them holds the same brief of the same document."""
+    mine = MARK.search(text)
+    for path in paths:
+        there = content_of(path)
+        if there and mine and there[:2] == (text[: mine.start()], mine[1]):
+            return path
+        if there is None:
+            with suppress(FileExistsError):  # another run was quicker: the next name
+                give_name(draft, path)
+                return path
+    raise FileExistsError(errno.EEXIST, f"there are {len(paths)} briefs of that name")
+
+
+def give_name(draft: Path, path: Path) -> None:
+    """Give a file a name that is free. Raises `FileExistsError` where it is not."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        path.open("x").close()  # a file system without hard links: the name is taken first
+        try:
+            os.replace(draft, path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def if_written(paths: list[Path], text: str) -> Any:

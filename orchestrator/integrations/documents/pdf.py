@@ -92,7 +92,7 @@ def is_picture(page: Any) -> bool:
         for image in page.get_objects(filter=[import_pdfium().raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
             left, low, right, high = image.get_bounds()
             covered += max(0.0, min(right, width) - max(left, 0.0)) * max(0.0, min(high, height) - max(low, 0.0))
-    return covered >= 0.5 * width * height
+    return bool(covered >= 0.5 * width * height)
 
 
 def with_extras(text: str, extras: list[tuple[str, str]]) -> str:
