@@ -2,6 +2,7 @@
 
     python benchmarks/documents.py [DIR] [--jobs N]
     python benchmarks/documents.py --readability DIR
+    python benchmarks/documents.py --speed [DIR] [--rounds N]
 
 DIR holds any files (default: `../shared/data/documents`, else the samples). Each way of reading is a process of its
 own. Told of each: files of which a text came out, of these the implausible ones, seconds of the clock and of the
@@ -9,6 +10,9 @@ processor, the largest memory of a process. markitdown is measured where it is i
 
 `--readability` takes the folder `test/test-pages` of github.com/mozilla/readability: pages with reference titles and
 articles. Told: titles that are the reference's, and summaries all of whose sentences stand in the reference article.
+
+`--speed` reads the PDFs of DIR with one job, with two jobs, and by the plain loop in two processes, in turns. Told:
+medians of the seconds by the clock, the start of the workers included, and their ratios.
 """
 
 import argparse
@@ -29,6 +33,7 @@ from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -202,6 +207,21 @@ def compare(folder: Path, jobs: int) -> None:
             )
 
 
+def compare_speed(folder: Path, rounds: int) -> None:
+    """One job, two jobs and the plain loop over the same PDFs, in turns."""
+    files = sorted(file for file in folder.rglob("*.pdf") if file.is_file())
+    ways = {"one job": ("catalogue", 1), "two jobs": ("catalogue", 2), "plain loop": ("plain loop", 2)}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    print(f"{len(files)} PDFs in {folder}; {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}", flush=True)
+    for _ in range(rounds):
+        for name, (way, jobs) in ways.items():
+            found = measure(way, files, jobs)
+            seconds[name].append(found["wall"] if found else float("nan"))
+            print(f"{name:<12}{seconds[name][-1]:>8.1f} s{found['cpu'] if found else 0:>8.1f} cpu s", flush=True)
+    one, two, plain = (median(taken) for taken in seconds.values())
+    print(f"two jobs are {one / two:.2f}x as fast as one; they take {two / plain:.2f}x of the plain loop")
+
+
 def folded(text: str) -> str:
     """Words alone, for comparisons."""
     return re.sub(r"\W+", " ", text).casefold().strip()
@@ -252,6 +272,8 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--readability", type=Path)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--way", choices=WAYS)
     parser.add_argument("--files", type=Path)
     asked = parser.parse_args()
@@ -262,6 +284,8 @@ def main() -> None:
         print(json.dumps(found | {"memory": largest / 1024}))
     elif asked.readability:
         judge(asked.readability)
+    elif asked.speed:
+        compare_speed(asked.folder, asked.rounds)
     else:
         compare(asked.folder, asked.jobs)
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -121,8 +122,19 @@ def _show_healing(orc: Orchestrator, batch: Batch) -> None:
         say(line)
     orc.store.flush()
     say()
-    told = f"orchestrator why {most.outcome.run_id} --store {STORE}"
+    told = f"{program()} why {most.outcome.run_id} --store {STORE}"
     say(Text(f"Every decision is on record: `{told}`", "dim"))
+
+
+def program() -> str:
+    """The command as it can be pasted: by its path where it is not found by its name."""
+    if shutil.which("orchestrator"):
+        return "orchestrator"
+    beside = Path(sys.executable).parent / "orchestrator"
+    try:
+        return str(beside.relative_to(Path.cwd()))
+    except ValueError:
+        return str(beside)
 
 
 def brief_lines(path: Path) -> list[Text]:

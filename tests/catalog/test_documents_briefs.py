@@ -1,13 +1,17 @@
 """The goal `brief` over every sample: how each run ends, by which tools, and how it healed on the way."""
 
 import asyncio
+import os
 import runpy
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Refused, Status, Unavailable
 from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.integrations.documents import reader
 from orchestrator.testing import fail
 from tests.catalog.conftest import DOCUMENTS
 
@@ -148,6 +152,37 @@ async def test_many_scans_take_no_reader_from_the_good_documents(jobs: int) -> N
         assert [outcome.ok for outcome in outcomes] == [False] * 24 + [True] * 6
         assert {call.tool for outcome in outcomes[24:] for call in outcome.calls} == {"detect_kind", "pdfium"}
         assert {orc.health.status(name).circuit for name in ("pdfium", "pypdf", "pdfminer", "ocr")} == {"closed"}
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+async def test_documents_that_crash_a_reader_do_not_take_it_from_the_others(tmp_path: Path, jobs: int) -> None:
+    (tmp_path / "crash.pdf").write_bytes(b"%PDF-1.4 crash")
+    good = (DOCUMENTS / "tide-gauge.pdf").read_bytes()
+    documents: list[Path] = []
+    for number in range(4):
+        (tmp_path / f"{number}.pdf").write_bytes(good)
+        documents += [tmp_path / "crash.pdf", tmp_path / f"{number}.pdf"]
+    turns = asyncio.Semaphore(jobs)
+    async with Orchestrator.from_project(catalog_root(), policy="documents") as orc:
+        native = orc.graph["pdfium"].call
+
+        @reader("pdfium", "pdf", seconds=0.05)
+        def fragile(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
+            if document.name == "crash.pdf":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return native(document, kind, password)  # type: ignore[no-any-return]
+
+        with orc.override(fragile):
+
+            async def one(document: Path) -> Outcome:
+                async with turns:
+                    return await orc.run("text", {"document": document})
+
+            outcomes = await asyncio.gather(*map(one, documents))
+            assert orc.health.status("pdfium").circuit == "closed"
+    crashes = [failure for outcome in outcomes for failure in outcome.failures if failure.tool == "pdfium"]
+    assert {(failure.kind, "SIGSEGV" in failure.message) for failure in crashes} == {(FailureKind.REFUSAL, True)}
+    assert {call.tool for outcome in outcomes[1::2] for call in outcome.calls} == {"detect_kind", "pdfium"}
 
 
 async def test_what_was_slow_before_does_not_change_who_reads_next(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.core.calls.user_code import is_async
@@ -319,15 +320,23 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
     return said
 
 
-def function_parameters(call: Callable[..., Any]) -> set[str] | None:
+def function_parameters(call: Callable[..., Any]) -> frozenset[str] | None:
     """The parameters that a user's function takes; `None` for any."""
+    try:
+        return _known_parameters(call)
+    except TypeError:  # it cannot be hashed
+        return _known_parameters.__wrapped__(call)
+
+
+@lru_cache(maxsize=512)
+def _known_parameters(call: Callable[..., Any]) -> frozenset[str] | None:
     try:
         parameters = inspect.signature(call).parameters.values()
     except (ValueError, TypeError):
         return None
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    return {parameter.name for parameter in parameters}
+    return frozenset(parameter.name for parameter in parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ def main() -> None:
         for pid in living:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in living:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)  # so that their processor time counts as this program's
         os._exit(0)
 
 

@@ -8,6 +8,7 @@ tables and lists of names.
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.errors import Refused
@@ -164,5 +165,6 @@ def _base(word: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
+@lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "?").partition(" ")[0]

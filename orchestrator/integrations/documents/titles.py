@@ -17,6 +17,9 @@ NO_TITLE = re.compile(
     r"(?:insert|your|enter) title.*|paper title.*|full page photo|\d+|[\W_]+|"
     r"(?:test|foo|bar|temp)\d*|proof|cover|letter)$"
 )
+PROGRAM = re.compile(r"(?i)^microsoft (?:word|powerpoint|excel) - ")
+MISREAD = re.compile("(?:[ÃÂãäåæçèé][^\x00-\x7f]{1,2}){3}")
+"""UTF-8 that was taken for another encoding."""
 SITE = re.compile(r"\s+(?:[|·•»]|[-–—](?=\s)|::)\s+")
 NO_HEADING = re.compile(
     r"(?i)^(?:page \d|(?:header|footer|comment|note): |https?://|www\.|copyright|©|doi:|arxiv:|"
@@ -26,7 +29,8 @@ NO_HEADING = re.compile(
 
 def title_of(text: str, source: PurePath, metadata: str | None = None, heading: str | None = None) -> str:
     """The best title there is, in one line."""
-    for candidate in (cleaned(metadata, heading), usable_title(heading), usable_title(first_line(text))):
+    given = (cleaned(metadata, heading), usable_title(heading), from_file_name(metadata))
+    for candidate in (*given, usable_title(first_line(text))):
         if candidate:
             return candidate
     stem = re.sub(r"[-_+\s]+", " ", source.stem).strip()
@@ -38,13 +42,27 @@ def cleaned(metadata: str | None, heading: str | None = None) -> str | None:
     if not metadata:
         return None
     title = _one_line(metadata)
-    title = re.sub(r"^\?{3,}", "", title)
-    title = re.sub(r"(?i)^microsoft (?:word|powerpoint|excel) - ", "", title)
-    if FILE_LIKE.search(title) or NO_TITLE.match(title) or not _says_something(title):
+    title = PROGRAM.sub("", re.sub(r"^\?{3,}", "", title))
+    if (
+        FILE_LIKE.search(title)
+        or NO_TITLE.match(title)
+        or not _says_something(title, least=0.25)
+        or MISREAD.search(title)
+    ):
         return None
     if re.fullmatch(r"[\w-]*[\d_][\w-]*", title) and " " not in title:
         return None  # an identifier
     return _cut(without_site(title, heading))
+
+
+def from_file_name(metadata: str | None) -> str | None:
+    """The words of a file's name that stands as the title: `Microsoft Word - Minutes of May.docx`."""
+    title = PROGRAM.sub("", _one_line(metadata or ""))
+    if not FILE_LIKE.search(title) or "/" in title or "\\" in title:
+        return None
+    words = re.sub(r"[_\s]+", " ", FILE_LIKE.sub("", title)).strip()
+    two_words = " " in words and len(re.findall(r"[^\W\d_]{2,}", words)) >= 2
+    return usable_title(words) if two_words and not MISREAD.search(words) else None
 
 
 def without_site(title: str, heading: str | None = None) -> str:
@@ -104,9 +122,9 @@ def _cut(title: str) -> str:
     return title[:MAX_TITLE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
 
 
-def _says_something(line: str) -> bool:
+def _says_something(line: str, least: float = 0.4) -> bool:
     letters = sum(character.isalpha() for character in line)
-    return letters >= 2 and letters >= 0.4 * len(line.replace(" ", ""))
+    return letters >= 2 and letters >= least * len(line.replace(" ", ""))
 
 
 def _folded(text: str) -> str:

@@ -209,6 +209,10 @@ def test_sentences_are_whole_and_stand_once() -> None:
         (None, None, "A first line that is long and goes on in the\nnext line as a paragraph.", "My file"),
         ("Über die Pegel - eine Untersuchung", None, "", "Über die Pegel - eine Untersuchung"),
         ("0042-17", None, "", "My file"),
+        ("(anonymous)", "Results of 2023", "", "Results of 2023"),
+        ("2010 Form 1040", "1040 Department of the Treasury", "", "2010 Form 1040"),
+        ("Microsoft Word - Minutes of May.docx", None, "", "Minutes of May"),
+        ("ãƒˆãƒ©ãƒ³ã‚¹ Final", "Results of 2023", "", "Results of 2023"),
     ],
 )
 def test_titles(metadata: str | None, heading: str | None, text: str, title: str) -> None:
