@@ -170,7 +170,7 @@ async def test_documents_that_crash_a_reader_do_not_take_it_from_the_others(tmp_
         def fragile(document: Path, kind: str, password: str | None = None) -> dict[str, Any]:
             if document.name == "crash.pdf":
                 os.kill(os.getpid(), signal.SIGSEGV)
-            return native(document, kind, password)  # type: ignore[no-any-return]
+            return native(document, kind, password)
 
         with orc.override(fragile):
 

@@ -44,6 +44,8 @@ def joined(sentences: list[str]) -> str:
 
 def first_words(text: str, longest: int = 400) -> str:
     """The first lines, for a text that has no sentences: a form, a table, a list."""
-    lines = dict.fromkeys(ITEM.sub("", " ".join(line.split())) for line in text.splitlines())
-    kept = [line for line in lines if sum(map(str.isalnum, line)) >= 2]
+    lines: dict[str, str] = {}
+    for line in (ITEM.sub("", " ".join(line.split())) for line in text.splitlines()):
+        lines.setdefault(line.casefold(), line)
+    kept = [line for line in lines.values() if sum(map(str.isalnum, line)) >= 2]
     return cut_at_word(" · ".join(kept[:40]) or " ".join(text.split()), longest)
