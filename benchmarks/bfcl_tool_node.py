@@ -1,9 +1,9 @@
-"""The gold calls of BFCL's multi-turn `base` cases through `HealingToolNode`: are the final states the same?
+"""The gold calls of BFCL's multi-turn `base` cases through `HealingToolNode`: are answers and final states the same?
 
 `python -m benchmarks.bfcl_tool_node DATA SOURCE`: DATA holds `possible_answer/BFCL_v4_multi_turn_base.json` and the
 questions, SOURCE is `berkeley-function-call-leaderboard` of the gorilla repository (Apache-2.0), whose simulated APIs
-are run. Neither is part of this project. Three passes: without faults, with one refused connection before each call,
-and with one dead tool in each case that has a declared equivalent.
+are run (they need mpmath). Neither is part of this project. Three passes: without faults, with one refused connection
+before each call, and with one dead tool in each case that has a declared equivalent.
 """
 
 import ast
@@ -88,8 +88,8 @@ def tool_of(name: str, method: Callable[..., Any], faults: list[Exception], dead
     return StructuredTool(name=name, description=name, args_schema=schema, func=run)
 
 
-def through_node(case: Mapping[str, Any], calls: list[str], mode: str) -> dict[str, Any]:
-    """The final states after the calls went through a healing tool node."""
+def through_node(case: Mapping[str, Any], calls: list[str], mode: str) -> tuple[list[str], dict[str, Any]]:
+    """The answers, and the final states, when the calls go through a healing tool node."""
     apis = instances(case)
     known = methods(apis)
     listed = [parsed(call, known) for call in calls]
@@ -106,12 +106,21 @@ def through_node(case: Mapping[str, Any], calls: list[str], mode: str) -> dict[s
     builder.add_edge(START, "tools")
     builder.add_edge("tools", END)
     graph = builder.compile()
+    answers: list[str] = []
     for number, (name, arguments) in enumerate(listed):
         if mode == "transient":
             faults.append(ConnectionRefusedError("refused"))
         asked = AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"c{number}"}])
-        graph.invoke({"messages": [asked]})
-    return states(apis)
+        answers.append(graph.invoke({"messages": [asked]})["messages"][-1].text)
+    return answers, states(apis)
+
+
+def direct(case: Mapping[str, Any], calls: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The answers, and the final states, when the calls are made without anything between."""
+    apis = instances(case)
+    known = methods(apis)
+    listed = [parsed(call, known) for call in calls]
+    return [json.dumps(known[name](**arguments), default=str) for name, arguments in listed], states(apis)
 
 
 def main(data: Path, source: Path) -> None:
@@ -125,17 +134,14 @@ def main(data: Path, source: Path) -> None:
         began = time.perf_counter()
         for case in questions:
             listed = [call for turn in gold[case["id"]] for call in turn]
-            apis = instances(case)
-            known = methods(apis)
-            for name, arguments in (parsed(call, known) for call in listed):
-                known[name](**arguments)
             calls += len(listed)
-            if repr(states(apis)) == repr(through_node(case, listed, mode)):
+            if repr(direct(case, listed)) == repr(through_node(case, listed, mode)):
                 same += 1
             else:
                 print("differs:", case["id"])
         seconds = time.perf_counter() - began
-        print(f"{mode:10} {same} of {len(questions)} cases with identical final states, {calls} calls, {seconds:.1f} s")
+        ended = f"{same} of {len(questions)} cases with identical answers and final states"
+        print(f"{mode:10} {ended}, {calls} calls, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Adoption:
             call = self.calls.get(tool_call)
             if call is None:
                 raise Unavailable("the agent that made this call is no longer running")
-            given = call.request.tool_call["args"] if call.name == tool.name else arguments
+            given = call.request.tool_call["args"] if call.tool == tool.name else arguments
             value = await call.invoke(tool, given)
             return value if len(names) == 1 else dict.fromkeys(map(answer_key, names), value)
 
@@ -128,7 +128,7 @@ class Adoption:
 
         async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
             call = self.call_of(ctx.run_id) if ctx is not None else None
-            if call is None or call.name != tool.name:
+            if call is None or call.tool != tool.name:
                 args, kwargs = known.bind(inputs)
                 if known.signature is not None and known.signature.context and ctx is not None:
                     kwargs[known.signature.context] = ctx

@@ -16,6 +16,16 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from orchestrator.core.errors import CallerError, Refused
 from orchestrator.integrations.reported import reported_error
 
+try:
+    from langgraph.errors import is_invalid_resume
+except ImportError:  # before langgraph 1.2.20, which marks no errors
+
+    def is_invalid_resume(error: BaseException) -> bool:
+        """Whether a graph was resumed with a value that its interrupt does not take."""
+        del error
+        return False
+
+
 if TYPE_CHECKING:
     from .session import SessionQuestion
 
@@ -36,8 +46,8 @@ class ToolCall:
     said: dict[str, ToolMessage] = field(default_factory=dict[str, ToolMessage])
     """Tool -> the error message that it gave itself."""
     errors: list[BaseException] = field(default_factory=list[BaseException])
-    interrupted: GraphBubbleUp | None = None
-    """What a tool raised to interrupt the graph."""
+    interrupted: Exception | None = None
+    """What a tool raised to interrupt the graph, or because the graph was resumed with a value that is no answer."""
     notice: "asyncio.Future[SessionQuestion | None] | None" = None
     """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
 
@@ -45,6 +55,11 @@ class ToolCall:
     def name(self) -> str:
         """The tool that the model asked for."""
         return str(self.request.tool_call["name"])
+
+    @property
+    def tool(self) -> str:
+        """The tool that runs for that name, which a wrapper may have put in."""
+        return str(getattr(self.request.tool, "name", self.name))
 
     @property
     def id(self) -> str:
@@ -70,6 +85,9 @@ class ToolCall:
             self.errors.append(error)
             raise reported_error(str(error) or "it failed") from error
         except Exception as error:
+            if is_invalid_resume(error):
+                self.interrupted = error
+                return None
             self.errors.append(error)
             raise
         return self._taken(tool.name, output)
@@ -85,7 +103,7 @@ class ToolCall:
             self.said[tool] = output
             text = str(output.text)
             raise CallerError(text) if text.startswith(INVOCATION) else reported_error(text or "it failed")
-        if isinstance(output, ToolMessage) and tool != self.name:
+        if isinstance(output, ToolMessage) and tool != self.tool:
             output = output.model_copy(update={"name": self.name, "additional_kwargs": {"answered_by": tool}})
         self.reply = output
         return output.content if isinstance(output, ToolMessage) else None

@@ -38,12 +38,15 @@ class Healer:
         effects: Mapping[str, str] | None,
         policy: Policy | str | None,
         store: Store | str | Path | None,
+        as_original: bool = False,
     ) -> None:
+        """`as_original`: an error that nothing else was tried for is the original's to handle."""
         if orc is not None and (policy is not None or store is not None):
             raise DefinitionError("policy= and store= are those of orc=: give either orc= or these.")
         self.orc = orc if orc is not None else Orchestrator(policy=policy, store=store)
         self.adoption = Adoption(self.orc, alternatives, _checked(effects))
         self.sessions = Sessions(self.orc)
+        self._as_original = as_original
         self._resuming: set[asyncio.Task[Any]] = set()
 
     def adopt(self, tools: Iterable[BaseTool]) -> None:
@@ -66,7 +69,7 @@ class Healer:
         session.begin()
         resting = False
         try:
-            key = _key(call)
+            key = key_of(call)
             if key in session.replies:
                 return session.replies[key]
             reply = await self._reply(call, adopted, session, key)
@@ -81,13 +84,13 @@ class Healer:
             session.active -= 1
             if not resting:
                 session.rest()
-            if close and not session.active and not session.kept:
+            if close and not (session.active or session.kept or session.questions):
                 await self.sessions.close(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
         """Go on with a call after its question was answered; empty, or why the value is no answer."""
         session = await self.sessions.open(root, {})
-        key = _key(call)
+        key = key_of(call)
         self.adoption.calls[call_token(session.run_id, key)] = call
         resumed = session.resuming(question.run_id)
         work = self.orc.resume(question.run_id, value, question=question.id)  # it ends when the root run does
@@ -106,7 +109,7 @@ class Healer:
         token = call_token(session.run_id, key)
         self.adoption.calls[token] = call
         try:
-            inputs = adopted.inputs(token, call.name, call.request.tool_call["args"])
+            inputs = adopted.inputs(token, call.tool, call.request.tool_call["args"])
             outcome = await self._reach(call, session, adopted.goal, inputs, key)
         finally:
             self.adoption.calls.pop(token, None)
@@ -148,13 +151,18 @@ class Healer:
         return question
 
     def _failed(self, call: ToolCall, outcome: "Outcome[Any]") -> Any:
-        """The tool's own error message where nothing else was tried; else one statement of what was."""
+        """The tool's own error message where nothing else was tried; else one statement of what was.
+
+        Where the caller chose how a node handles errors, an error of the tool alone is handled so, and may be raised.
+        """
         kinds = {failure.kind for failure in outcome.failures}
-        tried = {failure.tool for failure in outcome.failures}
-        own = call.said.get(call.name)
-        if own is not None and tried <= {call.name} and kinds <= set(_TELLS):
+        alone = {failure.tool for failure in outcome.failures} <= {call.tool}
+        own = call.said.get(call.tool)
+        if alone and own is not None and (self._as_original or kinds <= set(_TELLS)):
             return own
-        return call.message(statement(call.name, outcome, f"effects={{{call.name!r}: 'read'}}"), error=True)
+        if alone and self._as_original and call.errors:
+            raise call.errors[-1]
+        return call.message(statement(call.tool, outcome, f"effects={{{call.tool!r}: 'read'}}"), error=True)
 
 
 async def _outcome(reaching: Any) -> Any:
@@ -168,7 +176,7 @@ def _content(value: Any) -> str:
     return as_text(value)
 
 
-def _key(call: ToolCall) -> str:
+def key_of(call: ToolCall) -> str:
     """Tells the calls of an agent apart, and is the same when a graph runs its node again after an interrupt."""
     state: Any = call.request.state
     messages: Any = state
@@ -189,4 +197,4 @@ def _checked(effects: Any) -> Mapping[str, str]:
     return stated
 
 
-__all__ = ["Healer", "SessionQuestion"]
+__all__ = ["Healer", "SessionQuestion", "key_of"]

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from langgraph.prebuilt.tool_node import ToolCallRequest
-from langgraph.types import interrupt
 
+from .asking import UNASKED, Asking, configurable_of
 from .calls import CallerThread, ToolCall, in_loop
-from .healer import Healer
+from .healer import Healer, key_of
 from .loop import in_home, shared_loop
 from .session import SessionQuestion
 
@@ -26,6 +26,7 @@ class Hooks:
         self._where = where
         self._close = close
         """Whether a root run ends with its last call."""
+        self._asking = Asking()
 
     def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call of a sync agent. Tools run in the calling thread."""
@@ -46,7 +47,7 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (said := _ask(request, reply, problem)) is not _UNASKED:
+            while (said := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
                 problem = work(self._healer.answer(call, root, reply, said))
                 if not problem:
                     break
@@ -67,31 +68,12 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (said := _ask(request, reply, problem)) is not _UNASKED:
+            while (said := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
                 problem = await in_home(self._healer.answer(call, root, reply, said), home)
                 if not problem:
                     break
             else:
                 return call.message(_waiting(reply), error=True)
-
-
-_UNASKED = object()
-
-
-def _configurable(request: ToolCallRequest) -> Mapping[str, Any]:
-    return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
-
-
-def _ask(request: ToolCallRequest, question: SessionQuestion, problem: str) -> Any:
-    """The answer of a person, through an interrupt of the graph; `_UNASKED` where nothing keeps its state.
-
-    `problem` is why the answer before it was none.
-    """
-    configurable = _configurable(request)
-    if configurable.get("__pregel_checkpointer") is None:
-        return _UNASKED
-    asked = {"question": question.text, "choices": list(question.choices), "run_id": question.run_id}
-    return interrupt({**asked, "problem": problem} if problem else asked)
 
 
 def _waiting(question: SessionQuestion) -> str:
@@ -103,7 +85,7 @@ def _waiting(question: SessionQuestion) -> str:
 
 def thread_of(request: ToolCallRequest) -> str:
     """The thread id of the graph around a call; empty when it has none."""
-    configurable = _configurable(request)
+    configurable = configurable_of(request)
     return str(configurable.get("thread_id") or "")
 
 
@@ -114,7 +96,7 @@ def labels_of(thread: str) -> dict[str, str]:
 
 def run_of_node(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
     """The root run of one execution of a node: the same when the graph runs the node again after an interrupt."""
-    configurable = _configurable(request)
+    configurable = configurable_of(request)
     thread, task = thread_of(request), configurable.get("__pregel_task_id")
     if not task:
         return f"node-{uuid.uuid4().hex[:16]}", labels_of(thread)

@@ -1,12 +1,13 @@
 """`HealingToolNode`: LangGraph's `ToolNode` whose tool calls are healed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import check_names
@@ -34,20 +35,41 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     mapping gives the alternative's argument by the name of the original's. In `orc`, tools that give the same key stand
     in for each other. A tool counts as a write, which is neither repeated nor replaced once it may have happened, until
     `effects={"search": "read"}` says otherwise. `policy` and `store` are those of `Orchestrator`; `options` those of
-    `ToolNode`.
+    `ToolNode`. A `wrap_tool_call` among them is around the healing, as the outer one of two.
 
     Each execution of the node is a run, its tool calls are the children, and the thread id is a label. When nothing
-    answers, the model gets one message that says what was tried. Raises `DefinitionError` for unknown names.
+    answers, the model gets one message that says what was tried; with `handle_tool_errors` stated, an error of a tool
+    that has no alternative is handled, or raised, as that says. Raises `DefinitionError` for unknown names.
     """
     own = signature(HealingToolNode).parameters
     check_names("HealingToolNode", options, {*own, *signature(ToolNode.__init__).parameters} - {"self", "options"})
-    healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store)
+    stated = "handle_tool_errors" in options
+    healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store, as_original=stated)
     hooks = Hooks(healer, run_of_node, close=True)
     plain = [tool.as_langchain() if isinstance(tool, Tool) else tool for tool in tools]
-    node = ToolNode(plain, wrap_tool_call=hooks.call, awrap_tool_call=hooks.acall, **options)
+    node = ToolNode(plain, **{**options, **_wrappers(hooks, options)})
     healer.adopt(node.tools_by_name.values())
     node.orc = healer.orc  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     return node
+
+
+def _wrappers(hooks: Hooks, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The healing hooks, inside the caller's own.
+
+    With a sync wrapper alone `ToolNode` runs async calls through it too, and so does this node.
+    """
+    outer, aouter = options.get("wrap_tool_call"), options.get("awrap_tool_call")
+
+    def call(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Any]) -> Any:
+        return outer(request, lambda inner: hooks.call(inner, execute)) if outer else hooks.call(request, execute)
+
+    async def acall(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
+        if aouter is None:
+            return await hooks.acall(request, execute)
+        return await aouter(request, lambda inner: hooks.acall(inner, execute))
+
+    sync_alone = outer is not None and aouter is None
+    return {"wrap_tool_call": call, "awrap_tool_call": None if sync_alone else acall}
 
 
 __all__ = ["HealingToolNode"]

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from time import time_ns
 from weakref import WeakSet
 
@@ -92,7 +90,7 @@ class TracingSink:
         live: Mapping[str, LiveRun] | None = None,
         circuits: Circuits | None = None,
     ) -> None:
-        self._tracer: Tracer = trace.get_tracer(names.SCOPE, _version(), provider)
+        self._tracer: Tracer = trace.get_tracer(names.SCOPE, names.__version__, provider)
         self._meters = Meters(meters, circuits)
         self._live: Mapping[str, LiveRun] = live if live is not None else {}
         self._runs: dict[str, Opened] = {}
@@ -292,11 +290,3 @@ def _no_ids() -> tuple[str, str]:
 
 def _ids(span: SpanContext) -> tuple[str, str]:
     return (format_trace_id(span.trace_id), format_span_id(span.span_id)) if span.is_valid else ("", "")
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("orchestrator")
-    except PackageNotFoundError:
-        return ""

@@ -222,6 +222,47 @@ def test_two_approvals_of_one_turn_are_two_questions(sync: bool) -> None:
     assert [m.content for m in state["messages"] if isinstance(m, ToolMessage)] == ["paid 5", "paid 6"]
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_an_answer_is_for_the_call_whose_question_was_shown(sync: bool) -> None:
+    made: list[str] = []
+
+    def tool_named(name: str) -> Any:
+        def work() -> str:
+            """Work."""
+            made.append(name)
+            return name
+
+        work.__name__ = name
+        return tool(work)
+
+    names = ["refund", "delete", "send"]
+    declared = [
+        graph_tool(gives=f"{name}.done", effect="irreversible", approval=True, name=name)(lambda: "unused")
+        for name in names
+    ]
+    orc = Orchestrator(declared, policy=FAST, escalation=[AskHuman()])
+    node = HealingToolNode([tool_named(name) for name in names], orc=orc)
+    graph = graph_of(node, checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+
+    async def drive() -> Any:
+        given: Any = {"messages": [asked(*((name, {}) for name in names))]}
+        for _ in range(8):
+            state = graph.invoke(given, config) if sync else await graph.ainvoke(given, config)
+            if "__interrupt__" not in state:
+                return state
+            (shown,) = state["__interrupt__"]
+            choices = shown.value["choices"]
+            stop = [n for n, choice in enumerate(choices, 1) if "stop" in choice]
+            given = Command(resume=stop[0] if stop else "delete" not in shown.value["question"])
+
+    state = asyncio.run(drive())
+    assert made == ["refund", "send"]
+    assert len(orc.store.runs(parent=None)) == 1
+    said = {m.name: m.status for m in state["messages"] if isinstance(m, ToolMessage)}
+    assert said == {"refund": "success", "delete": "error", "send": "success"}
+
+
 def test_an_approval_survives_the_event_loop_that_asked() -> None:
     paid: list[int] = []
     pay, orc = paying(paid)

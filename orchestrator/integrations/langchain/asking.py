@@ -1,0 +1,105 @@
+"""Asks people through interrupts of a graph, and keeps apart which call of a turn an answer is for."""
+
+import threading
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langgraph.errors import GraphInterrupt
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import interrupt
+
+from .session import SessionQuestion
+
+MAX_TASKS: Final = 1000
+"""Tasks of graphs whose answers are kept apart; the oldest beyond it is forgotten."""
+UNASKED: Final = object()
+"""The answer where nothing keeps the state of the graph, so that it cannot wait."""
+
+
+def configurable_of(request: ToolCallRequest) -> Mapping[str, Any]:
+    """What the config of the graph around a call holds."""
+    return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
+
+
+class Asking:
+    """Asks for the calls of all tasks of graphs that one node or middleware takes part in."""
+
+    def __init__(self) -> None:
+        self._tasks: OrderedDict[str, _Task] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, request: ToolCallRequest, question: SessionQuestion, key: str, problem: str) -> Any:
+        """The answer of a person to a question of the call with this key; `UNASKED` where nobody can be asked.
+
+        `problem` is why the answer before it was none. Raises `GraphInterrupt` until there is an answer.
+        """
+        configurable = configurable_of(request)
+        if configurable.get("__pregel_checkpointer") is None:
+            return UNASKED
+        shown = {"question": question.text, "choices": list(question.choices), "run_id": question.run_id}
+        if problem:
+            shown["problem"] = problem
+        with self._lock:
+            name = f"{configurable.get('thread_id')}/{configurable.get('__pregel_task_id')}"
+            task = self._tasks.setdefault(name, _Task())
+            if len(self._tasks) > MAX_TASKS:
+                self._tasks.popitem(last=False)
+        return task.ask(key, shown, configurable.get("__pregel_scratchpad"), alone=_is_alone(request))
+
+
+class _Task:
+    """The questions of one task of a graph, over all its executions.
+
+    LangGraph numbers the interrupts of an execution and gives the answers out again by number, to whoever asks; which
+    call asks first differs from one execution to the next. So one question is shown at a time, and an answer that comes
+    is for the call whose question was shown.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: defaultdict[str, deque[Any]] = defaultdict(deque)
+        self._taken = 0
+        """Answers that were taken in, over all executions."""
+        self._asks = ""
+        """Key of the call whose question is shown."""
+        self._execution: Any = None
+        self._drawn = 0
+        """Answers that this execution was given."""
+        self._shown: Any = None
+        """What this execution shows."""
+
+    def ask(self, key: str, question: Any, execution: Any, *, alone: bool) -> Any:
+        with self._lock:
+            if execution is None or self._execution is not execution:
+                self._execution, self._drawn, self._shown = execution, 0, None
+            while not self._answers[key]:
+                self._draw(key, question, alone=alone)
+            return self._answers[key].popleft()
+
+    def _draw(self, key: str, question: Any, *, alone: bool) -> None:
+        """Take in one answer. Raises `GraphInterrupt` when there is none."""
+        try:
+            answer = interrupt(self._shown or question)
+        except GraphInterrupt:
+            if self._shown is None:
+                self._shown, self._asks = question, key
+            raise
+        self._drawn += 1
+        if self._drawn <= self._taken:
+            return
+        self._taken += 1
+        meant, self._asks = self._asks or (key if alone else ""), ""
+        if meant:  # else it was given to another process, for nobody knows which call: it is asked for again
+            self._answers[meant].append(answer)
+
+
+def _is_alone(request: ToolCallRequest) -> bool:
+    """Whether no other call of the turn can have asked in this task."""
+    state: Any = request.state
+    messages: Any = state.get("messages", ()) if isinstance(state, Mapping) else state
+    calls = getattr(messages[-1], "tool_calls", ()) if isinstance(messages, list) and messages else ()
+    return len(calls) <= 1
+
+
+__all__ = ["UNASKED", "Asking", "configurable_of"]
