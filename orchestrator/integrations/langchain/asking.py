@@ -1,5 +1,7 @@
 """Asks people through interrupts of a graph, and keeps apart which call of a turn an answer is for."""
 
+import asyncio
+import contextlib
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping
@@ -40,12 +42,24 @@ class Asking:
         shown = {"question": question.text, "choices": list(question.choices), "run_id": question.run_id}
         if problem:
             shown["problem"] = problem
+        execution = configurable.get("__pregel_scratchpad")
+        return self._task(configurable).ask(key, shown, execution, alone=_is_alone(request))
+
+    async def delivered(self, request: ToolCallRequest, seconds: float) -> None:
+        """Wait until the other calls of the turn have come for the answers that are there for them."""
+        task = self._task(configurable_of(request))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while task.has_answers:  # noqa: ASYNC110 - calls may be in other threads
+                    await asyncio.sleep(0.002)
+
+    def _task(self, configurable: Mapping[str, Any]) -> "_Task":
         with self._lock:
             name = f"{configurable.get('thread_id')}/{configurable.get('__pregel_task_id')}"
             task = self._tasks.setdefault(name, _Task())
             if len(self._tasks) > MAX_TASKS:
                 self._tasks.popitem(last=False)
-        return task.ask(key, shown, configurable.get("__pregel_scratchpad"), alone=_is_alone(request))
+        return task
 
 
 class _Task:
@@ -68,6 +82,11 @@ class _Task:
         """Answers that this execution was given."""
         self._shown: Any = None
         """What this execution shows."""
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether an answer waits for its call."""
+        return any([*self._answers.values()])
 
     def ask(self, key: str, question: Any, execution: Any, *, alone: bool) -> Any:
         with self._lock:

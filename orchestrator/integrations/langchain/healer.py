@@ -75,7 +75,8 @@ class Healer:
             reply = await self._reply(call, adopted, session, key)
             session.interrupts[key] += call.interrupted is not None
             if call.interrupted is not None or isinstance(reply, SessionQuestion):
-                session.kept = resting = True
+                session.kept = session.kept or call.interrupted is not None
+                resting = True
                 await session.stopped(self.orc.policy.patience)
             else:
                 session.replies[key] = reply
@@ -91,9 +92,19 @@ class Healer:
         """Go on with a call after its question was answered; empty, or why the value is no answer."""
         session = await self.sessions.open(root, {})
         key = key_of(call)
-        self.adoption.calls[call_token(session.run_id, key)] = call
-        resumed = session.resuming(question.run_id)
-        work = self.orc.resume(question.run_id, value, question=question.id)  # it ends when the root run does
+        asked = session.questions.get(key, question)
+        if asked.text != question.text:
+            return ""  # it asks something else by now
+        session.work()
+        try:
+            self.adoption.calls[call_token(session.run_id, key)] = call
+            return await self._resume(session, asked, value)
+        finally:
+            session.rest()
+
+    async def _resume(self, session: Session, asked: "SessionQuestion", value: Any) -> str:
+        resumed = session.resuming(asked.run_id)
+        work = self.orc.resume(asked.run_id, value, question=asked.id)  # it ends when the root run does
         resuming = asyncio.create_task(work)
         self._resuming.add(resuming)
         resuming.add_done_callback(self._resuming.discard)
@@ -101,9 +112,12 @@ class Healer:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if resuming.done() and isinstance(error := resuming.exception(), InputError):
             return str(error)
-        session.kept = False
-        session.questions.pop(key, None)
         return ""
+
+    async def settle(self, root: str) -> None:
+        """Wait until the other calls of a turn have ended, or wait for people: an interrupt drops what still runs."""
+        session = await self.sessions.open(root, {})
+        await session.settle(self.orc.policy.patience)
 
     async def _reply(self, call: ToolCall, adopted: Any, session: Session, key: str) -> Any:
         token = call_token(session.run_id, key)

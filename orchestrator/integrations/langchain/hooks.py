@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Final
 
+from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from .asking import UNASKED, Asking, configurable_of
@@ -14,6 +15,8 @@ from .healer import Healer, key_of
 from .loop import in_home, shared_loop
 from .session import SessionQuestion
 
+DELIVERY_SECONDS: Final = 1.0
+"""How long a call may take to come for an answer that is there for it."""
 Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
 """The id of the root run of a call, and its labels."""
 
@@ -68,12 +71,27 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (said := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
+            while (said := await self._ask(request, reply, call, problem, home)) is not UNASKED:
                 problem = await in_home(self._healer.answer(call, root, reply, said), home)
                 if not problem:
                     break
             else:
                 return call.message(_waiting(reply), error=True)
+
+    async def _ask(
+        self,
+        request: ToolCallRequest,
+        question: SessionQuestion,
+        call: ToolCall,
+        problem: str,
+        home: asyncio.AbstractEventLoop | None,
+    ) -> Any:
+        try:
+            return self._asking.ask(request, question, key_of(call), problem)
+        except GraphInterrupt:
+            await self._asking.delivered(request, DELIVERY_SECONDS)
+            await in_home(self._healer.settle(self._where(request)[0]), home)
+            raise
 
 
 def _waiting(question: SessionQuestion) -> str:

@@ -84,6 +84,11 @@ class Session:
     def begin(self) -> None:
         """Count a call in."""
         self.active += 1
+        self.kept = self.kept and self.active > 1  # the node runs again
+        self.work()
+
+    def work(self) -> None:
+        """A call works."""
         self.working += 1
         self.settled.clear()
 
@@ -93,8 +98,14 @@ class Session:
         The graph drops what still runs when it is interrupted, so a write in flight would be cut off.
         """
         self.rest()
+        await self.settle(seconds)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until no call works."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.settled.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                while self.working > 0:
+                    await self.settled.wait()
 
     def rest(self) -> None:
         """A call works no more."""
@@ -124,6 +135,8 @@ class Session:
         """Take in that a run below this one waits, or goes on."""
         if isinstance(event, RunResumed):
             self._asked.pop(event.run_id, None)
+            for key in [key for key, question in self.questions.items() if question.run_id == event.run_id]:
+                del self.questions[key]
             resumed = self._resumed.pop(event.run_id, None)
             if resumed is not None and not resumed.done():
                 resumed.set_result(None)
@@ -134,6 +147,10 @@ class Session:
         for key, notice in self._listening.items():
             if is_child(event.run_id, key) and not notice.done():
                 notice.set_result(made)
+                return
+        for key in self.questions:
+            if is_child(event.run_id, key):
+                self.questions[key] = made  # asked anew
                 return
         self._asked[event.run_id] = made
 
@@ -239,7 +256,7 @@ class Sessions:
             if held is None:
                 continue
             held.interrupted = interrupted
-            if not interrupted and not held.kept:
+            if not (interrupted or held.kept or held.questions):
                 self._open.pop(name, None)
                 _let_end(held, "broke off")
 
