@@ -3,10 +3,11 @@
 `python -m benchmarks.upstream_tool_node langgraph DIR` and `... langchain DIR`: DIR is the unpacked source distribution
 of langgraph-prebuilt or langchain, of the installed version, whose `tests/` are run. No file of theirs is part of this
 project. `ToolNode` is replaced by `HealingToolNode`, and every `create_agent` gets a `HealingMiddleware` as its
-innermost. `DIFFERENCES` lists the tests that fail then and pass with the originals, each with its reason; the exit
+first. `DIFFERENCES` lists the tests that fail then and pass with the originals, each with its reason; the exit
 status is 1 when another one fails, or a listed one passes. Tests that fail with the originals, too, are not counted.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -42,6 +43,15 @@ _TOLD: Final = "a failure of a tool is a message for the model, unless `handle_t
 _WRAPPED: Final = (
     "with a wrapper, `ToolNode` itself hands errors of every type to the handler, whatever types it is for"
 )
+_INSIDE: Final = "what other middleware inside of the healing raises counts as a failure of the tool"
+_NAMES: Final = "LangChain checks the names of tools only where no middleware wraps tool calls"
+_NODES: Final = (
+    "middleware that wraps tool calls has a node for tools, with edges from `after_model`, and hooks are nodes"
+)
+_WAITS: Final = (
+    "sometimes: a sync agent called in an event loop waits there for the thread that has its root run, which their "
+    "tests allow no code to do"
+)
 DIFFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "langgraph": {
         "test_tool_node.py::test_tool_node_error_handling_default_exception": _TOLD,
@@ -52,7 +62,30 @@ DIFFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
         "test_tool_node.py::test_tool_node_inject_store": _TOLD,
         "TestToolCallTransformerEndToEnd::test_tool_error_populates_error_field": _TOLD,
     },
-    "langchain": {},
+    "langchain": {
+        "test_tool_error.py::test_tool_error_none_propagates": _TOLD,
+        "test_tool_retry.py::test_tool_retry_failing_tool_raises": _TOLD,
+        "test_tool_retry.py::test_tool_retry_non_retryable_exception_reraises": _TOLD,
+        "test_tool_retry.py::test_tool_retry_custom_exception_filter": _TOLD,
+        "test_tool_retry.py::test_tool_retry_deprecated_raise_behavior": _TOLD,
+        "TestAgentStreamV3Sync::test_tool_error_sets_error_field": _TOLD,
+        "test_auto_mode.py::test_classifier_failure_terminates_agent_run": _INSIDE,
+        "test_human_in_the_loop.py::test_per_call_needs_a_tool_call_id": _INSIDE,
+        "::test_sync_only_middleware_raises_on_async_path": _INSIDE,
+        "::test_async_only_middleware_raises_on_sync_path": _INSIDE,
+        "::test_mixed_middleware_composition_async_path_fails_with_sync_only": _INSIDE,
+        "::test_mixed_middleware_composition_sync_path_with_async_only_fails": _INSIDE,
+        "::test_decorator_sync_only_raises_on_async_path": _INSIDE,
+        "::test_decorator_async_only_raises_on_sync_path": _INSIDE,
+        "test_dynamic_tools.py::test_dynamic_tool_without_handler_raises_error": _NAMES,
+        "test_tools.py::test_unknown_tool_raises_error": _NAMES,
+        "test_framework.py::test_jump_to_is_ephemeral": _NODES,
+        "test_decorators.py::test_async_middleware_with_can_jump_to_graph_snapshot": _NODES,
+        "test_diagram.py::test_create_agent_diagram": _NODES,
+        "test_framework.py::TestAgentMiddlewareHooks": _WAITS,
+        "test_framework.py::TestAgentHooksCombined": _WAITS,
+        "test_model_refusal.py": _WAITS,
+    },
 }
 """Part of a test's id -> why it fails with the healed node or middleware."""
 
@@ -88,7 +121,7 @@ def heal_nodes() -> None:
             return HealingToolNode(tools, **options)
 
     for module in (prebuilt, tool_node):
-        module.ToolNode = Healed  # type: ignore[misc,attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        module.ToolNode = Healed  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def heal_agents() -> None:
@@ -98,9 +131,14 @@ def heal_agents() -> None:
     agents: Any = importlib.import_module("langchain.agents")
     factory: Any = importlib.import_module("langchain.agents.factory")
     original = factory.create_agent
+    # Their tests allow no reading of files in an event loop, and some make an agent in one. An orchestrator reads the
+    # machine's and the process's identity from /etc and /proc when it is made, which is before any run.
+    heartbeat: Any = importlib.import_module("orchestrator.engine.background.heartbeat")
+    heartbeat.owner_name = functools.cache(heartbeat.owner_name)
+    heartbeat.owner_name()
 
     def create_agent(*args: Any, middleware: Sequence[Any] = (), **options: Any) -> Any:
-        return original(*args, middleware=[*middleware, HealingMiddleware()], **options)
+        return original(*args, middleware=[HealingMiddleware(), *middleware], **options)
 
     agents.create_agent = factory.create_agent = create_agent
 
@@ -132,7 +170,8 @@ def main(which: str, folder: Path) -> int:
     original, healed = one_pass(which, folder, healed=False), one_pass(which, folder, healed=True)
     differs = {test: said for test, said in healed["failed"].items() if test in original["passed"]}
     unknown = {test: said for test, said in differs.items() if not any(part in test for part in DIFFERENCES[which])}
-    gone = [part for part in DIFFERENCES[which] if _any(part, healed["passed"]) and not _any(part, differs)]
+    certain = [part for part, reason in DIFFERENCES[which].items() if not reason.startswith("sometimes")]
+    gone = [part for part in certain if _any(part, healed["passed"]) and not _any(part, differs)]
     print(f"{which}: {len(original['passed'])} tests pass with the originals, {len(differs)} of these fail when healed")
     for test, said in unknown.items():
         print(f"  not listed: {test}: {said}")

@@ -6,7 +6,18 @@ import os
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd() + os.sep
+    except OSError:  # it was deleted
+        return os.sep
+
+
+_HERE: Final = _working_directory()
+"""Read once: a tool may be made in an event loop, where no file system is asked."""
 
 
 def place_of(call: Callable[..., Any]) -> str:
@@ -31,9 +42,8 @@ def calling_place() -> str:
 
 
 def _written(file: str, line: int) -> str:
-    """The path relative to the working directory where it is below it, else whole."""
-    here = os.getcwd() + os.sep
-    return f"{file.removeprefix(here)}:{line}"
+    """The path relative to the working directory that the program began in where it is below it, else whole."""
+    return f"{file.removeprefix(_HERE)}:{line}"
 
 
 def at(place: str) -> str:

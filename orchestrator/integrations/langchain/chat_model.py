@@ -18,7 +18,7 @@ from orchestrator.agents.models.known_prices import known_price
 from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.agents.models.pool import ModelPool, Router, name_of_model
 from orchestrator.api import Orchestrator
-from orchestrator.core.calls.options import check_names
+from orchestrator.core.calls.options import check_names, checked
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
@@ -58,6 +58,7 @@ class HealingChatModel(BaseChatModel):
     _resting: dict[int, float] = PrivateAttr(default_factory=dict[int, float])
     """Place of a model -> until when, by the monotonic clock, it comes after those that did not just fail."""
 
+    @checked()
     def __init__(
         self,
         models: Sequence[BaseChatModel | str],
@@ -68,11 +69,9 @@ class HealingChatModel(BaseChatModel):
         **options: Any,
     ) -> None:
         check_names("HealingChatModel", options, {*type(self).model_fields, "prices", "orc", "policy"})
-        if isinstance(models, str | BaseChatModel) or not models:
-            raise DefinitionError("HealingChatModel takes a list of chat models or their names.")
-        for model in models:
-            if not isinstance(model, str | BaseChatModel) or model == "":  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise DefinitionError(f"A chat model is LangChain's, or a string that names one, not {model!r}.")
+        check_names("HealingChatModel", options, ["models", "prices", "orc", "policy", *BaseChatModel.model_fields])
+        if not models or "" in models:
+            raise DefinitionError("HealingChatModel takes a list of chat models or their names, and neither is empty.")
         if orc is not None and policy is not None:
             raise DefinitionError("policy= is that of orc=: give one of them.")
         once = [model if isinstance(model, str) else one_attempt(model) for model in models]

@@ -85,7 +85,7 @@ class Healer:
             session.active -= 1
             if not resting:
                 session.rest()
-            if close and not (session.active or session.kept or session.questions):
+            if close and not session.active and not session.is_awaited:
                 await self.sessions.close(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:

@@ -82,15 +82,15 @@ class HealingMiddleware(Base):
     def before_agent(self, state: HealingState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Open the root run of this run of the agent."""
         del state
-        run = asyncio.run_coroutine_threadsafe(self._begin(_thread()), shared_loop()).result()
-        at_end(runtime, partial(self._healer.sessions.left, run))
+        run = self._named(runtime)
+        asyncio.run_coroutine_threadsafe(self._begin(run, _thread()), shared_loop()).result()
         return {"healing_run": run}
 
     async def abefore_agent(self, state: HealingState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Open the root run of this run of the agent."""
         del state
-        run = await self._begin(_thread())
-        at_end(runtime, partial(self._healer.sessions.left, run))
+        run = self._named(runtime)
+        await self._begin(run, _thread())
         return {"healing_run": run}
 
     def after_agent(self, state: HealingState, runtime: Runtime[Any]) -> None:
@@ -105,13 +105,16 @@ class HealingMiddleware(Base):
         del runtime
         await self._healer.sessions.close(state.get("healing_run", ""))
 
-    async def _begin(self, thread: str) -> str:
-        """Open a root run, which ends with this invocation of the graph if no hook ends it."""
+    def _named(self, runtime: Runtime[Any]) -> str:
+        """The id of a new root run, which ends with this invocation of the graph if no hook ends it."""
+        run = f"agent-{uuid.uuid4().hex[:16]}"
+        at_end(runtime, partial(self._healer.sessions.left, run))
+        return run
+
+    async def _begin(self, run: str, thread: str) -> None:
         sessions = self._healer.sessions
         sessions.begun_anew(thread)
-        run = f"agent-{uuid.uuid4().hex[:16]}"
         await sessions.open(run, labels_of(thread))
-        return run
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call."""

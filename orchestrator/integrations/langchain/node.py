@@ -1,16 +1,17 @@
 """`HealingToolNode`: LangGraph's `ToolNode` whose tool calls are healed."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.calls.options import check_names
+from orchestrator.core.calls.options import check_names, checked
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.store import Store
@@ -18,7 +19,10 @@ from orchestrator.store import Store
 from .healer import Healer
 from .hooks import Hooks, run_of_node
 
+_OWN: Final = ("orc", "alternatives", "effects", "policy", "store")
 
+
+@checked(what="HealingToolNode")
 def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     tools: Sequence[BaseTool | Callable[..., Any] | Tool],
     *,
@@ -43,6 +47,7 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     """
     own = signature(HealingToolNode).parameters
     check_names("HealingToolNode", options, {*own, *signature(ToolNode.__init__).parameters} - {"self", "options"})
+    check_names("HealingToolNode", options, [*_OWN, *inspect.signature(ToolNode.__init__).parameters])
     stated = "handle_tool_errors" in options
     healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store, as_original=stated)
     hooks = Hooks(healer, run_of_node, close=True)

@@ -81,6 +81,11 @@ class Session:
         """Whether its event loop still runs."""
         return self.loop.is_running()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a call will come back: it was interrupted, waits for a person, or was answered and goes on."""
+        return bool(self.kept or self.questions or self.pending)
+
     def begin(self) -> None:
         """Count a call in."""
         self.active += 1
@@ -256,7 +261,7 @@ class Sessions:
             if held is None:
                 continue
             held.interrupted = interrupted
-            if not (interrupted or held.kept or held.questions):
+            if not interrupted and not held.is_awaited:
                 self._open.pop(name, None)
                 _let_end(held, "broke off")
 

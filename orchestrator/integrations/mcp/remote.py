@@ -176,6 +176,7 @@ class McpServer:
         async with self.connection.client() as client:
             await client.list_tools(cache_mode="refresh")
 
+    @checked(what="McpServer.tools()")
     def tools(
         self,
         only: Iterable[str] | None = None,
@@ -206,6 +207,7 @@ class McpServer:
             made.append(self.tool(remote, **own))
         return made
 
+    @checked(what="McpServer.tool()")
     def tool(self, remote: str, *, fixed: Mapping[str, Any] | None = None, **options: Unpack[ToolOptions]) -> Tool:
         """A tool of the graph that calls `remote`; `options` are those of `Tool`; `fixed` arguments are always sent.
 

@@ -19,7 +19,7 @@ from langgraph.types import Command, interrupt
 import orchestrator
 from orchestrator import AskHuman, DefinitionError, Orchestrator, Policy, Status
 from orchestrator import tool as graph_tool
-from orchestrator.integrations.langchain import HealingMiddleware, HealingToolNode
+from orchestrator.integrations.langchain import HealingChatModel, HealingMiddleware, HealingToolNode
 from orchestrator.testing import ScriptedChatModel
 
 FAST = Policy(retries={"attempts": 0})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -335,6 +335,11 @@ async def test_what_a_tool_streams_reaches_the_graph() -> None:
     assert streamed == [{"half": "a"}]
 
 
+def wrong(**options: Any) -> Any:
+    """Options that a type checker would refuse."""
+    return options
+
+
 # -- options ---------------------------------------------------------------------------------------------------------
 
 
@@ -346,6 +351,12 @@ async def test_what_a_tool_streams_reaches_the_graph() -> None:
         (lambda s: HealingToolNode([s, brave], alternatives={"search": ["brave"]}), "argument 'q'"),
         (lambda s: HealingToolNode([s], effects={"search": "reads"}), "read, write, irreversible"),
         (lambda s: HealingToolNode([s], orc=Orchestrator(), policy="balanced"), "either orc="),
+        (lambda s: HealingToolNode([s], effect={"search": "read"}), "'effects'"),
+        (lambda s: HealingToolNode([s], handle_errors=True), "handle_tool_errors"),
+        (lambda s: HealingToolNode([s], **wrong(policy=3)), "policy"),
+        (lambda s: HealingMiddleware(**wrong(alternative={})), "'alternatives'"),
+        (lambda s: HealingChatModel(["openai:gpt-5-mini"], price={}), "'prices'"),
+        (lambda s: HealingChatModel(["openai:gpt-5-mini"], **wrong(prices=3)), "prices"),
         (lambda s: HealingMiddleware(alternatives=["brave"]), "mapping"),
         (lambda s: HealingMiddleware(effects=["read"]), "mapping"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ],

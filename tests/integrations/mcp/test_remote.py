@@ -251,7 +251,7 @@ async def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
 def test_one_server_serves_one_event_loop_after_another(log: Path) -> None:
     server = over_stdio(log)
     orc = Orchestrator([server.tool("weigh", gives="grams", needs=["parcel"], effect="read")])
-    assert [orc.run_sync("grams", {"parcel": parcel}).value for parcel in ("a", "ab")] == [100, 200]
+    assert [asyncio.run(orc.run("grams", {"parcel": parcel})).value for parcel in ("a", "ab")] == [100, 200]
     assert server.connection.opened == 2
 
 
