@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.core.conventions import __version__
@@ -17,13 +18,13 @@ _QUERY: Final = [
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0}},
 ]
+_MODELS: Final[tuple[type[BaseModel], ...]] = (Submission, AnswerBody, Submitted, ShownRuns, ShownOutcome)
 _ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 
 
 def document() -> dict[str, Any]:
     """The document."""
-    models = [(model, "validation") for model in (Submission, AnswerBody, Submitted, ShownRuns, ShownOutcome)]
-    _, definitions = models_json_schema(models, ref_template=_REF)  # pyright: ignore[reportArgumentType]
+    _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
     return {
         "openapi": "3.1.0",
         "info": {"title": "orchestrator", "version": __version__},

@@ -3,13 +3,18 @@
 import os
 import signal
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.store import SqlStore, owner_name
 from orchestrator.store.ledger.verify import verify_run, verify_store
+from orchestrator.store.sql import documents
+from orchestrator.store.sql.writer import WriteRequest
 from tests import forked
 from tests.store.processes import append_for_ever, ask_for_leases, hold_claim, join, run_and_end, start
 from tests.store.rows import run_row
@@ -161,4 +166,24 @@ def test_a_commit_is_as_durable_as_sqlite_can_make_it(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
     assert store.durability() == "FULL"
+    store.close()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_in_the_midst_of_a_transaction_can_write(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "runs.db")
+    begun = threading.Event()
+
+    def slow(connection: Any, _: WriteRequest) -> None:
+        documents.add_document(connection, "slow", "{}")
+        begun.set()
+        time.sleep(0.5)
+
+    store._writer.put(WriteRequest(slow, keep=True))  # pyright: ignore[reportPrivateUsage]
+    store._writer.when_durable(lambda: None)  # pyright: ignore[reportPrivateUsage]
+    assert begun.wait(10)
+    assert in_child(lambda: store.begin(run_row("child")) is None and store.run("child") is not None)
+    store.flush()
+    assert store.run("child") is not None
+    assert store.document("slow") == {}
     store.close()

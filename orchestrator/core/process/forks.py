@@ -17,7 +17,20 @@ class Renewed(Protocol):
         ...
 
 
+class Quiet(Protocol):
+    """Something whose work must not be half done when the process forks."""
+
+    def before_fork(self) -> None:
+        """Finish what is being done and begin nothing more; for a bounded time."""
+        ...
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        ...
+
+
 _LOCKS: Final[WeakSet[Any]] = WeakSet()
+_QUIET: Final[WeakSet[Any]] = WeakSet()
 _RENEWED: Final[WeakSet[Any]] = WeakSet()
 
 
@@ -40,6 +53,21 @@ def renew_after_fork(thing: Renewed) -> None:
     _RENEWED.add(thing)
 
 
+def quiet_at_fork(thing: Quiet) -> None:
+    """Have `thing` finish its work before this process forks, and go on in the parent afterwards."""
+    _QUIET.add(thing)
+
+
+def _before() -> None:
+    for thing in list(_QUIET):
+        thing.before_fork()
+
+
+def _in_parent() -> None:
+    for thing in list(_QUIET):
+        thing.after_fork_in_parent()
+
+
 def _in_child() -> None:
     for lock in list(_LOCKS):
         lock._at_fork_reinit()
@@ -48,4 +76,4 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -170,7 +170,7 @@ class NotifySignals:
                     self._call(note.payload)
                     continue
                 first = self._echoed < began
-                self._echoed, self._told = time.monotonic(), False
+                self._echoed = time.monotonic()
                 if first:  # what was sent while nobody listened is found now
                     self._call(None)
 

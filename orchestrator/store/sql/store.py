@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.process.forks import new_lock, renew_after_fork
+from orchestrator.core.process.forks import new_lock, quiet_at_fork, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
 from orchestrator.store.protocol import OnProblem, OnRefused, RunRow
@@ -39,6 +39,8 @@ _ANSWER_SECONDS = 10.0
 LEASE_SECONDS = 0.5
 """Seconds that asking for a lease may take."""
 _FRESH_SECONDS = 0.5
+FORK_SECONDS = 3.0
+"""How long a fork waits for the end of a transaction."""
 LANES = 16
 """Chains of seals in PostgreSQL: processes that end runs at the same time seldom wait for each other."""
 _LOST_KEPT = 10_000
@@ -64,6 +66,12 @@ class SqlStore(SqlReads):
         self._dropped: dict[str, int] = {}
         self._lock = new_lock()
         self._erased = False
+        self._tried: Sequence[Any] = ()
+        """What the last transaction that was not answered holds."""
+        self._gate = threading.Lock()
+        """Held during a transaction. SQLite keeps its locks in the memory of the process: a child that is forked
+        meanwhile would find the file locked for ever, by a thread that it does not have."""
+        self._gated = False
         self._key: bytes | None = None
         engine = queue_engine(where)
         self._transport: Transport | None = open_transport(engine, self._url) if engine else None
@@ -72,6 +80,7 @@ class SqlStore(SqlReads):
         self._open()
         OPEN.add(self)
         renew_after_fork(self)
+        quiet_at_fork(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown_url(self._url)!r})"
@@ -327,7 +336,8 @@ class SqlStore(SqlReads):
             self._transactions.forget()  # these were not in it: what became of the last one says nothing of them
         self._tried = items
         try:
-            refusals = self._transactions.run(lambda connection: self._work(connection, items))
+            with self._gate:
+                refusals = self._transactions.run(lambda connection: self._work(connection, items))
             if not self._same_file():
                 self._reopen()
         except (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError):
@@ -397,7 +407,7 @@ class SqlStore(SqlReads):
             self.engine.dispose()
             raise
         self._transactions = Transactions(self.engine)
-        self._tried: Sequence[Any] = ()
+        self._tried = ()
         self._same_file = same_file(self._url)
         self._graphs: set[str] = set()
         postgres = self._url.get_backend_name() == "postgresql"
@@ -422,12 +432,23 @@ class SqlStore(SqlReads):
         self._graphs.clear()
         raise StoreOutage(f"the file of the store {shown_url(self._url)} was removed or replaced")
 
+    def before_fork(self) -> None:
+        """Wait for the end of a transaction, but not for long: a server's database needs no such care."""
+        self._gated = self._gate.acquire(timeout=FORK_SECONDS if self.embedded else 0.0)
+
+    def after_fork_in_parent(self) -> None:
+        """Transactions go on."""
+        if self._gated:
+            self._gated = False
+            self._gate.release()
+
     def after_fork(self) -> None:
         """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
+        self._gate, self._gated = threading.Lock(), False
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
         self._transactions = Transactions(self.engine)
-        self._tried: Sequence[Any] = ()
+        self._tried = ()
         self._writer = Writer(self, self._tidy)
 
     def close(self, timeout: float = 10.0) -> None:
