@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import forked
 from tests.health.crowd import WINDOW, Crowd, Server
+from tests.support import forked
 from tests.support.postgres import postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]

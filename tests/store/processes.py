@@ -7,8 +7,8 @@ from typing import Any
 from orchestrator.core.enums import Status
 from orchestrator.store import SqlStore, owner_name
 from orchestrator.store.sql import store as sql
-from tests import forked
 from tests.store.rows import run_row
+from tests.support import forked
 
 
 def start(target: Any, *args: Any) -> BaseProcess:

@@ -15,9 +15,9 @@ from orchestrator.store import SqlStore, owner_name
 from orchestrator.store.ledger.verify import verify_run, verify_store
 from orchestrator.store.sql import documents
 from orchestrator.store.sql.writer import WriteRequest
-from tests import forked
 from tests.store.processes import append_for_ever, ask_for_leases, hold_claim, join, run_and_end, start
 from tests.store.rows import run_row
+from tests.support import forked
 
 
 def crash(where: str, rounds: int) -> int:

@@ -19,7 +19,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.store import SqlStore
 from orchestrator.store.ledger.verify import verify_store
 from orchestrator.store.sql.tables import RUNS
-from tests import forked
+from tests.support import forked
 
 from .proxy import Proxy
 from .server import Server

@@ -17,8 +17,8 @@ from orchestrator.engine.background import worker as work
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.store import MemoryStore, SqlStore
 from orchestrator.store.ledger.verify import verify_store
-from tests import forked
 from tests.engine.owning import bank, work_for_ever
+from tests.support import forked
 
 
 @tool(gives="y")

@@ -16,8 +16,8 @@ import pytest
 from orchestrator import Orchestrator, Status, Tool
 from orchestrator.store import SqlStore
 from orchestrator.store.ledger.verify import verify_run
-from tests import forked
 from tests.engine.owning import bank, pay_once, payer
+from tests.support import forked
 
 
 def begin(*args: Any) -> tuple[BaseProcess, Any]:

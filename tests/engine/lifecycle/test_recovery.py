@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from tests import forked
 from tests.engine.crashing import WINDOWS, Death, World, crash_and_resume
+from tests.support import forked
 
 RECORDS = 24
 """A life writes about so many records: with a failing end and what it undoes, a few more than without."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import NOT_DONE, Orchestrator, RunContext, Status, Tool, Unavailable
-from tests import forked
+from tests.support import forked
 
 RECORDS = 40
 """A life writes about so many records."""

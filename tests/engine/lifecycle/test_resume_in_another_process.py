@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from orchestrator import AskHuman, Demote, Orchestrator, Resolution, Status, Tool, Unavailable
-from tests import forked
+from tests.support import forked
 
 
 def orchestrator(folder: str) -> Orchestrator:

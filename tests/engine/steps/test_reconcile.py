@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator import AskHuman, Orchestrator, Resolution, Status, Tool
-from tests import forked
+from tests.support import forked
 
 
 @pytest.mark.parametrize("first", ["write", "irreversible"])
