@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
+from orchestrator.core.events import EVENTS
 from orchestrator.store.ledger.chain import GENESIS, seal_link
 from orchestrator.store.ledger.encoding import (
     LOG,
@@ -22,7 +23,16 @@ from orchestrator.store.ledger.encoding import (
     report_problem,
     search_text,
 )
-from orchestrator.store.ledger.writes import Append, DropValues, LedgerState, PutValue, SetStatus, Write, apply
+from orchestrator.store.ledger.writes import (
+    Append,
+    DropValues,
+    LedgerState,
+    PutValue,
+    SetStatus,
+    Write,
+    add_record,
+    apply,
+)
 
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
 from .protocol import FIRST_TOKEN, OnProblem, OnRefused, Record, RunRow, Seal
@@ -89,7 +99,12 @@ class MemoryStore:
         text, problem = encode_body(body)
         if problem:
             report_problem(self.on_problem, f"record {kind!r} of run {run_id!r}: {problem}")
-        self._write(Append(run_id, token, kind, finite_time(at), text))
+        with self._ownership.lock:
+            state = self._runs.get(run_id)
+            if state is not None and state.ended is None and token in (None, state.token) and kind in EVENTS:
+                add_record(state, kind, float(at) if math.isfinite(at) else 0.0, text)
+                return
+        self._write(Append(run_id, token, kind, finite_time(at), text))  # it is refused, or its kind is to be checked
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Keep a value."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -128,9 +129,24 @@ async def _shut_down(run: Run) -> None:
 
 
 async def _outcome(run: Run) -> Outcome[Any]:
-    waiter = asyncio.wrap_future(run.result)
-    waiter.add_done_callback(_retrieved)
-    return await asyncio.shield(waiter)
+    result, loop, here = run.result, asyncio.get_running_loop(), threading.get_ident()
+    if not result.done():
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def noted(_: object) -> None:
+            if threading.get_ident() == here:
+                end()
+            else:
+                with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody waits there any more
+                    loop.call_soon_threadsafe(end)
+
+        result.add_done_callback(noted)
+        await ended
+    return result.result()
 
 
 def _retrieved(future: "asyncio.Future[Any]") -> None:

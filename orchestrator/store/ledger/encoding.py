@@ -86,7 +86,9 @@ def _text_keys(thing: object) -> bool:
                 return False
             items = keyed.values()
         if not _SIMPLE.issuperset(map(type, items)):
-            waiting += [item for item in items if isinstance(item, _CONTAINERS)]
+            for item in items:
+                if isinstance(item, _CONTAINERS):
+                    waiting.append(item)
     return True
 
 

@@ -164,7 +164,7 @@ def _append(state: LedgerState, write: Append) -> RefusedWrite | None:
     if write.kind == CLOSED:
         problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
         return RefusedWrite(write.run_id, write.token, problem, lost=False)
-    _add(state, plain_text(write.kind), write.at, write.text)
+    add_record(state, plain_text(write.kind), write.at, write.text)
     return None
 
 
@@ -187,11 +187,12 @@ def _close(state: LedgerState, at: float) -> None:
     """The closing record: how many records there are, itself counted, how the run ended, and the digest of its row."""
     state.ended = at
     body = {"count": state.count + 1, "status": str(state.status), "row": row_digest(state.now())}
-    _add(state, CLOSED, at, canonical_text(body))
+    add_record(state, CLOSED, at, canonical_text(body))
     state.sealed = True
 
 
-def _add(state: LedgerState, kind: str, at: float, text: str) -> None:
+def add_record(state: LedgerState, kind: str, at: float, text: str) -> None:
+    """Add a record to a run that takes it: its number, and its link in the chain."""
     seq, prev = state.count + 1, state.head
     state.head = link_text(prev, state.row.run_id, seq, kind, at, text)
     state.count = seq
