@@ -101,6 +101,11 @@ class Entry:
         return Entry(self.half_life, self.target, self.declaration)
 
     @property
+    def lease_label(self) -> str:
+        """Its name for probe leases and random draws."""
+        return f"{target_name(self.target)}#{self.declaration}" if self.declaration else target_name(self.target)
+
+    @property
     def turn(self) -> tuple[float, float]:
         """Orders what processes say of the circuit: the later turn is right, and one by hand before any other."""
         return (self.hand_at, self.turned_at)

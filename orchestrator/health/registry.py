@@ -14,11 +14,12 @@ from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import MAX_COST, Tool
 from orchestrator.health.failures.classify import counts_for_health
 
+from .admission import admit_through
 from .circuit import Circuit
 from .declaration import CREDENTIAL
 from .entries import EntryTable
 from .entry import GRAINS, RESTORED, Entry, Override, Readings, target_name
-from .probes import ASK_AGAIN, Lease, ProbeLeases, Unlease
+from .probes import Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
 
@@ -270,7 +271,7 @@ class HealthRegistry:
             for entry in gates:
                 circuit = entry.circuit.ticked(now)
                 if circuit.state is CircuitState.HALF_OPEN and not circuit.manual and circuit.owner in (None, owner):
-                    found.append((_label(entry), circuit.window_seconds(self.policy.circuit)))
+                    found.append((entry.lease_label, circuit.window_seconds(self.policy.circuit)))
             return found
 
     def admit(self, name: str, owner: str, last_resort: bool = False) -> Admission:
@@ -288,42 +289,11 @@ class HealthRegistry:
             wait = max(entry.wait(now) for entry in gates)
             admission = Admission(False, reason=f"it asked not to be called for {shown_seconds(wait)}", wait=wait)
             if wait <= 0:
-                admission = self._through(gates, owner, last_resort, now)
+                admission = admit_through(gates, owner, now, self.policy, self.probes, last_resort=last_resort)
             changed = [entry.circuit for entry in gates] != before
         if changed:
             self._notify(name)
         return admission
-
-    def _through(self, gates: list[Entry], owner: str, last_resort: bool, now: float) -> Admission:
-        probe, reason = False, ""
-        for entry in gates:
-            entry.circuit = entry.circuit.ticked(now)
-            admission = self._admitted(entry, owner, last_resort, now)
-            if not admission.ok:
-                return admission
-            entry.verdicts[owner] = admission.probe or entry.circuit.state is not CircuitState.CLOSED
-            probe, reason = probe or admission.probe, reason or admission.reason
-        return Admission(True, probe, reason, anyway=bool(reason) and not probe)
-
-    def _admitted(self, entry: Entry, owner: str, last_resort: bool, now: float) -> Admission:
-        forbidden, circuit = entry.forbidden(now), entry.circuit
-        if forbidden or circuit.manual:
-            return Admission(False, reason=forbidden or circuit.reason)
-        if circuit.state is CircuitState.CLOSED:
-            return Admission(True)
-        anyway = last_resort and not self.policy.fail_fast and not circuit.account
-        if circuit.state is CircuitState.OPEN:
-            return Admission(anyway, reason=circuit.reason, wait=entry.probe_wait(now) or 0.0)
-        if circuit.owner is not None and circuit.owner != owner:
-            return Admission(anyway, reason="another call is probing it")
-        window = circuit.window_seconds(self.policy.circuit)
-        refused = self.probes.refused(_label(entry), entry, owner, window, now)
-        if refused:
-            entry.circuit = circuit.leased("another process", now + min(window, ASK_AGAIN))
-            return Admission(anyway, reason=refused)
-        entry.lease = owner
-        entry.circuit = circuit.leased(owner, now + max(2 * self.policy.timeout, window))
-        return Admission(True, probe=True)
 
     def release(self, name: str, owner: str) -> None:
         """Give back an admission without a verdict (a cancelled call). Safe to repeat."""
@@ -339,7 +309,7 @@ class HealthRegistry:
                     given_back.append(entry)
             changed = [entry.circuit for entry in gates] != before
         for entry in given_back:
-            self.probes.give_back(_label(entry), owner)
+            self.probes.give_back(entry.lease_label, owner)
         if changed:
             self._notify(name)
 
@@ -383,7 +353,7 @@ class HealthRegistry:
                 each.lease = None
             passed = [each for each in ended if each.circuit.state is not CircuitState.OPEN]
         for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
-            self.probes.give_back(_label(each), owner)
+            self.probes.give_back(each.lease_label, owner)
         shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared
         targets = self._sharing(name) if scope is not None and shared_too else (name,)
         self._notify(*targets, *(((via, name),) if via is not None else ()))
@@ -436,7 +406,7 @@ class HealthRegistry:
         self._note_turn(entry, before)
 
     def _draw(self, entry: Entry) -> float:
-        return random.Random(f"{self._seed}:{_label(entry)}:{entry.circuit.openings}").random()
+        return random.Random(f"{self._seed}:{entry.lease_label}:{entry.circuit.openings}").random()
 
     def _note_turn(self, entry: Entry, before: Circuit) -> None:
         if entry.circuit.turned_from(before):
@@ -639,11 +609,6 @@ def _learned(readings: Readings, declared: float) -> float:
 
 def _is_scope(target: Target) -> TypeGuard[str]:
     return isinstance(target, str) and target.startswith(CREDENTIAL)
-
-
-def _label(entry: Entry) -> str:
-    """What leases and draws know the entry by."""
-    return f"{target_name(entry.target)}#{entry.declaration}" if entry.declaration else target_name(entry.target)
 
 
 __all__ = ["HealthRegistry", "Lease", "Unlease"]

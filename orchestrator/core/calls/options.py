@@ -150,9 +150,8 @@ def _union(kinds: list[OptionKind]) -> OptionKind:
     words = _words(dict.fromkeys(kind.words for kind in kinds if kind.words != "None"))
     exact = frozenset[type]().union(*(kind.exact for kind in kinds))
     tests = [kind.test for kind in kinds if kind.test is not None]
-    if len(tests) < 2:
-        return OptionKind(words, exact, *tests, shape="union", inner=tuple(kinds))
-    return OptionKind(words, exact, lambda value: any(test(value) for test in tests), "union", tuple(kinds))
+    accepts = None if not tests else tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
+    return OptionKind(words, exact, accepts, "union", tuple(kinds))
 
 
 def _words(alternatives: Iterable[str]) -> str:
@@ -234,7 +233,7 @@ def _member_at_fault(name: str, kind: OptionKind, value: Any) -> tuple[str, Opti
     if isinstance(value, list | tuple):
         members = [(f"{name}[{n}]", 0, item) for n, item in enumerate(cast("Iterable[Any]", value))]
     elif isinstance(value, Mapping):
-        for key, item in cast("Mapping[Any, Any]", value).items():
+        for key, item in value.items():
             members += [(f"a key of {name}", 0, key), (f"{name}[{key!r}]", 1, item)]
     shape = "mapping" if isinstance(value, Mapping) else "list"
     for each in kind.inner if kind.shape == "union" else (kind,):

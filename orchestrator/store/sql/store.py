@@ -53,6 +53,9 @@ class SqlStore(SqlReads):
         StoreError: the database cannot be opened, or is not ours to use.
     """
 
+    _tried: Sequence[Any] = ()
+    """The writes of the last transaction that was tried."""
+
     def __init__(
         self, where: str | Path, on_problem: OnProblem = LOG.warning, clock: Callable[[], float] | None = None
     ) -> None:
