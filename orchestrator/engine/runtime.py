@@ -31,6 +31,7 @@ from orchestrator.selection import Demand, Selector, dialled
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Store
 
+from .fleet_limits import FleetLimit
 from .registry import RunRegistry
 from .slots import Slots
 from .spending import Charges, DailyLimits
@@ -167,6 +168,8 @@ class Runtime:
     """Questions whose default takes effect when nobody answers."""
     given_up: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
     """Calls that nobody waits for any more and that have not ended."""
+    fleet_limits: dict[str, int] = field(default_factory=dict[str, int])
+    """Tool -> the most calls at one time over all processes of the store."""
     _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
@@ -190,6 +193,14 @@ class Runtime:
     def limits_days(self) -> bool:
         """Whether the policy limits what is spent in a day."""
         return bool(self.policy.max_spend_per) or self.policy.max_spend_per_day is not None
+
+    def fleet_limit(self, tool: Tool) -> FleetLimit | None:
+        """A limit of the tool over all processes, for one attempt; `None`: it has none."""
+        most = self.fleet_limits.get(tool.name)
+        if most is None:
+            return None
+        seconds = (tool.timeout or self.policy.timeout) + self.policy.patience
+        return FleetLimit(self.store, self.threads, self.owner, tool.name, most, seconds)
 
     def classify_by(self, table: FailureTable) -> None:
         """Put the project's own rows of the failure table before the shipped ones."""

@@ -16,6 +16,15 @@ FIRST_TOKEN: Final = 1
 TENANT: Final = "tenant"
 """The label whose value is the tenant of a run: limits and fairness of the queue go by it."""
 
+SLOT: Final = "slot:"
+"""Leases whose names begin so are slots of a tool's limit over all processes."""
+
+
+def slot_name(tool: str, number: int) -> str:
+    """The name of the lease that is slot `number` of a tool."""
+    return f"{SLOT}{tool}:{number}"
+
+
 OnProblem = Callable[[str], None]
 """Called, from any thread, with what a store could not do. It must not call the store."""
 

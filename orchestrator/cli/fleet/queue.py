@@ -84,6 +84,10 @@ def _worker(
             help="Runs of a tenant at one time in the fleet; `*`: each, `**`: all.",
         ),
     ] = None,
+    tool_limit: Annotated[
+        list[str] | None,
+        typer.Option("--tool-limit", metavar="TOOL=N", help="Calls of a tool at one time in the fleet."),
+    ] = None,
     attempts: Annotated[
         int, typer.Option("--attempts", min=1, help="Set a run aside after it lost so many workers.")
     ] = 5,
@@ -104,6 +108,7 @@ def _worker(
     wanted = WorkerOptions(
         concurrency=concurrency,
         limits=_limits(limit or []),
+        tool_limits=_limits(tool_limit or [], "--tool-limit"),
         most_attempts=attempts,
         drain_seconds=drain,
         schedules=loaded.schedules,
@@ -136,12 +141,12 @@ def _scheduled(loaded: Project) -> str:
     return f"; {counted(len(loaded.schedules), 'schedule')}: {plain(names, 200)}" if names else ""
 
 
-def _limits(words: list[str]) -> dict[str, int]:
+def _limits(words: list[str], option: str = "--limit") -> dict[str, int]:
     limits: dict[str, int] = {}
     for word in words:
         tenant, _, number = word.partition("=")
         if not tenant or not number.isdigit():
-            raise InputError(f"--limit is TENANT=N, such as acme=4 or '*=10'; it was {plain(word, 60)!r}.")
+            raise InputError(f"{option} is NAME=N, such as acme=4 or '*=10'; it was {plain(word, 60)!r}.")
         limits[tenant] = int(number)
     return limits
 

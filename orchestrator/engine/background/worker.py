@@ -41,6 +41,8 @@ class WorkerOptions:
     """Runs at one time."""
     limits: Mapping[str, int] | None = None
     """The most runs of a tenant at one time, over all workers; `"*"`: of each tenant, `"**"`: of all together."""
+    tool_limits: Mapping[str, int] | None = None
+    """The most calls of a tool at one time, over all workers that are told so."""
     most_attempts: int = 5
     """Owners that a run may lose before it is set aside."""
     schedules: Sequence[Schedule] = ()
@@ -59,6 +61,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._swept_at = float("-inf")
+        runtime.fleet_limits.update(self._options.tool_limits or {})
         self._timetable = Timetable(self._options.schedules)
         self._engine_runs = False
         self._broken = False

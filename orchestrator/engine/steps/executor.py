@@ -172,6 +172,8 @@ class StepExecutor:
         THREADS.most = self.runtime.policy.max_threads
         alone = in_dollars and not self.runtime.charges.known(self.tool) and not self.run.is_called_above(name)
         first = (self.runtime.first_report(self.tool),) if alone else ()
+        if self.runtime.fleet_limits and (fleet := self.runtime.fleet_limit(self.tool)) is not None:
+            first = (*first, fleet)
         return (*first, own, *worker, *thread) if own is not None else (*first, *worker, *thread)
 
     def _not_started(self) -> NotStarted | None:

@@ -20,7 +20,7 @@ from .tables import META, METADATA, SCHEMA_VERSION
 ENGINES = ("pgqueuer", "procrastinate")
 """Queue engines that can carry the ids of runs to workers."""
 _BUSY_SECONDS = 1.0
-_OPEN_SECONDS = 10.0
+_OPEN_SECONDS = 30.0
 _SESSION = "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000"
 """A process that is stopped in the midst of a transaction gives up its locks."""
 
@@ -137,7 +137,7 @@ def prepare(engine: Engine, url: URL) -> None:
         except SQLAlchemyError as error:
             # Many processes may open a new file at the same time; switching it to WAL does not wait for its lock.
             locked = isinstance(error, OperationalError) and "locked" in str(error)
-            racing = isinstance(error, DBAPIError) and "already exists" in str(error)
+            racing = isinstance(error, DBAPIError) and ("already exists" in str(error) or "lock timeout" in str(error))
             if not (locked or racing) or time.monotonic() > deadline:
                 raise StoreError(f"the store {shown_url(url)} cannot be opened: {_advice(error, url)}") from error
             time.sleep(0.02)
@@ -161,9 +161,10 @@ def same_file(url: URL) -> Callable[[], bool]:
 
 
 def _prepare(connection: Connection, url: URL) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(7165428094412371)"))
     version = schema_version(connection)
+    if version is None and connection.dialect.name == "postgresql":  # others may be making them now
+        connection.execute(text("SELECT pg_advisory_xact_lock(7165428094412371)"))
+        version = schema_version(connection)
     if version is None:
         METADATA.create_all(connection)
         connection.execute(META.insert(), {"name": "schema", "value": SCHEMA_VERSION})

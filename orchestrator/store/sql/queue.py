@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
 from orchestrator.store.fairness import QueuedRun, choose, most_now, room
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.owner import owner_died
-from orchestrator.store.protocol import ClaimedRun, RunRow, Swept
+from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import Transport
 
 from .dialect import Now, take_turn, upsert
 from .ownership import holds, renew_owner
-from .tables import REQUESTS, RUNS
+from .tables import LEASES, REQUESTS, RUNS
 from .writes import create_run
 
 Ask = Callable[[Callable[[Connection], Any]], Any]
@@ -217,6 +217,7 @@ class SqlQueue:
         due_now = and_(_WAITING, RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
         due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
         self._send(connection, [*lost, *due])
+        _drop_slots(connection, now)
         return Swept(lost, due, set_aside)
 
     def _gone(self, connection: Connection, now: float) -> list[str]:
@@ -235,6 +236,15 @@ def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
 
 def _taken(run_id: str, token: int, asked: Any) -> ClaimedRun:
     return ClaimedRun(run_id, token, asked.request if asked else None, asked.answer if asked else None)
+
+
+def _drop_slots(connection: Connection, now: float) -> None:
+    """Give back the slots of tools that processes hold which are gone."""
+    is_slot = LEASES.c.name.startswith(SLOT, autoescape=True)
+    owners = connection.execute(select(LEASES.c.owner).where(is_slot).distinct()).scalars().all()
+    gone = [owner for owner in owners if not holds(connection, owner, now)]
+    if gone:
+        connection.execute(delete(LEASES).where(is_slot, LEASES.c.owner.in_(gone)))
 
 
 def _note(connection: Connection, mine: ColumnElement[bool], note: str) -> None:

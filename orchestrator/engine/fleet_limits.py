@@ -1,0 +1,71 @@
+"""Limits of a tool over all processes of a store: numbered leases, of which each call holds one."""
+
+import asyncio
+import random
+from typing import Final
+
+from orchestrator.core.errors import StoreError
+from orchestrator.store.protocol import Store, slot_name
+
+from .threads import Threads
+
+LOOK_SECONDS: Final = 0.2
+"""About how often a call that waits looks for a slot that another process gave back."""
+
+
+class FleetLimit:
+    """At most so many calls of one tool at one time, over all processes of a store.
+
+    A slot is a lease of the store, held for as long as a call may take; the sweep gives back those of dead processes.
+    While the store is away no call of the tool begins: nobody could say how many there are.
+    """
+
+    def __init__(self, store: Store, threads: Threads, owner: str, tool: str, most: int, seconds: float) -> None:
+        """`seconds`: how long a call may take at most, given up or not."""
+        self._store, self._threads, self._owner = store, threads, owner
+        self._tool, self._most, self._seconds = tool, most, seconds
+        self._held: list[str] = []
+
+    async def acquire(self) -> None:
+        """Hold a slot, when there is one."""
+        while True:
+            asked = asyncio.ensure_future(self._threads.run(self._try))
+            try:
+                name = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(self._give_back)  # a thread cannot be stopped
+                raise
+            if name is not None:
+                self._held.append(name)
+                return
+            await asyncio.sleep(LOOK_SECONDS * (0.5 + random.random()))
+
+    def take(self) -> None:
+        """Go on without a slot: for a call that lent its own, and cannot wait."""
+        self._held.append("")
+
+    def release(self) -> None:
+        """Give a slot back, from any thread."""
+        name = self._held.pop()
+        if name:
+            self._store.release_lease(name, self._owner)
+
+    def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
+        name = None if asked.cancelled() or asked.exception() is not None else asked.result()
+        if name:
+            self._store.release_lease(name, self._owner)
+
+    def _try(self) -> str | None:
+        numbers = list(range(self._most))
+        random.shuffle(numbers)  # which number is free decides nothing
+        for number in numbers:
+            name = slot_name(self._tool, number)
+            try:
+                if self._store.try_lease(name, self._owner, self._seconds):
+                    return name
+            except StoreError:
+                return None
+        return None
+
+
+__all__ = ["FleetLimit"]
