@@ -1,7 +1,6 @@
 """Each kind of document on small files made here: what is visible is read, what limits were reached is said."""
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import CallerError, Orchestrator, Refused, Status, Tool
+from orchestrator import Orchestrator, Refused, Status, Tool
 from orchestrator.integrations.documents import Reading
 
 Catalog = Mapping[str, Tool]
@@ -303,68 +302,3 @@ def test_two_documents_of_one_name_make_two_briefs(orc: Orchestrator, tmp_path: 
     inputs = {"document": tmp_path / "one" / "note.txt", "out_dir": tmp_path / "out", "overwrite": True}
     assert orc.run_sync("brief_file", inputs).value == made[0]
     assert "first note" in made[0].read_text()
-
-
-@pytest.mark.parametrize(
-    ("matter", "title"),
-    [
-        ("---\ntitle: >\n  A folded\n  title\ntags: [a]\n---\n", "A folded title"),
-        ('+++\ntitle = "In TOML"\n+++\n', "In TOML"),
-    ],
-)
-def test_front_matter_gives_the_title(catalog: Catalog, tmp_path: Path, matter: str, title: str) -> None:
-    (tmp_path / "a.md").write_text(matter + "\nThe keepers met.[^1]\n\n[^1]: A note.\n")
-    _, text, reading = read(catalog, tmp_path / "a.md")
-    assert reading.title == title
-    assert text.startswith("The keepers met.")
-    assert "A note." in text
-
-
-def test_the_part_of_a_mail_that_says_more_is_read(catalog: Catalog, tmp_path: Path) -> None:
-    message = EmailMessage()
-    message["Subject"] = "Water"
-    message["From"] = "ana@example.org"
-    message.set_content("See the HTML part.")
-    message.add_alternative("<p>The keepers of the valley met in March to decide about the water.</p>", subtype="html")
-    (tmp_path / "a.eml").write_bytes(message.as_bytes())
-    assert "keepers of the valley" in read(catalog, tmp_path / "a.eml")[1]
-
-
-def test_a_page_nested_beyond_all_limits_is_read(catalog: Catalog, tmp_path: Path) -> None:
-    sentence = "The keepers of the valley met in March to decide about the water."
-    (tmp_path / "a.html").write_text("<html><body>" + "<div>" * 20_000 + f"<p>{sentence}</p>")
-    kind = catalog["detect_kind"](document=tmp_path / "a.html")
-    assert sentence in catalog["whole_page"](document=tmp_path / "a.html", kind=kind)["text"]
-
-
-def test_a_document_that_is_cut_off_says_so(catalog: Catalog, tmp_path: Path) -> None:
-    paragraph = "<w:p><w:r><w:t>The keepers met.</w:t></w:r></w:p>"
-    (tmp_path / "a.docx").write_bytes(
-        zipped(word__document_dot_xml=f"<w:document {WORD}><w:body>{paragraph}<w:p><w:r><w:t>They")
-    )
-    _, text, reading = read(catalog, tmp_path / "a.docx")
-    assert text.startswith("The keepers met.")
-    assert reading.notes == ["A part of it is damaged: text may be missing."]
-
-
-def test_escapes_of_terminals_and_json_are_undone(catalog: Catalog, tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("\x1b[31mThe keepers\x1b[0m of the valley met in March.\x07")
-    (tmp_path / "a.json").write_text('{"size": "Gr\\u00f6\\u00dfe"}')
-    assert read(catalog, tmp_path / "a.log")[1] == "The keepers of the valley met in March."
-    assert read(catalog, tmp_path / "a.json")[1] == '{\n "size": "Größe"\n}'
-
-
-def test_a_pipe_and_a_folder_are_no_documents(catalog: Catalog, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.txt")
-    for path in (tmp_path, tmp_path / "pipe.txt", Path("a\0b")):
-        with pytest.raises(CallerError, match=r"is a folder|is no file|is no name"):
-            catalog["detect_kind"](document=path)
-
-
-def test_transparent_pictures_are_read_on_white(catalog: Catalog, tmp_path: Path) -> None:
-    from PIL import Image, ImageDraw
-
-    picture = Image.new("RGBA", (900, 120), (0, 0, 0, 0))
-    ImageDraw.Draw(picture).text((20, 30), "Keepers of the valley", fill=(0, 0, 0, 255), font_size=60)
-    picture.save(tmp_path / "a.png")
-    assert "Keepers of the valley" in read(catalog, tmp_path / "a.png")[1]

@@ -89,8 +89,8 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
             text, confidence = read_page(engine, picture)
             if confidence < LEAST_CONFIDENCE:
                 unsure += 1
-                continue
-            pages.append(text)
+                text = ""
+            pages.append(text or tidy(page.get_textpage().get_text_range(errors="replace")))
         if len(pdf) > read:
             reading.partial = True
             reading.notes.append(f"Only the first {read} of {len(pdf)} pages were read.")

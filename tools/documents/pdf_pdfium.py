@@ -15,6 +15,7 @@ from orchestrator.integrations.documents.pdf import (
     import_pdfium,
     is_picture,
     metadata_title,
+    ocr_is_installed,
     opened_pdf,
     with_extras,
 )
@@ -42,7 +43,7 @@ def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, 
         if len(pdf) > MOST_PAGES:
             reading.partial = True
             reading.notes.append(f"Only the first {MOST_PAGES} of {len(pdf)} pages were read.")
-        if any(pages) and len(pictures) == len(pages):
+        if any(pages) and len(pictures) == len(pages) and ocr_is_installed():
             raise Refused(ONLY_PICTURES)
         if pictures and any(pages):
             reading.notes.append(f"Pictures that were not read fill these pages: {listed(pictures)}.")

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,13 +76,19 @@ def add_extras(
             reading.pages = reading.pages or len(pdf)
             extras = list(extras_of(pdf))
             letters = sum(map(str.isalnum, text))
-            stamped = 0 < letters < LEAST_LETTERS * len(pdf) and all(is_picture(pdf[n]) for n in range(len(pdf)))
+            few = 0 < letters < LEAST_LETTERS * len(pdf) and ocr_is_installed()
+            stamped = few and all(is_picture(pdf[number]) for number in range(len(pdf)))
     except (Refused, Unavailable):
         reading.notes.append("Form fields and annotations were not read.")
         extras, stamped = [], False
     if stamped:
         raise Refused(ONLY_PICTURES)
     return {"text": with_extras(text, extras), "reading": reading}
+
+
+def ocr_is_installed() -> bool:
+    """Whether pages that are pictures can be left to OCR."""
+    return find_spec("tesserocr") is not None
 
 
 def is_picture(page: Any) -> bool:

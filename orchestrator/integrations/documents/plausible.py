@@ -27,6 +27,7 @@ SYLLABIC = frozenset("rlmn")
 CONSONANT_RUN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}|[бвгджзйклмнпрстфхцчшщ]{6,}")
 SYMBOL_IN_WORD = re.compile(r"[^\W\d_][\\~^\[\]{}|<>;:!?%#$\x22][^\W\d_]")
 ADDRESS = re.compile(r"[\w.]@\w|://|www\.|[({=]|::|\w/\w|\w:\\")
+VIETNAMESE = frozenset("ƠơƯư")
 ALPHABETS = ("LATIN", "CYRILLIC", "GREEK")
 COMMON_HAN = frozenset(
     "的一是不了在人有我他這这中大來来上個个國国到說说們们為为子和你地出道也時时年得就那要下以生會会自着著去之過过家學学對对可她"
@@ -60,6 +61,7 @@ def implausibility(text: str) -> str | None:
         or _symbols(sample, visible)
         or _symbols_in_words(sample)
         or _spacing(words)
+        or _rare_letters(words)
         or _scripts(words)
         or _han(sample)
         or _syllables(words)
@@ -120,6 +122,13 @@ def _spacing(words: list[str]) -> str | None:
     if letters >= 120 and run_together > 0.4 * letters:
         return "the spaces between its words are lost"
     return None
+
+
+def _rare_letters(words: list[str]) -> str | None:
+    """Latin letters that no language is full of: a character map that is off by some hundreds."""
+    letters = "".join(words)
+    rare = sum("\u0180" <= letter <= "\u02af" and letter not in VIETNAMESE for letter in letters)
+    return "letters that no language is full of" if len(letters) >= 8 and rare > 0.5 * len(letters) else None
 
 
 def _scripts(words: list[str]) -> str | None:

@@ -78,6 +78,7 @@ def test_what_people_write_is_plausible(text: str) -> None:
         ("\x01\x02\x03\x04" * 20 + "words", "control"),
         (RUSSIAN.encode().decode("cp1252", "ignore"), "wrong encoding"),
         (GERMAN.encode().decode("latin-1") + " Ã¼ber Ã¤hnliche", "wrong encoding"),
+        ("ɎɅȺɇɐɕɂɉȿɊȿɏɈȾɕ", "letters that no language"),
         ("3HQČåQtSURVWĜHGN\\QD~þWHFK", "symbols within"),
         (" ".join("ТhіsTеxtМіхеsАlрhаbеts"[i : i + 6] for i in range(14)), "mix alphabets"),
         (
