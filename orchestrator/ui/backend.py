@@ -9,9 +9,9 @@ from typing import Any, Final
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import START
 from orchestrator.core.errors import InputError, OrchestratorError, nearest
-from orchestrator.core.text import listed, plain
-from orchestrator.engine.lifecycle.recovery import fold
+from orchestrator.core.text import plain
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
+from orchestrator.observability.answering import keep_answer, missing_tools
 from orchestrator.observability.health_order import worst_first
 from orchestrator.observability.recorded import recorded_tools, stored_health
 from orchestrator.selection import Handbook
@@ -50,7 +50,8 @@ class Backend:
     async def answer(self, run_id: str, answer: Any, by: str) -> None:
         """Go on with a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
 
-        Raises `OrchestratorError` for an answer that is none, or when nobody here can act.
+        Where its tools are not at hand the answer is kept in the store, for its program or a worker of its project.
+        Raises `OrchestratorError` for an answer that is none.
         """
         self.problems.pop(run_id, None)
         task = asyncio.create_task(self._resume(run_id, answer, by), name=f"viewer:{run_id}")
@@ -65,31 +66,17 @@ class Backend:
     async def _resume(self, run_id: str, answer: Any, by: str) -> None:
         async with AsyncExitStack() as stack:
             orc = self.orchestrator
-            if orc is None:
-                orc = await stack.enter_async_context(await asyncio.to_thread(self._opened))
-            missing = await asyncio.to_thread(self._missing, orc, run_id)
-            if missing:
-                raise InputError(
-                    f"The project that is loaded has no {listed(missing)}, which this run plans with. "
-                    "Start the viewer with the run's own project: orchestrator ui --project DIR."
-                )
-            await orc.resume(run_id, answer, by=by)
+            if orc is None and self.opening is not None:
+                orc = await stack.enter_async_context(await asyncio.to_thread(self.opening))
+            if orc is None or await asyncio.to_thread(missing_tools, self.store, run_id, orc.graph):
+                await asyncio.to_thread(keep_answer, self.store, run_id, answer, by)
+            else:
+                await orc.resume(run_id, answer, by=by)
 
     def _opened(self) -> Orchestrator:
         if self.opening is None:
             raise InputError(self.no_project or "No project is loaded here.")
         return self.opening()
-
-    def _missing(self, orc: Orchestrator, run_id: str) -> list[str]:
-        """Tools of the run's recorded graph that the orchestrator does not have."""
-        try:
-            state = fold(run_id, self.store.records(run_id))
-        except (KeyError, ValueError, TypeError):
-            raise InputError("The record of this run is damaged, so that nobody can go on with it.") from None
-        data = self.store.graph(state.graph)
-        names = [str(tool["name"]) for tool in data["tools"]] if data else []
-        known = orc.graph.view().nodes
-        return [name for name in names if name not in known][:3]
 
     def _note(self, run_id: str, ended: "asyncio.Task[Any]") -> None:
         error = None if ended.cancelled() else ended.exception()

@@ -13,12 +13,14 @@ from orchestrator.cli.runs.filters import read_labels
 from orchestrator.cli.screen import Exit, complain, exit_of, say, worst, write_json
 from orchestrator.cli.session import assemble, find_run, open_project, reading, working
 from orchestrator.cli.values import goal_of, read_inputs
+from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError
 from orchestrator.core.goal import Budget
 from orchestrator.core.outcome import Outcome
-from orchestrator.core.text import counted, plain
+from orchestrator.core.text import counted, listed, plain
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.engine.lifecycle.start import check_goal
+from orchestrator.observability.answering import missing_tools
 from orchestrator.project import Project
 
 _AT_ONCE = 16
@@ -186,11 +188,52 @@ def _recover(
 
 async def _recovered(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
     """Drive these runs, a bounded number at a time; one that cannot be picked up is reported."""
+    rows = {run_id: await asyncio.to_thread(orc.store.run, run_id) for run_id in ids}
+    queued = [run_id for run_id, row in rows.items() if row is not None and row.status is Status.QUEUED]
+    rest = await _resumed(orc, [run_id for run_id in ids if run_id not in queued])
+    return [*rest, *(await _worked(orc, queued) if queued else ())]
+
+
+async def _worked(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
+    """Drive queued runs as a worker does, which gives them the answers that are kept for them."""
+    worker = orc.worker()
+    working = asyncio.create_task(worker.run())
+    try:
+        found = await asyncio.gather(*(_wait(orc, run_id) for run_id in ids))
+    finally:
+        worker.stop()
+        await working
+    return [outcome for outcome in found if outcome is not None]
+
+
+async def _wait(orc: Orchestrator, run_id: str) -> Outcome[Any] | None:
+    """The outcome of a queued run; `None`, reported, for one that this project cannot drive."""
+    waiting = asyncio.ensure_future(orc.wait(run_id))
+    while not (await asyncio.wait([waiting], timeout=1.0))[0]:
+        row = await asyncio.to_thread(orc.store.run, run_id)
+        if row is not None and row.status is Status.QUEUED and row.summary.get("left"):
+            waiting.cancel()
+            complain(f"{plain(run_id)}: {row.summary['left']}. Name its own project with --project DIR or --app.")
+            return None
+    try:
+        return waiting.result()
+    except OrchestratorError as error:
+        complain(f"{plain(run_id)}: {error}")
+        return None
+
+
+async def _resumed(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
     room = asyncio.Semaphore(_AT_ONCE)
 
     async def one(run_id: str) -> Outcome[Any] | None:
         async with room:
             try:
+                missing = missing_tools(orc.store, run_id, orc.graph, other_version=True)
+                if missing:
+                    raise InputError(
+                        f"it plans with {listed(missing[:3])}, which this project does not have. "
+                        "Name its own with --project DIR or --app module:orc"
+                    )
                 return await orc.resume(run_id)
             except OrchestratorError as error:
                 complain(f"{plain(run_id)}: {error}")

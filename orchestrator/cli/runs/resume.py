@@ -10,14 +10,16 @@ import typer
 
 from orchestrator.api import Orchestrator
 from orchestrator.cli import options
-from orchestrator.cli.invocation import command
+from orchestrator.cli.invocation import app_given, command
 from orchestrator.cli.result import durable, run_json, show_outcome
-from orchestrator.cli.screen import Exit, complain, exit_of, screen, write_json
+from orchestrator.cli.screen import Exit, complain, exit_of, say, screen, write_json
 from orchestrator.cli.session import find_run, open_project, reading, working
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import InputError
 from orchestrator.core.outcome import Outcome
-from orchestrator.core.text import plain
+from orchestrator.core.text import listed, plain
 from orchestrator.escalation.notify.console import ask_on_terminal
+from orchestrator.observability.answering import keep_answer, missing_tools
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.store.protocol import RunRow
 
@@ -47,13 +49,22 @@ def _resume(
     """
     with reading(store) as opened:
         row = find_run(opened, run)
-    loaded = open_project(project)
+    loaded, named = open_project(project), project is not None or app_given() is not None
     sink = None if as_json else ProgressSink(screen())
 
-    async def work() -> tuple[Outcome[Any], RunRow | None]:
+    async def work() -> tuple[Outcome[Any], RunRow | None] | None:
         async with working(loaded, policy, store) as orc:
             if sink is not None and not row.status.ended:
                 orc.add_sink(sink)
+            missing = missing_tools(orc.store, row.run_id, orc.graph, other_version=named)
+            if missing and not row.status.ended:
+                if answer is None or row.status is not Status.WAITING:
+                    raise InputError(
+                        f"The run {plain(row.run_id)!r} plans with {listed(missing[:3])}, which this project does not "
+                        "have. Name its own with --project DIR or --app module:orc."
+                    )
+                await asyncio.to_thread(keep_answer, orc.store, row.run_id, answer, by or _user())
+                return None
             given: Any = answer
             if given is None and row.status is Status.WAITING and _person_is_there(as_json):
                 given = _ask(orc, row.run_id)
@@ -61,7 +72,7 @@ def _resume(
             return outcome, await asyncio.to_thread(durable, orc.store, row.run_id)
 
     try:
-        outcome, now = asyncio.run(work())
+        done = asyncio.run(work())
     except KeyboardInterrupt:
         complain(
             f"`{command('why', row.run_id, but=('--project', '--policy'))}` tells what was done.", status="interrupted"
@@ -70,11 +81,25 @@ def _resume(
     finally:
         if sink is not None:
             sink.close()
+    if done is None:
+        _tell_kept(row.run_id, as_json=as_json)
+        return
+    outcome, now = done
     if as_json:
         write_json(run_json(outcome, row=now))
     else:
         show_outcome(outcome, now)
     raise typer.Exit(int(exit_of(outcome.status)))
+
+
+def _tell_kept(run_id: str, *, as_json: bool) -> None:
+    """Say that the answer waits in the store for a program that has the run's tools."""
+    if as_json:
+        write_json({"schema": "orchestrator.answer/1", "run_id": run_id, "kept": True})
+        return
+    say(f"{plain(run_id)}: the answer is kept; this project does not have the run's tools.")
+    with_its_own = command("recover", but=("--project", "--app", "--policy"))
+    say(f"The run goes on when its program or a worker picks it up: `{with_its_own} --project DIR` (or --app).")
 
 
 def _person_is_there(as_json: bool) -> bool:

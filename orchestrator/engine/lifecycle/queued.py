@@ -165,6 +165,8 @@ async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     async with runtime.runs.turn(taken.run_id):
         records = await runtime.threads.run(lambda: runtime.store.records(taken.run_id))
         if records:
+            if live_run(runtime, taken.run_id) is None:
+                await runtime.threads.run(lambda: _check_same_program(runtime, records[0].body.get("graph")))
             return await _go_on(runtime, taken)
         return await _begin(runtime, taken)
 
@@ -205,6 +207,14 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
     if run is None:
         await runtime.threads.run(lambda: queue.requeue(run_id, taken.token))
     return run
+
+
+def _check_same_program(runtime: Runtime, digest: Any) -> None:
+    """Raises `NotForThisWorker` where no tool of the recorded graph is here: it is the run of another program."""
+    data = runtime.store.graph(digest) if isinstance(digest, str) else None
+    names = [str(tool["name"]) for tool in data["tools"]] if data else []
+    if names and not any(name in runtime.graph for name in names):
+        raise NotForThisWorker(f"it plans with {', '.join(names[:3])}, and there is no such tool here")
 
 
 def _check_can_be_given(runtime: Runtime, request: SubmittedRequest) -> None:

@@ -112,7 +112,7 @@ def phoenix(folder: Path) -> Generator[str]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([str(installed()), "serve"], env=environment, stdout=log, stderr=log)
         try:
-            until(lambda: is_up(endpoint), 180)
+            until(lambda: is_up(endpoint), 400)
             yield endpoint
         finally:
             server.terminate()
@@ -137,6 +137,7 @@ def until(condition: Any, seconds: float) -> None:
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 def test_phoenix_shows_a_healed_run(tmp_path: Path) -> None:
     with phoenix(tmp_path) as endpoint:
         trace_id = run(endpoint)
