@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from opentelemetry.propagate import inject
 from pydantic_core import to_jsonable_python
 
 from orchestrator.core.context import RunContext
@@ -42,6 +43,7 @@ async def call_operation(
     request = _request(api, operation, inputs, None if ctx is None else ctx.deps)
     if key is not None:
         request["headers"][key[0]] = key[1]
+    inject(request["headers"])  # `traceparent` of the attempt, where a tracer records
     if api.client is not None:
         response = await api.client.request(**request, timeout=api.timeout)
     else:

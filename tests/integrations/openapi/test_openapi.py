@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import BaseModel
 
 import orchestrator
@@ -144,6 +145,17 @@ async def test_a_call_sends_what_the_description_says(world: World) -> None:
         outcome = await orc.run("pet", {"pet_id": 7, "fields": ["a", "b c"]})
     assert (outcome.value.name, outcome.value.class_) == ("rex", "dog")
     assert world.asked[0][:2] == ("GET", "/pets/7?fields=a&fields=b+c")
+
+
+async def test_a_call_carries_the_trace_of_its_attempt(world: World) -> None:
+    provider = TracerProvider()
+    async with Orchestrator(
+        tools_from_openapi(SPEC, ["getPet"], base_url=world.url), tracer_provider=provider, monitors=()
+    ) as orc:
+        outcome = await orc.run("getPet", {"petId": 7})
+    carried = {name.lower(): value for name, value in world.asked[0][2].items()}
+    assert outcome.trace_id
+    assert carried["traceparent"].split("-")[1] == outcome.trace_id
 
 
 @pytest.mark.parametrize(("status", "kind"), [(503, "transient"), (429, "transient"), (500, "transient")])
