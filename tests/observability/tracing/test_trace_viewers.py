@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from tests.support.telemetry import receiving
 
 HOW_TO = catalog_root() / "docs" / "how-to" / "trace-viewers.md"
 PHOENIX = Path(tempfile.gettempdir()) / "orchestrator-tests-phoenix"
-"""A virtual environment of Phoenix's own; made once, for it takes minutes."""
+MLFLOW = Path(tempfile.gettempdir()) / "orchestrator-tests-mlflow"
+"""Virtual environments of their own; made once, for it takes minutes."""
 
 pytestmark = pytest.mark.skipif(not HOW_TO.is_file(), reason="the documentation is not installed with the package")
 
@@ -34,12 +37,19 @@ def program() -> str:
     return str(found[0])
 
 
-def run(endpoint: str) -> str:
+def run(endpoint: str, headers: str = "", code: str = "") -> str:
     """Run the how-to's program in a process of its own; returns the id of its trace."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     environment = {**clean, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_METRICS_EXPORTER": "none"}
+    if headers:
+        environment["OTEL_EXPORTER_OTLP_HEADERS"] = headers
     done = subprocess.run(
-        [sys.executable, "-c", program()], env=environment, capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", code or program()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
     )
     value, trace_id = done.stdout.split()
     assert value == "5.2"
@@ -62,23 +72,46 @@ def test_the_program_of_the_how_to_sends_a_healed_run() -> None:
     ]
 
 
+def test_a_path_and_a_key_reach_a_backend_such_as_langfuse() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            asked.append((self.path, self.headers.get("authorization")))
+            self.send_response(200)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        run(f"http://127.0.0.1:{server.server_port}/api/public/otel", "Authorization=Basic%20cGs6c2s=")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert set(asked) == {("/api/public/otel/v1/traces", "Basic cGs6c2s=")}
+
+
 # -- Phoenix itself --------------------------------------------------------------------------------------------------
 
 
-def installed() -> Path:
-    """Phoenix's program; skips where it cannot be installed."""
-    found = PHOENIX / "bin" / "phoenix"
+def installed(venv: Path, package: str, program: str) -> Path:
+    """A program of a package in a virtual environment of its own; skips where it cannot be installed."""
+    found = venv / "bin" / program
     if not found.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PHOENIX)], check=True, timeout=300)
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, timeout=300)
         done = subprocess.run(
-            [str(PHOENIX / "bin" / "pip"), "install", "--quiet", "arize-phoenix"],
+            [str(venv / "bin" / "pip"), "install", "--quiet", package],
             capture_output=True,
             text=True,
             timeout=1800,
             check=False,
         )
         if done.returncode:
-            pytest.skip(f"arize-phoenix cannot be installed here: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"{package} cannot be installed here: {done.stderr.strip()[-200:]}")
     return found
 
 
@@ -110,19 +143,21 @@ def phoenix(folder: Path) -> Generator[str]:
     }
     endpoint = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([str(installed()), "serve"], env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [str(installed(PHOENIX, "arize-phoenix", "phoenix")), "serve"], env=environment, stdout=log, stderr=log
+        )
         try:
-            until(lambda: is_up(endpoint), 400)
+            until(lambda: is_up(f"{endpoint}/healthz"), 400)
             yield endpoint
         finally:
             server.terminate()
             server.wait(30)
 
 
-def is_up(endpoint: str) -> bool:
+def is_up(address: str) -> bool:
     """Whether a server answers."""
     try:
-        with urllib.request.urlopen(f"{endpoint}/healthz", timeout=2):
+        with urllib.request.urlopen(address, timeout=2):
             return True
     except OSError:
         return False
@@ -169,3 +204,97 @@ def test_phoenix_shows_a_healed_run(tmp_path: Path) -> None:
     assert failed["attributes"][names.ERROR_TYPE] == "outage"
     attempt = next(s for s in told.values() if s["name"] == "attempt" and s["status_code"] == "ERROR")
     assert [event["name"] for event in attempt["events"]] == ["exception"]
+
+
+# -- MLflow itself ---------------------------------------------------------------------------------------------------
+
+ASK_MLFLOW = """
+import json, sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+traces = mlflow.search_traces(locations=["0"], return_type="list")
+print(json.dumps([
+    {
+        "metadata": trace.info.trace_metadata,
+        "spans": [
+            {
+                "name": span.name,
+                "id": span.span_id,
+                "parent": span.parent_id,
+                "kind": span.span_type,
+                "status": str(span.status.status_code),
+                "attributes": {key: str(value) for key, value in span.attributes.items()},
+            }
+            for span in trace.data.spans
+        ],
+    }
+    for trace in traces
+]))
+"""
+TALK = """
+from orchestrator import Agent, Orchestrator
+from orchestrator.observability.tracing import setup
+from orchestrator.testing import ScriptedChatModel
+
+setup(service_name="desk")
+clerk = Agent(ScriptedChatModel(["certainly"]), name="clerk", needs=["question"], gives="5.2")
+outcome = Orchestrator(agents=[clerk]).run_sync("5.2", {"question": "?"}, labels={"session": "monday"})
+print("5.2", outcome.trace_id)
+"""
+
+
+@contextmanager
+def mlflow(folder: Path) -> Generator[str]:
+    """MLflow's tracking server on loopback, over a database of its own."""
+    port = free_port()
+    program = installed(MLFLOW, "mlflow", "mlflow")
+    command = [str(program), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+        )
+        try:
+            until(lambda: is_up(f"http://127.0.0.1:{port}/health"), 400)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1500)
+def test_mlflow_shows_tree_session_tokens_and_decisions(tmp_path: Path) -> None:
+    with mlflow(tmp_path) as endpoint:
+        run(endpoint, "x-mlflow-experiment-id=0")
+        run(endpoint, "x-mlflow-experiment-id=0", TALK)
+        python = str(MLFLOW / "bin" / "python")
+        told: list[dict[str, Any]] = []
+
+        def arrived() -> bool:
+            asked = subprocess.run(
+                [python, "-c", ASK_MLFLOW, endpoint], capture_output=True, text=True, timeout=300, check=True
+            )
+            told[:] = json.loads(asked.stdout.strip().splitlines()[-1])
+            return len(told) == 2 and all(trace["spans"] for trace in told)
+
+        until(arrived, 300)
+    healed, talk = sorted(told, key=lambda trace: len(trace["spans"]), reverse=True)
+    above = {span["id"]: span["name"] for span in healed["spans"]}
+    assert sorted((span["name"], above.get(span["parent"], "")) for span in healed["spans"]) == [
+        ("attempt", "execute_tool carrier_api"),
+        ("attempt", "execute_tool rate_table"),
+        ("execute_tool carrier_api", "invoke_workflow quote"),
+        ("execute_tool rate_table", "invoke_workflow quote"),
+        ("invoke_workflow quote", ""),
+        ("plan", "invoke_workflow quote"),
+        ("plan", "invoke_workflow quote"),
+    ]
+    reroute = next(s for s in healed["spans"] if "reroute" in s["attributes"].get(names.DECISION_KIND, ""))
+    assert "rate_table" in reroute["attributes"][names.DECISION_CHOSEN]
+    chat = next(span for span in talk["spans"] if span["name"].startswith("chat"))
+    assert "10" in chat["attributes"]["gen_ai.usage.input_tokens"]
+    assert "monday" in str(talk["metadata"]) or "monday" in chat["attributes"]["session.id"]
