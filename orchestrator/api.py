@@ -458,7 +458,7 @@ class Orchestrator(Answering):
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
-        if self.store.embedded and await self._is_queued(run_id):
+        if self._runtime.runs.live(run_id) is None and self.store.embedded and await self._is_queued(run_id):
             self._background.work_on_queue()  # a worker ends it: this one, where there is no other
         return await resuming.cancel(self._runtime, run_id, reason)
 
@@ -607,9 +607,12 @@ class Orchestrator(Answering):
 
         Runs in memory are cancelled; runs in a durable store are released as they stand, for `resume` or a worker.
         """
+        await self._end(None)
+
+    async def _end(self, blocked: asyncio.AbstractEventLoop | None) -> None:
         if not self._closed:
             self._closed = True
-            await shut_down(self._runtime)
+            await shut_down(self._runtime, blocked)
             await self._sync_calls.also(lambda: leave_waiting(self._runtime))
             await leave_waiting(self._runtime)
             await self._announcer.drain()
@@ -624,7 +627,11 @@ class Orchestrator(Answering):
 
     def close(self) -> None:
         """The same as `aclose`, for code that is not async."""
-        in_a_loop(self.aclose())
+        try:
+            blocked = asyncio.get_running_loop()
+        except RuntimeError:
+            blocked = None
+        in_a_loop(self._end(blocked))
 
     def _close_parts(self) -> None:
         for sink in self._runtime.sinks:

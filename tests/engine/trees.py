@@ -420,9 +420,15 @@ class Tree:
         outcome = await self._looked()
         if outcome.status is not Status.WAITING:
             return outcome
-        stale = [q.text for q in outcome.questions if q.text.endswith("?") and not self.world.awaited[q.text]]
-        if stale:
-            self.world.wrong.append(f"nobody awaits the answer to {stale}")
+        stale = self._stale(outcome)
+        if stale:  # one may be withdrawn at this very moment
+            for _ in range(10 * TURNS):
+                await asyncio.sleep(0)
+            outcome = await self._looked()
+            if outcome.status is not Status.WAITING:
+                return outcome
+            if stale & self._stale(outcome):
+                self.world.wrong.append(f"nobody awaits the answer to {stale}")
         if self.world.chance(0.05) and not self.world.stopped:
             cancelling = asyncio.ensure_future(self.orc.cancel("tree"))
             for _ in range(TURNS):
@@ -438,6 +444,10 @@ class Tree:
             return answering.result()
         except InputError:  # a wrong answer, or a question that was withdrawn meanwhile
             return await self._looked()
+
+    def _stale(self, outcome: Outcome[Any]) -> set[str]:
+        """Questions of calls that are shown and that no call awaits."""
+        return {q.text for q in outcome.questions if q.text.endswith("?") and not self.world.awaited[q.text]}
 
     def _answer(self, question: Any) -> Any:
         if question.text.endswith("?") and question.choices == ():

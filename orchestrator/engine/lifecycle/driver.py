@@ -104,18 +104,27 @@ async def give_up(run: Run) -> None:
             await _outcome(run)
 
 
-async def shut_down(runtime: Runtime) -> None:
-    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they stand."""
+async def shut_down(runtime: Runtime, blocked: asyncio.AbstractEventLoop | None = None) -> None:
+    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they stand.
+
+    `blocked`: the event loop that waits for this without going on; nothing can be awaited there.
+    """
     going = [run for run in runtime.runs.all_live() if run.parent is None and run.state.status is not Status.WAITING]
     for task in list(runtime.deadlines):
         if not task.get_loop().is_closed():
             task.get_loop().call_soon_threadsafe(task.cancel)
-    await asyncio.gather(*(_shut_down(run) for run in going))
+    await asyncio.gather(*(_shut_down(run, blocked) for run in going))
+    if blocked is not None:
+        for run in runtime.runs.all_live():
+            if run.loop is blocked and run.scheduler is not None:
+                blocked.call_soon_threadsafe(run.scheduler.abandon)
 
 
-async def _shut_down(run: Run) -> None:
+async def _shut_down(run: Run, blocked: asyncio.AbstractEventLoop | None) -> None:
     reason = "the orchestrator was closed"
-    if not run.loop.is_running():  # nothing can be awaited there any more
+    if not run.loop.is_running() or run.loop is blocked:  # nothing can be awaited there any more
+        if run.loop is blocked and run.task is not None:
+            run.loop.call_soon_threadsafe(run.task.cancel)  # it ends once the loop goes on
         run.runtime.runs.leave(run.state.run_id)
         if run.durable:
             await let_go(run)

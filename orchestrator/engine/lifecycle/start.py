@@ -181,11 +181,12 @@ async def _ended(child: Run) -> Outcome[Any]:
             if child.parent is not None:
                 child.parent.wake_up()
             await child.answered()  # at once where it was cancelled while it began to wait
-            if _is_asking(child):  # it is cancelled
-                await stop_waiting(child)
-                start(child, Phase.ESCALATE)
-            else:
-                enlist(child)
+            async with child.runtime.runs.turn(child.state.run_id):  # it may be cancelled by its id
+                if _is_asking(child):
+                    await stop_waiting(child)
+                    start(child, Phase.ESCALATE)
+                else:
+                    enlist(child)
         outcome = await _joined(child.runtime, child)
         if outcome.status is not Status.WAITING:
             return outcome

@@ -39,6 +39,8 @@ class ChildRuns:
         self._keys: dict[str, GoalAndInputs] = {}
         self._times: Counter[GoalAndInputs] = Counter()
         self._tasks: dict[str, asyncio.Task[Outcome[Any]]] = {}
+        self._waiting: Counter[str] = Counter()
+        """How many wait for each child here."""
         self._over = False
         self.cost = 0.0
         """US dollars of children that were counted for the first time."""
@@ -63,14 +65,35 @@ class ChildRuns:
             run.wake_up()  # its call may only wait for people now
 
     async def _reached(self, child_id: str, goal: Goal[Any], inputs: Mapping[str, Any]) -> Outcome[Any]:
+        """The outcome of a child. With the last who waits for it here it is cancelled, and its end is waited for.
+
+        A second cancellation no longer waits; the child still ends, at the latest with its call.
+        """
         task = self._tasks.get(child_id)
         if task is None or task.done():
             context = contextvars.copy_context()
             _leave_langgraph(context)
             work = self._child(child_id, goal, inputs)
             task = self._tasks[child_id] = asyncio.create_task(work, name=f"reach:{child_id}", context=context)
-            return await task
-        return await asyncio.shield(task)  # a key is reached for twice at one time
+        self._waiting[child_id] += 1
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self._waiting[child_id] == 1:
+                self._leave(child_id, task)
+                await asyncio.wait({task})
+            raise
+        finally:
+            self._waiting[child_id] -= 1
+
+    def _leave(self, child_id: str, task: "asyncio.Task[Outcome[Any]]") -> None:
+        run = self._run
+        child = run.children.get(child_id)
+        torn_down = run.scheduler is not None and run.scheduler.is_torn_down(self._call_id)
+        if child is None or run.left or torn_down:
+            task.cancel()  # it is just being begun, or nothing of the run ends here
+        elif task.cancelling() == 0:
+            child.scope.cancel("its caller left")
 
     def _id(self, goal: Goal[Any], digest: str, key: str | None) -> str:
         asked: GoalAndInputs = (goal.keys, digest)

@@ -126,6 +126,12 @@ class StepScheduler:
         """Whether calls are being ended from outside: the event loop ends, or this process leaves the run."""
         return any(task.cancelled() or task.cancelling() > 0 for task in self.tasks.values())
 
+    def abandon(self) -> None:
+        """End the suspended calls without waiting for that, and leave the run as it stands."""
+        self.run.stirred = None
+        for task in self.tasks.values():
+            task.cancel()
+
     async def leave(self) -> None:
         """End the suspended calls and leave the run as it stands: they are made again when there is an answer."""
         self.run.stirred = None
