@@ -102,7 +102,7 @@ class BySkill:
 
     def chosen_labels(self, bench: Bench, labels: Floats, count: int, seed: int) -> Handbook:
         """A handbook learned from `count` labels that the selector asked for itself, exploring at the best dial."""
-        explore, dear = Exploration("thompson", seed=seed), Policy(quality_value=1e6)
+        explore, dear = Exploration("ucb", seed=seed), Policy(quality_value=1e6)
         selector = Selector(self.agents, handbook=self.handbook, exploration=explore, policy=dear)
         random = np.random.default_rng(seed)
         places = {model: column for column, model in enumerate(bench.models)}

@@ -31,7 +31,6 @@ def exploring(strategy: str) -> Rule:
 RULES: dict[str, Rule] = {
     "by skill, best estimate": lambda world: with_selector(world.selector(None)),
     "by skill, UCB": exploring("ucb"),
-    "by skill, Thompson": exploring("thompson"),
     "LinUCB": linear_bandit,
     "ε-greedy (0.1)": epsilon_greedy,
     "kNN (20)": nearest_neighbours,
@@ -72,7 +71,6 @@ CHANGES = (
 CHANGING_RULES: dict[str, Exploration | None] = {
     "by skill, best estimate": None,
     "by skill, UCB": Exploration("ucb", seed=1),
-    "by skill, Thompson": Exploration("thompson", seed=1),
 }
 
 

@@ -184,12 +184,11 @@ class ToolGraph:
             if len(changed) <= max(FEW, len(self._nodes) // 32) and len(self._log) < max(MANY, 2 * len(self._nodes)):
                 return last.after(changed, live, self.revision)
         self._log = []
-        transitions = [
-            t for target in self._transitions.targets() if target in self._nodes for t in live.transitions.into(target)
-        ]
+        into = self._transitions.into
+        incoming = {target: into(target) for target in self._transitions.targets() if target in self._nodes}
         return GraphRevision(
             self._nodes.values(),
-            transitions,
+            incoming,
             tools=self._tools,
             key_types=self._key_types.types(),
             revision=self.revision,

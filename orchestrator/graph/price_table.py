@@ -1,7 +1,7 @@
 """The one price of every tool by every transition, kept up to date: `PriceTable`."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from orchestrator.core.price import (
     Formula,
     PriceFacts,
     Pricing,
+    QualityOnce,
     picodollars,
     price_by,
     self_healing_router,
@@ -289,6 +290,30 @@ class PriceTable:
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
         return [self._price(entry, t.cost, self._passes(t.source, node.name)) for t in transitions]
+
+    def untouched_picos(
+        self, nodes: Sequence[ToolSpec], rows: Sequence[int], costs: Sequence[float]
+    ) -> list[int] | None:
+        """The prices of nodes that nothing is known of, at once: for each of `rows` (places in `nodes`) by a transition
+        of such a cost. `None` where one by one is the only way: another pricing, or facts that do not say what they
+        know, or a price that is not finite.
+        """
+        touched, formula = self._touched, self.pricing
+        if touched is None or type(formula) is not QualityOnce or self._untouched_success <= 0:
+            return None
+        import numpy as np  # here, so that small graphs do without it
+
+        money, latency, risk = (np.array(v) for v in zip(*[(n.cost, n.latency, n.risk) for n in nodes], strict=True))
+        at = np.array(rows)
+        attempts = 1.0 / self._untouched_success
+        usd = formula.price(money[at] + np.array(costs), latency[at], risk[at], 1.0, attempts)
+        if not (usd >= 0).all() or not (usd < UNPAYABLE).all():
+            return None
+        return [int(pico) for pico in np.rint(usd * PICO).tolist()]
+
+    def is_touched(self, name: str) -> bool:
+        """Whether anything was ever heard of a tool, or must be asked for."""
+        return self._touched is None or name in self._touched
 
     def node_facts(self, node: ToolSpec) -> PriceFacts:
         """What the price of a node of any revision is made of now, without transition."""

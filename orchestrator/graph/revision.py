@@ -50,7 +50,7 @@ class GraphRevision:
     def __init__(
         self,
         nodes: Iterable[ToolSpec],
-        transitions: Iterable[Transition] = (),
+        transitions: Iterable[Transition] | Mapping[str, tuple[Transition, ...]] = (),
         *,
         tools: Mapping[str, Tool] | None = None,
         key_types: Mapping[str, Any] | None = None,
@@ -59,7 +59,11 @@ class GraphRevision:
     ) -> None:
         by_name, callables = {n.name: n for n in nodes}, tools or {}
         self._set(_sorted(by_name), _sorted(callables), dict(key_types or {}), revision, log)
-        self._incoming: _Edges = _edges((t.target, t) for t in transitions)
+        self._incoming: _Edges
+        if isinstance(transitions, Mapping):
+            self._incoming = dict(transitions)
+        else:
+            self._incoming = _edges((t.target, t) for t in transitions)
 
     def _set(
         self,
@@ -132,6 +136,11 @@ class GraphRevision:
     def transitions(self) -> tuple[Transition, ...]:
         """All transitions, sorted by source and target."""
         return tuple(sorted((t for found in self._incoming.values() for t in found), key=_ends))
+
+    @property
+    def connected(self) -> bool:
+        """Whether there are transitions."""
+        return bool(self._incoming)
 
     @property
     def keys(self) -> Set[str]:

@@ -90,7 +90,7 @@ class Compiled:
         """What has changed since this was made, in order."""
         for node in view.nodes.values():
             self.append(node)
-        for tool in range(len(self.names)) if view.transitions else ():
+        for tool in range(len(self.names)) if view.connected else ():
             self.join(tool)
         for tool in range(len(self.names)):
             self.classify(tool)
@@ -141,8 +141,9 @@ class Compiled:
         places = [begin if t.source == START else tools + number.get(t.source, tool) for t in incoming]
         self.into[tool] = tuple(places)
         self.first[tool] = start = self.room + len(self.transition_source)
+        out = self.out
         for place in places:
-            (self.entries if place == begin else self.out[place - tools]).append((tool, start))
+            (self.entries if place == begin else out[place - tools]).append((tool, start))
             start += 1
         self.transition_source += places
         self.transition_target += [tool] * len(places)

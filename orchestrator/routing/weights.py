@@ -1,6 +1,6 @@
 """`RoutingWeights`: the current cost of every start of a compiled graph, worked out when first asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from orchestrator.graph.price_table import PriceFacts
@@ -11,6 +11,8 @@ from .compiled import Compiled
 SHIFT: Final = 20
 """A cost is `picodollars << SHIFT | steps` in one integer: comparing costs compares prices first, then steps."""
 STEP: Final = 1
+MANY: Final = 1000
+"""Tools from which on prices are worked out all at once."""
 NEVER: Final = 1 << 200
 """The cost of what cannot be."""
 
@@ -39,6 +41,16 @@ class Prices(Protocol):
 
     def success(self, node: ToolSpec) -> float:
         """The probability of success of a node, as the price has it."""
+        ...
+
+    def is_touched(self, name: str) -> bool:
+        """Whether anything was ever heard of a tool, or must be asked for."""
+        ...
+
+    def untouched_picos(
+        self, nodes: Sequence[ToolSpec], rows: Sequence[int], costs: Sequence[float]
+    ) -> list[int] | None:
+        """The prices of nodes that nothing is known of, at once; `None` where they have to be asked for one by one."""
         ...
 
     def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
@@ -75,13 +87,37 @@ class RoutingWeights:
         else:
             self._cursor, changed = self.prices.changes_since(self._cursor)
         if changed is None:
-            for tool in self.compiled.tool.values():
-                self._learn(tool)
+            self._learn_all()
             return
         tools = self.compiled.tool
         for name in changed:
             if name in tools:
                 self._learn(tools[name])
+
+    def _learn_all(self) -> None:
+        """Work out the costs of all starts; of many tools that nothing is known of, all at once."""
+        c, prices = self.compiled, self.prices
+        live = list(c.tool.values())
+        plain = [t for t in live if not prices.is_touched(c.names[t])] if len(live) >= MANY else []
+        starts: list[int] = []
+        rows: list[int] = []
+        costs: list[float] = []
+        for row, tool in enumerate(plain):
+            found = c.starts(tool)
+            starts += found
+            rows += [row] * len(found)
+            costs += [t.cost for t in c.view.incoming(c.names[tool])] if c.into[tool] else (0.0,)
+        picos = prices.untouched_picos([c.nodes[t] for t in plain], rows, costs) if plain else None
+        if picos is None:
+            plain = []
+        else:
+            values = self.values
+            for start, pico in zip(starts, picos, strict=True):
+                values[start] = (pico << SHIFT) + STEP
+        done = set(plain)
+        for tool in live:
+            if tool not in done or c.gated(tool):
+                self._learn(tool)
 
     def _grow(self) -> None:
         c = self.compiled

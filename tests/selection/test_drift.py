@@ -76,7 +76,7 @@ def test_a_drifted_agent_is_believed_less_and_replaced() -> None:
 def test_exploring_finds_an_agent_that_has_recovered() -> None:
     rng = random.Random(5)
     selector = Selector(
-        [worker("a", skills={"x": 0.9}), worker("b", skills={"x": 0.9})], exploration=Exploration(seed=2)
+        [worker("a", skills={"x": 0.9}), worker("b", skills={"x": 0.9})], exploration=Exploration("ucb")
     )
     rates = {"a": 0.3, "b": 0.6}
     late: list[str] = []

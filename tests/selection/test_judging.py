@@ -5,11 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.selection import Demand, Exploration, ExplorationRound, Onboarding, Selector
+from orchestrator.selection.choice.exploration import RecordedExploration
 from orchestrator.selection.choice.scoring import Judged, counted_again
+from orchestrator.selection.competence.estimation import Estimate
 from tests.selection.workers import worker
 
 demands = st.sampled_from([{}, {"x": 1.0}, {"x": 2.0, "y": 1.0}, {"unheard of": 1.0}])
-explorations = st.sampled_from([None, Exploration("thompson", seed=4), Exploration("ucb", width=2.0)])
+explorations = st.sampled_from([None, Exploration("ucb", seed=4), Exploration("ucb", width=2.0)])
 
 
 @settings(max_examples=40)
@@ -49,3 +51,12 @@ def test_what_health_knows_of_cost_is_not_counted_twice() -> None:
     selector.apply_pending()
     assert selector.money(agent, 0.001) == pytest.approx(0.0092, abs=1e-4)
     assert selector.money(agent, 0.0123) == 0.0123
+
+
+def test_a_record_that_drew_from_posteriors_is_drawn_again() -> None:
+    drew = RecordedExploration("thompson", seed=4, width=0.25)
+    seen = Judged("a", 0.0, Estimate(0.8, 0.5, 0.9, 3.0), beliefs=((4.0, 1.0),))
+    first = [counted_again(seen, {"x": 1.0}, ExplorationRound(n), drew) for n in range(20)]
+    assert first == [counted_again(seen, {"x": 1.0}, ExplorationRound(n), drew) for n in range(20)]
+    assert len(set(first)) == 20
+    assert all(0.6 < value < 1 for value in first)

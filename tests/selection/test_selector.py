@@ -186,9 +186,8 @@ def test_facts_without_a_turn_are_the_plain_estimate() -> None:
     assert facts == PriceFacts("fair", 0.3, 2.0, 0.1, selector.estimate(selector.agents["fair"], "x").mean, 1.5, 0.9)
 
 
-@pytest.mark.parametrize("strategy", ["thompson", "ucb"])
-def test_exploration_is_the_same_under_the_same_seed_and_turn(strategy: str) -> None:
-    explore = Exploration(strategy, seed=3)
+def test_exploration_is_the_same_under_the_same_turn() -> None:
+    explore = Exploration("ucb", seed=3)
     runs = [
         [Selector(three(), exploration=explore).select("x", turn=ExplorationRound(n)).agent for n in range(40)]
         for _ in range(2)
@@ -196,10 +195,9 @@ def test_exploration_is_the_same_under_the_same_seed_and_turn(strategy: str) -> 
     assert runs[0] == runs[1]
 
 
-def test_thompson_tries_more_than_the_best_estimate() -> None:
-    agents = [worker(name, skills="x") for name in "abc"]
-    selector = Selector(agents, exploration=Exploration("thompson", seed=1))
-    assert {selector.select("x").agent for _ in range(60)} == {"a", "b", "c"}
+def test_thompson_sampling_is_refused_with_what_to_use() -> None:
+    with pytest.raises(DefinitionError, match=r"best estimate.*Exploration\('ucb'\)"):
+        Exploration("thompson")
 
 
 def test_records_are_plain_data() -> None:

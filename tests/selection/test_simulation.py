@@ -55,12 +55,6 @@ def test_the_ranking_of_agents_per_skill_is_recovered(explored: tuple[World, Sel
     assert right > 0.85 * pairs  # of the pairs that differ by more than 0.1
 
 
-def test_thompson_sampling_learns_too() -> None:
-    world = World.made(seed=2, agents=4, skills=3)
-    curve = regret(world, *with_selector(world.selector(Exploration("thompson", seed=3))), 2000)
-    assert curve[-1] - curve[999] < 0.6 * curve[999]
-
-
 def test_a_drifted_agent_and_a_new_one_are_found() -> None:
     world = World(7, ("s0", "s1"), {"a": {"s0": 0.9, "s1": 0.2}, "b": {"s0": 0.6, "s1": 0.5}})
     selector = Selector(

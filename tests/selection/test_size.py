@@ -174,7 +174,7 @@ def test_the_table_gives_the_same_numbers(
     assert size_shift(shifts, size) == pytest.approx((1 - size) * shifts[0] + size * shifts[1])
 
 
-@pytest.mark.parametrize("explore", [None, Exploration("thompson", seed=4), Exploration("ucb", width=2.0)])
+@pytest.mark.parametrize("explore", [None, Exploration("ucb", seed=4), Exploration("ucb", width=2.0)])
 def test_a_selector_counts_the_size_in_and_its_record_is_enough_to_count_again(explore: Exploration | None) -> None:
     agents = [worker("a", cost=0.01), worker("b", cost=0.1)]
     selector = Selector(agents, handbook=BOOK, exploration=explore)
@@ -196,7 +196,7 @@ def test_a_selector_counts_the_size_in_and_its_record_is_enough_to_count_again(e
         assert {c.name: c.competence for c in chosen.candidates}["b"] == selector.estimate(agents[1], LONG).mean
 
 
-@pytest.mark.parametrize("explore", [None, Exploration("thompson", seed=4)])
+@pytest.mark.parametrize("explore", [None, Exploration("ucb", seed=4)])
 async def test_a_run_knows_the_size_of_its_steps(explore: Exploration | None) -> None:
     texts = [f"count {n} apples " + "and some more pears " * (n % 20) for n in range(100)]
     agents = [worker("a", cost=0.01), worker("b", cost=0.1)]

@@ -73,7 +73,7 @@ def random_member(random: Random, name: str, key: str, before: tuple[str, ...]) 
 
 def random_team(random: Random) -> Orchestrator:
     """An orchestrator over a random team."""
-    explore = Exploration(random.choice(["thompson", "ucb"]), seed=random.randrange(100), width=2.0)
+    explore = Exploration("ucb", seed=random.randrange(100), width=random.choice([1.0, 2.0]))
     policy = Policy(
         name="team",
         quality_value=random.choice([0.01, 0.05, 0.5]),

@@ -49,8 +49,8 @@ def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -
     """The inputs that are keys of the graph or of the goal; all, where a demand is a function and may read any."""
     if runtime.demands.reads_anything:
         return dict(inputs)
-    known = _known_keys(runtime, goal)
-    return {key: value for key, value in inputs.items() if key in known}
+    keys, wanted = runtime.graph.view().keys, {*all_keys(goal), *goal.providable}
+    return {key: value for key, value in inputs.items() if key in keys or key in wanted}
 
 
 def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:

@@ -9,7 +9,8 @@ from orchestrator.core.enums import DecisionKind
 from orchestrator.core.price import PICO
 from orchestrator.core.route import Candidate
 from orchestrator.engine.planning.planning import Planned, describe_route
-from orchestrator.selection import Exploration, ExplorationRound, Judged
+from orchestrator.selection import ExplorationRound, Judged
+from orchestrator.selection.choice.exploration import RecordedExploration
 from orchestrator.selection.choice.scoring import counted_again
 
 from .context import check_within
@@ -123,7 +124,7 @@ def check_select(stand: ReplayContext, decision: Decision) -> list[Finding]:
 def _judged(stand: ReplayContext, decision: Decision) -> list[Finding]:
     """Competence as it counted for each rival."""
     explored: Mapping[str, Any] | None = decision.facts.get("exploration")
-    explore = Exploration(**explored) if explored else None
+    explore = RecordedExploration(**explored) if explored else None
     priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
     found: list[Finding] = []
     for name, row in decision.facts.get("judged", {}).items():

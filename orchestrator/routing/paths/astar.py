@@ -5,7 +5,7 @@ least that a plan with a real join could cost: where that is more than the path 
 plans.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 
@@ -187,11 +187,14 @@ def walk(rooted: Rooted, situation: Situation) -> Walked | None:
     """
     c, shut, distance, known = situation.compiled, situation.shut, rooted.distance, rooted.known
     tools, target, gives = c.tools, c.target, c.gives
-    places = [*situation.free, *(situation.passed or (c.begin,))]
+    passed: Collection[int] = situation.passed or (c.begin,)
+    if len(passed) > MAX_CORRECTIONS:
+        passed = [place for place in passed if _goes_on(situation, place)]
+    places = [*situation.free, *passed]
     behind: list[list[int]] = []
     steps: list[tuple[int, int]] = []
     found = corrected = 0
-    while left := min([distance[place] for place in places]):
+    while left := min([distance[place] for place in places], default=NEVER):
         step: tuple[int, int] | None = None
         for place in places:
             if distance[place] == left:
@@ -263,13 +266,22 @@ def _begin(search: AStarSearch, goal_mask: int) -> None:
     begin = situation.passed or (c.begin,)
     if not stakes.names:
         heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
-        heap += [(distance[place], 0, place, -1) for place in begin if distance[place] < NEVER]
+        heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER and _goes_on(situation, p)]
     else:
         for place, origin in (*situation.free.items(), *((p, c.place_name(p)) for p in begin)):
             penalty = stakes.penalty(goal_mask | stakes.of_tool(origin))
             if penalty is not None and distance[place] < NEVER:
                 heap.append((distance[place] + (penalty << SHIFT), penalty << SHIFT, place, -1))
     heapify(heap)
+
+
+def _goes_on(situation: Situation, place: int) -> bool:
+    """Whether a place that was passed leads to a tool that may start: most of a long run's do not."""
+    c, shut = situation.compiled, situation.shut
+    for tool, _, _ in c.onward(place):
+        if tool not in shut:
+            return True
+    return bool(c.odd(place))
 
 
 def _run(search: AStarSearch) -> int:
@@ -364,7 +376,15 @@ def _run(search: AStarSearch) -> int:
                 search.expected.setdefault((k, g), place)
                 heappush(heap, (g + distance[k], g, k, -1))
         if out[tool] and place < c.begin:
-            _open(search, place, g)
+            if odd:
+                _open_odd(search, place, g)
+            here = known.get(place) or search.ways(place)
+            if here:
+                f = g + here[0][0]
+                if heap and f > heap[0][0]:
+                    heappush(heap, (f, g, place, 0))
+                else:
+                    follow = (f, g, place, 0)
     return best
 
 

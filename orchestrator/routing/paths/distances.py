@@ -220,7 +220,12 @@ class Rooted:
                         if k in stops:
                             radius = e
         self.radius, self._edge, self._built = radius, edge, built
-        self.distance = distance if radius >= NEVER else [d if d < radius else radius for d in distance]
+        if radius < NEVER:
+            distance = [d if d < radius else radius for d in distance]
+            for key, takers in enumerate(c.consumers):
+                if not takers and key != self.goal:
+                    distance[key] = NEVER
+        self.distance = distance
 
     def _repair(self, situation: Situation, names: set[str]) -> None:
         """Lower what has come nearer since the last search, here or for this run only."""

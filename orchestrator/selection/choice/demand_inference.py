@@ -11,6 +11,7 @@ from orchestrator.selection.competence.table import Floats
 from orchestrator.selection.competence.task_size import size_of
 from orchestrator.selection.skills.handbook import Handbook, Skill
 
+from .boilerplate import WithoutBoilerplate, without_boilerplate
 from .demand import Demand
 from .embedding import Embedding, HashedEmbedding, embedding_name, unit_rows, without_shared, words_of
 
@@ -45,6 +46,7 @@ class SkillIndex:
     def __init__(self, handbook: Handbook, embedding: Embedding | None = None) -> None:
         self.handbook = handbook
         self.embedding = embedding_of(handbook, embedding)
+        self._runs = frozenset(handbook.boilerplate)
         self._skills = [s for _, s in sorted(handbook.skills.items()) if s.merged_into is None]
         bodies = [(row, text) for row, skill in enumerate(self._skills) for text in body_of(skill)]
         self._owner = np.array([row for row, _ in bodies], dtype=np.intp)
@@ -61,7 +63,7 @@ class SkillIndex:
         vector: Floats = self.embedding([text])[0]
         near: Floats = self._vectors @ vector
         middle: Floats = np.zeros(len(self._skills)) if self._prototypes is None else self._prototypes @ vector
-        said = words_of(text)
+        said = words_of(without_boilerplate(text, self._runs))
         allowed = None if among is None else set(among)
         found: list[Inference] = []
         for row, skill in enumerate(self._skills):
@@ -85,7 +87,7 @@ class SkillIndex:
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
         weights = {item.skill: math.exp((item.score - near[0].score) / SHARPNESS) for item in near}
         told = {skill: weight for skill, weight in weights.items() if weight > 0.01}
-        return Demand(told, source="inferred", size=size_of(text, self.handbook.sizes))
+        return Demand(told, source="inferred", size=self._size(text))
 
     def sure(self, text: str, among: Iterable[str] | None = None) -> bool:
         """Whether a text is about a skill with some certainty: it is near to one, and to few others."""
@@ -102,7 +104,11 @@ class SkillIndex:
             parts = self.demand(text, self.handbook.parts.get(skill, ()))
             for name, share in parts.items or ((skill, 1.0),):
                 weights[name] = weights.get(name, 0.0) + weight * share
-        return Demand(weights, source=demand.source, size=size_of(text, self.handbook.sizes))
+        return Demand(weights, source=demand.source, size=self._size(text))
+
+    def _size(self, text: str) -> float | None:
+        """How long a text is without what all texts repeat; `None` where the handbook does not know what is long."""
+        return size_of(without_boilerplate(text, self._runs), self.handbook.sizes)
 
     def _lexical(self, skill: Skill, said: Sequence[str]) -> tuple[float, tuple[str, ...]]:
         """The rarity of the two rarest indicators that the text says, out of that of the rarest two there are."""
@@ -123,7 +129,10 @@ class SkillIndex:
 def embedding_of(handbook: Handbook, embedding: Embedding | None = None) -> Embedding:
     """The embedding in which the skills of a handbook lie: without what the texts of that handbook share."""
     plain = embedding or HashedEmbedding()
-    return without_shared(plain, handbook.shared if handbook.embedding == embedding_name(plain) else ())
+    shared = handbook.shared if handbook.embedding == embedding_name(plain) else ()
+    if handbook.boilerplate:
+        plain = WithoutBoilerplate(plain, frozenset(handbook.boilerplate))
+    return without_shared(plain, shared)
 
 
 def body_of(skill: Skill) -> list[str]:

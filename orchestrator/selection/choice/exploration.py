@@ -44,33 +44,36 @@ class Onboarding:
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """How choices explore beyond the best estimate, deterministically under a seed.
+    """How choices explore beyond the best estimate: `ucb` adds `width` standard deviations to the mean."""
 
-    `ucb` adds `width` standard deviations to the mean. `thompson` draws from the posterior with its standard deviation
-    scaled by `width` (posterior reshaping: Chapelle and Li, NIPS 2011): drawn at full width it explores for too long.
-    """
-
-    strategy: str = "thompson"
+    strategy: str = "ucb"
     seed: int = 0
-    width: float | None = None
-    """Default: 1 for `ucb`, 0.25 for `thompson`."""
+    """Kept in records; an upper bound draws nothing."""
+    width: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.strategy not in ("thompson", "ucb"):
-            raise DefinitionError(f"Exploration is by 'thompson' or 'ucb', not by {self.strategy!r}.")
-        if self.width is None:
-            object.__setattr__(self, "width", 1.0 if self.strategy == "ucb" else 0.25)
-        elif not 0 < self.width <= 100:
+        if self.strategy == "thompson":
+            raise DefinitionError(
+                "Exploration by 'thompson' is no longer offered: in every world measured its regret is above that of "
+                "the best estimate. Leave out exploration= to choose by the best estimate, or use Exploration('ucb')."
+            )
+        if self.strategy != "ucb":
+            raise DefinitionError(f"Exploration is by 'ucb', not by {self.strategy!r}.")
+        if not 0 < self.width <= 100:
             raise DefinitionError(f"The width of exploration is above 0 and at most 100, not {self.width!r}.")
-
-    @property
-    def scale(self) -> float:
-        """`width` as a number."""
-        return 1.0 if self.width is None else self.width
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
         return {"strategy": self.strategy, "seed": self.seed, "width": self.width}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedExploration:
+    """How a recorded choice explored. Records made before hold draws from posteriors too, under `thompson`."""
+
+    strategy: str
+    seed: int
+    width: float
 
 
 class Turns:

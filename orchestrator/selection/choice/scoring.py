@@ -13,7 +13,7 @@ from orchestrator.selection.competence.table import Floats
 from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand
-from .exploration import Exploration, ExplorationRound, Onboarding
+from .exploration import Exploration, ExplorationRound, Onboarding, RecordedExploration
 from .pool import Bools, Pool
 
 TRIAL_WIDTH = 1.0
@@ -26,7 +26,7 @@ class Judged:
 
     agent: str
     counted: float
-    """The competence in [0, 1] that enters the price: the mean, or what was drawn, or what a newcomer counts at."""
+    """The competence in [0, 1] that enters the price: the mean, an upper bound, or what a newcomer counts at."""
     estimate: Estimate
     """What to expect, with its 90 % interval and the calls of late that it rests on."""
     newcomer: bool = False
@@ -71,7 +71,7 @@ class Counted:
     trial: Bools
     """The newcomers whose trial is not over."""
     explored: bool = False
-    """Whether values were drawn, or widened."""
+    """Whether values were widened."""
 
     def judged(self, row: int, handbook: Handbook) -> Judged:
         """One agent of the pool."""
@@ -104,11 +104,9 @@ class Counting:
         columns, weights = table.columns(demand)
         if explore is None:
             values = table.expected(demand)
-        elif explore.strategy == "thompson":
-            values = table.draw(columns, weights, explore, turn.number) + table.shifts(demand.size)
         else:
             spread = np.sqrt(table.variances(columns, weights))
-            values = np.minimum(1.0, table.expected(demand) + explore.scale * spread)
+            values = np.minimum(1.0, table.expected(demand) + explore.width * spread)
         unproven = table.evidence(columns, weights) < self.onboarding.evidence
         new: Bools = unproven & ~pool.founding
         proven: Bools = rivals & ~unproven
@@ -123,7 +121,10 @@ class Counting:
 
 
 def counted_again(
-    judged: Judged, skills: Mapping[str, float], turn: ExplorationRound, explore: Exploration | None
+    judged: Judged,
+    skills: Mapping[str, float],
+    turn: ExplorationRound,
+    explore: Exploration | RecordedExploration | None,
 ) -> float:
     """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
     if judged.newcomer and not judged.trial:
@@ -136,12 +137,12 @@ def counted_again(
     b = np.array([[belief[1]] for belief in judged.beliefs])
     if explore is not None and explore.strategy == "thompson" and not judged.trial:
         keys = draws.keys_of(names), draws.keys_of([judged.agent])
-        sharp = explore.scale**-2
+        sharp = explore.width**-2
         drawn = float(weights @ draws.beta(a * sharp, b * sharp, *keys, explore.seed, turn.number)[:, 0])
         return min(1.0, max(0.0, drawn + judged.shift))
     pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.beliefs, strict=True)
     variance = math.fsum(weight * weight * beta_variance(a, b) for weight, (a, b) in pairs)
-    width = TRIAL_WIDTH if judged.trial or explore is None else explore.scale
+    width = TRIAL_WIDTH if judged.trial or explore is None else explore.width
     return min(1.0, judged.estimate.mean + width * math.sqrt(variance))
 
 

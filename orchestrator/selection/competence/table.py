@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +9,10 @@ from numpy.typing import NDArray
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.skills.handbook import Handbook
 
-from . import sampling as draws
 from .estimation import neutral_prior, prior_of
 from .task_size import size_shifts, size_weights
 
 Floats = NDArray[np.float64]
-
-
-class PosteriorSampling(Protocol):
-    """How competences are drawn."""
-
-    @property
-    def seed(self) -> int:
-        """The seed of all draws."""
-        ...
-
-    @property
-    def scale(self) -> float:
-        """The factor of the posterior's standard deviation."""
-        ...
 
 
 class CompetenceTable:
@@ -59,8 +43,6 @@ class CompetenceTable:
         """What short and what long work add."""
         self.record: Floats = np.zeros((2, len(self.names)))
         """Successes and failures of late of each agent, whatever was demanded."""
-        self._skill_keys = draws.keys_of(self._columns)
-        self._agent_keys = draws.keys_of(self.names)
         for skill in self._columns:
             self._fill(skill, self.names, handbook)
         self._fill_sizes(self.names, handbook)
@@ -141,17 +123,6 @@ class CompetenceTable:
     def evidence(self, columns: Sequence[int], weights: Floats) -> Floats:
         """Calls of late that each agent's estimate rests on."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
-
-    def draw(self, columns: Sequence[int], weights: Floats, explore: PosteriorSampling, number: int) -> Floats:
-        """Competence of every agent drawn from its posterior, in round `number`.
-
-        The standard deviation of the posterior is scaled by `explore.scale`.
-        """
-        skills, sharp = self._skill_keys[columns], explore.scale**-2
-        a, b = self.a[columns] * sharp, self.b[columns] * sharp
-        drawn = draws.beta(a, b, skills, self._agent_keys, explore.seed, number)
-        summed: Floats = np.einsum("s,sa->a", weights, drawn)  # not BLAS: a sum must not depend on the other rows
-        return summed
 
     def beliefs(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
         """The Beta posterior (a, b) of an agent in each of these columns."""

@@ -146,8 +146,9 @@ def _taken_in(handbook: Handbook, found: "_Grouping", texts: int, *, keep_texts:
         "insights": {**handbook.insights, **insights},
     }
     made = handbook.next(f"discovered {len(kept)} skills in {texts} texts", sections)
-    shared = handbook.shared if _has_prototypes(handbook) else found.handbook.shared
-    return made.model_copy(update={"sizes": handbook.sizes or found.handbook.sizes, "shared": shared})
+    space = handbook if _has_prototypes(handbook) else found.handbook
+    same = {"shared": space.shared, "boilerplate": space.boilerplate}
+    return made.model_copy(update={"sizes": handbook.sizes or found.handbook.sizes, **same})
 
 
 def _has_prototypes(handbook: Handbook) -> bool:
@@ -173,8 +174,10 @@ def _sizes(texts: int) -> list[int]:
 def _grouped(
     number: int, texts: Sequence[str], seen: Sequence[Observation], handbook: Handbook, embed: Embedding
 ) -> _Grouping:
-    shared = handbook.shared if _has_prototypes(handbook) else None
-    found = _renamed(discover(texts, skills=number, embedding=embed, shared=shared), handbook)
+    space: dict[str, Any] = {}
+    if _has_prototypes(handbook):
+        space = {"shared": handbook.shared, "boilerplate": handbook.boilerplate}
+    found = _renamed(discover(texts, skills=number, embedding=embed, **space), handbook)
     work = [o for o in reassigned(seen, SkillIndex(found, embed)) if not o.demand.neutral]
     return _Grouping(found, work, _told_apart(work))
 

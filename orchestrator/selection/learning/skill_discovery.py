@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.selection.choice.boilerplate import boilerplate_of, without_boilerplate
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import SkillIndex, embedding_of
 from orchestrator.selection.choice.embedding import (
@@ -172,30 +173,35 @@ def discover(
     embedding: Embedding | None = None,
     keep_texts: bool = True,
     shared: Sequence[float] | None = None,
+    boilerplate: Sequence[int] | None = None,
 ) -> Handbook:
     """A handbook of the skills that texts fall into: offline, without a model, the same for the same texts.
 
     `skills` is the maximum number; default: one for every 50 texts, from 2 to 48. Without `keep_texts` the handbook
     holds no words of the texts, only their prototypes. `shared` is the direction of the embedding that is ignored
-    because all texts have it (empty: none); default: the mean direction of `texts`.
+    because all texts have it (empty: none); default: the mean direction of `texts`. `boilerplate` are the runs of
+    words that all texts repeat; default: those of `texts`.
     """
     plain = embedding or HashedEmbedding()
     distinct = list(dict.fromkeys(texts))
-    common = shared_direction(plain(distinct)).round(7).tolist() if shared is None else list(shared)
+    runs = tuple(boilerplate_of(distinct) if boilerplate is None else boilerplate)
+    own = [without_boilerplate(text, frozenset(runs)) for text in distinct]
+    common = shared_direction(plain(own)).round(7).tolist() if shared is None else list(shared)
     embed = without_shared(plain, common)
-    vectors = embed(distinct)
+    vectors = embed(own)
     wanted = skills or max(2, min(48, len(distinct) // 50))
     _, labels = spherical_kmeans(vectors, wanted)
     found: list[Skill] = []
     for group in np.unique(labels):
         inside: Bools = labels == group
         skill_id = f"skill-{len(found) + 1:02d}"
-        found.append(_made(Skill(id=skill_id, provenance="discovered"), distinct, vectors, inside, keep_texts))
+        found.append(_made(Skill(id=skill_id, provenance="discovered"), own, vectors, inside, keep_texts))
     return Handbook(
         skills={skill.id: skill for skill in found},
         embedding=embedding_name(embed),
         shared=tuple(common),
-        sizes=measured(distinct),
+        boilerplate=runs,
+        sizes=measured(own),
     )
 
 

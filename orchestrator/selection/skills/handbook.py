@@ -86,6 +86,8 @@ class Handbook(BaseModel):
     """Name of the embedding that prototypes are written in."""
     shared: tuple[float, ...] = ()
     """The direction, in that embedding, that the texts share from which skills were discovered; of length 1."""
+    boilerplate: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Hashes of the runs of words that all these texts repeat, which no comparison counts; see `boilerplate_of`."""
     sizes: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=1e12)]] | None = None
     """Characters of a short and of a long text; `None` where no texts were seen."""
     skills: dict[str, Skill] = {}

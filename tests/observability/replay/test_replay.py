@@ -201,7 +201,6 @@ def test_teams_meet_what_choices_are_made_of() -> None:
     selects = [decision for decision in decisions if decision.kind is DecisionKind.SELECT]
     assert {decision.facts["source"] for decision in selects} >= {"declared", "inferred", "neutral"}
     assert {decision.facts["exploration"]["strategy"] for decision in selects if decision.facts.get("exploration")} == {
-        "thompson",
         "ucb",
     }
 

@@ -1,0 +1,82 @@
+"""What all texts repeat word for word (a system prompt, a template, examples): found once, left out of comparisons.
+
+Runs of words are told by hashes (shingles: Broder, SEQUENCES 1997), so that nothing can be read from what is stored.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.selection.competence.table import Floats
+
+from .embedding import Embedding, embedding_name
+
+RUN = 5
+"""Words in a run."""
+SAMPLE = 200
+"""Texts looked at."""
+ENOUGH = 20
+"""Fewer texts repeat things by chance."""
+SHARE = 0.9
+"""A run that this part of the texts has is boilerplate."""
+MOST = 8192
+"""Runs that are remembered."""
+
+_TOKEN = re.compile(r"\w+")
+
+
+def boilerplate_of(texts: Sequence[str]) -> tuple[int, ...]:
+    """The hashes of the runs of words that (nearly) all texts have equally often, sorted; none for few texts."""
+    if len(texts) < ENOUGH:
+        return ()
+    step = max(1, len(texts) // SAMPLE)
+    sample = texts[::step][:SAMPLE]
+    counts = Counter(pair for text in sample for pair in Counter(_codes(_words(text))).items())
+    found = sorted(code for (code, _), count in counts.items() if count >= SHARE * len(sample))
+    return tuple(found[:MOST])
+
+
+def _words(text: str) -> list[str]:
+    return [match.group().lower() for match in _TOKEN.finditer(text)]
+
+
+def _codes(words: Sequence[str]) -> Iterable[int]:
+    return (zlib.crc32(" ".join(words[i : i + RUN]).encode()) for i in range(len(words) - RUN + 1))
+
+
+def without_boilerplate(text: str, runs: Collection[int]) -> str:
+    """The text without the words that lie in one of these runs; the text itself where there are none."""
+    if not runs:
+        return text
+    matches = list(_TOKEN.finditer(text))
+    covered = bytearray(len(matches))
+    for place, code in enumerate(_codes([match.group().lower() for match in matches])):
+        if code in runs:
+            covered[place : place + RUN] = b"\x01" * RUN
+    if not any(covered):
+        return text
+    kept: list[str] = []
+    for place, match in enumerate(matches):
+        if not covered[place]:
+            end = matches[place + 1].start() if place + 1 < len(matches) else len(text)
+            kept.append(text[match.start() : end])
+    return "".join(kept)
+
+
+@dataclass(frozen=True)
+class WithoutBoilerplate:
+    """An embedding of what is left of each text without the boilerplate."""
+
+    embedding: Embedding
+    runs: frozenset[int]
+
+    @property
+    def name(self) -> str:
+        """The name of the embedding underneath."""
+        return embedding_name(self.embedding)
+
+    def __call__(self, texts: Sequence[str], /) -> Floats:
+        """One row per text."""
+        return self.embedding([without_boilerplate(text, self.runs) for text in texts])
