@@ -1,6 +1,6 @@
 """`ToolGraph`: the tools of an orchestrator and the edges between them, live; `view()` is a revision of it."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -60,6 +60,7 @@ class ToolGraph:
         self._asked = False
         """Whether somebody has the current revision."""
         self._weights: EdgeWeights | None = None
+        self._listeners: list[Callable[[], None]] = []
         self._nx: tuple[int, int, Drawn] | None = None
 
     def __contains__(self, name: object) -> bool:
@@ -263,9 +264,15 @@ class ToolGraph:
         self.revision += 1
         self._log += names
         self._view = None
+        for told in self._listeners:
+            told()
         if self._asked:
             self._asked = False
             self._view = self._last = self._revised()
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        """Call a function after each change; it must return at once and raise nothing."""
+        self._listeners.append(told)
 
     def _known(self, name: str | Tool) -> str:
         name = name.name if isinstance(name, Tool) else name

@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import os
-import secrets
-import sys
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -25,9 +22,9 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import clean
 from orchestrator.integrations.mcp.answers import refusal
-from orchestrator.integrations.mcp.http import TOKEN_VARIABLE, listen, serve_http
+from orchestrator.integrations.mcp.listeners import Listeners
 from orchestrator.integrations.mcp.remote import McpServer
-from orchestrator.integrations.mcp.serving import serve_stdio
+from orchestrator.integrations.mcp.serving import serve_opened
 from orchestrator.integrations.statement import statement
 
 from .config import GatewayConfig
@@ -60,12 +57,14 @@ class Gateway:
         self.problems: dict[str, str] = {}
         """Server -> why it could not be asked for its tools."""
         self._progress = _Progress()
+        self._listeners = Listeners()
         orc.add_sink(self._progress)
         self.server: Server[Any] = Server(
             "orchestrator-gateway",
             version=__version__,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_subscriptions_listen=self._listeners.on_listen,
         )
 
     async def __aenter__(self) -> "Gateway":
@@ -92,15 +91,13 @@ class Gateway:
 
     async def _changed(self) -> None:
         self.graph.update(self.servers)
-        for session in self._progress.listeners:
-            with suppress(Exception):  # a client that is gone
-                await session.send_tool_list_changed()
+        self._listeners.tell()
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def _list_tools(self, ctx: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         del params
-        self._progress.listeners.add(ctx.session)
+        self._listeners.add(ctx.session)
         if self.problems:
             await self.refresh()
         return types.ListToolsResult(tools=[one.definition for one in self.graph.served.values()])
@@ -196,7 +193,6 @@ class _Progress:
 
     def __init__(self) -> None:
         self.sessions: dict[str, Any] = {}
-        self.listeners: set[Any] = set()
         self._count: dict[str, float] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -231,21 +227,7 @@ def serve_gateway(
     config: GatewayConfig, *, policy: Any = None, store: Any = None, http: tuple[str, int] | None = None
 ) -> None:
     """Serve until the client hangs up (standard input and output) or Ctrl-C (HTTP, behind a token)."""
-
-    async def work() -> None:
-        async with _opened(config, policy, store) as gateway:
-            if http is None:
-                await serve_stdio(gateway)
-                return
-            with listen(*http) as listening:
-                token = os.environ.get(TOKEN_VARIABLE, "") or secrets.token_urlsafe(32)
-                host = f"[{http[0]}]" if ":" in http[0] else http[0]
-                address = f"http://{host}:{listening.getsockname()[1]}/mcp"
-                print(f"{address}\nAuthorization: Bearer {token}", file=sys.stderr, flush=True)
-                await serve_http(gateway.server, listening, token)
-
-    with suppress(KeyboardInterrupt):
-        asyncio.run(work())
+    serve_opened(_opened(config, policy, store), http)
 
 
 def explain_gateway(config: GatewayConfig) -> tuple[list[dict[str, Any]], dict[str, str]]:

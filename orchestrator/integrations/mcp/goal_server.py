@@ -21,6 +21,7 @@ from orchestrator.intent.needs import needs_of
 
 from .answers import call_result_of, refusal
 from .goals import STATUS_TOOL, Offered, offered_goals, status_tool
+from .listeners import Listeners
 
 RUN_PREFIX: Final = "mcp-"
 """What the ids of runs begin with that were started over MCP."""
@@ -41,7 +42,11 @@ class GoalServer:
     @checked()
     def __init__(self, orc: Orchestrator, goals: Iterable[str] | None = None, budget: float | None = None) -> None:
         self.orc = orc
-        self.offered: dict[str, Offered] = offered_goals(orc.graph.view(), goals)
+        self._goals = None if goals is None else tuple(goals)
+        self._revision = orc.graph.view().revision
+        self._listeners = Listeners()
+        self.offered: dict[str, Offered] = offered_goals(orc.graph.view(), self._goals)
+        orc.graph.on_change(self._listeners.tell)
         self.budget = budget
         self._progress = _Progress()
         orc.add_sink(self._progress)
@@ -51,16 +56,31 @@ class GoalServer:
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_subscriptions_listen=self._listeners.on_listen,
         )
 
     async def _list_tools(self, ctx: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        del ctx, params
+        del params
+        self._listeners.add(ctx.session)
+        self._refresh()
         return types.ListToolsResult(tools=[*(one.tool for one in self.offered.values()), status_tool()])
+
+    def _refresh(self) -> None:
+        """Offer what the graph gives now; a goal that nobody gives any more is left out."""
+        view = self.orc.graph.view()
+        if view.revision == self._revision:
+            return
+        self._revision = view.revision
+        given = None
+        if self._goals is not None:
+            given = [goal for goal in self._goals if all(view.producers(key.strip()) for key in goal.split("+"))]
+        self.offered = offered_goals(view, given)
 
     async def _call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         arguments = params.arguments or {}
         if params.name == STATUS_TOOL:
             return await self._status(arguments)
+        self._refresh()
         offered = self.offered.get(params.name)
         if offered is None:
             raise MCPError(

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stdout, suppress
 from typing import Any, Protocol
 
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
 from orchestrator.api import Orchestrator
@@ -21,7 +21,8 @@ async def serve_stdio(server: "Serves") -> None:
     """Serve one client on standard input and output until it hangs up. What tools print goes to standard error."""
     async with stdio_server() as (read, write):
         with redirect_stdout(sys.stderr):
-            await server.server.run(read, write, server.server.create_initialization_options())
+            options = server.server.create_initialization_options(NotificationOptions(tools_changed=True))
+            await server.server.run(read, write, options)
 
 
 class Serves(Protocol):
@@ -53,8 +54,14 @@ def serve(
     standard error.
     """
 
+    serve_opened(_over(opened, make or (lambda orc: GoalServer(orc, goals, budget))), http)
+
+
+def serve_opened(opened: AbstractAsyncContextManager[Serves], http: tuple[str, int] | None) -> None:
+    """Serve what an async context manager opens, as `serve` does."""
+
     async def work() -> None:
-        async with _over(opened, make or (lambda orc: GoalServer(orc, goals, budget))) as server:
+        async with opened as server:
             if http is None:
                 await serve_stdio(server)
                 return
@@ -69,4 +76,4 @@ def serve(
         asyncio.run(work())
 
 
-__all__ = ["serve", "serve_stdio"]
+__all__ = ["serve", "serve_opened", "serve_stdio"]

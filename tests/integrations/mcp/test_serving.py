@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import mcp_types as types
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client, MCPError, StdioServerParameters
@@ -302,3 +303,50 @@ async def test_a_client_that_gives_up_cancels_its_run_and_what_stands_is_undone(
             outcome = await asyncio.wait_for(orc.cancel(run_id), 3)  # waits for the run, which ends by itself
         assert (outcome.status, outcome.compensated, outcome.uncompensated) == (Status.ESCALATED, ("reserve",), ())
     assert log == ["p"]
+
+
+async def test_clients_that_subscribed_are_told_when_the_graph_changes() -> None:
+    async with (
+        Orchestrator([Tool(lambda: 1, name="one", gives="one")]) as orc,
+        Client(GoalServer(orc).server) as client,
+        client.listen(tools_list_changed=True) as changes,
+    ):
+        before = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+        orc.add(Tool(lambda: 2, name="two", gives="two"))
+        async with asyncio.timeout(10):
+            await anext(aiter(changes))
+        after = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+        assert after - before == {"two"}
+        orc.remove("one")
+        with pytest.raises(MCPError, match="There is no tool 'one'"):
+            await client.call_tool("one", {})
+
+
+async def test_clients_of_the_protocol_before_that_are_told_too() -> None:
+    told = asyncio.Event()
+
+    async def heard(message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            told.set()
+
+    async with (
+        Orchestrator([Tool(lambda: 1, name="one", gives="one")]) as orc,
+        Client(GoalServer(orc).server, mode="legacy", message_handler=heard) as client,
+    ):
+        await client.list_tools(cache_mode="refresh")
+        orc.add(Tool(lambda: 2, name="two", gives="two"))
+        await asyncio.wait_for(told.wait(), 10)
+
+
+async def test_chosen_goals_come_and_go_with_their_tools() -> None:
+    async with Orchestrator(
+        [Tool(lambda: 1, name="one", gives="one"), Tool(lambda: 2, name="two", gives="two")]
+    ) as orc:
+        server = GoalServer(orc, ["one"])
+        async with Client(server.server) as client:
+            orc.remove("one")
+            names = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+            assert names == {STATUS_TOOL}
+            orc.add(Tool(lambda: 3, name="other", gives="one"))
+            names = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+            assert names == {STATUS_TOOL, "one"}
