@@ -45,6 +45,9 @@ SAID = (
     ("OCR is not sure", "not even OCR could make out its words"),
     ("garbled", "its text comes out as garbage, whoever reads it"),
     ("no sound", "it is damaged: a part of the file is missing or overwritten"),
+    ("MB", "it takes more memory than a document may"),
+    ("worker process", "it makes the programs crash that read it"),
+    ("no answer within", "reading it takes too long"),
     ("no words", "there is not a word in it"),
     ("not installed", "what could read it is not installed"),
 )

@@ -63,7 +63,7 @@ def test_escapes_of_terminals_and_json_are_undone(catalog: Catalog, tmp_path: Pa
 def test_a_pipe_and_a_folder_are_no_documents(catalog: Catalog, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     for path in (tmp_path, tmp_path / "pipe.txt", Path("a\0b")):
-        with pytest.raises(CallerError, match=r"is a folder|is no file|is no name"):
+        with pytest.raises(CallerError, match=r"is a folder|is no file|no name of a file"):
             catalog["detect_kind"](document=path)
 
 
@@ -112,3 +112,17 @@ def test_pages_that_are_pictures_among_others_are_told(catalog: Catalog, tmp_pat
     _, text, reading = read(catalog, tmp_path / "mixed.pdf")
     assert "keepers of the valley" in text
     assert reading.notes == ["Pictures that were not read fill these pages: 2."]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("R&amp;D at the caf&eacute;, `&amp;` in code", "R&D at the café, &amp; in code"),
+        ("un**frigging**believable and **bold**text, 2**3**2", "unfriggingbelievable and boldtext, 2**3**2"),
+        ("| a | b |\n|---|---|\n| x \\| y | **z** |", "a | b\nx | y | z"),
+        ("line two\\\nthree", "line two\nthree"),
+    ],
+)
+def test_marks_of_markdown_are_taken_away(catalog: Catalog, tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "a.md").write_text(source)
+    assert read(catalog, tmp_path / "a.md")[1] == words

@@ -74,13 +74,13 @@ def detect_kind(document: Path) -> str:
     try:
         mode = document.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes into it
-            raise CallerError(f"{document} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}")
+            raise CallerError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'no file'}")
         with document.open("rb") as opened:
             head = opened.read(8192)
     except OSError as error:
-        raise CallerError(f"{document} cannot be read: {error.strerror}") from None
+        raise CallerError(f"it cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise CallerError(f"{str(document)!r} is no name of a file: {error}") from None
+        raise CallerError(f"that is no name of a file: {error}") from None
     suffix = document.suffix.lower()
     by_suffix = SUFFIXES.get(suffix, "")
     if b"%PDF-" in head[:LATEST_HEADER]:

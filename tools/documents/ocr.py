@@ -26,6 +26,8 @@ MOST_PAGES = 50
 PAGE_SECONDS = 20.0
 MOST_SECONDS = 240.0
 """After which no further page is begun; the time-out is a minute later."""
+MOST_SECONDS_WITHOUT_WORDS = 60.0
+"""After which no further page is begun where none had a word: drawings take as long as they are let."""
 LEAST_CONFIDENCE = 55
 """Mean confidence of Tesseract in a page, in [0, 100], under which its words are guesses."""
 SYSTEM_DATA = (
@@ -77,7 +79,7 @@ def read_pdf(engine: Any, document: Path, password: str | None) -> dict[str, Any
         unsure = 0
         began, read = time.monotonic(), 0
         for number in range(min(len(pdf), MOST_PAGES)):
-            if time.monotonic() - began > MOST_SECONDS:
+            if time.monotonic() - began > (MOST_SECONDS if any(pages) else MOST_SECONDS_WITHOUT_WORDS):
                 break
             read += 1
             try:

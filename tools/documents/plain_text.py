@@ -1,5 +1,6 @@
 """Text of a plain file, whatever its encoding; of Markdown, the words without the marks."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -26,10 +27,12 @@ AUTOLINK = re.compile(r"<((?:https?|mailto):[^<>\s]+)>")
 TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.DOTALL)
 EMPHASIS = (
     re.compile(r"(?<![\\*\w])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*\\])\1(?![*\w])"),
+    re.compile(r"(?<![\\*\d])(\*\*)(?=[^\s*\d])(.+?)(?<=[^\s*\\\d])\1(?![*\d])"),
     re.compile(r"(?<![\\_\w])(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_\\])\1(?![_\w])"),
     re.compile(r"(?<![\\~])(~~)(?=\S)(.+?)(?<=\S)\1"),
 )
-"""CommonMark, "Emphasis and strong emphasis": marks stand beside a word, not between two characters of one."""
+"""CommonMark, "Emphasis and strong emphasis". Single marks stand beside a word, not between two characters of one, and
+double ones not beside a digit: `3*4 = 12`, `2**3`."""
 CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
@@ -125,7 +128,7 @@ def words_of_line(line: str, before: str) -> list[str]:
     line = re.sub(r"^([ \t]*)[-*+][ \t]+(?:\[[ xX]\][ \t]+)?", r"\1- ", line)
     cells = line.strip()
     if cells.startswith("|") and cells.endswith("|") and len(cells) > 2:
-        line = " | ".join(cell.strip() for cell in cells[1:-1].split("|"))
+        line = " | ".join(cell.strip() for cell in re.split(r"(?<!\\)\|", cells[1:-1]))
     return [inline(line)]
 
 
@@ -146,4 +149,5 @@ def inline(text: str) -> str:
     for _ in range(2):
         for mark in EMPHASIS:
             text = mark.sub(r"\2", text)
+    text = html.unescape(text).removesuffix("\\")  # a backslash at the end of a line only breaks it
     return re.sub(r"\x00(\d+)\x00", lambda found: kept[int(found[1])], text)

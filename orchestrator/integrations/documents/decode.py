@@ -175,7 +175,8 @@ def _detected(raw: bytes) -> tuple[str, str]:
     beyond = [character for character in text if character > "\x7f" and character.isalpha()]
     if sum("\u0400" <= character <= "\u04ff" for character in beyond) * 2 > len(beyond) and not best.multi_byte_usage:
         return _cyrillic(raw, best.encoding)
-    if best.multi_byte_usage > 0 or sum(character <= "\u024f" for character in beyond) * 2 < len(beyond):
+    symbols = sum(character > "\x7f" and not character.isalpha() for character in text)
+    if best.multi_byte_usage > 0 or sum(character > "\u024f" for character in beyond) > symbols + len(beyond) / 2:
         return text, best.encoding
     return _latin(raw, best.encoding)
 
@@ -205,7 +206,7 @@ def _looks_latin(raw: bytes) -> bool:
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
     letters = len(re.findall(rb"[A-Za-z]", sample))
     most = letters if len(sample) < 64 else 0.3 * letters
-    short = sum(run <= 2 for run in runs) > 0.8 * len(runs) and sum(run == 1 for run in runs) > 0.3 * len(runs)
+    short = sum(run <= 2 for run in runs) > 0.8 * len(runs) and sum(run == 1 for run in runs) > 0.5 * len(runs)
     return sum(runs) <= most and short
 
 
