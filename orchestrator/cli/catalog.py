@@ -129,6 +129,8 @@ def _place(agent: Tool) -> str:
 
 def _health(orc: Orchestrator, name: str) -> Text:
     status = orc.health.status(name)
+    if status.circuit is CircuitState.CLOSED and not status.calls:
+        return Text("never called", "dim")
     if status.circuit is CircuitState.CLOSED:
         return Text(f"works {status.success:.0%}", "" if status.success >= 0.5 else "yellow")
     return Text(f"{str(status.circuit).replace('_', ' ')}" + (f": {status.reason}" if status.reason else ""), "red")

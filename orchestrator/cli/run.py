@@ -13,16 +13,18 @@ from orchestrator.cli.runs.filters import read_labels
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Budget, Goal
+from orchestrator.core.text import listed
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
 from orchestrator.graph.tool import Tool
+from orchestrator.intent.needs import needs_of
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.project import Project
 from orchestrator.testing import parse_fault
 
 from . import options
 from .batch import Batch, run_batch
-from .invocation import command
+from .invocation import app_given, command
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
 from .screen import Exit, complain, exit_of, screen, write_json
@@ -96,6 +98,7 @@ def _run(
     view = checker.graph.view()
     check_goal(wanted, set(view.keys))
     given = read_inputs(view, inputs or (), each)
+    _check_nothing_is_missing(checker, wanted, given, inputs or ())
     if given.each is not None and run_id is not None:
         raise InputError("--run-id names one run, and --each makes many. Leave one of them out.")
     if run_id is not None and not run_id.strip():
@@ -115,6 +118,27 @@ def _run(
         jobs=jobs,
     )
     raise typer.Exit(int(_many(order) if given.each is not None else _one(order)))
+
+
+def _check_nothing_is_missing(orc: Orchestrator, goal: Goal[Any], given: Given, words: Sequence[str]) -> None:
+    """Raises `InputError`, with a line to paste, for an input that no tool gives and that was not provided.
+
+    Not where a lesser goal needs less, or where somebody on the ladder could be asked for it.
+    """
+    if set(orc.policy.escalation) != {"demote"} or app_given() is not None:
+        return
+    at_hand = {*given.values, *(() if given.each is None else (given.each,))}
+    view = orc.graph.view()
+    missing = needs_of(view, goal.keys, at_hand).required
+    if not missing or not all(needs_of(view, lesser.keys, at_hand).required for lesser in goal.demotions):
+        return
+    more = [f"{key}={key.upper()}" for key in missing]
+    over = () if given.each is None else ("--each", given.each, "...")
+    line = command("run", "+".join(goal.keys), *words, *more, *over)
+    raise InputError(
+        f"{goal.name} needs {listed([repr(key) for key in missing])}, which no tool gives and nobody provided. Give "
+        f"{'it' if len(missing) == 1 else 'them'}:\n{line}"
+    )
 
 
 def _options(run_id: str | None, budget: float | None, deadline: float | None, preferred: Preferences) -> RunOptions:

@@ -16,6 +16,7 @@ from orchestrator.store.protocol import RunRow
 
 from .apps import AppProject, load_app
 from .invocation import DEFAULT_STORE, app_given, command
+from .screen import complain
 
 LAST = "last"
 _PAGE = 500
@@ -31,7 +32,16 @@ def open_project(folder: Path | None) -> Project:
         if folder is not None:
             raise InputError("--app and --project name two different things to work with. Leave one out.")
         return load_app(app)
+    if folder is None:
+        _tell_of_project_here()
     return load_project(folder if folder is not None else catalog_root())
+
+
+def _tell_of_project_here() -> None:
+    """A project is never loaded unasked, since that runs its code; whoever stands in one is told how to ask."""
+    here, folders = Path.cwd(), ("tools", "agents")
+    if here != catalog_root() and any(next((here / name).glob("*.py"), None) for name in folders):
+        complain("this folder looks like a project; --project . works with it, not with the catalogue", status="note")
 
 
 def assemble(project: Project, policy: str, store: str | None = None, **options: Any) -> Orchestrator:

@@ -245,3 +245,22 @@ def test_a_store_that_cannot_be_opened_is_told(cli: Cli) -> None:
 @pytest.mark.parametrize("words", [("--version",), ("--help",), ("run", "--help"), ("skills", "--help")])
 def test_help_and_version_exit_with_0(cli: Cli, words: tuple[str, ...]) -> None:
     assert cli(*words).exit == 0
+
+
+def test_a_missing_input_is_told_with_a_line_to_paste(cli: Cli) -> None:
+    said = cli("run", "title")
+    assert said.exit == 2
+    assert "title needs 'document', which no tool gives and nobody provided. Give it:" in said.err
+    assert "orchestrator run title document=DOCUMENT" in said.err
+    assert cli("runs").exit == 2, "nothing was begun, so there is no store"
+
+
+def test_a_folder_that_looks_like_a_project_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORCHESTRATOR_PROJECT")
+    folder = Path("tools")
+    folder.mkdir()
+    (folder / "own.py").write_text("raise AssertionError('it was loaded unasked')")
+    said = cli("tools")
+    assert said.exit == 0
+    assert "--project . works with it" in said.err
+    assert "never called" in said.out
