@@ -1,4 +1,4 @@
-"""`Moment`: everything a page shows of one decision, made from the records before it and the facts in it."""
+"""`DecisionSnapshot`: everything a page shows of one decision, made from the records before it and the facts in it."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.next_best import Rival, next_best
 from orchestrator.store import Store
 
-from .run_history import Chronicle
+from .run_history import RunHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PricedTool:
-    """A tool with its price at that moment, and what the price is made of."""
+    """A tool with its price at that decision, and what the price is made of."""
 
     facts: PriceFacts
     price: float | None
@@ -49,7 +49,7 @@ class PricedTool:
 
 
 @dataclass(frozen=True)
-class Moment:
+class DecisionSnapshot:
     """One decision, and the run as it stood when it was made."""
 
     decision: Decision
@@ -61,7 +61,7 @@ class Moment:
     problem: Problem
     view: GraphRevision | None
     prices: Mapping[str, PricedTool]
-    """By tool, as last recorded at that moment."""
+    """By tool, as last recorded at that decision."""
     policy: str
     rival: Rival | None
     standard: bool
@@ -91,19 +91,19 @@ GOES_ON: Final = frozenset({DecisionKind.SELECT, DecisionKind.RETRY})
 """Decisions that leave the route as it is."""
 
 
-def moment_of(chronicle: Chronicle, position: int, store: Store) -> Moment:
-    """The moment of the decision at `position`."""
-    index, decision = chronicle.decisions[position]
-    state = chronicle.state_before(position)
+def snapshot_of(history: RunHistory, position: int, store: Store) -> DecisionSnapshot:
+    """The snapshot of the decision at `position`."""
+    index, decision = history.decisions[position]
+    state = history.state_before(position)
     problem = state.problem()
     graph = store.graph(state.graph) if state.graph else None
     policy = _policy(state.policy)
-    planned = _last_planned(chronicle, position)
+    planned = _last_planned(history, position)
     policy = policy and recorded_formula(planned.facts, policy)
-    return Moment(
+    return DecisionSnapshot(
         decision=decision,
         number=position + 1,
-        at=max(0.0, chronicle.events[index][1].at - state.started_at),
+        at=max(0.0, history.events[index][1].at - state.started_at),
         state=state,
         problem=problem,
         view=None if graph is None else GraphRevision.from_json(graph),
@@ -122,12 +122,12 @@ def _policy(data: Mapping[str, Any]) -> Policy | None:
         return None
 
 
-def _last_planned(chronicle: Chronicle, position: int) -> Decision:
+def _last_planned(history: RunHistory, position: int) -> Decision:
     """The decision itself where it holds prices, else the last one before it that does."""
-    for _, decision in reversed(chronicle.decisions[: position + 1]):
+    for _, decision in reversed(history.decisions[: position + 1]):
         if "prices" in decision.facts:
             return decision
-    return chronicle.decisions[position][1]
+    return history.decisions[position][1]
 
 
 def _prices(decision: Decision, planned: Decision, policy: Policy | None, problem: Problem) -> dict[str, PricedTool]:

@@ -1,4 +1,4 @@
-"""The tool graph at the moment of a decision, as shapes for a template to draw: what is where, and in what state."""
+"""The tool graph as it was at a decision, as shapes for a template to draw: what is where, and in what state."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.text import plain, usd
 from orchestrator.graph.revision import GraphRevision
 
-from .decision_view import Moment
+from .decision_view import DecisionSnapshot
 from .layout import Box, Layout, Placed, lay_out
 
 MOST_TOOLS = 40
@@ -66,22 +66,22 @@ class Drawing:
     told: str
 
 
-def draw(moment: Moment) -> Drawing | None:
-    """The graph of a moment; `None` when it is not recorded."""
-    if moment.view is None:
+def draw(snapshot: DecisionSnapshot) -> Drawing | None:
+    """The graph of a snapshot; `None` when it is not recorded."""
+    if snapshot.view is None:
         return None
-    return _Artist(moment, moment.view).drawing()
+    return _Artist(snapshot, snapshot.view).drawing()
 
 
 class _Artist:
-    def __init__(self, moment: Moment, view: GraphRevision) -> None:
-        self.moment, self.view = moment, view
-        self.tools = _shown(moment, view)
-        self.route = set(moment.standing) - (set(moment.problem.done) - set(moment.route))
-        goal = set(moment.problem.goal)
+    def __init__(self, snapshot: DecisionSnapshot, view: GraphRevision) -> None:
+        self.snapshot, self.view = snapshot, view
+        self.tools = _shown(snapshot, view)
+        self.route = set(snapshot.standing) - (set(snapshot.problem.done) - set(snapshot.route))
+        goal = set(snapshot.problem.goal)
         used = {key for name in self.tools for key in (*view.nodes[name].needs, *view.nodes[name].optional)}
         made = {key for name in self.tools for key in view.nodes[name].gives}
-        self.keys = sorted(used | goal | {key for key in made if key in moment.problem.at_hand})
+        self.keys = sorted(used | goal | {key for key in made if key in snapshot.problem.at_hand})
         self.goal = goal
 
     def drawing(self) -> Drawing:
@@ -101,14 +101,14 @@ class _Artist:
 
     def _told(self) -> str:
         dead = [name for name in self.tools if self._tool_state(name) == "dead"]
-        route = " then ".join(self.moment.standing) or "no route"
+        route = " then ".join(self.snapshot.standing) or "no route"
         return f"Chosen: {route}." + (f" Cannot be used: {', '.join(dead)}." if dead else "")
 
     # -- shapes ------------------------------------------------------------------------------------------------------
 
     def _tool_state(self, name: str) -> str:
-        problem = self.moment.problem
-        priced = self.moment.prices.get(name)
+        problem = self.snapshot.problem
+        priced = self.snapshot.prices.get(name)
         if name in self.route:
             return "chosen"
         if name in problem.done:
@@ -125,7 +125,7 @@ class _Artist:
             return "running"
         if state == "dead":
             return "∞"
-        priced = self.moment.prices.get(name)
+        priced = self.snapshot.prices.get(name)
         return "" if priced is None else usd(priced.price)
 
     def _tool_box(self, name: str) -> Box:
@@ -138,15 +138,15 @@ class _Artist:
 
     def _tool(self, name: str, at: Placed) -> Shape:
         state, price = self._tool_state(name), self._price(name)
-        priced = self.moment.prices.get(name)
-        why = self.moment.problem.unusable.get(name, "") or (priced.why if priced is not None else "")
+        priced = self.snapshot.prices.get(name)
+        why = self.snapshot.problem.unusable.get(name, "") or (priced.why if priced is not None else "")
         words = {"chosen": "on the chosen route", "dead": f"cannot be used: {why}" if why else "cannot be used"}
         told = f"{name}: {words.get(state, state or 'not chosen')}" + (f", {price}" if price.startswith("$") else "")
         chip = at.width - _chip(price)
         return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, told, price, chip)
 
     def _key(self, key: str, at: Placed) -> Shape:
-        hand = self.moment.problem.at_hand
+        hand = self.snapshot.problem.at_hand
         state = "goal" if key in self.goal else ""
         if key in hand:
             state = f"{state} {'given' if hand[key] is None else 'made'}".strip()
@@ -187,33 +187,33 @@ class _Artist:
         return Line(path, state, optional, cost is not None, label, middle[0], middle[1])
 
 
-def _shown(moment: Moment, view: GraphRevision) -> tuple[str, ...]:
+def _shown(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str, ...]:
     """The tools to draw: those of the past, and those that could lead to the goal; of too many, what matters first."""
-    problem = moment.problem
+    problem = snapshot.problem
     past = {*problem.done, *problem.running}
-    relevant = _leading_to(moment, view)
+    relevant = _leading_to(snapshot, view)
     names = tuple(name for name in view.nodes if name in relevant or name in past)
     if len(names) <= MOST_TOOLS:
         return names
-    rival = moment.rival.tools if moment.rival is not None else ()
+    rival = snapshot.rival.tools if snapshot.rival is not None else ()
     first = [
-        *moment.standing,
+        *snapshot.standing,
         *problem.running,
         *rival,
         *problem.unusable,
         *reversed(list(problem.done)),
-        *moment.prices,
+        *snapshot.prices,
     ]
     found = dict.fromkeys(name for name in first if name in view.nodes)
     return tuple(sorted(list(found)[:MOST_TOOLS]))
 
 
-def _leading_to(moment: Moment, view: GraphRevision) -> set[str]:
+def _leading_to(snapshot: DecisionSnapshot, view: GraphRevision) -> set[str]:
     """The tools from which some path leads to the goal."""
     found: set[str] = set()
     keys = [
-        *moment.problem.goal,
-        *(key for name in moment.standing if name in view.nodes for key in view.nodes[name].gives),
+        *snapshot.problem.goal,
+        *(key for name in snapshot.standing if name in view.nodes for key in view.nodes[name].gives),
     ]
     seen, tools = set(keys), [name for key in keys for name in view.producers(key)]
     while tools:

@@ -1,4 +1,4 @@
-"""`Chronicle`: a run read once from its records. Events, rows of the timeline, failures with answers, escalations."""
+"""`RunHistory`: a run read once from its records. Events, rows of the timeline, failures with answers, escalations."""
 
 import gc
 from collections import OrderedDict
@@ -25,7 +25,7 @@ MOST_VERIFIED: Final = 5000
 BETWEEN: Final = 2000
 """Events between two checkpoints."""
 KEPT: Final = 4
-"""Runs whose chronicles are kept, so that stepping through one reads it once."""
+"""Runs whose histories are kept, so that stepping through one reads it once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class TimelineRow:
 
 
 @dataclass(frozen=True)
-class Chronicle:
+class RunHistory:
     """A run, read."""
 
     row: RunRow
@@ -66,7 +66,7 @@ class Chronicle:
     state: RunState
     """Where the run stands, or stood when it ended."""
     checkpoints: tuple[tuple[int, RunState], ...]
-    """Where the run stood before some of the events, so that a moment late in a long run needs not fold it all."""
+    """Where the run stood before some of the events, so that a decision late in a long run needs not fold it all."""
     damaged: int
     """Records that could not be read."""
     verification: Verification | None = None
@@ -87,15 +87,15 @@ class Chronicle:
 
 
 class Library:
-    """Chronicles by run; one is read again when its run has more records."""
+    """RunHistories by run; one is read again when its run has more records."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._kept: OrderedDict[tuple[str, int, str], Chronicle] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, str], RunHistory] = OrderedDict()
         self._lock = Lock()
 
-    def chronicle(self, row: RunRow) -> Chronicle:
-        """The chronicle of a run as it is now."""
+    def history(self, row: RunRow) -> RunHistory:
+        """The history of a run as it is now."""
         key = (row.run_id, row.count, row.head)
         with self._lock:
             found = self._kept.get(key)
@@ -107,7 +107,7 @@ class Library:
         self._keep(key, made)
         return made
 
-    def _read(self, row: RunRow) -> Chronicle:
+    def _read(self, row: RunRow) -> RunHistory:
         records = self._store.records(row.run_id)
         if not row.status.ended and len(records) > row.count:  # it went on in between
             records = records[: row.count]
@@ -118,14 +118,14 @@ class Library:
 
     def verification(self, row: RunRow) -> Verification:
         """Whether the record of a run is whole, however long it is."""
-        found = self.chronicle(row)
+        found = self.history(row)
         if found.verification is not None:
             return found.verification
         made = verified(row, self._store.records(row.run_id), self._store)
         self._keep((row.run_id, row.count, row.head), replace(found, verification=made))
         return made
 
-    def _keep(self, key: tuple[str, int, str], made: Chronicle) -> None:
+    def _keep(self, key: tuple[str, int, str], made: RunHistory) -> None:
         with self._lock:
             self._kept[key] = made
             self._kept.move_to_end(key)
@@ -163,11 +163,11 @@ def _wrong(store: Store, digest: str) -> str:
         return "was changed"
 
 
-def read_history(row: RunRow, records: Sequence[Record]) -> Chronicle:
-    """The chronicle that a run's records tell; what cannot be read is counted and left out."""
+def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
+    """The history that a run's records tell; what cannot be read is counted and left out."""
     known = [(record.seq, _event(record)) for record in records if record.kind != CLOSED]
     events = tuple((seq, event) for seq, event in known if event is not None)
-    state, teller = RunState(row.run_id), EventDescriber()
+    state, describer = RunState(row.run_id), EventDescriber()
     decisions: list[tuple[int, Decision]] = []
     inputs: tuple[str, ...] = ()
     checkpoints: list[tuple[int, RunState]] = []
@@ -176,18 +176,18 @@ def read_history(row: RunRow, records: Sequence[Record]) -> Chronicle:
             checkpoints.append((index, _copied(state)))
         state.apply(event)
         if not isinstance(event, CallStarted | CallEnded):  # calls have bars of their own
-            teller.take(seq, event, state)
+            describer.take(seq, event, state)
         if isinstance(event, Decided):
             decisions.append((index, event.decision))
         elif isinstance(event, RunStarted):
             inputs = event.inputs
-    return Chronicle(
+    return RunHistory(
         row=row,
         events=events,
-        rows=_rows(events, teller, state.started_at),
+        rows=_rows(events, describer, state.started_at),
         decisions=tuple(decisions),
         answers=answers_of(state.decisions),
-        escalations=tuple(teller.escalations),
+        escalations=tuple(describer.escalations),
         inputs=inputs,
         state=state,
         checkpoints=tuple(checkpoints),
@@ -212,7 +212,7 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: float) -> tuple[TimelineRow, ...]:
+def _rows(events: Sequence[tuple[int, Event]], describer: EventDescriber, began: float) -> tuple[TimelineRow, ...]:
     rows: list[TimelineRow] = []
     calls: dict[tuple[str, int], int] = {}
     """Calls in flight -> their row."""
@@ -239,7 +239,7 @@ def _rows(events: Sequence[tuple[int, Event]], teller: EventDescriber, began: fl
             decision=e.decision or "",
             decided=str(e.decided or ""),
         )
-        for e in teller.entries
+        for e in describer.entries
         if e.kind not in (EntryKind.CALL, EntryKind.FAILURE)
     ]
     return tuple(sorted(rows, key=lambda row: row.record))

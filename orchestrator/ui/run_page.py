@@ -1,4 +1,4 @@
-"""One run: its timeline beside the tool graph at the moment of a decision, its failures, and the form to answer it."""
+"""One run: its timeline beside the tool graph as it was at a decision, its failures, and the form to answer it."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,10 +18,10 @@ from orchestrator.observability.liveness import lost_runs
 from orchestrator.store.protocol import RunRow, Store
 
 from .backend import Backend
-from .decision_view import Moment, moment_of
+from .decision_view import DecisionSnapshot, snapshot_of
 from .drawing import draw
 from .render_pages import render, run_path
-from .run_history import Chronicle, Library, TimelineRow
+from .run_history import Library, RunHistory, TimelineRow
 from .security import Keys
 from .time_axis import Scale, scale_of
 
@@ -89,36 +89,36 @@ class RunPages:
 
     def page(self, request: Request, row: RunRow, *, error: str = "", status: int = 200) -> HTMLResponse | None:
         """The page of a run, at a decision or at its latest; `None` when there is no such decision."""
-        chronicle = self._library.chronicle(row)
+        history = self._library.history(row)
         wanted = request.path_params.get("decision")
-        position = mattered(chronicle) if wanted is None else chronicle.position(wanted)
+        position = mattered(history) if wanted is None else history.position(wanted)
         if position is None:
             return None
         store = self._backend.store
-        moment = moment_of(chronicle, position, store) if position >= 0 else None
+        snapshot = snapshot_of(history, position, store) if position >= 0 else None
         children = store.runs(parent=row.run_id, limit=MOST_CHILDREN)
         return render(
             "run.html",
             status,
             row=row,
-            story=chronicle,
-            state=chronicle.state,
+            story=history,
+            state=history.state,
             here="runs",
             error=error or self._backend.problems.get(row.run_id, ""),
             live=not row.status.ended,
             csrf=self._keys.form,
             can_act=self._backend.can_act,
             no_project=self._backend.no_project,
-            asked=asked_of(chronicle, store) if row.status is Status.WAITING else None,
+            asked=asked_of(history, store) if row.status is Status.WAITING else None,
             lost=row.run_id in lost_runs(store, [row]),
-            verification=chronicle.verification,
+            verification=history.verification,
             children=children,
-            failures=list(chronicle.state.failures.values())[:MOST_FAILURES],
-            **_timeline(request, chronicle, moment, children),
-            **_steps(chronicle, position),
-            moment=moment,
-            drawing=draw(moment) if moment is not None else None,
-            breakdown=list(moment.prices.values())[:MOST_BREAKDOWN] if moment is not None else [],
+            failures=list(history.state.failures.values())[:MOST_FAILURES],
+            **_timeline(request, history, snapshot, children),
+            **_steps(history, position),
+            snapshot=snapshot,
+            drawing=draw(snapshot) if snapshot is not None else None,
+            breakdown=list(snapshot.prices.values())[:MOST_BREAKDOWN] if snapshot is not None else [],
         )
 
     def verification(self, row: RunRow) -> HTMLResponse:
@@ -127,10 +127,10 @@ class RunPages:
         return render("verify.html", row=row, verification=made, here="runs", live=False)
 
 
-def _steps(chronicle: Chronicle, position: int) -> dict[str, Any]:
+def _steps(history: RunHistory, position: int) -> dict[str, Any]:
     """The addresses of the decisions before and after, and of the first and last."""
-    decisions = [decision.id for _, decision in chronicle.decisions]
-    run_id = chronicle.row.run_id
+    decisions = [decision.id for _, decision in history.decisions]
+    run_id = history.row.run_id
 
     def at(place: int) -> str | None:
         return run_path(run_id, decisions[place]) if 0 <= place < len(decisions) and place != position else None
@@ -144,13 +144,13 @@ def _steps(chronicle: Chronicle, position: int) -> dict[str, Any]:
     }
 
 
-def mattered(chronicle: Chronicle) -> int:
+def mattered(history: RunHistory) -> int:
     """The place of the decision that a page opens on: why a run did not reach its goal, else how it was healed.
 
     The last decision where nothing went wrong; -1 where there is none yet.
     """
-    kinds = [decision.kind for _, decision in chronicle.decisions]
-    reached = chronicle.row.status is Status.REACHED
+    kinds = [decision.kind for _, decision in history.decisions]
+    reached = history.row.status is Status.REACHED
     if not reached:
         ends = [place for place, kind in enumerate(kinds) if kind in IMPASSE_KINDS]
         if ends:
@@ -159,11 +159,11 @@ def mattered(chronicle: Chronicle) -> int:
     return healing[-1] if healing else len(kinds) - 1
 
 
-def _with_children(chronicle: Chronicle, children: list[RunRow]) -> tuple[TimelineRow, ...]:
+def _with_children(history: RunHistory, children: list[RunRow]) -> tuple[TimelineRow, ...]:
     """The rows of the timeline with a row for each child run, where it began."""
     if not children:
-        return chronicle.rows
-    began = chronicle.state.started_at
+        return history.rows
+    began = history.state.started_at
     made = [
         TimelineRow(
             0,
@@ -176,7 +176,7 @@ def _with_children(chronicle: Chronicle, children: list[RunRow]) -> tuple[Timeli
         )
         for child in children
     ]
-    return tuple(sorted((*chronicle.rows, *made), key=lambda row: row.at))
+    return tuple(sorted((*history.rows, *made), key=lambda row: row.at))
 
 
 def _folded(lines: list[Shown]) -> list[Shown | Fold]:
@@ -198,10 +198,12 @@ def _quiet(line: Shown) -> bool:
     return row.kind == "call" and row.state == "ok" and row.attempt == 1
 
 
-def _timeline(request: Request, chronicle: Chronicle, moment: Moment | None, children: list[RunRow]) -> dict[str, Any]:
+def _timeline(
+    request: Request, history: RunHistory, snapshot: DecisionSnapshot | None, children: list[RunRow]
+) -> dict[str, Any]:
     """The lines around the selected decision, or those that the address asks for."""
-    rows = _with_children(chronicle, children)
-    current = moment.decision.id if moment is not None else ""
+    rows = _with_children(history, children)
+    current = snapshot.decision.id if snapshot is not None else ""
     start = _start(request.query_params.get("from", ""), rows, current)
     window = rows[start : start + WINDOW]
     last = max((row.until or row.at for row in rows), default=0.0)
@@ -234,9 +236,9 @@ def _shown(row: TimelineRow, end: float, scale: Scale, current: str) -> Shown:
     )
 
 
-def asked_of(chronicle: Chronicle, store: Store | None = None) -> QuestionView | None:
+def asked_of(history: RunHistory, store: Store | None = None) -> QuestionView | None:
     """What the run waits for; `None` when the record does not say. `store` has the graph, for what it is about."""
-    state = chronicle.state
+    state = history.state
     if state.question is None or state.impasse is None:
         return None
     try:
@@ -250,12 +252,12 @@ def asked_of(chronicle: Chronicle, store: Store | None = None) -> QuestionView |
     subject = impasse.subject or ""
     data = store.graph(state.graph) if store is not None and subject else None
     spec = GraphRevision.from_json(data).nodes.get(subject) if data else None
-    return QuestionView(question, choices, impasse.kind, subject, spec, _price_of(chronicle, subject))
+    return QuestionView(question, choices, impasse.kind, subject, spec, _price_of(history, subject))
 
 
-def _price_of(chronicle: Chronicle, tool: str) -> float | None:
+def _price_of(history: RunHistory, tool: str) -> float | None:
     """What a tool was priced at in the last decision that names it."""
-    for _, decision in reversed(chronicle.decisions):
+    for _, decision in reversed(history.decisions):
         for candidate in decision.candidates:
             if candidate.name == tool and candidate.price is not None:
                 return candidate.price

@@ -6,7 +6,7 @@ from orchestrator import DecisionKind, Orchestrator, tool
 from orchestrator.engine.lifecycle.recovery import fold
 from orchestrator.testing import fail
 from orchestrator.ui import run_history
-from orchestrator.ui.decision_view import moment_of
+from orchestrator.ui.decision_view import snapshot_of
 from orchestrator.ui.drawing import draw
 from orchestrator.ui.run_history import Library, read_history
 from tests.ui.worlds import World
@@ -38,15 +38,15 @@ def test_calls_have_bars_and_failures_their_answers(runs: World) -> None:
     assert all(line.until is not None and line.until >= line.at for line in made.rows if line.kind == "call")
 
 
-def test_a_chronicle_is_read_once_until_its_run_goes_on(runs: World) -> None:
+def test_a_history_is_read_once_until_its_run_goes_on(runs: World) -> None:
     library = Library(runs.orc.store)
     row = runs.orc.store.run(runs.waiting)
     assert row is not None
-    first = library.chronicle(row)
-    assert library.chronicle(row).events is first.events
+    first = library.history(row)
+    assert library.history(row).events is first.events
     runs.orc.run_sync("refund", {"label": "l-1"}, run_id="another")
     again = runs.orc.store.run("another")
-    assert again is not None and library.chronicle(again).row.run_id == "another"
+    assert again is not None and library.history(again).row.run_id == "another"
 
 
 def test_prices_are_those_that_were_recorded(runs: World) -> None:
@@ -54,13 +54,13 @@ def test_prices_are_those_that_were_recorded(runs: World) -> None:
     row = store.run(runs.healed)
     assert row is not None
     made = read_history(row, store.records(runs.healed))
-    first, second = (moment_of(made, position, store) for position in (0, 1))
+    first, second = (snapshot_of(made, position, store) for position in (0, 1))
     assert first.prices["carrier_api"].chosen and first.prices["carrier_api"].price is not None
     assert second.prices["carrier_api"].price is None and second.prices["carrier_api"].why
-    for moment in (first, second):
-        priced = [moment.prices[name] for name in moment.route]
-        assert moment.decision.price == pytest.approx(sum(each.price or 0 for each in priced), abs=1e-9)
-        for each in moment.prices.values():
+    for snapshot in (first, second):
+        priced = [snapshot.prices[name] for name in snapshot.route]
+        assert snapshot.decision.price == pytest.approx(sum(each.price or 0 for each in priced), abs=1e-9)
+        for each in snapshot.prices.values():
             assert each.price is None or each.price == pytest.approx(
                 sum(part.usd for part in each.parts[:-1]) * each.facts.pressure / each.facts.success
                 + each.parts[-1].usd
@@ -78,8 +78,8 @@ async def test_a_retry_goes_on_with_the_route_that_holds() -> None:
         row = orc.store.run(outcome.run_id)
         assert row is not None
         made = read_history(row, orc.store.records(outcome.run_id))
-        moments = [moment_of(made, position, orc.store) for position in range(len(made.decisions))]
-        assert [moment.decision.kind for moment in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
-        assert [moment.standing for moment in moments] == [("quote",), ("quote",)]
-        drawings = [draw(moment) for moment in moments]
+        moments = [snapshot_of(made, position, orc.store) for position in range(len(made.decisions))]
+        assert [snapshot.decision.kind for snapshot in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
+        assert [snapshot.standing for snapshot in moments] == [("quote",), ("quote",)]
+        drawings = [draw(snapshot) for snapshot in moments]
         assert all(drawing is not None and drawing.told.startswith("Chosen: quote.") for drawing in drawings)

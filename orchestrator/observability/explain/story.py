@@ -98,7 +98,7 @@ def story_of(
     row: RunRow, records: Sequence[Record], graphs: Store | None = None, children: tuple[str, ...] = ()
 ) -> Story:
     """The story that a run's row and records tell. `graphs` finds a recorded graph, for the next best route."""
-    state, teller = RunState(row.run_id), EventDescriber()
+    state, describer = RunState(row.run_id), EventDescriber()
     route: RouteTold | None = None
     inputs: tuple[str, ...] = ()
     for record in records:
@@ -110,8 +110,8 @@ def story_of(
         if route is None and isinstance(event, Decided) and event.decision.kind is DecisionKind.ROUTE:
             route = _route(state, event.decision, graphs)
         state.apply(event)
-        teller.take(record.seq, event, state)
-    told = _story(row, state, teller, inputs)
+        describer.take(record.seq, event, state)
+    told = _story(row, state, describer, inputs)
     return replace(told, route=route, children=children)
 
 
@@ -123,10 +123,10 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _story(row: RunRow, state: RunState, teller: EventDescriber, inputs: tuple[str, ...]) -> Story:
+def _story(row: RunRow, state: RunState, describer: EventDescriber, inputs: tuple[str, ...]) -> Story:
     answers = answers_of(state.decisions)
     impasse = row.summary.get("impasse")
-    last = max((entry.at for entry in teller.entries), default=0.0)
+    last = max((entry.at for entry in describer.entries), default=0.0)
     return Story(
         run_id=row.run_id,
         status=row.status,
@@ -143,14 +143,14 @@ def _story(row: RunRow, state: RunState, teller: EventDescriber, inputs: tuple[s
         cost=state.cost,
         llm_calls=state.llm_calls,
         route=None,
-        entries=tuple(teller.entries),
+        entries=tuple(describer.entries),
         failures=tuple(
             FailureTold(
                 f.id, f.tool, str(f.kind), f.message, f.attempt, _since(state, f.at), answers.get(f.id), f.traceback
             )
             for f in state.failures.values()
         ),
-        escalations=tuple(teller.escalations),
+        escalations=tuple(describer.escalations),
         calls=tuple(state.calls),
         compensated=tuple(state.compensated),
         uncompensated=tuple(state.uncompensated),

@@ -67,7 +67,7 @@ async function step(address, remember) {
       const line = current.getBoundingClientRect(), box = list.getBoundingClientRect();
       if (line.top < box.top || line.bottom > box.bottom) list.scrollTop += line.top - box.top - box.height / 3;
     }
-    const title = document.getElementById("moment-h"), chosen = document.querySelector(".moment .chosen");
+    const title = document.getElementById("snapshot-h"), chosen = document.querySelector(".snapshot .chosen");
     document.getElementById("announce").textContent = [title, chosen].map((e) => (e ? e.textContent.trim().replace(/\s+/g, " ") : "")).join(". ");
   } catch {
     location.assign(address);
@@ -108,7 +108,7 @@ async function load(place) {
 load(document);
 
 async function follow() {
-  const wait = document.querySelector(".moment") ? 1000 : 3000;
+  const wait = document.querySelector(".snapshot") ? 1000 : 3000;
   if (document.body.hasAttribute("data-live") && document.visibilityState === "visible" && !editable(document.activeElement)) {
     const mine = stepping;
     try {
