@@ -68,7 +68,7 @@ class Backend:
             orc = self.orchestrator
             if orc is None and self.opening is not None:
                 orc = await stack.enter_async_context(await asyncio.to_thread(self.opening))
-            if orc is None or await asyncio.to_thread(missing_tools, self.store, run_id, orc.graph):
+            if orc is None or await asyncio.to_thread(self._is_foreign, orc, run_id):
                 await asyncio.to_thread(keep_answer, self.store, run_id, answer, by)
             else:
                 await orc.resume(run_id, answer, by=by)
@@ -77,6 +77,10 @@ class Backend:
         if self.opening is None:
             raise InputError(self.no_project or "No project is loaded here.")
         return self.opening()
+
+    def _is_foreign(self, orc: Orchestrator, run_id: str) -> bool:
+        """Whether the run plans with tools that the orchestrator does not have."""
+        return bool(missing_tools(self.store, run_id, orc.graph))
 
     def _note(self, run_id: str, ended: "asyncio.Task[Any]") -> None:
         error = None if ended.cancelled() else ended.exception()
