@@ -14,6 +14,7 @@ from orchestrator.graph.tool import Tool
 from .declaration import CREDENTIAL, Declaration, label_of_declaration
 from .entry import Entry, target_name, target_of
 from .status import Target
+from .voices import Voices
 
 
 def _no_tool(name: str) -> Tool | None:
@@ -206,7 +207,9 @@ class EntryTable:
             delta = entry.delta
             if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
                 continue
-            found[target_name(label)] = _item(entry, time, entry.delta_to_json(now))
+            item = _item(entry, time, entry.delta_to_json(now))
+            own = {self._name: (time, entry.opened_here)} if delta.calls else {}
+            found[target_name(label)] = {**item, "voices": Voices(own).to_json()}
             entry.delta, entry.published = entry.empty(), entry.turn
             entry.writes += 1
         self.published += bool(found)

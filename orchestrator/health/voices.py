@@ -1,4 +1,4 @@
-"""What processes of a fleet say of one circuit: the network of a single one may be what is broken."""
+"""What the processes of a fleet report of one circuit: a quorum decides, since one process's network may be broken."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 KEPT_SECONDS: Final = 60.0
 """How long a process counts after it last published calls of the tool."""
 OWN_WORD_SECONDS: Final = 10.0
-"""A process that saw the tool succeed so shortly before another opened the circuit does not take that word alone."""
+"""A process whose own call succeeded within this time before another one opened the circuit waits for a quorum."""
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Voices:
     said: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def merged(self, other: "Voices", now: float) -> Self:
-        """Both, the later word of each process; those that are silent for long are left out."""
+        """Both, with the later report of each process; reports older than `KEPT_SECONDS` are dropped."""
         found = dict(self.said)
         for who, (at, opened) in other.said.items():
             if at >= found.get(who, (0.0, 0.0))[0]:
