@@ -11,7 +11,7 @@ from orchestrator.agents.agent import Agent
 from orchestrator.errors import DefinitionError
 from orchestrator.selection import Demand, Handbook, HashedEmbedding, Selector, Skill, SkillIndex, discover
 from orchestrator.selection.choice.embedding import unit_rows
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 from tests.selection.workers import worker
 
 SKILLS = (

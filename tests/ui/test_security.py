@@ -189,9 +189,9 @@ def test_control_characters_and_direction_marks_never_reach_a_page(hostile: Test
 
 def test_a_hostile_tool_can_be_tripped(hostile: TestClient) -> None:
     page = hostile.get("/health")
-    name = page.text.split('name="name" value="')[1].split('"')[0]
-    hostile.post("/health", data={"csrf": csrf_of(page.text), "name": name, "do": "trip"})
-    assert "by hand" in hostile.get("/health").text
+    name = page.text.split('<select name="name"><option value="')[1].split('"')[0]
+    hostile.post("/health", data={"csrf": csrf_of(page.text), "name": name, "do": "trip", "reason": "hostile"})
+    assert "hostile" in hostile.get("/health").text
 
 
 def test_the_token_may_not_be_empty(runs: World) -> None:

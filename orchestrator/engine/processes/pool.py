@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.calls.user_code import InThread
 from orchestrator.core.errors import WorkerCrashed
 from orchestrator.engine.slots import Slots
 
@@ -27,7 +28,6 @@ from .wire import CallReply, make_job, receive, send
 START_SECONDS: Final = 60.0
 """How long a worker may take to start: the first one waits for an import."""
 START_NURSERY: Final = "from orchestrator.engine.processes.nursery import main; main()"
-InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class WorkerProcess:

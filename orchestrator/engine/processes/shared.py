@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.core.calls.user_code import InThread
 from orchestrator.graph.tool import Tool
 
-from .pool import InThread, Processes
+from .pool import Processes
 
 _shared: Processes | None = None
 _shared_lock = threading.Lock()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 from orchestrator.selection.competence.task_size import size_of
 from orchestrator.selection.skills.handbook import Handbook, Skill
 

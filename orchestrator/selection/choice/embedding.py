@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 
 WORD = re.compile(r"\w+")
 STOP = frozenset(

@@ -13,7 +13,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.price import standard
 from orchestrator.graph.price_table import PICO, PRICINGS, PriceFacts, Pricing, picodollars
 from orchestrator.selection.competence.priors import standings
-from orchestrator.selection.competence.table import CompetenceTable, Floats
+from orchestrator.selection.competence.sampling import Floats
+from orchestrator.selection.competence.table import CompetenceTable
 from orchestrator.selection.skills.handbook import Handbook
 
 Bools = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from orchestrator.core.price import standard
 from orchestrator.core.route import Candidate
 from orchestrator.graph.price_table import PICO, PriceFacts
 from orchestrator.selection.competence.estimation import Estimate, competence
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand

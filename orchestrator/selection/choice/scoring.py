@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.selection.competence import sampling as draws
 from orchestrator.selection.competence.estimation import Estimate, beta_variance, competence
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 from orchestrator.selection.skills.handbook import Handbook
 
 from .demand import Demand

@@ -4,15 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.skills.handbook import Handbook
 
 from .estimation import neutral_prior, prior_of
+from .sampling import Floats
 from .task_size import size_shifts, size_weights
-
-Floats = NDArray[np.float64]
 
 
 class CompetenceTable:

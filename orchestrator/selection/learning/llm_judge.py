@@ -3,7 +3,7 @@ skill. Nothing here is needed, nothing here decides a split: statistics do.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
+from orchestrator.graph.tool import Cost
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import embedding_of
 from orchestrator.selection.choice.embedding import Embedding
@@ -23,7 +24,6 @@ from .updates import Observation
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-Cost = float | Callable[[Mapping[str, float]], float]
 MODEL = "a model"
 SHOWN_TEXTS = 40
 

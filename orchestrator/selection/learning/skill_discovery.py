@@ -26,8 +26,7 @@ from orchestrator.selection.choice.embedding import (
     words_of,
 )
 from orchestrator.selection.choice.pool import Bools
-from orchestrator.selection.competence.sampling import STRONG, counts_by_agent, separation
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import STRONG, Floats, counts_by_agent, separation
 from orchestrator.selection.competence.task_size import measured
 from orchestrator.selection.skills.evidence import Evidence, Profile
 from orchestrator.selection.skills.handbook import Handbook, Insight, Skill

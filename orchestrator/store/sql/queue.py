@@ -13,12 +13,12 @@ from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import Transport
 
+from .accounts import Ask
 from .dialect import Now, take_turn, upsert
 from .ownership import holds, renew_owner
 from .tables import LEASES, REQUESTS, RUNS
 from .writes import create_run
 
-Ask = Callable[[Callable[[Connection], Any]], Any]
 _LOOKED_AT: Final = 200
 """Queued runs that one `take` chooses from, of one tenant and of the others."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
