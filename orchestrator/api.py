@@ -34,6 +34,7 @@ from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
 from orchestrator.engine.lifecycle.driver import leave_waiting, shut_down
+from orchestrator.engine.lifecycle.orphans import end_orphans
 from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
 from orchestrator.engine.planning import agents as casting
@@ -232,6 +233,7 @@ class Orchestrator(Answering):
             tracing=tracing,
             observers=_Observers(self),
             reach=launch.launch_child,
+            end_orphans=end_orphans,
             heartbeat=Heartbeat(self.store, runs.by_id, on_problem=lambda problem: self.store.on_problem(problem)),
             sinks=[tracing, self._announcer],
             runs=runs,

@@ -121,6 +121,8 @@ class Run:
         """The exception of the last failure."""
         self.final: Outcome[Any] | None = None
         self.task: asyncio.Task[Outcome[Any]] | None = None
+        self.recovered = False
+        """Whether the run was picked up from its record."""
         self.watches: list[asyncio.Task[None]] = []
         """Tasks that watch the deadlines of its questions while it waits."""
         self.waiters = 0

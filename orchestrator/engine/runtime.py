@@ -4,7 +4,7 @@ import asyncio
 import random
 import weakref
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -147,6 +147,8 @@ class Runtime:
     tracing: Tracing
     observers: Observers
     reach: ReachChild
+    end_orphans: Callable[[Any], Awaitable[None]]
+    """Ends the children on record of a recovered run that it did not reach for again."""
     heartbeat: Heartbeat
     """Renews the lease on the runs of this process."""
     own_pricing: bool = False

@@ -72,6 +72,8 @@ async def escalate(run: Run) -> Phase:
 async def finish(run: Run) -> Phase:
     """Undo what the outcome does not use, and make the outcome."""
     await _end_calls(run)
+    if run.recovered:
+        await run.runtime.end_orphans(run)
     run.end(await close(run))
     return Phase.END
 

@@ -289,6 +289,7 @@ async def recover(
         named=True,  # somebody knows its id: it was resumed by it
         trace_id=runtime.tracing.trace_id_of(state.traceparent),
     )
+    run.recovered = True
     run.values.restore(rows, run.state.at_hand, run.view)
     runtime.tracing.expect(run_id, run.state.wanted.name, run.state.traceparent)
     try:

@@ -217,8 +217,8 @@ async def _end_waiting(child: Run) -> None:
 
 
 def _torn_down(run: Run, call_id: str) -> bool:
-    """Whether the event loop ends under a run that only waits, and nothing of it is over."""
-    return run.scheduler is not None and run.scheduler.is_torn_down(call_id)
+    """Whether the run is left as it stands, or the event loop ends under it while it only waits: nothing is over."""
+    return run.left or (run.scheduler is not None and run.scheduler.is_torn_down(call_id))
 
 
 def wanted_of(options: RunOptions) -> Wanted:

@@ -131,9 +131,9 @@ class ChildRuns:
         except asyncio.CancelledError:
             child = run.ended_children.get(child_id)
             if child is not None and child.final is not None:
-                self._ended(child.final, child.state)
+                self.take(child.final, child.state)
             raise
-        self._ended(outcome, state)
+        self.take(outcome, state)
         return outcome
 
     def _is_tainted(self) -> bool:
@@ -143,7 +143,8 @@ class ChildRuns:
         taken = doing.taken.keys if doing is not None else ()
         return self._call_id in state.tainted_calls or bool(state.tainted.intersection(taken))
 
-    def _ended(self, outcome: Outcome[Any], state: RunState) -> None:
+    def take(self, outcome: Outcome[Any], state: RunState) -> None:
+        """Take an ended child into the record of the run."""
         run, child_id = self._run, outcome.run_id
         first = child_id not in run.state.children
         run.child_outcomes[child_id] = outcome

@@ -1,0 +1,62 @@
+"""Child runs that a process left behind when it died, and that the call which is made again does not reach for.
+
+When the run above ends, they end too: what they did is undone or listed there, as for any child that is not used.
+"""
+
+from collections import Counter
+from functools import partial
+
+from orchestrator.core.enums import Status
+from orchestrator.core.outcome import Outcome
+from orchestrator.engine.run import Run
+from orchestrator.engine.state import RunState
+from orchestrator.engine.steps.children import ChildRuns
+from orchestrator.store.protocol import Record, RunRow
+
+from .driver import join, start, stop_waiting
+from .phases import Phase
+from .recovery import fold, recorded_outcome, recover
+
+MOST = 100_000
+"""Children of one run that are looked at."""
+
+
+async def end_orphans(run: Run) -> None:
+    """End the children on record of a recovered run that it does not know of, and take them into its record."""
+    runtime, run_id = run.runtime, run.state.run_id
+    rows = await runtime.threads.run(partial(runtime.store.runs, parent=run_id, limit=MOST))
+    known = {*run.state.children, *run.children}
+    for row in sorted((row for row in rows if row.run_id not in known and row.count), key=lambda row: row.started):
+        records = await runtime.threads.run(partial(runtime.store.records, row.run_id))
+        found = await _ended(run, row, records)
+        if found is not None:
+            call = str(records[0].body.get("parent_call") or "")
+            ChildRuns(run, _tool_of(run, row.run_id), call, Counter()).take(*found)
+
+
+async def _ended(run: Run, row: RunRow, records: list[Record]) -> tuple[Outcome[object], RunState] | None:
+    """How a child ended, now or before; `None` while another process drives it."""
+    runtime = run.runtime
+    if row.status.ended:
+        outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, row.run_id))
+        return outcome, fold(row.run_id, records)
+    child = await recover(runtime, row.run_id, parent=run, to_stop=True)
+    if child is None:
+        return None
+    child.scope.cancel("the run that reached for it has ended")
+    if child.state.status is Status.WAITING:
+        await stop_waiting(child)
+    start(child, Phase.ESCALATE)
+    outcome = await join(child)
+    run.ended_children[row.run_id] = child
+    return outcome, child.state
+
+
+def _tool_of(run: Run, child_id: str) -> str:
+    """The tool whose call reached for a child: it is part of the child's id."""
+    rest = child_id.removeprefix(f"{run.state.run_id}/")
+    names = [name for name in run.view.tools if rest.startswith(f"{name}/")]
+    return max(names, key=len, default=rest.partition("/")[0])
+
+
+__all__ = ["end_orphans"]
