@@ -1,9 +1,11 @@
-"""What a short run costs beside LangGraph: three no-op tools, alone, through `run_sync`, and 50 runs at once.
+"""What a short run costs beside plain asyncio, pydantic-graph, LangGraph and DBOS: no-op steps, each after the last.
 
+    pip install langgraph-checkpoint-sqlite pydantic-graph dbos    # only for this page; what is missing is left out
     python benchmarks/short_runs.py [ROUNDS]
 
-Seconds of the processor over all threads, the two systems interleaved in one process, medians of several rounds; the
-ratio is ours to LangGraph's. `2000 at once` is the cost of one of 2,000 runs at once beside one of 50, ours alone.
+Seconds of the processor over all threads, all systems interleaved in one process, medians of several rounds. `a run`
+is one of three steps; `a further call` is what each step more costs: the slope to runs of 13 steps. `at once` are 50
+runs together, per run. The last rows are the ratios that have an aim.
 """
 
 import asyncio
@@ -12,28 +14,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._short_peers import config, langgraph, peers
 from orchestrator import Orchestrator, Tool
 
-STEPS = 3
-RUNS = 60
+STEPS, MORE = 3, 13
+RUNS = 40
+ONE, LONG, ONCE, SYNC = "a run", "a run of 13", "50 at once", "run_sync"
 
 
-class Value(TypedDict, total=False):
-    """State of the peer."""
-
-    x: int
-
-
-def tools(*, sync: bool = False) -> list[Tool]:
+def tools(steps: int, *, sync: bool = False) -> list[Tool]:
     """Tools of which each needs what the one before gives."""
 
     async def call(**inputs: int) -> int:
@@ -44,35 +41,8 @@ def tools(*, sync: bool = False) -> list[Tool]:
 
     function = call_sync if sync else call
     return [
-        Tool(function, name=f"t{n}", needs=[f"t{n - 1}"] if n else ["x"], gives={f"t{n}": int}) for n in range(STEPS)
+        Tool(function, name=f"t{n}", needs=[f"t{n - 1}"] if n else ["x"], gives={f"t{n}": int}) for n in range(steps)
     ]
-
-
-def peer(*, sync: bool = False) -> Any:
-    """The same chain as a LangGraph with a saver in memory."""
-    graph: Any = StateGraph(Value)
-
-    async def node(state: Value) -> Value:
-        return {"x": 1}
-
-    def node_sync(state: Value) -> Value:
-        return {"x": 1}
-
-    for n in range(STEPS):
-        graph.add_node(f"t{n}", node_sync if sync else node)
-    graph.add_edge(START, "t0")
-    for a, b in pairwise(range(STEPS)):
-        graph.add_edge(f"t{a}", f"t{b}")
-    graph.add_edge(f"t{STEPS - 1}", END)
-    return graph.compile(checkpointer=InMemorySaver())
-
-
-_THREADS = iter(range(10**9))
-
-
-def config() -> dict[str, Any]:
-    """A thread of its own for each run of the peer."""
-    return {"configurable": {"thread_id": str(next(_THREADS))}}
 
 
 async def spent(work: Callable[[], Awaitable[Any]], runs: int) -> float:
@@ -98,45 +68,68 @@ def spent_sync(work: Callable[[], Any], runs: int) -> float:
     return (time.process_time() - began) / runs
 
 
-async def rounds(number: int) -> dict[str, list[float]]:
-    """The async measures."""
-    goal, found = f"t{STEPS - 1}", dict[str, list[float]]()
-    app = peer()
-    with tempfile.TemporaryDirectory() as folder:
-        async with Orchestrator(tools()) as orc, Orchestrator(tools(), store=Path(folder) / "runs.db") as stored:
-            systems: dict[str, Callable[[], Awaitable[Any]]] = {
-                "ours": lambda: orc.run(goal, {"x": 1}),
-                "ours, SQLite": lambda: stored.run(goal, {"x": 1}),
-                "LangGraph": lambda: app.ainvoke({"x": 0}, config()),
-            }
-            for work in systems.values():
-                await spent(work, 5)
-            for _ in range(number):
-                for name, work in systems.items():
-                    found.setdefault(f"{name}, one by one", []).append(await spent(work, RUNS))
-                for name, work in systems.items():
-                    found.setdefault(f"{name}, 50 at once", []).append(await at_once(work, 50))
-            found["ours, 2000 at once"] = [await at_once(systems["ours"], 2000) for _ in range(2)]
+async def systems(stack: AsyncExitStack, steps: int, folder: Path) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Ours and the peers, by name, as runs of so many steps."""
+    found = await stack.enter_async_context(peers(steps, folder))
+    memory = await stack.enter_async_context(Orchestrator(tools(steps)))
+    stored = await stack.enter_async_context(Orchestrator(tools(steps), store=folder / f"runs{steps}.db"))
+    goal = f"t{steps - 1}"
+    ours = {"ours": lambda: memory.run(goal, {"x": 1}), "ours, SQLite": lambda: stored.run(goal, {"x": 1})}
+    return {**found, **ours}
+
+
+async def rounds(number: int) -> dict[tuple[str, str], list[float]]:
+    """The async measures by system and measure."""
+    found = dict[tuple[str, str], list[float]]()
+    for steps, measure in ((STEPS, ONE), (MORE, LONG)):
+        with tempfile.TemporaryDirectory() as folder:
+            async with AsyncExitStack() as stack:
+                works = await systems(stack, steps, Path(folder))
+                for work in works.values():
+                    await spent(work, 5)
+                for _ in range(number):
+                    for name, work in works.items():
+                        found.setdefault((name, measure), []).append(await spent(work, RUNS))
+                    for name, work in works.items() if steps == STEPS else ():
+                        if not name.startswith("DBOS"):
+                            found.setdefault((name, ONCE), []).append(await at_once(work, 50))
+                if steps == STEPS:
+                    found["ours", "2000 at once"] = [await at_once(works["ours"], 2000) for _ in range(2)]
+    return found
+
+
+def rounds_sync(number: int) -> dict[tuple[str, str], list[float]]:
+    """`run_sync` with sync tools beside `invoke`."""
+    found = dict[tuple[str, str], list[float]]()
+    app, orc = langgraph(STEPS, InMemorySaver(), sync=True), Orchestrator(tools(STEPS, sync=True))
+    orc.run_sync(f"t{STEPS - 1}", {"x": 1})
+    for _ in range(number):
+        peer = spent_sync(lambda: app.invoke({"x": 0}, config()), RUNS)
+        found.setdefault(("LangGraph, InMemorySaver", SYNC), []).append(peer)
+        ours = spent_sync(lambda: orc.run_sync(f"t{STEPS - 1}", {"x": 1}), RUNS)
+        found.setdefault(("ours", SYNC), []).append(ours)
+    orc.close()
     return found
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    found = asyncio.run(rounds(number))
-    app, orc = peer(sync=True), Orchestrator(tools(sync=True))
-    goal = f"t{STEPS - 1}"
-    for _ in range(number):
-        found.setdefault("LangGraph, sync", []).append(spent_sync(lambda: app.invoke({"x": 0}, config()), RUNS))
-        found.setdefault("ours, sync", []).append(spent_sync(lambda: orc.run_sync(goal, {"x": 1}), RUNS))
-    orc.close()
-    one = {name: statistics.median(values) for name, values in found.items()}
-    for name, seconds in one.items():
-        print(f"{name:28} {seconds * 1e3:7.3f} ms")
-    print(f"run of {STEPS} no-op tools        {one['ours, one by one'] / one['LangGraph, one by one']:.2f}x")
-    print(f"run_sync of {STEPS} sync tools    {one['ours, sync'] / one['LangGraph, sync']:.2f}x")
-    print(f"50 at once, runs per second {one['LangGraph, 50 at once'] / one['ours, 50 at once']:.2f}x")
-    print(f"2000 at once beside 50      {one['ours, 2000 at once'] / one['ours, 50 at once']:.2f}x")
+    found = {**asyncio.run(rounds(number)), **rounds_sync(number)}
+    ms = {place: statistics.median(values) * 1e3 for place, values in found.items()}
+    print(f"| processor, ms | {ONE} | a further call | {ONCE}, per run |\n|---|---|---|---|")
+    further = {name: (ms[name, LONG] - ms[name, ONE]) / (MORE - STEPS) for name, measure in ms if measure == ONE}
+    for name, slope in further.items():
+        once = f"{ms[name, ONCE]:.2f}" if (name, ONCE) in ms else ""
+        print(f"| {name} | {ms[name, ONE]:.2f} | {slope:.3f} | {once} |")
+    memory = "LangGraph, InMemorySaver"
+    print(f"a run of 3, memory          {ms['ours', ONE] / ms[memory, ONE]:.2f}x")
+    if ("LangGraph, SqliteSaver", ONE) in ms:
+        print(f"a run of 3, SQLite          {ms['ours, SQLite', ONE] / ms['LangGraph, SqliteSaver', ONE]:.2f}x")
+    print(f"a further call, memory      {further['ours'] / further[memory]:.2f}x")
+    print(f"run_sync of 3 sync tools    {ms['ours', SYNC] / ms[memory, SYNC]:.2f}x")
+    print(f"50 at once, runs per second {ms[memory, ONCE] / ms['ours', ONCE]:.2f}x")
+    print(f"2000 at once beside 50      {ms['ours', '2000 at once'] / ms['ours', ONCE]:.2f}x")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ TESTED_BY = {
     "lifecycle/requests": "lifecycle/test_resume",
     "lifecycle/start": "lifecycle/test_begun_and_left",
     "planning/agents": "planning/test_selection",
+    "planning/candidates": "planning/test_replan",
     "planning/compare": "planning/test_waits",
     "planning/demands": "planning/test_selection",
     "planning/planning": "planning/test_replan",

@@ -13,6 +13,7 @@ from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
 
 from . import planning
+from .candidates import pricer
 from .selection import decide_agents, exclude_refused
 
 CONSISTENT_READS = 10
@@ -57,7 +58,7 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
         planned = plan_for(run, run.state)
         if planned.route is None:
             return planned, (), {}
-        prices = planning.pricer(run.runtime, run.view, run.state.unusable(), planned)
+        prices = pricer(run.runtime, run.view, run.state.unusable(), planned)
         candidates = prices.route(planned.route)
         facts = planning.route_facts(run.runtime, run.view, planned)
         if run.runtime.prices.now == cursor:

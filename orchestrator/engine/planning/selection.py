@@ -7,12 +7,15 @@ from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
 from orchestrator.core.price import standard
-from orchestrator.core.route import Candidate
+from orchestrator.core.route import Candidate, Route
 from orchestrator.engine.run import Run
+from orchestrator.graph.graph import GraphRevision
+from orchestrator.graph.tool import Tool
 from orchestrator.selection import Demand, Judged
 
 from .agents import NOBODY, Cast, refused_agents
-from .planning import Planned, agent_steps, pricer
+from .candidates import pricer
+from .planning import Planned
 
 
 def exclude_refused(run: Run) -> None:
@@ -92,6 +95,22 @@ def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
         told["parts"] = {name: formula.terms(made.facts[name]) for name in rivals if name in made.facts}
     explore = runtime.selector.options.exploration
     return told if explore is None else {**told, "exploration": explore.to_json()}
+
+
+def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:
+    """The steps of a route that an agent does, as (agent, key): each is a choice by skill.
+
+    Of several keys that an agent gives, the key is the first that its step is wanted for: one of the goal, or one that
+    another step takes from it; the first of all where a transition alone leads on from it.
+    """
+    taken = {(source, key) for step in route.steps for key, source in step.sources.items()}
+    chosen: list[tuple[str, str]] = []
+    for step in route.steps:
+        tool: Tool = view.tools[step.tool]
+        if tool.is_agent:
+            wanted = [key for key in tool.gives if key in route.goal or (step.tool, key) in taken]
+            chosen.append((step.tool, (*wanted, *tool.gives)[0]))
+    return chosen
 
 
 def newly_demanded(run: Run) -> str:

@@ -9,7 +9,8 @@ from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import recorded_formula
 from orchestrator.core.route import Problem, Route
-from orchestrator.engine.planning.planning import Planned, Pricer, fact_from_row, in_two_stages
+from orchestrator.engine.planning.candidates import Pricer
+from orchestrator.engine.planning.planning import Planned, fact_from_row, in_two_stages
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
 from orchestrator.graph.revision import GraphRevision
