@@ -7,6 +7,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
@@ -48,6 +49,14 @@ def langgraph(steps: int, saver: Any = None, *, sync: bool = False) -> Any:
     return graph.compile(checkpointer=saver)
 
 
+def installed(module: str) -> Any:
+    """A module of a library that only this page needs; `None` where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError:
+        return None
+
+
 def plain(steps: int) -> Work:
     """A chain as coroutines that await each other, each in a task of its own."""
 
@@ -65,13 +74,12 @@ def plain(steps: int) -> Work:
 
 def pydantic_graph(steps: int) -> Work | None:
     """A chain as a pydantic-graph."""
-    try:
-        from pydantic_graph import GraphBuilder, StepContext
-    except ImportError:
+    library = installed("pydantic_graph")
+    if library is None:
         return None
-    builder: Any = GraphBuilder(input_type=int, output_type=int)
+    builder = library.GraphBuilder(input_type=int, output_type=int)
 
-    async def step(ctx: StepContext[None, None, int]) -> int:
+    async def step(ctx: Any) -> int:
         return 1
 
     nodes = [builder.step(step, node_id=f"t{n}") for n in range(steps)]
@@ -84,12 +92,11 @@ def pydantic_graph(steps: int) -> Work | None:
 @asynccontextmanager
 async def langgraph_sqlite(steps: int, folder: Path) -> AsyncGenerator[Work | None]:
     """A chain as a LangGraph with a saver in a SQLite file."""
-    try:
-        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-    except ImportError:
+    library = installed("langgraph.checkpoint.sqlite.aio")
+    if library is None:
         yield None
         return
-    async with AsyncSqliteSaver.from_conn_string(str(folder / f"saver{steps}.sqlite")) as saver:
+    async with library.AsyncSqliteSaver.from_conn_string(str(folder / f"saver{steps}.sqlite")) as saver:
         app = langgraph(steps, saver)
         yield lambda: app.ainvoke({"x": 0}, config())
 
@@ -97,11 +104,11 @@ async def langgraph_sqlite(steps: int, folder: Path) -> AsyncGenerator[Work | No
 @asynccontextmanager
 async def dbos(steps: int, folder: Path) -> AsyncGenerator[Work | None]:
     """A chain as a DBOS workflow on SQLite."""
-    try:
-        from dbos import DBOS
-    except ImportError:
+    library = installed("dbos")
+    if library is None:
         yield None
         return
+    DBOS = library.DBOS  # noqa: N806
     DBOS(
         config={
             "name": "bench",
@@ -111,20 +118,21 @@ async def dbos(steps: int, folder: Path) -> AsyncGenerator[Work | None]:
         }
     )
 
-    @DBOS.step()
     async def step(x: int) -> int:
         return 1
 
-    @DBOS.workflow()
+    recorded: Any = DBOS.step()(step)
+
     async def chain() -> int:
         x = 0
         for _ in range(steps):
-            x = await step(x)
+            x = await recorded(x)
         return x
 
+    workflow: Any = DBOS.workflow()(chain)
     DBOS.launch()
     try:
-        yield chain
+        yield workflow
     finally:
         DBOS.destroy()
 
