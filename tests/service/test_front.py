@@ -1,6 +1,6 @@
 """The service, the viewer and the MCP server on one port, each behind its own token."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def double(x: int) -> int:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def served(tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
     async with Orchestrator([double], store=tmp_path / "runs.db") as orc:
         viewer = create_app(orc, token=OWN)
         mcp = GoalServer(orc).server.streamable_http_app(host="127.0.0.1")

@@ -1,7 +1,7 @@
 """Signals between the processes of a database, and the queue engines that can carry runs to workers."""
 
 import asyncio
-import importlib
+import importlib.util
 import threading
 from collections.abc import Iterator
 from pathlib import Path

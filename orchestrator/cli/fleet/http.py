@@ -57,7 +57,11 @@ def _viewer(host: str) -> Any:
         return None
     local = host in security.LOOPBACK
     names = security.LOOPBACK if local else (*security.LOOPBACK, host, socket.gethostname(), socket.getfqdn())
-    return lambda orc, token: app.create_app(orc, token=token, hosts=names, any_address=not local)
+
+    def make(orc: Any, token: str) -> Any:
+        return app.create_app(orc, token=token, hosts=names, any_address=not local)
+
+    return make
 
 
 def _mcp(host: str, orc: Any, token: str) -> Any:

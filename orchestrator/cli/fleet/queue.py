@@ -100,6 +100,9 @@ def _worker(
     metrics: Annotated[
         int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve Prometheus metrics there.")
     ] = None,
+    metrics_host: Annotated[
+        str, typer.Option("--metrics-host", metavar="HOST", help="The address of the metrics; 0.0.0.0 in a container.")
+    ] = "127.0.0.1",
     project: options.ProjectOption = None,
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
@@ -124,7 +127,7 @@ def _worker(
             if metrics is not None:
                 from orchestrator.service.metrics import serve_metrics
 
-                serve_metrics(orc, worker, metrics)
+                serve_metrics(orc, worker, metrics, metrics_host)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, worker.stop)

@@ -69,8 +69,7 @@ class SqlStore(SqlReads):
         self._dropped: dict[str, int] = {}
         self._lock = new_lock()
         self._erased = False
-        self._tried: Sequence[Any] = ()
-        """What the last transaction that was not answered holds."""
+        self._tried = ()
         self._gate = threading.Lock()
         """Held during a transaction. SQLite keeps its locks in the memory of the process: a child that is forked
         meanwhile would find the file locked for ever, by a thread that it does not have."""

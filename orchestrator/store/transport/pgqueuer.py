@@ -39,7 +39,8 @@ class PgQueuerTransport:
         count = len(run_ids)
         payloads = [run_id.encode() for run_id in run_ids]
         values = ([0] * count, [ENTRYPOINT] * count, payloads, [timedelta()] * count, [None] * count, ["{}"] * count)
-        RawCursor(connection).execute(self._insert, values)
+        cursor: Any = RawCursor(connection)
+        cursor.execute(self._insert, values)
 
     async def receive(self, wake: Callable[[str], None]) -> None:
         """Run its queue manager on a connection of its own."""

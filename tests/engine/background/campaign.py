@@ -189,7 +189,9 @@ class Campaign:
         while not self._over.wait(0.1):
             try:
                 with self._store.reader.connect() as connection:
-                    owners = set(connection.execute(select(RUNS.c.owner).where(RUNS.c.status == "running")).scalars())
+                    # Children go on with their parents: whose call has not been made again yet, they wait for it.
+                    going = select(RUNS.c.owner).where(RUNS.c.status == "running", RUNS.c.parent.is_(None))
+                    owners = set(connection.execute(going).scalars())
             except Exception:
                 continue
             holding = {int(owner.split("|")[1]) for owner in owners if owner}

@@ -1,7 +1,7 @@
 """What wakes a worker, and what happens to a run that it took and could not begin."""
 
 import asyncio
-import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
