@@ -10,13 +10,14 @@ from threading import Lock
 from typing import Final
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted, from_body
+from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted
 from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, EscalationTold
 from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
+from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.ledger.verify import CLOSED, Verification, check_chain
 from orchestrator.store.protocol import Record, RunRow, Store
 
@@ -165,7 +166,7 @@ def _wrong(store: Store, digest: str) -> str:
 
 def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
     """The history that a run's records tell; what cannot be read is counted and left out."""
-    known = [(record.seq, _event(record)) for record in records if record.kind != CLOSED]
+    known = [(record.seq, readable_event(record)) for record in records if record.kind != CLOSED]
     events = tuple((seq, event) for seq, event in known if event is not None)
     state, describer = RunState(row.run_id), EventDescriber()
     decisions: list[tuple[int, Decision]] = []
@@ -203,13 +204,6 @@ def _copied(state: RunState) -> RunState:
         if isinstance(value, dict | list | set):
             setattr(made, each.name, copy(value))  # pyright: ignore[reportUnknownArgumentType]
     return made
-
-
-def _event(record: Record) -> Event | None:
-    try:
-        return from_body(record.kind, record.run_id, record.at, record.body)
-    except (KeyError, ValueError, TypeError):
-        return None
 
 
 def _rows(events: Sequence[tuple[int, Event]], describer: EventDescriber, began: float) -> tuple[TimelineRow, ...]:

@@ -8,10 +8,11 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.events import CallEnded, Event, SignalRaised, ToolExcluded, from_body
+from orchestrator.core.events import CallEnded, Event, SignalRaised, ToolExcluded
 from orchestrator.graph.revision import ToolSpec
 from orchestrator.observability.recorded import recorded_graphs
 from orchestrator.observability.run_filter import RunFilter
+from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.protocol import RunRow, Store
 
 from .backend import Backend
@@ -73,11 +74,9 @@ def trend_of(store: Store, rows: Iterable[RunRow], tool: str) -> Trend:
     found = Trend()
     for row in rows:
         for record in store.records(row.run_id):
-            try:
-                event = from_body(record.kind, record.run_id, record.at, record.body)
-            except (KeyError, ValueError, TypeError):
-                continue
-            found.take(row.run_id, event, tool)
+            event = readable_event(record)
+            if event is not None:
+                found.take(row.run_id, event, tool)
     found.notes.sort(reverse=True)
     return found
 

@@ -1,9 +1,9 @@
 """Undoes the effects of child runs that a run does not use, when it ends; on the record of the run that decides it."""
 
-from orchestrator.core.events import from_body
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.compensate import can_be_undone, compensate_effect
+from orchestrator.store.ledger.events import events_of
 
 
 async def undo_below(run: Run, *, reached: bool) -> None:
@@ -39,9 +39,8 @@ async def _restored(run: Run, run_id: str) -> Run:
     store = run.runtime.store
     records, rows = await run.runtime.threads.run(lambda: (store.records(run_id), store.values(run_id)))
     state = RunState(run_id)
-    for record in records:
-        if record.kind != "closed":
-            state.apply(from_body(record.kind, record.run_id, record.at, record.body))
+    for event in events_of(records):
+        state.apply(event)
     found = Run(run.runtime, state, durable=run.durable)
     found.values.restore(rows, state.at_hand, found.view)
     return found

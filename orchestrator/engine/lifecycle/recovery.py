@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind, Status
 from orchestrator.core.errors import InputError
-from orchestrator.core.events import CallEnded, EffectUndone, Event, RunResumed, ToolExcluded, ValuesExpired, from_body
+from orchestrator.core.events import CallEnded, EffectUndone, RunResumed, ToolExcluded, ValuesExpired
 from orchestrator.core.failure import Failure
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
@@ -24,6 +24,7 @@ from orchestrator.engine.steps.scheduler import question_of
 from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
+from orchestrator.store.ledger.events import events_of
 from orchestrator.store.protocol import Record
 from orchestrator.store.unknown_run import unknown_run
 
@@ -202,11 +203,6 @@ def _done(facts: Mapping[str, Any]) -> bool:
 
 def _exclude(run: Run, name: str, reason: str) -> None:
     run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
-
-
-def events_of(records: list[Record]) -> list[Event]:
-    """The events that a run's records hold."""
-    return [from_body(r.kind, r.run_id, r.at, r.body) for r in records if r.kind != "closed"]
 
 
 def fold(run_id: str, records: list[Record]) -> RunState:

@@ -11,9 +11,10 @@ from typing import Any
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import ANSWERING, DecisionKind, Status
-from orchestrator.core.events import Decided, Event, RunStarted, from_body
+from orchestrator.core.events import Decided, RunStarted
 from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
+from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
 from orchestrator.store.unknown_run import unknown_run
 
@@ -102,7 +103,7 @@ def story_of(
     route: RouteTold | None = None
     inputs: tuple[str, ...] = ()
     for record in records:
-        event = _event(record)
+        event = readable_event(record)
         if event is None:
             continue
         if isinstance(event, RunStarted):
@@ -113,14 +114,6 @@ def story_of(
         describer.take(record.seq, event, state)
     told = _story(row, state, describer, inputs)
     return replace(told, route=route, children=children)
-
-
-def _event(record: Record) -> Event | None:
-    """The event of a record; `None` for the closing record, and for one that was damaged."""
-    try:
-        return from_body(record.kind, record.run_id, record.at, record.body)
-    except (KeyError, ValueError, TypeError):
-        return None
 
 
 def _story(row: RunRow, state: RunState, describer: EventDescriber, inputs: tuple[str, ...]) -> Story:

@@ -12,10 +12,11 @@ from typing import Any, Final
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import IMPASSE_KINDS, PLANNING, DecisionKind
 from orchestrator.core.errors import InputError
-from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunWaiting, from_body
+from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunWaiting
 from orchestrator.core.policy import Policy
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
+from orchestrator.store.ledger.events import event_of
 from orchestrator.store.ledger.writes import CLOSED
 from orchestrator.store.protocol import Record, Store
 from orchestrator.store.unknown_run import unknown_run
@@ -184,7 +185,7 @@ def _event(record: Record) -> Event | None:
     if record.kind == CLOSED:
         return None
     try:
-        return from_body(record.kind, record.run_id, record.at, record.body)
+        return event_of(record)
     except (KeyError, ValueError) as error:
         what = record.body.get("count") if record.kind == "lost" else None
         lost = f"{what} records before it were lost" if what else f"it cannot be read ({type(error).__name__})"

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.enums import DecisionKind
-from orchestrator.core.events import CallEnded, Event, from_body
+from orchestrator.core.events import CallEnded, Event
 from orchestrator.engine.planning.demands import texts_in
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.learning.evaluation import judgements_of
 from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
+from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
 
 MOST_RUNS: Final = 2000
@@ -106,10 +107,10 @@ def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple
 def _events(records: list[Record]) -> Iterator[Event]:
     """The events of a run, up to the first that cannot be read."""
     for record in records:
-        try:
-            yield from_body(record.kind, record.run_id, record.at, record.body)
-        except (KeyError, ValueError, TypeError):
-            return  # the closing record, or one that was damaged
+        event = readable_event(record)
+        if event is None:
+            return
+        yield event
 
 
 def _tells(event: CallEnded) -> bool:
