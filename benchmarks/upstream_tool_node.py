@@ -117,7 +117,7 @@ def heal_nodes() -> None:
     class Healed(original):  # type: ignore[misc,valid-type]
         """Makes a healing node wherever a test makes a node."""
 
-        def __new__(cls, tools: Sequence[Any], **options: Any) -> Any:
+        def __new__(cls, tools: Sequence[Any], **options: Any) -> Any:  # pyright: ignore[reportInconsistentConstructor]
             return HealingToolNode(tools, **options)
 
     for module in (prebuilt, tool_node):

@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -116,8 +116,10 @@ class _Task:
 def _is_alone(request: ToolCallRequest) -> bool:
     """Whether no other call of the turn can have asked in this task."""
     state: Any = request.state
-    messages: Any = state.get("messages", ()) if isinstance(state, Mapping) else state
-    calls = getattr(messages[-1], "tool_calls", ()) if isinstance(messages, list) and messages else ()
+    messages: Any = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else state
+    if not isinstance(messages, list) or not messages:
+        return True
+    calls: Any = getattr(cast("list[Any]", messages)[-1], "tool_calls", ())
     return len(calls) <= 1
 
 

@@ -1,10 +1,9 @@
 """`HealingToolNode`: LangGraph's `ToolNode` whose tool calls are healed."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
@@ -18,8 +17,6 @@ from orchestrator.store import Store
 
 from .healer import Healer
 from .hooks import Hooks, run_of_node
-
-_OWN: Final = ("orc", "alternatives", "effects", "policy", "store")
 
 
 @checked(what="HealingToolNode")
@@ -45,9 +42,9 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     answers, the model gets one message that says what was tried; with `handle_tool_errors` stated, an error of a tool
     that has no alternative is handled, or raised, as that says. Raises `DefinitionError` for unknown names.
     """
+    originals = cast("Callable[..., Any]", ToolNode.__init__)  # pyright: ignore[reportUnknownMemberType]
     own = signature(HealingToolNode).parameters
-    check_names("HealingToolNode", options, {*own, *signature(ToolNode.__init__).parameters} - {"self", "options"})
-    check_names("HealingToolNode", options, [*_OWN, *inspect.signature(ToolNode.__init__).parameters])
+    check_names("HealingToolNode", options, {*own, *signature(originals).parameters} - {"self", "options"})
     stated = "handle_tool_errors" in options
     healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store, as_original=stated)
     hooks = Hooks(healer, run_of_node, close=True)
@@ -66,12 +63,16 @@ def _wrappers(hooks: Hooks, options: Mapping[str, Any]) -> dict[str, Any]:
     outer, aouter = options.get("wrap_tool_call"), options.get("awrap_tool_call")
 
     def call(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Any]) -> Any:
-        return outer(request, lambda inner: hooks.call(inner, execute)) if outer else hooks.call(request, execute)
+        def healed(inner: ToolCallRequest) -> Any:
+            return hooks.call(inner, execute)
+
+        return healed(request) if outer is None else outer(request, healed)
 
     async def acall(request: ToolCallRequest, execute: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:
-        if aouter is None:
-            return await hooks.acall(request, execute)
-        return await aouter(request, lambda inner: hooks.acall(inner, execute))
+        async def healed(inner: ToolCallRequest) -> Any:
+            return await hooks.acall(inner, execute)
+
+        return await (healed(request) if aouter is None else aouter(request, healed))
 
     sync_alone = outer is not None and aouter is None
     return {"wrap_tool_call": call, "awrap_tool_call": None if sync_alone else acall}

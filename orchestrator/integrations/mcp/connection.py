@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 import httpx2
 from mcp import Client, MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from orchestrator.core.errors import ToolError, Unavailable
 from orchestrator.core.privacy.redaction import message_of
@@ -85,6 +86,8 @@ class Connection:
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self.opened = 0
         """How often a session was opened."""
+        self.on_tools_changed: Callable[[], Awaitable[None]] | None = None
+        """Called when a server of protocol 2026-07-28 says that its tools changed; before that it is a message."""
 
     def answer_to(self, call: str) -> httpx2.Response | None:
         """The HTTP answer with an error status to a call."""
@@ -162,11 +165,25 @@ class Connection:
             async with self._opening() as client:
                 if not ready.done():
                     ready.set_result(client)
-                await stop.wait()
+                listening = asyncio.create_task(self._listen(client), name=f"mcp:{self.name}:changes")
+                try:
+                    await stop.wait()
+                finally:
+                    listening.cancel()
+                    await asyncio.wait([listening], timeout=CLOSE_SECONDS)
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
                 ready.exception()  # whoever waits may have given up
+
+    async def _listen(self, client: Client) -> None:
+        """Subscribe to changes of the tools, where the server knows subscriptions."""
+        if self.on_tools_changed is None or client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            return
+        with contextlib.suppress(Exception):  # a server that offers none, or is gone: the next call says so
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    await self.on_tools_changed()
 
 
 async def _end(session: _Session) -> None:

@@ -112,6 +112,7 @@ class McpServer:
         self._on_change: list[Callable[[], Awaitable[None]]] = []
         self._changes: set[asyncio.Task[None]] = set()
         self.connection = Connection(name, self._opening(transport), timeout, transport)
+        self.connection.on_tools_changed = self._list_again
 
     def _opening(self, transport: Transport) -> Callable[[], AbstractAsyncContextManager[Client]]:
         def opened() -> Client:

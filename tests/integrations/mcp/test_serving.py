@@ -350,3 +350,36 @@ async def test_chosen_goals_come_and_go_with_their_tools() -> None:
             orc.add(Tool(lambda: 3, name="other", gives="one"))
             names = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
             assert names == {STATUS_TOOL, "one"}
+
+
+async def test_our_own_client_follows_a_server_whose_graph_changes(tmp_path: Path) -> None:
+    program = tmp_path / "changing.py"
+    program.write_text(CHANGING)
+    server = McpServer("changing", command=[sys.executable, str(program)], env={"PYTHONPATH": os.getcwd()}, timeout=30)
+    told = asyncio.Event()
+
+    async def heard() -> None:
+        told.set()
+
+    server.on_change(heard)
+    async with server:
+        assert "two" not in (server.listed or {})
+        async with server.connection.client() as client:
+            await client.call_tool("grow", {})
+        await asyncio.wait_for(told.wait(), 20)
+        assert "two" in (server.listed or {})
+
+
+CHANGING = """
+from orchestrator import Orchestrator, Tool
+from orchestrator.integrations.mcp.serving import serve
+
+orc = Orchestrator()
+
+def grow() -> bool:
+    orc.add(Tool(lambda: 2, name="two", gives="two"))
+    return True
+
+orc.add(Tool(grow, name="grow", gives="grow"))
+serve(orc)
+"""
