@@ -37,6 +37,8 @@ TESTED_BY = {
     "processes/nursery": "processes/test_processes",
     "processes/pool": "processes/test_processes",
     "processes/wire": "processes/test_processes",
+    "processes/raising": "processes/test_processes",
+    "processes/shared": "processes/test_processes",
     "processes/worker": "processes/test_processes",
     "steps/approval": "steps/test_user_functions",
     "steps/arguments": "test_values",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.selection.competence.table import Floats
+from orchestrator.selection.competence.sampling import Floats
 
 from .embedding import Embedding, embedding_name
 
