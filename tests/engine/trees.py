@@ -156,6 +156,7 @@ class World:
 
     async def _asked(self, ctx: RunContext, text: str) -> Any:
         self.awaited[text] += 1
+        self.deadline = None  # a person's seconds do not count
         try:
             return await ctx.wait(text, str)
         finally:
@@ -163,6 +164,7 @@ class World:
 
     def _approved(self) -> Tool:
         def rule(n: int) -> bool:
+            self.deadline = None
             if n % 7 == 3:
                 raise RuntimeError("the rule is broken")
             return True
