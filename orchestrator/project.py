@@ -196,7 +196,7 @@ def _explained(file: Path, error: BaseException) -> DefinitionError:
         hint = (
             " Files of a project cannot import each other: put what they share into an installed package."
             if beside
-            else " Is the package installed?"
+            else ". Is the package installed?"
         )
     return DefinitionError(f"{place}: {_message(error)}{hint}")
 

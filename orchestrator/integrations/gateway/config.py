@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.core.enums import Effect
-from orchestrator.core.errors import DefinitionError
+from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.core.policy import Settings
 from orchestrator.core.types.schema import explain
 from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
 
@@ -32,10 +33,8 @@ class ServerEntry(BaseModel):
     disabled: bool = False
 
 
-class Rules(BaseModel):
-    """The TOML file: every table may be left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Rules(Settings):
+    """The TOML file: every table may be left out, an unknown one is an error that names the nearest."""
 
     trust: tuple[str, ...] = ()
     """Servers whose annotations may be believed: which tools only read, and which may be called again."""
@@ -93,14 +92,23 @@ def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayCon
     try:
         config = GatewayConfig(
             servers={str(name): ServerEntry(**_filled(path, entry)) for name, entry in servers.items()},  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            rules=Rules() if named is None else Rules(**_toml(named)),
+            rules=Rules() if named is None else _rules(named),
         )
     except ValidationError as error:
         raise DefinitionError(f"{path}{f' and {named}' if named else ''}: {explain(error)}") from None
     for name, entry in config.servers.items():
         if bool(entry.command) == bool(entry.url):
-            raise DefinitionError(f"{path}: the server {name!r} has either a command or a url.")
+            hint = next(filter(None, (nearest(word, ("command", "url")) for word in servers[name])), "")
+            raise DefinitionError(f"{path}: the server {name!r} has either a command or a url.{hint}")
     return config
+
+
+def _rules(path: Path) -> Rules:
+    try:
+        return Rules(**_toml(path))
+    except DefinitionError as error:
+        said = str(error).replace("Rules: ", "")
+        raise DefinitionError(said if str(path) in said else f"{path}: {said}") from None
 
 
 def _json(path: Path) -> Mapping[str, Any]:
