@@ -118,6 +118,7 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
     wanted = Filter.of(request)
     store = backend.store
     query = wanted.of_status(wanted.status)
+    every: list[RunRow] = []
     if query.indexed:
         counts = {status: wanted.of_status(status).count(store) for status in Status}
         more = False
@@ -126,7 +127,10 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
         counts = {status: sum(row.status is status for row in every) for status in Status}
         more = len(every) == MOST_SCANNED
     count = sum(counts.values()) if wanted.status is None else counts[wanted.status]
-    rows: list[RunRow] = list(query.rows(store, PAGE, (wanted.page - 1) * PAGE))
+    first = (wanted.page - 1) * PAGE
+    rows = [row for row in every if wanted.status in (None, row.status)][first : first + PAGE]
+    if query.indexed or (more and len(rows) < PAGE):
+        rows = list(query.rows(store, PAGE, first))
     return render(
         "runs.html",
         filter=wanted,
