@@ -3,9 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, runtime_checkable
-
-from typing_extensions import override
+from typing import Final, Protocol
 
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
@@ -24,129 +22,8 @@ from orchestrator.core.price import (
 )
 from orchestrator.core.process.forks import new_lock
 
+from .health_facts import HealthFacts, Healthy, ReadAtOnce, Recorded, Touched, transition_name
 from .revision import GraphRevision, ToolSpec, Transition
-
-
-class HealthFacts(Protocol):
-    """What the price asks of those who watch the tools. Every answer is read when a tool is re-priced, not before."""
-
-    def success(self, name: str) -> float:
-        """Posterior mean probability of success in [0, 1]; 0 for an open circuit."""
-        ...
-
-    def latency(self, name: str, declared: float) -> float:
-        """Expected seconds; `declared` until something is known."""
-        ...
-
-    def pressure(self, name: str) -> float:
-        """At least 1; grows as a quota or rate limit comes near."""
-        ...
-
-    def money(self, name: str, declared: float) -> float:
-        """Expected US dollars per call; `declared` until something is known."""
-        ...
-
-    def competence(self, name: str) -> float:
-        """In [0, 1]; 1 for plain tools."""
-        ...
-
-    def transition_success(self, source: str, target: str) -> float:
-        """As `success`, for a transition; 1 where nothing is known."""
-        ...
-
-
-class Healthy(HealthFacts):
-    """`HealthFacts` where nothing ever fails: everything is as declared."""
-
-    @override
-    def success(self, name: str) -> float:
-        """1."""
-        return 1.0
-
-    @override
-    def latency(self, name: str, declared: float) -> float:
-        """As declared."""
-        return declared
-
-    @override
-    def pressure(self, name: str) -> float:
-        """1."""
-        return 1.0
-
-    @override
-    def money(self, name: str, declared: float) -> float:
-        """As declared."""
-        return declared
-
-    @override
-    def competence(self, name: str) -> float:
-        """1."""
-        return 1.0
-
-    @override
-    def transition_success(self, source: str, target: str) -> float:
-        """1."""
-        return 1.0
-
-
-@runtime_checkable
-class Touched(HealthFacts, Protocol):
-    """`HealthFacts` that know which tools and transitions anything was ever heard of; all others are as declared."""
-
-    def touched(self) -> Iterable[str]:
-        """The tools that something is known about."""
-        ...
-
-    def touched_transitions(self) -> Iterable[tuple[str, str]]:
-        """The transitions that something is known about."""
-        ...
-
-
-@runtime_checkable
-class ReadAtOnce(HealthFacts, Protocol):
-    """`HealthFacts` that tell all of one tool at once."""
-
-    def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
-        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency."""
-        ...
-
-
-def transition_name(source: str, target: str) -> str:
-    """How a transition is named in records and explanations."""
-    return f"{source} -> {target}"
-
-
-class Recorded(Healthy):
-    """`HealthFacts` out of a record: replay prices with it, and asks nobody."""
-
-    def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:
-        self._facts = facts
-        self._otherwise = otherwise
-
-    def success(self, name: str) -> float:
-        """As recorded; 0 for a tool that was not, or what was said of those."""
-        return self._facts[name].success if name in self._facts else self._otherwise
-
-    def latency(self, name: str, declared: float) -> float:
-        """As recorded."""
-        return self._facts[name].latency if name in self._facts else declared
-
-    def pressure(self, name: str) -> float:
-        """As recorded."""
-        return self._facts[name].pressure if name in self._facts else 1.0
-
-    def money(self, name: str, declared: float) -> float:
-        """As recorded."""
-        return self._facts[name].money if name in self._facts else declared
-
-    def competence(self, name: str) -> float:
-        """As recorded."""
-        return self._facts[name].competence if name in self._facts else 1.0
-
-    def transition_success(self, source: str, target: str) -> float:
-        """As recorded; 1 where nothing was."""
-        name = transition_name(source, target)
-        return self._facts[name].success if name in self._facts else 1.0
 
 
 class HasView(Protocol):

@@ -142,7 +142,7 @@ class GraphRevision:
         """Whether there are transitions."""
         return bool(self._incoming)
 
-    @property
+    @cached_property
     def keys(self) -> Set[str]:
         """Every key that a tool takes or gives."""
         return _Keys(self._producers, self._consumers)

@@ -2,8 +2,8 @@
 
 from orchestrator.core.route import Problem, StartedFrom
 from orchestrator.routing.compiled import Compiled
-from orchestrator.routing.paths.astar import MAX_CORRECTIONS, walk
 from orchestrator.routing.paths.distances import Rooted
+from orchestrator.routing.paths.walk import MAX_CORRECTIONS, walk
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import RoutingWeights
 

@@ -5,222 +5,17 @@ least that a plan with a real join could cost: where that is more than the path 
 plans.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER, SHIFT
 
-from .distances import Ahead, Rooted
-
-
-class AStarSearch:
-    """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
-
-    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
-    below that, a tool to close, which was started by start -2 - n.
-    """
-
-    def __init__(self, rooted: Rooted, situation: Situation) -> None:
-        self.situation = situation
-        self.distance = rooted.distance
-        self.rooted = rooted
-        self.goal = rooted.goal
-        self.heap: list[tuple[int, int, int, int]] = []
-        self.before: dict[int, int] = {}
-        """Closed place -> cost of the best way to it."""
-        self.parent: dict[int, tuple[int, int]] = {}
-        """Closed place -> the place before it, and the start taken (-1 for none)."""
-        self.expected: dict[tuple[int, int], int] = {}
-        """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
-        self.joined = NEVER
-        """No plan with a join costs less."""
-        self.beside = NEVER
-        """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
-        self.limit: int | None = None
-        """The search is over where everything left costs more; `None`: more than `joined`."""
-        self.tied = False
-        c = situation.compiled
-        self.special = {place for start in situation.over for place in self._places_before(start)}
-        """Places from which some way on has another cost in this run."""
-        self.odd = bool(situation.rerun) or not c.plain
-        self.known = {} if self.special else rooted.known
-        """The ways on from a place, cheapest first, where that was asked for."""
-
-    def _places_before(self, start: int) -> tuple[int, ...]:
-        c = self.situation.compiled
-        tool = c.tool_of(start)
-        return (*(c.needs[tool] or (c.begin,)), *c.into[tool])
-
-    def ways(self, place: int) -> Ahead:
-        """The ways on from a place, cheapest first."""
-        if not self.special:
-            return self.rooted.ahead(place)
-        special = place in self.special
-        found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
-        self.known[place] = found
-        return found
-
-    def place_of(self, tool: int) -> int:
-        """Where a run is when it has started `tool`: apart from having it for done without."""
-        c = self.situation.compiled
-        return c.begin + 1 + tool if tool in self.situation.rerun else c.tools + tool
-
-    def tool_at(self, place: int) -> int:
-        """The tool of a place."""
-        c = self.situation.compiled
-        return place - c.begin - 1 if place > c.begin else place - c.tools
-
-
-_OUTSIDE = -1
-"""Stands for every place that the run is at already."""
-
-
-def first_by_names(search: AStarSearch) -> Iterator[tuple[int, int]]:
-    """Of all best paths the one whose tools' names, sorted, come first."""
-    onward = _onward(search)
-    names = search.situation.compiled.names
-    tools = sorted({step[0] for steps in onward.values() for step in steps}, key=names.__getitem__)
-    bit = {tool: i for i, tool in enumerate(tools)}
-    ways: dict[int, _Way] = {}
-    far_first = sorted(onward, key=lambda place: search.before[place] if place != _OUTSIDE else -1, reverse=True)
-    for place in far_first:
-        for tool, start, places in sorted(onward[place], key=lambda way: (bit[way[0]], way[1])):
-            later = None if search.goal in places else _first_of([ways[p] for p in places if p in ways])
-            way = (1 << bit[tool] | (later[0] if later else 0), tool, start, later)
-            ways[place] = _first_of([ways[place], way]) if place in ways else way
-    rest: _Way | None = ways[_OUTSIDE]
-    while rest is not None:
-        _, tool, start, rest = rest
-        yield tool, start
-
-
-_Way = tuple[int, int, int, "_Way | None"]
-"""The tools of a way on to the goal as bits; its first tool, with the start; the rest of it."""
-
-
-def _first_of(ways: list[_Way]) -> _Way:
-    """The one whose tools come first; all have the same number of them."""
-    first = ways[0]
-    for way in ways[1:]:
-        differ = first[0] ^ way[0]
-        if differ & -differ & way[0]:
-            first = way
-    return first
-
-
-_Onward = dict[int, list[tuple[int, int, list[int]]]]
-"""Place -> (tool, start, where that leads to)."""
-
-
-def _onward(search: AStarSearch) -> _Onward:
-    """For every place on a best path what goes on from it along one."""
-    onward: _Onward = {}
-    seen = {search.goal}
-    stack = [search.goal]
-    while stack:
-        place = stack.pop()
-        for tool, g in _givers(search, place):
-            for previous, start in _tight(search, g, tool):
-                steps = onward.setdefault(previous, [])
-                if all(step[:2] != (tool, start) for step in steps):
-                    steps.append((tool, start, _reached(search, tool, g)))
-                if previous != _OUTSIDE and previous not in seen:
-                    seen.add(previous)
-                    stack.append(previous)
-    return onward
-
-
-def _givers(search: AStarSearch, place: int) -> list[tuple[int, int]]:
-    """The tools by which a best path may have come to a place, and the cost after them."""
-    c, before = search.situation.compiled, search.before
-    g = before[place]
-    if place >= c.tools:
-        return [(search.tool_at(place), g)]
-    return [(t, g) for t in c.producers[place] if c.target[t] == place or before.get(search.place_of(t)) == g]
-
-
-def _reached(search: AStarSearch, tool: int, g: int) -> list[int]:
-    """Where a best path is after a tool."""
-    c, before = search.situation.compiled, search.before
-    keys = [k for k in c.gives[tool] if before.get(k) == g]
-    return keys if c.target[tool] < c.tools else [search.place_of(tool), *keys]
-
-
-def _tight(search: AStarSearch, g: int, tool: int) -> Iterator[tuple[int, int]]:
-    """The places from which `tool` is started on a path that has cost `g` with it, with the start."""
-    situation, before = search.situation, search.before
-    c, passed = situation.compiled, situation.passed
-    if tool in situation.shut:
-        return
-    lacking = [k for k in c.needs[tool] if k not in situation.free]
-    if not c.into[tool]:
-        cost = situation.cost(tool)
-        places = lacking or c.needs[tool] or (c.begin,)
-        if len(lacking) < 2 and any(before.get(p, NEVER) + cost == g for p in places):
-            yield lacking[0] if lacking else _OUTSIDE, tool
-        return
-    for source, start in zip(c.into[tool], c.starts(tool), strict=True):
-        cost = situation.cost(start)
-        if len(lacking) == 1 and source in passed:
-            if before.get(lacking[0], NEVER) + cost == g:
-                yield lacking[0], start
-        elif not lacking and before.get(source, NEVER) + cost == g:
-            yield (_OUTSIDE if source in passed else source), start
-
-
-MAX_CORRECTIONS = 16
-"""Distances that one walk may correct; a search is the quicker way where there are more."""
-
-Walked = tuple[int, list[tuple[int, int]]]
-"""What a path costs, and its (tool, start), first to last."""
-
-
-def walk(rooted: Rooted, situation: Situation) -> Walked | None:
-    """From the nearest place always to the nearest next.
-
-    Where the way on is longer than the distance of a place says, the distance is corrected and the step before is
-    looked at again (learning real-time A*: Korf, Artificial Intelligence 42, 1990). A walk that needs no correction is
-    a best path. `None` when there are several of them, when this run may not start one of the tools, or when there is
-    too much to correct. The distances must be up to date, and no tool may wait for two things.
-    """
-    c, shut, distance, known = situation.compiled, situation.shut, rooted.distance, rooted.known
-    tools, target, gives = c.tools, c.target, c.gives
-    passed: Collection[int] = situation.passed or (c.begin,)
-    if len(passed) > MAX_CORRECTIONS:
-        passed = [place for place in passed if _goes_on(situation, place)]
-    places = [*situation.free, *passed]
-    behind: list[list[int]] = []
-    steps: list[tuple[int, int]] = []
-    found = corrected = 0
-    while left := min([distance[place] for place in places], default=NEVER):
-        step: tuple[int, int] | None = None
-        for place in places:
-            if distance[place] == left:
-                ways = known.get(place) or rooted.ahead(place)
-                if ways and ways[0][0] == left:
-                    if step or (len(ways) > 1 and ways[1][0] == left):
-                        return None
-                    step = ways[0][1:]
-        if step is None:
-            corrected += 1
-            if left >= NEVER or corrected > MAX_CORRECTIONS:
-                return None
-            rooted.correct([place for place in places if distance[place] == left])
-            if behind:
-                places = behind.pop()
-                steps.pop()
-            continue
-        if step[0] in shut:
-            return None
-        if not behind:
-            found = left
-        behind.append(places)
-        steps.append(step)
-        place = target[step[0]]
-        places = [place] if place < tools else [place, *gives[step[0]]]
-    return found, steps
+from .distances import Rooted
+from .search import AStarSearch, goes_on
+from .ties import first_by_names
+from .walk import walk
 
 
 @dataclass(slots=True)
@@ -266,22 +61,13 @@ def _begin(search: AStarSearch, goal_mask: int) -> None:
     begin = situation.passed or (c.begin,)
     if not stakes.names:
         heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
-        heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER and _goes_on(situation, p)]
+        heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER and goes_on(situation, p)]
     else:
         for place, origin in (*situation.free.items(), *((p, c.place_name(p)) for p in begin)):
             penalty = stakes.penalty(goal_mask | stakes.of_tool(origin))
             if penalty is not None and distance[place] < NEVER:
                 heap.append((distance[place] + (penalty << SHIFT), penalty << SHIFT, place, -1))
     heapify(heap)
-
-
-def _goes_on(situation: Situation, place: int) -> bool:
-    """Whether a place that was passed leads to a tool that may start: most of a long run's do not."""
-    c, shut = situation.compiled, situation.shut
-    for tool, _, _ in c.onward(place):
-        if tool not in shut:
-            return True
-    return bool(c.odd(place))
 
 
 def _run(search: AStarSearch) -> int:

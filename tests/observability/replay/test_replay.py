@@ -38,7 +38,7 @@ from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.engine.steps import retry as retrying
 from orchestrator.observability.replay import retries as answers
 from orchestrator.observability.replay.replay import Replay, replay_run
-from orchestrator.routing.paths import astar
+from orchestrator.routing.paths import ties
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Record
 from orchestrator.testing import FakeClock, fail
@@ -484,7 +484,7 @@ async def test_a_broken_tie_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         outcome = await orchestrator.run("b", {"a": 1})
         assert outcome.decisions[0].chosen == "x"
         assert orchestrator.replay(outcome.run_id).agrees
-        monkeypatch.setattr(astar, "_first_of", the_last_of)
+        monkeypatch.setattr(ties, "_first_of", the_last_of)
         difference = orchestrator.replay(outcome.run_id).differences[0]
     assert (difference.decision, difference.recorded, difference.recomputed) == ("d1", "x", "y")
     assert "ties break" in difference.why
@@ -496,7 +496,7 @@ async def test_a_broken_tie_rule_names_the_decision_in_which_there_was_a_tie(mon
     async with Orchestrator([*twins, fail(cheap, error=Refused("no"))]) as orchestrator:
         outcome = await orchestrator.run("b", {"a": 1})
         assert [(d.id, d.chosen) for d in outcome.decisions] == [("d1", "cheap"), ("d2", "x")]
-        monkeypatch.setattr(astar, "_first_of", the_last_of)
+        monkeypatch.setattr(ties, "_first_of", the_last_of)
         differences = orchestrator.replay(outcome.run_id).differences
     assert {difference.decision for difference in differences} == {"d2"}
     assert (differences[0].what, differences[0].recorded, differences[0].recomputed) == ("route", "x", "y")

@@ -1,0 +1,73 @@
+"""The state of one A* search, and the places that a run stands at."""
+
+from orchestrator.routing.situation import Situation
+from orchestrator.routing.weights import NEVER
+
+from .distances import Ahead, Rooted
+
+
+class AStarSearch:
+    """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
+
+    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
+    below that, a tool to close, which was started by start -2 - n.
+    """
+
+    def __init__(self, rooted: Rooted, situation: Situation) -> None:
+        self.situation = situation
+        self.distance = rooted.distance
+        self.rooted = rooted
+        self.goal = rooted.goal
+        self.heap: list[tuple[int, int, int, int]] = []
+        self.before: dict[int, int] = {}
+        """Closed place -> cost of the best way to it."""
+        self.parent: dict[int, tuple[int, int]] = {}
+        """Closed place -> the place before it, and the start taken (-1 for none)."""
+        self.expected: dict[tuple[int, int], int] = {}
+        """The place before what waits to be closed: (tool's place, start) or (key, its cost so far)."""
+        self.joined = NEVER
+        """No plan with a join costs less."""
+        self.beside = NEVER
+        """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
+        self.limit: int | None = None
+        """The search is over where everything left costs more; `None`: more than `joined`."""
+        self.tied = False
+        c = situation.compiled
+        self.special = {place for start in situation.over for place in self._places_before(start)}
+        """Places from which some way on has another cost in this run."""
+        self.odd = bool(situation.rerun) or not c.plain
+        self.known = {} if self.special else rooted.known
+        """The ways on from a place, cheapest first, where that was asked for."""
+
+    def _places_before(self, start: int) -> tuple[int, ...]:
+        c = self.situation.compiled
+        tool = c.tool_of(start)
+        return (*(c.needs[tool] or (c.begin,)), *c.into[tool])
+
+    def ways(self, place: int) -> Ahead:
+        """The ways on from a place, cheapest first."""
+        if not self.special:
+            return self.rooted.ahead(place)
+        special = place in self.special
+        found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
+        self.known[place] = found
+        return found
+
+    def place_of(self, tool: int) -> int:
+        """Where a run is when it has started `tool`: apart from having it for done without."""
+        c = self.situation.compiled
+        return c.begin + 1 + tool if tool in self.situation.rerun else c.tools + tool
+
+    def tool_at(self, place: int) -> int:
+        """The tool of a place."""
+        c = self.situation.compiled
+        return place - c.begin - 1 if place > c.begin else place - c.tools
+
+
+def goes_on(situation: Situation, place: int) -> bool:
+    """Whether a place that was passed leads to a tool that may start: most of a long run's do not."""
+    c, shut = situation.compiled, situation.shut
+    for tool, _, _ in c.onward(place):
+        if tool not in shut:
+            return True
+    return bool(c.odd(place))
