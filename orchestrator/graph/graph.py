@@ -56,6 +56,8 @@ class ToolGraph:
         """The current revision, where it was made already."""
         self._last: GraphRevision | None = None
         """The last revision made; `_log` says what has changed since."""
+        self._before: GraphRevision | None = None
+        """The one before, kept so that it is freed by the next change and not in the midst of a plan."""
         self._log: list[str] = []
         self._asked = False
         """Whether somebody has the current revision."""
@@ -173,7 +175,8 @@ class ToolGraph:
     def view(self) -> GraphRevision:
         """The current revision, immutable; the same object until the next change."""
         if self._view is None:
-            self._view = self._last = self._revised()
+            self._before, self._view = self._last, self._revised()
+            self._last = self._view
         self._asked = True
         return self._view
 
@@ -268,7 +271,8 @@ class ToolGraph:
             told()
         if self._asked:
             self._asked = False
-            self._view = self._last = self._revised()
+            self._before, self._view = self._last, self._revised()
+            self._last = self._view
 
     def on_change(self, told: Callable[[], None]) -> None:
         """Call a function after each change; it must return at once and raise nothing."""

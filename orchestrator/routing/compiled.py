@@ -9,7 +9,6 @@ removed is not used again: ties are broken by names, never by numbers.
 """
 
 from collections.abc import Iterable
-from functools import cached_property
 
 from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Step
@@ -19,8 +18,8 @@ from orchestrator.graph.spec import ToolSpec
 SPARE = 64
 """Room for more keys and tools, beside a quarter of what there is."""
 
-Growth = tuple[list[int], set[int]]
-"""Of one change of the graph: tools that are gone, new, or have other ways in or on; places with other ways on."""
+Growth = tuple[list[int], set[int], list[int]]
+"""Of one change: tools that are gone, or have other ways in or on; places with other ways on; new tools."""
 Onward = list[tuple[int, int, int]]
 """(tool, start, where it leads)."""
 
@@ -86,6 +85,7 @@ class Compiled:
         """Steps of paths made so far: by start, tool before, cost."""
         self._onward: dict[int, Onward] = {}
         self._odd: dict[int, list[tuple[int, int]]] = {}
+        self._order: tuple[int, list[int] | None] | None = None
         self.growths: list[Growth] = []
         """What has changed since this was made, in order."""
         for node in view.nodes.values():
@@ -181,12 +181,17 @@ class Compiled:
         for k in self.gives[tool]:
             self.unfolded[k].remove(self.tools + tool)
 
-    @cached_property
+    @property
     def backwards(self) -> list[int] | None:
         """The places, each after those that it leads to; `None` where some lead to each other in a circle.
 
         Left out: keys that nobody takes, and tools in `folded`.
         """
+        if self._order is None or self._order[0] != len(self.growths):
+            self._order = (len(self.growths), self._sorted_backwards())
+        return self._order[1]
+
+    def _sorted_backwards(self) -> list[int] | None:
         tools, begin = self.tools, self.begin
         needs, into, producers, folded_to = self.needs, self.into, self.producers, self.target
         onward = [0] * (begin + 1)
@@ -239,6 +244,18 @@ class Compiled:
         for place in places:
             self._onward.pop(place, None)
             self._odd.pop(place, None)
+
+    def add_ways(self, tool: int) -> None:
+        """Add a new tool to the ways on that were worked out from the places before it."""
+        needs, target = self.needs[tool], self.target[tool]
+        for place in needs if needs and not self.into[tool] else ():
+            if place in self._onward:
+                if self.alone[tool]:
+                    self._onward[place].append((tool, tool, target))
+                else:
+                    self._odd[place].append((tool, -1))
+        if not needs and not self.into[tool] and self.begin in self._onward:
+            self._onward[self.begin].append((tool, tool, target))
 
     def _split(self, place: int) -> None:
         if place < self.tools:

@@ -22,7 +22,6 @@ def grow(c: Compiled, view: GraphRevision) -> bool:
     if not _has_room(c, names, keys):
         return False
     c.view = view
-    c.__dict__.pop("backwards", None)
     for key in keys:
         _add_key(c, key)
     gone = [c.tool[name] for name in names if name in c.tool and view.nodes.get(name) is not c.nodes[c.tool[name]]]
@@ -39,15 +38,19 @@ def grow(c: Compiled, view: GraphRevision) -> bool:
     fresh = [_insert(c, view.nodes[name]) for name in names if name in view.nodes and name not in c.tool]
     for tool in (*again, *fresh):
         c.join(tool)
-    live = sorted({*touched, *fresh})
-    for tool in live:
+    new = [tool for tool in fresh if not c.into[tool]]
+    live = sorted({*touched, *fresh} - set(new))
+    for tool in (*live, *new):
         c.classify(tool)
+    for tool in live:
         places.update(c.places_before(tool))
     for key in {key for tool in gone for key in _keys_of(c.nodes[tool])}:
         if key not in view.keys:
             c.key.pop(key, None)
     c.forget_ways(places)
-    c.growths.append(([*gone, *live], places))
+    for tool in new:
+        c.add_ways(tool)
+    c.growths.append(([*gone, *live], places, new))
     return True
 
 

@@ -155,7 +155,8 @@ class _Ground:
         c = self.weights.compiled
         if not grow(c, view):
             return False
-        changed = c.growths[-1][0]
+        tools, _, new = c.growths[-1]
+        changed = [*tools, *new]
         self.skeletons = {goal: known for goal, known in self.skeletons.items() if not known.affected_by(changed)}
         return True
 

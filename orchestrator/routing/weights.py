@@ -122,8 +122,8 @@ class RoutingWeights:
     def _grow(self) -> None:
         c = self.compiled
         self.values += [NEVER] * (c.room + len(c.transition_source) - len(self.values))
-        for tools, _ in c.growths[self._grown :]:
-            for tool in tools:
+        for tools, _, new in c.growths[self._grown :]:
+            for tool in (*tools, *new):
                 if c.tool.get(c.names[tool]) == tool:
                     self._learn(tool)
         self._grown = len(c.growths)

@@ -225,6 +225,8 @@ class Rooted:
             for key, takers in enumerate(c.consumers):
                 if not takers and key != self.goal:
                     distance[key] = NEVER
+            for unused in (range(len(c.keys), c.tools), range(c.tools + len(c.nodes), c.begin)):
+                distance[unused.start : unused.stop] = [NEVER] * len(unused)
         self.distance = distance
 
     def _repair(self, situation: Situation, names: set[str]) -> None:
@@ -245,18 +247,19 @@ class Rooted:
         """
         c, distance, values = self.weights.compiled, self.distance, self.weights.values
         lowered: list[tuple[int, int]] = []
-        for tools, places in c.growths[self._grown :]:
+        for tools, places, new in c.growths[self._grown :]:
             for place in places:
                 self.known.pop(place, None)
-            for tool in tools:
+            for tool in (*tools, *new):
                 if c.tool.get(c.names[tool]) != tool:
                     continue
-                self._forget(tool)
                 place = c.target[tool]
                 if place >= c.tools:
                     onward = [distance[k] for k in c.gives[tool]]
                     onward += [values[start] + distance[c.target[target]] for target, start in c.out[tool]]
                     distance[place] = min(distance[place], *onward)
+                if distance[place] < NEVER or tool not in new:
+                    self._forget(tool)
                 self._lower(tool, lowered, {})
         self._grown = len(c.growths)
         if lowered:
