@@ -74,8 +74,8 @@ def measured(name: str, graph: ToolGraph) -> None:
     ratio = median(after) / median(before)
     print(
         f"{name}, {len(graph)} tools: first plan {first:.0f} ms = {peer / first:.2f}x of dijkstra ({peer:.0f} ms); "
-        f"plan {median(before):.2f} ms, after a tool was added {median(after):.2f} ms = {ratio:.2f}x, after it was removed "
-        f"{median(without):.2f} ms; adding {median(added):.2f} ms, removing {median(removed):.2f} ms",
+        f"plan {median(before):.2f} ms, after a tool was added {median(after):.2f} ms = {ratio:.2f}x, after it was "
+        f"removed {median(without):.2f} ms; adding {median(added):.2f} ms, removing {median(removed):.2f} ms",
         flush=True,
     )
 

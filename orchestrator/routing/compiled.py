@@ -257,6 +257,13 @@ class Compiled:
         if not needs and not self.into[tool] and self.begin in self._onward:
             self._onward[self.begin].append((tool, tool, target))
 
+    def drop_ways(self, tool: int) -> None:
+        """Take a tool that is gone, and that no transition led to, from the ways on that were worked out."""
+        for place in self.places_before(tool):
+            if place in self._onward:
+                self._onward[place] = [way for way in self._onward[place] if way[0] != tool]
+                self._odd[place] = [way for way in self._odd[place] if way[0] != tool]
+
     def _split(self, place: int) -> None:
         if place < self.tools:
             self._onward[place] = [(t, t, self.target[t]) for t in self.consumers[place] if self.alone[t]]

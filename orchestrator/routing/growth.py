@@ -28,7 +28,8 @@ def grow(c: Compiled, view: GraphRevision) -> bool:
     led = {target for tool in gone for target, _ in c.out[tool]}
     again = sorted({*led, *(c.tool[name] for name in names if name in c.tool)} - set(gone))
     touched = _touched(c, gone, again, names)
-    places = {place for tool in (*touched, *gone) for place in c.places_before(tool)}
+    loose = [tool for tool in gone if not c.into[tool] and not c.out[tool]]
+    places = {place for tool in {*touched, *gone} - set(loose) for place in c.places_before(tool)}
     for tool in (*touched, *gone):
         c.unclassify(tool)
     for tool in (*again, *gone):
@@ -48,6 +49,8 @@ def grow(c: Compiled, view: GraphRevision) -> bool:
         if key not in view.keys:
             c.key.pop(key, None)
     c.forget_ways(places)
+    for tool in loose:
+        c.drop_ways(tool)
     for tool in new:
         c.add_ways(tool)
     c.growths.append(([*gone, *live], places, new))

@@ -252,6 +252,7 @@ class Rooted:
                 self.known.pop(place, None)
             for tool in (*tools, *new):
                 if c.tool.get(c.names[tool]) != tool:
+                    self._leave_out(tool)
                     continue
                 place = c.target[tool]
                 if place >= c.tools:
@@ -264,6 +265,13 @@ class Rooted:
         self._grown = len(c.growths)
         if lowered:
             self._propagate(lowered, {})
+
+    def _leave_out(self, tool: int) -> None:
+        """Take a tool that is gone from the ways on that are known."""
+        for place in self.weights.compiled.places_before(tool):
+            found = self.known.get(place)
+            if found and any(way[1] == tool for way in found):
+                self.known[place] = [way for way in found if way[1] != tool]
 
     def _propagate(self, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
         """Lower what lies before places that were lowered, from there backwards."""

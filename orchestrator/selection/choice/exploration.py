@@ -54,8 +54,9 @@ class Exploration:
     def __post_init__(self) -> None:
         if self.strategy == "thompson":
             raise DefinitionError(
-                "Exploration by 'thompson' is no longer offered: in every world measured its regret is above that of "
-                "the best estimate. Leave out exploration= to choose by the best estimate, or use Exploration('ucb')."
+                "Exploration by 'thompson' is no longer offered: in most worlds its regret is above that of the best "
+                "estimate (128 against 103). Leave out exploration= to choose by the best estimate, or use "
+                "Exploration('ucb')."
             )
         if self.strategy != "ucb":
             raise DefinitionError(f"Exploration is by 'ucb', not by {self.strategy!r}.")
