@@ -119,18 +119,13 @@ class GraphRevision:
         into = {name: live.transitions.into(name) if name in new._nodes else () for name in names}
         if all(self._incoming.get(name, ()) == found for name, found in into.items()):
             new._incoming = self._incoming
-            for name in ("_outgoing", "transitions", "_transitions_text"):
+            for name in ("transitions", "_transitions_text"):
                 if name in self.__dict__:
                     new.__dict__[name] = self.__dict__[name]
             return
         new._incoming = self._incoming.copy()
         for name, found in into.items():
             _put(new._incoming, name, found or None)
-        if "_outgoing" in self.__dict__:
-            sources = {t.source for name, found in into.items() for t in (*self._incoming.get(name, ()), *found)}
-            new._outgoing = self._outgoing.copy()
-            for source in sources | names:
-                _put(new._outgoing, source, live.transitions.out_of(source) or None)
 
     @cached_property
     def transitions(self) -> tuple[Transition, ...]:
@@ -154,10 +149,6 @@ class GraphRevision:
     @cached_property
     def _consumers(self) -> _Names:
         return _index((key, node.name) for node in self._nodes.values() for key in (*node.needs, *node.optional))
-
-    @cached_property
-    def _outgoing(self) -> _Edges:
-        return _edges((t.source, t) for found in self._incoming.values() for t in found)
 
     def producers(self, key: str) -> tuple[str, ...]:
         """The tools that give `key`, sorted."""

@@ -55,15 +55,6 @@ class Transitions:
         gates = self._gates.get(target, {})
         return tuple([Transition(f"{source} (removed)", target, gates[source].cost) for source in sorted(gates)])
 
-    def out_of(self, source: str) -> tuple[Transition, ...]:
-        """Those that leave a tool, sorted by target."""
-        found = self._out_of.get(source, {})
-        return tuple([found[target] for target in sorted(found)])
-
-    def gated(self) -> list[str]:
-        """The targets of gates, of tools that are there and of others."""
-        return list(self._gates)
-
     def targets(self) -> list[str]:
         """The tools that a transition or a gate leads to."""
         return [*self._into, *(target for target in self._gates if target not in self._into)]
