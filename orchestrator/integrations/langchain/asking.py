@@ -119,8 +119,8 @@ def _is_alone(request: ToolCallRequest) -> bool:
     messages: Any = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else state
     if not isinstance(messages, list) or not messages:
         return True
-    calls: Any = getattr(cast("list[Any]", messages)[-1], "tool_calls", ())
-    return len(calls) <= 1
+    last: Any = messages[-1]  # pyright: ignore[reportUnknownVariableType]
+    return len(getattr(last, "tool_calls", ())) <= 1
 
 
 __all__ = ["UNASKED", "Asking", "configurable_of"]
