@@ -150,7 +150,11 @@ def _union(kinds: list[OptionKind]) -> OptionKind:
     words = _words(dict.fromkeys(kind.words for kind in kinds if kind.words != "None"))
     exact = frozenset[type]().union(*(kind.exact for kind in kinds))
     tests = [kind.test for kind in kinds if kind.test is not None]
-    accepts = None if not tests else tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
+
+    def any_of(value: Any) -> bool:
+        return any(test(value) for test in tests)
+
+    accepts: Accepts | None = any_of if len(tests) > 1 else tests[0] if tests else None
     return OptionKind(words, exact, accepts, "union", tuple(kinds))
 
 
@@ -233,7 +237,7 @@ def _member_at_fault(name: str, kind: OptionKind, value: Any) -> tuple[str, Opti
     if isinstance(value, list | tuple):
         members = [(f"{name}[{n}]", 0, item) for n, item in enumerate(cast("Iterable[Any]", value))]
     elif isinstance(value, Mapping):
-        for key, item in value.items():
+        for key, item in cast("Mapping[Any, Any]", value).items():
             members += [(f"a key of {name}", 0, key), (f"{name}[{key!r}]", 1, item)]
     shape = "mapping" if isinstance(value, Mapping) else "list"
     for each in kind.inner if kind.shape == "union" else (kind,):

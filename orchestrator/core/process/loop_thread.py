@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import contextvars
-import functools
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
@@ -174,8 +173,8 @@ def _wait(call: _Call, loop: asyncio.AbstractEventLoop) -> None:
 @contextlib.contextmanager
 def _interruptible() -> Generator[None]:
     """Have Ctrl-C raise here while the caller blocks asyncio's own event loop, whose handler would only note it."""
-    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not (isinstance(handler, functools.partial) and getattr(handler.func, "__name__", "") == "_on_sigint"):
+    handler: Any = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if getattr(getattr(handler, "func", None), "__name__", "") != "_on_sigint":
         yield
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)

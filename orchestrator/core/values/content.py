@@ -57,7 +57,7 @@ class _Reader:
         self._open: set[int] = set()
 
     def digest(self, value: Any) -> bytes:
-        kind: type[Any] = type(value)
+        kind = class_of(value)
         read = _PLAIN.get(kind)
         if read is not None:
             return self._plain(value, kind, read)

@@ -88,7 +88,7 @@ def _text_keys(thing: object) -> bool:
         if not _SIMPLE.issuperset(map(type, items)):
             for item in items:
                 if isinstance(item, _CONTAINERS):
-                    waiting.append(item)
+                    waiting.append(cast("object", item))
     return True
 
 
