@@ -410,7 +410,11 @@ class Tree:
             work = asyncio.ensure_future(self.orc.cancel("tree"))
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        self.world.stopped = True
+        run = self.orc._runtime.runs.live("tree")  # pyright: ignore[reportPrivateUsage]
+        if run is not None and run.waits:  # its caller had its outcome: it leaves a run that waits for a person
+            self.cancelled_at = None
+        else:
+            self.world.stopped = True
         await drive(self.clock, work)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     async def _answered(self, outcome: Outcome[Any]) -> Outcome[Any]:
