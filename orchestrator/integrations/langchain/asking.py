@@ -117,9 +117,10 @@ def _is_alone(request: ToolCallRequest) -> bool:
     """Whether no other call of the turn can have asked in this task."""
     state: Any = request.state
     messages: Any = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else state
-    if not isinstance(messages, list) or not messages:
+    try:
+        last: Any = messages[-1]
+    except (LookupError, TypeError):  # none, or no list
         return True
-    last: Any = messages[-1]  # pyright: ignore[reportUnknownVariableType]
     return len(getattr(last, "tool_calls", ())) <= 1
 
 
