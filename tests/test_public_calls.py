@@ -91,7 +91,7 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], list[str]]]:
         if name == "ScriptedChatModel":
             yield name, made, ["responses", "repeat", "usage"]
         elif isinstance(made, testing.Fault):
-            yield name, made, [option for option in options(made._make) if option != "tool"]
+            yield name, made, [option for option in options(vars(made)["_make"]) if option != "tool"]
         elif name != "Fault":
             yield name, made, options(made.__init__ if inspect.isclass(made) else made)
     for name in (
@@ -222,7 +222,7 @@ def test_values_in_the_wrong_place(call: Callable[[], Any], said: str) -> None:
         (lambda: made.Tool(unused, name="a\nb", needs=[]), "cannot be the name of a tool: it holds a control"),
         (
             lambda: made.Tool(unused, name="a", needs=[], gives="k\u202ex"),
-            "cannot be the name of a key: it holds a mark",
+            "cannot be the name of a key of tool 'a': it holds a mark",
         ),
         (lambda: made.Orchestrator.from_project(__file__), "is a file: a project is a folder"),
     ],

@@ -143,8 +143,6 @@ class Tool:
         self.classify = options.get("classify")
         self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
         self.is_async = _is_async(call)
-        for key in (*self.needs.values(), *self.optional.values(), *self.gives):
-            check_name("a key", key, DefinitionError)
         self._check_numbers()
         self._check_isolation()
         self._check_types()

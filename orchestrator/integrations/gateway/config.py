@@ -98,7 +98,8 @@ def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayCon
         raise DefinitionError(f"{path}{f' and {named}' if named else ''}: {explain(error)}") from None
     for name, entry in config.servers.items():
         if bool(entry.command) == bool(entry.url):
-            hint = next(filter(None, (nearest(word, ("command", "url")) for word in servers[name])), "")
+            stated = [str(word) for word in cast("Mapping[str, Any]", servers[name])]
+            hint = next(filter(None, (nearest(word, ("command", "url")) for word in stated)), "")
             raise DefinitionError(f"{path}: the server {name!r} has either a command or a url.{hint}")
     return config
 
