@@ -26,8 +26,7 @@ from orchestrator import Orchestrator
 from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
-from orchestrator.engine.planning import planning
-from orchestrator.engine.planning import planning as candidates
+from orchestrator.engine.planning import candidates, planning
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import ToolGraph

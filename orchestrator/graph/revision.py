@@ -162,10 +162,6 @@ class GraphRevision:
         """The transitions that lead to `tool`, sorted by source."""
         return self._incoming.get(tool, ())
 
-    def outgoing(self, tool: str) -> tuple[Transition, ...]:
-        """The transitions that leave a tool, sorted."""
-        return self._outgoing.get(tool, ())
-
     def relevant(self, goal: tuple[str, ...]) -> tuple[str, ...]:
         """The tools that could take part in a route to these keys, sorted; worked out once."""
         return self._cone(goal).tools
