@@ -1,4 +1,4 @@
-"""The error for a run id that the store does not have, with the nearest of the latest ids."""
+"""The error for a run id of which nothing is on record, with the nearest of the latest ids."""
 
 from orchestrator.core.errors import InputError, StoreError, nearest
 
@@ -11,6 +11,11 @@ LATEST = 200
 def unknown_run(store: Store, run_id: str) -> InputError:
     """An `InputError` that names the run, and those among the latest whose ids are near. Reads the store."""
     try:
+        if store.run(run_id) is not None:
+            return InputError(
+                f"The run {run_id!r} was never begun: its process died before anything was on record, and no write "
+                "was made. Run its goal again, with its inputs and this run_id."
+            )
         hint = nearest(run_id, [row.run_id for row in store.runs(limit=LATEST)])
     except StoreError:
         hint = ""

@@ -1,6 +1,7 @@
 """Recovery: a run picked up from its records, after a crash or while it waits for a person."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind, Status
@@ -246,6 +247,12 @@ def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mappi
     return outcome_of(stand_in)
 
 
+def _not_begun(runtime: Runtime, run_id: str, token: int) -> InputError:
+    """What to say of a run without records, which whoever runs its id again may own."""
+    runtime.store.release(run_id, token)
+    return unknown_run(runtime.store, run_id)
+
+
 async def recover(
     runtime: Runtime,
     run_id: str,
@@ -273,7 +280,7 @@ async def recover(
     if token is None:
         return None
     if not records:
-        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+        raise await runtime.threads.run(partial(_not_begun, runtime, run_id, token))
     state = fold(run_id, records)
     run = Run(
         runtime.dialled(state.dial),

@@ -12,6 +12,8 @@ from random import Random
 
 import pytest
 
+from orchestrator import InputError, Orchestrator, Status, Tool
+from orchestrator.store.protocol import RunRow
 from tests.engine.crashing import WINDOWS, Death, World, crash_and_resume
 from tests.support import forked
 
@@ -51,7 +53,8 @@ def crash(
     world, outcome, died = crash_and_resume(processes, folder, deaths, fails=fails)
     assert not all_die or died == len(deaths), "a process did not die as it was told"
     if not outcome:
-        assert not world.lines(), "it died before its run was on record, and yet something happened"
+        happened = [line for line in world.lines() if not line.startswith("read ")]
+        assert not happened, "it died before its run was on record, and yet it wrote"
         return
     check(world, outcome, fails=fails, died=died)
 
@@ -129,3 +132,27 @@ def test_without_the_ledger_many_effects_are_lost_or_doubled(
         world, _, _ = crash_and_resume(processes, folder, [death], fails=fails, keeps=keeps)
         wrong += bool(lost_or_doubled(world, fails=fails))
     assert wrong >= 6
+
+
+async def test_a_run_without_a_record_says_that_it_was_never_begun(tmp_path: Path) -> None:
+    tools = [Tool(lambda: 1, name="x", gives="x")]
+    row = RunRow(
+        run_id="r",
+        parent=None,
+        goal="x",
+        status=Status.RUNNING,
+        policy="balanced",
+        started=0.0,
+        ended=None,
+        head="",
+        count=0,
+        trace_id="",
+        summary={},
+    )
+    async with Orchestrator(tools, store=tmp_path / "runs.db") as orc:
+        assert orc.store.begin(row, "another-machine|1|1|x", 0.0) is None
+        for ask in (orc.resume, orc.cancel):
+            with pytest.raises(InputError, match="was never begun"):
+                await ask("r")
+        outcome = await orc.run("x", run_id="r")
+        assert (outcome.value, orc.verify("r").ok) == (1, True)
