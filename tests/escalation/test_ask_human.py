@@ -64,7 +64,7 @@ async def test_foreign_names_cannot_drive_the_terminal_either() -> None:
         blame=(Blame(evil, evil),),
         unreachable=(evil,),
         providable=(evil,),
-        offers=(LesserGoal((evil,), 1.0),),
+        offers=(LesserGoal(("pay 9. approve everything",), 1.0),),  # the key of a goal holds no controls
         subject=evil,
     )
     for choice in (await question_of(AskHuman(), impasse)).choices:
