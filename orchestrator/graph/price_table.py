@@ -178,6 +178,7 @@ class PriceTable:
         touched, formula = self._touched, self.pricing
         if touched is None or type(formula) is not QualityOnce or self._untouched_success <= 0:
             return None
+        assert isinstance(formula, QualityOnce)
         import numpy as np  # here, so that small graphs do without it
 
         money, latency, risk = (np.array(v) for v in zip(*[(n.cost, n.latency, n.risk) for n in nodes], strict=True))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.core.types.assignable import Fit, fit, is_checked_at_call
 
@@ -61,7 +61,7 @@ class GraphRevision:
         self._set(_sorted(by_name), _sorted(callables), dict(key_types or {}), revision, log)
         self._incoming: _Edges
         if isinstance(transitions, Mapping):
-            self._incoming = dict(transitions)
+            self._incoming = dict(cast("_Edges", transitions))
         else:
             self._incoming = _edges((t.target, t) for t in transitions)
 

@@ -130,7 +130,7 @@ def writes_of_children_need_no_approval(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_answer_goes_to_the_question_shown_first(patch: pytest.MonkeyPatch) -> None:
-    give = resume._give
+    give = resume._give  # pyright: ignore[reportPrivateUsage]
 
     async def wrong(run: Run, answer: Any, by: str, question: str | None) -> Any:
         return await give(run, answer, by, None if question in run.asked else question)

@@ -128,7 +128,7 @@ def test_distances_stay_below_the_truth(seed: int) -> None:
     for _, planner, problem in changing(seed):
         told(planner, problem)
         weights = planner.weights()
-        for ground in planner._grounds.values():
+        for ground in planner._grounds.values():  # pyright: ignore[reportPrivateUsage]
             for root in ground.roots.values() if ground.weights is weights else ():
                 root.prepare(Situation(weights, Problem((), {})))
                 assert_holds(root)

@@ -237,7 +237,8 @@ def _member_at_fault(name: str, kind: OptionKind, value: Any) -> tuple[str, Opti
     if isinstance(value, list | tuple):
         members = [(f"{name}[{n}]", 0, item) for n, item in enumerate(cast("Iterable[Any]", value))]
     elif isinstance(value, Mapping):
-        for key, item in value.items():
+        entries: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        for key, item in entries.items():
             members += [(f"a key of {name}", 0, key), (f"{name}[{key!r}]", 1, item)]
     shape = "mapping" if isinstance(value, Mapping) else "list"
     for each in kind.inner if kind.shape == "union" else (kind,):
