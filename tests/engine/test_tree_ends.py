@@ -139,3 +139,33 @@ async def test_one_of_two_who_reach_for_a_key_leaves_alone() -> None:
         return (await second).value
 
     assert (await Orchestrator([Tool(slow, gives="x"), top]).run("t")).value == "x"
+
+
+async def test_a_cancellation_binds_while_something_else_has_the_turn_of_the_run() -> None:
+    begun: list[str] = []
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    @tool(gives="first")
+    async def first() -> int:
+        started.set()
+        await gate.wait()
+        return 1
+
+    @tool(gives="second")
+    async def second(first: int) -> int:
+        begun.append("second")
+        return first
+
+    async with Orchestrator([first, second]) as orc:
+        running = asyncio.create_task(orc.run("second", run_id="r"))
+        await started.wait()
+        async with orc._runtime.runs.turn("r"):  # pyright: ignore[reportPrivateUsage]
+            cancelling = asyncio.create_task(orc.cancel("r"))
+            await asyncio.sleep(0)
+            gate.set()
+            for _ in range(30):
+                await asyncio.sleep(0)
+            assert begun == []
+        assert (await cancelling).status is Status.ESCALATED
+        assert (await running).status is Status.ESCALATED
+    assert begun == []

@@ -177,7 +177,13 @@ def _overdue(run: Run, question: str) -> bool:
 
 
 async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
-    """Stop a run and give its outcome; one that has ended stays as it is."""
+    """Stop a run and give its outcome; one that has ended stays as it is.
+
+    Nothing of a run that is live here begins from now on, also while something else has the run's turn.
+    """
+    live = live_run(runtime, run_id)
+    if live is not None and not live.state.status.ended:
+        live.scope.cancel(reason)
     async with runtime.runs.turn(run_id):
         found = await _cancelled(runtime, run_id, reason)
     return found if isinstance(found, Outcome) else await join(found)
