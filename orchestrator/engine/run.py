@@ -197,6 +197,11 @@ class Run:
             self._rebound.set()
         if self.waits and self.stirred is not None:
             self.stirred()
+        above = self.parent
+        while above is not None:  # a run further up may show a question of this one, which may have been withdrawn
+            if above.waits and above.stirred is not None:
+                above.wake_up()
+            above = above.parent
 
     def nudge(self, names: Iterable[str]) -> None:
         """These tools went down: have the run look again if it relies on one. Called from any thread."""
