@@ -16,7 +16,7 @@ from orchestrator.agents.agent import Agent
 from orchestrator.agents.goal_tool import goal_tool
 from orchestrator.core.calls.options import checked, signature_options
 from orchestrator.core.clock import Clock, SystemClock
-from orchestrator.core.enums import START, Status
+from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError, InputError, StoreError, nearest
 from orchestrator.core.events import Event, Sink, WorkJudged
 from orchestrator.core.goal import Goal
@@ -271,9 +271,7 @@ class Orchestrator(Answering):
         """
         made = item if isinstance(item, Tool) else Tool(item)
         for own in made.own_tools if isinstance(made, Agent) else ():
-            if (
-                self.graph.get(own.name) is not own
-            ):  # what it calls as goals goes through the router like everything else
+            if self.graph.get(own.name) is not own:  # the router chooses and heals what it calls as goals
                 self.add(own, replace)
         if replace and made.name in self.graph:
             self._swap(made)
@@ -460,13 +458,7 @@ class Orchestrator(Answering):
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
-        if self._runtime.runs.live(run_id) is None and self.store.embedded and await self._is_queued(run_id):
-            self._background.work_on_queue()  # a worker ends it: this one, where there is no other
         return await resuming.cancel(self._runtime, run_id, reason)
-
-    async def _is_queued(self, run_id: str) -> bool:
-        row = await self._runtime.threads.run(lambda: self.store.run(run_id))
-        return row is not None and row.status is Status.QUEUED
 
     @checked(InputError)
     async def submit(

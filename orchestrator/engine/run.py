@@ -198,10 +198,10 @@ class Run:
         if self.waits and self.stirred is not None:
             self.stirred()
         above = self.parent
-        while above is not None:  # a run further up may show a question of this one, which may have been withdrawn
-            if above.waits and above.stirred is not None:
-                above.wake_up()
+        while above is not None and not (above.waits and above.stirred is not None):
             above = above.parent
+        if above is not None:  # it may show a question of this run, which may have been withdrawn
+            above.wake_up()
 
     def nudge(self, names: Iterable[str]) -> None:
         """These tools went down: have the run look again if it relies on one. Called from any thread."""

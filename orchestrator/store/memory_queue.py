@@ -121,7 +121,7 @@ class MemoryQueue:
             return None
         self._move(run_id, Status.RUNNING, None)
         entry = self._entries[run_id]
-        taken = ClaimedRun(run_id, token, entry.request, entry.answer)
+        taken = ClaimedRun(run_id, token, entry.request, entry.answer, run_id in self._cancelled)
         entry.answer = None
         return taken
 

@@ -85,6 +85,8 @@ class ClaimedRun:
     token: int
     request: str | None
     answer: str | None
+    cancel: bool = False
+    """Whether its cancellation was asked for: nothing of it begins any more."""
 
 
 @dataclass(frozen=True)

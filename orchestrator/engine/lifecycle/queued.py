@@ -185,6 +185,8 @@ async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
     dialled = runtime.dialled(wanted.dial)
     run = await begin(dialled, request.goal, request.inputs, wanted, run_id=taken.run_id, named=True, token=taken.token)
     start(run, Phase.PLAN)
+    if taken.cancel:
+        run.scope.cancel("cancelled")  # before its first phase
     return run
 
 
@@ -205,7 +207,7 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
             run = await _begin(runtime, taken)
             run.scope.cancel(reason)  # before its first phase
     if run is None:
-        await runtime.threads.run(lambda: queue.requeue(run_id, taken.token))
+        await runtime.threads.run(lambda: queue.cancel(run_id) and queue.requeue(run_id, taken.token))
     return run
 
 
@@ -236,11 +238,12 @@ async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
         run = await recover(runtime, taken.run_id, taken.token)
     if run is None:
         return None
+    if taken.cancel:
+        run.scope.cancel("cancelled")
     if run.state.status is not Status.WAITING:
         start(run, Phase.PLAN)
         return run
-    if await _cancel_wanted(runtime, run):
-        run.scope.cancel("cancelled")
+    if taken.cancel:
         await stop_waiting(run)
         start(run, Phase.ESCALATE)
         return run
@@ -260,11 +263,6 @@ def _release(runtime: Runtime, run: Run) -> None:
     runtime.store.flush()
     runtime.store.release(run.state.run_id, run.token or 0)
     runtime.runs.leave(run.state.run_id)
-
-
-async def _cancel_wanted(runtime: Runtime, run: Run) -> bool:
-    wanted = await runtime.threads.run(lambda: runtime.store.queue.cancelled(runtime.owner))
-    return run.state.run_id in wanted
 
 
 __all__ = ["NotForThisWorker", "SubmittedRequest", "cancel_queued", "drive_taken", "submit", "wait"]

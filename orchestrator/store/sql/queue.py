@@ -168,12 +168,13 @@ class SqlQueue:
         ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
         statement = update(RUNS).where(RUNS.c.run_id.in_(ids), _READY)
         moved = statement.values(status=str(Status.RUNNING), owner=owner, token=RUNS.c.token + 1, wake=None)
-        tokens = {row.run_id: row.token for row in connection.execute(moved.returning(RUNS.c.run_id, RUNS.c.token))}
+        owned = connection.execute(moved.returning(RUNS.c.run_id, RUNS.c.token, RUNS.c.cancel)).all()
+        rows = {row.run_id: row for row in owned}
         asked = {
             row.run_id: row
-            for row in connection.execute(select(REQUESTS).where(REQUESTS.c.run_id.in_(sorted(tokens)))).all()
+            for row in connection.execute(select(REQUESTS).where(REQUESTS.c.run_id.in_(sorted(rows)))).all()
         }
-        return [_taken(run_id, tokens[run_id], asked.get(run_id)) for run_id in chosen if run_id in tokens]
+        return [_taken(rows[run_id], asked.get(run_id)) for run_id in chosen if run_id in rows]
 
     def _answer(self, connection: Connection, run_id: str, answer: str) -> bool:
         free = ["", *self._gone(connection, self._now(connection))]
@@ -234,8 +235,9 @@ def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
     return tuple(row.run_id for row in rows if not alive[row.owner])
 
 
-def _taken(run_id: str, token: int, asked: Any) -> ClaimedRun:
-    return ClaimedRun(run_id, token, asked.request if asked else None, asked.answer if asked else None)
+def _taken(row: Any, asked: Any) -> ClaimedRun:
+    request, answer = (asked.request, asked.answer) if asked else (None, None)
+    return ClaimedRun(row.run_id, row.token, request, answer, bool(row.cancel))
 
 
 def _drop_slots(connection: Connection, now: float) -> None:

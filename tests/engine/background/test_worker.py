@@ -256,3 +256,24 @@ async def test_a_run_that_was_set_aside_can_be_cancelled(tmp_path: Path) -> None
             store.execute("UPDATE orchestrator_runs SET wake = NULL, attempts = 5")
         async with asyncio.timeout(10):
             assert (await orc.cancel(run_id)).status is Status.ESCALATED
+
+
+async def test_a_run_whose_cancellation_was_asked_for_begins_nothing_where_it_is_taken(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    @tool(gives="w", effect="write")
+    async def act() -> int:
+        begun.append("act")
+        return 1
+
+    async with Orchestrator([act], store=tmp_path / "runs.db") as orc:
+        run_id = await orc.submit("w", run_id="r", work_here=False)
+        assert orc.store.queue.cancel(run_id)  # as a process does that cannot drive it
+        assert orc.store.queue.take("dead|1|1|x", 0.0, 5)[0].cancel
+        orc.store.queue.sweep(5)
+        working = asyncio.create_task(orc.worker().run())
+        async with asyncio.timeout(20):
+            assert (await orc.wait(run_id)).status is Status.ESCALATED
+        working.cancel()
+        await asyncio.wait([working])
+    assert begun == []
