@@ -8,7 +8,7 @@ from benchmarks._outcomes import Bench, Floats
 from orchestrator import Agent
 from orchestrator.core.policy import Policy
 from orchestrator.selection import Exploration, Handbook, HashedEmbedding, Observation, Selector, SkillIndex, discover
-from orchestrator.selection.competence.priors import standings
+from orchestrator.selection.competence.priors import relative_prices
 from orchestrator.selection.competence.table import CompetenceTable
 from orchestrator.selection.learning.updates import learn
 
@@ -95,7 +95,7 @@ class BySkill:
 
     def predicted(self, bench: Bench, handbook: Handbook) -> Floats:
         """Competence of every model on every test question."""
-        table = CompetenceTable({model: {} for model in bench.models}, handbook, standings(self.agents))
+        table = CompetenceTable({model: {} for model in bench.models}, handbook, relative_prices(self.agents))
         rows = [table.expected(demand) for demand in self.test]
         order = [table.rows[model] for model in bench.models]
         return np.stack(rows)[:, order]

@@ -37,7 +37,7 @@ from orchestrator.engine.lifecycle.driver import leave_waiting, shut_down
 from orchestrator.engine.lifecycle.orphans import end_orphans
 from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
-from orchestrator.engine.planning import agents as casting
+from orchestrator.engine.planning.agents import facts_now, price_now
 from orchestrator.engine.planning.demands import Demands, DemandSource
 from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.run import Run
@@ -77,7 +77,7 @@ class Answering:
     selector: Selector
     _runtime: Runtime
     _background: Background
-    _jury: WorkEvaluator
+    _evaluator: WorkEvaluator
 
     @checked(InputError)
     def verify(self, run_id: str) -> "Verification":
@@ -127,11 +127,11 @@ class Answering:
 
         A function `(inputs, output)`, async or not, or a `ModelJudge`; `None` for nobody.
         """
-        return self._jury.judge
+        return self._evaluator.judge
 
     @judge.setter
     def judge(self, judge: Judge | None) -> None:
-        self._jury.judge = check_judge(judge, "The orchestrator")
+        self._evaluator.judge = check_judge(judge, "The orchestrator")
 
     @property
     def demand_model(self) -> DemandModel | None:
@@ -217,7 +217,7 @@ class Orchestrator(Answering):
         self.health.entries.on_problem = lambda problem: self.store.on_problem(problem)
         runs = RunRegistry()
         tracing = TracingSink(tracer_provider, live=runs.by_id, circuits=self.health)
-        self._announcer = NotificationSink(ladder, clock=clock)
+        self._notifications = NotificationSink(ladder, clock=clock)
         self._runtime = Runtime(
             graph=self.graph,
             prices=prices,
@@ -235,13 +235,13 @@ class Orchestrator(Answering):
             reach=launch.launch_child,
             end_orphans=end_orphans,
             heartbeat=Heartbeat(self.store, runs.by_id, on_problem=lambda problem: self.store.on_problem(problem)),
-            sinks=[tracing, self._announcer],
+            sinks=[tracing, self._notifications],
             runs=runs,
             own_pricing=pricing is not None,
             deps=deps,
         )
         self._background = Background(self._runtime, monitors)
-        self._jury = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
+        self._evaluator = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
         self._sync_calls = LoopThread(lambda: bool(self._runtime.runs.all_live()))
         self._closed = False
         try:
@@ -362,7 +362,7 @@ class Orchestrator(Answering):
     @checked()
     def price_facts(self, tool: str) -> PriceFacts:
         """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
-        return casting.facts_now(self._runtime, self.graph[tool])
+        return facts_now(self._runtime, self.graph[tool])
 
     @checked()
     def price(self, tool: str, source: str | None = None) -> float | None:
@@ -370,7 +370,7 @@ class Orchestrator(Answering):
 
         By the transition from `source` where there is one. Raises `DefinitionError` for an unknown name.
         """
-        return casting.price_now(self._runtime, self.graph[tool], source)
+        return price_now(self._runtime, self.graph[tool], source)
 
     # -- planning and running ----------------------------------------------------------------------------------------
 
@@ -609,8 +609,8 @@ class Orchestrator(Answering):
             await shut_down(self._runtime, blocked)
             await self._sync_calls.also(lambda: leave_waiting(self._runtime))
             await leave_waiting(self._runtime)
-            await self._announcer.drain()
-            await self._jury.drain(JUDGED_WITHIN)
+            await self._notifications.drain()
+            await self._evaluator.drain(JUDGED_WITHIN)
             await self._background.stop()
             await self._runtime.threads.run(self._close_parts)
             if self._sync_calls.is_here:
@@ -657,10 +657,10 @@ class _Observers:
         self._orc._background.run_began(run)  # pyright: ignore[reportPrivateUsage]
 
     def ended(self, run: Run) -> None:
-        self._orc._jury.observe(run)  # pyright: ignore[reportPrivateUsage]
+        self._orc._evaluator.observe(run)  # pyright: ignore[reportPrivateUsage]
 
     def waits(self, run_id: str) -> None:
-        self._orc._announcer.on_record(run_id)  # pyright: ignore[reportPrivateUsage]
+        self._orc._notifications.on_record(run_id)  # pyright: ignore[reportPrivateUsage]
 
     def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
         return self._orc._background.hub.gate(tool, run_id, values)  # pyright: ignore[reportPrivateUsage]

@@ -87,7 +87,7 @@ class Run:
         """The questions that people are to answer, by id: of this run and of the children that it waits for."""
         self.pending = PendingWaits(self._child_waits)
         """What calls in flight wait for."""
-        self.stirred: Callable[[], None] | None = None
+        self.on_wake: Callable[[], None] | None = None
         """Called when something happens in a run that waits: one of its suspended calls may go on by itself."""
         self.answer: tuple[str, Any, str] | None = None
         """A person's answer on its way in: the question's id, the answer, and who gave it."""
@@ -195,10 +195,10 @@ class Run:
         self.wake.set()
         if self.cancelled is not None and self._rebound is not None:
             self._rebound.set()
-        if self.waits and self.stirred is not None:
-            self.stirred()
+        if self.waits and self.on_wake is not None:
+            self.on_wake()
         above = self.parent
-        while above is not None and not (above.waits and above.stirred is not None):
+        while above is not None and not (above.waits and above.on_wake is not None):
             above = above.parent
         if above is not None:  # it may show a question of this run, which may have been withdrawn
             above.wake_up()

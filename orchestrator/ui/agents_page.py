@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 from orchestrator.agents.agent import Agent
 from orchestrator.selection import Estimate, Handbook
 from orchestrator.selection.competence.estimation import beta_variance, neutral_prior, prior_of
-from orchestrator.selection.competence.priors import standings
+from orchestrator.selection.competence.priors import relative_prices
 
 from .backend import Backend
 from .render_pages import render
@@ -61,7 +61,7 @@ def agents_page(
     """Skills, competence with uncertainty, cost."""
     book = backend.handbook()
     names = sorted({*agents, *book.profiles})
-    dear = standings(agent for agent, _ in agents.values())
+    dear = relative_prices(agent for agent, _ in agents.values())
     shown = [_shown(name, agents.get(name), book, dear.get(name, 0.0)) for name in names]
     fields = {"error": "", "said": "", **more}
     status = int(fields.pop("status", 200))
@@ -78,7 +78,7 @@ def agents_page(
     )
 
 
-def _shown(name: str, known: tuple[Agent, float | None] | None, book: Handbook, standing: float) -> AgentShown:
+def _shown(name: str, known: tuple[Agent, float | None] | None, book: Handbook, relative_price: float) -> AgentShown:
     agent, price = known or (None, None)
     declared = dict(agent.skills) if agent is not None else {}
     skills = sorted({*declared, *book.profile(name).skills})
@@ -91,13 +91,13 @@ def _shown(name: str, known: tuple[Agent, float | None] | None, book: Handbook, 
         price=price,
         place="" if agent is None else agent.trust + (", data leaves" if agent.data_leaves else ""),
         overall=_estimate(neutral_prior(declared), book.record(name).successes, book.record(name).failures),
-        skills=tuple(_skill(name, skill, declared, book, standing) for skill in skills),
+        skills=tuple(_skill(name, skill, declared, book, relative_price) for skill in skills),
     )
 
 
-def _skill(name: str, skill: str, declared: Mapping[str, float], book: Handbook, standing: float) -> SkillShown:
+def _skill(name: str, skill: str, declared: Mapping[str, float], book: Handbook, relative_price: float) -> SkillShown:
     seen = book.evidence(name, skill)
-    prior = prior_of(name, skill, declared, book, standing)
+    prior = prior_of(name, skill, declared, book, relative_price)
     return SkillShown(skill, declared.get(skill), _estimate(prior, seen.successes, seen.failures))
 
 

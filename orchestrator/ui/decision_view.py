@@ -13,7 +13,7 @@ from orchestrator.core.price import PRICINGS, PriceFacts, QualityOnce, QualityPe
 from orchestrator.core.route import Candidate, Problem
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
-from orchestrator.observability.explain.next_best import Rival, next_best
+from orchestrator.observability.explain.next_best import RunnerUp, next_best
 from orchestrator.store import Store
 
 from .run_history import RunHistory
@@ -63,7 +63,7 @@ class DecisionSnapshot:
     prices: Mapping[str, PricedTool]
     """By tool, as last recorded at that decision."""
     policy: str
-    rival: Rival | None
+    runner_up: RunnerUp | None
     standard: bool
     """Whether the prices are those of the framework's formula, so that their parts add up."""
 
@@ -109,7 +109,7 @@ def snapshot_of(history: RunHistory, position: int, store: Store) -> DecisionSna
         view=None if graph is None else GraphRevision.from_json(graph),
         prices=_prices(decision, planned, policy, problem),
         policy=policy.name if policy is not None else "",
-        rival=None if graph is None else next_best(graph, problem, decision, state.policy),
+        runner_up=None if graph is None else next_best(graph, problem, decision, state.policy),
         standing=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
         standard=policy is not None and _is_standard(policy) and "priced" not in planned.facts,
     )

@@ -195,11 +195,11 @@ def _shown(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str, ...]:
     names = tuple(name for name in view.nodes if name in relevant or name in past)
     if len(names) <= MOST_TOOLS:
         return names
-    rival = snapshot.rival.tools if snapshot.rival is not None else ()
+    runner_up = snapshot.runner_up.tools if snapshot.runner_up is not None else ()
     first = [
         *snapshot.standing,
         *problem.running,
-        *rival,
+        *runner_up,
         *problem.unusable,
         *reversed(list(problem.done)),
         *snapshot.prices,

@@ -24,7 +24,6 @@ TESTED_BY = {
     "lifecycle/driver": "lifecycle/test_callers",
     "lifecycle/escalation": "lifecycle/test_questions",
     "lifecycle/finish": "steps/test_effects",
-    "lifecycle/kept": "lifecycle/test_kept_outcomes",
     "lifecycle/phases": "test_langgraph",
     "lifecycle/queued": "background/test_worker",
     "lifecycle/requests": "lifecycle/test_resume",

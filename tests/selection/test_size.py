@@ -23,7 +23,7 @@ from orchestrator.selection import (
     discover,
 )
 from orchestrator.selection.choice.scoring import Judged, counted_again
-from orchestrator.selection.competence.priors import TRANSFER, prior, standings
+from orchestrator.selection.competence.priors import TRANSFER, prior, relative_prices
 from orchestrator.selection.competence.table import CompetenceTable
 from orchestrator.selection.competence.task_size import measured, size_of, size_shift, size_shifts
 from orchestrator.selection.learning.updates import expected_by_skill, forget, learn
@@ -132,15 +132,15 @@ def test_the_price_stands_among_those_who_give_the_same() -> None:
         worker("free"),
         worker("elsewhere", cost=5.0, gives="other"),
     ]
-    assert standings(agents) == pytest.approx({"cheap": -1, "dear": 1, "elsewhere": 0})
-    assert standings([worker("cheap", cost=0.001), worker("dear", cost=1e6)])["dear"] == 1
-    assert standings([worker("a", cost=0.1), worker("b", cost=0.1)]) == {"a": 0, "b": 0}
+    assert relative_prices(agents) == pytest.approx({"cheap": -1, "dear": 1, "elsewhere": 0})
+    assert relative_prices([worker("cheap", cost=0.001), worker("dear", cost=1e6)])["dear"] == 1
+    assert relative_prices([worker("a", cost=0.1), worker("b", cost=0.1)]) == {"a": 0, "b": 0}
 
 
 def test_a_dear_agent_is_believed_to_be_better_most_of_all_in_long_work() -> None:
     def gap(demand: Demand, handbook: Handbook = BOOK) -> float:
         dear, cheap = (
-            competence(name, {}, demand, handbook, standing).mean for name, standing in (("d", 1), ("c", -1))
+            competence(name, {}, demand, handbook, relative_price).mean for name, price in (("d", 1), ("c", -1))
         )
         return dear - cheap
 
@@ -151,10 +151,10 @@ def test_a_dear_agent_is_believed_to_be_better_most_of_all_in_long_work() -> Non
 
 
 def test_a_price_counts_as_eight_calls_beside_a_record() -> None:
-    a, b = prior(None, Evidence(successes=8, failures=0), passed_over=False, standing=1.0)
+    a, b = prior(None, Evidence(successes=8, failures=0), passed_over=False, relative_price=1.0)
     assert a / (a + b) == pytest.approx((0.7 * 8 + 8) / 16)
     assert a + b == TRANSFER
-    assert sum(prior(None, passed_over=False, standing=-1.0)) == 2
+    assert sum(prior(None, passed_over=False, relative_price=-1.0)) == 2
 
 
 counts = st.tuples(st.integers(0, 8), st.integers(0, 8))
@@ -162,15 +162,15 @@ counts = st.tuples(st.integers(0, 8), st.integers(0, 8))
 
 @given(counts, counts, st.floats(0, 1), st.floats(-1, 1))
 def test_the_table_gives_the_same_numbers(
-    short: tuple[int, int], long: tuple[int, int], size: float, standing: float
+    short: tuple[int, int], long: tuple[int, int], size: float, relative_price: float
 ) -> None:
     handbook, demand = seen("a", short, long), Demand("s", size=size)
-    table = CompetenceTable({"a": {}, "b": {"s": 1.0}}, handbook, {"a": standing})
-    for name, declared, dear in (("a", dict[str, float](), standing), ("b", {"s": 1.0}, 0.0)):
+    table = CompetenceTable({"a": {}, "b": {"s": 1.0}}, handbook, {"a": relative_price})
+    for name, declared, dear in (("a", dict[str, float](), relative_price), ("b", {"s": 1.0}, 0.0)):
         one = competence(name, declared, demand, handbook, dear)
         assert table.expected(demand)[table.rows[name]] == one.mean
         assert 0 <= one.low <= one.mean <= one.high <= 1
-    shifts = size_shifts(*handbook.by_size("a"), standing)
+    shifts = size_shifts(*handbook.by_size("a"), relative_price)
     assert size_shift(shifts, size) == pytest.approx((1 - size) * shifts[0] + size * shifts[1])
 
 

@@ -65,7 +65,7 @@ def test_prices_are_those_that_were_recorded(runs: World) -> None:
                 sum(part.usd for part in each.parts[:-1]) * each.facts.pressure / each.facts.success
                 + each.parts[-1].usd
             )
-    assert first.rival is not None and first.rival.tools == ("rate_table", "buy_label")
+    assert first.runner_up is not None and first.runner_up.tools == ("rate_table", "buy_label")
 
 
 async def test_a_retry_goes_on_with_the_route_that_holds() -> None:

@@ -75,10 +75,12 @@ def _show_route(story: Story) -> None:
     assert route is not None
     path = " → ".join(route.tools) or "nothing more to do"
     _field("route", Text.assemble((plain(path), "bold"), f"  {usd(route.price)}"))
-    if route.rival is not None:
-        rival = " → ".join(route.rival.tools)
+    if route.runner_up is not None:
+        runner_up = " → ".join(route.runner_up.tools)
         _field(
-            "next best", f"{rival}  {usd(route.rival.price)} (+{usd(route.rival.more)}, without {route.rival.without})"
+            "next best",
+            f"{runner_up}  {usd(route.runner_up.price)} "
+            f"(+{usd(route.runner_up.more)}, without {route.runner_up.without})",
         )
     else:
         _field("next best", "no other route was open")

@@ -21,9 +21,9 @@ from orchestrator.escalation import Question, interpret_answer
 
 from .escalation import has_changed, judged_now, validate_answer, withdraw_questions
 from .finish import end_as_it_stands, outcome_of, summary
-from .kept import forget_values, remember
 from .phases import PHASES, Phase, drive
 from .recovery import recover, settle_suspended
+from .retention import forget_values, remember
 
 LOG: Final = logging.getLogger("orchestrator")
 GRACE: Final = 0.25
@@ -345,7 +345,7 @@ async def _settle_lost(run: Run) -> None:
 
 def watch_calls(run: Run) -> None:
     """Have a waiting run go on when one of its suspended calls does."""
-    run.stirred = partial(_look_again, run)
+    run.on_wake = partial(_look_again, run)
     _look_again(run)
 
 
@@ -353,7 +353,7 @@ def _look_again(run: Run) -> None:
     """Drive a waiting run on where a suspended call went on by itself: a question was withdrawn, or another came up."""
     if run.scheduler is None or run.scheduler.ends or not run.waits or not has_changed(run):
         return
-    run.stirred = None
+    run.on_wake = None
     task = asyncio.create_task(_go_on(run), name=f"goes on:{run.state.run_id}")
     run.runtime.deadlines.add(task)
     task.add_done_callback(run.runtime.deadlines.discard)

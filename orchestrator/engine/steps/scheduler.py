@@ -128,13 +128,13 @@ class StepScheduler:
 
     def abandon(self) -> None:
         """End the suspended calls without waiting for that, and leave the run as it stands."""
-        self.run.stirred = None
+        self.run.on_wake = None
         for task in self.tasks.values():
             task.cancel()
 
     async def leave(self) -> None:
         """End the suspended calls and leave the run as it stands: they are made again when there is an answer."""
-        self.run.stirred = None
+        self.run.on_wake = None
         tasks = list(self.tasks.values())
         for task in tasks:
             task.cancel()

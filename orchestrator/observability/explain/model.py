@@ -6,7 +6,7 @@ from enum import StrEnum
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.route import Candidate
 
-from .next_best import Rival
+from .next_best import RunnerUp
 
 
 class EntryKind(StrEnum):
@@ -100,7 +100,7 @@ class EscalationTold:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteTold:
+class ExplainedRoute:
     """The first route."""
 
     tools: tuple[str, ...]
@@ -108,4 +108,4 @@ class RouteTold:
     """US dollars."""
     bound: float | None
     """No plan can be cheaper, in US dollars."""
-    rival: Rival | None
+    runner_up: RunnerUp | None

@@ -20,11 +20,11 @@ from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable
 from orchestrator.routing import Planner
 
 MOST_STEPS: Final = 12
-"""Steps of a route that are left out in turn; a longer route has no rival worth the wait."""
+"""Steps of a route that are left out in turn; a longer route has no alternative worth the wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class RunnerUp:
     """The next best route."""
 
     tools: tuple[str, ...]
@@ -40,7 +40,9 @@ class Rival:
         return {"tools": list(self.tools), "price": self.price, "more": self.more, "without": self.without}
 
 
-def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, policy: Mapping[str, Any]) -> Rival | None:
+def next_best(
+    view: Mapping[str, Any], problem: Problem, decision: Decision, policy: Mapping[str, Any]
+) -> RunnerUp | None:
     """The cheapest route other than the one that `decision` chose; `None` when there is none, or none can be told.
 
     `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
@@ -64,7 +66,7 @@ def next_best(view: Mapping[str, Any], problem: Problem, decision: Decision, pol
     if not routes:
         return None
     best, step = min(routes, key=lambda pair: (pair[0].pico, len(pair[0].steps), pair[0].tools, pair[1]))
-    return Rival(best.tools, best.price, (best.pico - chosen.pico) / PICO, step)
+    return RunnerUp(best.tools, best.price, (best.pico - chosen.pico) / PICO, step)
 
 
 def _without(problem: Problem, step: str) -> Problem:

@@ -18,8 +18,8 @@ from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
 from orchestrator.store.unknown_run import unknown_run
 
-from .model import AnsweringDecision, EntryKind, EscalationTold, FailureTold, RouteTold, RungTold, StoryEntry
-from .next_best import Rival, next_best
+from .model import AnsweringDecision, EntryKind, EscalationTold, ExplainedRoute, FailureTold, RungTold, StoryEntry
+from .next_best import RunnerUp, next_best
 from .sentences import EventDescriber
 
 
@@ -50,7 +50,7 @@ class Story:
     """Actual US dollars."""
     llm_calls: int
     """Model calls of the control plane."""
-    route: RouteTold | None
+    route: ExplainedRoute | None
     entries: tuple[StoryEntry, ...]
     failures: tuple[FailureTold, ...]
     escalations: tuple[EscalationTold, ...]
@@ -100,7 +100,7 @@ def story_of(
 ) -> Story:
     """The story that a run's row and records tell. `graphs` finds a recorded graph, for the next best route."""
     state, describer = RunState(row.run_id), EventDescriber()
-    route: RouteTold | None = None
+    route: ExplainedRoute | None = None
     inputs: tuple[str, ...] = ()
     for record in records:
         event = readable_event(record)
@@ -179,17 +179,17 @@ def answers_of(decisions: Sequence[Decision]) -> dict[str, AnsweringDecision]:
     }
 
 
-def _route(state: RunState, decision: Decision, graphs: Store | None) -> RouteTold:
+def _route(state: RunState, decision: Decision, graphs: Store | None) -> ExplainedRoute:
     bound = decision.facts.get("bound")
-    return RouteTold(
+    return ExplainedRoute(
         tools=decision.chosen_tools,
         price=decision.price,
         bound=None if bound is None else bound / 10**12,
-        rival=_rival(state, decision, graphs),
+        runner_up=_runner_up(state, decision, graphs),
     )
 
 
-def _rival(state: RunState, decision: Decision, graphs: Store | None) -> Rival | None:
+def _runner_up(state: RunState, decision: Decision, graphs: Store | None) -> RunnerUp | None:
     view = graphs.graph(state.graph) if graphs is not None else None
     return None if view is None else next_best(view, state.problem(), decision, state.policy)
 
@@ -198,8 +198,8 @@ __all__ = [
     "AnsweringDecision",
     "EntryKind",
     "EscalationTold",
+    "ExplainedRoute",
     "FailureTold",
-    "RouteTold",
     "RungTold",
     "Story",
     "StoryEntry",

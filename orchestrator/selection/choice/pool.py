@@ -12,7 +12,7 @@ from orchestrator.agents.agent import Agent
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import standard
 from orchestrator.graph.price_table import PICO, PRICINGS, PriceFacts, Pricing, picodollars
-from orchestrator.selection.competence.priors import standings
+from orchestrator.selection.competence.priors import relative_prices
 from orchestrator.selection.competence.sampling import Floats
 from orchestrator.selection.competence.table import CompetenceTable
 from orchestrator.selection.skills.handbook import Handbook
@@ -59,7 +59,7 @@ class Pool:
     def __init__(self, agents: Mapping[str, Agent], handbook: Handbook) -> None:
         self.agents = [agents[name] for name in sorted(agents)]
         declared = {agent.name: agent.skills for agent in self.agents}
-        self.table = CompetenceTable(declared, handbook, standings(self.agents))
+        self.table = CompetenceTable(declared, handbook, relative_prices(self.agents))
         self.costs = _declared(self.agents, handbook)
         self.founding: Bools = self._founding(handbook)
 

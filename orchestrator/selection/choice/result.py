@@ -133,8 +133,8 @@ class Snapshot:
         reason = self.refusals.get(row, "" if price is not None else "cannot be used now")
         if not reason and self.bounded[row]:
             reason = f"a newcomer, counted at competence {facts.competence:g}"
-        standing = self.pool.table.standing(agent.name)
-        estimate = competence(agent.name, agent.skills, self.demand, self.handbook, standing)
+        relative_price = self.pool.table.relative_price(agent.name)
+        estimate = competence(agent.name, agent.skills, self.demand, self.handbook, relative_price)
         factors = {"pressure": facts.pressure, "success": facts.success}
         parts = {**standard(self.policy).terms(facts), **factors}
         return ScoredAgent(agent.name, price, estimate, facts, parts, reason)

@@ -77,7 +77,7 @@ class Counted:
         """One agent of the pool."""
         agent, table = self.pool.agents[row], self.pool.table
         newcomer = bool(self.newcomers[row])
-        estimate = competence(agent.name, agent.skills, self.demand, handbook, table.standing(agent.name))
+        estimate = competence(agent.name, agent.skills, self.demand, handbook, table.relative_price(agent.name))
         counted = min(1.0, max(0.0, float(self.values[row])))
         trial = bool(self.trial[row])
         if not trial and (not self.explored or newcomer):
@@ -98,7 +98,7 @@ class Counting:
         """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
         table, explore = pool.table, self.explore
         if not table.knows(demand):  # not declared and not in the handbook: only priors apply
-            seen = [competence(a.name, a.skills, demand, handbook, table.standing(a.name)) for a in pool.agents]
+            seen = [competence(a.name, a.skills, demand, handbook, table.relative_price(a.name)) for a in pool.agents]
             nobody = np.zeros(len(seen), dtype=np.bool_)
             return Counted(pool, demand, np.array([s.mean for s in seen]), nobody, nobody)
         columns, weights = table.columns(demand)

@@ -133,7 +133,7 @@ class Selector:
     def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
         """What to expect of an agent under a demand."""
         handbook, pool = self._current()
-        return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.standing(agent.name))
+        return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.relative_price(agent.name))
 
     @checked()
     def select(

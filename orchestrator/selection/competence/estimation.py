@@ -48,7 +48,7 @@ def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) 
 
 
 def prior_of(
-    agent: str, skill: str, declared: Mapping[str, float], handbook: Handbook, standing: float = 0.0
+    agent: str, skill: str, declared: Mapping[str, float], handbook: Handbook, relative_price: float = 0.0
 ) -> tuple[float, float]:
     """The Beta prior (a, b) of an agent in one skill: from what it declares, or has shown elsewhere, or costs."""
     stated = declared_for(skill, declared, handbook)
@@ -58,7 +58,7 @@ def prior_of(
     elsewhere = Evidence.model_construct(
         successes=max(0.0, record.successes - seen.successes), failures=max(0.0, record.failures - seen.failures)
     )
-    return prior(None, elsewhere, passed_over=could_declare(skill, declared, handbook), standing=standing)
+    return prior(None, elsewhere, passed_over=could_declare(skill, declared, handbook), relative_price=relative_price)
 
 
 def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
@@ -70,10 +70,10 @@ def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
 
 
 def competence(
-    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, standing: float = 0.0
+    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, relative_price: float = 0.0
 ) -> Estimate:
     """What to expect of an agent under a demand: posterior means weighed by the demand, and moved by the size of the
-    work where that is known. `standing` is how dear the agent is among its alternatives (`standings`).
+    work where that is known. `relative_price` is how dear the agent is among its alternatives (`relative_prices`).
 
     A neutral demand names no skill and takes the agent's whole record.
     """
@@ -84,19 +84,19 @@ def competence(
         a, b = a + seen.successes, b + seen.failures
         mean, variance, calls = a / (a + b), beta_variance(a, b), seen.total
     else:
-        mean, variance, calls = _by_skill(agent, declared, demand, handbook, standing)
+        mean, variance, calls = _by_skill(agent, declared, demand, handbook, relative_price)
     if demand.size is not None:
-        mean += size_shift(size_shifts(*handbook.by_size(agent), standing), demand.size)
+        mean += size_shift(size_shifts(*handbook.by_size(agent), relative_price), demand.size)
     return Estimate.of(mean, variance, calls)
 
 
 def _by_skill(
-    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, standing: float
+    agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, relative_price: float
 ) -> tuple[float, float, float]:
     """Mean, variance, and the calls they rest on."""
     mean = variance = evidence = concentration = 0.0
     for skill, weight in demand.items:
-        a, b = prior_of(agent, skill, declared, handbook, standing)
+        a, b = prior_of(agent, skill, declared, handbook, relative_price)
         seen = handbook.evidence(agent, skill)
         a, b = a + seen.successes, b + seen.failures
         mean += weight * (a / (a + b))

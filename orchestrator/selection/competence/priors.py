@@ -21,14 +21,14 @@ it is twice that, on the shortest nothing."""
 
 
 def prior(
-    declared: float | None, elsewhere: Evidence = NOTHING, *, passed_over: bool = True, standing: float = 0.0
+    declared: float | None, elsewhere: Evidence = NOTHING, *, passed_over: bool = True, relative_price: float = 0.0
 ) -> tuple[float, float]:
     """The Beta prior (a, b) of one skill.
 
     A declaration d in [0, 1] is worth five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Where nothing is
     declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000); and
     beside it, if the agent passed the skill over in what it declares, the doubt that this raises. If it could not have
-    declared it, the record is first shrunk towards the prior of its `standing` by price, with the weight of eight
+    declared it, the record is first shrunk towards the prior of its `relative_price`, with the weight of eight
     calls.
     """
     if declared is not None:
@@ -38,26 +38,26 @@ def prior(
     if passed_over:
         factor = min(1.0, TRANSFER / total) if total > 0 else 0.0
         return UNDECLARED[0] + factor * elsewhere.successes, UNDECLARED[1] + factor * elsewhere.failures
-    mean = (TRANSFER * by_price(standing) + elsewhere.successes) / (TRANSFER + total)
+    mean = (TRANSFER * by_price(relative_price) + elsewhere.successes) / (TRANSFER + total)
     worth = min(TRANSFER, UNKNOWN + total)
     return worth * mean, worth * (1 - mean)
 
 
-def by_price(standing: float) -> float:
-    """The competence to expect of an agent of which only its standing by price is known, in [-1, 1]."""
-    return 0.5 + price_prior(standing)
+def by_price(relative_price: float) -> float:
+    """The competence to expect of an agent of which only its relative price is known, in [-1, 1]."""
+    return 0.5 + price_prior(relative_price)
 
 
-def price_prior(standing: float) -> float:
+def price_prior(relative_price: float) -> float:
     """How far the price of an agent moves what is expected of it."""
-    return PRICE_TELLS * standing
+    return PRICE_TELLS * relative_price
 
 
-def standings(agents: Iterable[Agent]) -> dict[str, float]:
+def relative_prices(agents: Iterable[Agent]) -> dict[str, float]:
     """Agent -> how dear it is among those that give the same keys, in [-1, 1].
 
     The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as dear, or more. An
-    agent that states no cost has the standing 0, and so has one without alternatives.
+    agent that states no cost has the relative price 0, and so has one without alternatives.
     """
     stated = {agent.name: (agent, cost) for agent in agents if (cost := agent.planned_cost()) > 0}
     found: dict[str, float] = {}

@@ -23,12 +23,12 @@ class CompetenceTable:
         self,
         declared: Mapping[str, Mapping[str, float]],
         handbook: Handbook,
-        standings: Mapping[str, float] | None = None,
+        relative_prices: Mapping[str, float] | None = None,
     ) -> None:
         self.names: tuple[str, ...] = tuple(sorted(declared))
         self.rows = {name: row for row, name in enumerate(self.names)}
         self._declared = {name: dict(declared[name]) for name in self.names}
-        self._standings = dict(standings or {})
+        self._relative_prices = dict(relative_prices or {})
         known = {*handbook.skills, *(skill for skills in declared.values() for skill in skills)}
         self.skills: tuple[str, ...] = tuple(sorted(known))
         self._columns = {"": 0, **{skill: column for column, skill in enumerate(self.skills, 1)}}
@@ -62,20 +62,20 @@ class CompetenceTable:
             self._fill(skill, self.names, handbook)
         self._fill_sizes(self.names, handbook)
 
-    def standing(self, agent: str) -> float:
-        """How dear an agent is among its alternatives (`standings`)."""
-        return self._standings.get(agent, 0.0)
+    def relative_price(self, agent: str) -> float:
+        """How dear an agent is among its alternatives (`relative_prices`)."""
+        return self._relative_prices.get(agent, 0.0)
 
     def _fill_sizes(self, agents: Iterable[str], handbook: Handbook) -> None:
         for name in agents:
-            self.by_size[:, self.rows[name]] = size_shifts(*handbook.by_size(name), self.standing(name))
+            self.by_size[:, self.rows[name]] = size_shifts(*handbook.by_size(name), self.relative_price(name))
 
     def _fill(self, skill: str, agents: Iterable[str], handbook: Handbook) -> None:
         column = self._columns[skill]
         for name in agents:
             declared, row = self._declared[name], self.rows[name]
             if skill:
-                (a, b) = prior_of(name, skill, declared, handbook, self.standing(name))
+                (a, b) = prior_of(name, skill, declared, handbook, self.relative_price(name))
                 seen = handbook.evidence(name, skill)
             else:
                 (a, b), seen = neutral_prior(declared), handbook.record(name)

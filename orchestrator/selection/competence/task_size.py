@@ -40,16 +40,16 @@ def size_weights(size: float) -> tuple[float, float]:
     return 1 - size, size
 
 
-def size_shifts(short: Surplus, long: Surplus, standing: float) -> tuple[float, float]:
+def size_shifts(short: Surplus, long: Surplus, relative_price: float) -> tuple[float, float]:
     """What short and what long work add to an agent's competence, from how it went with either.
 
     Each is the surplus per call over that of all work, drawn towards a prior that is worth eight calls. The prior is
-    set by the agent's `standing` by price, for a dear agent is believed to earn its price in long work.
+    set by the agent's `relative_price`, for a dear agent is believed to earn its price in long work.
     """
     calls = short.calls + long.calls
     common = (short.successes + long.successes) / calls if calls > 0 else 0.0
     low, high = (
-        (TRANSFER * sign * price_prior(standing) + seen.successes - seen.calls * common) / (TRANSFER + seen.calls)
+        (TRANSFER * sign * price_prior(relative_price) + seen.successes - seen.calls * common) / (TRANSFER + seen.calls)
         for sign, seen in ((-1, short), (1, long))
     )
     return low, high

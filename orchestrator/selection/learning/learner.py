@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.agents.agent import Agent
 from orchestrator.selection.competence.estimation import competence
-from orchestrator.selection.competence.priors import standings
+from orchestrator.selection.competence.priors import relative_prices
 from orchestrator.selection.skills.changelog import HandbookUpdate
 from orchestrator.selection.skills.handbook import Handbook
 
@@ -50,7 +50,7 @@ class Learner:
         if not batch:
             return Learned(handbook, frozenset(), frozenset(), 0)
         declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in sorted(agents.items())}
-        step = Lesson(tuple(batch), declared, standings(agents.values()), evidence)
+        step = Lesson(tuple(batch), declared, relative_prices(agents.values()), evidence)
         handbook = step(handbook)
         self.merge_drift(handbook)
         touched = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
@@ -97,7 +97,7 @@ class Lesson:
     batch: tuple[Observation, ...]
     declared: Mapping[str, Mapping[str, float]]
     """Agent -> its declared competence, of the agents that are present."""
-    standing: Mapping[str, float]
+    relative_price: Mapping[str, float]
     evidence: float
     """Calls that an expectation rests on before outcomes are held against it."""
 
@@ -114,8 +114,8 @@ class Lesson:
         return made.with_watch(watched, found)
 
     def _expected(self, seen: Observation, handbook: Handbook) -> float | None:
-        skills, standing = self.declared.get(seen.agent, {}), self.standing.get(seen.agent, 0.0)
-        known = competence(seen.agent, skills, seen.demand, handbook, standing)
+        skills, relative_price = self.declared.get(seen.agent, {}), self.relative_price.get(seen.agent, 0.0)
+        known = competence(seen.agent, skills, seen.demand, handbook, relative_price)
         return known.mean if known.evidence >= self.evidence else None
 
 

@@ -239,7 +239,7 @@ async def test_nobody_judges_when_the_money_of_the_day_is_spent() -> None:
     policy = Policy(max_spend_per_day=0.2)
     async with Orchestrator(agents=team(), judge=judge, store=store, policy=policy, monitors=()) as orc:
         first = await orc.run("summary", {"text": "one"})
-        await orc._jury.drain(10)  # pyright: ignore[reportPrivateUsage]
+        await orc._evaluator.drain(10)  # pyright: ignore[reportPrivateUsage]
         second = await orc.run("summary", {"text": "two"})
     assert len(orc.judgements(first.run_id)) == 1
     assert orc.judgements(second.run_id) == ()

@@ -80,7 +80,7 @@ async def test_skills_are_discovered_by_the_orchestrator_itself(tmp_path: Path) 
     async with orc:
         for job in (*PAINT, *SUMS):
             await orc.run("result", {"job": job})
-        await orc._jury.drain(10)  # pyright: ignore[reportPrivateUsage]
+        await orc._evaluator.drain(10)  # pyright: ignore[reportPrivateUsage]
         tried = await orc.learn_skills(dry_run=True)
         assert tried.proposal.changed
         assert not orc.selector.handbook.skills
@@ -125,7 +125,7 @@ async def test_failures_count_and_people_outweigh_judges(tmp_path: Path) -> None
     async with Orchestrator(agents=agents, store=where, policy=KEPT, judge=well_done) as orc:
         orc.require_skills("result", {"work": 1})
         outcome = await orc.run("result", {"job": PAINT[0]})
-        await orc._jury.drain(10)  # pyright: ignore[reportPrivateUsage]
+        await orc._evaluator.drain(10)  # pyright: ignore[reportPrivateUsage]
         orc.feedback(outcome.run_id, "result", success=False)
     store = open_store(where)
     seen = {each.agent: each for each in recorded_work(store).observations}

@@ -68,10 +68,10 @@ def test_a_healed_run() -> None:
     assert (story.status, story.wanted, story.inputs) == (Status.REACHED, ("title",), ("document",))
     assert story.route is not None
     assert story.route.tools == ("quick", "headline")
-    assert story.route.rival is not None
-    assert story.route.rival.tools == ("thorough", "headline")
-    assert story.route.rival.without == "quick"
-    assert story.route.rival.more == pytest.approx(story.route.rival.price - (story.route.price or 0))
+    assert story.route.runner_up is not None
+    assert story.route.runner_up.tools == ("thorough", "headline")
+    assert story.route.runner_up.without == "quick"
+    assert story.route.runner_up.more == pytest.approx(story.route.runner_up.price - (story.route.price or 0))
     assert [entry.kind for entry in story.entries] == [
         EntryKind.DECISION,
         EntryKind.FAILURE,
@@ -99,14 +99,14 @@ def test_no_rival_where_there_is_none() -> None:
     orc = orchestrator(thorough, headline)
     story = told(orc, orc.run_sync("title", {"document": "x"}).run_id)
     assert story.route is not None
-    assert story.route.rival is None
+    assert story.route.runner_up is None
 
 
 def test_no_rival_is_made_up_under_a_pricing_of_the_users_own() -> None:
     orc = orchestrator(pricing=lambda facts: 1.0 if facts.tool == "quick" else 5.0)
     story = told(orc, orc.run_sync("title", {"document": "x"}).run_id)
     assert story.route is not None
-    assert story.route.rival is None
+    assert story.route.runner_up is None
 
 
 def test_the_rival_in_a_large_graph_whose_record_leaves_out_what_is_as_declared() -> None:
@@ -117,8 +117,8 @@ def test_the_rival_in_a_large_graph_whose_record_leaves_out_what_is_as_declared(
     assert not outcome.decisions[0].facts["prices"]
     story = told(orc, outcome.run_id)
     assert story.route is not None
-    assert story.route.rival is not None
-    assert story.route.rival.tools == ("t000", "headline")
+    assert story.route.runner_up is not None
+    assert story.route.runner_up.tools == ("t000", "headline")
 
 
 def test_the_rival_of_a_join_is_the_next_best_whole_route() -> None:
@@ -145,9 +145,9 @@ def test_the_rival_of_a_join_is_the_next_best_whole_route() -> None:
     orc = orchestrator(a_cheap, a_dear, b_cheap, b_dear, join)
     story = told(orc, orc.run_sync("c").run_id)
     assert story.route is not None
-    assert story.route.rival is not None
-    assert set(story.route.rival.tools) == {"a_cheap", "b_dear", "join"}
-    assert story.route.rival.without == "b_cheap"
+    assert story.route.runner_up is not None
+    assert set(story.route.runner_up.tools) == {"a_cheap", "b_dear", "join"}
+    assert story.route.runner_up.without == "b_cheap"
 
 
 def test_a_demotion() -> None:
@@ -303,5 +303,5 @@ def test_the_policy_of_the_record_decides_the_rival() -> None:
     orc = orchestrator(policy=Policy(step_cost=1.0))
     story = told(orc, orc.run_sync("title", {"document": "x"}).run_id)
     assert story.route is not None
-    assert story.route.rival is not None
-    assert story.route.rival.more == pytest.approx(0.001 / 0.9, rel=1e-3)
+    assert story.route.runner_up is not None
+    assert story.route.runner_up.more == pytest.approx(0.001 / 0.9, rel=1e-3)
