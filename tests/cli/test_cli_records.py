@@ -63,7 +63,7 @@ def test_why_json(ran: Cli) -> None:
     assert told["schema"] == "orchestrator.story/1"
     assert told["status"] == "reached"
     assert told["route"]["tools"] == ["quick", "headline"]
-    assert told["route"]["rival"]["tools"] == ["thorough", "headline"]
+    assert told["route"]["runner_up"]["tools"] == ["thorough", "headline"]
     assert told["failures"][0]["kind"] == "outage"
     assert told["failures"][0]["answer"]["kind"] == "reroute"
     assert [entry["record"] for entry in told["entries"]] == sorted(entry["record"] for entry in told["entries"])

@@ -139,9 +139,7 @@ def test_the_price_stands_among_those_who_give_the_same() -> None:
 
 def test_a_dear_agent_is_believed_to_be_better_most_of_all_in_long_work() -> None:
     def gap(demand: Demand, handbook: Handbook = BOOK) -> float:
-        dear, cheap = (
-            competence(name, {}, demand, handbook, relative_price).mean for name, price in (("d", 1), ("c", -1))
-        )
+        dear, cheap = (competence(name, {}, demand, handbook, price).mean for name, price in (("d", 1), ("c", -1)))
         return dear - cheap
 
     assert gap(LONG) > gap(Demand("s")) > gap(SHORT) == pytest.approx(0)
