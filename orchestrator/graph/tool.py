@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from orchestrator.core.calls.options import options_of, shown_value
 from orchestrator.core.calls.source import at, calling_place, place_of
+from orchestrator.core.calls.user_code import is_async
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
@@ -142,7 +143,7 @@ class Tool:
         self.share = options.get("share", False)
         self.classify = options.get("classify")
         self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
-        self.is_async = _is_async(call)
+        self.is_async = is_async(call)
         self._check_numbers()
         self._check_isolation()
         self._check_types()
@@ -408,15 +409,6 @@ def _effect(name: str, effect: str) -> Effect:
     except ValueError:
         choices = ", ".join(repr(str(e)) for e in Effect)
         raise DefinitionError(f"Tool {name!r}: effect is one of {choices}, not {effect!r}.") from None
-
-
-def _is_async(call: Callable[..., Any]) -> bool:
-    target: Any = call
-    while isinstance(target, partial):
-        target = target.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if inspect.isclass(target):
-        return False
-    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
 
 
 def _frames_locals() -> dict[str, Any]:

@@ -13,8 +13,8 @@ def unknown_run(store: Store, run_id: str) -> InputError:
     try:
         if store.run(run_id) is not None:
             return InputError(
-                f"The run {run_id!r} was never begun: its process died before anything was on record, and no write "
-                "was made. Run its goal again, with its inputs and this run_id."
+                f"Nothing of the run {run_id!r} is on record: it is just being begun, or its process died before it "
+                "was. In the second case run its goal again, with its inputs and this run_id: no write was made."
             )
         hint = nearest(run_id, [row.run_id for row in store.runs(limit=LATEST)])
     except StoreError:

@@ -13,6 +13,7 @@ from orchestrator.agents.chat_tools import GoalTool
 from orchestrator.agents.human import Person
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import ScriptedChatModel
+from tests.support.summarisers import two
 
 
 class Brief(BaseModel):
@@ -22,23 +23,6 @@ class Brief(BaseModel):
 class Adding(TypedDict):
     a: int
     b: int
-
-
-def quick(text: str) -> str:
-    """Not good, but cheap."""
-    return f"quick {text}"
-
-
-def sound(text: str) -> str:
-    """Good, and dear."""
-    return f"sound {text}"
-
-
-def two() -> list[Agent]:
-    return [
-        Agent(quick, gives="summary", skills={"summarise": 0.3}, cost=0.0),
-        Agent(sound, gives="summary", skills={"summarise": 1.0}, cost=0.004),
-    ]
 
 
 async def test_the_demand_decides_who_does_a_step() -> None:

@@ -15,27 +15,7 @@ from orchestrator.health.monitors import Drift
 from orchestrator.selection import DriftSignal, Handbook, Selector, Skill
 from orchestrator.selection.skills.storage import DOCUMENT, Keeper, keep_handbook, stored_handbook
 from orchestrator.store import MemoryStore, open_store
-
-
-def quick(text: str) -> str:
-    return f"quick {text}"
-
-
-def sound(text: str) -> str:
-    return f"sound {text}"
-
-
-def two() -> list[Agent]:
-    return [
-        Agent(quick, gives="summary", skills={"summarise": 0.3}),
-        Agent(sound, gives="summary", skills={"summarise": 1.0}, cost=0.004),
-    ]
-
-
-def summarisers(store: Any = None, **options: Any) -> Orchestrator:
-    orc = Orchestrator(agents=two(), store=store, **options)
-    orc.require_skills("summary", {"summarise": 1})
-    return orc
+from tests.support.summarisers import summarisers, two
 
 
 def work(where: str, agent: str, runs: int) -> None:

@@ -134,7 +134,7 @@ def test_without_the_ledger_many_effects_are_lost_or_doubled(
     assert wrong >= 6
 
 
-async def test_a_run_without_a_record_says_that_it_was_never_begun(tmp_path: Path) -> None:
+async def test_a_run_without_a_record_says_how_to_run_it_again(tmp_path: Path) -> None:
     tools = [Tool(lambda: 1, name="x", gives="x")]
     row = RunRow(
         run_id="r",
@@ -152,7 +152,7 @@ async def test_a_run_without_a_record_says_that_it_was_never_begun(tmp_path: Pat
     async with Orchestrator(tools, store=tmp_path / "runs.db") as orc:
         assert orc.store.begin(row, "another-machine|1|1|x", 0.0) is None
         for ask in (orc.resume, orc.cancel):
-            with pytest.raises(InputError, match="was never begun"):
+            with pytest.raises(InputError, match="run its goal again"):
                 await ask("r")
         outcome = await orc.run("x", run_id="r")
         assert (outcome.value, orc.verify("r").ok) == (1, True)

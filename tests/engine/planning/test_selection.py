@@ -9,29 +9,7 @@ from orchestrator import Agent, Decision, Goal, InputError, NoRoute, Orchestrato
 from orchestrator.core.events import Event, RunStarted
 from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, Exploration, Handbook, Onboarding, Selector, Skill
-
-
-def quick(text: str) -> str:
-    """Cheap, and not good."""
-    return f"quick {text}"
-
-
-def sound(text: str) -> str:
-    """Good, and dear; it works elsewhere."""
-    return f"sound {text}"
-
-
-def two() -> list[Agent]:
-    return [
-        Agent(quick, gives="summary", skills={"summarise": 0.3}),
-        Agent(sound, gives="summary", skills={"summarise": 1.0}, cost=0.004, trust="abroad", data_leaves=True),
-    ]
-
-
-def summarisers(**options: Any) -> Orchestrator:
-    orc = Orchestrator(agents=two(), **options)
-    orc.require_skills("summary", {"summarise": 1})
-    return orc
+from tests.support.summarisers import summarisers
 
 
 def selects(outcome: Outcome[Any]) -> list[Decision]:
