@@ -34,6 +34,7 @@ from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
 from orchestrator.engine.lifecycle.driver import leave_waiting, shut_down
+from orchestrator.engine.lifecycle.feedback import feedback
 from orchestrator.engine.lifecycle.orphans import end_orphans
 from orchestrator.engine.lifecycle.requests import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
@@ -100,8 +101,11 @@ class Answering:
 
     @checked()
     def feedback(self, run_id: str, key: str, success: bool) -> None:
-        """Tell the learner how good the work behind a key of a run was. Raises `InputError` for unknown names."""
-        resuming.feedback(self._runtime, run_id, key, success)
+        """Tell the learner how good the work behind a key of a run was.
+
+        Raises `InputError` for a run or key that is not on record, and for a key that no agent gave.
+        """
+        feedback(self._runtime, run_id, key, success)
 
     @checked()
     async def learn_skills(
@@ -349,15 +353,17 @@ class Orchestrator(Answering):
     def require_skills(self, key: str, weights: DemandSource) -> None:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand.
 
-        Raises `DefinitionError` for a key that no tool gives, and for impossible weights.
+        Raises `DefinitionError` for a key that no tool gives, and `InputError` for impossible weights and for a skill
+        that nobody knows: here where the agents of the key are there already, else when a run needs one of them.
         """
         view = self.graph.view()
         if not view.producers(key):
             given = [known for known in view.keys if view.producers(known)]
             raise DefinitionError(f"No tool gives {key!r}, so no step demands skills for it.{nearest(key, given)}")
+        demands = self._runtime.demands
         if not callable(weights):
-            Demand(weights)  # a wrong weight is an error here, not in a run
-        self._runtime.demands.sources[key] = weights
+            demands.check(view, key, Demand(weights))
+        demands.sources[key] = weights
 
     @checked()
     def price_facts(self, tool: str) -> PriceFacts:

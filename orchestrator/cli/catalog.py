@@ -12,13 +12,17 @@ from orchestrator.cli.planning.plan import facts_json
 from orchestrator.core.enums import CircuitState, Effect
 from orchestrator.core.text import duration, usd
 from orchestrator.core.types.schema import type_name
+from orchestrator.graph.spec import ToolSpec
 from orchestrator.graph.tool import Tool
+from orchestrator.health import HealthRegistry
 from orchestrator.integrations.checks import ToolCheck, check_tool
+from orchestrator.observability.recorded import recorded_agents, recorded_tools, stored_health
 from orchestrator.project import Project
 
 from . import options
+from .invocation import app_given
 from .screen import say, table, write_json
-from .session import looking, open_project
+from .session import existing, looking, open_project, reading
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +56,7 @@ def _tools(
                 _price(orc, tool),
                 duration(tool.planned_latency()),
                 _effect(tool),
-                _health(orc, tool.name),
+                _health(orc.health, tool.name),
             ]
             for tool in loaded.tools
         ]
@@ -87,14 +91,28 @@ def _agents(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the agents: skills with declared competence, price now, health, where the work is done."""
+    """List the agents: skills with declared competence, price now, health, where the work is done.
+
+    Without a project, those that the recent runs of the store recorded.
+    """
     loaded = open_project(project)
+    recorded = _recorded_elsewhere(store, loaded) if project is None and app_given() is None else None
+    if recorded is not None:
+        _show_recorded(*recorded, as_json=as_json)
+        return
     with looking(loaded, policy, store) as orc:
         if as_json:
             write_json({"schema": "orchestrator.agents/1", "agents": [_as_json(orc, loaded, a) for a in loaded.agents]})
             return
         rows: list[list[str | Text]] = [
-            [agent.name, _keys(agent), _skills(agent), _price(orc, agent), _place(agent), _health(orc, agent.name)]
+            [
+                agent.name,
+                _keys(agent),
+                _skills(agent),
+                _price(orc, agent),
+                _place(agent),
+                _health(orc.health, agent.name),
+            ]
             for agent in loaded.agents
         ]
     if not rows:
@@ -103,9 +121,34 @@ def _agents(
     table(["agent", "needs → gives", "skills", "price", "where", "health"], rows, right=[3])
 
 
-def _keys(tool: Tool) -> str:
-    optional = [f"[{key}]" for key in tool.optional.values()]
-    return f"{', '.join([*tool.needs.values(), *optional]) or 'nothing'} → {', '.join(tool.gives)}"
+def _recorded_elsewhere(where: str, project: Project) -> tuple[list[ToolSpec], HealthRegistry] | None:
+    """The agents of the recent runs with what is known of their health, where those runs are not of this project."""
+    if not existing(where):
+        return None
+    with reading(where) as store:
+        if set(recorded_tools(store)) <= {tool.name for tool in (*project.tools, *project.agents)}:
+            return None
+        return list(recorded_agents(store).values()), stored_health(store)
+
+
+def _show_recorded(agents: list[ToolSpec], health: HealthRegistry, *, as_json: bool) -> None:
+    if as_json:
+        found = [{**agent.to_json(), "health": health.status(agent.name).to_json()} for agent in agents]
+        write_json({"schema": "orchestrator.agents/1", "agents": found})
+        return
+    rows: list[list[str | Text]] = [
+        [agent.name, _keys(agent), _skills(agent), usd(agent.cost), _health(health, agent.name)] for agent in agents
+    ]
+    if rows:
+        table(["agent", "needs → gives", "skills", "cost", "health"], rows, right=[3])
+    else:
+        say("No recent run of this store had an agent.")
+
+
+def _keys(tool: Tool | ToolSpec) -> str:
+    spec = tool if isinstance(tool, ToolSpec) else ToolSpec.of(tool)
+    optional = [f"[{key}]" for key in spec.optional]
+    return f"{', '.join([*spec.needs, *optional]) or 'nothing'} → {', '.join(spec.gives)}"
 
 
 def _price(orc: Orchestrator, tool: Tool) -> str:
@@ -117,7 +160,7 @@ def _effect(tool: Tool) -> Text:
     return Text(str(tool.effect), "yellow" if tool.effect is not Effect.READ else "")
 
 
-def _skills(agent: Tool) -> str:
+def _skills(agent: Tool | ToolSpec) -> str:
     return ", ".join(f"{skill} {value:g}" for skill, value in agent.skills.items()) or "-"
 
 
@@ -127,8 +170,8 @@ def _place(agent: Tool) -> str:
     return agent.trust + (", data leaves" if agent.data_leaves else "")
 
 
-def _health(orc: Orchestrator, name: str) -> Text:
-    status = orc.health.status(name)
+def _health(health: HealthRegistry, name: str) -> Text:
+    status = health.status(name)
     if status.circuit is CircuitState.CLOSED and not status.calls:
         return Text("never called", "dim")
     if status.circuit is CircuitState.CLOSED:

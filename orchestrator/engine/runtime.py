@@ -27,7 +27,7 @@ from orchestrator.health.failures.classify import FailureTable
 from orchestrator.health.monitors.signal import Signal
 from orchestrator.health.retry_budget import RetryBudget
 from orchestrator.routing import Planner
-from orchestrator.selection import Demand, Selector, dialled
+from orchestrator.selection import Selector, dialled
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Store
 
@@ -231,11 +231,6 @@ class Runtime:
             self._stored_graphs.add(view.digest)
             self.store.put_graph(view.digest, view.to_json())
         return view.digest
-
-    @staticmethod
-    def as_demand(weights: Mapping[str, float], size: float | None = None) -> Demand:
-        """A demand from its record."""
-        return Demand(weights, size=size)
 
     def crowded(self, name: str, *, last_resort: bool) -> bool:
         """Whether a tool that is failing everybody, or has only just recovered, has as many calls as it may.

@@ -52,6 +52,10 @@ class ToolSpec:
         """Whether its effect can only be left behind with a person's approval."""
         return self.effect == Effect.IRREVERSIBLE or (self.effect == Effect.WRITE and self.undo_cost is None)
 
+    def planned_cost(self) -> float:
+        """US dollars that a call is expected to cost, as declared."""
+        return self.cost
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
         return {

@@ -3,8 +3,9 @@
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.events import RunStarted
 from orchestrator.core.policy import Policy
-from orchestrator.graph.revision import GraphRevision
+from orchestrator.graph.revision import GraphRevision, ToolSpec
 from orchestrator.health import HealthRegistry
+from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store.protocol import Store
 
 MOST_RUNS = 20
@@ -34,6 +35,18 @@ def recorded_tools(store: Store, most: int = MOST_RUNS) -> tuple[str, ...]:
     return tuple(sorted({name for graph in recorded_graphs(store, most) for name in graph.nodes}))
 
 
+def recorded_agents(store: Store, most: int = MOST_RUNS) -> dict[str, ToolSpec]:
+    """The agents in those graphs, as the newest of them has each: what declares skills, or has a record of its work."""
+    book = stored_handbook(store)
+    known = book.profiles if book is not None else {}
+    found: dict[str, ToolSpec] = {}
+    for graph in recorded_graphs(store, most):
+        for name, spec in graph.nodes.items():
+            if spec.skills or name in known:
+                found.setdefault(name, spec)
+    return dict(sorted(found.items()))
+
+
 def stored_health(store: Store) -> HealthRegistry:
     """What a store knows of the health of tools, under the shipped limits."""
     registry = HealthRegistry(Policy(), SystemClock())
@@ -43,4 +56,4 @@ def stored_health(store: Store) -> HealthRegistry:
     return registry
 
 
-__all__ = ["recorded_graphs", "recorded_tools", "stored_health"]
+__all__ = ["recorded_agents", "recorded_graphs", "recorded_tools", "stored_health"]

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import HTMLResponse
 
 from orchestrator.agents.agent import Agent
+from orchestrator.graph.spec import ToolSpec
 from orchestrator.selection import Estimate, Handbook
 from orchestrator.selection.competence.estimation import beta_variance, neutral_prior, prior_of
 from orchestrator.selection.competence.priors import relative_prices
@@ -35,6 +36,8 @@ class AgentShown:
     gives: tuple[str, ...]
     cost: float | None
     price: float | None
+    """The price now; `None` while the agent is down, and where its program is not at hand."""
+    down: bool
     place: str
     overall: Estimate
     skills: tuple[SkillShown, ...]
@@ -55,44 +58,50 @@ def health_page(backend: Backend, keys: Keys, *, error: str = "", status: int = 
     )
 
 
-def agents_page(
-    backend: Backend, keys: Keys, agents: Mapping[str, tuple[Agent, float | None]], **more: Any
-) -> HTMLResponse:
+def agents_page(backend: Backend, keys: Keys, **more: Any) -> HTMLResponse:
     """Skills, competence with uncertainty, cost."""
     book = backend.handbook()
-    names = sorted({*agents, *book.profiles})
-    dear = relative_prices(agent for agent, _ in agents.values())
-    shown = [_shown(name, agents.get(name), book, dear.get(name, 0.0)) for name in names]
+    agents = backend.agents()
+    relative = relative_prices(agent for agent, _ in agents.values())
     fields = {"error": "", "said": "", **more}
     status = int(fields.pop("status", 200))
     return render(
         "agents.html",
         status,
-        agents=shown,
+        agents=[_shown(name, agents.get(name), book, relative) for name in sorted({*agents, *book.profiles})],
         version=book.version,
         csrf=keys.form,
-        can_act=backend.can_act,
         here="agents",
         live=False,
         **fields,
     )
 
 
-def _shown(name: str, known: tuple[Agent, float | None] | None, book: Handbook, relative_price: float) -> AgentShown:
+def _shown(
+    name: str, known: tuple[Agent | ToolSpec, float | None] | None, book: Handbook, relative: Mapping[str, float]
+) -> AgentShown:
     agent, price = known or (None, None)
     declared = dict(agent.skills) if agent is not None else {}
     skills = sorted({*declared, *book.profile(name).skills})
+    live = agent if isinstance(agent, Agent) else None
     return AgentShown(
         name=name,
-        description=agent.description if agent is not None else "",
-        needs=tuple(agent.needs.values()) if agent is not None else (),
+        description=live.description if live is not None else "",
+        needs=_needs(agent),
         gives=tuple(agent.gives) if agent is not None else (),
         cost=agent.planned_cost() if agent is not None else None,
         price=price,
-        place="" if agent is None else agent.trust + (", data leaves" if agent.data_leaves else ""),
+        down=live is not None and price is None,
+        place="" if live is None else live.trust + (", data leaves" if live.data_leaves else ""),
         overall=_estimate(neutral_prior(declared), book.record(name).successes, book.record(name).failures),
-        skills=tuple(_skill(name, skill, declared, book, relative_price) for skill in skills),
+        skills=tuple(_skill(name, skill, declared, book, relative.get(name, 0.0)) for skill in skills),
     )
+
+
+def _needs(agent: Agent | ToolSpec | None) -> tuple[str, ...]:
+    if agent is None:
+        return ()
+    return tuple(agent.needs.values()) if isinstance(agent, Agent) else agent.needs
 
 
 def _skill(name: str, skill: str, declared: Mapping[str, float], book: Handbook, relative_price: float) -> SkillShown:

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
 from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.text import plain
@@ -152,21 +151,10 @@ class _Viewer:
             raise HTTPException(404, "There is no such run in this store.")
         return row
 
-    async def agents(self, request: Request) -> Response:
+    def agents(self, request: Request) -> Response:
         """Agents."""
         del request
-        return await self._agents()
-
-    async def _agents(self, **more: Any) -> Response:
-        known = await asyncio.to_thread(self._known_agents)
-        return await asyncio.to_thread(agents_page, self._backend, self._keys, known, **more)
-
-    def _known_agents(self) -> dict[str, tuple[Agent, float | None]]:
-        orc = self._backend.orchestrator
-        project = orc if orc is not None else self._backend.project()
-        if project is None:
-            return {}
-        return {item.name: (item, project.price(item.name)) for item in project.graph if isinstance(item, Agent)}
+        return agents_page(self._backend, self._keys)
 
     # -- acting --------------------------------------------------------------------------------------------------------
 
@@ -207,8 +195,9 @@ class _Viewer:
         except StoreError:
             raise
         except OrchestratorError as error:
-            return await self._agents(error=str(error), status=422)
-        return await self._agents(said=f"Taken in: {key} of run {run_id}.")
+            return await asyncio.to_thread(agents_page, self._backend, self._keys, error=str(error), status=422)
+        said = f"Recorded: {key} of run {run_id}."
+        return await asyncio.to_thread(agents_page, self._backend, self._keys, said=said)
 
 
 def _one_of(word: str, known: Sequence[str]) -> str:

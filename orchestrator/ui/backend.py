@@ -6,14 +6,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
 from orchestrator.core.enums import START
 from orchestrator.core.errors import InputError, OrchestratorError, nearest
 from orchestrator.core.text import plain
+from orchestrator.engine.lifecycle.feedback import feedback_on_record
+from orchestrator.graph.spec import ToolSpec
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
 from orchestrator.observability.answering import keep_answer, missing_tools
 from orchestrator.observability.health_order import worst_first
-from orchestrator.observability.recorded import recorded_tools, stored_health
+from orchestrator.observability.recorded import recorded_agents, recorded_tools, stored_health
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
@@ -72,11 +75,6 @@ class Backend:
                 await asyncio.to_thread(keep_answer, self.store, run_id, answer, by)
             else:
                 await orc.resume(run_id, answer, by=by)
-
-    def _opened(self) -> Orchestrator:
-        if self.opening is None:
-            raise InputError(self.no_project or "No project is loaded here.")
-        return self.opening()
 
     def _is_foreign(self, orc: Orchestrator, run_id: str) -> bool:
         """Whether the run plans with tools that the orchestrator does not have."""
@@ -150,14 +148,24 @@ class Backend:
 
     def _planned_tools(self) -> set[str]:
         """The tools of the orchestrator; else those that recent runs recorded, with the project's where it has them."""
-        if self.orchestrator is not None:
-            return set(self.orchestrator.graph.view().nodes)
-        project = self.project()
-        known = set(project.graph.view().nodes) if project is not None else set[str]()
-        recorded = set(recorded_tools(self.store))
-        return known if recorded <= known else recorded
+        orc = self.orchestrator or self.project()
+        if orc is not None and self._is_program(orc):
+            return set(orc.graph.view().nodes)
+        return set(recorded_tools(self.store))
+
+    def _is_program(self, orc: Orchestrator) -> bool:
+        """Whether an orchestrator has every tool of the recent runs, so that it stands for their program."""
+        return orc is self.orchestrator or set(recorded_tools(self.store)) <= set(orc.graph.view().nodes)
 
     # -- agents ------------------------------------------------------------------------------------------------------
+
+    def agents(self) -> dict[str, tuple[Agent | ToolSpec, float | None]]:
+        """Agents with the price of each now: those of the orchestrator; else those that recent runs recorded, with the
+        project's where it has the tools of those runs."""
+        orc = self.orchestrator or self.project()
+        if orc is not None and self._is_program(orc):
+            return {each.name: (each, orc.price(each.name)) for each in orc.graph if isinstance(each, Agent)}
+        return {name: (spec, None) for name, spec in recorded_agents(self.store).items()}
 
     def handbook(self) -> Handbook:
         """What agents have shown."""
@@ -169,9 +177,5 @@ class Backend:
         """Tell the learner how good the work behind a key was. Raises `OrchestratorError`."""
         if self.orchestrator is not None:
             self.orchestrator.feedback(run_id, key, success)
-            return
-        orc = self._opened()
-        try:
-            orc.feedback(run_id, key, success)
-        finally:
-            orc.close()
+        else:
+            feedback_on_record(self.store, run_id, key, success)

@@ -4,6 +4,8 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
 from orchestrator import Policy
 from orchestrator.selection import Evidence, Handbook, Profile, Skill
 from tests.cli.conftest import Cli
@@ -164,6 +166,31 @@ def test_feedback_is_learned_from(cli: Cli, project: Path) -> None:
     cli("run", "brief", "document=quick.txt")
     assert cli("judgements", "last").out == "Nobody has judged the work of this run.\n"
     assert cli("feedback", "last", "brief", "so-so").exit == 2
+
+
+def test_agents_of_another_program_are_listed_and_judged_by_its_records(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORCHESTRATOR_PROJECT")
+    Path(".orchestrator").mkdir()
+    asyncio.run(runs(".orchestrator/runs.db", KEPT))
+    (tmp_path / "shop.py").write_text(
+        "from orchestrator import Agent, Orchestrator\n"
+        "def work(task: str) -> str: return task\n"
+        "own = Agent(work, name='own', gives='done', skills={'do': 1.0})\n"
+        "orc = Orchestrator(agents=[own], store='shop.db')\n"
+    )
+    listed = cli("agents", "--json").json["agents"]
+    assert {agent["name"] for agent in listed} == {"clerk"}  # of the newest runs
+    assert all(agent["health"]["calls"] for agent in listed)
+    cli("run", "done", "task=x", "--app", f"{tmp_path / 'shop.py'}:orc")
+    said = cli("feedback", "last", "done", "good", "--store", "shop.db")
+    assert said.exit == 0, said.err
+    assert cli("skills", "show", "own", "--store", "shop.db", "--json").json["general"]["successes"] > 1
+    assert "own" in cli("agents", "--store", "shop.db").out
+    refused = cli("feedback", "last", "task", "good", "--store", "shop.db")
+    assert refused.exit == 2
+    assert "'task' of the run" in refused.err and "was given to the run" in refused.err and "done" in refused.err
 
 
 def test_a_project_brings_its_judge(cli: Cli, project: Path) -> None:

@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 
 from orchestrator import Orchestrator, Status, Tool
 from orchestrator.errors import StoreError
+from orchestrator.selection.learning.evaluation import judgements_of
+from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import MemoryStore, SqlStore, open_store
 from orchestrator.store.protocol import RunRow
 from orchestrator.ui import create_app
@@ -190,9 +192,30 @@ def test_agents_show_competence_and_learn(client: TestClient, runs: World) -> No
     assert "summariser" in page.text and "summarise" in page.text
     before = runs.orc.selector.handbook.version
     form = {"csrf": csrf_of(page.text), "run": "summary", "key": "summary", "success": "no"}
-    assert "Taken in" in client.post("/agents", data=form).text
+    assert "Recorded: summary of run summary" in client.post("/agents", data=form).text
     assert runs.orc.selector.handbook.version > before
     assert client.post("/agents", data={**form, "run": "none"}).status_code == 422
+    refused = client.post("/agents", data={**form, "run": "healed", "key": "quote"})
+    assert refused.status_code == 422 and "rate_table" in refused.text and "not chosen by skill" in refused.text
+
+
+def test_agents_are_shown_and_judged_by_what_runs_recorded(tmp_path: Path) -> None:
+    where = tmp_path / "runs.db"
+    asyncio.run(world(where)).orc.close()
+    store = open_store(where)
+    before = stored_handbook(store)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    page = client.get(f"/agents?token={TOKEN}").text
+    assert "summariser" in page and "parcel" in page and "80%" in page and "carrier_api" not in page
+    form = {"csrf": csrf_of(page), "run": "summary", "key": "summary", "success": "no"}
+    assert "Recorded: summary of run summary" in client.post("/agents", data=form).text
+    after = stored_handbook(store)
+    assert before is not None and after is not None
+    assert after.record("summariser").failures == before.record("summariser").failures + 1
+    (judged,) = judgements_of(store, "summary")
+    assert (judged.tool, judged.good, judged.by) == ("summariser", False, "a person")
+    assert client.post("/agents", data={**form, "run": "healed", "key": "label"}).status_code == 422
+    store.close()
 
 
 def test_a_changed_record_is_named(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.cli.screen import say, table, write_json
-from orchestrator.cli.session import assemble, find_run, open_project, reading
+from orchestrator.cli.session import find_run, reading
 from orchestrator.core.events import to_body
 from orchestrator.core.text import plain, usd
+from orchestrator.engine.lifecycle.feedback import feedback_on_record
 from orchestrator.selection.learning.evaluation import judgements_of
 
 
@@ -30,18 +31,15 @@ def _feedback(
     run: options.RunArgument,
     key: Annotated[str, typer.Argument(metavar="KEY", help="What the work gave.", show_default=False)],
     word: Annotated[Word, typer.Argument(metavar="good|bad", show_default=False)],
-    project: options.ProjectOption = None,
-    policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Say how good the work behind a key of a run was; the choice of agents learns from it."""
+    """Say how good the work behind a key of a run was; the choice of agents learns from it.
+
+    The record of the run is enough: its program need not be at hand.
+    """
     with reading(store) as opened:
         row = find_run(opened, run)
-    orc = assemble(open_project(project), policy, store)
-    try:
-        orc.feedback(row.run_id, key, success=word is Word.GOOD)
-    finally:
-        orc.close()
+        feedback_on_record(opened, row.run_id, key, word is Word.GOOD)
     say(f"{plain(key)} of {plain(row.run_id)}: {word}")
 
 

@@ -109,13 +109,18 @@ def raised(run: Run, signal: Signal) -> SignalRaised:
     )
 
 
+def recorded_demand(state: RunState, agent: str) -> Demand | None:
+    """What was demanded of an agent when it was last chosen for a step of the run; `None` where it never was."""
+    for decision in reversed(state.decisions):
+        if decision.kind is DecisionKind.SELECT and decision.chosen == agent and "demand" in decision.facts:
+            return Demand(decision.facts["demand"], size=decision.facts.get("size"))
+    return None
+
+
 def demanded(runtime: Runtime, state: RunState, agent: Agent, values: Mapping[str, Any]) -> Demand:
     """What was demanded of an agent in a run, as recorded with its choice, else derived from the stored values."""
-    for decision in reversed(state.decisions):
-        chosen = decision.kind is DecisionKind.SELECT and decision.chosen == agent.name
-        if chosen and decision.subject in agent.gives and "demand" in decision.facts:
-            return runtime.as_demand(decision.facts["demand"], decision.facts.get("size"))
-    return runtime.demands.of(agent, runtime.graph.view(), values)[0]
+    recorded = recorded_demand(state, agent.name)
+    return runtime.demands.of(agent, runtime.graph.view(), values)[0] if recorded is None else recorded
 
 
 def note_outcome(run: Run, tool: Tool, success: bool, event: CallEnded) -> None:
@@ -131,4 +136,4 @@ def note_outcome(run: Run, tool: Tool, success: bool, event: CallEnded) -> None:
     run.runtime.selector.observe(Observation(tool.name, demand, success, CHECKED, text=text or None, **spent))
 
 
-__all__ = ["LearningQueue", "demanded", "note_outcome", "raised"]
+__all__ = ["LearningQueue", "demanded", "note_outcome", "raised", "recorded_demand"]

@@ -1,4 +1,4 @@
-"""What is asked about runs from outside: plan only, resume, cancel, feedback."""
+"""What is asked about runs from outside: plan only, resume, cancel."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,16 +7,12 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from orchestrator.agents.agent import Agent
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError, nearest
-from orchestrator.core.events import WorkJudged
+from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import NoRoute, Outcome
 from orchestrator.core.route import CONDITION_FALSE, Problem, Route
 from orchestrator.engine import langgraph as machine
-from orchestrator.engine.background.evaluation import emit_judgement
-from orchestrator.engine.background.learning import demanded
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused_agents
@@ -25,7 +21,6 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
-from orchestrator.selection.learning.evaluation import keep_judgement
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.unknown_run import unknown_run
 
@@ -33,14 +28,12 @@ from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, sto
 from .finish import outcome_of
 from .phases import Phase
 from .queued import cancel_queued, wait
-from .recovery import fold, recorded_outcome, recover
+from .recovery import recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
 """Kinds of impasse that a change of the graph may end."""
-PERSON = "a person"
-"""Whose judgement feedback is."""
 
 
 def plan_only(
@@ -221,34 +214,6 @@ async def _cancelled_elsewhere(runtime: Runtime, run_id: str) -> Outcome[Any]:
     """Ask the process that drives the run, or the worker that takes it, to cancel it; its outcome then."""
     await runtime.threads.run(lambda: runtime.store.queue.cancel(run_id))
     return await wait(runtime, run_id, ended=True)
-
-
-def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
-    """Record for the learner how good the work behind a key was."""
-    runtime.store.flush()
-    records = runtime.store.records(run_id)
-    if not records:
-        raise unknown_run(runtime.store, run_id)
-    state = fold(run_id, records)
-    tool = runtime.graph.view().tools.get(state.at_hand.get(key) or "")
-    if tool is None:
-        raise InputError(f"No tool of the run {run_id!r} gave {key!r}.{nearest(key, state.at_hand)}")
-    if isinstance(tool, Agent):
-        live = live_run(runtime, run_id)
-        runtime.selector.learn(tool, demanded(runtime, state, tool, live.values.values if live else {}), success)
-        runtime.selector.apply_pending()
-        judged = WorkJudged(
-            run_id=run_id,
-            at=runtime.clock.time(),
-            tool=tool.name,
-            keys=(key,),
-            by=PERSON,
-            good=success,
-            weight=1.0,
-            traceparent=state.traceparent,
-        )
-        emit_judgement(runtime, judged)
-        keep_judgement(runtime.store, judged)
 
 
 def outcome(runtime: Runtime, run_id: str) -> Outcome[Any]:

@@ -78,6 +78,22 @@ class Demands:
                 self.on_problem(problem)
             return NEUTRAL
 
+    def check(self, view: GraphRevision, key: str, demand: Demand) -> None:
+        """Raises `InputError` for a skill demanded of a step for `key` that nobody knows: it may be one misspelt.
+
+        Where no agent that gives the key declares any skills, they are learned from outcomes, and any name will do.
+        """
+        if any(view.nodes[name].skills for name in view.producers(key)):
+            self.selector.check_known(demand)
+
+    def check_declared(self, view: GraphRevision, goal: tuple[str, ...]) -> None:
+        """`check` for what is declared of the keys on the way to a goal: agents may have come after the demand."""
+        if self.sources:
+            for key in sorted({key for agent in view.agents(goal) for key in view.nodes[agent].gives}):
+                source = self.sources.get(key)
+                if source is not None and not callable(source):
+                    self.check(view, key, Demand.of(source))
+
     def declares(self, agents: Iterable[Agent]) -> bool:
         """Whether somebody declared what is demanded of one of these agents."""
         return any(key in self.sources for agent in agents for key in agent.gives)

@@ -152,7 +152,7 @@ class Selector:
         """
         handbook, pool = self._current()
         wanted = handbook.resolved(Demand.of(demand))
-        _check_known(pool, wanted)
+        self.check_known(wanted)
         policy = dialled(self.options.policy, dial)
         turn = turn or self.turn()
         costs = pool.current_costs(self.options.base)
@@ -165,6 +165,17 @@ class Selector:
         ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
         seen = Snapshot(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)
+
+    def check_known(self, demand: Demanded) -> None:
+        """Raises `InputError` for a skill that neither an agent nor the handbook knows, with the nearest name."""
+        handbook, pool = self._current()
+        wanted, table = handbook.resolved(Demand.of(demand)), pool.table
+        if not table.knows(wanted):
+            missing = next(skill for skill in wanted.skills if skill not in table.skills)
+            raise InputError(
+                f"No agent declares the skill {missing!r}, and the handbook does not know it."
+                f"{nearest(missing, table.skills)} Known skills: {', '.join(sorted(table.skills)[:12]) or 'none'}."
+            )
 
     def judge(
         self,
@@ -373,12 +384,3 @@ def _refreshed(pool: Pool | None, learned: Learned, agents: Mapping[str, Agent])
     if pool is None or set(learned.handbook.skills) - set(pool.table.skills):
         return None
     return pool.refreshed(learned.agents & set(agents), learned.skills, learned.handbook)
-
-
-def _check_known(pool: Pool, demand: Demand) -> None:
-    if not pool.table.knows(demand):
-        missing = next(skill for skill in demand.skills if skill not in pool.table.skills)
-        raise InputError(
-            f"No agent declares the skill {missing!r}, and the handbook does not know it."
-            f"{nearest(missing, pool.table.skills)}"
-        )

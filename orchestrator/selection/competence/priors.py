@@ -1,9 +1,9 @@
 """The prior competence of an agent, from its price."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
-from orchestrator.agents.agent import Agent
 from orchestrator.selection.skills.evidence import NOTHING, Evidence
 
 STRENGTH = 5.0
@@ -18,6 +18,24 @@ its price counts for beside that record."""
 PRICE_TELLS = 0.2
 """How much better an agent is believed to be that is ten times as dear, before there is evidence; on the longest work
 it is twice that, on the shortest nothing."""
+
+
+class Priced(Protocol):
+    """What states a cost for keys: an agent, or what a run recorded of one."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def gives(self) -> Collection[str]:
+        """Keys out."""
+        ...
+
+    def planned_cost(self) -> float:
+        """US dollars that a call is expected to cost, as declared."""
+        ...
 
 
 def prior(
@@ -53,7 +71,7 @@ def price_prior(relative_price: float) -> float:
     return PRICE_TELLS * relative_price
 
 
-def relative_prices(agents: Iterable[Agent]) -> dict[str, float]:
+def relative_prices(agents: Iterable[Priced]) -> dict[str, float]:
     """Agent -> how dear it is among those that give the same keys, in [-1, 1].
 
     The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as dear, or more. An

@@ -1,11 +1,24 @@
 """Agents in runs: turns, the dial, constraints, demands that are inferred or come to be known, what a record shows."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from orchestrator import Agent, Decision, Goal, InputError, NoRoute, Orchestrator, Outcome, Policy, RunContext, tool
+from orchestrator import (
+    Agent,
+    Decision,
+    Goal,
+    InputError,
+    NoRoute,
+    Orchestrator,
+    Outcome,
+    Policy,
+    RunContext,
+    Tool,
+    tool,
+)
 from orchestrator.core.events import Event, RunStarted
 from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, Exploration, Handbook, Onboarding, Selector, Skill
@@ -434,3 +447,23 @@ async def test_a_choice_is_for_the_key_that_another_step_takes() -> None:
     async with Orchestrator([shout], agents=[Agent(both, name="both", gives=["draft", "title"])]) as orc:
         outcome = await orc.run("shouted", {"text": "rain"})
     assert [select.subject for select in selects(outcome)] == ["title"]
+
+
+async def test_a_skill_that_nobody_knows_is_an_error_as_soon_as_it_can_be_judged() -> None:
+    able = Agent(lambda text: text, name="able", gives="summary", skills={"summarise": 0.8})
+    plain = Tool(lambda text: text, name="plain", gives="summary", cost=9.0)
+    async with Orchestrator([plain], agents=[able]) as orc:
+        with pytest.raises(
+            InputError, match=r"the skill 'sumarise'.* Did you mean 'summarise'\? Known skills: summarise"
+        ):
+            orc.require_skills("summary", {"sumarise": 1})
+        assert orc.plan("summary", {"text": "x"}).tools == ("able",)
+    async with Orchestrator([plain]) as orc:
+        orc.require_skills("summary", {"sumarise": 1})  # agents may come
+        assert (await orc.run("summary", {"text": "x"})).value == "x"
+        orc.add(able)
+        for ask in (orc.plan, orc.run_sync):
+            with pytest.raises(InputError, match="Did you mean 'summarise'"):
+                await asyncio.to_thread(ask, "summary", {"text": "x"})
+        orc.require_skills("summary", {"summarise": 1})
+        assert orc.plan("summary", {"text": "x"}).tools == ("able",)
