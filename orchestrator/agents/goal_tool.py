@@ -1,11 +1,13 @@
 """A goal as a LangChain tool: each call is a run, and a question of the run is an interrupt of the graph around it."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.errors import DefinitionError
+from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.process.loops import in_a_loop
 
@@ -83,6 +85,11 @@ def goal_tool(
     )
 
 
+def tool_name(goal: Goal[Any]) -> str:
+    """The keys of a goal as the name of a tool: at most 64 letters, digits, `_` and `-`, as model providers ask for."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", "_and_".join(goal.keys))[:64]
+
+
 def outcome_record(outcome: Outcome[Any]) -> dict[str, Any]:
     """A run as plain data, which any checkpointer can keep: how it ended, what was tried, every decision with why."""
     return {
@@ -115,4 +122,4 @@ async def _ask(runs: Runs, outcome: Outcome[Any], *, resumable: bool) -> Outcome
     return outcome
 
 
-__all__ = ["goal_tool"]
+__all__ = ["goal_tool", "tool_name"]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.goal import Goal
 from orchestrator.graph.revision import GraphRevision
 
 _Weight = tuple[int, float]
@@ -51,6 +52,12 @@ def takes_of(view: GraphRevision, goal: Iterable[str]) -> dict[str, tuple[Any, b
     """What a caller gives to reach `goal`: key -> its type and whether it is required."""
     needs = needs_of(view, goal)
     return {key: (view.key_type(key), key in needs.required) for key in (*needs.required, *needs.optional)}
+
+
+def summary_of(view: GraphRevision, goal: Goal[Any]) -> str:
+    """A goal in one sentence: the first description of a tool that gives one of its keys."""
+    producers = [view.tools[tool] for key in goal.keys for tool in view.producers(key)]
+    return next((tool.description for tool in producers if tool.description), f"Get {goal.name}.")
 
 
 def _cheapest(view: GraphRevision, at_hand: Collection[str]) -> dict[str, tuple[_Weight, str | None]]:

@@ -10,6 +10,7 @@ TESTS = ROOT / "tests" / "engine"
 
 TESTED_BY = {
     "failures": "steps/test_user_functions",
+    "registration": "steps/test_scheduler",
     "options": "lifecycle/test_resume",
     "pending": "lifecycle/test_withdrawn_questions",
     "recorder": "test_promises",
@@ -19,8 +20,11 @@ TESTED_BY = {
     "slots": "planning/test_waits",
     "state": "test_promises",
     "background/background": "background/test_leaving",
+    "background/closing": "background/test_leaving",
+    "background/observers": "background/test_learning",
     "background/heartbeat": "lifecycle/test_ownership",
     "lifecycle/child_effects": "steps/test_child_undo_crash",
+    "lifecycle/compiled": "test_langgraph",
     "lifecycle/driver": "lifecycle/test_callers",
     "lifecycle/escalation": "lifecycle/test_questions",
     "lifecycle/finish": "steps/test_effects",

@@ -1,7 +1,7 @@
 """What is asked about runs from outside: plan only, resume, cancel."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import NoRoute, Outcome
 from orchestrator.core.route import CONDITION_FALSE, Problem, Route
-from orchestrator.engine import langgraph as machine
-from orchestrator.engine.options import Preferences, Wanted
+from orchestrator.engine.options import Preferences
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.agents import refused_agents
 from orchestrator.engine.planning.waits import known_waits
@@ -30,7 +29,6 @@ from .phases import Phase
 from .queued import cancel_queued, wait
 from .recovery import recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
-from .start import begin, new_run_id
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
 """Kinds of impasse that a change of the graph may end."""
@@ -234,66 +232,3 @@ def _answered_elsewhere(runtime: Runtime, run: Run) -> bool:
         return False
     row = runtime.store.run(run.state.run_id)
     return row is not None and row.status is not Status.WAITING
-
-
-def compiled_inputs(
-    runtime: Runtime, goal: Goal[Any], keys: Sequence[str], inputs: Mapping[str, Any] | Sequence[str] | None
-) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """What `orc.compile(goal, inputs)` means: values that every run starts with, and the keys read from the state.
-
-    Raises `InputError` for an input that is no key of the graph, or one of the goal's own.
-    """
-    read = tuple(key for key in keys if key not in goal.keys)
-    if inputs is None:
-        return {}, read
-    for key in inputs:
-        if key in goal.keys:
-            raise InputError(f"compile(): {key!r} is a key of the goal: a compiled goal never takes it in.")
-    refuse_unknown(runtime, goal, dict.fromkeys(inputs))
-    return (check_inputs(runtime, inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
-
-
-def compiled_nodes(
-    runtime: Runtime,
-    goal: Goal[Any],
-    fixed: Mapping[str, Any],
-    read: tuple[str, ...],
-    **preferences: Unpack[Preferences],
-) -> machine.Nodes:
-    """The nodes of `orc.compile(goal)`: a run begins with `fixed` and the values of `read` in the graph's state.
-
-    Raises `InputError` for a dial that makes no sense.
-    """
-    dial = preferences.get("dial")
-    dialled = runtime.dialled(dial)
-    wanted = Wanted(None, dial, preferences.get("constraints"))
-
-    async def start_run(state: Mapping[str, Any]) -> Run:
-        given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
-        run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
-        run.recorder.follow(machine.StreamSink())
-        return run
-
-    async def find(run_id: str) -> Run | Outcome[Any]:
-        async with runtime.runs.turn(run_id):
-            return await _found(runtime, run_id)
-
-    return machine.Nodes(start_run, find, goal.keys)
-
-
-async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
-    live = live_run(runtime, run_id)
-    if live is not None:
-        return live
-    ended = runtime.runs.outcome(run_id)
-    if ended is not None:
-        return ended[0]
-    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-    if row is None:
-        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
-    if row.status.ended:
-        return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
-    run = await recover(runtime, run_id)
-    if run is None:
-        raise InputError(f"The run {run_id!r} is being driven by another process.")
-    return run

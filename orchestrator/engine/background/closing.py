@@ -1,0 +1,55 @@
+"""Closing an orchestrator: its runs, then what goes on beside them, then the store."""
+
+import asyncio
+from contextlib import suppress
+
+from orchestrator.core.errors import StoreError
+from orchestrator.core.process.loop_thread import LoopThread
+from orchestrator.engine.lifecycle.driver import leave_waiting, shut_down
+from orchestrator.engine.runtime import Runtime
+from orchestrator.escalation import NotificationSink
+
+from .background import Background
+from .evaluation import WorkEvaluator
+
+JUDGED_WITHIN = 30.0
+"""Seconds that closing waits for judges."""
+
+
+async def close_all(
+    runtime: Runtime,
+    background: Background,
+    evaluator: WorkEvaluator,
+    notifications: NotificationSink,
+    sync_calls: LoopThread,
+    blocked: asyncio.AbstractEventLoop | None,
+) -> None:
+    """End the runs and the background work, and close sinks and store.
+
+    `blocked` is the event loop that waits for this without going on, where there is one.
+    """
+    await shut_down(runtime, blocked)
+    await sync_calls.also(lambda: leave_waiting(runtime))
+    await leave_waiting(runtime)
+    await notifications.drain()
+    await evaluator.drain(JUDGED_WITHIN)
+    await background.stop()
+    await runtime.threads.run(lambda: _close_parts(runtime))
+    if sync_calls.is_here:
+        sync_calls.end()
+    else:
+        await runtime.threads.run(sync_calls.end)
+    runtime.threads.end_idle()
+
+
+def _close_parts(runtime: Runtime) -> None:
+    for sink in runtime.sinks:
+        closing = getattr(sink, "close", None)
+        if closing is not None:
+            closing()
+    with suppress(StoreError):  # reported by the store; the shares return when they expire
+        runtime.daily.close()
+    runtime.store.close()
+
+
+__all__ = ["close_all"]

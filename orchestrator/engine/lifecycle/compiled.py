@@ -1,0 +1,105 @@
+"""`orc.compile`: the run to a goal as a LangGraph graph, each invocation of which is a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typing_extensions import Unpack
+
+from orchestrator.core.errors import InputError
+from orchestrator.core.goal import Goal
+from orchestrator.core.outcome import Outcome
+from orchestrator.engine import langgraph as machine
+from orchestrator.engine.options import Preferences, Wanted
+from orchestrator.engine.run import Run
+from orchestrator.engine.runtime import Runtime
+from orchestrator.store.unknown_run import unknown_run
+
+from .driver import live_run
+from .recovery import recorded_outcome, recover
+from .requests import check_goal, check_inputs, refuse_unknown
+from .start import begin, new_run_id
+
+
+def compile_goal(
+    runtime: Runtime,
+    goal: Goal[Any],
+    inputs: Mapping[str, Any] | Sequence[str] | None,
+    checkpointer: Any,
+    **preferences: Unpack[Preferences],
+) -> Any:
+    """A `CompiledStateGraph` that takes input keys and gives the keys of the goal and `outcome`.
+
+    Raises `InputError` for an unknown goal or input, one of the goal's own keys as input, or a wrong dial.
+    """
+    keys = sorted(runtime.graph.view().keys)
+    check_goal(goal, set(keys))
+    fixed, read = _inputs(runtime, goal, keys, inputs)
+    schema, taken, given = machine.schemas(dict.fromkeys(read, Any), goal.keys)
+    nodes = _nodes(runtime, goal, fixed, read, **preferences)
+    return machine.build_graph(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+
+
+def _inputs(
+    runtime: Runtime, goal: Goal[Any], keys: Sequence[str], inputs: Mapping[str, Any] | Sequence[str] | None
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The values that every run starts with, and the keys read from the state.
+
+    Raises `InputError` for an input that is no key of the graph, or one of the goal's own.
+    """
+    read = tuple(key for key in keys if key not in goal.keys)
+    if inputs is None:
+        return {}, read
+    for key in inputs:
+        if key in goal.keys:
+            raise InputError(f"compile(): {key!r} is a key of the goal: a compiled goal never takes it in.")
+    refuse_unknown(runtime, goal, dict.fromkeys(inputs))
+    return (check_inputs(runtime, inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
+
+
+def _nodes(
+    runtime: Runtime,
+    goal: Goal[Any],
+    fixed: Mapping[str, Any],
+    read: tuple[str, ...],
+    **preferences: Unpack[Preferences],
+) -> machine.Nodes:
+    """The nodes of the graph: a run begins with `fixed` and the values of `read` in the graph's state.
+
+    Raises `InputError` for a dial that makes no sense.
+    """
+    dial = preferences.get("dial")
+    dialled = runtime.dialled(dial)
+    wanted = Wanted(None, dial, preferences.get("constraints"))
+
+    async def start_run(state: Mapping[str, Any]) -> Run:
+        given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
+        run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
+        run.recorder.follow(machine.StreamSink())
+        return run
+
+    async def find(run_id: str) -> Run | Outcome[Any]:
+        async with runtime.runs.turn(run_id):
+            return await _found(runtime, run_id)
+
+    return machine.Nodes(start_run, find, goal.keys)
+
+
+async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
+    live = live_run(runtime, run_id)
+    if live is not None:
+        return live
+    ended = runtime.runs.outcome(run_id)
+    if ended is not None:
+        return ended[0]
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    if row is None:
+        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+    if row.status.ended:
+        return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+    run = await recover(runtime, run_id)
+    if run is None:
+        raise InputError(f"The run {run_id!r} is being driven by another process.")
+    return run
+
+
+__all__ = ["compile_goal"]
