@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -29,6 +30,10 @@ DISTURBANCES: Final = {"kill": 55, "stop": 20, "restart": 8, "reset": 6, "cut": 
 """Weights of what happens to the workers and the database."""
 IN_FLIGHT: Final = 60
 """Orders that are submitted and not ended, at most."""
+PROGRESS_SECONDS: Final = 20.0
+"""Between two lines of progress in the log (`pytest --log-file=FILE --log-file-level=INFO`)."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,6 +68,7 @@ class Campaign:
         self.report = Report()
         self._draw = random.Random(seed)
         self._log = log
+        self._submitted = 0
         self._direct = server.url + queue.replace("?", "&")
         self._store = SqlStore(self._direct, on_problem=lambda _: None)
         self._url = self.proxy.url() + queue
@@ -73,22 +79,21 @@ class Campaign:
         self._watch = threading.Thread(target=self._watch_takeovers, daemon=True)
 
     def run(self, orders: int, disturbances: int, pause: float, limit: float) -> Report:
-        """Submit the orders, disturb, and wait until every one has ended."""
+        """Submit the orders, disturb, wait until every one has ended, and check them, also after an abort."""
         began = time.monotonic()
         self._watch.start()
-        asyncio.run(self._drive(orders, disturbances, pause, began + limit))
+        try:
+            asyncio.run(self._drive(orders, disturbances, pause, began + limit))
+        except Exception as error:
+            _log.exception("the campaign stops early")
+            self.report.problems.append(f"stopped early: {error!r}")
         self.report.seconds = time.monotonic() - began
         self._over.set()
         self._watch.join(10)
-        for pid in list(self._stopped):
-            os.kill(pid, signal.SIGCONT)
-        for process in self._workers:
-            process.terminate()
-        for process in self._workers:
-            process.join(30)
-            # One that has just been started may not have its handler of SIGTERM yet.
-            assert process.exitcode in (0, -signal.SIGTERM), f"a worker ended with {process.exitcode}"
-        self._check(orders)
+        self._end_workers()
+        _log.info("checking: %s", self.report)
+        self._check()
+        _log.info("checked: %s", self.report)
         return self.report
 
     def close(self) -> None:
@@ -108,30 +113,43 @@ class Campaign:
         process.start()
         return process
 
+    def _end_workers(self) -> None:
+        for pid in list(self._stopped):
+            os.kill(pid, signal.SIGCONT)
+        for process in self._workers:
+            process.terminate()
+        for process in self._workers:
+            process.join(30)
+            # One that has just been started may not have its handler of SIGTERM yet.
+            if process.exitcode not in (0, -signal.SIGTERM):
+                self.report.problems.append(f"a worker ended with {process.exitcode}")
+
     async def _drive(self, orders: int, disturbances: int, pause: float, deadline: float) -> None:
-        submitted = 0
-        left, next_at = disturbances, time.monotonic() + pause
+        left, next_at, progress_at = disturbances, time.monotonic() + pause, time.monotonic()
         async with Orchestrator(tools(self.bank.port), store=self._direct, monitors=()) as orc:
-            while time.monotonic() < deadline:
+            while (now := time.monotonic()) < deadline:
                 self._continue_stopped()
                 self._replace_dead()
+                if now >= progress_at:
+                    progress_at = now + PROGRESS_SECONDS
+                    _log.info("%d submitted; %s", self._submitted, self.report)
                 try:
                     open_runs = await asyncio.to_thread(self._look_after)
                     paced = IN_FLIGHT + orders * (disturbances - left) // max(1, disturbances)
-                    while submitted < min(orders, paced) and open_runs < IN_FLIGHT:
-                        inputs = {"order": submitted}
-                        await orc.submit("receipt", inputs, run_id=f"order-{submitted}", work_here=False)
-                        submitted, open_runs = submitted + 1, open_runs + 1
+                    while self._submitted < min(orders, paced) and open_runs < IN_FLIGHT:
+                        order = self._submitted
+                        await orc.submit("receipt", {"order": order}, run_id=f"order-{order}", work_here=False)
+                        self._submitted, open_runs = order + 1, open_runs + 1
                 except StoreError:
                     await asyncio.sleep(0.1)  # the database is away, as it should be now and then
                     continue
-                if submitted == orders and not open_runs and not left:
+                if self._submitted == orders and not open_runs and not left:
                     return
-                if left and time.monotonic() >= next_at:
+                if left and now >= next_at:
                     await asyncio.to_thread(self._disturb)
                     left, next_at = left - 1, time.monotonic() + pause * self._draw.uniform(0.3, 1.7)
                 await asyncio.sleep(0.05)
-        raise AssertionError(f"not every order ended in time: {self.report}")
+        raise TimeoutError("not every order ended in time")
 
     def _look_after(self) -> int:
         """Answer what is asked, queue again what was set aside; how many runs are open."""
@@ -202,10 +220,10 @@ class Campaign:
 
     # -- what must hold ----------------------------------------------------------------------------------------------
 
-    def _check(self, orders: int) -> None:
+    def _check(self) -> None:
         report = self.report
         with Reading(self.server.url, self.bank.port) as orc:
-            for order in range(orders):
+            for order in range(self._submitted):
                 self._check_order(orc, order)
         verified = verify_store(self._store)
         report.problems += [str(problem) for problem in verified.problems]
@@ -214,6 +232,9 @@ class Campaign:
         report, run_id = self.report, f"order-{order}"
         outcome = orc.outcome(run_id)
         report.ended[str(outcome.status)] += 1
+        if not outcome.status.ended:
+            report.problems.append(f"{run_id}: {outcome.status}, not ended")
+            return
         report.listed += len(outcome.uncompensated)
         stands = {effect: self.bank.standing(f"{effect} {order}") for effect in EFFECTS}
         if any(len(self.bank.done[f"{effect} {order}"]) > 1 and count > 1 for effect, count in stands.items()):

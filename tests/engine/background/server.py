@@ -34,10 +34,10 @@ class Server:
 
     def restart(self) -> None:
         """Stop without a checkpoint and without goodbyes, then start and recover."""
-        for mode in ("restart", "start"):
+        for mode in ("restart", "start", "start", "start"):
             with contextlib.suppress(Exception):
                 options = ("-D", str(self.folder), "-l", str(self.folder / "log"), "-w", "-t", "60")
-                how = ("-m", "immediate") if mode == "restart" else ()
+                how = ("-m", "immediate") if mode == "restart" else ("-o", f'-h "" -k {self.folder}')
                 user = self._server.system_user
                 self._pgexec("pg_ctl", (*options, *how, mode), bin_path=self._server.bin_path, user=user, cwd="/")
                 return

@@ -31,11 +31,11 @@ def test_a_short_campaign(server: Server, tmp_path: Path) -> None:
 @pytest.mark.campaign
 @pytest.mark.timeout(4 * 3600)
 def test_a_thousand_disturbances(server: Server, tmp_path: Path) -> None:
-    """`ORCHESTRATOR_DISTURBANCES` scales it."""
+    """`ORCHESTRATOR_DISTURBANCES` scales it, `SEED` draws another one; a disturbance about each two seconds."""
     disturbances = int(os.environ.get("ORCHESTRATOR_DISTURBANCES", "1000"))
     campaign = Campaign(server, str(tmp_path / "workers.log"), workers=4, seed=int(os.environ.get("SEED", "1")))
     try:
-        report = campaign.run(orders=5 * disturbances, disturbances=disturbances, pause=2.0, limit=4 * 3600)
+        report = campaign.run(orders=5 * disturbances, disturbances=disturbances, pause=1.7, limit=3.5 * 3600)
     finally:
         campaign.close()
     print(report)
