@@ -300,6 +300,11 @@ class Run:
         """Whether the run waits for people, and no answer is on its way in."""
         return self.state.status is Status.WAITING and self.answer is None and self.cancelled is None
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing drives the run: while it begins to wait it is still being released."""
+        return self.task is None or self.result.done()
+
     async def answered(self) -> None:
         """Returns when a run that waits goes on."""
         while self.waits and self._rebound is not None:
@@ -311,7 +316,7 @@ class Run:
 
     def _child_waits(self, child_id: str) -> bool:
         child = self.children.get(child_id)
-        return child is not None and child.waits
+        return child is not None and child.waits and child.is_at_rest
 
     def give(self, question_id: str, answer: Any, by: str) -> None:
         """A person's answer to a question, and who gave it."""

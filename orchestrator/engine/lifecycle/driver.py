@@ -385,7 +385,7 @@ async def _go_on(run: Run) -> None:
 
 async def _at_rest(run: Run) -> None:
     """A run that has begun to wait is released before it goes on."""
-    if run.task is not None and not run.result.done():
+    if not run.is_at_rest:
         with contextlib.suppress(Exception):
             await _outcome(run)
 

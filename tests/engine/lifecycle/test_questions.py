@@ -1,12 +1,14 @@
 """Questions: the asking call stays suspended; several are shown at once, a child's as it is, answered by id."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator import InputError, Orchestrator, RunContext, Status, Tool, tool
+from orchestrator.store.sql.store import SqlStore
 from orchestrator.testing import FakeClock
 
 
@@ -283,6 +285,34 @@ async def test_another_process_answers_the_question_of_a_child(tmp_path: Path) -
     assert out.value == ["sent", "sent"]
     assert sorted(sent) == ["ann", "bob"]
     assert once == ["noted"]
+
+
+async def test_a_run_waits_once_its_children_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    release = SqlStore.release
+    answered: set[str] = set()
+
+    def slowly(store: SqlStore, run_id: str, token: int) -> None:
+        if run_id in answered:
+            time.sleep(0.2)
+        release(store, run_id, token)
+
+    @tool(gives="all")
+    async def everything(payees: list[str], ctx: RunContext) -> list[str]:
+        outs = await asyncio.gather(*(ctx.reach("sent", {"payee": payee}) for payee in payees))
+        return [out.value for out in outs]
+
+    monkeypatch.setattr(SqlStore, "release", slowly)
+    tools = [*sending(sent), everything]
+    async with Orchestrator(tools, store=tmp_path / "runs.db") as first:
+        out = await first.run("all", {"payees": ["ann", "bob"]}, run_id="r")
+    for _ in range(4):
+        async with Orchestrator(tools, store=tmp_path / "runs.db") as other:
+            question = other.outcome("r").questions[0]
+            answered.add(question.run)
+            out = await other.resume("r", "yes", question=question.id)
+    assert out.value == ["sent", "sent"]
+    assert sorted(sent) == ["ann", "bob"]
 
 
 def test_a_run_that_waits_is_answered_in_another_event_loop() -> None:
