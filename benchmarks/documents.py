@@ -39,6 +39,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from orchestrator import Goal, Orchestrator, Tool
+from orchestrator.cli.batch import largest_first
 from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.engine.processes import processes
 from orchestrator.integrations.documents import implausibility
@@ -278,7 +279,8 @@ def main() -> None:
     parser.add_argument("--files", type=Path)
     asked = parser.parse_args()
     if asked.way:
-        files = [Path(line) for line in asked.files.read_text().splitlines()]
+        listed = [Path(line) for line in asked.files.read_text().splitlines()]
+        files = [listed[place] for place in largest_first(listed)] if asked.jobs > 1 else listed
         found = asdict(WAYS[asked.way](files, asked.jobs))
         largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         print(json.dumps(found | {"memory": largest / 1024}))

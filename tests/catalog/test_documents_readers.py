@@ -104,8 +104,8 @@ def test_a_reader_reads(catalog: Catalog, reader: str, document: str, words: str
 
 
 @pytest.mark.parametrize("reader", ["pdfium", "pypdf", "pdfminer", "pdftotext"])
-def test_a_scanned_page_yields_no_words_and_the_check_says_so(catalog: Catalog, reader: str) -> None:
-    with pytest.raises(Refused, match="there are no words in it"):
+def test_a_scanned_page_is_refused_by_readers_of_text(catalog: Catalog, reader: str) -> None:
+    with pytest.raises(Refused, match="its pages are pictures"):
         read(catalog, reader, "mariners-scanned.pdf")
 
 

@@ -94,10 +94,27 @@ def test_stamps_do_not_pass_for_the_text_of_scans(catalog: Catalog, tmp_path: Pa
     pdf.set_font("Helvetica")
     scanned_page(pdf, "The keepers of the valley met in March.")
     pdf.output(str(tmp_path / "scan.pdf"))
-    for name in ("pdfium", "pypdf"):
+    for name in ("pdfium", "pypdf", "pdfminer"):
         with pytest.raises(Refused, match="its pages are pictures"):
             catalog[name](document=tmp_path / "scan.pdf", kind="pdf")
     assert "keepers of the valley" in catalog["ocr"](document=tmp_path / "scan.pdf", kind="pdf")["text"]
+
+
+def test_a_scan_costs_the_other_readers_no_reading(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fpdf import FPDF
+    from pypdf import PageObject
+
+    pdf: Any = FPDF()
+    pdf.set_font("Helvetica")
+    scanned_page(pdf, "The keepers of the valley met in March.")
+    pdf.output(str(tmp_path / "scan.pdf"))
+    read_pages: list[object] = []
+    monkeypatch.setattr(PageObject, "extract_text", lambda page: read_pages.append(page) or "")
+    with pytest.raises(Refused, match="its pages are pictures"):
+        catalog["pypdf"](document=tmp_path / "scan.pdf", kind="pdf")
+    assert not read_pages
 
 
 def test_pages_that_are_pictures_among_others_are_told(catalog: Catalog, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orchestrator.cli.batch import largest_first
 from orchestrator.cli.screen import Exit, worst
 from tests.cli.conftest import Cli
 
@@ -31,6 +32,14 @@ def test_json_lines_come_in_the_order_of_the_inputs(cli: Cli) -> None:
     said = cli("run", "title", "--each", "document", "slow.txt", "quick.txt", "--json", "--jobs", "2")
     assert said.exit == 0
     assert [(one["each"], one["value"]) for one in said.objects] == [("slow.txt", "slow"), ("quick.txt", "quick")]
+
+
+def test_the_largest_files_begin_first(tmp_path: Path) -> None:
+    for name, size in (("small", 1), ("large", 9), ("same", 1)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    files = [tmp_path / name for name in ("small", "gone", "large", "same")]
+    assert largest_first(files) == [2, 0, 3, 1]
+    assert largest_first(["b", "aaa", 3]) == [0, 1, 2]
 
 
 def test_values_of_other_types_can_be_gone_over(cli: Cli) -> None:

@@ -41,7 +41,7 @@ def test_the_samples_become_briefs(tmp_path: Path) -> None:
     lines = said.stdout.splitlines()
     for sample in SAMPLES.iterdir():
         assert any(line[2:].startswith(sample.name) for line in lines), sample.name
-    assert "mariners-scanned.pdf   detect_kind ✓ → pdfium ✗ there are no words in it → pypdf ✗" in said.stdout
+    assert "mariners-scanned.pdf   detect_kind ✓ → pdfium ✗ its pages are pictures → pypdf ✗" in said.stdout
     assert "Where mariners-scanned.pdf healed" in said.stdout
     assert "├─✗ pdfium" in said.stdout
     assert "│ ✓ ocr" in said.stdout

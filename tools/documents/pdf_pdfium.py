@@ -43,7 +43,7 @@ def pdfium(document: Path, kind: str, password: str | None = None) -> dict[str, 
         if len(pdf) > MOST_PAGES:
             reading.partial = True
             reading.notes.append(f"Only the first {MOST_PAGES} of {len(pdf)} pages were read.")
-        if any(pages) and len(pictures) == len(pages) and ocr_is_installed():
+        if pictures and len(pictures) == len(pages) and ocr_is_installed():
             raise Refused(ONLY_PICTURES)
         if pictures and any(pages):
             reading.notes.append(f"Pictures that were not read fill these pages: {listed(pictures)}.")

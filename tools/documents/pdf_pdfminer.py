@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import paragraphs, reader, tidy
-from orchestrator.integrations.documents.pdf import add_extras, wrong_password
+from orchestrator.integrations.documents.pdf import add_extras, refuse_scans, wrong_password
 
 logging.getLogger("pdfminer").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 logging.getLogger("pdfminer").propagate = False
@@ -21,6 +21,7 @@ def pdfminer(document: Path, kind: str, password: str | None = None) -> dict[str
         from pdfminer.psparser import PSException
     except ImportError:
         raise Unavailable("pdfminer.six is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
+    refuse_scans(document, password)
     try:
         text = str(extract_text(str(document), password=password or ""))
     except (PDFPasswordIncorrect, PDFEncryptionError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import paragraphs, reader, tidy
-from orchestrator.integrations.documents.pdf import add_extras, wrong_password
+from orchestrator.integrations.documents.pdf import add_extras, refuse_scans, wrong_password
 
 CANNOT_OPEN = 1
 """The exit status for a file that Poppler cannot open (man pdftotext)."""
@@ -25,6 +25,7 @@ def pdftotext(document: Path, kind: str, password: str | None = None) -> dict[st
     if program is None:
         raise Unavailable("pdftotext is not installed (Debian: apt install poppler-utils)")
     given = ["-upw", password] if password else []
+    refuse_scans(document, password)
     command = [program, "-enc", "UTF-8", *given, str(document.resolve()), "-"]
     done = subprocess.run(command, capture_output=True, timeout=55, check=False)
     if done.returncode == 0:

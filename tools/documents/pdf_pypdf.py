@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
-from orchestrator.integrations.documents.pdf import add_extras, wrong_password
+from orchestrator.integrations.documents.pdf import add_extras, refuse_scans, wrong_password
 
 logging.getLogger("pypdf").addHandler(logging.NullHandler())  # what it finds odd in a file is not for the terminal
 logging.getLogger("pypdf").propagate = False
@@ -20,6 +20,7 @@ def pypdf(document: Path, kind: str, password: str | None = None) -> dict[str, A
         from pypdf.errors import FileNotDecryptedError, PyPdfError, WrongPasswordError
     except ImportError:
         raise Unavailable("pypdf is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
+    refuse_scans(document, password)
     try:
         with PdfReader(document, password=password or None) as reader:
             pages = [page.extract_text() for page in reader.pages]

@@ -53,8 +53,8 @@ def quiet_imports() -> None:
     """Import what every worker needs; no library starts threads meanwhile, for they do not survive a fork."""
     limited = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(limited, "1"))
-    import_module("orchestrator.engine.processes.worker")
-
+    for name in ("orchestrator.engine.processes.worker", "orchestrator.graph.tool"):  # every tool's file has the latter
+        import_module(name)
     for name, value in limited.items():
         if value is None:
             del os.environ[name]
