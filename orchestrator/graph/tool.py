@@ -265,6 +265,10 @@ class Tool:
         self.optional.pop(parameter, None)
 
     def _check_numbers(self) -> None:
+        if callable(self.latency) and is_async(self.latency):
+            raise DefinitionError(
+                f"Tool {self.name!r}: latency= is a number or a plain function: planning awaits nothing."
+            )
         cost: Any = 0.0 if callable(self.cost) else self.cost
         for label, value, top in (
             ("cost", cost, MAX_COST),

@@ -4,12 +4,23 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-_SUFFIXES: Final = ("", "-requests", "-tokens")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_NAMES: Final = (
+    *(
+        f"{prefix}%s{suffix}"
+        for suffix in ("", "-requests", "-tokens")
+        for prefix in ("x-ratelimit-", "ratelimit-", "x-rate-limit-")
+    ),
+    *(f"anthropic-ratelimit-{what}-%s" for what in ("requests", "tokens", "input-tokens", "output-tokens")),
+)
+"""Headers of one quota each; `%s` is `limit`, `remaining` or `reset`."""
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EPOCH_FROM: Final = 1e9
-"""A reset this large is a time since the epoch (GitHub), not a duration."""
+"""A reset this large is a time since the epoch (GitHub; in milliseconds OpenRouter), not a duration."""
+_UNSAID: Final = 60.0
+"""Seconds until a quota is renewed of which that is not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +32,47 @@ class QuotaLeft:
     reset_seconds: float
 
 
+_Found = tuple[float, float, float | None]
+"""What is left, of how much, and the seconds until it is renewed where that is said."""
+
+
 def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
     """The quota nearest to its end, or `None` when the headers state none; `now` in seconds since the epoch.
 
-    Reads `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), and the older `X-RateLimit-Limit`,
-    `-Remaining`, `-Reset` with or without `X-`, also per requests and tokens, as model providers send them.
+    Reads `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), the older `X-RateLimit-Limit`,
+    `-Remaining`, `-Reset` with or without `X-`, also per requests and tokens, as model providers send them, and those
+    of Anthropic.
     """
+    found = _quotas(headers, now)
+    if not found:
+        return None
+    remaining, limit, reset = min(found, key=lambda quota: quota[0] / quota[1])
+    return QuotaLeft(remaining, limit, _UNSAID if reset is None else reset)
+
+
+def renewed_in(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until every quota that is spent is renewed; `None` where none is, or nothing is said of that."""
+    spent = [reset for remaining, _, reset in _quotas(headers, now) if not remaining and reset is not None]
+    return max(spent, default=None)
+
+
+def _quotas(headers: Mapping[str, str], now: float) -> list[_Found]:
     lower = {str(name).lower(): str(value) for name, value in headers.items()}
-    found = [quota for quota in (_structured(lower), *(_plain(lower, s, now) for s in _SUFFIXES)) if quota is not None]
-    return min(found, key=lambda quota: quota.remaining / quota.limit) if found else None
+    if not any("limit" in name for name in lower):
+        return []
+    return [found for found in (_structured(lower), *(_plain(lower, name, now) for name in _NAMES)) if found]
 
 
-def _plain(headers: Mapping[str, str], suffix: str, now: float) -> QuotaLeft | None:
-    for prefix in ("x-ratelimit-", "ratelimit-", "x-rate-limit-"):
-        remaining = _number(headers.get(f"{prefix}remaining{suffix}"))
-        limit = _number(headers.get(f"{prefix}limit{suffix}"))
-        if remaining is not None and limit:
-            reset = _duration(headers.get(f"{prefix}reset{suffix}"), now)
-            return QuotaLeft(remaining, limit, reset)
-    return None
+def _plain(headers: Mapping[str, str], name: str, now: float) -> _Found | None:
+    remaining, limit = _number(headers.get(name % "remaining")), _number(headers.get(name % "limit"))
+    return (remaining, limit, _duration(headers.get(name % "reset"), now)) if remaining is not None and limit else None
 
 
-def _structured(headers: Mapping[str, str]) -> QuotaLeft | None:
+def _structured(headers: Mapping[str, str]) -> _Found | None:
     left, policy = headers.get("ratelimit", ""), headers.get("ratelimit-policy", "")
     remaining, reset = _parameter(left, "r|remaining"), _parameter(left, "t|reset")
     limit = _parameter(left, "limit") or _parameter(policy, "q")
-    if remaining is None or not limit:
-        return None
-    return QuotaLeft(remaining, limit, 60.0 if reset is None else reset)
+    return (remaining, limit, reset) if remaining is not None and limit else None
 
 
 def _parameter(text: str, names: str) -> float | None:
@@ -64,10 +88,14 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _duration(text: str | None, now: float) -> float:
-    """Seconds from `30`, `6m0s`, `250ms`, or a time since the epoch; a minute when nothing is said."""
+def _duration(text: str | None, now: float) -> float | None:
+    """Seconds from `30`, `6m0s`, `250ms`, a time since the epoch or an ISO date; `None` when nothing is said."""
     value = _number(text)
     if value is not None:
-        return max(0.0, value - now) if value >= _EPOCH_FROM else value
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text or "")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else 60.0
+        epoch = value / 1000 if value >= 1000 * _EPOCH_FROM else value
+        return max(0.0, epoch - now) if epoch >= _EPOCH_FROM else value
+    try:
+        return max(0.0, datetime.fromisoformat(text or "").timestamp() - now)
+    except (ValueError, OverflowError):
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text or "")
+        return sum(float(number) * UNITS[unit] for number, unit in parts) if parts else None

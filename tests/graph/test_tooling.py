@@ -233,6 +233,16 @@ def test_a_latency_may_be_a_function_of_the_inputs() -> None:
     assert Tool(weigh, latency=2).planned_latency() == 2
 
 
+def test_a_latency_is_not_awaited() -> None:
+    async def seconds(parcel: str) -> float:
+        return len(parcel)
+
+    slow: Any = seconds
+
+    with pytest.raises(DefinitionError, match="latency= is a number or a plain function"):
+        Tool(weigh, latency=slow)
+
+
 def test_isolation_is_for_sync_calls() -> None:
     async def later(x: int) -> int:
         return x

@@ -375,12 +375,17 @@ class StepExecutor:
                 self.tool.name,
                 True,
                 None,
-                event.seconds,
+                self._own_seconds(event, context),
                 self._reported(context, cost),
                 via=self.step.via,
                 owner=self.run.state.run_id,
             )
         note_outcome(self.run, self.tool, True, event)
+
+    @staticmethod
+    def _own_seconds(event: CallEnded, context: CallContext) -> float:
+        """The seconds of an attempt as latency is learned from them: not those in which a person was asked."""
+        return max(0.0, event.seconds - context.waited)
 
     def _reported(self, context: CallContext, cost: float) -> float | None:
         """The cost of an attempt as far as it is learned from; `None` where the attempt reported none."""
@@ -411,7 +416,7 @@ class StepExecutor:
             name,
             False,
             kind,
-            event.seconds,
+            self._own_seconds(event, context),
             self._reported(context, event.cost),
             retry_after=failure.retry_after,
             rate_limited=failure.rate_limited,

@@ -129,14 +129,14 @@ def classify(error: BaseException, tool: Tool, *, started: bool, table: FailureT
     own = _stated_by_tool(error, tool)
     stated = own or (table or _EMPTY).stated(error)
     if tool.effect is Effect.READ or not started:
-        return stated or _shipped(error, 0)
+        return stated or _shipped(error)
     if own in _STATED or stated in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR, FailureKind.ACCOUNT):
         return stated or FailureKind.AMBIGUOUS
     if isinstance(error, InvalidOutput):
         return FailureKind.INVALID_OUTPUT
     if stated is FailureKind.AMBIGUOUS or not nothing_happened(error):
         return FailureKind.AMBIGUOUS
-    return stated or _shipped(error, 0)
+    return stated or _shipped(error)
 
 
 def nothing_happened(error: BaseException) -> bool:
@@ -162,27 +162,32 @@ def _stated_by_tool(error: BaseException, tool: Tool) -> FailureKind | None:
         return None
 
 
-def _shipped(error: BaseException, depth: int) -> FailureKind:
+def _shipped(error: BaseException) -> FailureKind:
+    return _decided(error, 0)[0]
+
+
+def _decided(error: BaseException, depth: int) -> tuple[FailureKind, BaseException]:
+    """The kind by the shipped rows, and the error that says so: of a wrapper or a group, one inside."""
     parts = parts_of(error)
     if parts:
-        kinds = {_shipped(part, depth + 1) for part in parts}
-        return kinds.pop() if len(kinds) == 1 else FailureKind.BUG
+        found = [_decided(part, depth + 1) for part in parts]
+        return found[0] if len({kind for kind, _ in found}) == 1 else (FailureKind.BUG, error)
     for kind_of, kind in _OWN:
         if isinstance(error, kind_of):
-            return kind
+            return kind, error
     for name in names_of(type(error)):
         verdict = _verdict(name, error)
         if isinstance(verdict, FailureKind):
-            return verdict
+            return verdict, error
         if verdict is not None and depth < _MAX_LINKS:
-            return _shipped(verdict, depth + 1)
+            return _decided(verdict, depth + 1)
     status = status_of(error) if from_library(error) else None
-    return (of_status(status) if status is not None else None) or FailureKind.BUG
+    return (of_status(status) if status is not None else None) or FailureKind.BUG, error
 
 
 def kind_of_error(error: BaseException) -> FailureKind:
     """The kind by the framework's own table alone: of an error that no tool raised."""
-    return _shipped(error, 0)
+    return _shipped(error)
 
 
 def _verdict(name: str, error: BaseException) -> Classification:
@@ -228,16 +233,17 @@ def failure_of(
     """
     known = tuple(secrets)
     message = message_of(error, known)
-    if _shipped(error, 0) is FailureKind.BUG:
+    shipped, deciding = _decided(error, 0)
+    if shipped is FailureKind.BUG:
         message = _bug_message(error, message)
     return Failure(
         tool=tool,
         kind=kind,
         message=message,
-        retry_after=retry_after_of(error, place.get("at")),
-        rate_limited=is_rate_limit(error),
+        retry_after=retry_after_of(deciding, place.get("at")),
+        rate_limited=kind is FailureKind.TRANSIENT and is_rate_limit(deciding),
         error_type=type_name_of(error),
-        status=status_of(error) if from_library(error) else None,
+        status=status_of(deciding) if from_library(deciding) else None,
         traceback=traceback_of(error, known),
         **place,
     )

@@ -75,22 +75,59 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _aws_status(response: Any) -> Any:
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return _aws(response, "ResponseMetadata").get("HTTPStatusCode")
 
+
+def _aws(response: Any, part: str) -> dict[str, Any]:
+    """A part of the answer that an error of botocore carries as a dictionary."""
+    found: Any = response.get(part) if isinstance(response, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def aws_code(error: BaseException) -> str:
+    """The code of an error of botocore, such as `ThrottlingException`; empty for others."""
+    return str(_aws(getattr(error, "response", None), "Error").get("Code", ""))
+
+
+def headers_of(error: BaseException) -> dict[str, str]:
+    """The headers of the answer that an error carries, by lower-case name."""
+    response: Any = getattr(error, "response", None)
+    headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None)
+    headers = headers or _aws(response, "ResponseMetadata").get("HTTPHeaders")
+    try:
+        return {str(name).lower(): str(value) for name, value in headers.items()}
+    except Exception:  # none, or an object that only looks like headers
+        return {}
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, with the body of its answer where the client (httpx, requests) has read it already."""
+    body: Any = getattr(getattr(error, "response", None), "_content", None)
+    text = body[:MOST_WORDS].decode("utf-8", "replace") if isinstance(body, bytes) else ""
+    try:
+        return f"{str(error)[:MOST_WORDS]}\n{text}"
+    except Exception:  # an error whose text cannot be had
+        return text
+
+
+MOST_WORDS: Final = 4000
+"""Characters of a message, and of a body, that are looked at."""
 
 ACCOUNT_TEXT: Final = re.compile(
     r"insufficient[ _]quota|insufficient credits?|credit balance is too low|out of credits?|exceeded your current quota"
     r"|(?:api )?usage limits?|(?:spend(?:ing)?|billing|monthly) (?:hard )?limit|budget has been exceeded"
     r"|payment required|billing_(?:hard_limit|not_active)|account (?:is )?(?:deactivated|disabled|suspended)"
     r"|(?:invalid|incorrect|expired|revoked|missing)[ _](?:x-)?api[ _-]?key|api[ _-]?key .*(?:invalid|expired|revoked)"
-    r"|\b401\b.*unauthori[sz]ed|unauthori[sz]ed.*\b401\b|\b402\b",
+    r"|\b401\b.*unauthori[sz]ed|unauthori[sz]ed.*\b401\b|(?:code|status|error|http)\b[^\w\n]{0,3}402\b",
     re.IGNORECASE,
 )
 """What providers and plain HTTP servers write when a credential is refused or its credit is used up."""
 
+RATE_LIMIT_TEXT: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORECASE)
+
 _TEXT: Final = (
     (ACCOUNT, ACCOUNT_TEXT.pattern),
-    (TRANSIENT, r"rate.?limit|too many requests|\b429\b"),
+    (TRANSIENT, RATE_LIMIT_TEXT.pattern),
     (
         OUTAGE,
         r"quota (?:was |is |has been )?exceeded|exceeded (?:your|the) .*quota|connection refused|service unavailable",

@@ -1,41 +1,92 @@
 """Rate limits: whether an error is one, and how long the other side asked to wait."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.errors import RateLimited
+from orchestrator.health.quota_headers import UNITS, renewed_in
 
-from .inspect import from_library, status_of
+from .inspect import RATE_LIMIT_TEXT, aws_code, from_library, headers_of, status_of, words_of
+
+_THROTTLED: Final = re.compile(
+    "throttl|toomanyrequests|requestlimitexceeded|throughputexceeded|slowdown", re.IGNORECASE
+)
+"""Codes by which services of AWS say it, with status 400 or 503."""
+_AMOUNT: Final = r"\d+(?:\.\d+)?"
+_UNIT: Final = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"
+_WAIT: Final = re.compile(
+    rf"(?:try again|retry|wait)[^\d\n]{{0,20}}?(?P<spans>(?:{_AMOUNT} ?(?:ms|[smh])(?=\d) ?)*{_AMOUNT} ?{_UNIT})"
+    rf"|retry[-_ ]?after[^\w\n]{{0,4}}(?P<seconds>{_AMOUNT})",
+    re.IGNORECASE,
+)
+"""`try again in 1m20.5s`, `retry after 20 seconds`, `"retryDelay": "34s"`, `Retry-After: 20`."""
+_SPAN: Final = re.compile(rf"({_AMOUNT}) ?(milliseconds?|ms|s|m|h)", re.IGNORECASE)
 
 
 def is_rate_limit(error: BaseException) -> bool:
-    """Whether an error says that there were too many calls: `RateLimited`, or status 429."""
-    return isinstance(error, RateLimited) or (from_library(error) and status_of(error) == 429)
+    """Whether an error says that there were too many calls.
+
+    `RateLimited`, status 429, a code of AWS that means it, or a library's words where it gives no status; and status
+    403 with a time to come back at, which GitHub answers.
+    """
+    if isinstance(error, RateLimited):
+        return True
+    if not from_library(error):
+        return False
+    status = status_of(error)
+    if status == 403:
+        return _of_headers(headers_of(error), 0.0) is not None
+    if status is None:
+        return bool(RATE_LIMIT_TEXT.search(words_of(error)))
+    return status == 429 or bool(_THROTTLED.search(aws_code(error)))
 
 
 def retry_after_of(error: BaseException, now: float | None = None) -> float | None:
-    """Seconds that the other side asked to wait, from `RateLimited` or a `Retry-After` header; `None` without one.
+    """Seconds that the other side asked to wait; `None` where it did not say. Never negative.
 
-    The header holds seconds or an HTTP date (RFC 9110, 10.2.3), which is read against the response's own `Date`, or
-    `now` (seconds since the epoch) without one. Never negative.
+    From `RateLimited`; a `Retry-After` header, in seconds or as an HTTP date (RFC 9110, 10.2.3), which is read against
+    the answer's own `Date`, or `now` (seconds since the epoch) without one; and of a rate limit also the time at which
+    a spent quota is renewed, by the headers, or the words of the message or the body.
     """
     if isinstance(error, RateLimited):
         return _seconds(error.retry_after)
-    response: Any = getattr(error, "response", None)
-    headers: Any = getattr(response, "headers", None) or getattr(error, "headers", None)
-    if headers is None or not hasattr(headers, "get"):
-        return None
+    headers = headers_of(error)
+    found = _of_header(headers, now)
+    if found is not None or not is_rate_limit(error):
+        return found
+    found = None if now is None else renewed_in(headers, now)
+    return _of_words(words_of(error)) if found is None else found
+
+
+def _of_headers(headers: Mapping[str, str], now: float) -> float | None:
+    found = _of_header(headers, now)
+    return renewed_in(headers, now) if found is None else found
+
+
+def _of_header(headers: Mapping[str, str], now: float | None) -> float | None:
     milliseconds = _seconds(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    value = headers.get("retry-after") or headers.get("Retry-After")
+    value = headers.get("retry-after")
     seconds = _seconds(value)
     if seconds is not None or value is None:
         return seconds
-    until, since = _date(value), _date(headers.get("date") or headers.get("Date"))
+    until, since = _date(value), _date(headers.get("date"))
     start = since.timestamp() if since else now
     return None if until is None or start is None else max(0.0, until.timestamp() - start)
+
+
+def _of_words(words: str) -> float | None:
+    found = _WAIT.search(words)
+    if found is None:
+        return None
+    if found["seconds"]:
+        return float(found["seconds"])
+    spans = [(float(amount), unit.lower()) for amount, unit in _SPAN.findall(found["spans"])]
+    return sum(amount * UNITS["ms" if unit.startswith("mil") else unit] for amount, unit in spans)
 
 
 def _seconds(value: Any) -> float | None:

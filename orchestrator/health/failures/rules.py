@@ -5,13 +5,15 @@ that has a row decides. A row is a kind, or a function that looks at the error a
 """
 
 import errno
+import re
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from orchestrator.core.enums import FailureKind
 
-from .inspect import ACCOUNT_TEXT, links_of, of_status, of_text, status_of
+from .inspect import ACCOUNT_TEXT, aws_code, links_of, of_status, of_text, status_of, words_of
+from .retry_after import is_rate_limit, retry_after_of
 
 TRANSIENT, OUTAGE, ACCOUNT, INVALID, REFUSAL, CALLER, BUG = (
     FailureKind.TRANSIENT,
@@ -29,8 +31,31 @@ Classifier = FailureKind | Callable[[Any], Classification]
 
 
 def _by_status(error: Any) -> Classification:
+    """By the status of an answer; of 429 by the words too, for a spent quota is not waited for."""
     status = status_of(error)
+    if is_rate_limit(error):
+        return ACCOUNT if _quota_spent(error) else TRANSIENT
     return of_status(status) if status is not None else None
+
+
+def _quota_spent(error: Any) -> bool:
+    words = words_of(error)
+    return "insufficient_quota" in words or (bool(ACCOUNT_TEXT.search(words)) and not retry_after_of(error, 0.0))
+
+
+_AWS_ACCOUNT: Final = re.compile(
+    "expiredtoken|unrecognizedclient|invalidclienttokenid|invalidaccesskeyid|authfailure|optinrequired|accountproblem",
+    re.IGNORECASE,
+)
+
+
+def _aws(error: Any) -> Classification:
+    """By the code first: credentials and rate limits are refused with status 400 or 403, like bad arguments."""
+    return ACCOUNT if _AWS_ACCOUNT.match(aws_code(error)) else _by_status(error)
+
+
+def _google_auth(error: Any) -> Classification:
+    return TRANSIENT if getattr(error, "retryable", False) else ACCOUNT
 
 
 def _connecting(error: Any) -> Classification:
@@ -85,10 +110,12 @@ def _sqlite(error: Any) -> Classification:
 def _sqlstate(error: Any) -> Classification:
     """By the class of the SQLSTATE (PostgreSQL documentation, appendix A)."""
     state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
+    if not state and "authentication failed" in str(error):
+        return ACCOUNT
     if state in ("57014", "55P03"):
         return TRANSIENT
     kinds = {"08": TRANSIENT, "40": TRANSIENT, "53": TRANSIENT, "57": TRANSIENT, "58": OUTAGE, "23": REFUSAL}
-    kinds |= {"P0": REFUSAL, "22": CALLER, "42": CALLER, "28": CALLER, "3D": CALLER, "25": CALLER, "0A": CALLER}
+    kinds |= {"P0": REFUSAL, "22": CALLER, "42": CALLER, "28": ACCOUNT, "3D": CALLER, "25": CALLER, "0A": CALLER}
     return kinds.get(state[:2])
 
 
@@ -136,14 +163,14 @@ def _grpc(error: Any) -> Classification:
 def _model_client(error: Any) -> Classification:
     """Of a client of models: refused credentials, retired models, spent quotas and limits of use are the account's.
 
-    A spent quota answers 429 or 400 like other errors, but neither waiting nor other arguments help: its words decide.
+    Limits of use answer 400 like bad arguments, but other arguments do not help: the words decide.
     """
     status = status_of(error)
     if status in (401, 402, 403, 404) or getattr(error, "code", None) in ("insufficient_quota", "invalid_api_key"):
         return ACCOUNT
-    if status in (400, 429) and ACCOUNT_TEXT.search(str(error)):
+    if status == 400 and ACCOUNT_TEXT.search(words_of(error)):
         return ACCOUNT
-    return of_status(status) if status is not None else None
+    return _by_status(error)
 
 
 def _in_words(error: Any) -> Classification:
@@ -208,13 +235,18 @@ _NETWORK: Final[Mapping[str, Classifier]] = {
     "aiohttp.ClientResponseError": _by_status,
     "aiohttp.InvalidURL": CALLER,
     "websockets.WebSocketException": TRANSIENT,
+    "websockets.InvalidStatus": _by_status,
+    "websockets.InvalidStatusCode": _by_status,
     "anyio.BrokenResourceError": TRANSIENT,
     "anyio.ClosedResourceError": TRANSIENT,
     "anyio.EndOfStream": TRANSIENT,
     "grpc.RpcError": _grpc,
-    "botocore.ClientError": _by_status,
+    "botocore.ClientError": _aws,
     "botocore.BotoCoreError": TRANSIENT,
     "botocore.NoCredentialsError": ACCOUNT,
+    "google.RefreshError": _google_auth,
+    "google.DefaultCredentialsError": ACCOUNT,
+    "google.TransportError": TRANSIENT,
     "tenacity.RetryError": _last_attempt,
 }
 _MODELS: Final[Mapping[str, Classifier]] = {
@@ -265,6 +297,10 @@ _DATABASES: Final[Mapping[str, Classifier]] = {
     "psycopg2.ProgrammingError": CALLER,
     "psycopg2.DataError": CALLER,
     "asyncpg.PostgresError": _sqlstate,
+    "redis.AuthenticationError": ACCOUNT,
+    "redis.ConnectionError": TRANSIENT,
+    "redis.TimeoutError": TRANSIENT,
+    "redis.ResponseError": CALLER,
     "sqlalchemy.DBAPIError": _original,
     "sqlalchemy.TimeoutError": TRANSIENT,
     "sqlalchemy.NoResultFound": REFUSAL,

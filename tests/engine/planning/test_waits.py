@@ -227,6 +227,24 @@ async def test_what_asks_a_person_is_not_failing() -> None:
         assert orc.health.status("ask_year").failures == 0
 
 
+async def test_the_seconds_of_a_person_are_no_latency_of_the_tool() -> None:
+    async def ask_year(topic: str, ctx: RunContext) -> int:
+        return await ctx.wait("Which year?", int)
+
+    async def ask_below(ctx: RunContext) -> int:
+        outcome: Any = await ctx.reach("year", {"topic": "x"})
+        return int(outcome.value)
+
+    clock = FakeClock()
+    tools = [Tool(ask_year, gives="year"), Tool(ask_below, gives="below", needs=[])]
+    async with Orchestrator(tools, clock=clock, monitors=()) as orc:
+        for goal, inputs in (("year", {"topic": "x"}), ("below", {})):
+            waiting = await orc.run(goal, inputs)
+            clock.advance(5000)
+            assert (await orc.resume(waiting.run_id, 2020)).value == 2020
+        assert [orc.price_facts(name).latency for name in ("ask_year", "ask_below")] == [0, 0]
+
+
 async def test_latency_as_a_function_of_the_inputs_decides_without_learning() -> None:
     def sized(rate: float) -> Callable[..., float]:
         return lambda text: len(text) * rate
