@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator import Effect, Orchestrator, Tool
 from orchestrator.core.process.catalog_path import catalog_root
-from orchestrator.project import load_project
+from tests.catalog.conftest import really_load
 
 ROW = re.compile(r"^\| `(\w+)`([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 
@@ -34,7 +34,7 @@ def test_the_reference_lists_every_tool_with_its_keys_and_its_price(catalog: Map
 def test_the_reference_lists_what_is_there_when_a_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("langchain")
     monkeypatch.setenv("ORCHESTRATOR_MODEL", "openai:any")
-    project = load_project(catalog_root())
+    project = really_load(catalog_root())
     assert {tool.name for tool in (*project.tools, *project.agents)} == set(rows())
     told = {name: row for name, row in rows().items() if name.startswith("model_")}
     for tool in project.agents:
@@ -56,4 +56,5 @@ def test_writes_can_be_found_again_or_repeated_safely(catalog: Mapping[str, Tool
 
 
 def test_it_loads_twice(orc: Orchestrator) -> None:
-    assert list(Orchestrator.from_project(catalog_root()).graph.view().tools) == list(orc.graph.view().tools)
+    project = really_load(catalog_root())
+    assert list(Orchestrator(project.tools, project.agents).graph.view().tools) == list(orc.graph.view().tools)
