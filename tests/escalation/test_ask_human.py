@@ -122,7 +122,7 @@ def inbox() -> Iterator[Inbox]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     box.url = f"http://127.0.0.1:{server.server_port}/hook/secret"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield box
     server.shutdown()

@@ -52,7 +52,9 @@ class Bank:
         self._server = Listener(("127.0.0.1", 0), Handler)
         self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
         self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="bank", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, name="bank", kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
     def answer(self, asked: dict[str, str]) -> bool:
         """Do an effect (again under the same key: nothing more happens), undo one, or say whether it stands."""

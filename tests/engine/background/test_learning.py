@@ -1,7 +1,6 @@
 """What runs teach: kept by the library in the store, shared by processes, off the path of calls; drift is told."""
 
 import asyncio
-import multiprocessing
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from orchestrator.health.monitors import Drift
 from orchestrator.selection import DriftSignal, Handbook, Selector, Skill
 from orchestrator.selection.skills.storage import DOCUMENT, Keeper, keep_handbook, stored_handbook
 from orchestrator.store import MemoryStore, open_store
+from tests.support import forked
 from tests.support.summarisers import summarisers, two
 
 
@@ -31,7 +31,7 @@ def work(where: str, agent: str, runs: int) -> None:
 
 
 def in_processes(*arguments: tuple[str, str, int]) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forked.processes()
     processes = [context.Process(target=work, args=each) for each in arguments]
     for process in processes:
         process.start()
@@ -289,7 +289,7 @@ def lives(where: str, good: bool, numbers: range, found: Any) -> None:
 
 def test_drift_is_found_over_many_short_lives_in_successive_processes(tmp_path: Path) -> None:
     where = str(tmp_path / "runs.db")
-    context = multiprocessing.get_context("spawn")
+    context = forked.processes()
     with context.Manager() as manager:
         found: Any = manager.list()
         for good, numbers in ((True, range(15)), (True, range(15, 30)), (False, range(30, 45)), (False, range(45, 60))):

@@ -110,7 +110,7 @@ async def test_a_call_has_a_time_out_and_the_run_goes_on_by_another_tool(is_asyn
         return 1
 
     def hang_sync() -> int:
-        time.sleep(3)
+        time.sleep(0.5)
         return 1
 
     hanging = Tool(hang_async if is_async else hang_sync, name="hang", gives="x", timeout=0.05, retries=0)

@@ -22,7 +22,7 @@ class OddServer:
         self.unknown: tuple[int, bytes] = (404, b"")
         handler = type("Handler", (_Handler,), {"odd": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/mcp"
 
     def close(self) -> None:

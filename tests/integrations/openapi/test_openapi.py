@@ -111,7 +111,7 @@ def world() -> Generator[World]:
         do_GET = do_PUT = do_POST = answer  # noqa: N815
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}"
     yield made
     server.shutdown()

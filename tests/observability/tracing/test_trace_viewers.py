@@ -86,7 +86,7 @@ def test_a_path_and_a_key_reach_a_backend_such_as_langfuse() -> None:
             self.end_headers()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         run(f"http://127.0.0.1:{server.server_port}/api/public/otel", "Authorization=Basic%20cGs6c2s=")
     finally:
