@@ -12,6 +12,7 @@ from .errors import InputError, OrchestratorError
 from .failure import Failure
 from .goal import Goal
 from .route import Impasse, Route
+from .text import abridged
 
 V = TypeVar("V", default=Any)
 
@@ -122,7 +123,7 @@ class Outcome(Generic[V]):
 
     def __repr__(self) -> str:
         """One line: how it ended, the goal, the route, calls, dollars and seconds."""
-        route = " > ".join(self.route.tools) if self.route else "no route"
+        route = abridged(self.route.tools, " > ") if self.route else "no route"
         spent = f"{len(self.calls)} calls, ${self.cost:g}, {self.seconds:.3g} s"
         return f"<Outcome {self.status}: {self.goal.name} by {route} ({spent}) run_id={self.run_id!r}>"
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from .price import PICO, PriceFacts
+from .text import abridged
 
 CONDITION_FALSE: Final = "its condition does not hold"
 """Why a tool is unusable whose `when` was false: nothing about it is broken, so it is the last to be blamed."""
@@ -95,7 +96,7 @@ class Route:
 
     def __repr__(self) -> str:
         """One line: the tools in order, and the price."""
-        return f"<Route to {' + '.join(self.goal)}: {' > '.join(self.tools) or 'nothing to do'} (${self.price:g})>"
+        return f"<Route to {' + '.join(self.goal)}: {abridged(self.tools, ' > ') or 'nothing to do'} (${self.price:g})>"
 
     @cached_property
     def tools(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ move the cursor, rewrite a line or change the colours, and a direction mark coul
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 _CLEANING__ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
@@ -117,3 +118,10 @@ def listed(names: "tuple[str, ...] | list[str]", last: str = "and") -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def abridged(names: Sequence[str], between: str = " → ", most: int = 7) -> str:
+    """Names with something between them; of many the first, how many more, and the last two."""
+    if len(names) > most:
+        names = [*names[: most - 3], f"{len(names) - most + 1} more", *names[-2:]]
+    return between.join(names)

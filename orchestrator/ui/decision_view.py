@@ -75,6 +75,12 @@ class DecisionSnapshot:
         """The route that the decision chose; empty where it chose something else."""
         return self.decision.chosen_tools
 
+    @property
+    def culprits(self) -> tuple[str, ...]:
+        """The tools whose failures the decision answers."""
+        failures = self.state.failures
+        return tuple(dict.fromkeys(failures[each].tool for each in self.decision.answers if each in failures))
+
     def dearer(self, candidate: Candidate) -> float | None:
         """By how many US dollars a candidate is dearer than what was chosen in its place: a tool than the tool that it
         would replace, anything else than the choice. `None` where the two cannot be compared."""

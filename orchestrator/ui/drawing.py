@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.core.enums import START
-from orchestrator.core.text import plain, usd
+from orchestrator.core.text import abridged, plain, usd
 from orchestrator.graph.revision import GraphRevision
 
 from .decision_view import DecisionSnapshot
+from .folding import FoldedTools, folded, most_important, worth_drawing
 from .layout import Box, Layout, Placed, lay_out
 
 MOST_TOOLS = 40
@@ -22,7 +23,7 @@ class Shape:
     """A tool or a key."""
 
     kind: str
-    """`tool`, `key` or `start`."""
+    """`tool`, `fold` (several tools), `key` or `start`."""
     name: str
     label: str
     x: float
@@ -37,6 +38,8 @@ class Shape:
     """On the edge that leaves a tool."""
     chip_x: float = 0.0
     """Where the price begins, from the left of the shape."""
+    focus: bool = False
+    """Whether it is what the decision is about: a drawing that is wider than its place opens there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +79,53 @@ def draw(snapshot: DecisionSnapshot) -> Drawing | None:
 class _Artist:
     def __init__(self, snapshot: DecisionSnapshot, view: GraphRevision) -> None:
         self.snapshot, self.view = snapshot, view
-        self.tools = _shown(snapshot, view)
         self.route = set(snapshot.standing) - (set(snapshot.problem.done) - set(snapshot.route))
+        self.culprits = snapshot.culprits
+        names = worth_drawing(snapshot, view)
+        self.folds = folded(names, view, self._tool_state, {*self.culprits, *snapshot.standing[:1]})
+        self.fold_of = {name: fold for fold in self.folds for name in fold.tools}
+        too_many = len(names) - len(self.fold_of) > MOST_TOOLS
+        shown = sorted(most_important(snapshot, view)[:MOST_TOOLS]) if too_many else names
+        self.tools = [name for name in shown if name not in self.fold_of]
+        self.drawn = [*self.tools, *self.fold_of]
         goal = set(snapshot.problem.goal)
-        used = {key for name in self.tools for key in (*view.nodes[name].needs, *view.nodes[name].optional)}
-        made = {key for name in self.tools for key in view.nodes[name].gives}
-        self.keys = sorted(used | goal | {key for key in made if key in snapshot.problem.at_hand})
+        used = {key for name in self.drawn for key in (*view.nodes[name].needs, *view.nodes[name].optional)}
+        made = {key for name in self.drawn for key in view.nodes[name].gives}
+        keys = used | goal | {key for key in made if key in snapshot.problem.at_hand}
+        self.keys = sorted(key for key in keys if key in goal or not self._is_inside(key))
         self.goal = goal
 
     def drawing(self) -> Drawing:
         boxes = [self._tool_box(name) for name in self.tools] + [self._key_box(key) for key in self.keys]
+        boxes += [Box(fold.id, len(_fold_label(fold)) * 7.1 + 30, 34) for fold in self.folds]
         starts = any(t.source == START and t.target in self.tools for t in self.view.transitions)
         boxes += [Box("s:", 64, 26)] if starts else []
         layout = lay_out(boxes, [(a, b) for a, b, *_ in self._edges()])
         shapes = [self._tool(name, layout.boxes[f"t:{name}"]) for name in self.tools]
         shapes += [self._key(key, layout.boxes[f"k:{key}"]) for key in self.keys]
+        shapes += [_fold_shape(fold, layout.boxes[fold.id]) for fold in self.folds]
         if starts:
             at = layout.boxes["s:"]
             shapes.append(Shape("start", START, "start", at.x, at.y, at.width, at.height, "given", "the start"))
         lines = [self._line(layout, *edge) for edge in self._edges()]
         lines.sort(key=lambda line: ("dead", "", "done", "chosen").index(line.state))
-        hidden = len(self.view.nodes) - len(self.tools)
+        hidden = len(self.view.nodes) - len(self.drawn)
         return Drawing(layout.width, layout.height, tuple(shapes), tuple(lines), hidden, self._told())
 
     def _told(self) -> str:
-        dead = [name for name in self.tools if self._tool_state(name) == "dead"]
-        route = " then ".join(self.snapshot.standing) or "no route"
-        return f"Chosen: {route}." + (f" Cannot be used: {', '.join(dead)}." if dead else "")
+        dead = [name for name in self.drawn if self._tool_state(name) == "dead"]
+        route = abridged(self.snapshot.standing, " then ") or "no route"
+        return f"Chosen: {route}." + (f" Cannot be used: {abridged(dead, ', ')}." if dead else "")
+
+    def _is_inside(self, key: str) -> bool:
+        """Whether a key only leads from one tool of a fold to the next."""
+        ends = {name for name in (*self.view.producers(key), *self.view.consumers(key)) if name in self.drawn}
+        folds = {self.fold_of[name].id if name in self.fold_of else name for name in ends}
+        return len(ends) > 1 and len(folds) == 1
+
+    def _end(self, name: str) -> str:
+        """What an edge of a tool leads to in the drawing."""
+        return self.fold_of[name].id if name in self.fold_of else f"t:{name}"
 
     # -- shapes ------------------------------------------------------------------------------------------------------
 
@@ -142,8 +165,13 @@ class _Artist:
         why = self.snapshot.problem.unusable.get(name, "") or (priced.why if priced is not None else "")
         words = {"chosen": "on the chosen route", "dead": f"cannot be used: {why}" if why else "cannot be used"}
         told = f"{name}: {words.get(state, state or 'not chosen')}" + (f", {price}" if price.startswith("$") else "")
-        chip = at.width - _chip(price)
-        return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, told, price, chip)
+        chip, focus = at.width - _chip(price), name == self.focus
+        return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, told, price, chip, focus)
+
+    @property
+    def focus(self) -> str:
+        """The tool that the decision is about: what failed, else where the chosen route begins."""
+        return next((name for name in (*self.culprits, *self.snapshot.standing) if name in self.tools), "")
 
     def _key(self, key: str, at: Placed) -> Shape:
         hand = self.snapshot.problem.at_hand
@@ -158,17 +186,30 @@ class _Artist:
 
     def _edges(self) -> Iterable[tuple[str, str, str, bool, float | None]]:
         """From, to, the tool it is an edge of, whether optional, and the cost of a transition."""
-        shown = set(self.keys)
-        for name in self.tools:
-            node = self.view.nodes[name]
+        shown, drawn = set(self.keys), set(self.drawn)
+        for name in self._edged():
+            node, end = self.view.nodes[name], self._end(name)
             for key in (*node.needs, *node.optional):
-                yield f"k:{key}", f"t:{name}", name, key in node.optional, None
+                if key in shown:
+                    yield f"k:{key}", end, name, key in node.optional, None
             for key in node.gives:
                 if key in shown:
-                    yield f"t:{name}", f"k:{key}", name, False, None
+                    yield end, f"k:{key}", name, False, None
         for t in self.view.transitions:
-            if t.target in self.tools and (t.source in self.tools or t.source == START):
-                yield (f"t:{t.source}" if t.source != START else "s:"), f"t:{t.target}", t.target, False, t.cost
+            if t.target in drawn and (t.source in drawn or t.source == START):
+                a, b = "s:" if t.source == START else self._end(t.source), self._end(t.target)
+                if a != b:
+                    yield a, b, t.target, False, t.cost
+
+    def _edged(self) -> Iterable[str]:
+        """The tools that edges are drawn of: of a fold of alternatives one has them all."""
+        seen = set[tuple[str, tuple[str, ...], tuple[str, ...]]]()
+        for name in self.drawn:
+            spec = self.view.nodes[name]
+            place = (self._end(name), spec.needs, spec.gives)
+            if place not in seen:
+                seen.add(place)
+                yield name
 
     def _line(self, layout: Layout, a: str, b: str, tool: str, optional: bool, cost: float | None) -> Line:
         start, end = layout.boxes[a], layout.boxes[b]
@@ -187,46 +228,14 @@ class _Artist:
         return Line(path, state, optional, cost is not None, label, middle[0], middle[1])
 
 
-def _shown(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str, ...]:
-    """The tools to draw: those of the past, and those that could lead to the goal; of too many, what matters first."""
-    problem = snapshot.problem
-    past = {*problem.done, *problem.running}
-    relevant = _leading_to(snapshot, view)
-    names = tuple(name for name in view.nodes if name in relevant or name in past)
-    if len(names) <= MOST_TOOLS:
-        return names
-    runner_up = snapshot.runner_up.tools if snapshot.runner_up is not None else ()
-    first = [
-        *snapshot.standing,
-        *problem.running,
-        *runner_up,
-        *problem.unusable,
-        *reversed(list(problem.done)),
-        *snapshot.prices,
-    ]
-    found = dict.fromkeys(name for name in first if name in view.nodes)
-    return tuple(sorted(list(found)[:MOST_TOOLS]))
+def _fold_label(fold: FoldedTools) -> str:
+    words = {"done": "done", "chosen": "on the route", "dead": "out", "running": "running", "": "others"}
+    return f"{len(fold.tools)} {words[fold.state]}"
 
 
-def _leading_to(snapshot: DecisionSnapshot, view: GraphRevision) -> set[str]:
-    """The tools from which some path leads to the goal."""
-    found: set[str] = set()
-    keys = [
-        *snapshot.problem.goal,
-        *(key for name in snapshot.standing if name in view.nodes for key in view.nodes[name].gives),
-    ]
-    seen, tools = set(keys), [name for key in keys for name in view.producers(key)]
-    while tools:
-        name = tools.pop()
-        if name in found or name not in view.nodes:
-            continue
-        found.add(name)
-        tools += [t.source for t in view.incoming(name)]
-        for key in (*view.nodes[name].needs, *view.nodes[name].optional):
-            if key not in seen:
-                seen.add(key)
-                tools += view.producers(key)
-    return found
+def _fold_shape(fold: FoldedTools, at: Placed) -> Shape:
+    told = f"{len(fold.tools)} tools: {abridged(fold.tools, ', ', 30)}"
+    return Shape("fold", fold.id, _fold_label(fold), at.x, at.y, at.width, at.height, fold.state, told)
 
 
 def _label(name: str) -> str:

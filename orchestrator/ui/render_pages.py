@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
-from orchestrator.core.text import counted, duration, listed, plain, plain_lines, usd
+from orchestrator.core.text import abridged, counted, duration, listed, plain, plain_lines, usd
 from orchestrator.observability.explain.sentences import kind_words
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -68,6 +68,10 @@ def _listed(names: Iterable[str]) -> str:
     return listed(tuple(plain(name) for name in names))
 
 
+def _abridged(names: Iterable[str], between: str = " → ") -> str:
+    return abridged([plain(name, 60) for name in names], between)
+
+
 def _number(value: float) -> str:
     return f"{value:.3g}"
 
@@ -104,6 +108,7 @@ def environment() -> Environment:
         number=_number,
         percent=_percent,
         short=plain,
+        abridged=_abridged,
         lines=_lines,
     )
     functions: dict[str, Any] = {"run_path": run_path, "version_of": version_of, "counted": counted}

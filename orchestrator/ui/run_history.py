@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Final
 
 from orchestrator.core.decision import Decision
+from orchestrator.core.enums import IMPASSE_KINDS
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted
 from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
@@ -72,6 +73,12 @@ class RunHistory:
     """Records that could not be read."""
     verification: Verification | None = None
     """Of the very records that this was read from; `None` where there are so many that it is made when asked for."""
+
+    @property
+    def ending(self) -> str:
+        """Why the run reached no goal, as its last decision says; empty where that says nothing."""
+        last = self.decisions[-1][1] if self.decisions else None
+        return last.reason if last is not None and last.kind in IMPASSE_KINDS else ""
 
     def position(self, decision: str) -> int | None:
         """Where a decision is among the decisions."""

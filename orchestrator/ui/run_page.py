@@ -1,7 +1,8 @@
 """One run: its timeline beside the tool graph as it was at a decision, its failures, and the form to answer it."""
 
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -21,41 +22,30 @@ from .backend import Backend
 from .decision_view import DecisionSnapshot, snapshot_of
 from .drawing import draw
 from .render_pages import render, run_path
-from .run_history import Library, RunHistory, TimelineRow
+from .run_history import Library, RunHistory
 from .security import Keys
-from .time_axis import Scale, scale_of
+from .timeline import timeline
 
-WINDOW: Final = 150
-"""Lines of the timeline on one page."""
 MOST_FAILURES: Final = 100
-MOST_CHILDREN: Final = 100
-MOST_BREAKDOWN: Final = 60
-LONG: Final = 40
-"""Lines from which calls that worked are put together."""
-SHORTEST_FOLD: Final = 4
-_CHILD_STATES: Final = {Status.REACHED: "ok", Status.DEMOTED: "ok", Status.ESCALATED: "failed", Status.WAITING: "asked"}
+MOST_CHILDREN: Final = 500
+MOST_LOOKED_INTO: Final = 100
+"""Child runs whose own children are looked up for a page."""
+_WELL: Final = (Status.REACHED, Status.DEMOTED)
+MOST_ROWS: Final = 12
+"""Rows of a table that are shown; the rest is folded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A line of the timeline with its place on the axis, in thousandths."""
+class Descendant:
+    """A child run with its own children."""
 
-    row: TimelineRow
-    left: float
-    width: float
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Calls in a row that worked at their first attempt: one line of a long timeline, to be opened."""
-
-    lines: tuple[Shown, ...]
+    row: RunRow
+    children: tuple["Descendant", ...] = ()
 
     @property
-    def tools(self) -> tuple[str, ...]:
-        """The tools, each once."""
-        return tuple(dict.fromkeys(line.row.tool for line in self.lines))
+    def in_trouble(self) -> bool:
+        """Whether it, or one below it, reached nothing or has not ended."""
+        return self.row.status not in _WELL or any(c.in_trouble for c in self.children)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +102,49 @@ class RunPages:
             asked=asked_of(history, store) if row.status is Status.WAITING else None,
             lost=row.run_id in lost_runs(store, [row]),
             verification=history.verification,
-            children=children,
+            descent=descent_of(store, children),
             failures=list(history.state.failures.values())[:MOST_FAILURES],
-            **_timeline(request, history, snapshot, children),
+            **timeline(request.query_params.get("from", ""), history, _current(snapshot), children),
             **_steps(history, position),
             snapshot=snapshot,
             drawing=draw(snapshot) if snapshot is not None else None,
-            breakdown=list(snapshot.prices.values())[:MOST_BREAKDOWN] if snapshot is not None else [],
+            **_tables(snapshot),
+            most_rows=MOST_ROWS,
         )
 
     def verification(self, row: RunRow) -> HTMLResponse:
         """A page that says whether the record of a run is whole."""
         made = self._library.verification(row)
         return render("verify.html", row=row, verification=made, here="runs", live=False)
+
+
+def descent_of(store: Store, children: Sequence[RunRow]) -> tuple[Descendant, ...]:
+    """The tree below a run, those in trouble first. Of a large one the upper levels."""
+    below: dict[str, list[RunRow]] = {}
+    waiting = deque(sorted(children, key=lambda row: row.status in _WELL))
+    while waiting and len(below) < MOST_LOOKED_INTO:
+        row = waiting.popleft()
+        below[row.run_id] = store.runs(parent=row.run_id, limit=MOST_CHILDREN)
+        waiting += below[row.run_id]
+
+    def tree(rows: Iterable[RunRow]) -> tuple[Descendant, ...]:
+        made = [Descendant(row, tree(below.get(row.run_id, ()))) for row in rows]
+        return tuple(sorted(made, key=lambda each: (not each.in_trouble, each.row.started, each.row.run_id)))
+
+    return tree(children)
+
+
+def _current(snapshot: DecisionSnapshot | None) -> str:
+    return "" if snapshot is None else snapshot.decision.id
+
+
+def _tables(snapshot: DecisionSnapshot | None) -> dict[str, Any]:
+    """The candidates and the prices of a decision: first the choice, then what failed, then the rest."""
+    if snapshot is None:
+        return {}
+    chosen, culprits = snapshot.decision.chosen, snapshot.culprits
+    among = sorted(snapshot.decision.candidates, key=lambda each: (each.name != chosen, each.name not in culprits))
+    return {"among": among, "breakdown": sorted(snapshot.prices.values(), key=lambda each: each.tool not in culprits)}
 
 
 def _steps(history: RunHistory, position: int) -> dict[str, Any]:
@@ -157,83 +177,6 @@ def mattered(history: RunHistory) -> int:
             return ends[-1]
     healing = [place for place, kind in enumerate(kinds) if kind is DecisionKind.REROUTE]
     return healing[-1] if healing else len(kinds) - 1
-
-
-def _with_children(history: RunHistory, children: list[RunRow]) -> tuple[TimelineRow, ...]:
-    """The rows of the timeline with a row for each child run, where it began."""
-    if not children:
-        return history.rows
-    began = history.state.started_at
-    made = [
-        TimelineRow(
-            0,
-            "child",
-            max(0.0, child.started - began),
-            None if child.ended is None else max(0.0, child.ended - began),
-            child.goal,
-            child.run_id,
-            state=_CHILD_STATES.get(child.status, "running"),
-        )
-        for child in children
-    ]
-    return tuple(sorted((*history.rows, *made), key=lambda row: row.at))
-
-
-def _folded(lines: list[Shown]) -> list[Shown | Fold]:
-    """Long timelines with calls in a row that worked at once put into one line each."""
-    if len(lines) < LONG:
-        return list(lines)
-    found: list[Shown | Fold] = []
-    for quiet, group in groupby(lines, _quiet):
-        some = tuple(group)
-        if quiet and len(some) >= SHORTEST_FOLD:
-            found.append(Fold(some))
-        else:
-            found += some
-    return found
-
-
-def _quiet(line: Shown) -> bool:
-    row = line.row
-    return row.kind == "call" and row.state == "ok" and row.attempt == 1
-
-
-def _timeline(
-    request: Request, history: RunHistory, snapshot: DecisionSnapshot | None, children: list[RunRow]
-) -> dict[str, Any]:
-    """The lines around the selected decision, or those that the address asks for."""
-    rows = _with_children(history, children)
-    current = snapshot.decision.id if snapshot is not None else ""
-    start = _start(request.query_params.get("from", ""), rows, current)
-    window = rows[start : start + WINDOW]
-    last = max((row.until or row.at for row in rows), default=0.0)
-    ends = [(row.at, last if row.state == "running" else row.until or row.at) for row in window]
-    scale = scale_of(ends)
-    return {
-        "lines": _folded([_shown(row, end, scale, current) for row, (_, end) in zip(window, ends, strict=True)]),
-        "shown": len(window),
-        "scale": scale,
-        "start": start,
-        "size": len(rows),
-        "earlier": max(0, start - WINDOW) if start else None,
-        "later": start + WINDOW if start + WINDOW < len(rows) else None,
-        "spans": scale.points[-1][0] - scale.points[0][0],
-    }
-
-
-def _start(asked: str, rows: tuple[TimelineRow, ...], current: str) -> int:
-    if asked.isascii() and asked.isdigit() and len(asked) < 9:
-        return min(int(asked), max(0, len(rows) - 1))
-    place = next((n for n, row in enumerate(rows) if row.decision == current and current), 0)
-    return 0 if place < WINDOW else place - WINDOW // 3
-
-
-def _shown(row: TimelineRow, end: float, scale: Scale, current: str) -> Shown:
-    left = scale.place(row.at) * 1000
-    width = max(3.0, scale.place(end) * 1000 - left)
-    return Shown(
-        row, min(left, 997.0), min(width, 1000.0 - min(left, 997.0)), bool(current) and row.decision == current
-    )
 
 
 def asked_of(history: RunHistory, store: Store | None = None) -> QuestionView | None:

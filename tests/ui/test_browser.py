@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
-from orchestrator import Orchestrator, Status, tool
+from orchestrator import Orchestrator, RunContext, Status, Tool, Unavailable, tool
 from orchestrator.ui import create_app
 from tests.ui.worlds import NAME, TOKEN, hostile_world, orchestrator, world
 
@@ -249,6 +249,67 @@ def test_light_and_dark_follow_the_system(browser: Browser, served: Served) -> N
         for tab in open_tab(browser, served, color_scheme=scheme):
             colors.append(tab.open("/").evaluate("getComputedStyle(document.body).backgroundColor"))
     assert colors[0] != colors[1]
+
+
+def long_runs() -> Orchestrator:
+    """A chain of 60 steps that fails in its middle, and a map of 60 children of which one reaches nothing."""
+
+    def step(number: int) -> Tool:
+        def work(value: str) -> str:
+            if number == 37:
+                raise Unavailable("maintenance")
+            return value
+
+        return Tool(work, name=f"step_{number:02}", needs={"value": f"v{number:02}"}, gives=f"v{number + 1:02}")
+
+    @tool(gives="v38", cost=1.0)
+    def spare(v37: str) -> str:
+        return v37
+
+    @tool(gives="item")
+    def handle(number: int) -> int:
+        if number == 41:
+            raise Unavailable("nothing there")
+        return number
+
+    @tool(gives="all")
+    async def every(count: int, ctx: RunContext) -> int:
+        return len([await ctx.reach("item", {"number": number}, check=False) for number in range(count)])
+
+    orc = Orchestrator([*(step(number) for number in range(60)), spare, handle, every])
+
+    async def both() -> None:
+        await orc.run("v60", {"v00": "x"}, run_id="chain")
+        await orc.run("all", {"count": 60}, run_id="map")
+
+    in_thread(both())
+    return orc
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+def test_a_long_run_is_folded_and_shows_what_went_wrong(browser: Browser, width: int) -> None:
+    served = Served(long_runs())
+    try:
+        for tab in open_tab(browser, served, viewport={"width": width, "height": 800}):
+            page = tab.open("/runs/chain")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator(".line:visible").count() < 12 and page.locator(".minimap .m-failed").count() == 1
+            assert page.locator(".shape.fold").count() == 2
+            assert "more →" in page.locator("p.chosen").inner_text()
+            box, failed = page.locator(".graph .scroll").bounding_box(), page.locator(".shape.tool.dead").bounding_box()
+            assert box is not None and failed is not None
+            assert box["x"] <= failed["x"] and failed["x"] + failed["width"] <= box["x"] + box["width"]
+            page.get_by_role("button", name="Fit").click()
+            scroll = "(e) => e.scrollWidth - e.clientWidth"
+            assert page.locator(".graph .scroll").evaluate(scroll) <= 1
+            page.get_by_role("button", name="Zoom in").click(click_count=6)
+            assert page.locator(".graph .scroll").evaluate(scroll) > 100
+            page = tab.open("/runs/map")
+            assert page.locator(".line.child:visible").count() == 1
+            assert "1 escalated, 59 reached" in page.locator("#children-h").inner_text()
+            assert "escalated" in page.locator(".children li").first.inner_text()
+    finally:
+        served.close()
 
 
 def test_a_live_run_is_followed(browser: Browser) -> None:

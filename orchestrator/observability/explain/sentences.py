@@ -26,7 +26,7 @@ from orchestrator.core.events import (
     ValueProvided,
     ValuesExpired,
 )
-from orchestrator.core.text import duration, listed, usd
+from orchestrator.core.text import abridged, duration, listed, usd
 from orchestrator.engine.state import RunState
 
 from .model import EntryKind, EscalationTold, RungTold, StoryEntry
@@ -241,8 +241,8 @@ def sentence(decision: Decision) -> str:
 
 
 def path(decision: Decision) -> str:
-    """The tools of a chosen route with arrows between them."""
-    return " → ".join(decision.chosen_tools) or decision.chosen
+    """The tools of a chosen route with arrows between them; of a long one the first and the last."""
+    return abridged(decision.chosen_tools) or decision.chosen
 
 
 def kind_words(kind: object) -> str:

@@ -51,6 +51,44 @@ async function read(address) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
+/** Zoom of the tool graph: null for as large as fits, down to where names can be read; a number once chosen by hand. */
+let zoom = null;
+
+function fitGraph(find) {
+  const graph = document.querySelector(".toolgraph");
+  if (!graph) return;
+  const box = graph.closest(".scroll"), room = box.clientWidth - 32, full = graph.viewBox.baseVal.width;
+  const scale = zoom === null ? Math.min(1, Math.max(0.72, room / full)) : zoom === "fit" ? Math.min(1, room / full) : zoom;
+  document.documentElement.style.setProperty("--zoom", scale.toFixed(3));
+  const focus = find && graph.querySelector("[data-focus]");
+  if (!focus) return;
+  const shape = focus.getBoundingClientRect(), place = box.getBoundingClientRect();
+  box.scrollLeft += shape.left - place.left - (place.width - shape.width) / 2;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-zoom]") : null;
+  if (!button) return;
+  const now = Number(document.documentElement.style.getPropertyValue("--zoom")) || 1;
+  zoom = { in: Math.min(3, now * 1.25), out: Math.max(0.1, now / 1.25), fit: "fit" }[button.dataset.zoom];
+  fitGraph(true);
+});
+
+document.documentElement.classList.add("js");
+fitGraph(true);
+addEventListener("resize", () => fitGraph(false));
+
+/** Scroll the timeline to the decision that is shown. */
+function showCurrent() {
+  const current = document.querySelector('[aria-current="step"]');
+  if (!current) return;
+  const list = current.closest(".lines");
+  const line = current.getBoundingClientRect(), box = list.getBoundingClientRect();
+  if (line.top < box.top || line.bottom > box.bottom) list.scrollTop += line.top - box.top - box.height / 3;
+}
+
+showCurrent();
+
 let stepping = 0;
 
 async function step(address, remember) {
@@ -60,13 +98,9 @@ async function step(address, remember) {
     if (mine !== stepping) return;
     if (remember) history.pushState({}, "", address);
     swap(fresh, true);
+    fitGraph(true);
     document.body.toggleAttribute("data-live", fresh.body.hasAttribute("data-live"));
-    const current = document.querySelector('[aria-current="step"]');
-    if (current) {
-      const list = current.closest(".lines");
-      const line = current.getBoundingClientRect(), box = list.getBoundingClientRect();
-      if (line.top < box.top || line.bottom > box.bottom) list.scrollTop += line.top - box.top - box.height / 3;
-    }
+    showCurrent();
     const title = document.getElementById("snapshot-h"), chosen = document.querySelector(".snapshot .chosen");
     document.getElementById("announce").textContent = [title, chosen].map((e) => (e ? e.textContent.trim().replace(/\s+/g, " ") : "")).join(". ");
   } catch {
