@@ -39,6 +39,7 @@ def start(run: Run, phase: Phase) -> None:
     enlist(run)
     _stop_watching(run)
     run.task = asyncio.create_task(_drive(run, phase), name=f"run:{run.state.run_id}")
+    run.task.add_done_callback(partial(_cut_short, run))
     run.task.add_done_callback(_retrieved)  # `join` raises the error of `run.result`
 
 
@@ -194,26 +195,43 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
 
 async def _broken_off(run: Run, error: BaseException) -> None:
     """The run was given up, or the engine failed: end it in memory; leave it to `recover` in a durable store."""
-    runtime, run_id = run.runtime, run.state.run_id
-    if run.fenced:
-        runtime.runs.leave(run_id)
-        runtime.tracing.abandon(run_id, OwnershipLost("another process has taken the run over"))
-        if not run.result.done():
-            run.result.set_exception(OwnershipLost(f"Another process has taken over the run {run_id!r}."))
-            run.result.exception()
-        return
-    if not run.durable and not run.state.status.ended:
-        run.scope.cancel("it was given up" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
-        note_end(run, end_as_it_stands(run))
-    else:
-        runtime.runs.leave(run_id)
-        runtime.tracing.abandon(run_id, error)
+    _note_break(run, error)
+    if run.durable and not run.fenced:
         with contextlib.suppress(Exception):
             await let_go(run)  # so that whoever resumes it need not wait
-    if not run.result.done():
-        given_up = Abandoned(f"The run {run_id!r} was given up as it stood; `resume` tells or continues it.")
-        run.result.set_exception(error if isinstance(error, Exception) else given_up)
-        run.result.exception()
+    _fail(run, error)
+
+
+def _cut_short(run: Run, task: "asyncio.Task[Outcome[Any]]") -> None:
+    """A task that is cancelled before its first step does nothing: its run is broken off here."""
+    if task.cancelled() and not run.result.done():
+        error = asyncio.CancelledError()
+        _note_break(run, error)
+        _fail(run, error)
+
+
+def _note_break(run: Run, error: BaseException) -> None:
+    runtime, run_id = run.runtime, run.state.run_id
+    if run.durable or run.fenced or run.state.status.ended:
+        runtime.runs.leave(run_id)
+        taken_over = OwnershipLost("another process has taken the run over")
+        runtime.tracing.abandon(run_id, taken_over if run.fenced else error)
+        return
+    run.scope.cancel("it was given up" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
+    note_end(run, end_as_it_stands(run))
+
+
+def _fail(run: Run, error: BaseException) -> None:
+    """Tell those who wait for the outcome that there is none."""
+    if run.result.done():
+        return
+    run_id = run.state.run_id
+    if run.fenced:
+        error = OwnershipLost(f"Another process has taken over the run {run_id!r}.")
+    elif not isinstance(error, Exception):
+        error = Abandoned(f"The run {run_id!r} was given up as it stood; `resume` tells or continues it.")
+    run.result.set_exception(error)
+    run.result.exception()
 
 
 def note_end(run: Run, outcome: Outcome[Any]) -> None:
@@ -293,9 +311,8 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
         raise InputError(f"The run {run.state.run_id!r} has no open question {question_id!r}. Open: {known}.")
     path = await _path(run, asked)
     check_answer(path[0], asked.impasse, asked.question, raw)
+    await _own_all(path)
     for each in path:
-        await _at_rest(each)
-        await own_again(each)
         await _settle_lost(each)
     for each in path:
         each.rebind()
@@ -328,6 +345,13 @@ async def _path(run: Run, asked: OpenQuestion) -> list[Run]:
     while path[-1].parent is not None:
         path.append(path[-1].parent)
     return path
+
+
+async def _own_all(path: list[Run]) -> None:
+    """Own runs that waited here, the root first: whoever has the root has the tree. Raises `InputError`."""
+    for each in reversed(path):
+        await _at_rest(each)
+        await own_again(each)
 
 
 async def _settle_lost(run: Run) -> None:
@@ -367,9 +391,7 @@ async def _go_on(run: Run) -> None:
         while path[-1].parent is not None:
             path.append(path[-1].parent)
         try:
-            for each in path:
-                await _at_rest(each)
-                await own_again(each)
+            await _own_all(path)
         except InputError:  # another process has taken the tree on, and makes the calls again
             for each in path:
                 each.fence()

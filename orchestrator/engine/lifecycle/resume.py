@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
@@ -29,6 +30,7 @@ from .phases import Phase
 from .queued import cancel_queued, wait
 from .recovery import recorded_outcome, recover
 from .requests import check_goal, check_inputs, refuse_unknown
+from .turns import NotYet, check_begun, in_turn
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
 """Kinds of impasse that a change of the graph may end."""
@@ -66,28 +68,41 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
     if live is not None and live.loop is not asyncio.get_running_loop() and live.loop.is_running():
         there = asyncio.run_coroutine_threadsafe(resume(runtime, run_id, answer, by, question), live.loop)
         return await asyncio.wrap_future(there)
-    shown = next(iter(live.asked), None) if live is not None and live.waits else None
-    async with runtime.runs.turn(root_of(live).state.run_id if live is not None else run_id):
-        found = await _resumed(runtime, run_id, answer, by, question or shown)
+    if question is None and answer is not None:
+        question = await _shown(runtime, run_id, live)
+    work = partial(_resumed, runtime, run_id, answer, by, question)
+    found = await in_turn(runtime, root_of(live).state.run_id if live is not None else run_id, work)
     return found if isinstance(found, Outcome) else await join(found)
 
 
-async def _resumed(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None) -> Outcome[Any] | Run:
+async def _shown(runtime: Runtime, run_id: str, live: Run | None) -> str | None:
+    """The question that an answer belongs to which names none: the first one that is shown when it is given."""
+    if live is not None:
+        return next(iter(live.asked), None) if live.waits else None
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    return await _first_question(runtime, run_id) if row is not None and row.status is Status.WAITING else None
+
+
+async def _resumed(
+    runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None, overdue: bool
+) -> Outcome[Any] | Run:
     live = live_run(runtime, run_id)
     if live is None:
-        return await _resume_recorded(runtime, run_id, answer, by, question)
+        return await _resume_recorded(runtime, run_id, answer, by, question, overdue)
     if live.waits:
         return await _give(live, answer, by, question)
     if live.state.status is Status.WAITING and live.cancelled is not None and live.answer is None:
         await stop_waiting(live)  # halted by a signal while it waited
         start(live, Phase.ESCALATE)
         return live
+    if answer is not None and question in live.asked:
+        raise NotYet  # it goes on with another answer, and takes this one when it waits again
     enlist(live)
     return live
 
 
 async def _resume_recorded(
-    runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None
+    runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None, overdue: bool
 ) -> Outcome[Any] | Run:
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
@@ -95,8 +110,9 @@ async def _resume_recorded(
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
         raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+    check_begun(row, overdue=overdue)
     if row.status is Status.WAITING and row.parent is not None:  # its question is the question of its root
-        found = await _resumed(runtime, row.parent, answer, by, question or await _first_question(runtime, run_id))
+        found = await _resumed(runtime, row.parent, answer, by, question, overdue)
         live = live_run(runtime, run_id)
         if live is None or not isinstance(found, Run):
             return found
@@ -133,7 +149,7 @@ async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome
             answer, by = Resolution.replan("the graph has changed"), by or "a resume without an answer"
         elif question is None:
             return outcome_of(run)
-    await take_answer(run, question or next(iter(run.asked)), answer, by)
+    await take_answer(run, next(iter(run.asked)) if question is None else question, answer, by)
     return run
 
 
@@ -175,12 +191,14 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
     live = live_run(runtime, run_id)
     if live is not None and not live.state.status.ended:
         live.scope.cancel(reason)
-    async with runtime.runs.turn(run_id):
-        found = await _cancelled(runtime, run_id, reason)
+    found = await in_turn(runtime, run_id, partial(_cancelled, runtime, run_id, reason))
+    if found is None:
+        return await _cancelled_elsewhere(runtime, run_id)
     return found if isinstance(found, Outcome) else await join(found)
 
 
-async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any] | Run:
+async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) -> Outcome[Any] | Run | None:
+    """The run that ends, or its outcome; `None` where another process, or a worker, has it."""
     run = live_run(runtime, run_id)
     if run is None:
         ended = runtime.runs.outcome(run_id)
@@ -194,9 +212,10 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]
         if row.status is Status.QUEUED:
             run = await cancel_queued(runtime, run_id, reason)
         else:
+            check_begun(row, overdue=overdue)
             run = await recover(runtime, run_id, to_stop=True)
         if run is None:
-            return await _cancelled_elsewhere(runtime, run_id)
+            return None
     run.scope.cancel(reason)
     if run.in_graph and run.task is None and run.state.status is not Status.WAITING:
         enlist(run)  # the compiled graph that drives it ends it

@@ -1,7 +1,6 @@
 """Starts runs. A `run_id` is idempotent across processes: reusing it joins or returns the existing run."""
 
 import asyncio
-import itertools
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -32,13 +31,11 @@ from .finish import end_as_it_stands, outcome_of
 from .phases import Phase
 from .recovery import fold, recorded_run, recover
 from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
+from .turns import NotYet, check_begun, in_turn
 
 T = TypeVar("T")
-POLL_SECONDS = 0.2
 AWAY_SECONDS = 0.5
 """Seconds between two questions to a store that cannot be reached."""
-BEGIN_SECONDS = 1.0
-"""How long a run may be without its first record while it is being begun."""
 NO_TURN = ExplorationRound()
 """Of a run that no agent could take part in."""
 
@@ -61,8 +58,7 @@ async def launch(
         run = await begin(runtime, goal, given, wanted, run_id=new_run_id())
         start(run, Phase.PLAN)
         return await _joined(runtime, run)
-    async with runtime.runs.turn(run_id):
-        found = await _found_or_begun(runtime, run_id, goal, given, wanted)
+    found = await in_turn(runtime, run_id, partial(_found_or_begun, runtime, run_id, goal, given, wanted))
     return found if isinstance(found, Outcome) else await _joined(runtime, found)
 
 
@@ -71,30 +67,30 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
     try:
         return await join(run)
     except OwnershipLost:
-        found = await _known_to_store(
-            runtime, run.state.run_id, run.state.wanted, run.state.inputs_digest, run.parent, ""
-        )
+        state = run.state
+        look = partial(_known_to_store, runtime, state.run_id, state.wanted, state.inputs_digest, run.parent, "")
+        found = await in_turn(runtime, state.run_id, look)
         if found is None:
             raise
     return found if isinstance(found, Outcome) else await _joined(runtime, found)
 
 
 async def _found_or_begun(
-    runtime: Runtime, run_id: str, goal: Goal[Any], given: Mapping[str, Any], wanted: Wanted
+    runtime: Runtime, run_id: str, goal: Goal[Any], given: Mapping[str, Any], wanted: Wanted, overdue: bool
 ) -> Outcome[Any] | Run:
-    """The outcome of the run with this id, or the run itself with this caller among its waiters."""
-    while True:
-        known = await _known(runtime, run_id, goal, digest(given, runtime.graph.view(), runtime.digest_key))
-        if known is not None:
-            return known
-        check_goal(goal, runtime.graph.view().keys, given)
-        refuse_unknown(runtime, goal, given)
-        try:
-            run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
-        except _Exists:
-            continue
-        start(run, Phase.PLAN)
-        return run
+    """The outcome of the run with this id, or the run itself with this caller among its waiters. Raises `NotYet`."""
+    asked = digest(given, runtime.graph.view(), runtime.digest_key)
+    known = await _known(runtime, run_id, goal, asked, overdue)
+    if known is not None:
+        return known
+    check_goal(goal, runtime.graph.view().keys, given)
+    refuse_unknown(runtime, goal, given)
+    try:
+        run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
+    except _Exists:
+        raise NotYet from None
+    start(run, Phase.PLAN)
+    return run
 
 
 async def launch_child(
@@ -110,7 +106,8 @@ async def launch_child(
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
-    child = partial(_child, parent, run_id, goal, given, call_id, tainted=tainted)
+    look = partial(_child, parent, run_id, goal, given, call_id, tainted)
+    child = partial(in_turn, runtime, run_id, look)
     found = await _with_the_store(parent, child)
     if isinstance(found, Outcome):
         return found, await _with_the_store(parent, partial(_state_of, parent, run_id))
@@ -148,21 +145,19 @@ async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _child(
-    parent: Run, run_id: str, goal: Goal[Any], given: Mapping[str, Any], call_id: str, *, tainted: bool
+    parent: Run, run_id: str, goal: Goal[Any], given: Mapping[str, Any], call_id: str, tainted: bool, overdue: bool
 ) -> Outcome[Any] | Run:
-    """The child run, or the outcome of one that has ended."""
+    """The child run, or the outcome of one that has ended. The caller has its turn. Raises `NotYet`."""
     runtime = parent.runtime
-    async with runtime.runs.turn(run_id):
-        found = await _known(
-            runtime, run_id, goal, digest(given, parent.view, runtime.digest_key), parent=parent, parent_call=call_id
-        )
-        if found is None:
-            state = parent.state
-            wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
-            found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
-            start(found, Phase.PLAN)
-        elif isinstance(found, Outcome) and found.status is Status.WAITING:
-            found = await _waiting_child(runtime, run_id, parent, call_id)
+    asked = digest(given, parent.view, runtime.digest_key)
+    found = await _known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
+    if found is None:
+        state = parent.state
+        wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
+        found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
+        start(found, Phase.PLAN)
+    elif isinstance(found, Outcome) and found.status is Status.WAITING:
+        found = await _waiting_child(runtime, run_id, parent, call_id)
     return found
 
 
@@ -406,13 +401,14 @@ async def _known(
     run_id: str,
     goal: Goal[Any],
     inputs_digest: str,
+    overdue: bool,
     *,
     parent: Run | None = None,
     parent_call: str = "",
 ) -> Outcome[Any] | Run | None:
     """What there is under this id: an outcome, a live run with this caller among its waiters; `None` when new.
 
-    Raises `InputError` where that is a run of another goal, or of other inputs.
+    Raises `InputError` where that is a run of another goal, or of other inputs; and `NotYet`.
     """
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
@@ -425,39 +421,51 @@ async def _known(
             return outcome_of(live)
         enlist(live)
         return live
-    if isinstance(runtime.store, MemoryStore):
+    if isinstance(runtime.store, MemoryStore) and runtime.store.run(run_id) is None:
         return None
-    return await _known_to_store(runtime, run_id, goal, inputs_digest, parent, parent_call)
+    return await _known_to_store(runtime, run_id, goal, inputs_digest, parent, parent_call, overdue)
 
 
 async def _known_to_store(
-    runtime: Runtime, run_id: str, goal: Goal[Any], inputs_digest: str, parent: Run | None, parent_call: str
+    runtime: Runtime,
+    run_id: str,
+    goal: Goal[Any],
+    inputs_digest: str,
+    parent: Run | None,
+    parent_call: str,
+    overdue: bool,
 ) -> Outcome[Any] | Run | None:
-    for poll in itertools.count():
-        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-        if row is None or (row.count == 0 and row.status is not Status.QUEUED and poll * POLL_SECONDS >= BEGIN_SECONDS):
-            return None
-        if row.status is Status.QUEUED:  # a worker will take it
-            await runtime.clock.sleep(POLL_SECONDS)
-            continue
-        if row.count == 0:  # it is just being begun, or was and its process died
-            await runtime.clock.sleep(POLL_SECONDS)
-            continue
-        if row.status is not Status.RUNNING:
-            outcome, digest_then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, run_id))
-            _same(run_id, wanted, goal, digest_then, inputs_digest)
-            return outcome
-        run = await recover(runtime, run_id, parent=parent, parent_call=parent_call)
-        if run is not None:
-            start(run, Phase.PLAN)
-            try:
-                _same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
-            except InputError:
-                dismiss(run)  # it goes on: it was asked for, though not like this
-                raise
-            return run
-        await runtime.clock.sleep(POLL_SECONDS)
-    return None
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    if row is None:
+        return None
+    if row.count == 0 and row.status is Status.QUEUED:
+        _same_as_queued(row, goal, inputs_digest)
+    check_begun(row, overdue=overdue)
+    if row.count == 0:
+        return None
+    if row.status not in (Status.RUNNING, Status.QUEUED):
+        outcome, digest_then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, run_id))
+        _same(run_id, wanted, goal, digest_then, inputs_digest)
+        return outcome
+    queued = row.status is Status.QUEUED
+    run = None if queued else await recover(runtime, run_id, parent=parent, parent_call=parent_call)
+    if run is None:
+        raise NotYet
+    start(run, Phase.PLAN)
+    try:
+        _same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
+    except InputError:
+        dismiss(run)  # it goes on: it was asked for, though not like this
+        raise
+    return run
+
+
+def _same_as_queued(row: RunRow, goal: Goal[Any], inputs_digest: str) -> None:
+    then = str(row.summary.get("inputs_digest", ""))
+    if row.goal != goal.name or (then and not same_digest(inputs_digest, then)):
+        raise InputError(
+            f"The run {row.run_id!r} was submitted with another goal or other inputs. Use another run_id, or the same."
+        )
 
 
 def _same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str, now: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -39,6 +39,8 @@ class CallContext(RunContext[Any]):
     def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
         self._asked: Counter[tuple[str, str]] = Counter()
+        self._once: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Who calls a function of `once` now, by its key."""
         self._waiting: dict[int, float] = {}
         self._waited = 0.0
         self._over = False
@@ -145,12 +147,12 @@ class CallContext(RunContext[Any]):
     async def once(self, key: str, fn: Callable[[], Any]) -> Any:
         """The result of `fn`, called once for this key in this step, also over attempts and after a crash."""
         name = f"once:{check_name('a call of once', key, longest=LONGEST_KEY)}"
-        known = self.kept(name)
-        if known is None:
-            result = await call_user(fn, in_thread=self._run.runtime.threads.run)
-            await self.keep(name, [result])
-            return result
-        return known[0]
+        async with self._once[name]:
+            known = self.kept(name)
+            if known is None:
+                known = [await call_user(fn, in_thread=self._run.runtime.threads.run)]
+                await self.keep(name, known)
+            return known[0]
 
     @checked(what="ctx.report()")
     def report(self, progress: Any) -> None:
