@@ -15,7 +15,7 @@ from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, Run
 from orchestrator.core.failure import Failure
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
-from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, EscalationTold
+from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, ExplainedEscalation
 from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
 from orchestrator.store.ledger.events import readable_event
@@ -63,7 +63,7 @@ class RunHistory:
     decisions: tuple[tuple[int, Decision], ...]
     """Index in `events`, and the decision."""
     answers: dict[str, AnsweringDecision]
-    escalations: tuple[EscalationTold, ...]
+    escalations: tuple[ExplainedEscalation, ...]
     inputs: tuple[str, ...]
     state: RunState
     """Where the run stands, or stood when it ended."""

@@ -16,7 +16,7 @@ from orchestrator.selection import Demand
 from orchestrator.selection.choice.exploration import Onboarding
 from orchestrator.selection.competence.priors import relative_prices
 from orchestrator.selection.learning.evaluation import keep_judgement
-from orchestrator.selection.learning.learner import Lesson
+from orchestrator.selection.learning.learner import LearningStep
 from orchestrator.selection.learning.updates import Observation
 from orchestrator.selection.skills.storage import change_handbook
 from orchestrator.store.protocol import Store
@@ -73,7 +73,7 @@ def feedback_on_record(store: Store, run_id: str, key: str, success: bool) -> No
     agents = [spec for name, spec in nodes.items() if spec.skills or name == work.agent]
     declared = {spec.name: spec.skills for spec in agents}
     seen = Observation(work.agent, work.demand, success)
-    change_handbook(store, Lesson((seen,), declared, relative_prices(agents), Onboarding().evidence))
+    change_handbook(store, LearningStep((seen,), declared, relative_prices(agents), Onboarding().evidence))
     keep_judgement(store, work.judged(success, SystemClock().time()))
     store.flush()
 

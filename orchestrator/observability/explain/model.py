@@ -56,7 +56,7 @@ class AnsweringDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class FailureTold:
+class ExplainedFailure:
     """A failure with its class, and the decision that answered it."""
 
     id: str
@@ -72,7 +72,7 @@ class FailureTold:
 
 
 @dataclass(frozen=True, slots=True)
-class RungTold:
+class ExplainedRung:
     """A rung of the ladder that was asked."""
 
     rung: str
@@ -83,14 +83,14 @@ class RungTold:
 
 
 @dataclass(frozen=True, slots=True)
-class EscalationTold:
+class ExplainedEscalation:
     """An impasse: why, who was asked what, and what was answered."""
 
     decision: str
     why: str
     resolution: str
     """What came of it: a lesser goal, `wait for a person`, `stop` ..."""
-    rungs: tuple[RungTold, ...] = ()
+    rungs: tuple[ExplainedRung, ...] = ()
     question: str | None = None
     """What a person was asked."""
     choices: tuple[str, ...] = ()

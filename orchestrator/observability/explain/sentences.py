@@ -29,7 +29,7 @@ from orchestrator.core.events import (
 from orchestrator.core.text import abridged, duration, listed, usd
 from orchestrator.engine.state import RunState
 
-from .model import EntryKind, EscalationTold, RungTold, StoryEntry
+from .model import EntryKind, ExplainedEscalation, ExplainedRung, StoryEntry
 
 
 class EventDescriber:
@@ -37,8 +37,8 @@ class EventDescriber:
 
     def __init__(self) -> None:
         self.entries: list[StoryEntry] = []
-        self.escalations: list[EscalationTold] = []
-        self._rungs: list[RungTold] = []
+        self.escalations: list[ExplainedEscalation] = []
+        self._rungs: list[ExplainedRung] = []
         self._conditions: dict[str, bool] = {}
         """What each `when` said since the last decision that chose a route."""
         self._record = 0
@@ -96,7 +96,7 @@ class EventDescriber:
         return _full_stop(f"Branch: by their conditions {said}; on to {path(decision)}{_at(decision)}")
 
     def _escalated(self, decision: Decision) -> None:
-        told = EscalationTold(decision.id, decision.reason, decision.chosen, tuple(self._rungs))
+        told = ExplainedEscalation(decision.id, decision.reason, decision.chosen, tuple(self._rungs))
         self.escalations.append(told)
         self._rungs.clear()
 
@@ -106,7 +106,7 @@ class EventDescriber:
 
     @_tell.register
     def _(self, event: RungAsked) -> None:
-        self._rungs.append(RungTold(event.rung, event.answer, event.admitted, event.model, event.calls))
+        self._rungs.append(ExplainedRung(event.rung, event.answer, event.admitted, event.model, event.calls))
         model = f" ({event.model})" if event.model else ""
         self._say(event, EntryKind.ESCALATION, f"{event.rung}{model} was asked: {event.answer}.")
 

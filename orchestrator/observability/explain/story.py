@@ -18,7 +18,15 @@ from orchestrator.store.ledger.events import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
 from orchestrator.store.unknown_run import unknown_run
 
-from .model import AnsweringDecision, EntryKind, EscalationTold, ExplainedRoute, FailureTold, RungTold, StoryEntry
+from .model import (
+    AnsweringDecision,
+    EntryKind,
+    ExplainedEscalation,
+    ExplainedFailure,
+    ExplainedRoute,
+    ExplainedRung,
+    StoryEntry,
+)
 from .next_best import RunnerUp, next_best
 from .sentences import EventDescriber
 
@@ -52,8 +60,8 @@ class Story:
     """Model calls of the control plane."""
     route: ExplainedRoute | None
     entries: tuple[StoryEntry, ...]
-    failures: tuple[FailureTold, ...]
-    escalations: tuple[EscalationTold, ...]
+    failures: tuple[ExplainedFailure, ...]
+    escalations: tuple[ExplainedEscalation, ...]
     calls: tuple[Call, ...]
     compensated: tuple[str, ...]
     uncompensated: tuple[str, ...]
@@ -138,7 +146,7 @@ def _story(row: RunRow, state: RunState, describer: EventDescriber, inputs: tupl
         route=None,
         entries=tuple(describer.entries),
         failures=tuple(
-            FailureTold(
+            ExplainedFailure(
                 f.id, f.tool, str(f.kind), f.message, f.attempt, _since(state, f.at), answers.get(f.id), f.traceback
             )
             for f in state.failures.values()
@@ -197,10 +205,10 @@ def _runner_up(state: RunState, decision: Decision, graphs: Store | None) -> Run
 __all__ = [
     "AnsweringDecision",
     "EntryKind",
-    "EscalationTold",
+    "ExplainedEscalation",
+    "ExplainedFailure",
     "ExplainedRoute",
-    "FailureTold",
-    "RungTold",
+    "ExplainedRung",
     "Story",
     "StoryEntry",
     "answers_of",

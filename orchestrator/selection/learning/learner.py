@@ -50,7 +50,7 @@ class Learner:
         if not batch:
             return Learned(handbook, frozenset(), frozenset(), 0)
         declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in sorted(agents.items())}
-        step = Lesson(tuple(batch), declared, relative_prices(agents.values()), evidence)
+        step = LearningStep(tuple(batch), declared, relative_prices(agents.values()), evidence)
         handbook = step(handbook)
         self.merge_drift(handbook)
         touched = frozenset(skill for seen in batch for skill in credited(seen.demand, handbook))
@@ -91,7 +91,7 @@ class Learner:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class LearningStep:
     """Learning from a batch, watching for drift, believing less of who has drifted: a step that can be done again."""
 
     batch: tuple[Observation, ...]
