@@ -68,8 +68,12 @@ class ModelSpans(BaseCallbackHandler):
             if isinstance(metadata.get(key), int | float):
                 found[attribute] = metadata[key]
         if self._show is not None and messages:
-            said = self._messages(messages[0], names.INPUT_MESSAGES)
-            found |= {names.INPUT_MESSAGES: said, names.INPUT_VALUE: said, names.INPUT_TYPE: names.JSON}
+            messages_json = self._messages(messages[0], names.INPUT_MESSAGES)
+            found |= {
+                names.INPUT_MESSAGES: messages_json,
+                names.INPUT_VALUE: messages_json,
+                names.INPUT_TYPE: names.JSON,
+            }
         self._spans[run_id] = self._tracer.start_span(
             f"{names.CHAT} {plain(model, 60)}", self._context, kind=SpanKind.CLIENT, attributes=found
         )
@@ -85,8 +89,10 @@ class ModelSpans(BaseCallbackHandler):
         for message in messages:
             span.set_attributes(_answered(message))
         if self._show is not None and messages:
-            said = self._messages(messages, names.OUTPUT_MESSAGES)
-            span.set_attributes({names.OUTPUT_MESSAGES: said, names.OUTPUT_VALUE: said, names.OUTPUT_TYPE: names.JSON})
+            messages_json = self._messages(messages, names.OUTPUT_MESSAGES)
+            span.set_attributes(
+                {names.OUTPUT_MESSAGES: messages_json, names.OUTPUT_VALUE: messages_json, names.OUTPUT_TYPE: names.JSON}
+            )
         span.end()
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:

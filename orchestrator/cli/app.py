@@ -134,8 +134,8 @@ def _unexpected(error: Exception, *, debug: bool) -> Exit:
         traceback.print_exception(error)
         return Exit.UNEXPECTED
     where = _log("".join(traceback.format_exception(error)))
-    told = plain(f"{type(error).__name__}: {error}", 300)
-    complain(f"unexpected: {told} (traceback in {where}; --debug shows it)")
+    description = plain(f"{type(error).__name__}: {error}", 300)
+    complain(f"unexpected: {description} (traceback in {where}; --debug shows it)")
     return Exit.UNEXPECTED
 
 

@@ -109,8 +109,8 @@ class Batch:
         if not self.as_json and error is None:
             self._print(self._summary())
             if self.newest is not None:
-                told = f"  ledger: {counted(self.newest.n, 'run')} sealed, head {self.newest.hash}"
-                self._print(Text(told, "dim"))
+                ledger_line = f"  ledger: {counted(self.newest.n, 'run')} sealed, head {self.newest.hash}"
+                self._print(Text(ledger_line, "dim"))
 
     @property
     def done(self) -> int:
@@ -143,10 +143,12 @@ class Batch:
         outcome = ended.outcome
         mark, style = MARKS[outcome.status] if outcome else ("✗", "bold red")
         name = shortened(ended.name, self._width).ljust(self._width)
-        told = self._told(ended, outcome) if outcome else Text(f"error: {plain(ended.error, 200)}", "red")
-        return Text.assemble((f"{mark} ", style), (name, "bold"), "  ", hanging(told, self._width + 4, self._console))
+        result_line = self._line_of(ended, outcome) if outcome else Text(f"error: {plain(ended.error, 200)}", "red")
+        return Text.assemble(
+            (f"{mark} ", style), (name, "bold"), "  ", hanging(result_line, self._width + 4, self._console)
+        )
 
-    def _told(self, ended: Ended, outcome: Outcome[Any]) -> Text:
+    def _line_of(self, ended: Ended, outcome: Outcome[Any]) -> Text:
         text = trail_text(trail(outcome.calls), ended.name)
         if outcome.status is Status.DEMOTED:
             text.append(f"  demoted to {plain(outcome.goal.name)}", "yellow")
@@ -190,8 +192,8 @@ async def run_batch(
             except Exception as error:
                 if debugging():
                     traceback.print_exception(error)
-                told = f"{type(error).__name__}: {error}"
-                batch.end(index, Ended(batch.names[index], Exit.UNEXPECTED, error=told))
+                problem = f"{type(error).__name__}: {error}"
+                batch.end(index, Ended(batch.names[index], Exit.UNEXPECTED, error=problem))
             else:
                 row = await asyncio.to_thread(durable, orc.store, outcome.run_id) if batch.as_json else None
                 batch.end(index, Ended(batch.names[index], exit_of(outcome.status), outcome, row=row))

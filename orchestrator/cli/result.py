@@ -102,7 +102,7 @@ def trail_text(tried: tuple[Tried, ...], about: str = "", limit: int = 48) -> Te
 
     An error is told once, without the name that it is `about`, and cut to `limit` characters.
     """
-    text, told = Text(), set[str]()
+    text, shown = Text(), set[str]()
     marked = healed(tried)
     for index, each in enumerate(tried):
         text.append(ARROW if index else "", "dim")
@@ -110,9 +110,9 @@ def trail_text(tried: tuple[Tried, ...], about: str = "", limit: int = 48) -> Te
         if each.error:
             text.append(" ✗", "red" if not each.ok else "yellow")
             error = _short_error(each.error, about)
-            if error not in told:
+            if error not in shown:
                 text.append(f" {shortened(error, limit)}", "dim")
-                told.add(error)
+                shown.add(error)
         if each.ok and marked:
             text.append(" ✓" if each.attempts == 1 else f" ✓ at attempt {each.attempts}", "green")
     return text
@@ -130,7 +130,7 @@ def status_line(outcome: Outcome[Any]) -> Text:
     """How a run ended, in one line."""
     mark, style = MARKS[outcome.status]
     goal = plain(outcome.goal.name)
-    said = {
+    result = {
         Status.REACHED: f"{goal} reached",
         Status.DEMOTED: f"demoted: {goal} reached instead",
         Status.ESCALATED: f"{goal} was not reached",
@@ -138,7 +138,7 @@ def status_line(outcome: Outcome[Any]) -> Text:
         Status.RUNNING: f"{goal} has not ended",
         Status.QUEUED: f"{goal} is queued",
     }[outcome.status]
-    text = Text.assemble((f"{mark} ", style), (said, f"bold {style}"))
+    text = Text.assemble((f"{mark} ", style), (result, f"bold {style}"))
     planned = f" (planned price {usd(outcome.price)})" if outcome.price is not None else ""
     parts = [duration(outcome.seconds), f"{usd(outcome.cost)} spent{planned}", counted(len(outcome.calls), "call")]
     if outcome.failures:

@@ -247,8 +247,8 @@ def _interrupted(begun: _Begun, done: int | None = None, of: int = 0) -> None:
     so_far = "" if done is None else f" {done} of {of} had ended."
     names = list(begun.ids)
     if not names:
-        told = [f"\n{command('why', run_id, but=_READS)}     tells what was done" for run_id in begun.cancelled[:1]]
-        complain(f"Nothing was lost.{so_far}{''.join(told)}", status="interrupted")
+        hint = [f"\n{command('why', run_id, but=_READS)}     tells what was done" for run_id in begun.cancelled[:1]]
+        complain(f"Nothing was lost.{so_far}{''.join(hint)}", status="interrupted")
         return
     more = f", and {len(names) - 1} more" if len(names) > 1 else ""
     complain(

@@ -103,8 +103,8 @@ def read_value(view: GraphRevision, key: str, text: str) -> Any:
     try:
         return reader.validate_json(text)
     except ValidationError as error:
-        told = error if text.lstrip()[:1] in ("{", "[") else as_text
-    raise InputError(f"{plain(key)}={plain(text, 60)}: no {type_name(annotation)}: {explain(told)}")
+        problem = error if text.lstrip()[:1] in ("{", "[") else as_text
+    raise InputError(f"{plain(key)}={plain(text, 60)}: no {type_name(annotation)}: {explain(problem)}")
 
 
 def _json_or_text(text: str) -> Any:

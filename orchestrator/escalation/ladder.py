@@ -149,17 +149,17 @@ async def climb(
         lent = replace(lent, validate=validate)
     asked: list[ModelUsage] = []
     refused: list[RefusedAnswer] = []
-    tell = on_event or _ignore
+    publish = on_event or _ignore
     for place in range(start_at, len(ladder)):
         rung = ladder[place]
         reply = await _ask(rung, impasse, lent)
         resolution, question, turned_down = _admitted(rung, reply, impasse, lent.validate)
-        told = replace(reply.asked, admitted=resolution is not None or question is not None)
-        asked.append(told)
-        tell(told)
+        recorded = replace(reply.asked, admitted=resolution is not None or question is not None)
+        asked.append(recorded)
+        publish(recorded)
         for refusal in turned_down:
             refused.append(refusal)
-            tell(refusal)
+            publish(refusal)
         if resolution is not None or question is not None:
             return Climb(resolution, question, rung_name(rung), tuple(asked), tuple(refused), place + 1)
     return Climb(asked=tuple(asked), refused=tuple(refused), next_rung=len(ladder))

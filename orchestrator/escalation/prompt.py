@@ -92,9 +92,9 @@ def _data(impasse: Impasse, contents: Mapping[str, Any]) -> str:
 
 
 def _blame(blame: Blame) -> dict[str, str]:
-    told = {"tool": clean(blame.tool, 80), "why": clean(blame.reason, 160)}
+    entry = {"tool": clean(blame.tool, 80), "why": clean(blame.reason, 160)}
     more = {"health": clean(blame.health, 80), "last error": clean(blame.last_error, 300)}
-    return told | {name: text for name, text in more.items() if text}
+    return entry | {name: text for name, text in more.items() if text}
 
 
 def _line(number: int, option: Option) -> str:

@@ -267,16 +267,16 @@ class ToolGraph:
         self.revision += 1
         self._log += names
         self._view = None
-        for told in self._listeners:
-            told()
+        for listener in self._listeners:
+            listener()
         if self._asked:
             self._asked = False
             self._before, self._view = self._last, self._revised()
             self._last = self._view
 
-    def on_change(self, told: Callable[[], None]) -> None:
+    def on_change(self, listener: Callable[[], None]) -> None:
         """Call a function after each change; it must return at once and raise nothing."""
-        self._listeners.append(told)
+        self._listeners.append(listener)
 
     def _known(self, name: str | Tool) -> str:
         name = name.name if isinstance(name, Tool) else name

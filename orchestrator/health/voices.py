@@ -17,12 +17,12 @@ class Voices:
     Times are seconds since the epoch; an opening of 0 is none.
     """
 
-    said: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    reports: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def merged(self, other: "Voices", now: float) -> Self:
         """Both, with the later report of each process; reports older than `KEPT_SECONDS` are dropped."""
-        found = dict(self.said)
-        for who, (at, opened) in other.said.items():
+        found = dict(self.reports)
+        for who, (at, opened) in other.reports.items():
             if at >= found.get(who, (0.0, 0.0))[0]:
                 found[who] = (at, opened)
         return type(self)({who: word for who, word in found.items() if now - word[0] <= KEPT_SECONDS})
@@ -30,12 +30,12 @@ class Voices:
     @property
     def quorum(self) -> bool:
         """Whether more than half of the processes, and at least two, found the tool failing by their own calls."""
-        opened = sum(1 for _, at in self.said.values() if at)
-        return opened >= 2 and 2 * opened > len(self.said)
+        opened = sum(1 for _, at in self.reports.values() if at)
+        return opened >= 2 and 2 * opened > len(self.reports)
 
     def to_json(self) -> dict[str, list[float]]:
         """Plain data."""
-        return {who: list(word) for who, word in sorted(self.said.items())}
+        return {who: list(word) for who, word in sorted(self.reports.items())}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

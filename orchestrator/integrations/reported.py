@@ -21,8 +21,8 @@ _LIMITED: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORE
 class ToolReported(Exception):
     """A tool said that it failed, and not that nothing happened: overload, a time-out, a defect of its own."""
 
-    def __init__(self, said: str, kind: FailureKind) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, kind: FailureKind) -> None:
+        super().__init__(message)
         self.kind = kind
 
 
@@ -33,11 +33,11 @@ def reported_kind(error: BaseException) -> FailureKind | None:
 
 def reported_error(text: str) -> OrchestratorError | ToolReported:
     """What an error that a tool reports means. Most are its own no; some words say that it is busy or broke down."""
-    said = clean(text, MAX_ERROR)
-    words = _PREFIX.sub("", said)
+    message = clean(text, MAX_ERROR)
+    words = _PREFIX.sub("", message)
     kind = of_text(words)
     if not words or (kind is FailureKind.REFUSAL and _BROKE.search(words)):
-        return ToolReported(said or "the tool failed and did not say why", FailureKind.BUG)
+        return ToolReported(message or "the tool failed and did not say why", FailureKind.BUG)
     if kind is FailureKind.REFUSAL:
         return Refused(words)
     if kind is FailureKind.CALLER_ERROR:

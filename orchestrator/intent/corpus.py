@@ -9,8 +9,8 @@ def examples_of(view: GraphRevision) -> dict[str, list[str]]:
     for key in sorted(view.keys):
         producers = view.producers(key)
         if producers:
-            said = [view.tools[name].description.split("\n\n")[0] for name in producers]
-            found[key] = [_words(key), *(text for text in said if text), *(_words(name) for name in producers)]
+            descriptions = [view.tools[name].description.split("\n\n")[0] for name in producers]
+            found[key] = [_words(key), *(text for text in descriptions if text), *(_words(name) for name in producers)]
     return found
 
 

@@ -44,8 +44,8 @@ def user(text: str, goals: Sequence[tuple[str, Sequence[str], Mapping[str, str]]
     for number, (name, examples, inputs) in enumerate(goals, 1):
         lines.append(f"{number}. {unmarked(clean(name, 200))}")
         if examples:
-            told = json.dumps([clean(example, 200) for example in examples[:3]], ensure_ascii=False)
-            lines.append(f"   asked for like: {unmarked(told)}")
+            shown = json.dumps([clean(example, 200) for example in examples[:3]], ensure_ascii=False)
+            lines.append(f"   asked for like: {unmarked(shown)}")
         if inputs:
             named = ", ".join(f"{clean(key, 80)} ({clean(kind, 80)})" for key, kind in inputs.items())
             lines.append(f"   inputs: {unmarked(named)}")

@@ -83,7 +83,7 @@ class ProgressSink:
         elif isinstance(event, Progressed):
             for doing in self._doing.values():
                 if (doing.run_id, doing.tool) == (event.run_id, event.tool):
-                    doing.said = plain(event.progress, 60)
+                    doing.progress = plain(event.progress, 60)
 
     def _shown(self) -> RenderableType:
         return Group(*(doing.row() for doing in list(self._doing.values())))
@@ -94,15 +94,15 @@ class _Doing:
 
     def __init__(self, tool: str, run_id: str) -> None:
         self.tool, self.run_id = tool, run_id
-        self.said = ""
+        self.progress = ""
         self._since = time.monotonic()
         self._spinner = Spinner("dots")
 
     def row(self) -> RenderableType:
         """The spinner, the tool, how long it has taken, and what it reported last."""
         text = Text(f"{_name(self.tool)} {duration(time.monotonic() - self._since)}", "dim")
-        if self.said:
-            text.append(f"  {self.said}")
+        if self.progress:
+            text.append(f"  {self.progress}")
         self._spinner.update(text=text, style="cyan")
         return self._spinner
 

@@ -26,8 +26,8 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     missing = sorted(g for g in open_goal if g not in c.key or not c.producers[c.key[g]])
     if missing or skeleton is None:
         known = [key for key in sorted(c.key) if c.producers[c.key[key]]]
-        said = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
-        return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {said}")
+        lacking_keys = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
+        return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {lacking_keys}")
     planned = build_instance(situation)
     reachable = set(planned.adders)
     unreachable = [g for g in open_goal if c.key[g] not in reachable]
@@ -110,8 +110,8 @@ def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
     keys = (*unreachable, *sorted(lacking))
     if not lacking:
         return Impasse(situation.problem.goal, keys, (), reason=_circle(situation, keys))
-    said = ", ".join(f"{key!r} (needed by {tool})" for key, tool in sorted(lacking.items()))
-    return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {said}, and it was not provided")
+    wanted_keys = ", ".join(f"{key!r} (needed by {tool})" for key, tool in sorted(lacking.items()))
+    return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {wanted_keys}, and it was not provided")
 
 
 def _committed(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:
@@ -135,18 +135,18 @@ def _committed(situation: Situation, planned: Instance, blame: Sequence[Blame]) 
 def _circle(situation: Situation, keys: Sequence[str]) -> str:
     """Names a circle of tools that need what each other gives: `one needs b, which two gives; two needs a, ...`."""
     view = situation.compiled.view
-    key, seen, said = keys[0], dict[str, int](), list[str]()
+    key, seen, reasons = keys[0], dict[str, int](), list[str]()
     while key not in seen:
-        seen[key] = len(said)
+        seen[key] = len(reasons)
         maker = next(iter(view.producers(key)), None)
         needed = None
         if maker is not None:
             needed = next((need for need in view.nodes[maker].needs if need not in situation.problem.at_hand), None)
         if maker is None or needed is None:
             return _cut_off(situation, keys) or "The tools that could help wait for each other"
-        said.append(f"{maker} needs {needed} to give {key}")
+        reasons.append(f"{maker} needs {needed} to give {key}")
         key = needed
-    return f"The tools that could help wait for each other ({'; '.join(said[seen[key] :][:5])})"
+    return f"The tools that could help wait for each other ({'; '.join(reasons[seen[key] :][:5])})"
 
 
 def _cut_off(situation: Situation, keys: Sequence[str]) -> str:

@@ -182,17 +182,17 @@ class Service:
     async def _stream(self, request: Request, run_id: str, after: int) -> AsyncIterator[str]:
         """Server-sent events: each record of the run from `after` on, until the run has ended or the client left."""
         loop = asyncio.get_running_loop()
-        said = loop.time()
+        sent = loop.time()
         while not self.stopping.is_set() and not await request.is_disconnected():
             row = await asyncio.to_thread(self._orc.store.run, run_id)
             for record in await asyncio.to_thread(self._orc.store.records, run_id, after):
-                after, said = record.seq, loop.time()
+                after, sent = record.seq, loop.time()
                 data = json.dumps({"at": record.at, **record.body})
                 yield f"id: {record.seq}\nevent: {record.kind}\ndata: {data}\n\n"
             if row is None or (row.status.ended and after >= row.count):
                 return
-            if loop.time() - said > _KEEP_ALIVE_SECONDS:
-                said = loop.time()
+            if loop.time() - sent > _KEEP_ALIVE_SECONDS:
+                sent = loop.time()
                 yield ": still here\n\n"
             await asyncio.sleep(RECORD_POLL_SECONDS)
 

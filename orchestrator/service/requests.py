@@ -122,8 +122,8 @@ async def read_body(request: Request, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(found)
     except (ValidationError, RecursionError) as error:
-        said = explain(error) if isinstance(error, ValidationError) else "it is nested too deeply"
-        raise RequestError(422, said) from None
+        problem = explain(error) if isinstance(error, ValidationError) else "it is nested too deeply"
+        raise RequestError(422, problem) from None
 
 
 __all__ = ["AnswerBody", "RequestError", "ShownOutcome", "ShownRuns", "Submission", "Submitted", "read_body"]

@@ -59,8 +59,8 @@ def serve(
 
 def _beside(token: str, viewer: Mounted | None, mcp: Mounted | None) -> dict[str, str]:
     """What is told of the parts beside the service, after the address."""
-    told = {f"/?token={token}": "viewer"} if viewer is not None else {}
-    return told | ({f"{MCP_PATH}   Authorization: Bearer {token}": "mcp"} if mcp is not None else {})
+    addresses = {f"/?token={token}": "viewer"} if viewer is not None else {}
+    return addresses | ({f"{MCP_PATH}   Authorization: Bearer {token}": "mcp"} if mcp is not None else {})
 
 
 def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:

@@ -63,7 +63,7 @@ def agents_page(backend: Backend, keys: Keys, **more: Any) -> HTMLResponse:
     book = backend.handbook()
     agents = backend.agents()
     relative = relative_prices(agent for agent, _ in agents.values())
-    fields = {"error": "", "said": "", **more}
+    fields = {"error": "", "notice": "", **more}
     status = int(fields.pop("status", 200))
     return render(
         "agents.html",

@@ -196,8 +196,8 @@ class _Viewer:
             raise
         except OrchestratorError as error:
             return await asyncio.to_thread(agents_page, self._backend, self._keys, error=str(error), status=422)
-        said = f"Recorded: {key} of run {run_id}."
-        return await asyncio.to_thread(agents_page, self._backend, self._keys, said=said)
+        notice = f"Recorded: {key} of run {run_id}."
+        return await asyncio.to_thread(agents_page, self._backend, self._keys, notice=notice)
 
 
 def _one_of(word: str, known: Sequence[str]) -> str:

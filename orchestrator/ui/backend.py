@@ -132,11 +132,11 @@ class Backend:
                 raise InputError(f"There is no tool {plain(each, 60)!r}.{nearest(each, known)}")
         if not reason:
             raise InputError(f"Say why {plain(name, 60)!r} is {'taken out' if trip else 'put back'}: a reason is kept.")
-        said = f"{reason} (by {by})" if by else reason
+        why = f"{reason} (by {by})" if by else reason
         if trip:
-            registry.trip(name, to=to, reason=said)
+            registry.trip(name, to=to, reason=why)
         else:
-            registry.restore(name, to, reason=said)
+            registry.restore(name, to, reason=why)
         sharing.publish(registry, self.store)
         self.store.flush()
 

@@ -32,7 +32,7 @@ class Shape:
     height: float
     state: str
     """A tool: `chosen`, `done`, `running`, `dead` or nothing; a key: `given`, `made`, `goal` or nothing."""
-    told: str
+    title: str
     """In words, for people who do not see the drawing."""
     price: str = ""
     """On the edge that leaves a tool."""
@@ -66,7 +66,7 @@ class Drawing:
     lines: tuple[Line, ...]
     hidden: int
     """Tools that are not shown."""
-    told: str
+    title: str
 
 
 def draw(snapshot: DecisionSnapshot) -> Drawing | None:
@@ -110,9 +110,9 @@ class _Artist:
         lines = [self._line(layout, *edge) for edge in self._edges()]
         lines.sort(key=lambda line: ("dead", "", "done", "chosen").index(line.state))
         hidden = len(self.view.nodes) - len(self.drawn)
-        return Drawing(layout.width, layout.height, tuple(shapes), tuple(lines), hidden, self._told())
+        return Drawing(layout.width, layout.height, tuple(shapes), tuple(lines), hidden, self._title())
 
-    def _told(self) -> str:
+    def _title(self) -> str:
         dead = [name for name in self.drawn if self._tool_state(name) == "dead"]
         route = abridged(self.snapshot.standing, " then ") or "no route"
         return f"Chosen: {route}." + (f" Cannot be used: {abridged(dead, ', ')}." if dead else "")
@@ -164,9 +164,9 @@ class _Artist:
         priced = self.snapshot.prices.get(name)
         why = self.snapshot.problem.unusable.get(name, "") or (priced.why if priced is not None else "")
         words = {"chosen": "on the chosen route", "dead": f"cannot be used: {why}" if why else "cannot be used"}
-        told = f"{name}: {words.get(state, state or 'not chosen')}" + (f", {price}" if price.startswith("$") else "")
+        title = f"{name}: {words.get(state, state or 'not chosen')}" + (f", {price}" if price.startswith("$") else "")
         chip, focus = at.width - _chip(price), name == self.focus
-        return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, told, price, chip, focus)
+        return Shape("tool", name, _label(name), at.x, at.y, at.width, at.height, state, title, price, chip, focus)
 
     @property
     def focus(self) -> str:
@@ -179,8 +179,8 @@ class _Artist:
         if key in hand:
             state = f"{state} {'given' if hand[key] is None else 'made'}".strip()
         words = {"given": "given", "made": f"given by {hand.get(key)}", "": "not there yet", "goal": "the goal"}
-        told = f"{key}: {words.get(state, 'the goal, reached')}"
-        return Shape("key", key, _label(key), at.x, at.y, at.width, at.height, state, told)
+        title = f"{key}: {words.get(state, 'the goal, reached')}"
+        return Shape("key", key, _label(key), at.x, at.y, at.width, at.height, state, title)
 
     # -- lines -------------------------------------------------------------------------------------------------------
 
@@ -234,8 +234,8 @@ def _fold_label(fold: FoldedTools) -> str:
 
 
 def _fold_shape(fold: FoldedTools, at: Placed) -> Shape:
-    told = f"{len(fold.tools)} tools: {abridged(fold.tools, ', ', 30)}"
-    return Shape("fold", fold.id, _fold_label(fold), at.x, at.y, at.width, at.height, fold.state, told)
+    title = f"{len(fold.tools)} tools: {abridged(fold.tools, ', ', 30)}"
+    return Shape("fold", fold.id, _fold_label(fold), at.x, at.y, at.width, at.height, fold.state, title)
 
 
 def _label(name: str) -> str:

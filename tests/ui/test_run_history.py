@@ -82,4 +82,4 @@ async def test_a_retry_goes_on_with_the_route_that_holds() -> None:
         assert [snapshot.decision.kind for snapshot in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
         assert [snapshot.standing for snapshot in moments] == [("quote",), ("quote",)]
         drawings = [draw(snapshot) for snapshot in moments]
-        assert all(drawing is not None and drawing.told.startswith("Chosen: quote.") for drawing in drawings)
+        assert all(drawing is not None and drawing.title.startswith("Chosen: quote.") for drawing in drawings)

@@ -86,7 +86,7 @@ class ModelPool:
 
         `now`, in seconds since the epoch, is for a server that says when to come again by date.
         """
-        name, said = self.health_names[place], type(error).__name__
+        name, error_class = self.health_names[place], type(error).__name__
         if is_rate_limit(error):
             self._health.record(
                 name,
@@ -94,12 +94,12 @@ class ModelPool:
                 FailureKind.TRANSIENT,
                 rate_limited=True,
                 retry_after=retry_after_of(error, now),
-                message=said,
+                message=error_class,
             )
         else:
             account = kind_of_error(error) is FailureKind.ACCOUNT
             kind = FailureKind.ACCOUNT if account else FailureKind.OUTAGE
-            self._health.record(name, False, kind, message=said)
+            self._health.record(name, False, kind, message=error_class)
 
     def _worth(self, place: int) -> tuple[bool, float]:
         """Whether its circuit is open, and its price in US dollars."""

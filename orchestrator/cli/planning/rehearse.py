@@ -100,11 +100,11 @@ def _show(found: Rehearsal) -> None:
 
 def _row(name: str, each: Rehearsed, wanted: Goal[Any]) -> list[str | Text]:
     mark, style = MARKS[each.status]
-    said = str(each.status)
+    ended = str(each.status)
     if each.status is Status.DEMOTED and each.goal != wanted.keys:
-        said += f" to {plain(' + '.join(each.goal))}"
+        ended += f" to {plain(' + '.join(each.goal))}"
     path = " → ".join(each.tools) if each.tools else each.impasse
-    return [name, Text(f"{mark} {said}", style), plain(path, 100), usd(each.cost), listed(each.uncompensated)]
+    return [name, Text(f"{mark} {ended}", style), plain(path, 100), usd(each.cost), listed(each.uncompensated)]
 
 
 def _show_pairs(found: Rehearsal) -> None:

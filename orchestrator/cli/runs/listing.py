@@ -108,18 +108,18 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
     route = " → ".join(map(str, summary.get("route") or ()))
     if summary.get("failures"):
         route += f"  ({summary['failures']} failed on the way)"
-    told = route
+    about_run = route
     if row.status is Status.WAITING:
         about = (waiting_text(row, time.time()), only_here_text(row), str(summary.get("question") or ""))
-        told = "; ".join(filter(None, about))
+        about_run = "; ".join(filter(None, about))
     if row.status is Status.ESCALATED:
-        told = str(summary.get("impasse") or "")
+        about_run = str(summary.get("impasse") or "")
     if row.status is Status.QUEUED:
-        told = f"a worker left it to others: {summary['left']}" if summary.get("left") else ""
-        told = (
+        about_run = f"a worker left it to others: {summary['left']}" if summary.get("left") else ""
+        about_run = (
             f"set aside: it lost {counted(row.attempts, 'worker')}; `recover` queues it again"
             if row.wake is None
-            else told
+            else about_run
         )
     return [
         row.run_id,
@@ -128,7 +128,7 @@ def _row_cells(row: RunRow, lost: bool) -> list[str | Text]:
         local_time(row.started),
         duration(row.ended - row.started) if row.ended else "",
         usd(summary.get("cost")) if summary.get("cost") is not None else "",
-        plain(told, 200 if row.status is Status.WAITING else 100),
+        plain(about_run, 200 if row.status is Status.WAITING else 100),
     ]
 
 

@@ -93,11 +93,11 @@ def _verify_report(report: Path, head: str, key: Path | None) -> Verification:
     heads = {each.run_id: each.head for each in found}
     for signature in signatures:
         wrong = check_signature(signature, key)
-        said = json.loads(signature.statement)
-        if not wrong and heads.get(said.get("run")) != said.get("head"):
+        signed = json.loads(signature.statement)
+        if not wrong and heads.get(signed.get("run")) != signed.get("head"):
             wrong = "the signed head is not that of the ledger"
         if wrong:
-            problems.append(f"run {said.get('run')}: {wrong}")
+            problems.append(f"run {signed.get('run')}: {wrong}")
     if head and head not in heads.values():
         problems.append(f"no run ends in the head {head!r}")
     name = found[0].run_id if len(found) == 1 else counted(len(found), "run")
@@ -133,8 +133,8 @@ def _show_verified(found: Verification | StoreVerification) -> None:
         what = f"{counted(found.runs, 'run')} and the chain over the {found.sealed} that ended"
     else:
         what = f"run {plain(found.run_id)}: {counted(found.count, 'record')}"
-    mark, said = (("✓ ", "green"), ", whole and unchanged") if found.ok else (("✗ ", "red"), "")
-    say(Text.assemble(mark, f"{what}{said}", (f"  head {plain(found.head)}", "dim")))
+    mark, result = (("✓ ", "green"), ", whole and unchanged") if found.ok else (("✗ ", "red"), "")
+    say(Text.assemble(mark, f"{what}{result}", (f"  head {plain(found.head)}", "dim")))
 
 
 def _export(store: Store, row: RunRow | None, file: Path) -> None:

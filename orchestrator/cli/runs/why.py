@@ -45,15 +45,15 @@ def show_story(story: Story, *, full: bool = False) -> None:
 
 
 def _field(name: str, text: str | Text) -> None:
-    told = text if isinstance(text, Text) else Text(plain(text, 500))
-    say(Text.assemble((f"{name:<11}", "dim"), hanging(told, 11)))
+    value = text if isinstance(text, Text) else Text(plain(text, 500))
+    say(Text.assemble((f"{name:<11}", "dim"), hanging(value, 11)))
 
 
 def _show_head(story: Story) -> None:
     mark, style = MARKS[story.status]
     wanted = " + ".join(story.wanted)
     lesser = [" + ".join(keys) for keys in story.lesser]
-    said = {
+    status_text = {
         Status.REACHED: "reached",
         Status.DEMOTED: f"demoted: {' + '.join(story.goal)} was reached instead",
         Status.ESCALATED: "not reached",
@@ -61,7 +61,7 @@ def _show_head(story: Story) -> None:
         Status.RUNNING: "has not ended: it is going on somewhere, or was interrupted",
         Status.QUEUED: "is queued for a worker",
     }[story.status]
-    say(Text.assemble((f"{mark} ", style), (plain(wanted), "bold"), f"  {plain(said)}"))
+    say(Text.assemble((f"{mark} ", style), (plain(wanted), "bold"), f"  {plain(status_text)}"))
     _field("run", story.run_id + (f", reached for by {story.parent}" if story.parent else ""))
     _field("wanted", wanted + (f", or at least {listed(lesser, 'or')}" if lesser else ""))
     _field("from", listed(story.inputs) or "nothing")
@@ -106,8 +106,8 @@ def _show_candidates(entry: StoryEntry, width: int) -> None:
         parts = [plain(candidate.reason, 200)] if candidate.reason else []
         if candidate.facts is not None and candidate.price is not None:
             parts.append(facts_text(candidate.facts))
-        told = f"  ({'; '.join(parts)})" if parts else ""
-        say(Text(f"{' ' * (width + 4)}{plain(candidate.name, 200)}  {price}{told}", "dim"))
+        details = f"  ({'; '.join(parts)})" if parts else ""
+        say(Text(f"{' ' * (width + 4)}{plain(candidate.name, 200)}  {price}{details}", "dim"))
 
 
 def _show_traceback(text: str | None, width: int) -> None:
@@ -116,20 +116,20 @@ def _show_traceback(text: str | None, width: int) -> None:
 
 
 def _show_escalations(story: Story) -> None:
-    for told in story.escalations:
+    for escalation in story.escalations:
         say()
         say(Text("Escalation", "bold"))
-        _field("why", told.why)
-        for rung in told.rungs:
+        _field("why", escalation.why)
+        for rung in escalation.rungs:
             model = f" ({rung.model}, {counted(rung.calls, 'call')})" if rung.model else ""
             _field("asked", f"{rung.rung}{model}: {rung.answer}")
-        if told.question:
-            _field("question", told.question)
-            for number, choice in enumerate(told.choices, 1):
+        if escalation.question:
+            _field("question", escalation.question)
+            for number, choice in enumerate(escalation.choices, 1):
                 _field("", f"{number}  {choice}")
-            _field("reply", f"{told.reply}, by {told.by or 'a person'}" if told.reply else "none yet")
+            _field("reply", f"{escalation.reply}, by {escalation.by or 'a person'}" if escalation.reply else "none yet")
         else:
-            _field("outcome", told.resolution)
+            _field("outcome", escalation.resolution)
 
 
 def _show_end(story: Story) -> None:

@@ -57,8 +57,8 @@ def _set(
 
     def change(book: Handbook) -> Handbook:
         before = book.skills[skill].model_dump() if skill in book.skills else {"id": skill}
-        said = {key: value for key, value in stated.items() if value is not None}
-        return book.with_skills(Skill.model_validate({**before, **said}))
+        changed = {key: value for key, value in stated.items() if value is not None}
+        return book.with_skills(Skill.model_validate({**before, **changed}))
 
     if not skill.strip():
         raise DefinitionError("A skill has a name that is not empty.")

@@ -51,8 +51,8 @@ def _judgements(
         row = find_run(opened, run)
         found = judgements_of(opened, row.run_id)
     if as_json:
-        told = [{**to_body(each), "at": each.at} for each in found]
-        write_json({"schema": "orchestrator.judgements/1", "run": row.run_id, "judgements": told})
+        judgements = [{**to_body(each), "at": each.at} for each in found]
+        write_json({"schema": "orchestrator.judgements/1", "run": row.run_id, "judgements": judgements})
         return
     if not found:
         say("Nobody has judged the work of this run.")

@@ -48,7 +48,9 @@ def _learn(
         raise InputError(f"There is no store at {store!r} yet: nothing has been run here. --store names another one.")
     if model is not None and not model.strip():
         raise DefinitionError("--model names a chat model, such as openai:gpt-5-mini.")
-    how = How(model=model, keep_texts=keep_texts, runs=runs, on_problem=lambda told: complain(told, status="warning"))
+    how = How(
+        model=model, keep_texts=keep_texts, runs=runs, on_problem=lambda problem: complain(problem, status="warning")
+    )
     opened = open_store(store)
     try:
         learned = asyncio.run(learn_skills(opened, how, dry_run=dry_run))

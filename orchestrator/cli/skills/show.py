@@ -89,8 +89,8 @@ def _show(
         return
     for field, value in skill.model_dump(mode="json").items():
         if value:
-            said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            say(Text.assemble((f"{field:<12}", "dim"), plain(said, 500)))
+            value_text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            say(Text.assemble((f"{field:<12}", "dim"), plain(value_text, 500)))
 
 
 def _export(

@@ -99,9 +99,9 @@ def abnormal_exit(error: BaseException) -> AbnormalExit:
 
 def describe_error(error: BaseException, *, text: bool = True) -> str:
     """Type, message and place of an exception, whatever its own methods do: `KeyError: 'x' (tools/a.py:12)`."""
-    said = error_text(error) if text else ""
+    message = error_text(error) if text else ""
     place = raised_at(error)
-    return class_name_of(error) + (f": {said}" if said else "") + (f" ({place})" if place else "")
+    return class_name_of(error) + (f": {message}" if message else "") + (f" ({place})" if place else "")
 
 
 def class_name_of(error: BaseException) -> str:

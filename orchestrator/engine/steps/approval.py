@@ -51,5 +51,5 @@ def _monitors_want(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     for name in (tool.name, WHOLE_RUN):
         if name in run.approval_wanted:
             return run.approval_wanted[name]
-    said = run.runtime.observers.gate(tool, run.state.run_id, inputs)
-    return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in said)
+    signals = run.runtime.observers.gate(tool, run.state.run_id, inputs)
+    return "; ".join(f"{signal.monitor}: {signal.reason or signal.kind}" for signal in signals)

@@ -116,8 +116,8 @@ async def announce(
     every = tuple(rungs)
     asking = tuple(rung for rung in every if getattr(rung, "name", None) == question.rung)
     ways: list[Notify] = [way for rung in asking or every for way in getattr(rung, "notify", ())]
-    told = await asyncio.gather(*(_send(way, question, impasse, clock or SystemClock()) for way in ways))
-    return tuple(problem for problem in told if problem)
+    problems = await asyncio.gather(*(_send(way, question, impasse, clock or SystemClock()) for way in ways))
+    return tuple(problem for problem in problems if problem)
 
 
 async def _send(way: Notify, question: Question, impasse: Impasse, clock: Clock) -> str:

@@ -251,8 +251,8 @@ def failure_of(
 
 def _bug_message(error: BaseException, message: str) -> str:
     name, place = type_name_of(error), raised_at(error)
-    said = name if message in (name, type(error).__name__) else f"{name}: {message}"
-    return f"{said} ({place})" if place else said
+    described = name if message in (name, type(error).__name__) else f"{name}: {message}"
+    return f"{described} ({place})" if place else described
 
 
 __all__ = [

@@ -86,12 +86,12 @@ def detect_language(text: str) -> str | None:
 def _by_script(letters: str) -> str | None:
     """The language that the script of most letters tells, if it does. Kana among Chinese characters make it Japanese."""
     scripts = Counter(_script(letter) for letter in letters)
-    told = {script: count for script, count in scripts.items() if script in SCRIPTS}
-    if sum(told.values()) * 2 <= len(letters) or not told:
+    known = {script: count for script, count in scripts.items() if script in SCRIPTS}
+    if sum(known.values()) * 2 <= len(letters) or not known:
         return None
-    if {"HIRAGANA", "KATAKANA"} & told.keys():
+    if {"HIRAGANA", "KATAKANA"} & known.keys():
         return "ja"
-    best = SCRIPTS[max(sorted(told), key=lambda script: told[script])]
+    best = SCRIPTS[max(sorted(known), key=lambda script: known[script])]
     return "fa" if best == "ar" and sum(letters.count(letter) for letter in "پچژگ") > 0.01 * len(letters) else best
 
 

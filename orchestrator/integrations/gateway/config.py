@@ -108,8 +108,8 @@ def _rules(path: Path) -> Rules:
     try:
         return Rules(**_toml(path))
     except DefinitionError as error:
-        said = str(error).replace("Rules: ", "")
-        raise DefinitionError(said if str(path) in said else f"{path}: {said}") from None
+        message = str(error).replace("Rules: ", "")
+        raise DefinitionError(message if str(path) in message else f"{path}: {message}") from None
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -91,7 +91,7 @@ class Gateway:
 
     async def _changed(self) -> None:
         self.graph.update(self.servers)
-        self._listeners.tell()
+        self._listeners.notify()
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -126,16 +126,16 @@ class Gateway:
         finally:
             otel.detach(token)
             self._progress.sessions.pop(run_id, None)
-            self.graph.said.pop(run_id, None)
+            self.graph.error_results.pop(run_id, None)
 
     def _answer(self, name: str, outcome: Outcome[Any]) -> types.CallToolResult:
         if outcome.ok:
             return types.CallToolResult.model_validate(outcome.value)
-        said = self.graph.said.get(outcome.run_id, {}).get(name)
+        result = self.graph.error_results.get(outcome.run_id, {}).get(name)
         tried = {failure.tool for failure in outcome.failures}
         kinds = {failure.kind for failure in outcome.failures}
-        if said is not None and tried <= {name} and kinds <= set(_TELLS):
-            return said  # its own no
+        if result is not None and tried <= {name} and kinds <= set(_TELLS):
+            return result  # its own no
         return refusal(statement(name, outcome, f"effects.{name} = 'read' in the rules"))
 
     async def _ask(self, ctx: Any, outcome: Outcome[Any]) -> bool | None:
@@ -201,20 +201,20 @@ class _Progress:
         session = self.sessions.get(event.run_id)
         if session is None:
             return
-        said = ""
+        message = ""
         if isinstance(event, Decided):
-            said = f"{event.decision.kind}: {event.decision.chosen}"
+            message = f"{event.decision.kind}: {event.decision.chosen}"
         elif isinstance(event, Progressed):
-            said = str(event.progress)
-        if said:
+            message = str(event.progress)
+        if message:
             number = self._count[event.run_id] = self._count.get(event.run_id, 0.0) + 1
-            task = asyncio.get_running_loop().create_task(self._report(session, number, said))
+            task = asyncio.get_running_loop().create_task(self._report(session, number, message))
             self._work.add(task)
             task.add_done_callback(self._work.discard)
 
-    async def _report(self, session: Any, number: float, said: str) -> None:
+    async def _report(self, session: Any, number: float, message: str) -> None:
         with suppress(Exception):  # a client that is gone or does not listen is no reason to fail
-            await session.report_progress(number, None, said)
+            await session.report_progress(number, None, message)
 
 
 @asynccontextmanager

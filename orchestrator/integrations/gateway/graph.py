@@ -58,7 +58,7 @@ class GatewayGraph:
         self.config = config
         self.alternatives = config.alternatives
         self.served: dict[str, Served] = {}
-        self.said: dict[str, dict[str, types.CallToolResult]] = {}
+        self.error_results: dict[str, dict[str, types.CallToolResult]] = {}
         """Run -> tool -> the error that it answered with."""
         self._mine: set[str] = set()
 
@@ -111,7 +111,7 @@ class GatewayGraph:
             connection, seconds = one.server.connection, one.server.timeout
             result = await call_remote(connection, one.remote.name, arguments, seconds, run_context)
             if result.is_error:
-                self.said.setdefault(run_context.run_id, {})[one.name] = result
+                self.error_results.setdefault(run_context.run_id, {})[one.name] = result
                 raise reported_error(content_text(result.content))
             plain = result.model_dump(by_alias=True, mode="json", exclude_none=True)
             return plain if len(names) == 1 else dict.fromkeys(map(result_key, names), plain)

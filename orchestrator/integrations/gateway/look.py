@@ -11,7 +11,7 @@ from mcp.server import Server
 from orchestrator.api import Orchestrator
 from orchestrator.core.conventions import __version__
 from orchestrator.core.errors import OrchestratorError, nearest
-from orchestrator.integrations.mcp.answers import refusal, told
+from orchestrator.integrations.mcp.answers import refusal, structured
 
 _RUN: Final[dict[str, Any]] = {
     "type": "object",
@@ -48,8 +48,8 @@ class LookServer:
         reads = types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
         return types.ListToolsResult(
             tools=[
-                types.Tool(name=name, description=said, input_schema=schema, annotations=reads)
-                for name, (said, schema) in TOOLS.items()
+                types.Tool(name=name, description=about, input_schema=schema, annotations=reads)
+                for name, (about, schema) in TOOLS.items()
             ]
         )
 
@@ -75,7 +75,7 @@ class LookServer:
 
     def _why(self, run_id: str, limit: int) -> dict[str, Any]:
         del limit
-        return told(self.orc.outcome(run_id))
+        return structured(self.orc.outcome(run_id))
 
     def _verify(self, run_id: str, limit: int) -> dict[str, Any]:
         del limit

@@ -43,7 +43,7 @@ class ToolCall:
     run: Runner
     reply: Any = None
     """What the tool that answered gave: a message, a `Command`, or a list of these."""
-    said: dict[str, ToolMessage] = field(default_factory=dict[str, ToolMessage])
+    results: dict[str, ToolMessage] = field(default_factory=dict[str, ToolMessage])
     """Tool -> the error message that it gave itself."""
     errors: list[BaseException] = field(default_factory=list[BaseException])
     interrupted: Exception | None = None
@@ -100,7 +100,7 @@ class ToolCall:
 
     def _taken(self, tool: str, output: Any) -> Any:
         if isinstance(output, ToolMessage) and output.status == "error":
-            self.said[tool] = output
+            self.results[tool] = output
             text = str(output.text)
             raise CallerError(text) if text.startswith(INVOCATION) else reported_error(text or "it failed")
         if isinstance(output, ToolMessage) and tool != self.tool:

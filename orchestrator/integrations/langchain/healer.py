@@ -171,7 +171,7 @@ class Healer:
         """
         kinds = {failure.kind for failure in outcome.failures}
         alone = {failure.tool for failure in outcome.failures} <= {call.tool}
-        own = call.said.get(call.tool)
+        own = call.results.get(call.tool)
         if alone and own is not None and (self._as_original or kinds <= set(_TELLS)):
             return own
         if alone and self._as_original and call.errors:
@@ -196,8 +196,8 @@ def key_of(call: ToolCall) -> str:
     messages: Any = state
     if not isinstance(state, list):
         messages = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else ()
-    said = json.dumps([call.name, call.request.tool_call["args"], len(messages)], sort_keys=True, default=repr)
-    return f"{call.id}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+    request_json = json.dumps([call.name, call.request.tool_call["args"], len(messages)], sort_keys=True, default=repr)
+    return f"{call.id}-{hashlib.sha256(request_json.encode()).hexdigest()[:8]}"
 
 
 def _checked(effects: Any) -> Mapping[str, str]:

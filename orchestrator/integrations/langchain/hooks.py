@@ -50,8 +50,8 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (said := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
-                problem = work(self._healer.answer(call, root, reply, said))
+            while (answer := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
+                problem = work(self._healer.answer(call, root, reply, answer))
                 if not problem:
                     break
             else:
@@ -71,8 +71,8 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (said := await self._ask(request, reply, call, problem, home)) is not UNASKED:
-                problem = await in_home(self._healer.answer(call, root, reply, said), home)
+            while (answer := await self._ask(request, reply, call, problem, home)) is not UNASKED:
+                problem = await in_home(self._healer.answer(call, root, reply, answer), home)
                 if not problem:
                     break
             else:

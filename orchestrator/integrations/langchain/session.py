@@ -146,9 +146,9 @@ class Session:
             if resumed is not None and not resumed.done():
                 resumed.set_result(None)
             return
-        said = event.question
-        text, choices = str(said.get("text", "")), tuple(said.get("choices", ()))
-        made = SessionQuestion(text, choices, event.run_id, str(said.get("id", "")))
+        asked = event.question
+        text, choices = str(asked.get("text", "")), tuple(asked.get("choices", ()))
+        made = SessionQuestion(text, choices, event.run_id, str(asked.get("id", "")))
         for key, notice in self._listening.items():
             if is_child(event.run_id, key) and not notice.done():
                 notice.set_result(made)

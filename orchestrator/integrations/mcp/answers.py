@@ -16,17 +16,17 @@ def call_result_of(outcome: Outcome[Any]) -> types.CallToolResult:
     """The answer; an error where neither the goal nor a declared lesser one was reached."""
     return types.CallToolResult(
         content=[types.TextContent(text=_text(outcome))],
-        structured_content=told(outcome),
+        structured_content=structured(outcome),
         is_error=outcome.status is Status.ESCALATED,
     )
 
 
-def refusal(said: str) -> types.CallToolResult:
+def refusal(text: str) -> types.CallToolResult:
     """An answer to a call that could not be run."""
-    return types.CallToolResult(content=[types.TextContent(text=said)], is_error=True)
+    return types.CallToolResult(content=[types.TextContent(text=text)], is_error=True)
 
 
-def told(outcome: Outcome[Any]) -> dict[str, Any]:
+def structured(outcome: Outcome[Any]) -> dict[str, Any]:
     """A run as data: how it ended, its value, and every decision with why."""
     made: dict[str, Any] = {
         "run_id": outcome.run_id,

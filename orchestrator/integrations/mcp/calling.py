@@ -85,11 +85,13 @@ async def _send(
     meta: Any = {CALL_ID: call_id}
     inject(meta)
 
-    async def told(progress: float, total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         if ctx is not None:
             ctx.report(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
 
-    sending = client.call_tool(remote, arguments, read_timeout_seconds=timeout, progress_callback=told, meta=meta)
+    sending = client.call_tool(
+        remote, arguments, read_timeout_seconds=timeout, progress_callback=on_progress, meta=meta
+    )
     try:
         if ctx is None:
             return await sending
@@ -122,14 +124,14 @@ async def _with_questions(
 
 def _raise_for(response: httpx2.Response | None, error: MCPError) -> None:
     """Raise what an HTTP status, or the words of an error, says; the client's own code says nothing."""
-    said = error.error.message
+    error_text = error.error.message
     if response is None:
-        if _LOST.search(said):
-            raise SessionLost(said) from error
+        if _LOST.search(error_text):
+            raise SessionLost(error_text) from error
         return
     body = response.text[:2000]
     if "mcp-session-id" in response.request.headers and (response.status_code == 404 or _LOST.search(body)):
-        raise SessionLost(said) from error
+        raise SessionLost(error_text) from error
     reason = f"the MCP server answered with HTTP status {response.status_code} {response.reason_phrase}".strip()
     raise httpx2.HTTPStatusError(reason, request=response.request, response=response) from error
 

@@ -45,7 +45,7 @@ class _Session:
     """Time-outs since the last answer."""
     given_up: bool = False
 
-    def heard(self, error: BaseException | None) -> None:
+    def on_message(self, error: BaseException | None) -> None:
         """Take in how a call ended."""
         if error is None or isinstance(error, ToolError) or (isinstance(error, MCPError) and error.code in _ANSWERED):
             self.silent = 0
@@ -109,7 +109,7 @@ class Connection:
             raise
         finally:
             held.calls -= 1
-            held.heard(error)
+            held.on_message(error)
             held.close_when_idle()
 
     async def aclose(self) -> None:
@@ -150,10 +150,10 @@ class Connection:
                 await asyncio.wait([task], timeout=CLOSE_SECONDS)
             if not isinstance(error, Exception):
                 raise
-            said = "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
+            reason = "it did not answer in time" if isinstance(error, TimeoutError) else _reason(error)
             words = await asyncio.to_thread(self._transport.last_words) if self._transport is not None else ""
             wrote = f" Its last lines: {words}" if words else ""
-            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {said}.{wrote}") from error
+            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {reason}.{wrote}") from error
         self.opened += 1
         made = _Session(client, loop, stop, task)
         self._ending.add(made)
@@ -199,7 +199,7 @@ async def _end(session: _Session) -> None:
         await asyncio.wait([session.task], timeout=CLOSE_SECONDS)
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """What the innermost of an error's parts says."""
     parts = parts_of(error)
-    return _said(parts[0]) if parts else f"{type(error).__name__}: {message_of(error)}"
+    return _reason(parts[0]) if parts else f"{type(error).__name__}: {message_of(error)}"

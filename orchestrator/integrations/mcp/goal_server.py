@@ -46,7 +46,7 @@ class GoalServer:
         self._revision = orc.graph.view().revision
         self._listeners = Listeners()
         self.offered: dict[str, Offered] = offered_goals(orc.graph.view(), self._goals)
-        orc.graph.on_change(self._listeners.tell)
+        orc.graph.on_change(self._listeners.notify)
         self.budget = budget
         self._progress = _Progress()
         orc.add_sink(self._progress)
@@ -127,14 +127,14 @@ class _Progress:
         """Take one event."""
         session = self.sessions.get(event.run_id)
         if session is not None and isinstance(event, Decided):
-            number, said = event.decision.id.lstrip("d"), f"{event.decision.kind}: {event.decision.chosen}"
+            number, message = event.decision.id.lstrip("d"), f"{event.decision.kind}: {event.decision.chosen}"
             progress = float(number) if number.isdigit() else 0.0
-            task = asyncio.get_running_loop().create_task(self._report(session, progress, said))
+            task = asyncio.get_running_loop().create_task(self._report(session, progress, message))
             self._work.add(task)
             task.add_done_callback(self._work.discard)
 
-    async def _report(self, session: Any, progress: float, said: str) -> None:
+    async def _report(self, session: Any, progress: float, message: str) -> None:
         try:
-            await session.report_progress(progress, None, said)
+            await session.report_progress(progress, None, message)
         except Exception:  # a client that is gone or does not listen is no reason to fail
             logging.getLogger("orchestrator.mcp").debug("progress could not be reported", exc_info=True)

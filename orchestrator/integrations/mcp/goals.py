@@ -69,8 +69,8 @@ def _name(goal: Goal[Any]) -> str:
 def _tool(name: str, goal: Goal[Any], view: GraphRevision) -> types.Tool:
     relevant = [view.tools[tool] for tool in view.relevant(goal.keys)]
     effects = {tool.effect for tool in relevant}
-    said = [view.tools[tool].description for key in goal.keys for tool in view.producers(key)]
-    described = "; ".join(dict.fromkeys(clean(text.split("\n\n")[0], 200) for text in said if text))
+    descriptions = [view.tools[tool].description for key in goal.keys for tool in view.producers(key)]
+    described = "; ".join(dict.fromkeys(clean(text.split("\n\n")[0], 200) for text in descriptions if text))
     return types.Tool(
         name=name,
         description=f"Get {' and '.join(goal.keys)} by the cheapest route that works. {described}".strip(),

@@ -32,7 +32,7 @@ class Listeners:
             self._sessions.popitem(last=False)
         self._loop = asyncio.get_running_loop()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Have each client told that there are other tools now; from any thread."""
         loop = self._loop
         if loop is not None:
@@ -40,11 +40,11 @@ class Listeners:
                 loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._tell(), name="mcp:tools changed")
+        task = asyncio.get_running_loop().create_task(self._notify_all(), name="mcp:tools changed")
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def _tell(self) -> None:
+    async def _notify_all(self) -> None:
         await asyncio.gather(self._bus.publish(ToolsListChanged()), *map(self._send, list(self._sessions.items())))
 
     async def _send(self, known: tuple[int, Any]) -> None:

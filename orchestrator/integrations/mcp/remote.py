@@ -136,12 +136,12 @@ class McpServer:
     async def _list_again(self) -> None:
         with contextlib.suppress(Exception):  # the next call says what is wrong with the server
             await self.list_tools()
-            for told in self._on_change:
-                await told()
+            for listener in self._on_change:
+                await listener()
 
-    def on_change(self, told: Callable[[], Awaitable[None]]) -> None:
+    def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Call a function after the server said that its tools changed; `listed` holds the new ones then."""
-        self._on_change.append(told)
+        self._on_change.append(listener)
 
     async def __aenter__(self) -> Self:
         await self.list_tools()
@@ -273,8 +273,10 @@ class McpServer:
             lacking = sorted(set(known.required) - {*needs, *fixed})
             if wrong or lacking:
                 takes = ", ".join(clean(parameter, 60) for parameter in known.takes) or "nothing"
-                said = f"does not take {wrong!r}" if wrong else f"also takes {lacking!r}, which needs= does not name"
-                raise DefinitionError(f"The MCP tool {known.name!r} {said}. It takes: {takes}.")
+                difference = (
+                    f"does not take {wrong!r}" if wrong else f"also takes {lacking!r}, which needs= does not name"
+                )
+                raise DefinitionError(f"The MCP tool {known.name!r} {difference}. It takes: {takes}.")
         return needs
 
 

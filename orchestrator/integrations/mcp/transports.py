@@ -107,8 +107,8 @@ class _Tail:
     def text(self) -> str:
         """The last lines, once the process has ended or a moment has passed."""
         self._thread.join(timeout=0.2)
-        said = b"".join(self._kept).decode("utf-8", "replace")[-LAST_WORDS:]
-        lines = [clean(line, 300) for line in said.splitlines() if line.strip()]
+        output = b"".join(self._kept).decode("utf-8", "replace")[-LAST_WORDS:]
+        lines = [clean(line, 300) for line in output.splitlines() if line.strip()]
         return " | ".join(lines[-4:])
 
 

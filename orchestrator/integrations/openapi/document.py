@@ -49,8 +49,8 @@ class Document:
         self.data: Mapping[str, Any] = _loaded(spec)
         version = str(self.data.get("openapi", ""))
         if not version.startswith("3."):
-            said = f"version {version or self.data.get('swagger')!r}" if self.data else "no object"
-            raise DefinitionError(f"tools_from_openapi takes an OpenAPI 3.0 or 3.1 description, not {said}.")
+            described = f"version {version or self.data.get('swagger')!r}" if self.data else "no object"
+            raise DefinitionError(f"tools_from_openapi takes an OpenAPI 3.0 or 3.1 description, not {described}.")
 
     def resolve(self, node: Any) -> tuple[Any, str]:
         """What a node says, references followed, and the last reference; external ones are not followed."""

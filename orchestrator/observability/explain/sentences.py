@@ -92,12 +92,12 @@ class EventDescriber:
         if not hold and not rest:
             return sentence(decision)
         parts = [f"{listed(hold)} may be used" if hold else "", f"{listed(rest)} may not" if rest else ""]
-        said = ", ".join(part for part in parts if part)
-        return _full_stop(f"Branch: by their conditions {said}; on to {path(decision)}{_at(decision)}")
+        summary = ", ".join(part for part in parts if part)
+        return _full_stop(f"Branch: by their conditions {summary}; on to {path(decision)}{_at(decision)}")
 
     def _escalated(self, decision: Decision) -> None:
-        told = ExplainedEscalation(decision.id, decision.reason, decision.chosen, tuple(self._rungs))
-        self.escalations.append(told)
+        escalation = ExplainedEscalation(decision.id, decision.reason, decision.chosen, tuple(self._rungs))
+        self.escalations.append(escalation)
         self._rungs.clear()
 
     def _replied(self, decision: Decision) -> None:
@@ -112,8 +112,8 @@ class EventDescriber:
 
     @_tell.register
     def _(self, event: DemandTold) -> None:
-        said = event.problem or listed([f"{skill} {share:.2f}" for skill, share in event.demand.items()])
-        self._say(event, EntryKind.CHANGE, f"{event.model} was asked what {event.key} demands: {said}.")
+        result = event.problem or listed([f"{skill} {share:.2f}" for skill, share in event.demand.items()])
+        self._say(event, EntryKind.CHANGE, f"{event.model} was asked what {event.key} demands: {result}.")
 
     @_tell.register
     def _(self, event: RunWaiting) -> None:

@@ -120,8 +120,8 @@ def story_of(
             route = _route(state, event.decision, graphs)
         state.apply(event)
         describer.take(record.seq, event, state)
-    told = _story(row, state, describer, inputs)
-    return replace(told, route=route, children=children)
+    story = _story(row, state, describer, inputs)
+    return replace(story, route=route, children=children)
 
 
 def _story(row: RunRow, state: RunState, describer: EventDescriber, inputs: tuple[str, ...]) -> Story:
@@ -163,14 +163,14 @@ def _story(row: RunRow, state: RunState, describer: EventDescriber, inputs: tupl
 
 
 def _asked(state: RunState) -> tuple[str, ...]:
-    said = [] if state.dial is None else [f"dial at {state.dial:g}"]
+    limits_text = [] if state.dial is None else [f"dial at {state.dial:g}"]
     limits = state.constraints
     if limits is not None:
-        said += [f"trust only {', '.join(sorted(limits.trust))}"] if limits.trust is not None else []
-        said += [] if limits.data_may_leave else ["data stays"]
-        said += [f"at most ${limits.max_cost:g} a call"] if limits.max_cost is not None else []
-        said += [f"only {', '.join(sorted(limits.agents)) or 'nobody'}"] if limits.agents is not None else []
-    return tuple(said)
+        limits_text += [f"trust only {', '.join(sorted(limits.trust))}"] if limits.trust is not None else []
+        limits_text += [] if limits.data_may_leave else ["data stays"]
+        limits_text += [f"at most ${limits.max_cost:g} a call"] if limits.max_cost is not None else []
+        limits_text += [f"only {', '.join(sorted(limits.agents)) or 'nobody'}"] if limits.agents is not None else []
+    return tuple(limits_text)
 
 
 def _since(state: RunState, at: float) -> float:

@@ -17,12 +17,12 @@ def check_within(decision: Decision) -> list[Finding] | None:
     return None if "plan" in decision.facts or "call" not in decision.facts else []
 
 
-def _consensus(decision: Decision, told: dict[str, Any]) -> list[Finding]:
-    votes = Votes.from_json(told["votes"])
+def _consensus(decision: Decision, recorded: dict[str, Any]) -> list[Finding]:
+    votes = Votes.from_json(recorded["votes"])
     decided_by, place = votes.elected
-    found = compared("sigma", told["sigma"], votes.probes.sigma)
-    found += compared("mode", told["mode"], str(votes.mode))
-    found += compared("decided by", told["decided_by"], decided_by)
+    found = compared("sigma", recorded["sigma"], votes.probes.sigma)
+    found += compared("mode", recorded["mode"], str(votes.mode))
+    found += compared("decided by", recorded["decided_by"], decided_by)
     asked = [c for c in decision.candidates if not c.reason.startswith("left out")]
     probes = len(asked) - votes.asked
     ok = [c.name for c in asked if c.reason != "gave no answer"]

@@ -16,26 +16,26 @@ from .difference import Finding, ReplayContext, compared
 from .recorded_plan import RecordedPlan
 
 
-def check_impasse(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_impasse(context: ReplayContext, decision: Decision) -> list[Finding]:
     """That there was no way on, what lesser goals were within reach, and what the best of them was."""
-    found = compared("answers", decision.answers, tuple(stand.state.unanswered))
+    found = compared("answers", decision.answers, tuple(context.state.unanswered))
     if "impasse" not in decision.facts:
         return found if decision.answers else [*found, Finding("failures", "unanswered", "none was")]
-    found += _limit(stand, decision)
+    found += _limit(context, decision)
     if decision.kind is DecisionKind.HALT:
         return found
     impasse = Impasse.from_json(decision.facts["met"])
-    found += _no_route(stand, decision)
-    found += _subject(stand, impasse)
-    offers = _offers(stand, decision, impasse)
-    if not stand.other:
+    found += _no_route(context, decision)
+    found += _subject(context, impasse)
+    offers = _offers(context, decision, impasse)
+    if not context.other:
         found += _same_offers(impasse.offers, offers)
-    return found + _answer(stand, decision, replace(impasse, offers=offers))
+    return found + _answer(context, decision, replace(impasse, offers=offers))
 
 
-def _limit(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def _limit(context: ReplayContext, decision: Decision) -> list[Finding]:
     """A run meets so many impasses and no more; the next one stops it."""
-    met, limit = stand.state.impasses, stand.policy.max_impasses
+    met, limit = context.state.impasses, context.policy.max_impasses
     stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
     if decision.facts.get("impasse") in (*ASKS_ONLY, "cancelled"):
         return []
@@ -45,30 +45,32 @@ def _limit(stand: ReplayContext, decision: Decision) -> list[Finding]:
     return [Finding("limit", then, now, f"{met} impasses were met, and the policy allows {limit}")]
 
 
-def _no_route(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def _no_route(context: ReplayContext, decision: Decision) -> list[Finding]:
     record = decision.facts.get("no_route")
     if record is None:
         return []
-    planned = RecordedPlan.of(record, stand.view, stand.policy, own_prices=not stand.other).plan(stand.state.problem())
+    planned = RecordedPlan.of(record, context.view, context.policy, own_prices=not context.other).plan(
+        context.state.problem()
+    )
     if planned.route is None:
         return []
     return [Finding("route", "no route", describe_route(planned.route), f"at ${planned.route.price:.9g}")]
 
 
-def _subject(stand: ReplayContext, impasse: Impasse) -> list[Finding]:
+def _subject(context: ReplayContext, impasse: Impasse) -> list[Finding]:
     """An impasse about an uncertain effect is about one that the records show."""
-    uncertain = {**stand.state.doubt, **stand.state.invalid}
+    uncertain = {**context.state.doubt, **context.state.invalid}
     if impasse.kind != "ambiguous" or impasse.subject in uncertain:
         return []
     return [Finding("uncertain effect", str(impasse.subject), ", ".join(sorted(uncertain)) or "none")]
 
 
-def _offers(stand: ReplayContext, decision: Decision, impasse: Impasse) -> tuple[LesserGoal, ...]:
+def _offers(context: ReplayContext, decision: Decision, impasse: Impasse) -> tuple[LesserGoal, ...]:
     if "prices" not in decision.facts or not impasse.offers:
         return impasse.offers
-    ground = RecordedPlan.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
-    goals = [goal.keys for goal in lesser_goals(stand.state.wanted, stand.state.goal)]
-    return tuple(offer_of(keys, ground.plan(stand.state.lowered_to(keys).problem())) for keys in goals)
+    ground = RecordedPlan.of(decision.facts, context.view, context.policy, own_prices=not context.other)
+    goals = [goal.keys for goal in lesser_goals(context.state.wanted, context.state.goal)]
+    return tuple(offer_of(keys, ground.plan(context.state.lowered_to(keys).problem())) for keys in goals)
 
 
 def _same_offers(recorded: tuple[LesserGoal, ...], recomputed: tuple[LesserGoal, ...]) -> list[Finding]:
@@ -80,9 +82,9 @@ def _same_offers(recorded: tuple[LesserGoal, ...], recomputed: tuple[LesserGoal,
     return found
 
 
-def _answer(stand: ReplayContext, decision: Decision, impasse: Impasse) -> list[Finding]:
+def _answer(context: ReplayContext, decision: Decision, impasse: Impasse) -> list[Finding]:
     """What the ladder's own rung would say; what a model or a person said is a fact, and only has to be admissible."""
-    asked = next((rung for rung in stand.rungs if rung.rung == Demote.name), None)
+    asked = next((rung for rung in context.rungs if rung.rung == Demote.name), None)
     taken = decision.facts.get("by") == Demote.name
     found: list[Finding] = []
     if asked is not None or taken:
@@ -94,7 +96,7 @@ def _answer(stand: ReplayContext, decision: Decision, impasse: Impasse) -> list[
     offer = next((offer for offer in impasse.offers if " + ".join(offer.goal) == decision.chosen), None)
     if offer is None or offer.price is None:
         return [*found, Finding("lesser goal", decision.chosen, "it is not within reach")]
-    return found if stand.other else [*found, *compared("price", decision.price, offer.price)]
+    return found if context.other else [*found, *compared("price", decision.price, offer.price)]
 
 
 def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
@@ -108,8 +110,8 @@ def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
     raise AssertionError("the rung that demotes waits for something")
 
 
-def check_resume(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_resume(context: ReplayContext, decision: Decision) -> list[Finding]:
     """After a crash, the calls in flight are those of the records; after an answer, somebody had been asked."""
     if "in_flight" in decision.facts:
-        return compared("calls in flight", list(decision.facts["in_flight"]), sorted(stand.state.doing))
-    return compared("question", decision.subject, stand.question)
+        return compared("calls in flight", list(decision.facts["in_flight"]), sorted(context.state.doing))
+    return compared("question", decision.subject, context.question)

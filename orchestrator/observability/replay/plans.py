@@ -18,32 +18,32 @@ from .difference import Finding, ReplayContext, compared, readable_thing
 from .recorded_plan import RecordedPlan
 
 
-def check_plan(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
     """Plan again from where the run stood."""
-    found = _answers(stand, decision)
+    found = _answers(context, decision)
     if decision.kind is DecisionKind.BRANCH:
-        known = decision.subject in stand.state.conditions or decision.subject in _agent_keys(stand)
+        known = decision.subject in context.state.conditions or decision.subject in _agent_keys(context)
         found += [] if known else [Finding("condition", f"{decision.subject} is known", "it was never asked")]
     if "prices" not in decision.facts:
-        return found + _left_over(stand)
-    ground = RecordedPlan.of(decision.facts, stand.view, stand.policy, own_prices=not stand.other)
-    problem = stand.state.problem()
+        return found + _left_over(context)
+    ground = RecordedPlan.of(decision.facts, context.view, context.policy, own_prices=not context.other)
+    problem = context.state.problem()
     planned = ground.plan(problem)
     if planned.route is None:
         why = planned.impasse.message if planned.impasse else ""
         return [*found, Finding("route", decision.chosen, "no route", why)]
-    stand.plans[decision.id] = planned.route.tools
+    context.plans[decision.id] = planned.route.tools
     found += compared("route", decision.chosen, describe_route(planned.route), _why(decision, planned))
-    if stand.other:
+    if context.other:
         return found
     found += _figures(decision, planned)
     listed = ground.pricer(problem, last_resort=planned.last_resort).route(planned.route)
     return found + candidates(decision.candidates, listed)
 
 
-def _agent_keys(stand: ReplayContext) -> set[str]:
+def _agent_keys(context: ReplayContext) -> set[str]:
     """Keys for which an agent was chosen so far: what they demand may come to be known later."""
-    return {d.subject for d in stand.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
+    return {d.subject for d in context.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
 
 
 def _why(decision: Decision, planned: Planned) -> str:
@@ -78,22 +78,22 @@ def candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...
     return found
 
 
-def _answers(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def _answers(context: ReplayContext, decision: Decision) -> list[Finding]:
     """A reroute answers every failure but those of effects being settled, the last one all; others answer none."""
     last = "prices" not in decision.facts
-    left = tuple(stand.state.unanswered) if last else stand.state.to_answer
+    left = tuple(context.state.unanswered) if last else context.state.to_answer
     wanted = left if decision.kind is DecisionKind.REROUTE else ()
-    if decision.kind is DecisionKind.ROUTE and stand.state.unanswered:
-        return [Finding("kind", "route", "reroute", f"unanswered: {', '.join(stand.state.unanswered)}")]
+    if decision.kind is DecisionKind.ROUTE and context.state.unanswered:
+        return [Finding("kind", "route", "reroute", f"unanswered: {', '.join(context.state.unanswered)}")]
     return compared("answers", decision.answers, wanted)
 
 
-def _left_over(stand: ReplayContext) -> list[Finding]:
+def _left_over(context: ReplayContext) -> list[Finding]:
     """A failure that came too late to matter."""
-    return [] if stand.state.reached else [Finding("route", "nothing more to do", "the goal was not reached")]
+    return [] if context.state.reached else [Finding("route", "nothing more to do", "the goal was not reached")]
 
 
-def check_select(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_select(context: ReplayContext, decision: Decision) -> list[Finding]:
     """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts.
 
     What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
@@ -102,33 +102,33 @@ def check_select(stand: ReplayContext, decision: Decision) -> list[Finding]:
     within = check_within(decision)
     if within is not None:
         return within
-    plan = stand.decided(str(decision.facts.get("plan")))
+    plan = context.decided(str(decision.facts.get("plan")))
     if plan is None:
         return [Finding("plan", str(decision.facts.get("plan")), "there is no such decision before it")]
-    tools = stand.plans.get(plan.id, plan.chosen_tools)
+    tools = context.plans.get(plan.id, plan.chosen_tools)
     key = decision.subject or ""
-    givers = [name for name in tools if name in stand.view.nodes and key in stand.view.nodes[name].gives]
+    givers = [name for name in tools if name in context.view.nodes and key in context.view.nodes[name].gives]
     found = [] if decision.chosen in givers else [Finding("agent", decision.chosen, ", ".join(givers) or "nobody")]
-    if stand.other:
+    if context.other:
         return found
-    ground = RecordedPlan.of(plan.facts, stand.view, stand.policy)
-    pricer = ground.pricer(stand.state.problem(), last_resort=bool(plan.facts.get("last_resort", False)))
-    rivals = [name for name in stand.view.producers(key) if name in {c.name for c in decision.candidates}]
+    ground = RecordedPlan.of(plan.facts, context.view, context.policy)
+    pricer = ground.pricer(context.state.problem(), last_resort=bool(plan.facts.get("last_resort", False)))
+    rivals = [name for name in context.view.producers(key) if name in {c.name for c in decision.candidates}]
     listed = pricer.agents(rivals)
     found += candidates(decision.candidates, listed)
-    found += _judged(stand, decision)
+    found += _judged(context, decision)
     price = next((c.price for c in listed if c.name == decision.chosen), None)
     return found + compared("price", decision.price, price)
 
 
-def _judged(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def _judged(context: ReplayContext, decision: Decision) -> list[Finding]:
     """Competence as it counted for each rival."""
     explored: Mapping[str, Any] | None = decision.facts.get("exploration")
     explore = RecordedExploration(**explored) if explored else None
     priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
     found: list[Finding] = []
     for name, row in decision.facts.get("judged", {}).items():
-        judged, turn = Judged.from_json(name, row), stand.state.turn or ExplorationRound()
+        judged, turn = Judged.from_json(name, row), context.state.turn or ExplorationRound()
         now = counted_again(judged, decision.facts["demand"], turn, explore)
         for then in (judged.counted, priced.get(name, judged.counted)):
             if not math.isclose(then, now, abs_tol=1e-9):

@@ -54,13 +54,15 @@ class RecordedPlan:
     ) -> "RecordedPlan":
         """The ground that `planning.record_of` wrote."""
         rows: Mapping[str, Iterable[float]] = record["prices"]
-        told = {name: fact_from_row(name, row) for name, row in rows.items()}
-        revived = {name: replace(told[name], success=success) for name, success in record.get("revived", {}).items()}
+        recorded = {name: fact_from_row(name, row) for name, row in rows.items()}
+        revived = {
+            name: replace(recorded[name], success=success) for name, success in record.get("revived", {}).items()
+        }
         down = {name: replace(fact, success=0.0) for name, fact in revived.items()}
         priced = _priced(record["priced"]) if own_prices and "priced" in record else None
         policy = recorded_formula(record, policy) if own_prices else policy
         otherwise = float(record.get("otherwise", 0.0))
-        return cls(view, policy, {**told, **down}, revived, otherwise, priced, record.get("rivals") == "routes")
+        return cls(view, policy, {**recorded, **down}, revived, otherwise, priced, record.get("rivals") == "routes")
 
     def plan(self, problem: Problem) -> Planned:
         """Plan again, in the two stages of the engine."""

@@ -149,7 +149,7 @@ class _Replayer:
         return Replay(self.run_id, name, self.other is not None, tuple(made))
 
     def _again(self, state: RunState, decision: Decision) -> Replayed:
-        stand = ReplayContext(
+        context = ReplayContext(
             state=state,
             view=self._view(state.graph),
             policy=self.other or recorded_policy(state.policy),
@@ -160,16 +160,16 @@ class _Replayer:
         )
         found = compared("id", decision.id, state.next_decision_id())
         try:
-            found += _CHECKS[decision.kind](stand, decision)
-            found += check_not_retried(stand, decision)
+            found += _CHECKS[decision.kind](context, decision)
+            found += check_not_retried(context, decision)
         except (KeyError, TypeError, ValueError) as error:
             found.append(Finding("facts", "incomplete", "cannot be made again", f"{type(error).__name__}: {error}"))
-        told = [Difference(decision.id, decision.kind, f.what, f.recorded, f.recomputed, f.why) for f in found]
+        reported = [Difference(decision.id, decision.kind, f.what, f.recorded, f.recomputed, f.why) for f in found]
         tools = self.plans.get(decision.id)
         if tools is None:
-            return Replayed(decision, tuple(told))
-        then = expectation_of(decision.chosen_tools, decision, stand.view)
-        return Replayed(decision, tuple(told), tools, then, expectation_of(tools, decision, stand.view))
+            return Replayed(decision, tuple(reported))
+        then = expectation_of(decision.chosen_tools, decision, context.view)
+        return Replayed(decision, tuple(reported), tools, then, expectation_of(tools, decision, context.view))
 
     def _view(self, digest: str) -> GraphRevision:
         if digest not in self.views:

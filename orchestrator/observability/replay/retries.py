@@ -15,68 +15,68 @@ from orchestrator.graph.revision import ToolSpec
 from .difference import Finding, ReplayContext, compared
 
 
-def check_retry(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_retry(context: ReplayContext, decision: Decision) -> list[Finding]:
     """Decide again whether to try again."""
-    again, reason = decide_retry(_facts(stand, decision.facts))
+    again, reason = decide_retry(_facts(context, decision.facts))
     if not again:
         return [Finding("retry", "retry", "no retry", reason)]
-    found = [] if stand.other else compared("reason", decision.reason, reason)
-    return found + _fits(stand, decision, decision.facts)
+    found = [] if context.other else compared("reason", decision.reason, reason)
+    return found + _fits(context, decision, decision.facts)
 
 
-def check_reconcile(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_reconcile(context: ReplayContext, decision: Decision) -> list[Finding]:
     """What `reconcile` found is a fact; what follows from it is decided again."""
     if decision.facts.get("done"):
         return compared("answer", decision.chosen, "it took place")
     retry: Mapping[str, Any] = decision.facts["retry"]
-    again, reason = decide_retry(_facts(stand, retry))
+    again, reason = decide_retry(_facts(context, retry))
     found = compared("answer", decision.chosen, "retry" if again else "reroute", reason)
-    if not stand.other:
+    if not context.other:
         found += compared("reason", decision.reason, f"it did not take place; {reason}")
-    return found + _fits(stand, decision, retry)
+    return found + _fits(context, decision, retry)
 
 
-def check_not_retried(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_not_retried(context: ReplayContext, decision: Decision) -> list[Finding]:
     """The failures that a decision answers were not tried again: decide that again, too."""
     found: list[Finding] = []
     given_up: Mapping[str, Mapping[str, Any]] = decision.facts.get("not_retried", {})
     for failure, facts in given_up.items():
-        again, reason = decide_retry(_facts(stand, facts))
+        again, reason = decide_retry(_facts(context, facts))
         if again:
             found.append(Finding(f"retry after {failure}", "no retry", "retry", reason))
     return found
 
 
-def _facts(stand: ReplayContext, data: Mapping[str, Any]) -> RetryFacts:
+def _facts(context: ReplayContext, data: Mapping[str, Any]) -> RetryFacts:
     """The recorded facts; under another policy, with its limits where the tool does not say its own."""
     facts = RetryFacts.from_json(data)
-    if not stand.other:
+    if not context.other:
         return facts
-    retries = stand.policy.retries
+    retries = context.policy.retries
     allowed = facts.retries if facts.own else retries.attempts
     return replace(facts, retries=allowed, max_retry_after=retries.max_retry_after)
 
 
-def _fits(stand: ReplayContext, decision: Decision, data: Mapping[str, Any]) -> list[Finding]:
+def _fits(context: ReplayContext, decision: Decision, data: Mapping[str, Any]) -> list[Finding]:
     """The facts of a retry agree with the records before it."""
     facts, tool = RetryFacts.from_json(data), decision.subject or ""
-    failure = stand.state.failures.get(decision.answers[0]) if decision.answers else None
-    if failure is None or failure.id not in stand.state.unanswered:
+    failure = context.state.failures.get(decision.answers[0]) if decision.answers else None
+    if failure is None or failure.id not in context.state.unanswered:
         return [Finding("answers", ", ".join(decision.answers) or "none", "no failure that is unanswered")]
     return [
         *compared("failed tool", tool, failure.tool),
         *compared("class of the failure", str(facts.kind), str(failure.kind)),
-        *compared("attempt", facts.attempt, stand.state.tries[tool]),
+        *compared("attempt", facts.attempt, context.state.tries[tool]),
     ]
 
 
-def check_compensate(stand: ReplayContext, decision: Decision) -> list[Finding]:
+def check_compensate(context: ReplayContext, decision: Decision) -> list[Finding]:
     """An effect is undone that stands, is not used, and can be undone; the latest first."""
-    state, tool = stand.state, decision.subject or ""
+    state, tool = context.state, decision.subject or ""
     if "child" in decision.facts:  # what a child did is on the child's record
         due_below = next(iter(state.unused_below(reached=state.reached)), None)
         return [] if tool in state.effect_order else [Finding("undoing", tool, due_below or "nothing")]
-    node = stand.view.nodes.get(tool)
+    node = context.view.nodes.get(tool)
     if node is None or not _can_be_undone(node):
         return [Finding("undoing", tool, "it cannot be undone")]
     found: list[Finding] = []
@@ -87,13 +87,13 @@ def check_compensate(stand: ReplayContext, decision: Decision) -> list[Finding]:
         return found if tool in state.invalid else [*found, Finding("undoing", tool, "its output was valid")]
     if reached and not state.reached:
         found.append(Finding("goal", "reached", "not reached"))
-    due = _due(stand, state, goal=state.goal if reached else (), kept=decision.facts.get("without_output", ()))
+    due = _due(context, state, goal=state.goal if reached else (), kept=decision.facts.get("without_output", ()))
     return found + compared("undoing", tool, due, "what is not used is undone, the latest first")
 
 
-def _due(stand: ReplayContext, state: RunState, *, goal: tuple[str, ...], kept: tuple[str, ...]) -> str | None:
+def _due(context: ReplayContext, state: RunState, *, goal: tuple[str, ...], kept: tuple[str, ...]) -> str | None:
     for name in state.standing(goal):
-        node = stand.view.nodes.get(name)
+        node = context.view.nodes.get(name)
         if node is not None and _can_be_undone(node) and name not in kept and name not in state.uncompensated:
             return name
     return None

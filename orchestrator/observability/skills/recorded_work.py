@@ -71,9 +71,9 @@ def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
     found: list[Observation] = []
     judged = 0
     for row in sorted(rows.values(), key=lambda row: (row.started, row.run_id)):
-        seen, said = _of_run(store, row.run_id, views)
+        seen, judgements = _of_run(store, row.run_id, views)
         found += seen
-        judged += said
+        judged += judgements
     return RecordedWork(tuple(found), len(rows), judged)
 
 
@@ -95,11 +95,11 @@ def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple
                 of_key |= dict.fromkeys(event.gives, len(found) - 1)
         state.apply(event)
     judged = set[int]()
-    for said in judgements_of(store, run_id):
-        place = next((of_key[key] for key in said.keys if key in of_key), None)
-        if place is not None and said.good is not None and found[place].agent == said.tool:
-            if said.weight >= found[place].weight or place not in judged:
-                found[place] = replace(found[place], success=said.good, weight=said.weight)
+    for judgement in judgements_of(store, run_id):
+        place = next((of_key[key] for key in judgement.keys if key in of_key), None)
+        if place is not None and judgement.good is not None and found[place].agent == judgement.tool:
+            if judgement.weight >= found[place].weight or place not in judged:
+                found[place] = replace(found[place], success=judgement.good, weight=judgement.weight)
             judged.add(place)
     return found, len(judged)
 

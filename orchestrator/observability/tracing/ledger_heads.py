@@ -31,7 +31,7 @@ Tell = Callable[[RunRow], None]
 class _Ended:
     store: Store
     run_id: str
-    tell: Tell
+    publish: Tell
 
 
 class Anchor:
@@ -45,10 +45,10 @@ class Anchor:
         self._idle = threading.Event()
         self._idle.set()
 
-    def watch(self, store: Store, run_id: str, tell: Tell) -> None:
+    def watch(self, store: Store, run_id: str, publish: Tell) -> None:
         """Tell the row of a run once it is durable. Returns at once."""
         with self._lock:
-            self._queue.append(_Ended(store, run_id, tell))
+            self._queue.append(_Ended(store, run_id, publish))
             self._idle.clear()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="orchestrator-anchor", daemon=True)
@@ -90,7 +90,7 @@ def _write_head(ended: _Ended) -> bool:
         return False
     if row is not None and row.status.ended:  # else somebody else owns it, and will end it
         with contextlib.suppress(Exception):  # a broken exporter is no reason to keep the heads that follow
-            ended.tell(row)
+            ended.publish(row)
     return True
 
 

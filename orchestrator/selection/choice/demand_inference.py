@@ -63,7 +63,7 @@ class SkillIndex:
         vector: Floats = self.embedding([text])[0]
         near: Floats = self._vectors @ vector
         middle: Floats = np.zeros(len(self._skills)) if self._prototypes is None else self._prototypes @ vector
-        said = words_of(without_boilerplate(text, self._runs))
+        tokens = words_of(without_boilerplate(text, self._runs))
         allowed = None if among is None else set(among)
         found: list[Inference] = []
         for row, skill in enumerate(self._skills):
@@ -71,7 +71,7 @@ class SkillIndex:
                 continue
             mine = np.flatnonzero(self._owner == row)
             nearest = int(mine[int(np.argmax(near[mine]))])
-            lexical, hits = self._lexical(skill, said)
+            lexical, hits = self._lexical(skill, tokens)
             ways = (
                 (lexical, hits),
                 (float(near[nearest]), (self._texts[nearest],)),
@@ -86,8 +86,8 @@ class SkillIndex:
         long it is, where the handbook knows what is long."""
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
         weights = {item.skill: math.exp((item.score - near[0].score) / SHARPNESS) for item in near}
-        told = {skill: weight for skill, weight in weights.items() if weight > 0.01}
-        return Demand(told, source="inferred", size=self._size(text))
+        demanded = {skill: weight for skill, weight in weights.items() if weight > 0.01}
+        return Demand(demanded, source="inferred", size=self._size(text))
 
     def sure(self, text: str, among: Iterable[str] | None = None) -> bool:
         """Whether a text is about a skill with some certainty: it is near to one, and to few others."""
@@ -110,9 +110,9 @@ class SkillIndex:
         """How long a text is without what all texts repeat; `None` where the handbook does not know what is long."""
         return size_of(without_boilerplate(text, self._runs), self.handbook.sizes)
 
-    def _lexical(self, skill: Skill, said: Sequence[str]) -> tuple[float, tuple[str, ...]]:
+    def _lexical(self, skill: Skill, tokens: Sequence[str]) -> tuple[float, tuple[str, ...]]:
         """The rarity of the two rarest indicators that the text says, out of that of the rarest two there are."""
-        words, plain = set(said), f" {' '.join(said)} "
+        words, plain = set(tokens), f" {' '.join(tokens)} "
         worth: list[tuple[float, str]] = []
         for indicator in skill.indicators:
             parts = words_of(indicator)

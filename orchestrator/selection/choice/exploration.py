@@ -97,7 +97,7 @@ class Turns:
         """Turns taken here that are not published yet."""
         return self._taken
 
-    def told(self, turns: int) -> None:
+    def mark_persisted(self, turns: int) -> None:
         """The others know of so many turns now."""
         with self._lock:
             self._taken -= turns

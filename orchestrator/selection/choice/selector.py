@@ -16,7 +16,7 @@ from orchestrator.core.process.forks import new_rlock
 from orchestrator.graph.price_table import PriceFacts, Pricing
 from orchestrator.selection.competence.estimation import Estimate, competence
 from orchestrator.selection.learning.cusum import DriftSignal
-from orchestrator.selection.learning.learner import Learned, Learner, told_of
+from orchestrator.selection.learning.learner import Learned, Learner, mark_drift_recorded
 from orchestrator.selection.learning.updates import Observation, Spent
 from orchestrator.selection.skills.changelog import Journal, changed
 from orchestrator.selection.skills.handbook import Handbook
@@ -84,7 +84,7 @@ class Selector:
         self._index: SkillIndex | None = None
         self._learner = Learner()
         self._journal: Journal | None = None
-        self._told = 0
+        self._turns_stored = 0
         self._lock = new_rlock()
         for agent in agents:
             self.add(agent)
@@ -304,9 +304,9 @@ class Selector:
         """Mark the drift of an agent as recorded by a run: no process reports it again."""
         with self._lock:
             handbook, pool = self._known
-            step = told_of(agent)
+            step = mark_drift_recorded(agent)
             made = step(handbook)
-            self._learner.told(agent)
+            self._learner.acknowledge_drift(agent)
             if made is not handbook:
                 self._known = (made, pool)
                 if self._journal is not None:
@@ -330,22 +330,22 @@ class Selector:
         """
         with self._lock:
             mine, pool = self._known
-            self._told = self._turns.taken
+            self._turns_stored = self._turns.taken
             if handbook is None:
-                return mine.model_copy(update={"turns": mine.turns + self._told}), len(self._journal or ())
+                return mine.model_copy(update={"turns": mine.turns + self._turns_stored}), len(self._journal or ())
             made, steps = self._journal.onto(handbook) if self._journal is not None else (handbook, 0)
             self._learner.merge_drift(made)
             self._known = (made, None if pool is None else Pool(self._agents, made))
-            self._turns.go_on_from(made.turns + self._told)
-            return made.model_copy(update={"turns": made.turns + self._told}), steps
+            self._turns.go_on_from(made.turns + self._turns_stored)
+            return made.model_copy(update={"turns": made.turns + self._turns_stored}), steps
 
     def stored(self, steps: int) -> None:
         """A store has the first `steps` of what was done here."""
         with self._lock:
             handbook, pool = self._known
-            self._known = (handbook.model_copy(update={"turns": handbook.turns + self._told}), pool)
-            self._turns.told(self._told)
-            self._told = 0
+            self._known = (handbook.model_copy(update={"turns": handbook.turns + self._turns_stored}), pool)
+            self._turns.mark_persisted(self._turns_stored)
+            self._turns_stored = 0
             if self._journal is not None:
                 self._journal.stored(steps)
 

@@ -59,8 +59,8 @@ class Panel:
         out = {answer.agent: answer.left_out for answer in answers if answer.left_out}
         if len(given) < self.least:
             problems = "; ".join(f"{a.agent}: {a.why_none}" for a in answers if not a.given)
-            told = f"{len(given)} of {len(answers)} agents answered, {self.least} are needed. {problems}"
-            raise Unavailable(told) if len(answers) - len(out) < self.least else InvalidOutput(told)
+            problem = f"{len(given)} of {len(answers)} agents answered, {self.least} are needed. {problems}"
+            raise Unavailable(problem) if len(answers) - len(out) < self.least else InvalidOutput(problem)
         listed = [candidate_of(a, "answered") for a in answers]
         facts = {"answered": sorted(given), "least": self.least, **({"left_out": out} if out else {})}
         ctx.chose(" + ".join(sorted(given)), listed, "their answers are merged by the refiner", {"panel": facts})

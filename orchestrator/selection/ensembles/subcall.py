@@ -103,11 +103,11 @@ class MemberAnswer:
         return self.left_out or self.error or ""
 
 
-def candidate_of(answer: MemberAnswer, said: str) -> Candidate:
+def candidate_of(answer: MemberAnswer, note: str) -> Candidate:
     """An answer on record: by whom, at what cost, and what is `said` of it; never what it was."""
     if answer.left_out:
         return Candidate(answer.agent, None, f"left out: {answer.left_out}")
-    return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else said)
+    return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else note)
 
 
 async def ask_member(
@@ -143,8 +143,8 @@ async def ask_member(
     ctx.charge(usd)
     ctx.usage.update(inner.usage)
     call.ended(problem, usd=usd + inner.charged, of=agent)
-    told = None if problem is None else f"{type(problem).__name__}: {problem}"
-    return MemberAnswer(agent.name, output, told, usd + inner.charged)
+    problem_text = None if problem is None else f"{type(problem).__name__}: {problem}"
+    return MemberAnswer(agent.name, output, problem_text, usd + inner.charged)
 
 
 async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], feedback: str | None) -> Any:

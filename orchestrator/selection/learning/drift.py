@@ -33,8 +33,8 @@ def watch(sums: Sums, seen: Observation, expected: float | None = None) -> tuple
         before = sums.get(metric) or Cusum()
         now = _with(before, metric, value, expected)
         if now.drifted:
-            told = "outcome" if metric == "checked" else metric
-            signals.append(DriftSignal(seen.agent, told, before.history.mean, now.recent.mean, now.recent.count))
+            name = "outcome" if metric == "checked" else metric
+            signals.append(DriftSignal(seen.agent, name, before.history.mean, now.recent.mean, now.recent.count))
             now = Cusum()
         after[metric] = now
     return after, signals

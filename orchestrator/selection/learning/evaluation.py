@@ -42,13 +42,13 @@ def check_judge(judge: Any, whose: str) -> Judge | None:
     return cast("Judge | None", judge)
 
 
-def as_judgement(said: Any) -> Judgement:
+def as_judgement(verdict: Any) -> Judgement:
     """What a judge returned as a `Judgement`. Raises `InputError` for anything else."""
-    if said is None or isinstance(said, bool):
-        return Judgement(said)
-    if isinstance(said, Judgement):
-        return said
-    raise InputError(f"a judge gives a Judgement, True, False or None, not a {type(said).__name__}")
+    if verdict is None or isinstance(verdict, bool):
+        return Judgement(verdict)
+    if isinstance(verdict, Judgement):
+        return verdict
+    raise InputError(f"a judge gives a Judgement, True, False or None, not a {type(verdict).__name__}")
 
 
 def judge_name(judge: Judge) -> str:

@@ -78,7 +78,7 @@ class Learner:
                 self._raised.add((found.agent, found.metric))
                 self._signals.append(found)
 
-    def told(self, agent: str) -> None:
+    def acknowledge_drift(self, agent: str) -> None:
         """Mark the drift of an agent as recorded; a later drift is reported again."""
         self._raised = {(name, metric) for name, metric in self._raised if name != agent}
 
@@ -119,6 +119,6 @@ class LearningStep:
         return known.mean if known.evidence >= self.evidence else None
 
 
-def told_of(agent: str) -> HandbookUpdate:
+def mark_drift_recorded(agent: str) -> HandbookUpdate:
     """The step that takes the drift of an agent off a handbook: it is on the record of a run."""
     return lambda handbook: handbook.with_drift_recorded(agent)

@@ -191,8 +191,8 @@ async def ask_model(model: "BaseChatModel | str", system: str, user: str) -> tup
 
     answer = await load_model(model).ainvoke([SystemMessage(system), HumanMessage(user)])
     found = find_json(answer.text)
-    told: Mapping[str, Any] = answer.usage_metadata or {}
-    usage = {name: float(told.get(name) or 0) for name in ("input_tokens", "output_tokens")}
+    reported: Mapping[str, Any] = answer.usage_metadata or {}
+    usage = {name: float(reported.get(name) or 0) for name in ("input_tokens", "output_tokens")}
     return (found[0] if found else None), usage
 
 

@@ -70,9 +70,9 @@ async def propose(
     embed = embedding or HashedEmbedding()
     after, notes, groups = _discovered(handbook, observations, embed, keep_texts=keep_texts)
     index = SkillIndex(after, embed)
-    told = [o for o in reassigned_where_open(after, observations, index) if o.text]
+    with_text = [o for o in reassigned_where_open(after, observations, index) if o.text]
     after = merge_alike(after)
-    seen = [replace(o, demand=after.resolved(o.demand)) for o in told]
+    seen = [replace(o, demand=after.resolved(o.demand)) for o in with_text]
     for skill in sorted(after.skills):
         if after.skills[skill].merged_into is not None:
             continue
@@ -97,13 +97,13 @@ def reassigned_where_open(
 ) -> list[Observation]:
     """The observations with the demand that their texts have, where none is on record; else with that on record."""
     described = handbook.described
-    told: list[Observation] = []
+    restored: list[Observation] = []
     for seen in observations:
         if seen.demand.neutral and seen.text and described:
-            told += reassigned([seen], index)
+            restored += reassigned([seen], index)
         else:
-            told.append(seen)
-    return told
+            restored.append(seen)
+    return restored
 
 
 def _discovered(

@@ -77,8 +77,8 @@ def shown_url(url: URL) -> str:
 def reason(error: BaseException, url: URL) -> str:
     """What the driver said, on one line, without a password."""
     cause = getattr(error, "orig", None) or error
-    said = " ".join(str(cause).split()) or type(cause).__name__
-    return said.replace(str(url.password), "***") if url.password else said
+    message = " ".join(str(cause).split()) or type(cause).__name__
+    return message.replace(str(url.password), "***") if url.password else message
 
 
 def engines(url: URL) -> tuple[Engine, Engine]:
@@ -231,7 +231,7 @@ def _make_file(path: Path) -> None:
 
 
 def _advice(error: SQLAlchemyError, url: URL) -> str:
-    said = reason(error, url)
-    if "not a database" in said:
+    message = reason(error, url)
+    if "not a database" in message:
         return "it is not a database file; give another path"
-    return said
+    return message

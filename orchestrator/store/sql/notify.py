@@ -60,7 +60,7 @@ class NotifySignals:
         self._listening: threading.Thread | None = None
         self._sending: threading.Thread | None = None
         self._echoed = float("-inf")
-        self._told = False
+        self._reported = False
 
     def after_fork(self) -> None:
         """In a forked child: threads and subscriptions are the parent's."""
@@ -155,15 +155,15 @@ class NotifySignals:
 
     def _take(self, connection: Any) -> None:
         """Pass notifications on, until the connection breaks or its echo does not come back."""
-        began, said = time.monotonic(), float("-inf")
+        began, last_echo = time.monotonic(), float("-inf")
         echo = f"echo {self._name} {secrets.token_hex(4)}"
         while not self._closing.is_set():
             now = time.monotonic()
             if now - max(self._echoed, began) > 2 * ECHO_SECONDS:
                 self._tell()
                 return
-            if now - said >= ECHO_SECONDS:
-                said = now
+            if now - last_echo >= ECHO_SECONDS:
+                last_echo = now
                 connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, echo))
             for note in connection.notifies(timeout=_TAKE_SECONDS, stop_after=1):
                 if note.payload != echo:
@@ -175,8 +175,8 @@ class NotifySignals:
                     self._call(None)
 
     def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             self._report(
                 "the database delivers no notifications (behind a pooler in transaction mode it cannot): "
                 "queue and health are looked at more often instead"

@@ -155,8 +155,8 @@ class SqlReads:
             except SQLAlchemyError as error:
                 again = isinstance(error, OperationalError) and self.reader.dialect.name == "postgresql"
                 if not again or self.in_trouble() or time.monotonic() >= deadline:
-                    said = reason(error, self._url)
-                    raise StoreError(f"the store {shown_url(self._url)} cannot be read: {said}") from error
+                    problem = reason(error, self._url)
+                    raise StoreError(f"the store {shown_url(self._url)} cannot be read: {problem}") from error
                 time.sleep(_PAUSE)
 
 

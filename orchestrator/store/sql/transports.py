@@ -33,8 +33,8 @@ def install(transport: Transport, engine: Engine, url: URL) -> None:
             connection.execute(_LOCK)
             transport.install(connection.connection.driver_connection)
     except Exception as error:
-        said = reason(error, url) if isinstance(error, SQLAlchemyError) else f"{type(error).__name__}: {error}"
-        raise StoreError(f"the tables of {transport.name} cannot be made in {shown_url(url)}: {said}") from error
+        problem = reason(error, url) if isinstance(error, SQLAlchemyError) else f"{type(error).__name__}: {error}"
+        raise StoreError(f"the tables of {transport.name} cannot be made in {shown_url(url)}: {problem}") from error
 
 
 __all__ = ["install", "open_transport"]
