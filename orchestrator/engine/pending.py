@@ -59,7 +59,9 @@ class PendingWaits:
 
     def end(self, call_id: str) -> None:
         """A call has ended: what it left behind that still asks is cancelled, and its questions are withdrawn."""
-        for question in [each for each in self.questions if each.call_id == call_id]:
+        for question in tuple(self.questions):
+            if question.call_id != call_id:
+                continue
             self.questions.remove(question)
             question.answered.cancel()
 

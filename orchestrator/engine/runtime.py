@@ -176,8 +176,8 @@ class Runtime:
     _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
-    _tables: "weakref.WeakSet[PriceTable]" = field(default_factory=weakref.WeakSet)
-    """The price tables of dials that are still in use, those that left `_dialled` included."""
+    _tables: "list[weakref.ref[PriceTable]]" = field(default_factory=list["weakref.ref[PriceTable]"])
+    """The price tables of dials, those that left `_dialled` and are still in use included."""
     _usable: dict[str, tuple[bool, bool]] = field(default_factory=dict[str, tuple[bool, bool]])
     """Tool -> whether it was usable when its health last changed, and as a last resort."""
 
@@ -305,7 +305,7 @@ class Runtime:
             planner = Planner(self.graph, prices, policy)
             self._dialled[dial] = made = replace(self, policy=policy, prices=prices, planner=planner)
             made.daily = self.daily
-            self._tables.add(prices)
+            self._tables[:] = [*(table for table in self._tables if table() is not None), weakref.ref(prices)]
             while len(self._dialled) > DIALS:
                 del self._dialled[next(iter(self._dialled))]
         return self._dialled[dial]
@@ -316,17 +316,20 @@ class Runtime:
         Runs are woken only when a tool goes down: while it stays up, or stays down, no plan changes in mid-step.
         """
         names = sorted({target if isinstance(target, str) else target[1] for target in targets})
-        for prices in (self.prices, *self._tables):
-            prices.invalidate(names)
+        self.prices.invalidate(names)
+        for table in self._tables:
+            prices = table()
+            if prices is not None:
+                prices.invalidate(names)
         down = [name for name in names if self._went_down(name)]
         if down:
             for run in self.runs.all_live():
                 run.nudge(down)
 
     def _went_down(self, name: str) -> bool:
-        before = self._usable.get(name, (True, True))
-        now = self._usable[name] = (self.health.usable(name), self.health.usable(name, last_resort=True))
-        return any(was and not still for was, still in zip(before, now, strict=True))
+        was, was_last_resort = self._usable.get(name, (True, True))
+        usable, last_resort = self._usable[name] = self.health.usable_both(name)
+        return (was and not usable) or (was_last_resort and not last_resort)
 
 
 __all__ = ["DemandSource", "Runtime"]

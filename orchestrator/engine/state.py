@@ -249,6 +249,8 @@ class RunState:
 
     def standing(self, keys: Iterable[str]) -> list[str]:
         """Tools whose effects stand and that the values of `keys` do not use, the latest first."""
+        if not self.effects:
+            return []
         used = self.support(keys)
         return [tool for tool in reversed(self.effects) if tool not in used and tool not in self.compensated]
 
@@ -283,6 +285,8 @@ class RunState:
 
     def unused_below(self, *, reached: bool) -> list[str]:
         """Labels of effects below that stand and that nothing uses, the latest first; those in doubt left out."""
+        if not self.children:
+            return []
         used = self.used_calls(self.goal) if reached else set[str]()
         unused = {
             label
@@ -295,6 +299,8 @@ class RunState:
 
     def left_below(self, *, reached: bool) -> list[str]:
         """Labels of effects below that stand, or may stand, although nothing uses them."""
+        if not self.children:
+            return []
         used = self.used_calls(self.goal) if reached else set[str]()
         found: dict[str, None] = {}
         for child in self.children.values():
@@ -368,15 +374,16 @@ class RunState:
 
     def _call_started(self, event: CallStarted) -> None:
         self.started_calls += 1
-        self.attempts[event.tool] += 1
-        self.tries[event.tool] += 1
+        self.attempts[event.tool] = self.attempts.get(event.tool, 0) + 1
+        self.tries[event.tool] = self.tries.get(event.tool, 0) + 1
         self.doing[event.tool] = Doing(event.call_id, StartedFrom(event.keys, event.via), event.effect, event.attempt)
 
     def _call_ended(self, event: CallEnded) -> None:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
         self.cost += event.cost - event.children_cost
         self.llm_calls += event.llm_calls
-        self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if event.usage:
+            self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if event.asked:
             self.tries[event.tool] -= 1
             return

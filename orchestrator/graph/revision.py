@@ -224,11 +224,14 @@ class GraphRevision:
 
         That is the tool's own annotation; the key's type where it says nothing, or the same without constraints.
         """
-        found, own = self.key_type(key), Any
-        if tool in self.tools:
-            own = self.tools[tool].gives.get(key, Any)
-        same = own is Any or (fit(own, found) is Fit.YES and fit(found, own) is Fit.YES)
-        return found if same else own
+        known = self._given.get((tool, key))
+        if known is None:
+            found, own = self.key_type(key), Any
+            if tool in self.tools:
+                own = self.tools[tool].gives.get(key, Any)
+            same = own is Any or (fit(own, found) is Fit.YES and fit(found, own) is Fit.YES)
+            known = self._given[tool, key] = (found if same else own,)
+        return known[0]
 
     def is_checked(self, giver: str, key: str, tool: Tool, parameter: str) -> bool:
         """Whether a value of `key` from `giver` has to be validated before `tool` takes it as `parameter`."""
@@ -238,6 +241,10 @@ class GraphRevision:
             checked = is_checked_at_call(self.given_type(giver, key), tool.parameter_types.get(parameter, Any))
             found = self._checked[place] = (tool, checked)
         return found[1]
+
+    @cached_property
+    def _given(self) -> dict[tuple[str, str], tuple[Any]]:
+        return {}
 
     @cached_property
     def _checked(self) -> dict[tuple[str, str, str, str], tuple[Tool, bool]]:

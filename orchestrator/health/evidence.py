@@ -27,7 +27,7 @@ class SuccessCounts:
 
     def decayed(self, now: float, half_life: float) -> Self:
         """The counts as they weigh at `now`; never earlier than they refer to."""
-        if now <= self.at or self.total == 0:
+        if now <= self.at or not (self.successes or self.failures):
             return type(self)(self.successes, self.failures, max(now, self.at))
         weight = 0.5 ** ((now - self.at) / half_life)
         return type(self)(self.successes * weight, self.failures * weight, now)

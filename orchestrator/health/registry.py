@@ -16,7 +16,7 @@ from orchestrator.health.failures.classify import counts_for_health
 
 from .admission import admit_through
 from .circuit import Circuit
-from .declaration import CREDENTIAL
+from .declaration import CREDENTIAL, Declaration
 from .entries import EntryTable
 from .entry import GRAINS, RESTORED, Entry, Override, Readings, target_name
 from .probes import Lease, ProbeLeases, Unlease
@@ -105,6 +105,13 @@ class HealthRegistry:
     def usable(self, name: str, last_resort: bool = False) -> bool:
         """Whether a plan may use it now."""
         return (self.last_resort_success(name) if last_resort else self.success(name)) > 0
+
+    def usable_both(self, name: str) -> tuple[bool, bool]:
+        """Whether a plan may use it now, and whether as a last resort."""
+        declared, entry = self.entries.lookup(name)
+        if entry is not None and entry.untroubled and declared.scope is None:
+            return True, True
+        return self.usable(name), self.usable(name, last_resort=True)
 
     def transition_success(self, source: str, target: str) -> float:
         """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
@@ -335,8 +342,8 @@ class HealthRegistry:
         reachable. `via` is the tool whose transition led here.
         """
         with self._lock:
-            now, entry = self._now(), self.entries.entry(name)
-            scope = self.entries.scope_entry(name)
+            now, entry, declared = self._now(), self.entries.entry(name), self.entries.declaration(name)
+            scope = None if declared.scope is None else self.entries.scope_entry(name)
             # A credential's entry counts account failures, and successes that prove it good again; nothing else.
             shared = scope is not None and (kind is FailureKind.ACCOUNT or (ok and scope.circuit != Circuit()))
             blamed = [scope] if scope is not None and kind is FailureKind.ACCOUNT else [entry]
@@ -344,7 +351,7 @@ class HealthRegistry:
                 self._observe(each, ok, kind, now, message, owner, blamed=each in blamed)
             if via is not None:
                 self._observe(self.entries.entry((via, name)), ok, kind, now, message, owner, blamed=False)
-            self._read(entry, name, ok or kind is None or counts_for_health(kind), seconds, cost, now)
+            self._read(entry, declared, ok or kind is None or counts_for_health(kind), seconds, cost, now)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, None)
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
@@ -359,18 +366,24 @@ class HealthRegistry:
         self._notify(*targets, *(((via, name),) if via is not None else ()))
 
     def _read(
-        self, entry: Entry, name: str, counted: bool, seconds: float | None, cost: float | None, now: float
+        self,
+        entry: Entry,
+        declared: Declaration,
+        counted: bool,
+        seconds: float | None,
+        cost: float | None,
+        now: float,
     ) -> None:
         """Add to the latency and money of attempts. A cost that is no amount of money is reported and left out."""
         if cost is not None and not 0 <= cost <= MAX_COST:  # NaN included
-            self.entries.on_problem(f"The cost {cost!r} that {name!r} reported is ignored: it is no amount of dollars.")
+            problem = f"The cost {cost!r} that {declared.tool!r} reported is ignored: it is no amount of dollars."
+            self.entries.on_problem(problem)
             cost = None
-        declared = self.entries.declaration(name).cost
         for each in entry.both():
             if counted and seconds is not None and math.isfinite(seconds):
-                each.readings_of(declared).latency.observe(max(0.0, seconds), now)
+                each.readings_of(declared.cost).latency.observe(max(0.0, seconds), now)
             if cost is not None:
-                readings = each.readings_of(declared)
+                readings = each.readings_of(declared.cost)
                 readings.money = readings.money.observed(cost, now, self.policy.circuit.half_life)
 
     def _observe(

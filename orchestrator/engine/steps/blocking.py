@@ -16,10 +16,6 @@ class TimedCall:
         self.longest = 0.0
         """Seconds that the longest step so far took."""
 
-    async def run(self) -> Any:
-        """The result of the call."""
-        return await self
-
     def __await__(self) -> Generator[Any, Any, Any]:
         steps = self._work.__await__()
         send, value = steps.send, None

@@ -41,7 +41,6 @@ class ChildRuns:
         self._tasks: dict[str, asyncio.Task[Outcome[Any]]] = {}
         self._waiting: Counter[str] = Counter()
         """How many wait for each child here."""
-        self._over = False
         self.cost = 0.0
         """US dollars of children that were counted for the first time."""
         self.llm_calls = 0
@@ -49,12 +48,10 @@ class ChildRuns:
     async def reach(self, goal: Goal[Any], inputs: Mapping[str, Any], key: str | None) -> Outcome[Any]:
         """The outcome of a child goal.
 
-        Raises `Refused` where the same goal with equal inputs is open above, or the call has ended, and `InputError`
-        for a key that was used with another goal or other inputs.
+        Raises `Refused` where the same goal with equal inputs is open above, and `InputError` for a key that was used
+        with another goal or other inputs.
         """
         run, digest = self._run, self._run.digest(inputs)
-        if self._over:
-            raise Refused(f"the call that reaches for {goal.name} has ended")
         if run.is_open(goal.keys, digest):
             raise Refused(f"the goal {goal.name} with equal inputs is already being worked on above")
         child_id = self._id(goal, digest, key)
@@ -184,7 +181,6 @@ class ChildRuns:
 
         A cancellation meanwhile is raised when they have ended; a second one gives them up as they stand.
         """
-        self._over = True
         tasks = {task for task in self._tasks.values() if not task.done()}
         if not tasks:
             return

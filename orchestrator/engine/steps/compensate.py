@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import class_name_of, describe_error
+from orchestrator.core.calls.user_code import class_name_of, describe_error, is_async
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect
 from orchestrator.core.errors import CallerError, Refused, StoreError
 from orchestrator.core.events import EffectUndone
@@ -114,7 +114,7 @@ async def _attempt(run: Run, tool: Tool, output: Any) -> None:
     slots = CallSlots(THREADS.slots)
     await slots.acquire()
     invocation = Invocation(runtime, tool.name, slots)
-    invocation.start(call, [output], given)
+    invocation.start(call, [output], given, in_thread=not is_async(call))
     limit = tool.timeout or runtime.policy.timeout
     try:
         found = await invocation.result(limit)

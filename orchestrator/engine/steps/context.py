@@ -54,17 +54,24 @@ class CallContext(RunContext[Any]):
         self.usage: Counter[str] = Counter()
         self.charged = 0.0
         """US dollars that the call itself cost."""
-        self._children = ChildRuns(run, tool, call_id, self.usage)
+        self._children: ChildRuns | None = None
 
     @property
     def children(self) -> ChildRuns:
         """The child runs of this call."""
+        if self._children is None:
+            self._children = ChildRuns(self._run, self.tool, self.call_id, self.usage)
         return self._children
+
+    @property
+    def of_children(self) -> tuple[float, int]:
+        """What the child runs cost in US dollars, and how many calls of a language model they made."""
+        return (0.0, 0) if self._children is None else (self._children.cost, self._children.llm_calls)
 
     @property
     def spent(self) -> float:
         """US dollars that the call charged, with what its child runs cost."""
-        return self.charged + self._children.cost
+        return self.charged + self.of_children[0]
 
     @checked(what="ctx.reach()")
     async def reach(
@@ -76,8 +83,11 @@ class CallContext(RunContext[Any]):
         check: bool = True,
     ) -> Outcome[Any]:
         """Run a child goal in the same graph."""
+        wanted = Goal.of(goal)
+        if self._over:
+            raise Refused(f"the call that reaches for {wanted.name} has ended")
         async with lent_slots():
-            outcome = await self._children.reach(Goal.of(goal), dict(inputs or {}), key)
+            outcome = await self.children.reach(wanted, dict(inputs or {}), key)
         if check and outcome.status is Status.ESCALATED:
             message = outcome.impasse.message if outcome.impasse else "it was stopped"
             raise Escalated(f"{outcome.goal.name} was not reached: {message}", outcome)
@@ -110,7 +120,8 @@ class CallContext(RunContext[Any]):
         """The call has ended: what it left behind that still asks or reaches ends too."""
         self._over = True
         self._run.pending.end(self.call_id)
-        await self._children.end(reason)
+        if self._children is not None:
+            await self._children.end(reason)
 
     async def _ask(self, text: str, wanted: str) -> Any:
         """Stay suspended until a person has answered; the call holds no slot meanwhile."""
@@ -141,7 +152,7 @@ class CallContext(RunContext[Any]):
     @checked(what="ctx.discard()")
     async def discard(self, outcome: Outcome[Any]) -> None:
         """Say that the effects of a child are not used."""
-        self._children.discard(outcome)
+        self.children.discard(outcome)
 
     @checked(what="ctx.once()")
     async def once(self, key: str, fn: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import UserFunctionError, is_async
+from orchestrator.core.calls.user_code import UserFunctionError
 from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
@@ -167,7 +167,7 @@ class StepExecutor:
         Under a limit `in_dollars`, a tool of unknown cost is called alone until one call has reported.
         """
         own, name = self.runtime.limit(self.tool), self.tool.name
-        thread = () if is_async(self.tool.call) else (THREADS.slots,)
+        thread = () if self.tool.is_async else (THREADS.slots,)
         worker = (processes().slots,) if self.tool.isolation == "process" else ()
         THREADS.most = self.runtime.policy.max_threads
         alone = in_dollars and not self.runtime.charges.known(self.tool) and not self.run.is_called_above(name)
@@ -185,7 +185,7 @@ class StepExecutor:
         over = run.account.refusal(self._expected)
         if over:
             return NotStarted(over, over_budget=True)
-        stuck = THREADS.given_up[name]
+        stuck = THREADS.given_up.get(name, 0)
         if stuck >= MOST_GIVEN_UP:
             return NotStarted(f"{stuck} calls of it that were given up still run")
         self.admission = admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
@@ -227,7 +227,7 @@ class StepExecutor:
     def _begun(self) -> CallContext:
         """The attempt put on record: for a write, its intent."""
         run, name = self.run, self.tool.name
-        attempt = run.state.attempts[name] + 1
+        attempt = run.state.attempts.get(name, 0) + 1
         call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
         run.emit(
             CallStarted(
@@ -285,7 +285,8 @@ class StepExecutor:
     async def _in_time(self, invocation: Invocation, context: CallContext) -> Any:
         args, kwargs = self._arguments(context)
         limit = self._time_limit()
-        invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs)
+        in_thread = not self.tool.is_async and self.tool.isolation != "process"
+        invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs, in_thread=in_thread)
         found = await self._within(limit, invocation, context)
         if not isinstance(found, StillRunning):
             return found
@@ -344,6 +345,7 @@ class StepExecutor:
     # -- how it ended ------------------------------------------------------------------------------------------------
 
     def _end(self, context: CallContext, started: float, **what: Any) -> CallEnded:
+        children_cost, llm_calls = context.of_children
         event = CallEnded(
             **self.run.stamp(),
             call_id=context.call_id,
@@ -352,8 +354,8 @@ class StepExecutor:
             seconds=max(0.0, self.runtime.clock.monotonic() - started),
             ok=what.pop("ok", False),
             usage={name: float(amount) for name, amount in context.usage.items()},
-            llm_calls=context.children.llm_calls,
-            children_cost=context.children.cost,
+            llm_calls=llm_calls,
+            children_cost=children_cost,
             **what,
         )
         self.run.emit(event)

@@ -5,12 +5,12 @@ may still be running: what it returns late is taken, and while it runs nothing i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import call_user, is_async
+from orchestrator.core.calls.user_code import call_user
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
@@ -37,6 +37,10 @@ class Invocation:
         self._slots = slots
         self._task: asyncio.Task[Any] | None = None
         self.in_thread = False
+        self._waiter: asyncio.Future[None] | None = None
+        """Of `result`, while it waits."""
+        self._ended = False
+        """Whether the task has noted its end."""
         self._stopped = False
         self._timed: TimedCall | None = None
         self._open = 0
@@ -44,19 +48,30 @@ class Invocation:
         self._given_up = False
         self._lock = Lock()  # a forked child goes on with no call of its parent
 
-    def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], *, in_thread: bool) -> None:
         """Begin the call; its slots are given back when it has ended."""
-        self.in_thread = not is_async(call)
+        self.in_thread = in_thread
         token = CURRENT.set(self._slots)
         work = call_user(call, *args, in_thread=self._run_in_thread if self.in_thread else None, **kwargs)
         try:
             self._timed = None if self.in_thread else TimedCall(work)
-            made = work if self._timed is None else self._timed.run()
-            self._task = asyncio.create_task(made, name=f"call:{self._name}")
+            self._task = asyncio.create_task(self._whole(self._timed or work), name=f"call:{self._name}")
         finally:
             CURRENT.reset(token)
         self._open = 1
-        self._task.add_done_callback(self._task_ended)
+        self._task.add_done_callback(self._retrieved)
+
+    async def _whole(self, work: Awaitable[Any]) -> Any:
+        """The call, which notes its end itself: a callback of its task comes a turn of the event loop later."""
+        try:
+            result = await work
+        except GeneratorExit:  # its event loop is gone
+            raise
+        except BaseException:
+            self._task_ended()
+            raise
+        self._task_ended()
+        return result
 
     async def _run_in_thread(self, call: Callable[[], Any]) -> Any:
         def in_thread() -> Any:
@@ -69,11 +84,18 @@ class Invocation:
             self._open += 1
         return await self._runtime.threads.run(in_thread)
 
-    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
+    def _retrieved(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled():
             task.exception()  # one that nobody waits for any more is not an unretrieved exception
         self._runtime.given_up.discard(task)
-        self._part_ended()
+        self._task_ended()  # one that was cancelled before it began did not note its end
+
+    def _task_ended(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._part_ended()
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     def _part_ended(self) -> None:
         """Note the end of the task (in its event loop) or of the thread (in itself)."""
@@ -101,16 +123,16 @@ class Invocation:
         """What the call returned or raised, or `StillRunning` after so many seconds."""
         task = self._task
         assert task is not None
-        try:
-            return await self._runtime.clock.wait_for(asyncio.shield(task), seconds)
-        except TimeoutError:
-            if task.done() and not task.cancelled():
-                return task.result()  # the call's own TimeoutError, or a result of the last moment
-            return StillRunning()
-        except asyncio.CancelledError:
-            if task.cancelled() and self._stopped:
-                raise TimeoutError from None
-            raise  # this task was cancelled, or both were: the event loop ends
+        if not task.done():
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._runtime.clock.wait_for(self._waiter, seconds)
+            except TimeoutError:
+                if not task.done():
+                    return StillRunning()
+        if task.cancelled() and self._stopped:
+            raise TimeoutError
+        return task.result()  # raises what the call raised; where the event loop ends, that it was cancelled
 
     async def stop(self, grace: float = GRACE) -> bool:
         """Ask an async call to end within so many seconds; whether it still runs. A thread cannot be asked."""

@@ -47,9 +47,10 @@ class StepScheduler:
     async def _drive(self) -> bool:
         run = self.run
         while True:
-            if run.cancelled is None and not run.state.reached:
+            over = run.cancelled is not None or run.state.reached
+            if not over:
                 self._start_ready()
-            if not self.tasks or run.cancelled is not None or run.state.reached:
+            if over or not self.tasks:
                 await self.settle_down()
                 return run.state.reached and run.cancelled is None
             if await self._waits_for_people():
@@ -77,10 +78,12 @@ class StepScheduler:
 
     async def _some(self) -> list[tuple[str, StepResult]]:
         """Calls that ended; empty when something else woke the run (a cancellation, a signal)."""
-        if not any(task.done() for task in self.tasks.values()):  # one may have ended while the run waited
+        ended = self._collect()  # one may have ended while the run waited
+        if not ended:
             await self.run.wake.wait()
+            ended = self._collect()
         self.run.wake.clear()
-        return self._collect()
+        return ended
 
     def _collect(self) -> list[tuple[str, StepResult]]:
         ended = [name for name, task in self.tasks.items() if task.done()]
@@ -178,9 +181,20 @@ class StepScheduler:
             if tool is None:
                 continue
             executor = self._executors[name] = StepExecutor(self.run, step, tool)
-            task = asyncio.create_task(executor.make(), name=f"{self.run.state.run_id}:{name}")
-            task.add_done_callback(self._woken)
+            task = asyncio.create_task(self._made(executor), name=f"{self.run.state.run_id}:{name}")
+            task.add_done_callback(self._broken_off)
             self.tasks[name] = task
+
+    async def _made(self, executor: StepExecutor) -> StepResult:
+        """Execute a step, and wake the run in the same turn of the event loop in which the step ends."""
+        result = await executor.make()
+        self.run.woken()
+        return result
+
+    def _broken_off(self, task: asyncio.Task[StepResult]) -> None:
+        """Wake the run also where the step was cancelled, or the engine failed."""
+        if task.cancelled() or task.exception() is not None:
+            self.run.woken()
 
     def _candidates(self) -> list[Step]:
         """The steps that may have become ready: all of a new route, else those that waited for what has just ended."""
@@ -195,10 +209,6 @@ class StepScheduler:
             return list(route.steps)
         ended, self._ended = self._ended, []
         return [step for name in ended for step in self._after.get(name, ())]
-
-    def _woken(self, task: asyncio.Task[StepResult]) -> None:
-        del task
-        self.run.woken()
 
     def _ready(self, step: Step) -> bool:
         state = self.run.state

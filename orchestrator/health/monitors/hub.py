@@ -234,18 +234,19 @@ class _Watcher:
     def consider(self, event: Event) -> None:
         """Look soon where the monitor asks for it; from any thread."""
         wake, loop = self._wake, self._loop
-        if wake is None or loop is None or wake.is_set() or not self._wakes(event) or loop.is_closed():
+        if wake is None or loop is None or wake.is_set():
+            return
+        try:
+            if self._ask is not None and not self._ask(event):
+                return
+        except Exception:  # it sees the event at its next look
+            pass
+        if loop.is_closed():
             return
         if _running_loop() is loop:
             wake.set()
         else:
             loop.call_soon_threadsafe(wake.set)
-
-    def _wakes(self, event: Event) -> bool:
-        try:
-            return True if self._ask is None else bool(self._ask(event))
-        except Exception:  # it sees the event at its next look
-            return True
 
     async def _run(self, wake: asyncio.Event) -> None:
         while True:

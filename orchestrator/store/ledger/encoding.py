@@ -74,21 +74,16 @@ def decode_body(text: object) -> dict[str, Any]:
     return {UNREADABLE: str(text)}
 
 
-def _text_keys(thing: object) -> bool:
+def _text_keys(thing: Collection[Any]) -> bool:
     """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
     waiting = [thing]
-    while waiting:
-        container = waiting.pop()
-        items = cast("Collection[object]", container)
-        if isinstance(container, dict):
-            keyed = cast("dict[object, object]", container)
-            if not (_ONLY_TEXT.issuperset(map(type, keyed)) or all(isinstance(key, str) for key in keyed)):
+    for items in waiting:
+        if isinstance(items, dict):
+            if not (_ONLY_TEXT.issuperset(map(type, items)) or all(isinstance(key, str) for key in items)):
                 return False
-            items = keyed.values()
+            items = items.values()
         if not _SIMPLE.issuperset(map(type, items)):
-            for item in items:
-                if isinstance(item, _CONTAINERS):
-                    waiting.append(cast("object", item))
+            waiting += [item for item in items if isinstance(item, _CONTAINERS)]
     return True
 
 

@@ -50,7 +50,7 @@ async def test_errors_and_cancellation_go_through() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await TimedCall(fails()).run()
+        await TimedCall(fails())
     seen: list[str] = []
 
     async def swallows() -> str:
@@ -61,7 +61,7 @@ async def test_errors_and_cancellation_go_through() -> None:
             raise
         return "never"
 
-    task = asyncio.create_task(TimedCall(swallows()).run())
+    task = asyncio.ensure_future(TimedCall(swallows()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
