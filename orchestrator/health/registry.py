@@ -86,9 +86,14 @@ class HealthRegistry:
         if readings is not None:
             cost = _learned(readings, cost) if readings.money.weight else cost
             latency = readings.latency.expected(latency)
-        if entry.untroubled and declared.scope is None:
-            return cost, latency, 1.0, 1.0, entry.mean(self.policy, self._now())
-        return cost, latency, 1.0, self.pressure(name), self.success(name)
+        now = self._now()
+        scope = None if declared.scope is None else self.entries.scope(name)
+        if entry.untroubled and scope is None:
+            return cost, latency, 1.0, 1.0, entry.mean(self.policy, now)
+        forbidden = entry.forbidden(now)
+        shut = forbidden or entry.shut(now) or (scope is not None and scope.shut(now))
+        pressure = 1.0 if forbidden else entry.factor(self.policy, now)
+        return cost, latency, 1.0, pressure, 0.0 if shut else entry.mean(self.policy, now)
 
     def last_resort_success(self, name: str) -> float:
         """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.

@@ -24,6 +24,7 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
     if situation.problem.running or situation.stakes.names:
         return None
     c, values, over, made = situation.compiled, situation.weights.values, situation.over, situation.compiled.steps
+    bare, plain = c.bare, c.plain
     if len(made) > KEEP_STEPS:
         made.clear()
     gives: dict[int, str] = {}
@@ -31,17 +32,17 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
     before = -1
     for tool, start in path.starts:
         cost = over.get(start, values[start]) if over else values[start]
-        step = made.get((start, before, cost)) if c.bare[tool] and before >= 0 else None
+        step = made.get((start, before, cost)) if bare[tool] and before >= 0 else None
         if step is None:
             after = (c.names[before],) if before >= 0 else ()
-            if c.plain and before >= 0:
+            if plain and before >= 0:
                 gives = dict.fromkeys(c.gives[before], c.names[before])
             step = _link(situation, gives, tool, start, after, cost)
-            if c.bare[tool] and before >= 0:
+            if bare[tool] and before >= 0:
                 made[start, before, cost] = step
         steps.append(step)
         before = tool
-        if not c.plain:
+        if not plain:
             for k in c.gives[tool]:
                 gives.setdefault(k, step.tool)
     pico = path.cost >> SHIFT

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
-from functools import cached_property
 
 from orchestrator.core.enums import START, Effect
 from orchestrator.core.route import Problem
@@ -94,6 +93,8 @@ class Situation:
         self.started = {tool[t] for t in problem.done if t in tool}
         if problem.running:
             self._join_running()
+        self.stakes = NO_STAKES if self.started.isdisjoint(c.effects) else Stakes(c.view, problem)
+        """The completed effects that a route may leave behind, and what that costs."""
         self.shut = self.started
         if problem.unusable:
             self.shut = self.started.union([tool[t] for t in problem.unusable if t in tool])
@@ -149,13 +150,6 @@ class Situation:
     def restored(self) -> "Situation":
         """The situation as it would be if this run could use everything again (prices apart)."""
         return Situation(self.weights, replace(self.problem, unusable={}, unusable_transitions={}))
-
-    @cached_property
-    def stakes(self) -> Stakes:
-        """The completed effects that a route may leave behind, and what that costs."""
-        if self.started.isdisjoint(self.compiled.effects):
-            return NO_STAKES
-        return Stakes(self.compiled.view, self.problem)
 
     def effects_of(self, start: int) -> int:
         """The completed effects that starting a tool in this way rests on."""

@@ -39,8 +39,9 @@ def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
     """Raises `InputError` for an input that nothing takes, and for a skill that is demanded on the way to the goal and
     that nobody knows, with the nearest name: it may be one misspelt."""
-    runtime.demands.check_declared(runtime.graph.view(), goal.keys)
-    if inputs.keys() <= runtime.graph.view().keys:
+    view = runtime.graph.view()
+    runtime.demands.check_declared(view, goal.keys)
+    if all(key in view.keys for key in inputs):  # `<=` would count the keys of the graph
         return
     taken = known_inputs(runtime, goal, inputs)
     for key in sorted(key for key in inputs if key not in taken):

@@ -94,7 +94,7 @@ def solve(
         lambda: _last_resort(runtime, view.relevant(problem.goal), problem, special),
         fail_fast=runtime.policy.fail_fast,
     )
-    return replace(planned, cast=known, waits=waits.seconds)
+    return planned if known is NOBODY and waits is NO_WAITS else replace(planned, cast=known, waits=waits.seconds)
 
 
 def _with_facts(problem: Problem, special: Mapping[str, PriceFacts], more: Mapping[str, PriceFacts]) -> Problem:

@@ -32,7 +32,7 @@ def walk(rooted: Rooted, situation: Situation) -> Walked | None:
     behind: list[list[int]] = []
     steps: list[tuple[int, int]] = []
     found = corrected = 0
-    while left := min([distance[place] for place in places], default=NEVER):
+    while left := distance[places[0]] if len(places) == 1 else min([distance[p] for p in places], default=NEVER):
         step: tuple[int, int] | None = None
         for place in places:
             if distance[place] == left:
