@@ -137,8 +137,10 @@ def form() -> bytes:
     return out + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
 
 
-def sheet() -> bytes:
-    cells = '<row r="1"><c r="A1" t="inlineStr"><is><t>Species</t></is></c><c r="B1"><v>297</v></c></row>'
+BEES = '<row r="1"><c r="A1" t="inlineStr"><is><t>Species</t></is></c><c r="B1"><v>297</v></c></row>'
+
+
+def sheet(cells: str = BEES, styles: str = "") -> bytes:
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     types = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     return zipped(
@@ -164,6 +166,7 @@ def sheet() -> bytes:
                 "<text><r><t>check this</t></r></text></comment></commentList></comments>"
             ),
             "xl__worksheets__sheet1_dot_xml": f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>',
+            "xl__styles_dot_xml": f'<styleSheet xmlns="{main}">{styles}</styleSheet>',
         }
     )
 

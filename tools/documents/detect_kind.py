@@ -91,7 +91,8 @@ def detect_kind(document: Path) -> str:
         return kind_of_ole(document, by_suffix)
     if head.startswith(PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "image"
-    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{\\rtf"):
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
+    if start.startswith(b"{\\rtf") or (by_suffix == "rtf" and start.startswith(b"{\\")):
         return "rtf"
     return kind_of_text(head, by_suffix)
 

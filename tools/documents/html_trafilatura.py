@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import read_bytes
-from orchestrator.integrations.documents.markup import page_heading, page_title, parse_html
+from orchestrator.integrations.documents.markup import join_lines, page_heading, page_title, parse_html
 
 LEAST_ARTICLE = 80
 """Characters under which what was found may be a notice beside the article."""
@@ -25,6 +25,7 @@ def trafilatura(document: Path, kind: str) -> dict[str, Any]:
         raise Refused("there is nothing in it but markup")
     reading = Reading(title=page_title(root), heading=page_heading(root))
     words = sum(map(str.isalnum, " ".join(root.itertext())))
+    join_lines(root)  # it takes those after a `<code>` or an `<a>` for the ends of paragraphs
     extract: Any = library.bare_extraction
     try:
         found = extract(root, include_comments=False, with_metadata=True)

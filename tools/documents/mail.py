@@ -1,6 +1,7 @@
 """Text of a mail that was saved as a file: `.eml` (RFC 5322) and Outlook's `.msg` ([MS-OXMSG])."""
 
 import base64
+import codecs
 import email
 import email.policy
 import re
@@ -23,11 +24,14 @@ OUTLOOK = {"subject": "0037", "from": "0C1A", "to": "0E04", "body": "1000", "htm
 def eml(document: Path, kind: str) -> dict[str, Any]:
     """Sender, recipients, date and body of the mail."""
     raw = read_bytes(document)
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF8)):  # saved by a text editor
+        raw = decode(raw).encode()
     message = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
     if not message.keys():
         raise Refused("it is no sound mail: it has no header")
     head = [f"{name}: {value}" for name in SHOWN if (value := header(message, name))]
-    files = [str(part.get_filename() or "without a name") for part in message.iter_attachments()]
+    parts = [part for part in message.iter_attachments() if part.get_content_type() != "message/rfc822"]
+    files = [str(part.get_filename() or "without a name") for part in parts]
     subject = header(message, "Subject")
     text = "\n\n".join([*filter(None, (subject, "\n".join(head))), body_of(message)])
     return {"text": tidy(text), "reading": Reading(title=subject, heading=subject, notes=attached(files))}
@@ -55,7 +59,8 @@ def parts_of(message: EmailMessage, subtype: str) -> str:
         if part.get_content_type() == f"text/{subtype}" and part.get_content_disposition() != "attachment":
             raw = part.get_payload(decode=True)
             if isinstance(raw, bytes) and raw.strip():
-                found.append(markup_text(raw) if subtype == "html" else in_charset(raw, part.get_content_charset()))
+                text = in_charset(raw, part.get_content_charset())
+                found.append(markup_text(text.encode()) if subtype == "html" else text)
     return "\n\n".join(found)
 
 
@@ -75,7 +80,12 @@ def leaves(message: Any) -> Iterator[Any]:
 
 
 def in_charset(raw: bytes, charset: str | None) -> str:
-    """A plain part by its declared encoding, where that fits."""
+    """A part by its declared encoding, where that fits; UTF-8 that is declared as Latin is what it is."""
+    try:
+        if not raw.isascii() and (charset or "").lower() in ("iso-8859-1", "us-ascii", "windows-1252"):
+            return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
     try:
         return raw.decode(charset or "utf-8")
     except (LookupError, UnicodeDecodeError):

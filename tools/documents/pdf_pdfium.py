@@ -1,13 +1,16 @@
 """Text of a PDF by pdfium, the library of Chromium: quick, complete, and it tells headings by their size."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from orchestrator import Refused
 from orchestrator.integrations.documents import Reading, paragraphs, reader, tidy
+from orchestrator.integrations.documents.columns import by_columns, gutter_of
 from orchestrator.integrations.documents.pdf import (
     LEAST_LETTERS,
     ONLY_PICTURES,
@@ -21,6 +24,8 @@ from orchestrator.integrations.documents.pdf import (
 )
 
 MOST_PAGES = 2000
+SAME_SIZE = 0.87
+"""Boxes of letters of one size differ by so much: by descenders and by fonts."""
 
 
 @reader("pdfium", "pdf", seconds=0.05, per_megabyte=0.3)
@@ -61,24 +66,29 @@ Line = tuple[str, float, float, float]
 
 
 def lines_of(page: Any) -> list[Line]:
-    """The lines of a page in the order in which they are drawn."""
-    raw = import_pdfium().raw
+    """The lines of a page in the order in which they are drawn, but for columns that are drawn in turns."""
     textpage = page.get_textpage()
     text: str = textpage.get_text_range(errors="replace")
-    same = len(text) == textpage.count_chars()
-    lines: list[Line] = []
-    place = 0
-    for line in text.split("\n"):
-        size = low = high = 0.0
-        if same and line.strip():
-            first = place + len(line) - len(line.lstrip())
-            with suppress(Exception):
-                _, low, _, high = textpage.get_charbox(first, loose=True)
-                size = float(raw.FPDFText_GetFontSize(textpage.raw, first)) or high - low
-                size = high - low if high - low > 0 else size
-        lines.append((line.rstrip("\r"), size, low, high))
-        place += len(line) + 1
-    return lines
+    ends = list(accumulate(len(line) + 1 for line in text.split("\n")))
+    spans = [(begin, end - 1) for begin, end in zip([0, *ends], ends, strict=False)]
+    if len(text) != textpage.count_chars():
+        return [(text[begin:end].rstrip("\r"), 0.0, 0.0, 0.0) for begin, end in spans]
+    gutter = gutter_of(textpage)
+    if gutter is not None:
+        spans = by_columns(textpage, [(begin, begin + len(text[begin:end].rstrip())) for begin, end in spans], gutter)
+    return [measured(textpage, text[begin:end].rstrip("\r"), begin) for begin, end in spans]
+
+
+def measured(textpage: Any, line: str, begin: int) -> Line:
+    """A line with its size and edges, by its first letter; zeros where they cannot be told."""
+    size = low = high = 0.0
+    if line.strip():
+        first = begin + len(line) - len(line.lstrip())
+        with suppress(Exception):
+            _, low, _, high = textpage.get_charbox(first, loose=True)
+            size = float(import_pdfium().raw.FPDFText_GetFontSize(textpage.raw, first)) or high - low
+            size = high - low if high - low > 0 else size
+    return line, size, low, high
 
 
 def as_text(lines: list[Line]) -> str:
@@ -120,16 +130,18 @@ def parted(before: Line, line: Line, usual: float) -> bool:
 
 def largest(lines: list[Line]) -> str | None:
     """The lines of the largest letters on a page, if they are larger than the usual ones and few."""
-    sized = [line for line in lines if line[1] and sum(map(str.isalpha, line[0])) >= 3]
+    sized = [
+        line for line in lines if line[1] and sum(map(str.isalpha, line[0])) >= 3 and not re.search("[@{}]", line[0])
+    ]
     if len(sized) < 3:
         return None
     usual, most = median(line[1] for line in sized), max(line[1] for line in sized)
     if most < 1.15 * usual:
         return None
-    first = next(place for place, line in enumerate(sized) if line[1] > 0.95 * most)
+    first = next(place for place, line in enumerate(sized) if line[1] > SAME_SIZE * most)
     title: list[str] = []
     for line in sized[first : first + 4]:
-        if line[1] <= 0.95 * most:
+        if line[1] <= SAME_SIZE * most:
             break
         title.append(line[0].strip())
     return tidy(" ".join(title)) or None

@@ -1,17 +1,26 @@
 """Text of a presentation, slide by slide: titles, paragraphs, tables, diagrams and the speaker's notes (ECMA-376)."""
 
-import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrator import Refused
 from orchestrator.integrations.documents import Reading, reader, tidy
-from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
+from orchestrator.integrations.documents.archive import (
+    Archive,
+    attribute,
+    descendants,
+    element_text,
+    local,
+    relation_id,
+    relations,
+)
 from orchestrator.integrations.documents.drawing import chart_texts
 
 BESIDE = ("ppt/notesSlides/", "ppt/diagrams/", "ppt/charts/", "ppt/comments/")
 """Folders of what belongs to a slide."""
+NUMBER = "‹#›"
+"""What stands for the number of a slide that was never drawn."""
 
 
 @reader("pptx", "pptx", seconds=0.05, per_megabyte=0.5, memory=1000)
@@ -22,13 +31,14 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
     if presentation is None:
         raise Refused("it is no sound PowerPoint presentation: its main part is missing or broken")
     targets = relations(archive, "ppt/presentation.xml")
-    slides = [targets.get(attribute(entry, "id") or "", "") for entry in slide_ids(presentation)]
+    slides = [targets.get(relation, "") for relation in slide_ids(presentation)]
     parts: list[str] = []
+    missing: list[str] = []
     reading = Reading(pages=len(slides))
-    for slide in slides:
+    for number, slide in enumerate(slides, 1):
         root = archive.xml(slide)
         if root is None:
-            reading.notes.append("A slide could not be read.")
+            missing.append(str(number))
             continue
         reading.heading = reading.heading or title_of_slide(root)
         parts.extend(blocks(root))
@@ -45,34 +55,17 @@ def pptx(document: Path, kind: str, password: str | None = None) -> dict[str, An
                 parts.extend(chart_texts(more))
     properties = archive.xml("docProps/core.xml")
     reading.title = None if properties is None else element_text(properties, "title")
+    if missing:
+        reading.notes.append(f"Slides that could not be read: {', '.join(missing)}.")
     reading.notes.extend(archive.notes())
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
 
 
-def slide_ids(presentation: Any) -> Iterator[Any]:
-    """The entries of the list of slides, in the order in which they are shown."""
-    for listed in descendants(presentation, "sldIdLst"):
-        yield from (RelationId(entry) for entry in listed if local(entry) == "sldId")
-
-
-class RelationId:
-    """An entry whose `id` is that of the relation: it has another `id` without a namespace."""
-
-    def __init__(self, entry: Any) -> None:
-        found = (str(value) for key, value in entry.attrib.items() if str(key).endswith("}id"))
-        self.attrib = {"id": next(found, "")}
-
-
-def relations(archive: Archive, part: str) -> dict[str, str]:
-    """Id -> member of the archive, of what a part refers to."""
-    folder, name = posixpath.split(part)
-    root = archive.xml(f"{folder}/_rels/{name}.rels")
-    found: dict[str, str] = {}
-    for relation in descendants(root, "Relationship") if root is not None else ():
-        target = relation.get("Target", "")
-        if relation.get("TargetMode") != "External":
-            found[relation.get("Id", "")] = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
-    return found
+def slide_ids(presentation: Any) -> Iterator[str]:
+    """The relations of the slides, in the order in which they are shown."""
+    for listed in presentation:  # not the lists within its sections, which name the same slides
+        if local(listed) == "sldIdLst":
+            yield from (relation_id(entry) for entry in listed if local(entry) == "sldId")
 
 
 def blocks(element: Any) -> Iterator[str]:
@@ -81,7 +74,7 @@ def blocks(element: Any) -> Iterator[str]:
         name = local(child)
         if name == "p":
             text = paragraph_text(child)
-            if text:
+            if text and text != NUMBER:
                 yield text
         elif name == "tbl":
             rows = (" | ".join(" ".join(blocks(cell)) for cell in row if local(cell) == "tc") for row in child)

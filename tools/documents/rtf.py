@@ -13,7 +13,7 @@ from orchestrator.integrations.documents.rtf import RtfText
 def rtf(document: Path, kind: str) -> dict[str, Any]:
     """The text of the document."""
     raw = read_bytes(document)
-    if not raw.lstrip().startswith(b"{\\rtf"):
+    if not raw.lstrip().startswith(b"{\\"):
         raise Refused("it is no sound RTF file")
     found = RtfText(raw)
     text = "\n".join(line.strip().removesuffix(" |") for line in found.text.split("\n"))

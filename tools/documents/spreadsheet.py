@@ -10,6 +10,8 @@ from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import OLE, Archive, descendants, element_text, open_ole, read_bytes
 from orchestrator.integrations.documents.drawing import drawings_of
+from orchestrator.integrations.documents.number_formats import plain_number
+from orchestrator.integrations.documents.workbook import Shown, shown_numbers
 
 MOST_ROWS = 20_000
 
@@ -23,21 +25,26 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
         raise Unavailable(
             "python-calamine is not installed: see the extra 'documents' (docs/how-to/install.md)"
         ) from None
-    raw, reading, drawings = read_bytes(document), Reading(), list[str]()
+    raw, reading = read_bytes(document), Reading()
     try:
-        workbook = CalamineWorkbook.from_filelike(io.BytesIO(unlocked(document, raw, password, reading, drawings)))
+        archive = opened(document, raw, password)
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(raw if archive is None else archive.raw))
         sheets = [sheet for sheet in workbook.sheets_metadata if sheet.visible == SheetVisibleEnum.Visible]
         parts: list[str] = []
         left = MOST_ROWS
         for sheet in sheets:
-            rows = [row for row in map(row_text, workbook.get_sheet_by_name(sheet.name).to_python()) if row]
+            found = workbook.get_sheet_by_name(sheet.name)
+            shown = shown_numbers(archive, sheet.name, MOST_ROWS) if archive is not None else {}
+            rows = rows_of(found.to_python(), found.start or (0, 0), shown)
             if len(rows) > left:
                 reading.partial = True
                 reading.notes.append(f"Only {MOST_ROWS} rows were read.")
             if rows[:left]:
                 parts.append("\n\n".join([sheet.name, "\n".join(rows[:left])]))
             left = max(0, left - len(rows))
-        parts.extend(drawings)
+        if archive is not None:
+            reading.title = title_in(archive)
+            parts.extend([*drawings_of(archive, "xl"), *comments_of(archive)])
     except (CalamineError, OSError, ValueError) as error:
         if "password" in str(error).lower() or "encrypt" in str(error).lower():
             raise Refused("it is encrypted and needs a password") from None
@@ -47,23 +54,19 @@ def spreadsheet(document: Path, kind: str, password: str | None = None) -> dict[
     return {"text": tidy("\n\n".join(parts)), "reading": reading}
 
 
-def unlocked(document: Path, raw: bytes, password: str | None, reading: Reading, drawings: list[str]) -> bytes:
-    """The file without its password; its title and the texts of its drawings are noted."""
+def opened(document: Path, raw: bytes, password: str | None) -> Archive | None:
+    """The archive that a new workbook is, without its password; `None` for the old binary format."""
     if raw.startswith(OLE):
         with open_ole(raw) as container:
             if not container.exists("EncryptedPackage"):
-                return raw
-    archive = Archive(document, "workbook", password)
-    for member in ("docProps/core.xml", "meta.xml"):
-        properties = archive.xml(member)
-        if properties is not None:
-            reading.title = element_text(properties, "title")
-    drawings.extend(drawings_of(archive, "xl"))
-    drawings.extend(comments_of(archive))
-    if raw.startswith(OLE) and archive.zip.fp is not None:
-        archive.zip.fp.seek(0)
-        return archive.zip.fp.read()
-    return raw
+                return None
+    return Archive(document, "workbook", password)
+
+
+def title_in(archive: Archive) -> str | None:
+    """The title in the properties of an Excel or OpenDocument file."""
+    properties = archive.first("docProps/core.xml", "meta.xml")
+    return None if properties is None else element_text(properties, "title")
 
 
 def comments_of(archive: Archive) -> Iterator[str]:
@@ -76,16 +79,23 @@ def comments_of(archive: Archive) -> Iterator[str]:
                 yield f"Comment at {comment.get('ref', '?')}: {text}"
 
 
-def row_text(row: list[Any]) -> str:
-    """The cells of a row in one line."""
-    cells = [cell_text(cell) for cell in row]
-    while cells and not cells[-1]:
-        cells.pop()
-    return " | ".join(cells) if any(cells) else ""
+def rows_of(cells: list[list[Any]], start: tuple[int, int], shown: Shown) -> list[str]:
+    """The rows that have a value, each in a line; columns without any value are left out."""
+    rows = [
+        [shown.get((start[0] + y, start[1] + x)) or cell_text(cell) for x, cell in enumerate(row)]
+        for y, row in enumerate(cells)
+    ]
+    used = sorted({x for row in rows for x, text in enumerate(row) if text})
+    lines = (joined([row[x] for x in used if x < len(row)]) for row in rows)
+    return [line for line in lines if line]
+
+
+def joined(cells: list[str]) -> str:
+    """The cells of a row in one line, up to the last that has a value."""
+    last = max((place for place, cell in enumerate(cells) if cell), default=-1)
+    return " | ".join(cells[: last + 1])
 
 
 def cell_text(cell: Any) -> str:
-    """A value as a sheet shows it: whole numbers without a point."""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    return " ".join(str(cell).split())
+    """A value as a sheet without a format shows it."""
+    return plain_number(cell) if isinstance(cell, float) else " ".join(str(cell).split())

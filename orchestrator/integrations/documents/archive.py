@@ -1,6 +1,7 @@
 """Members of a ZIP archive and XML trees, read within limits: documents are hostile."""
 
 import io
+import posixpath
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ class Archive:
         raw = read_bytes(document)
         if raw.startswith(OLE):
             raw = _decrypted(raw, what, password)
+        self.raw = raw
+        """The file without its password."""
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
@@ -119,6 +122,23 @@ def attribute(element: Any, name: str) -> str | None:
 def descendants(element: Any, name: str) -> Iterator[Any]:
     """All elements of a local name, in the order of the document."""
     return (found for found in element.iter() if local(found) == name)
+
+
+def relation_id(element: Any) -> str:
+    """The `r:id` of an element, which may have another `id` without a namespace."""
+    return next((str(value) for key, value in element.attrib.items() if str(key).endswith("}id")), "")
+
+
+def relations(archive: Archive, part: str) -> dict[str, str]:
+    """Id -> member of the archive, of what a part refers to."""
+    folder, name = posixpath.split(part)
+    root = archive.xml(f"{folder}/_rels/{name}.rels")
+    found: dict[str, str] = {}
+    for relation in descendants(root, "Relationship") if root is not None else ():
+        target = relation.get("Target", "")
+        if relation.get("TargetMode") != "External":
+            found[relation.get("Id", "")] = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+    return found
 
 
 def element_text(element: Any, name: str) -> str | None:

@@ -62,6 +62,8 @@ FREQUENT_WORDS: Final = frozenset(word for words in FREQUENT.values() for word i
 """Frequent words of all those languages."""
 CYRILLIC: Final = frozenset(("ru", "uk", "bg", "sr"))
 WORD = re.compile(r"[^\W\d_]+")
+LEAST_SHARE: Final = 0.05
+"""Of its words, the little ones of its language: prose has a third. Single letters, which are also variables, count half."""
 MOST_WORDS: Final = 2000
 """Of a longer text, the first ones."""
 
@@ -75,10 +77,11 @@ def detect_language(text: str) -> str | None:
         return by_script
     cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters) * 2 > len(letters)
     names = [name for name in FREQUENT if (name in CYRILLIC) == cyrillic]
-    hits = {name: sum(word in FREQUENT[name] for word in words) for name in names}
+    hits = {name: sum(min(2, len(word)) for word in words if word in FREQUENT[name]) / 2 for name in names}
     best = max(sorted(hits), key=lambda name: hits[name])
     rivals = [name for name in hits if hits[name] == hits[best]]
-    if hits[best] < 2 or len(rivals) > 1:
+    longer = sum(len(word) > 1 and word in FREQUENT[best] for word in words)
+    if longer < max(2, LEAST_SHARE * len(words)) or len(rivals) > 1:
         return None
     return best
 

@@ -54,6 +54,16 @@ def _parsed(text: str) -> tuple[Any, bool]:
     return root, not any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
 
 
+def join_lines(root: Any) -> None:
+    """Put spaces for the line ends of a page's source, which mean nothing outside `<pre>`."""
+    as_written = {element for pre in root.iter("pre", "textarea") for element in pre.iter()}
+    for element in root.iter():
+        if element.text and element not in as_written:
+            element.text = element.text.replace("\n", " ")
+        if element.tail and element.getparent() not in as_written:
+            element.tail = element.tail.replace("\n", " ")
+
+
 def markup_text(raw: bytes, *, furniture: bool = True) -> str:
     """The visible text; without menus, asides and forms where `furniture` is false."""
     root = parse_html(raw)

@@ -126,8 +126,10 @@ class RtfText:
             self._group = replace(self._group, aside=ASIDE[word])
         elif word in HIDDEN_GROUPS or (starred and word not in SHOWN_ANYWAY):
             self._group = replace(self._group, hidden=True)
+        elif word == b"trowd":
+            self._put("")  # what ends before a row is no part of its first cell
         elif word in CHARACTERS:
-            self._put(CHARACTERS[word])
+            self._put(CHARACTERS[word], ends_cell=word in (b"cell", b"nestcell"))
         else:
             self._setting(word, number)
 
@@ -186,12 +188,15 @@ class RtfText:
     def _shown_now(self) -> bool:
         return not self._group.hidden
 
-    def _put(self, text: str) -> None:
+    def _put(self, text: str, *, ends_cell: bool = False) -> None:
         if self._bytes:
             self._flush()
         if self._shown_now():
             key = "title" if self._group.title else self._group.aside
-            self._shown.setdefault(key, []).append(text)
+            shown = self._shown.setdefault(key, [])
+            if ends_cell and shown and shown[-1] == "\n\n":
+                shown.pop()  # its last paragraph ends with it
+            shown.append(text)
 
 
 def _known(encoding: str) -> str | None:

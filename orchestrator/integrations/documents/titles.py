@@ -22,7 +22,7 @@ MISREAD = re.compile("(?:[ÃÂãäåæçèé][^\x00-\x7f]{1,2}){3}")
 """UTF-8 that was taken for another encoding."""
 SITE = re.compile(r"\s+(?:[|·•»]|[-–—](?=\s)|::)\s+")
 NO_HEADING = re.compile(
-    r"(?i)^(?:page \d|(?:header|footer|comment|note): |https?://|www\.|copyright|©|doi:|arxiv:|"
+    r"(?i)^(?:page \d|(?:header|footer|comment|note|from|to): |\S+@|https?://|www\.|copyright|©|doi:|arxiv:|"
     r"table of contents|contents|draft)"
 )
 

@@ -174,7 +174,7 @@ def test_markup_is_decoded_as_it_declares() -> None:
     [
         (ENGLISH, "en"), (GERMAN, "de"), (CZECH, "cs"), (RUSSIAN, "ru"), (CHINESE, "zh"), (TURKISH, "tr"),
         (GREEK, "el"),
-        (POLISH, "pl"), ("xyzzy", None),
+        (POLISH, "pl"), ("xyzzy", None), ("x = f(a); y = g(i, u, o); z = x o y; e = a i u o; k = v in w of t", None),
     ],
 )  # fmt: skip
 def test_languages(text: str, language: str | None) -> None:
