@@ -14,11 +14,14 @@ from pathlib import Path
 
 import certifi
 import pytest
+from hypothesis import settings
 
 from orchestrator.observability.tracing import content
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+settings.register_profile("suite", deadline=None)  # a machine under load is slow, and no fault of what is tested
+settings.load_profile("suite")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -213,7 +213,7 @@ def test_texts_that_share_most_words_are_one_group(catalog: Catalog) -> None:
     assert catalog["likeness_grouper"](items=ITEMS) == [[0, 2, 4], [1, 5], [3]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(items=st.lists(st.text(alphabet="ab 1'-", max_size=12), max_size=12))
 @pytest.mark.parametrize("grouper", ["shape_grouper", "likeness_grouper"])
 def test_every_text_is_in_one_group(grouper: str, items: list[str]) -> None:

@@ -206,7 +206,7 @@ def _grow(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
 TYPED = st.recursive(st.sampled_from(list(SCALARS.items())), _grow, max_leaves=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(TYPED, TYPED, st.data())
 def test_every_value_of_a_type_that_fits_is_taken(one: Typed, other: Typed, data: st.DataObject) -> None:
     """The verdicts agree with pydantic's: what fits is valid, and what never fits is valid only when it is empty."""

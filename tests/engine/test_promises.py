@@ -45,13 +45,13 @@ async def run_still(seed: int) -> None:
         assert [str(difference) for difference in orc.replay(outcome.run_id).differences] == [], seed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**9))
 def test_promises_hold_in_every_world(seed: int) -> None:
     asyncio.run(run_still(seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**9))
 def test_promises_hold_while_the_world_moves(seed: int) -> None:
     asyncio.run(run_and_check(seed))
@@ -62,7 +62,7 @@ def gist(outcome: Outcome[Any]) -> list[Any]:
     return [(decision.kind, decision.chosen, decision.price) for decision in outcome.decisions]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
 def test_same_facts_same_decisions_whatever_the_order(seed: int, order: int) -> None:
     one, other = make_world(seed), make_world(seed)
@@ -87,7 +87,7 @@ class Breaks:
         raise RuntimeError("it breaks")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**9))
 def test_what_breaks_beside_the_work_changes_nothing(seed: int) -> None:
     one, other = make_world(seed), make_world(seed)

@@ -182,5 +182,5 @@ class CircuitMachine(RuleBasedStateMachine):
             assert self.circuit.probe_at is not None
 
 
-CircuitMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+CircuitMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestCircuitMachine = CircuitMachine.TestCase

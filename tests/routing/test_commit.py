@@ -73,7 +73,7 @@ def test_trees_are_put_in_order_exactly_beyond_what_can_be_tried() -> None:
         assert math.isclose(expected_waste(found), best, rel_tol=1e-9, abs_tol=1e-9), seed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.integers(2, 14), st.booleans())
 def test_large_orders_keep_the_rule(random: Random, count: int, tree: bool) -> None:
     tasks = random_tasks(random, count, tree=tree, effects=True)

@@ -86,7 +86,7 @@ def changing(seed: int, *, keys: int = 6, tools: int = 6) -> Iterator[tuple[Worl
                 yield world, planner, later
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**9))
 def test_the_same_decisions_as_a_planner_that_starts_anew(seed: int) -> None:
     for world, planner, problem in changing(seed):
@@ -106,7 +106,7 @@ def test_the_same_decisions_as_a_planner_that_starts_anew(seed: int) -> None:
             assert view.relevant((goal,)) == rebuilt.relevant((goal,))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**9))
 def test_the_best_of_all_plans(seed: int) -> None:
     for world, planner, problem in changing(seed, keys=5, tools=4):
@@ -122,7 +122,7 @@ def test_the_best_of_all_plans(seed: int) -> None:
             assert (route.pico, len(started), started) == best
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**9))
 def test_distances_stay_below_the_truth(seed: int) -> None:
     for _, planner, problem in changing(seed):

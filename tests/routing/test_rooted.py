@@ -84,7 +84,7 @@ def live_through(random: Random, world: World) -> None:
             problem = next(advance(random, world, problem, route), problem)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 10**9))
 def test_distances_never_exceed_the_truth(seed: int) -> None:
     random = Random(seed)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.selection import NEUTRAL, Demand, Evidence, Handbook, Profile, Skill, competence
@@ -76,7 +76,6 @@ def test_more_evidence_narrows_the_interval() -> None:
 counts = st.tuples(st.floats(0, 200), st.floats(0, 200))
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("xyz"), counts, max_size=3),
     st.dictionaries(st.sampled_from("xyz"), st.floats(0, 1), max_size=3),

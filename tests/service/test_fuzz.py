@@ -60,7 +60,6 @@ def test_no_request_is_answered_otherwise_than_documented(schema: Any, operation
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.generate],

@@ -205,7 +205,7 @@ def test_a_record_of_another_run_is_found() -> None:
     assert "record 6 belongs to run 'other'" in problems
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(range(12)), st.integers(0, 12))
 def test_any_other_order_or_length_is_found(order: list[int], length: int) -> None:
     records, row = ledger(11)
@@ -530,7 +530,7 @@ def test_the_seal_of_another_run_is_found() -> None:
     assert verify_export(lines).problems == ("seal 2 is not that of the run",)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_flipped_byte_of_an_export_is_found(data: st.DataObject) -> None:
     store = MemoryStore()

@@ -27,7 +27,7 @@ ODD = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.text(st.characters()) | st.integers() | st.none(), ODD, max_size=5))
 def test_any_body_becomes_text_that_reads_back_as_itself(body: Any) -> None:
     text = normal(encode_body(body)[0])

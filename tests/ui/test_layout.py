@@ -14,7 +14,7 @@ EDGES = st.lists(st.tuples(NAMES, NAMES), max_size=25)
 
 
 @given(EDGES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_boxes_never_overlap_and_all_are_inside(edges: list[tuple[str, str]]) -> None:
     made = lay_out([Box(name, 50 + ord(name) % 7 * 9, 26) for name in "abcdefghij"], edges)
     assert set(made.boxes) == set("abcdefghij")
@@ -27,7 +27,7 @@ def test_boxes_never_overlap_and_all_are_inside(edges: list[tuple[str, str]]) ->
 
 
 @given(EDGES, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_writing_does_not_matter(edges: list[tuple[str, str]], random: Random) -> None:
     boxes = [Box(name, 40, 26) for name in "abcdefghij"]
     one = lay_out(boxes, edges)
@@ -44,7 +44,7 @@ def test_edges_without_a_cycle_lead_to_the_right() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e5)), min_size=1, max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example([(0.0, 1e-05), (131073.0, 0.0)])
 @example([(0.0, 5e-324), (3.0, 0.0)])
 def test_the_axis_keeps_the_order_of_time(spans: list[tuple[float, float]]) -> None:

@@ -26,7 +26,7 @@ import openai
 import psycopg.errors
 import pytest
 import sqlalchemy.exc
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
@@ -565,7 +565,6 @@ def test_a_secret_never_survives(secret: str, before: str, after: str) -> None:
 LONG = " ".join(f"paragraph {number} of a long document about nothing much" for number in range(3_000))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(LONG) - 200), st.integers(15, 150))
 def test_an_excerpt_of_a_long_document_never_survives(start: int, length: int) -> None:
     excerpt = LONG[start : start + length]

@@ -262,7 +262,7 @@ def test_a_story_of_half_a_record_can_be_told() -> None:
         assert story_of(row, records[:length]).run_id == run_id
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_a_damaged_record_never_breaks_the_telling(data: st.DataObject) -> None:
     orc = orchestrator()

@@ -119,7 +119,7 @@ def find(replay: Replay, kind: str) -> Decision:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_random_runs_come_out_again(seed: int) -> None:
     async def run() -> None:
         random = Random(seed)
@@ -182,7 +182,7 @@ async def team_runs(seed: int) -> list[Replay]:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_runs_of_teams_come_out_again(seed: int) -> None:
     asyncio.run(team_runs(seed))
 

@@ -273,7 +273,7 @@ async def test_conditions_and_signals(recorder: Recorder) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_decision_and_attempt_of_a_random_run_is_one_span(seed: int) -> None:
     async def run() -> None:
         random, recorder = Random(seed), Recorder()
