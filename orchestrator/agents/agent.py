@@ -10,7 +10,8 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.names import check_name
 from orchestrator.core.types.schema import read_signature
-from orchestrator.graph.tool import Tool, ToolOptions, check_tool_options
+from orchestrator.graph.tool import Tool, check_tool_options
+from orchestrator.graph.tool_options import ToolOptions
 
 from .options import AgentAdapter, AgentOptions
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from orchestrator.graph.tool import ToolOptions
+from orchestrator.graph.tool_options import ToolOptions
 
 
 class AgentOptions(ToolOptions, total=False):

@@ -11,8 +11,9 @@ from orchestrator.core.calls.options import checked, signature_options
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceFacts
-from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool import tool as make_tool
+from orchestrator.graph.tool_options import ToolOptions
 from orchestrator.health.failures.classify import FailureTable
 from orchestrator.selection import Demand, DemandModel, Selector
 

@@ -14,7 +14,8 @@ from orchestrator.core.errors import DefinitionError, nearest
 from .key_types import KeyTypes
 from .revision import GraphRevision, LiveGraph
 from .spec import ToolSpec, Transition
-from .tool import MAX_COST, Tool
+from .tool import Tool
+from .tool_options import MAX_COST
 from .transitions import Transitions
 
 if TYPE_CHECKING:

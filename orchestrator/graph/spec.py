@@ -9,7 +9,8 @@ from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.price import PICO
 
-from .tool import MAX_COST, Tool
+from .tool import Tool
+from .tool_options import MAX_COST
 
 
 def json_text(data: Any) -> str:

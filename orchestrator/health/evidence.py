@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from orchestrator.graph.tool import MAX_COST
+from orchestrator.graph.tool_options import MAX_COST
 
 PRIOR_SUCCESSES: Final = 9.0
 PRIOR_FAILURES: Final = 1.0

@@ -11,7 +11,8 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.enums import START, CircuitState, FailureKind
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.policy import Policy
-from orchestrator.graph.tool import MAX_COST, Tool
+from orchestrator.graph.tool import Tool
+from orchestrator.graph.tool_options import MAX_COST
 from orchestrator.health.failures.classify import counts_for_health
 
 from .admission import admit_through

@@ -249,12 +249,6 @@ class MemoryStore:
         text = self._graphs.get(digest)
         return None if text is None else json.loads(text)
 
-    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
-        """Keep the health of `name`."""
-        text = encode_body(data)[0]
-        with self._ownership.lock:
-            self._health[name] = text
-
     def merge_health(
         self,
         news: Mapping[str, Mapping[str, Any]],

@@ -197,7 +197,7 @@ class Store(Protocol):
     """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
-    `drop_values_below`, `put_graph`, `save_health`, `merge_health`. Errors go to `on_problem`.
+    `drop_values_below`, `put_graph`, `merge_health`. Errors go to `on_problem`.
     A `token` is the fencing token of `claim`: a write whose token is no longer the run's is refused.
 
     Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time.
@@ -351,10 +351,6 @@ class Store(Protocol):
 
     def graph(self, digest: str) -> dict[str, Any] | None:
         """The graph of a digest."""
-        ...
-
-    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
-        """Enqueue what is known of the health of `name`."""
         ...
 
     def merge_health(

@@ -97,11 +97,11 @@ def test_handbooks_are_merged_and_compared_with_files(cli: Cli) -> None:
 def test_skills_that_nobody_tells_apart_are_merged(cli: Cli) -> None:
     book = Handbook.of([Skill(id="x"), Skill(id="y")])
     alike = {s: Evidence(successes=400, failures=100) for s in ("x", "y")}
-    book = book.with_profile("a", Profile(skills=alike)).with_profile("b", Profile(skills=alike))
+    book = book.next("profiles", {"profiles": {agent: Profile(skills=alike) for agent in ("a", "b")}})
     book.save("book.json")
     cli("skills", "import", "book.json")
-    assert cli("skills", "tidy").out == "version 4: 1 skill merged: y\n"
-    assert cli("skills", "tidy").out == "version 4: 0 skills merged\n"
+    assert cli("skills", "tidy").out == "version 3: 1 skill merged: y\n"
+    assert cli("skills", "tidy").out == "version 3: 0 skills merged\n"
 
 
 def _agents(project: Path) -> None:

@@ -22,7 +22,8 @@ from orchestrator import (
     Tool,
     tool,
 )
-from orchestrator.core.calls.options import checked, option_kind
+from orchestrator.core.calls.option_kinds import option_kind
+from orchestrator.core.calls.options import checked
 from orchestrator.core.policy import CircuitPolicy, Retries
 from orchestrator.selection import Constraints
 

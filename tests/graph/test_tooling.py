@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import DefinitionError, Effect, Orchestrator, RunContext, Tool, tool
-from orchestrator.graph.tool import MAX_COST
+from orchestrator.graph.tool_options import MAX_COST
 
 
 def weigh(parcel: str, days: int = 3) -> float:

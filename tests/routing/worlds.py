@@ -9,7 +9,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import Healthy, PriceTable
-from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import Tool
+from orchestrator.graph.tool_options import ToolOptions
 
 
 class Shaky(Healthy):

@@ -17,16 +17,15 @@ def handbook() -> Handbook:
 
 
 def test_each_operation_is_a_version(handbook: Handbook) -> None:
-    later = handbook.with_skills(Skill(id="z")).with_insight("i", Insight(mode="search", text="look twice"))
+    later = handbook.with_skills(Skill(id="z")).with_skills(Skill(id="w"))
     assert (handbook.version, later.version) == (1, 3)
-    assert set(later.skills) == {"x", "y", "z"}
-    assert later.without_insight("i").insights == {}
+    assert set(later.skills) == {"w", "x", "y", "z"}
     assert "z" not in handbook.skills
 
 
 def test_json_and_back(handbook: Handbook, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "handbook.json"
-    full = handbook.with_profile("a", Profile(skills={"x": Evidence(successes=3, failures=1)}))
+    full = handbook.next("profile a", {"profiles": {"a": Profile(skills={"x": Evidence(successes=3, failures=1)})}})
     full.save(path)
     assert Handbook.load(path) == full
     assert Handbook.from_json(full.to_json()).to_json() == full.to_json()
@@ -55,7 +54,7 @@ def test_roll_back_restores_what_was(handbook: Handbook) -> None:
 
 def test_old_versions_go(handbook: Handbook) -> None:
     for number in range(30):
-        handbook = handbook.with_insight("n", Insight(mode="", text=str(number)))
+        handbook = handbook.next(str(number), {"insights": {"n": Insight(mode="", text=str(number))}})
     with pytest.raises(DefinitionError, match=r"Version 1 cannot.*Kept: 11, 12"):
         handbook.roll_back(1)
 

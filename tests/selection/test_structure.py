@@ -84,7 +84,7 @@ def test_the_words_of_the_work_stay_out_unless_wanted() -> None:
 def counted(handbook: Handbook, **counts: dict[str, tuple[float, float]]) -> Handbook:
     for agent, skills in counts.items():
         seen = {s: Evidence(successes=a, failures=b) for s, (a, b) in skills.items()}
-        handbook = handbook.with_profile(agent, Profile(skills=seen))
+        handbook = handbook.next(agent, {"profiles": {**handbook.profiles, agent: Profile(skills=seen)}})
     return handbook
 
 

@@ -306,15 +306,7 @@ class StoreConformance:
 
         store.merge_health({"a": {"n": 1}, "b": {"n": 2}}, add)
         store.merge_health({"b": {"n": 3}}, add)
-        store.save_health("c", {"n": 0})
-        store.merge_health({name: {"n": 1} for name in ("c", "d")}, add)
-        assert store.load_health() == {"a": {"n": 1}, "b": {"n": 5}, "c": {"n": 1}, "d": {"n": 1}}
-
-    def test_health_is_replaced_by_name(self, store: Store) -> None:
-        store.save_health("b", {"p": 0.5})
-        store.save_health("a", {"p": 1.0})
-        store.save_health("b", {"p": 0.75})
-        assert store.load_health() == {"a": {"p": 1.0}, "b": {"p": 0.75}}
+        assert store.load_health() == {"a": {"n": 1}, "b": {"n": 5}}
 
     def test_documents_have_versions(self, store: Store) -> None:
         assert store.document("policy") is None

@@ -12,10 +12,9 @@ from orchestrator.engine import langgraph as machine
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.store.unknown_run import unknown_run
 
 from .driver import live_run
-from .recovery import recorded_outcome, recover
+from .recovery import outcome_on_record, recover, row_of
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
 
@@ -91,11 +90,9 @@ async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
         return ended[0]
-    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-    if row is None:
-        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+    row = await row_of(runtime, run_id)
     if row.status.ended:
-        return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+        return await outcome_on_record(runtime, run_id)
     run = await recover(runtime, run_id)
     if run is None:
         raise InputError(f"The run {run_id!r} is being driven by another process.")

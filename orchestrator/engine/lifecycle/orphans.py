@@ -15,7 +15,7 @@ from orchestrator.store.protocol import Record, RunRow
 
 from .driver import join, start, stop_waiting
 from .phases import Phase
-from .recovery import fold, recorded_outcome, recover
+from .recovery import fold, outcome_on_record, recover
 
 MOST = 100_000
 """Children of one run that are looked at."""
@@ -38,7 +38,7 @@ async def _ended(run: Run, row: RunRow, records: list[Record]) -> tuple[Outcome[
     """How a child ended, now or before; `None` while another process drives it."""
     runtime = run.runtime
     if row.status.ended:
-        outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, row.run_id))
+        outcome = await outcome_on_record(runtime, row.run_id)
         return outcome, fold(row.run_id, records)
     child = await recover(runtime, row.run_id, parent=run, to_stop=True)
     if child is None:

@@ -20,11 +20,10 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.protocol import ClaimedRun, RunRow
-from orchestrator.store.unknown_run import unknown_run
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .phases import Phase
-from .recovery import recorded_outcome, recover
+from .recovery import outcome_on_record, recorded_outcome, recover, row_of
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id, wanted_of
 
@@ -139,11 +138,9 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
                 return await asyncio.shield(asyncio.wrap_future(live.result))
             except (OwnershipLost, Abandoned):
                 continue
-        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-        if row is None:
-            raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+        row = await row_of(runtime, run_id)
         if row.status.ended or (row.status is Status.WAITING and not ended):
-            return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+            return await outcome_on_record(runtime, run_id)
         if row.status is Status.QUEUED and row.wake is None:
             raise InputError(
                 f"The run {run_id!r} was set aside: {row.attempts} processes died while they drove it. "

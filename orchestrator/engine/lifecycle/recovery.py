@@ -26,7 +26,7 @@ from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
 from orchestrator.store.ledger.events import events_of
-from orchestrator.store.protocol import Record
+from orchestrator.store.protocol import Record, RunRow
 from orchestrator.store.unknown_run import unknown_run
 
 from .child_effects import find_child
@@ -238,6 +238,19 @@ def recorded_run(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str, Goal
     return made, state.inputs_digest, state.wanted
 
 
+async def row_of(runtime: Runtime, run_id: str) -> RunRow:
+    """The row of a run, read off the event loop. Raises `InputError` when there is no such run."""
+    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
+    if row is None:
+        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+    return row
+
+
+async def outcome_on_record(runtime: Runtime, run_id: str) -> Outcome[Any]:
+    """The outcome of `recorded_outcome`, read off the event loop."""
+    return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+
+
 def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mapping[str, Outcome[Any]]) -> Outcome[Any]:
     """The outcome of a state that no live run has."""
     stand_in: Any = type("Recorded", (), {})()
@@ -339,4 +352,4 @@ def _ask_again(run: Run) -> None:
         run.asked[asked.id] = OpenQuestion(impasse, asked, base)
 
 
-__all__ = ["events_of", "fold", "recorded_outcome", "recover", "settle_suspended"]
+__all__ = ["events_of", "fold", "outcome_on_record", "recorded_outcome", "recover", "row_of", "settle_suspended"]

@@ -22,13 +22,12 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.unknown_run import unknown_run
 
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
 from .finish import outcome_of
 from .phases import Phase
 from .queued import cancel_queued, wait
-from .recovery import recorded_outcome, recover
+from .recovery import outcome_on_record, recorded_outcome, recover, row_of
 from .requests import check_goal, check_inputs, refuse_unknown
 from .turns import NotYet, check_begun, in_turn
 
@@ -107,9 +106,7 @@ async def _resume_recorded(
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
         return ended[0]
-    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-    if row is None:
-        raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+    row = await row_of(runtime, run_id)
     check_begun(row, overdue=overdue)
     if row.status is Status.WAITING and row.parent is not None:  # its question is the question of its root
         found = await _resumed(runtime, row.parent, answer, by, question, overdue)
@@ -121,7 +118,7 @@ async def _resume_recorded(
         return live
     waits = row.status is Status.WAITING and answer is None
     if row.status.ended or (waits and not await _due(runtime, run_id) and not await _may_look_again(runtime, run_id)):
-        outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+        outcome = await outcome_on_record(runtime, run_id)
         return outcome
     run = await recover(runtime, run_id, to_stop=row.status is Status.WAITING and is_refusal(answer))
     if run is None:
@@ -163,18 +160,18 @@ def _has_a_route_now(run: Run) -> bool:
 
 async def _may_look_again(runtime: Runtime, run_id: str) -> bool:
     """Whether a recorded run waits because there was no route."""
-    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+    outcome = await outcome_on_record(runtime, run_id)
     return outcome.impasse is not None and outcome.impasse.kind in LOOKS_AGAIN
 
 
 async def _first_question(runtime: Runtime, run_id: str) -> str | None:
-    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+    outcome = await outcome_on_record(runtime, run_id)
     return outcome.questions[0].id if outcome.questions else None
 
 
 async def _due(runtime: Runtime, run_id: str) -> bool:
     """Whether the deadline of a recorded question has passed."""
-    outcome, _ = await runtime.threads.run(lambda: recorded_outcome(runtime, run_id))
+    outcome = await outcome_on_record(runtime, run_id)
     return any(each.due is not None and runtime.clock.time() > each.due for each in outcome.questions)
 
 
@@ -204,11 +201,9 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) 
         ended = runtime.runs.outcome(run_id)
         if ended is not None:
             return ended[0]
-        row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-        if row is None:
-            raise await runtime.threads.run(lambda: unknown_run(runtime.store, run_id))
+        row = await row_of(runtime, run_id)
         if row.status.ended:
-            return (await runtime.threads.run(lambda: recorded_outcome(runtime, run_id)))[0]
+            return await outcome_on_record(runtime, run_id)
         if row.status is Status.QUEUED:
             run = await cancel_queued(runtime, run_id, reason)
         else:

@@ -9,7 +9,8 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.engine.failures import note_user_failure
 from orchestrator.engine.run import Run
-from orchestrator.graph.tool import MAX_COST, Tool
+from orchestrator.graph.tool import Tool
+from orchestrator.graph.tool_options import MAX_COST
 
 from .context import CallContext
 

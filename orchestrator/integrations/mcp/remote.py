@@ -20,7 +20,8 @@ from orchestrator.core.errors import DefinitionError, Unavailable, nearest
 from orchestrator.core.text import clean
 from orchestrator.core.types.json_schema import type_of
 from orchestrator.core.types.schema import given_types
-from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import Tool
+from orchestrator.graph.tool_options import ToolOptions
 from orchestrator.integrations.reported import reported_kind
 
 from .calling import Terms, remote_call

@@ -11,7 +11,8 @@ from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, nearest
-from orchestrator.graph.tool import Tool, ToolOptions
+from orchestrator.graph.tool import Tool
+from orchestrator.graph.tool_options import ToolOptions
 
 from .calling import Api, Secret, call_operation
 from .document import Document, Operation

@@ -15,7 +15,7 @@ from orchestrator.core.enums import PartKind
 from orchestrator.core.errors import InvalidOutput
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import validate
-from orchestrator.graph.tool import MAX_COST
+from orchestrator.graph.tool_options import MAX_COST
 
 if TYPE_CHECKING:
     from orchestrator.core.goal import Goal

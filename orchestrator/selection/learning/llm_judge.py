@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
-from orchestrator.graph.tool import Cost
+from orchestrator.graph.tool_options import Cost
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import embedding_of
 from orchestrator.selection.choice.embedding import Embedding

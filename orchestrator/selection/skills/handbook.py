@@ -226,10 +226,6 @@ class Handbook(BaseModel):
         skills = {key: value for key, value in self.skills.items() if key != skill}
         return self.next(f"without skill {skill}", {"skills": skills, "profiles": profiles})
 
-    def with_profile(self, agent: str, profile: Profile) -> "Handbook":
-        """With this record of an agent in place of the one before."""
-        return self.next(f"profile {agent}", {"profiles": {**self.profiles, agent: profile}})
-
     def without_profile(self, agent: str) -> "Handbook":
         """Without the record of an agent. Raises `DefinitionError` when there is none."""
         if agent not in self.profiles:
@@ -247,17 +243,6 @@ class Handbook(BaseModel):
         """This version without the drift of an agent, which is on the record of a run."""
         rest = tuple(signal for signal in self.drifted if signal.agent != agent)
         return self if rest == self.drifted else self.model_copy(update={"drifted": rest})
-
-    def with_insight(self, key: str, insight: Insight) -> "Handbook":
-        """With an insight, new or in place of the one with that id."""
-        return self.next(f"insight {key}", {"insights": {**self.insights, key: insight}})
-
-    def without_insight(self, key: str) -> "Handbook":
-        """Without an insight. Raises `DefinitionError` when there is none."""
-        if key not in self.insights:
-            raise DefinitionError(f"The handbook has no insight {key!r}.{nearest(key, self.insights)}")
-        rest = {k: v for k, v in self.insights.items() if k != key}
-        return self.next(f"without insight {key}", {"insights": rest})
 
     def merge(self, other: "Handbook") -> "Handbook":
         """This handbook with what another has seen.

@@ -153,11 +153,6 @@ class SqlStore(SqlReads):
             text = encode_body(data, limit=None)[0]
             self._enqueue_call(lambda connection, _: documents.add_graph(connection, digest, text))
 
-    def save_health(self, name: str, data: Mapping[str, Any]) -> None:
-        """Enqueue the health of `name`."""
-        text = encode_body(data)[0]
-        self._enqueue_call(lambda connection, _: documents.set_health(connection, {name: text}))
-
     def merge_health(
         self,
         news: Mapping[str, Mapping[str, Any]],

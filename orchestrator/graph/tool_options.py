@@ -1,0 +1,69 @@
+"""`ToolOptions`: the options of `Tool` and `@tool`, with their units."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
+
+Cost = float | Callable[[Mapping[str, float]], float]
+LatencyOption = float | Callable[..., float]
+MAX_COST = 1e9
+"""US dollars; a larger cost is taken for a mistake."""
+
+
+class ToolOptions(TypedDict, total=False):
+    """The options of `Tool` and `@tool`; every one may be left out."""
+
+    name: str | None
+    """Default: the callable's name."""
+    needs: str | Iterable[str] | Mapping[str, str] | None
+    """Keys in: a key, a list, or a mapping parameter -> key. Default: the parameter names."""
+    gives: str | Iterable[str] | Mapping[str, Any] | None
+    """Keys out: a key, several (the call returns a mapping), or a mapping key -> type. Default: the tool's name."""
+    cost: Cost
+    """US dollars per call, or a function of the usage that the call reported."""
+    latency: LatencyOption
+    """Expected seconds per call, or a function of the inputs that says so."""
+    risk: float
+    """In [0, 1]."""
+    effect: str
+    """`"read"`, `"write"` or `"irreversible"`."""
+    timeout: float | None
+    """Seconds a call may take. Default: the policy's."""
+    retries: int | None
+    """Retries after the first attempt. Default: the policy's."""
+    when: Callable[..., Any] | None
+    """Precondition over the inputs."""
+    ensure: Callable[[Any], Any] | None
+    """Check of the output: returning False or raising makes it a failure."""
+    reconcile: Callable[..., Any] | None
+    """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell.
+
+    A parameter annotated `RunContext` gets the context: `deps`, and the idempotency key of the step."""
+    compensate: Callable[..., Any] | None
+    """Called with the output (and a `RunContext`, where it takes one), to undo the effect."""
+    undo_cost: float
+    """US dollars that undoing costs."""
+    idempotency_key: str | None
+    """The parameter that receives a key which stays the same over the retries of a step."""
+    approval: bool | Callable[..., Any]
+    """Ask a person first: always, or when this function of the inputs says so."""
+    health_check: Callable[[], Any] | None
+    """Polled in the background when asked for; raising or returning False is a failure."""
+    max_concurrency: int | None
+    """Calls at one time."""
+    ttl: float | None
+    """Seconds that a read stays fresh."""
+    credential: str | None
+    """Name of the account that the call uses: limits and account failures count for every tool that names it."""
+    isolation: str | None
+    """`"process"`: a sync call runs in a worker process, which its time-out ends. Default: a thread."""
+    memory: float | None
+    """Megabytes that a call with `isolation="process"` may use."""
+    share: bool
+    """Hand values over without a copy; the call promises not to change them."""
+    description: str | None
+    """Default: the callable's docstring."""
+    classify: Callable[[BaseException], Any] | None
+    """The tool's own row of the failure table: an exception -> `FailureKind`, or `None` to leave it to the table."""
+
+
+__all__ = ["MAX_COST", "Cost", "LatencyOption", "ToolOptions"]
