@@ -21,7 +21,7 @@ SHARE: Final = 0.05
 SHARE_SECONDS: Final = 60.0
 """How long a share is leased; what a dead process held returns then."""
 LEAST: Final = 1e-6
-"""US dollars that are reserved for a call that nothing is known of."""
+"""US dollars that must be left for any call, also for one that nothing is known of and that reserves nothing."""
 
 
 class Charges:
@@ -50,8 +50,11 @@ class _Account:
     """This process's share of one account."""
 
     balance: float = 0.0
+    """What is leased, and neither spent nor reserved; negative where calls cost more than was leased."""
+    reserved: float = 0.0
     unbooked: float = 0.0
     share: Share | None = None
+    """The latest lease; what is spent is booked for its day, also after it has expired."""
 
 
 @dataclass(slots=True)
@@ -108,36 +111,54 @@ class DailyLimits:
         return made
 
     async def _reserve(self, name: str, limit: float, usd: float) -> bool:
-        if self._taken(name, usd):
-            return True
-        try:
-            await self._in_thread(lambda: self._lease(name, limit, usd))
-        except StoreError:
-            return False
-        return self._taken(name, usd)
+        while not self._taken(name, usd):  # what one call leases another may take
+            try:
+                leased = await self._in_thread(lambda: self._lease(name, limit, usd))
+            except StoreError:
+                return False
+            if not leased:
+                return self._taken(name, usd)
+        return True
 
     def _taken(self, name: str, usd: float) -> bool:
         with self._lock:
             account = self._accounts.setdefault(name, _Account())
             if account.share is not None and self._clock.time() >= account.share.expires:
-                account.balance, account.share = min(0.0, account.balance), None  # it has returned
-            if account.balance < usd - 1e-12:
+                account.balance = -account.reserved  # what was left has returned
+            if account.balance < max(usd, LEAST) - 1e-12:
                 return False
             account.balance -= usd
+            account.reserved += usd
             return True
 
-    def _lease(self, name: str, limit: float, usd: float) -> None:
+    def _lease(self, name: str, limit: float, usd: float) -> float:
+        """Lease what a call of this cost lacks; the US dollars that were to be had."""
+        account = self._accounts[name]
+        self._book(account)
         with self._lock:
-            account = self._accounts[name]
-            unbooked, account.unbooked, share = account.unbooked, 0.0, account.share
-            missing = max(0.0, usd - account.balance)
-        if unbooked and share is not None:
-            self._store.accounts.settle(share, self._owner(), unbooked, 0.0)
+            missing = max(0.0, max(usd, LEAST) - account.balance)
         wanted = max(missing, limit * SHARE)
         leased = self._store.accounts.lease(name, limit, wanted, self._owner(), SHARE_SECONDS)
         with self._lock:
             account.balance += leased.usd
             account.share = leased
+        return leased.usd
+
+    def _book(self, account: _Account) -> None:
+        """Book what was spent. What calls cost beyond the share is booked too, and is no longer lacking in it."""
+        with self._lock:
+            unbooked, account.unbooked, share = account.unbooked, 0.0, account.share
+            beyond = max(0.0, -(account.balance + account.reserved))
+        if not unbooked or share is None:
+            return
+        try:
+            self._store.accounts.settle(share, self._owner(), unbooked, 0.0)
+        except StoreError:
+            with self._lock:
+                account.unbooked += unbooked
+            raise
+        with self._lock:
+            account.balance += beyond
 
     def settle(self, names: list[str], reserved: float, usd: float) -> None:
         """A call for which so much was reserved has cost `usd`."""
@@ -145,6 +166,7 @@ class DailyLimits:
             for name in names:
                 account = self._accounts[name]
                 account.balance += reserved - usd
+                account.reserved -= reserved
                 account.unbooked += usd
 
     def close(self) -> None:

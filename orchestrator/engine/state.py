@@ -175,6 +175,8 @@ class RunState:
     usage: Counter[str] = field(default_factory=Counter[str])
     llm_calls: int = 0
     impasses: int = 0
+    halted: str = ""
+    """Why it was cancelled, from when its calls had ended: what it did is being undone."""
     token: int = 0
     """The fencing token under which the run last went on."""
     doubtful_calls: set[str] = field(default_factory=set[str])
@@ -362,6 +364,8 @@ class RunState:
         limited = event.decision.facts.get("impasse") not in ASKS_ONLY
         if event.decision.kind in ESCALATING and limited:
             self.impasses += 1
+        if event.decision.kind is DecisionKind.HALT and event.decision.facts.get("impasse") == "cancelled":
+            self.halted = event.decision.reason.removesuffix(".")
         if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
             self.undoing.add(event.decision.subject)
         if event.decision.kind in STEP_LEVEL and event.decision.subject:

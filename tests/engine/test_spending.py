@@ -3,7 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from orchestrator import Orchestrator, Policy, Resolution, RunContext, Status, Tool, Unavailable, tool
+from orchestrator.engine import spending
 
 
 def model(calls: list[int]) -> Tool:
@@ -58,6 +61,50 @@ async def test_a_limit_of_a_label_holds_for_children() -> None:
         outcome = await orc.run("all", {"n": 6}, labels={"tenant": "a"})
     assert outcome.value == 2
     assert len(calls) == 2
+
+
+def unpriced(calls: list[int]) -> Tool:
+    """A call that reports a dollar, and declares nothing."""
+
+    async def ask(i: int, ctx: RunContext) -> int:
+        calls.append(i)
+        await asyncio.sleep(0.001)
+        ctx.charge(1.0)
+        return i
+
+    return Tool(ask, gives="part")
+
+
+async def test_the_whole_limit_can_be_spent_by_calls_of_unknown_cost_at_once() -> None:
+    calls: list[int] = []
+    async with Orchestrator([unpriced(calls)], policy=Policy(max_spend_per={"tenant": 10})) as orc:
+        runs = [orc.run("part", {"i": i}, labels={"tenant": "a"}) for i in range(30)]
+        assert sum(outcome.ok for outcome in await asyncio.gather(*runs)) == 10
+    assert len(calls) == 10
+
+
+async def test_a_parent_of_unknown_cost_takes_nothing_from_the_limit() -> None:
+    calls: list[int] = []
+
+    @tool(gives="all")
+    async def each(n: int, ctx: RunContext) -> int:
+        return sum([(await ctx.reach("part", {"i": i}, check=False)).ok for i in range(n)])
+
+    async with Orchestrator([model(calls), each], policy=Policy(max_spend_per={"tenant": 0.8})) as orc:
+        assert (await orc.run("all", {"n": 5}, labels={"tenant": "a"})).value == 2
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_what_is_spent_under_an_expired_lease_counts(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "SHARE_SECONDS", 0.01)
+    store, calls = tmp_path / "runs.db" if kind == "sqlite" else None, list[int]()
+    async with Orchestrator([unpriced(calls)], policy=Policy(max_spend_per_day=3), store=store) as orc:
+        for i in range(6):
+            await orc.run("part", {"i": i})
+            await asyncio.sleep(0.02)
+    assert len(calls) == 3
 
 
 async def test_a_rung_that_repairs_the_graph_has_the_run_plan_again() -> None:

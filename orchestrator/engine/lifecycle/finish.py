@@ -80,6 +80,8 @@ async def _compensate(run: Run, standing: list[str], *, reached: bool) -> None:
         tool = run.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
+        if name in run.state.uncompensated:  # it was tried, and its answer was lost with a process
+            continue
         await compensate_effect(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 

@@ -314,6 +314,8 @@ async def recover(
         await runtime.threads.run(lambda: runtime.store.release(run_id, token))
         raise
     runtime.runs.enter(run)
+    if run.state.halted:
+        run.scope.cancel(run.state.halted)
     if run.state.status is Status.WAITING:
         _ask_again(run)
     else:

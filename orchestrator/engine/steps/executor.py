@@ -16,7 +16,7 @@ from orchestrator.engine.failures import failure_kind, make_failure, make_failur
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
-from orchestrator.engine.spending import LEAST, DailyLimits
+from orchestrator.engine.spending import DailyLimits
 from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import message_of
 
@@ -138,7 +138,7 @@ class StepExecutor:
         expected = charges.expected(self.tool)
         if expected == 0 and charges.known(self.tool):
             return await self._admitted(invocation)
-        made = await self.runtime.daily.reserve(days, max(expected, LEAST))
+        made = await self.runtime.daily.reserve(days, expected)
         if isinstance(made, str):
             return NotStarted(made, over_budget=True)
         self.own_cost = 0.0

@@ -213,6 +213,41 @@ async def test_a_second_cancellation_gives_the_run_up_as_it_stands(tmp_path: Pat
         assert done == []
 
 
+async def test_a_cancelled_run_that_is_left_while_it_is_undone_stays_cancelled(tmp_path: Path) -> None:
+    log: list[str] = []
+    undoing, begun = asyncio.Event(), asyncio.Event()
+
+    async def undo(output: str) -> None:
+        log.append(f"{output} undone")
+        undoing.set()
+        await asyncio.sleep(0.05)
+
+    async def pay() -> str:
+        log.append("paid")
+        return "paid"
+
+    async def slow(p: str) -> str:
+        log.append("slow")
+        begun.set()
+        await asyncio.sleep(5)
+        return p
+
+    tools = [Tool(pay, gives="p", effect="write", compensate=undo), Tool(slow, gives="r")]
+    async with Orchestrator(tools, store=tmp_path / "runs.db") as orc:
+        task = asyncio.create_task(orc.run("r", run_id="x"))
+        await begun.wait()
+        task.cancel()
+        await undoing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        outcome = await orc.resume("x")
+        assert (outcome.status, outcome.uncompensated) == (Status.ESCALATED, ("pay",))
+        assert log == ["paid", "slow", "paid undone"]  # the answer of the compensation was lost: it is not repeated
+        assert orc.verify("x").ok
+        assert orc.replay("x").agrees
+
+
 async def test_cancelling_or_resuming_an_ended_run_changes_nothing(tmp_path: Path) -> None:
     log: list[str] = []
     buy = Tool(
