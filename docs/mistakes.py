@@ -58,6 +58,40 @@ def any_number(*parts: str) -> str:
     return "".join(parts)
 
 
+def any_named(**parts: str) -> str:
+    return "".join(parts)
+
+
+async def later() -> str:
+    return "later"
+
+
+def of_old_model() -> Tool:
+    from pydantic.v1 import BaseModel
+
+    class Order(BaseModel):
+        item: str
+
+    def ship(order: Order) -> str:
+        return order.item
+
+    return Tool(ship)
+
+
+a_tool: Any = Tool
+"""Untyped: a type checker would find these mistakes."""
+
+
+def clerks() -> Orchestrator:
+    return Orchestrator(agents=[Agent(pay, skills={"paying": 1.0})], clock=FakeClock(), monitors=())
+
+
+def judged_tool() -> None:
+    orc: Any = paying()
+    orc.run_sync("paid", {"amount": 1}, run_id="order-7")
+    orc.feedback("order-7", "paid", True)
+
+
 def no_annotation(ctx, item: str) -> str:  # type: ignore[no-untyped-def]
     return item
 
@@ -154,6 +188,14 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`connect` twice", connected_twice, (), {}),
     ("`connect` of an unknown tool", lambda: paying().connect("pya", "pay"), (), {}),
     ("`require_skills` of an unknown key", lambda: paying().require_skills("piad", {"x": 1}), (), {}),
+    ("`require_skills` of an unknown skill", lambda: clerks().require_skills("pay", {"payng": 1}), (), {}),
+    ("feedback on what no agent gave", judged_tool, (), {}),
+    ("`Tool(f(x))`, a call of an async function", lambda: a_tool(later()), (), {}),
+    ("`ensure=` takes two arguments", lambda: a_tool(pay, ensure=lambda a, b: True), (), {}),
+    ("`when=` takes what is no input", lambda: a_tool(pay, when=lambda amuont: True), (), {}),
+    ("`compensate=` takes nothing", lambda: a_tool(pay, effect="write", compensate=lambda: None), (), {}),
+    ("`**kwargs`", lambda: Tool(any_named), (), {}),
+    ("a model of pydantic 1", of_old_model, (), {}),
     ("the tool before a gated one is removed", removed_gate, (), {}),
 ]
 

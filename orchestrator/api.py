@@ -356,6 +356,15 @@ class Orchestrator(Registration, RecordedRuns):
     ) -> None:
         await self.aclose()
 
+    def __enter__(self) -> Self:
+        """For code that is not async: `with Orchestrator(...) as orc: orc.run_sync(...)`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     async def aclose(self) -> None:
         """End the runs, stop monitors, write what is left to write, close the store. A second call does nothing.
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from orchestrator.core.enums import Effect
+from orchestrator.core.errors import InvalidOutput
+from orchestrator.core.privacy.redaction import raised_at
 from orchestrator.core.types.schema import adapter, explain, type_name, validate
 from orchestrator.core.values.content import class_of, content_of, same_content
 from orchestrator.graph.graph import GraphRevision
@@ -239,7 +241,12 @@ def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, 
     """Inputs as the types of their keys. Raises `InvalidOutput` for one that is not."""
     checked: dict[str, Any] = {}
     for key, value in inputs.items():
-        checked[key] = validate(key, view.key_type(key), value)
+        try:
+            checked[key] = validate(key, view.key_type(key), value)
+        except InvalidOutput:
+            raise
+        except Exception as error:
+            raise InvalidOutput(f"{key}: a validator raised {type(error).__name__} ({raised_at(error)})") from error
     return checked
 
 

@@ -28,6 +28,7 @@ from orchestrator.core.types.schema import (
 )
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
+from .tool_functions import check_functions
 from .tool_options import MAX_COST, Cost, LatencyOption, ToolOptions
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Tool:
         self.classify = options.get("classify")
         self.description = options.get("description") or inspect.cleandoc(getattr(call, "__doc__", None) or "")
         self.is_async = is_async(call)
+        check_functions(self.name, [*self.needs, *self.optional], options)
         self._check_numbers()
         self._check_isolation()
         self._check_types()
@@ -285,9 +287,10 @@ def _check_form(name: str, call: Callable[..., Any], options: ToolOptions, place
             f"Make a tool of the bound method of an object instead: Tool(object.{call.__name__})."
         )
     for parameter in parameters:
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise DefinitionError(
-                f"Tool {name!r} takes *{parameter.name}{where}, which names no keys. Write a parameter for each key."
+                f"Tool {name!r} takes {str(parameter).partition(':')[0]}{where}, which names no keys. "
+                "Write a parameter for each key."
             )
         if parameter.name == "ctx" and parameter.annotation is inspect.Parameter.empty:
             raise DefinitionError(

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orchestrator import FailureKind, Goal, Orchestrator, Outcome, Policy, Status
 from orchestrator.core.policy import Retries
@@ -195,6 +198,20 @@ def test_a_webhook_gets_a_message_once_however_often_it_is_posted(
     assert list(hook.taken.values()) == [LETTER]
     assert outcome.value == f"webhook:{next(iter(hook.taken))}"
     assert {request.headers["X-Token"] for request in hook.requests} == {"abc"}
+
+
+def test_each_post_carries_the_trace_of_its_attempt(tmp_path: Path) -> None:
+    hook, spans = Hook(503), InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    with http_server(hook) as url:
+        deps = {"webhook": {"url": url}}
+        with Orchestrator.from_project(catalog_root(), deps=deps, policy=QUICK, tracer_provider=provider) as orc:
+            orc.run_sync("delivery", LETTER)
+    carried = [dict(request.headers)["traceparent"].split("-") for request in hook.requests]
+    known = {f"{span.context.span_id:016x}": span.name for span in spans.get_finished_spans() if span.context}
+    assert len({span for _, _, span, _ in carried}) == 2  # one for each attempt
+    assert all("post_webhook" in known[span] or "attempt" in known[span] for _, _, span, _ in carried)
 
 
 def test_a_webhook_that_stays_silent_after_taking_it_escalates_and_nothing_else_is_tried(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from orchestrator import FailureKind, Orchestrator, Outcome, Policy, Status
 from orchestrator.core.policy import Retries
@@ -60,6 +61,15 @@ def site() -> Site:
 def url(site: Site) -> Iterator[str]:
     with http_server(site) as address:
         yield f"{address}/library"
+
+
+def test_the_request_carries_the_trace_of_its_attempt(url: str, site: Site, tmp_path: Path) -> None:
+    deps = {"pages": tmp_path / "pages"}
+    with Orchestrator.from_project(catalog_root(), deps=deps, tracer_provider=TracerProvider()) as orc:
+        outcome = orc.run_sync("html", {"url": url})
+    (asked,) = site.requests
+    carried = {name.lower(): value for name, value in asked.headers.items()}
+    assert outcome.trace_id and carried["traceparent"].split("-")[1] == outcome.trace_id
 
 
 def test_a_page_is_fetched_and_a_copy_kept(get: Get, url: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header): the same key
 
 from typing import Any
 
+from opentelemetry.propagate import inject
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from orchestrator import CallerError, RunContext, Unavailable, tool
@@ -54,12 +55,12 @@ async def post_webhook(recipient: str, subject: str, body: str, key: str, ctx: R
         raise Unavailable("httpx is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     webhook = receiver_of(ctx.deps)
     headers = {name: value.get_secret_value() for name, value in webhook.headers.items()}
+    headers["Idempotency-Key"] = key
+    inject(headers)  # `traceparent` of the attempt, where a tracer records
     message = {"recipient": recipient, "subject": subject, "body": body}
     async with httpx.AsyncClient(timeout=20) as client:
         try:
-            answer = await client.post(
-                webhook.url.get_secret_value(), json=message, headers={**headers, "Idempotency-Key": key}
-            )
+            answer = await client.post(webhook.url.get_secret_value(), json=message, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unavailable(f"the webhook cannot be reached: {type(error).__name__}") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):

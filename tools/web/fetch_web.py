@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.propagate import inject
 from pydantic import BaseModel, ValidationError
 
 from orchestrator import CallerError, InvalidOutput, Refused, RunContext, Unavailable, tool
@@ -71,9 +72,11 @@ async def fetch_web(url: str, ctx: RunContext) -> str:
     except ImportError:
         raise Unavailable("httpx is not installed: see the extra 'documents' (docs/how-to/install.md)") from None
     chunks: list[bytes] = []
+    headers = {"Accept": ", ".join(PAGES)}
+    inject(headers)  # `traceparent` of the attempt, where a tracer records
     async with (
         httpx.AsyncClient(follow_redirects=True, timeout=20) as client,
-        client.stream("GET", url, headers={"Accept": ", ".join(PAGES)}) as answer,
+        client.stream("GET", url, headers=headers) as answer,
     ):
         if answer.status_code in (401, 402, 403):  # the page wants a login: that says nothing about other pages
             raise Refused(f"the page is not public (HTTP {answer.status_code})")

@@ -127,6 +127,9 @@ def shown_value(value: Any) -> str:
     if inspect.isclass(value):
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    if inspect.iscoroutine(value):
+        value.close()  # it would warn that nobody awaited it
+        return f"what a call of the async function {name!r} gives. Leave out the call: {name}"
     of = type(value).__name__
     return f"the {of.lower() if of[0].islower() else of} {name!r}" if isinstance(name, str) else f"a value of type {of}"
 

@@ -184,6 +184,11 @@ def _cached_adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
+    if hasattr(annotation, "__get_validators__") and not hasattr(annotation, "__get_pydantic_core_schema__"):
+        raise DefinitionError(
+            f"The type {type_name(annotation)} cannot be used for a key: it is a model of pydantic 1. Make it one of "
+            "pydantic 2: `from pydantic import BaseModel`."
+        )
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:
