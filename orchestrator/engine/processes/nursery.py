@@ -37,8 +37,7 @@ def main() -> None:
         serve(control, wake, living)
     finally:
         for pid in living:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            kill(pid)
         for pid in living:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)  # so that their processor time counts as this program's
@@ -82,9 +81,16 @@ def serve(control: socket.socket, wake: int, living: set[int]) -> None:
         if command == b"Q":
             return
         if command == b"K" and pid in living:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         elif command == b"F" and descriptors:
             living.add(fork(control, wake, descriptors[0]))
+
+
+def kill(pid: int) -> None:
+    """End a worker and the processes that its call has started."""
+    for end in (os.killpg, os.kill):  # the group is missing where the worker has just been forked
+        with suppress(ProcessLookupError, PermissionError):
+            return end(pid, signal.SIGKILL)
 
 
 def fork(control: socket.socket, wake: int, descriptor: int) -> int:
@@ -93,6 +99,7 @@ def fork(control: socket.socket, wake: int, descriptor: int) -> int:
     if pid == 0:
         code = 1
         try:
+            os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             control.close()
             os.close(wake)

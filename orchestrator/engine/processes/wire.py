@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -83,12 +84,16 @@ def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any
 
 
 def dumps(value: Any) -> bytes:
-    """Pickled; functions that have no name to be found by, by value."""
-    try:
-        return pickle.dumps(value)
-    except Exception:
-        library: Any = importlib.import_module("cloudpickle")
-        return bytes(library.dumps(value))
+    """Pickled; what has no name to be found by, and what the main program defines, by value.
+
+    The other end has no main program: a class of it comes back as that class, which cloudpickle keeps track of.
+    """
+    with suppress(Exception):
+        pickled = pickle.dumps(value)
+        if b"__main__" not in pickled:
+            return pickled
+    library: Any = importlib.import_module("cloudpickle")
+    return bytes(library.dumps(value))
 
 
 def by_value(call: Callable[..., Any]) -> bytes:

@@ -4,6 +4,8 @@ import asyncio
 import ctypes
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,12 +52,20 @@ def spin(marker: Path) -> str:
         pass
 
 
+def delegate(marker: Path) -> str:
+    with subprocess.Popen(["sleep", "60"]) as program:
+        marker.write_text(str(program.pid))
+    return "never"
+
+
 def ended(pid: int) -> bool:
-    """Whether a process is gone within some seconds."""
+    """Whether a process is gone within some seconds; one that nobody has reaped yet counts as gone."""
     for _ in range(200):
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
             return True
         time.sleep(0.02)
     return False
@@ -76,6 +86,45 @@ async def test_it_runs_in_another_process_which_is_kept() -> None:
     first = await outcome_of(own_pid)
     assert first.value != os.getpid()
     assert (await outcome_of(own_pid)).value == first.value
+
+
+SCRIPT = """
+import dataclasses
+
+from pydantic import BaseModel
+
+from orchestrator import Orchestrator, Tool
+
+class Quote(BaseModel):
+    usd: int
+
+@dataclasses.dataclass
+class Parcel:
+    kilos: int
+
+class Carrier:
+    factor = 3
+
+    def price(self, parcel: Parcel) -> Quote:
+        assert isinstance(parcel, Parcel)
+        return Quote(usd=self.factor * parcel.kilos)
+
+def price(parcel: Parcel) -> Quote:
+    return Carrier().price(parcel)
+
+for call in (price, Carrier().price, lambda parcel: price(parcel)):
+    tool = Tool(call, name="price", gives="quote", isolation="process")
+    orc = Orchestrator([tool])
+    value = orc.run_sync("quote", {"parcel": Parcel(kilos=2)}).value
+    orc.close()
+    print(value.usd, type(value) is Quote)
+"""
+
+
+def test_functions_and_classes_of_the_main_program(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    said = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=60)
+    assert said.stdout == "6 True\n" * 3, said.stderr
 
 
 async def test_closures_are_handed_over_by_value() -> None:
@@ -139,10 +188,11 @@ async def test_a_bug_in_a_library_names_the_line_that_called_it() -> None:
     assert "(test_processes.py:" in failure.message
 
 
-async def test_a_time_out_ends_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", [spin, delegate])
+async def test_a_time_out_ends_the_process_and_what_it_started(call: Callable[..., str], tmp_path: Path) -> None:
     marker = tmp_path / "pid"
     await outcome_of(own_pid)  # the time-out is for the call, not for the start of the first worker
-    orc = Orchestrator([Tool(spin, gives="out", isolation="process", timeout=2, retries=0)])
+    orc = Orchestrator([Tool(call, gives="out", isolation="process", timeout=2, retries=0)])
     outcome = await orc.run("out", {"marker": marker})
     assert [failure.kind for failure in outcome.failures] == [FailureKind.TRANSIENT]
     assert ended(int(marker.read_text()))
