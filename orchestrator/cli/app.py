@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of what goes wrong in them."""
+"""The command-line program: its commands, and how their errors are reported."""
 
 import contextlib
 import logging

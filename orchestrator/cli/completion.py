@@ -1,4 +1,4 @@
-"""Shell completion of goals, keys, runs, tools and policies. What cannot be had completes to nothing, silently."""
+"""Shell completion of goals, keys, runs, tools and policies. An error completes to nothing."""
 
 import os
 from collections.abc import Callable

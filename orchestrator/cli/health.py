@@ -1,4 +1,4 @@
-"""`orchestrator health`: how the tools are, and opening or closing a circuit by hand."""
+"""`orchestrator health`: shows the health of tools, and opens or closes a circuit by hand."""
 
 import getpass
 from collections.abc import Generator

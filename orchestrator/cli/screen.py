@@ -1,4 +1,4 @@
-"""What commands write to: one console for results and one for errors, tables for people, JSON for programs."""
+"""Output of commands: a console for results and one for errors, tables for people, JSON for programs."""
 
 import contextlib
 import json

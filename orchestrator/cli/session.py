@@ -1,4 +1,4 @@
-"""What commands work with: a project, an orchestrator over a store, a store to read, a run in it."""
+"""What commands work on: a project, an orchestrator over a store, a store opened for reading, a run in it."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager

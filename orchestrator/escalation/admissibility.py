@@ -1,4 +1,4 @@
-"""Who may answer an impasse with what: pure rules, applied to every answer before anything acts."""
+"""Which answers to an impasse are admissible from whom: pure rules, applied to every answer before it takes effect."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a price asks of those who watch the tools: `HealthFacts`, and where none of them do."""
+"""`HealthFacts`: what prices read of health, and its values where no health is tracked."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""Counts that fade: what was seen a half-life ago weighs half."""
+"""Exponentially decaying counts: what was seen a half-life ago weighs half."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What people and monitors read about a tool's health."""
+"""`ToolHealth`: the public view of a tool's health."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which tools may answer for which, and with what arguments: the `alternatives=` of an agent and of the gateway."""
+"""`alternatives=` of agents and of the gateway: which tools may stand in for which, and with what arguments."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What would fail before anything is run: missing packages, keys of models, health checks; and copies that cost."""
+"""Checks before a run: missing packages, keys of models, health checks; and copies that cost."""
 
 import asyncio
 import dis

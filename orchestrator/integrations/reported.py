@@ -1,4 +1,4 @@
-"""What an error that a remote or adopted tool reports in words means."""
+"""Classifies errors that a remote or adopted tool reports as text."""
 
 import re
 from typing import Final

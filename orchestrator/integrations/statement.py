@@ -1,4 +1,4 @@
-"""What a model is told when nothing answered its call."""
+"""The message to a model whose tool call could not be answered."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Examples for those who gave none: what the graph itself says about its goals."""
+"""Default examples of goals, from the names and descriptions in the graph."""
 
 from orchestrator.graph.revision import GraphRevision
 

@@ -1,4 +1,4 @@
-"""`ProgressSink`: a run told on a terminal while it happens. Plain lines in a pipe."""
+"""`ProgressSink`: live progress of a run on a terminal; plain lines in a pipe."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""For how long, and for whom, a run waits, as its row in the store tells."""
+"""For how long, and for whom, a run waits, read from its row in the store."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A compiled graph follows its live graph: what is gone, what is new, what has other transitions."""
+"""Updates a compiled graph to its live graph: removed tools, new tools, changed transitions."""
 
 from bisect import insort
 

@@ -1,4 +1,4 @@
-"""One port for the service, the viewer and the MCP server: who is asked follows from the request."""
+"""One port for the service, the viewer and the MCP server: requests are dispatched by path and headers."""
 
 import hmac
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""What requests say: bodies read within limits, and answers to what is wrong with them."""
+"""Reads the bodies of requests within limits, and builds the errors for what is wrong with them."""
 
 import asyncio
 import json

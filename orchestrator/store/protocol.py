@@ -1,4 +1,4 @@
-"""What a store is: the rows that travel, and the protocol every store fulfils."""
+"""The `Store` protocol, and the rows it returns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Open stores at the end of the process, and in a forked child.
+"""Closes open stores at the end of the process, and renews them in a forked child.
 
 Registered when the package is imported, before anything that still has to read a store at the end of the process: what
 is registered first runs last. `store/sql.py` is imported later, where a database is used.

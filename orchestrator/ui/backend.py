@@ -1,4 +1,4 @@
-"""`Backend`: what the pages are about. A store to read, and, where a project is loaded, an orchestrator to act with."""
+"""`Backend`: what the viewer reads and acts on: a store, and an orchestrator where a project is loaded."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What pages are made with: templates that make everything harmless and escape it, addresses, numbers for people."""
+"""Rendering of pages: escaping templates, links, and formats of numbers."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Who may look: a token in the printed address, a cookie in its place, Host and Origin checked, forms signed.
+"""Access to the viewer: a token in the printed address, a cookie, Host and Origin checks, signed forms.
 
 A page on the internet can make a browser call loopback: so the name in `Host` must be ours (DNS rebinding), `Origin`
 must be this page itself, the cookie is `SameSite=Strict`, and a form carries a value that no other page can read.

@@ -1,4 +1,4 @@
-"""Asking one of several chat models one thing: in the way that it can, once, with one repair, and all of it counted."""
+"""Asks one of several chat models for a structured answer, with at most one repair, and counts calls and cost."""
 
 import asyncio
 import importlib.util

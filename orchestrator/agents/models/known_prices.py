@@ -1,4 +1,4 @@
-"""Published prices of models, for what nobody declared: US dollars per million input and output tokens."""
+"""Published prices of models, for those that declare none: US dollars per million input and output tokens."""
 
 import logging
 from functools import lru_cache

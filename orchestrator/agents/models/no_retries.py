@@ -1,4 +1,4 @@
-"""Chat models whose clients try once: one layer retries, and that is ours."""
+"""Chat models without retries of their own: the engine is the only layer that retries."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar

@@ -1,4 +1,4 @@
-"""Which of several models is asked: by the one price, from what each declares and how it has fared."""
+"""Chooses among several models by the price formula, from declared costs and observed health."""
 
 import math
 from collections.abc import Mapping, Sequence

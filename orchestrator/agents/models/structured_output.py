@@ -1,4 +1,4 @@
-"""Asking a chat model for a choice, in the best way that it can: a tool call, a JSON schema, or plain JSON."""
+"""Asks a chat model for a choice by the best method it supports: a tool call, a JSON schema, or plain JSON."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum

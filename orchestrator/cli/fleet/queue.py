@@ -1,4 +1,4 @@
-"""`orchestrator submit`, `worker` and `recover`: runs that belong to nobody, and who drives them."""
+"""`orchestrator submit`, `worker` and `recover`: queued runs and the workers that drive them."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""`orchestrator plan` and `orchestrator graph`: what would be done, at what price, before anything is."""
+"""`orchestrator plan` and `orchestrator graph`: the route and its price, without running it."""
 
 from typing import Annotated, Any
 

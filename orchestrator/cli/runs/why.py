@@ -1,4 +1,4 @@
-"""How a story is shown on a terminal."""
+"""Shows the story of a run on a terminal."""
 
 from rich.text import Text
 

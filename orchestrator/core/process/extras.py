@@ -1,4 +1,4 @@
-"""The name of the distribution, and what is said when an optional package is missing."""
+"""The name of the distribution, and the message for an optional package that is missing."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a forked child renews: locks that a thread of the parent may hold, and objects that belong to the parent.
+"""Renews state in a forked child: locks that a thread of the parent may hold, objects that belong to the parent.
 
 A child has one thread, the one that forked: it must not wait for locks, threads, queues or connections of the others.
 """

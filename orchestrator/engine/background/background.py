@@ -1,4 +1,4 @@
-"""What goes on beside the runs: monitors and what their signals do, health kept in the store."""
+"""Background work of an orchestrator: monitors and the effects of their signals, health kept in the store."""
 
 import asyncio
 import contextlib

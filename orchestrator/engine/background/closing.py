@@ -1,4 +1,4 @@
-"""Closing an orchestrator: its runs, then what goes on beside them, then the store."""
+"""Closes an orchestrator: its runs, then the background work, then the store."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""`BackgroundObservers`: forwards the turning points of runs to the work beside them."""
+"""`BackgroundObservers`: forwards the start, the waits and the end of runs to the background work."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Monitors: watchers beside the work, whose signals change prices, demand approval, or halt a run."""
+"""Monitors: observers of runs whose signals change prices, demand approval, or halt a run."""
 
 from orchestrator.core.enums import SignalAction
 

@@ -1,4 +1,4 @@
-"""What monitors see: what has just happened, every run that goes on, the tools and their health."""
+"""The input of monitors: the latest event, every live run, the tools and their health."""
 
 import asyncio
 from collections import Counter

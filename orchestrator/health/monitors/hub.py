@@ -1,4 +1,4 @@
-"""`MonitorHub`: runs monitors beside the work, so that a slow or broken one hurts nobody."""
+"""`MonitorHub`: runs monitors in the background, isolated from runs: a slow or broken one delays nothing."""
 
 import asyncio
 import inspect

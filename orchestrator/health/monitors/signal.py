@@ -1,4 +1,4 @@
-"""`Signal`: what a monitor says; and the rule by which one of several wins."""
+"""`Signal`: what a monitor reports; and the rule by which one of several wins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The files of a gateway: the `mcpServers` JSON that clients have already, and a small TOML of what may heal what."""
+"""Configuration of a gateway: the `mcpServers` JSON of a client, and a TOML file of alternatives and effects."""
 
 import json
 import os

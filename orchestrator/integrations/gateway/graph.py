@@ -1,4 +1,4 @@
-"""The tools of a gateway's servers in a graph: one goal per tool, reached by it or by what stands in for it."""
+"""The graph of a gateway: one goal per tool of its servers, reached by that tool or by an alternative."""
 
 import re
 from collections.abc import Mapping

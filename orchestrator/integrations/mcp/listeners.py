@@ -1,4 +1,4 @@
-"""Tells the clients of an MCP server that its tools changed."""
+"""Notifies the clients of an MCP server that its tools changed."""
 
 import asyncio
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""`McpServer`: an MCP server whose tools become tools of the graph, on the terms of whoever adds them."""
+"""`McpServer`: an MCP server whose tools become tools of the graph; the user decides what it is trusted with."""
 
 import asyncio
 import contextlib

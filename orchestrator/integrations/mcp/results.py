@@ -1,4 +1,4 @@
-"""What an MCP server answered, as the value of a tool or as the failure that it is."""
+"""Turns the result of an MCP call into the value of a tool, or into a failure."""
 
 import base64
 import binascii

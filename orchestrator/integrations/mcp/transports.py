@@ -1,4 +1,4 @@
-"""How an MCP server is spoken to: a process of ours over its standard streams, or an address over HTTP."""
+"""Transports of MCP: a child process over its standard streams, or an address over HTTP."""
 
 import json
 import os

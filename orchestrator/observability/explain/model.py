@@ -1,4 +1,4 @@
-"""What a story is made of: its entries, its failures with their answers, its escalations with their replies."""
+"""The data of a story: its entries, failures with the decisions that answered them, escalations with replies."""
 
 from dataclasses import dataclass
 from enum import StrEnum

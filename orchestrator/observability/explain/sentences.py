@@ -1,4 +1,4 @@
-"""Events as plain sentences: what a story says of each."""
+"""Describes events in plain sentences, for stories."""
 
 from dataclasses import replace
 from functools import singledispatchmethod

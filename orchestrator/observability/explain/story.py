@@ -1,4 +1,4 @@
-"""The story of a run in plain words, told from its record: what was wanted, what was chosen, what failed, who answered.
+"""The story of a run, built from its record: goal, choices, failures, answers.
 
 `tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story
 of a run can be told by any process, long after it ended or while it goes on.

@@ -1,4 +1,4 @@
-"""What a check finds, and where the run stood when it looked."""
+"""`ReplayContext`, where the run stood at a decision, and the findings of a check."""
 
 from dataclasses import dataclass, field
 

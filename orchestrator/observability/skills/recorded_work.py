@@ -1,4 +1,4 @@
-"""What recorded runs tell of agents' work: what it was about, what it demanded, how it turned out. No code is called.
+"""The recorded work of agents: its inputs, demands and outcomes. Calls no user code.
 
 Texts are there only where the values of runs were kept (`Policy(keep_values=True)`): a record holds none.
 """

@@ -1,4 +1,4 @@
-"""A dead collector is given a rest: while spans cannot be delivered runs build none, and a thread asks when it is back.
+"""Suspends tracing while the collector is unreachable; a thread checks when it is back.
 
 An exporter that fails has tried again for seconds, and the batch is lost: building the next ones would cost every call
 and help nobody. A run that begins while the collector is down has no spans, also when it comes back meanwhile.

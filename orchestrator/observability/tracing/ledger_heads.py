@@ -1,4 +1,4 @@
-"""The head of each ended run's ledger, told outside of the store: a chain that is kept in one place proves too little.
+"""Publishes the head of each ended run's ledger outside of the store, so that a rewritten store can be detected.
 
 The head is known when the store's writer has committed the run's closing record, which no run waits for. A thread of
 its own waits instead, gathers what has ended meanwhile, and tells.

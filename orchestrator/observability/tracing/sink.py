@@ -1,4 +1,4 @@
-"""`TracingSink`: what the engine tells, as spans, metrics and log records. The OpenTelemetry API only."""
+"""`TracingSink`: events of runs as spans, metrics and log records. The OpenTelemetry API only."""
 
 import logging
 from collections.abc import Generator, Mapping

@@ -1,4 +1,4 @@
-"""`Frontier`: the decisions for a goal as they present themselves from where a run stands, with what each is worth."""
+"""`Frontier`: the open decisions of a search state, each with a lower bound of its cost."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The cheapest plan for sure where tools can produce each other's inputs, on small instances: branch and bound.
+"""Optimal plans for small instances in which tools can produce each other's inputs, by branch and bound.
 
 A landmark of a partial plan is a set of actions of which every completion must hold at least one: the actions that add
 a proposition which is still open. Branching takes them one after another, each without those before it, so that no set

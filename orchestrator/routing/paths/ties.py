@@ -1,4 +1,4 @@
-"""Of several best paths the one whose tools' names come first."""
+"""Breaks ties between shortest paths: the one whose tool names come first."""
 
 from collections.abc import Iterator
 

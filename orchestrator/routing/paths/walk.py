@@ -1,4 +1,4 @@
-"""A path without a search, where the distances to the goal say it all."""
+"""A shortest path read off the distances to the goal, where these are exact; no search."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""What all texts repeat word for word (a system prompt, a template, examples): found once, left out of comparisons.
+"""Finds word sequences that all texts repeat (system prompts, templates, examples) and removes them.
 
 Runs of words are told by hashes (shingles: Broder, SEQUENCES 1997), so that nothing can be read from what is stored.
 """

@@ -1,4 +1,4 @@
-"""When newcomers get their chance, and what is drawn at random: decided before a choice, so that it can be recorded."""
+"""Exploration: when new agents are tried, and which draws are random. Decided before a choice, and recorded."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""When an agent is no longer what it was: its outcomes and costs watched against its own history.
+"""Detects agents whose outcomes or costs left their own history.
 
 The sums are kept in the handbook, so that drift is found over many short processes as it is in a long one.
 """

@@ -1,4 +1,4 @@
-"""What waits to be learned from, and what learning finds out on the way."""
+"""`Learner`: queues observations of agents, learns from them in batches, and reports drift."""
 
 from collections import deque
 from collections.abc import Mapping

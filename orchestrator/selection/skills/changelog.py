@@ -1,4 +1,4 @@
-"""`Journal`: what was done to a handbook since its store last had it, so that it can be done again on a newer one."""
+"""`Journal`: changes of a handbook since it was last stored, replayed on a newer stored version."""
 
 from collections.abc import Callable
 from typing import Final

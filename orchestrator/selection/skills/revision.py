@@ -1,4 +1,4 @@
-"""What changed between two versions of a document, and the way back."""
+"""Differences between two versions of a document, and the way back."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast

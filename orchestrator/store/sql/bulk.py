@@ -1,4 +1,4 @@
-"""The statements of every transaction of the writer: many rows in few of them, and on SQLite past SQLAlchemy.
+"""Batched statements of the writer's transactions; on SQLite they bypass SQLAlchemy.
 
 SQLite's driver gives the interpreter away while a statement runs, and has to win it back from whatever thread is busy:
 up to 5 ms each time (`sys.getswitchinterval`). With a statement for each row, as `executemany` does it, a writer beside

@@ -1,4 +1,4 @@
-"""The writer: one thread that turns what is enqueued into few durable transactions, and outlives a broken database."""
+"""The writer: one thread that batches queued writes into durable transactions and reconnects after failures."""
 
 import contextlib
 import itertools
