@@ -226,7 +226,7 @@ class PriceTable:
         return self._untouched_success
 
     def record(self, view: GraphRevision, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
-        """What `Planner.plan_recorded` needs to come to the same prices later: the facts of these tools, or of all.
+        """The facts from which `Recorded` gives the same prices later: those of these tools, or of all.
 
         A transition whose health is not perfect is recorded under `transition_name(source, target)`.
         """

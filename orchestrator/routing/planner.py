@@ -1,16 +1,16 @@
 """`Planner`: the cheapest feasible route from where a run stands. Pure: no clock, no randomness, no I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.process.forks import new_lock
 from orchestrator.core.route import Alternative, Problem, Route
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PriceFacts, PriceTable, Pricing, Recorded
+from orchestrator.graph.price_table import PriceTable
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing.joins.decisions import Skeleton
 from orchestrator.routing.joins.solver import best_plan, named
@@ -77,25 +77,6 @@ class Planner:
         with self._lock:
             then = self._ground(view).as_of(cursor)
             return beaten(lambda p: then.plan(p, self._policy), problem)
-
-    def plan_recorded(
-        self,
-        view: Mapping[str, Any],
-        problem: Problem,
-        facts: Mapping[str, PriceFacts],
-        policy: Policy,
-        pricing: Pricing | None = None,
-        *,
-        otherwise: float = 0.0,
-    ) -> Route:
-        """Plan again from records: a view's JSON, and the facts that prices were made of (`PriceTable.record`).
-
-        A tool without facts is as declared, and succeeds with probability `otherwise`.
-        """
-        revision = GraphRevision.from_json(view)
-        prices = PriceTable(revision, policy, pricing, Recorded(facts, otherwise))
-        ground = _Ground(RoutingWeights(Compiled(revision), prices))
-        return ground.plan(problem, policy, lambda: beaten(lambda p: ground.plan(p, policy), problem))
 
     def forget(self) -> None:
         """Forget what was learned about goals. The next plan of each is as its first; nothing else changes."""

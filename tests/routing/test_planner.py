@@ -15,7 +15,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.errors import DefinitionError, NoRoute
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PriceFacts, PriceTable
+from orchestrator.graph.price_table import PriceFacts, PriceTable, Recorded
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
 
@@ -181,11 +182,12 @@ def test_a_record_gives_the_same_route() -> None:
         for t in world.graph.view().transitions:
             world.health.transitions[t.source, t.target] = random.choice([0.0, 0.5, 1.0, 1.0])
         problem = random_problem(random, world)
-        record, view = world.prices.record(world.graph.view()), world.graph.view().to_json()
+        record, view = world.prices.record(world.graph.view()), GraphRevision.from_json(world.graph.view().to_json())
         planner = planner_of(world)
         planned = outcome(planner, problem)
         try:
-            again: object = planner.plan_recorded(view, problem, record, world.policy)
+            prices = PriceTable(view, world.policy, None, Recorded(record))
+            again: object = Planner(ToolGraph(), prices, world.policy).plan(problem, view)
         except NoRoute as no_route:
             again = no_route.impasse
         assert again == planned, seed

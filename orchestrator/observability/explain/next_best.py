@@ -10,14 +10,11 @@ from typing import Any, Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
-from orchestrator.core.price import recorded_formula
-from orchestrator.core.route import Problem, Route
-from orchestrator.engine.planning.planning import fact_from_row
-from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable
-from orchestrator.routing import Planner
+from orchestrator.core.price import PICO
+from orchestrator.core.route import Problem
+from orchestrator.graph.revision import GraphRevision
+from orchestrator.observability.replay.recorded_plan import RecordedPlan
 
 MOST_STEPS: Final = 12
 """Steps of a route that are left out in turn; a longer route has no alternative worth the wait."""
@@ -48,18 +45,15 @@ def next_best(
     `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
     the recorded price does not come out again: under a pricing function of the user's own.
     """
-    rows: Mapping[str, list[float]] | None = decision.facts.get("prices")
     steps = decision.chosen_tools
-    if rows is None or not steps or len(steps) > MOST_STEPS:
+    if "prices" not in decision.facts or "priced" in decision.facts or not steps or len(steps) > MOST_STEPS:
         return None
-    facts = {name: fact_from_row(name, row) for name, row in rows.items()}
-    otherwise = float(decision.facts.get("otherwise", 0.0))
     try:
-        weights = recorded_formula(decision.facts, Policy.from_record(policy))
-        chosen = _plan(view, problem, facts, weights, otherwise)
+        ground = RecordedPlan.of(decision.facts, GraphRevision.from_json(view), Policy.from_record(policy))
+        chosen = ground.plan(problem).route
         if chosen is None or chosen.tools != steps or chosen.pico != decision.facts.get("price"):
             return None
-        found = [(_plan(view, _without(problem, step), facts, weights, otherwise), step) for step in steps]
+        found = [(ground.plan(_without(problem, step)).route, step) for step in steps]
     except (OrchestratorError, ValueError, KeyError, TypeError):
         return None
     routes = [(route, step) for route, step in found if route is not None and route.tools != steps]
@@ -71,14 +65,3 @@ def next_best(
 
 def _without(problem: Problem, step: str) -> Problem:
     return replace(problem, unusable={**problem.unusable, step: "left out"})
-
-
-def _plan(
-    view: Mapping[str, Any], problem: Problem, facts: Mapping[str, PriceFacts], policy: Policy, otherwise: float
-) -> Route | None:
-    graph = ToolGraph()
-    planner = Planner(graph, PriceTable(graph, policy), policy)
-    try:
-        return planner.plan_recorded(view, problem, facts, policy, otherwise=otherwise)
-    except NoRoute:
-        return None

@@ -20,19 +20,6 @@ RecordedPricing = Mapping[PriceFacts, int | None]
 """What the user's own pricing said of facts, in picodollars; `None` for infinite."""
 
 
-class AsRecorded(Recorded):
-    """Recorded facts, and what was said of all tools that nothing was ever heard of."""
-
-    def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float) -> None:
-        super().__init__(facts)
-        self._known = frozenset(facts)
-        self._untouched = otherwise
-
-    def success(self, name: str) -> float:
-        """As recorded."""
-        return super().success(name) if name in self._known else self._untouched
-
-
 @dataclass(frozen=True)
 class RecordedPlan:
     """What one decision was planned on."""
@@ -92,7 +79,7 @@ class RecordedPlan:
             return Planned(None, no_route.impasse, facts, self.otherwise)
 
     def _table(self, more: Mapping[str, PriceFacts]) -> PriceTable:
-        facts = AsRecorded({**self.facts, **more}, self.otherwise)
+        facts = Recorded({**self.facts, **more}, self.otherwise)
         return PriceTable(self.view, self.policy, _own_pricing(self.priced), facts)
 
 
