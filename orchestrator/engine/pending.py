@@ -1,10 +1,24 @@
 """`PendingWaits`: what the calls of a run wait for at this moment, people and child runs."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class Waiter(Protocol):
+    """A run that may wait for people."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for people, and no answer is on its way in."""
+        ...
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing drives it any more, while it waits."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -30,8 +44,9 @@ class _Reach:
 class PendingWaits:
     """The waits of all calls in flight. Each is entered and left by the code that waits, so none outlives it."""
 
-    def __init__(self, child_waits: Callable[[str], bool]) -> None:
-        self._child_waits = child_waits
+    def __init__(self, children: Mapping[str, Waiter]) -> None:
+        self._children = children
+        """The child runs that have not ended, by id."""
         self._reaches: list[_Reach] = []
         self.questions: list[CallQuestion] = []
         """Questions of calls in flight."""
@@ -78,6 +93,10 @@ class PendingWaits:
             return False
         open_still = all(not question.answered.done() for question in asked)
         return open_still and all(self._child_waits(reach.child_id) for reach in reached)
+
+    def _child_waits(self, child_id: str) -> bool:
+        child = self._children.get(child_id)
+        return child is not None and child.waits and child.is_at_rest
 
 
 __all__ = ["CallQuestion", "PendingWaits"]

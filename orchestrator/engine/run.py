@@ -85,8 +85,6 @@ class Run:
         """Steps that only a person, or a rung of the ladder, can settle."""
         self.asked: dict[str, OpenQuestion] = {}
         """The questions that people are to answer, by id: of this run and of the children that it waits for."""
-        self.pending = PendingWaits(self._child_waits)
-        """What calls in flight wait for."""
         self.on_wake: Callable[[], None] | None = None
         """Called when something happens in a run that waits: one of its suspended calls may go on by itself."""
         self.answer: tuple[str, Any, str] | None = None
@@ -108,6 +106,8 @@ class Run:
         """Tools whose health changed since the run last looked."""
         self.children: dict[str, Run] = {}
         """Child runs that have not ended."""
+        self.pending = PendingWaits(self.children)
+        """What calls in flight wait for."""
         self.child_outcomes: dict[str, Outcome[Any]] = {}
         """Outcomes of child runs, by id."""
         self.ended_children: dict[str, Run] = {}
@@ -314,10 +314,6 @@ class Run:
         """Whether a call in flight can only go on when a person has answered: it asked, or its children did."""
         return self.pending.only_people(call_id)
 
-    def _child_waits(self, child_id: str) -> bool:
-        child = self.children.get(child_id)
-        return child is not None and child.waits and child.is_at_rest
-
     def give(self, question_id: str, answer: Any, by: str) -> None:
         """A person's answer to a question, and who gave it."""
         self.answer = (question_id, answer, by)
@@ -335,6 +331,11 @@ class Run:
     def end(self, outcome: Outcome[Any]) -> None:
         """The run has ended with this outcome."""
         self.final = outcome
+
+    def close(self) -> None:
+        """Drop what only a live run needs and what refers back to it, so that its memory is freed at once."""
+        self.scope.leave()
+        self.scheduler = self.on_wake = None
 
     # -- the plan ----------------------------------------------------------------------------------------------------
 

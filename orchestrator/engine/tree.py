@@ -41,9 +41,14 @@ class CancelScope:
             scope._notify()
 
     def leave(self) -> None:
-        """Take an ended run out of the scope above it."""
+        """Take an ended run out of the scope above it; nobody is woken any more."""
         if self._parent is not None and self in self._parent._below:
             self._parent._below.remove(self)
+        self._wake = _nobody
+
+
+def _nobody() -> None:
+    """Wake nobody."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ TESTED_BY = {
     "pending": "lifecycle/test_withdrawn_questions",
     "recorder": "test_promises",
     "registry": "lifecycle/test_callers",
-    "run": "test_promises",
     "runtime": "steps/test_scheduler",
     "slots": "planning/test_waits",
     "state": "test_promises",

@@ -247,7 +247,7 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     runtime.tracing.ended(state.run_id, runtime.store)
     runtime.observers.ended(run)
     runtime.runs.leave(state.run_id)
-    run.scope.leave()
+    run.close()
     remember(run, outcome)
     if run.parent is None and run.durable:
         forget_values(run)

@@ -31,6 +31,7 @@ def _forget_children(run: Run) -> None:
     for child in run.ended_children.values():
         run.runtime.runs.forget_values(child.state.run_id)
         _forget_children(child)
+    run.ended_children.clear()  # which refer back to it
 
 
 def forget_values(run: Run) -> None:
