@@ -1,15 +1,10 @@
-"""Runs as spans, metrics and log records."""
+"""Runs as trees of spans."""
 
 import asyncio
-import json
 import logging
-import os
-import socket
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -19,8 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -31,7 +24,6 @@ from orchestrator import (
     Agent,
     AskHuman,
     CallStarted,
-    DefinitionError,
     Goal,
     Orchestrator,
     Policy,
@@ -40,46 +32,17 @@ from orchestrator import (
     RunContext,
     SignalRaised,
     Status,
-    StoreError,
     Tool,
     Unavailable,
-    tool,
 )
 from orchestrator.core import conventions as names
 from orchestrator.escalation import AskModel
-from orchestrator.observability.tracing import TracingSink, collector, content, metering, setup, sink
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.observability.tracing import TracingSink, sink
 from orchestrator.testing import FakeClock, ScriptedChatModel, fail
 from tests.support.random_runs import random_orchestrator, random_run
-from tests.support.telemetry import Recorder, attributes, id_of, parent_of, receiving
+from tests.support.telemetry import Recorder, attributes, id_of, parent_of
 
-
-@pytest.fixture
-def recorder() -> Recorder:
-    """A provider that keeps its spans."""
-    return Recorder()
-
-
-@tool(gives="quote", cost=0.002)
-def carrier(parcel: str) -> float:
-    return float(len(parcel))
-
-
-@tool(gives="quote", cost=0.02)
-def table(parcel: str) -> float:
-    return float(len(parcel)) + 1
-
-
-@tool(gives="label")
-async def buy(quote: float) -> str:
-    return f"label for {quote}"
-
-
-def decisions(spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
-    """The spans of decisions."""
-    return [span for span in spans if names.DECISION_ID in attributes(span)]
-
+from .shop import buy, carrier, decisions, table
 
 # -- the tree --------------------------------------------------------------------------------------------------------
 
@@ -154,7 +117,7 @@ async def test_errors_have_a_class_and_a_bug_its_traceback(recorder: Recorder) -
     attempt = recorder.named("attempt")[0]
     for span in (recorder.one("execute_tool broken"), attempt):
         assert span.status.status_code is StatusCode.ERROR
-        assert span.status.description == "ZeroDivisionError: oh no (test_tracing.py:149)"
+        assert span.status.description == "ZeroDivisionError: oh no (test_tracing.py:112)"
         assert attributes(span)[names.ERROR_TYPE] == "bug"
         assert attributes(span)[names.FAILURE_ID] == "f1"
     event = attempt.events[0]
@@ -557,375 +520,6 @@ async def test_the_head_of_the_ledger_is_told_outside(
     assert (told[names.LEDGER_HEAD], told[names.LEDGER_COUNT]) == (verified.head, verified.count)
     assert parent_of(recorder.one("seal")) == id_of(recorder.one("invoke_workflow quote"))
     assert verified.head in caplog.text
-
-
-# -- content ---------------------------------------------------------------------------------------------------------
-
-
-def all_told(recorder: Recorder) -> str:
-    """Everything that any span holds."""
-    return "\n".join(str(span.to_json()) for span in recorder.spans)
-
-
-async def test_content_is_not_captured_unless_it_is_wanted(recorder: Recorder) -> None:
-    async with Orchestrator([carrier, buy], tracer_provider=recorder.provider) as orchestrator:
-        await orchestrator.run("label", {"parcel": "very private"})
-    assert "very private" not in all_told(recorder)
-    assert names.INPUT_VALUE not in all_told(recorder)
-    assert "label for" not in all_told(recorder)
-
-
-async def test_captured_content_goes_through_the_hook_and_is_cut(recorder: Recorder) -> None:
-    def redact(key: str, value: Any) -> Any:
-        if key == "quote":
-            raise ValueError("the hook is broken")
-        return "***" if key == "parcel" else value
-
-    setup(capture_content=True, redact=redact, max_content=30)
-    async with Orchestrator([carrier, buy], tracer_provider=recorder.provider) as orchestrator:
-        await orchestrator.run("label", {"parcel": "very private"})
-    run = attributes(recorder.one("invoke_workflow label"))
-    assert run[names.INPUT_VALUE] == '{"parcel":"***"}'
-    assert run[names.OUTPUT_VALUE] == '{"label":"label for 12.0"}'
-    assert run[names.INPUT_TYPE] == "application/json"
-    step = attributes(recorder.one("execute_tool carrier"))
-    assert step[names.INPUT_VALUE] == step[names.TOOL_ARGUMENTS] == '{"parcel":"***"}'
-    assert step[names.OUTPUT_VALUE] == step[names.TOOL_RESULT] == '{"quote":"[redaction failed]"}'
-    assert len(str(attributes(recorder.one("execute_tool buy"))[names.OUTPUT_VALUE])) <= 30
-    assert "very private" not in all_told(recorder)
-
-
-async def test_the_environment_turns_capture_on(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(content.ENVIRONMENT, "true")
-    async with Orchestrator([carrier], tracer_provider=recorder.provider) as orchestrator:
-        await orchestrator.run("quote", {"parcel": "shown"})
-    assert attributes(recorder.one("invoke_workflow quote"))[names.INPUT_VALUE] == '{"parcel":"shown"}'
-
-
-def test_nonsense_is_an_error() -> None:
-    with pytest.raises(DefinitionError, match="max_content"):
-        setup(max_content=0)
-
-
-# -- metrics and logs ------------------------------------------------------------------------------------------------
-
-
-async def test_metrics() -> None:
-    reader = InMemoryMetricReader()
-    meters = MeterProvider([reader], shutdown_on_exit=False)
-    policy = Policy.model_validate({"retries": {"attempts": 0}, "circuit": {"consecutive": 1}})
-    async with Orchestrator([fail(carrier, error=Unavailable("x")), table, buy], policy=policy) as orchestrator:
-        orchestrator.add_sink(TracingSink(meters=meters, circuits=orchestrator.health))
-        outcome = await orchestrator.run("label", {"parcel": "p"})
-        await orchestrator.run(Goal("nothing", demotions=["parcel"]), {"parcel": "p", "nothing": 1})
-        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # pyright: ignore
-    found = {m["name"]: m["data"]["data_points"] for m in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
-    calls = {p["attributes"][names.TOOL_NAME]: p for p in found[names.TOOL_DURATION]}
-    assert calls["carrier"]["attributes"][names.ERROR_TYPE] == "outage"
-    assert calls["table"]["count"] == 1
-    assert found[names.FAILURES][0]["attributes"] == {names.TOOL_NAME: "carrier", names.ERROR_TYPE: "outage"}
-    assert found[names.REROUTES][0]["value"] == 1
-    prices = {p["attributes"][names.WORKFLOW_NAME]: p["sum"] for p in found[names.PRICE_OF_RUN]}
-    assert prices["label"] == outcome.price
-    assert {p["attributes"][names.TOOL_NAME]: p["value"] for p in found[names.CIRCUIT]}["carrier"] == 2
-    assert {p["attributes"][names.RUN_STATUS] for p in found[names.WORKFLOW_DURATION]} == {"reached"}
-
-
-def counted(reader: InMemoryMetricReader) -> dict[str, int]:
-    """Tool -> attempts that were measured."""
-    data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # pyright: ignore
-    found = {m["name"]: m["data"]["data_points"] for m in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
-    return {p["attributes"][names.TOOL_NAME]: p["count"] for p in found.get(names.TOOL_DURATION, ())}
-
-
-async def test_who_collects_while_a_run_goes_on_sees_the_calls_that_ended() -> None:
-    reader = InMemoryMetricReader()
-    meters = MeterProvider([reader], shutdown_on_exit=False)
-    seen: list[dict[str, int]] = []
-
-    @tool(gives="label")
-    async def look(quote: float) -> str:
-        seen.append(counted(reader))
-        return "label"
-
-    async with Orchestrator([table, look]) as orchestrator:
-        orchestrator.add_sink(TracingSink(meters=meters, circuits=orchestrator.health))
-        await orchestrator.run("label", {"parcel": "p"})
-    assert seen == [{"table": 1}]
-    assert counted(reader) == {"table": 1, "look": 1}
-
-
-async def test_no_more_than_a_few_measurements_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = InMemoryMetricReader()
-    monkeypatch.setattr(metering, "MOST_KEPT", 1)
-    counts: list[dict[str, int]] = []
-    numbers = range(4)
-
-    def step(number: int) -> Tool:
-        async def call(**values: int) -> int:
-            counts.append(counted(reader))
-            return number
-
-        return Tool(call, name=f"t{number}", needs=[f"t{number - 1}"] if number else [])
-
-    async with Orchestrator([step(number) for number in numbers]) as orchestrator:
-        orchestrator.add_sink(TracingSink(meters=MeterProvider([reader], shutdown_on_exit=False)))
-        await orchestrator.run("t3")
-    assert [len(found) for found in counts] == [0, 0, 1, 2]  # the newest one is kept until the run ends
-    assert counted(reader) == {f"t{number}": 1 for number in numbers}
-
-
-async def test_escalations_and_calls_of_models_are_measured() -> None:
-    reader, model = InMemoryMetricReader(), ScriptedChatModel(['{"choice": 1}'])
-    meters = MeterProvider([reader], shutdown_on_exit=False)
-    async with Orchestrator([fail(carrier, error=Refused("no"))], escalation=[AskModel(model)]) as orchestrator:
-        orchestrator.add_sink(TracingSink(meters=meters))
-        outcome = await orchestrator.run(Goal("quote", demotions=["parcel"]), {"parcel": "p"})
-        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]  # pyright: ignore
-    found = {m["name"]: m["data"]["data_points"] for m in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
-    decided = {p["attributes"][names.DECISION_KIND]: p["value"] for p in found[names.DECISIONS]}
-    assert sum(decided.values()) == len(outcome.decisions)
-    assert [(p["value"], p["attributes"]) for p in found[names.ESCALATIONS]] == [
-        (1, {names.DECISION_KIND: "demote" if "demote" in decided else "escalate"})
-    ]
-    assert [p["value"] for p in found[names.LLM_CALLS]] == [outcome.llm_calls] == [1]
-    assert sum(p["sum"] for p in found[names.COST_OF_RUN]) == outcome.cost
-
-
-async def test_log_records_carry_run_and_trace(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "orchestrator")
-    async with Orchestrator(
-        [fail(carrier, error=Unavailable("closed\nFAKE LINE")), table], tracer_provider=recorder.provider
-    ) as orchestrator:
-        outcome = await orchestrator.run("quote", {"parcel": "p"})
-    records = [record for record in caplog.records if record.name == "orchestrator"]
-    assert {(record.__dict__["run_id"], record.__dict__["trace_id"]) for record in records} == {
-        (outcome.run_id, outcome.trace_id)
-    }
-    warnings = [record.getMessage() for record in records if record.levelno == logging.WARNING]
-    assert warnings == [f"run {outcome.run_id}: carrier failed (outage, f1): closed FAKE LINE"]
-    told = [record.getMessage() for record in records if record.levelno == logging.INFO]
-    assert any("route d1: carrier" in line for line in told)
-    assert any("reroute d2: table" in line and "[answers f1]" in line for line in told)
-
-
-# -- a real receiver -------------------------------------------------------------------------------------------------
-
-PROGRAM = """
-import sys
-from orchestrator import Orchestrator, Unavailable, tool
-from orchestrator.testing import fail
-from orchestrator.observability.tracing import setup
-
-@tool(gives="quote", cost=0.002)
-def carrier(parcel: str) -> float:
-    return 1.0
-
-@tool(gives="quote", cost=0.02)
-def table(parcel: str) -> float:
-    return 2.0
-
-print("exports:", setup(service_name="shop"))
-with_store = dict(store=sys.argv[1]) if len(sys.argv) > 1 else {}
-orchestrator = Orchestrator([fail(carrier, error=Unavailable("closed")), table], **with_store)
-print(orchestrator.run_sync("quote", {"parcel": "p"}).status)
-orchestrator.close()
-"""
-
-
-def program(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the program above in a process of its own, with these variables."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-
-
-def test_spans_and_metrics_reach_a_real_receiver(tmp_path: Path) -> None:
-    with receiving() as receiver:
-        done = program(str(tmp_path / "runs.db"), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-    assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
-    spans = {span.span_id: span for span in receiver.spans}
-    tree = sorted(
-        (span.name, spans[span.parent_span_id].name if span.parent_span_id else "") for span in spans.values()
-    )
-    assert tree == [
-        ("attempt", "execute_tool carrier"),
-        ("attempt", "execute_tool table"),
-        ("execute_tool carrier", "invoke_workflow quote"),
-        ("execute_tool table", "invoke_workflow quote"),
-        ("invoke_workflow quote", ""),
-        ("plan", "invoke_workflow quote"),
-        ("plan", "invoke_workflow quote"),
-        ("seal", "invoke_workflow quote"),
-    ]
-    linked = [span.links[0].span_id for span in spans.values() if span.links]
-    assert [spans[span].name for span in linked] == ["attempt"]
-    assert {names.TOOL_DURATION, names.FAILURES, names.REROUTES, names.CIRCUIT} <= set(receiver.metrics)
-
-
-def test_nothing_leaves_the_machine_by_itself() -> None:
-    done = program()
-    assert done.stdout.split("\n")[:2] == ["exports: False", "reached"]
-    with receiving() as receiver:
-        off = program(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_SDK_DISABLED="true")
-        quiet = program(
-            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none"
-        )
-    assert "exports: False" in off.stdout
-    assert "exports: False" in quiet.stdout
-    assert not receiver.bodies
-
-
-def test_a_dead_collector_stops_nothing_and_is_not_talked_about() -> None:
-    done = program(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
-    assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
-    assert "Traceback" not in done.stderr
-
-
-async def test_a_dead_collector_is_given_a_rest(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Deaf(SpanExporter):
-        """Delivers or not, as told."""
-
-        result = SpanExportResult.FAILURE
-
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            """As told."""
-            return self.result
-
-    deaf = Deaf()
-    asked = threading.Event()
-    listens = [False]
-
-    def somebody_listens() -> bool:
-        asked.set()
-        return listens[0]
-
-    def until_it_is_up() -> None:
-        while watched.down:
-            time.sleep(0.001)
-
-    watched = collector.Watched(deaf, somebody_listens, rest=0.01)
-    monkeypatch.setattr(collector, "LONGEST_REST", 0.01)
-    recorder.provider.sampler = collector.WhileDelivered(recorder.provider.sampler, watched)
-    async with Orchestrator([carrier], tracer_provider=recorder.provider) as orchestrator:
-
-        async def traced() -> int:
-            recorder.exporter.clear()
-            await orchestrator.run("quote", {"parcel": "p"})
-            return len(recorder.spans)
-
-        async def ask_again() -> None:
-            for _ in range(2):  # the first answer may be to what was asked before
-                asked.clear()
-                assert await asyncio.to_thread(asked.wait, 30)
-
-        assert await traced() == 4
-        watched.export([])
-        assert await traced() == 0
-        await ask_again()
-        assert await traced() == 0
-        listens[0] = True  # somebody listens, and takes nothing
-        await ask_again()
-        assert await traced() == 0
-        deaf.result = SpanExportResult.SUCCESS
-        await asyncio.to_thread(until_it_is_up)
-        assert await traced() == 4
-    watched.shutdown()
-    said = [record.getMessage() for record in caplog.records if "collector" in record.getMessage()]
-    assert [text.split()[4:6] for text in said] == [["cannot", "be"], ["is", "back"]]
-
-
-def test_whether_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/traces"
-        assert collector.somebody_listens(endpoint)()
-    assert not collector.somebody_listens(endpoint)()
-    monkeypatch.setenv("http_proxy", "http://proxy.invalid:1")
-    assert collector.somebody_listens(endpoint)()  # who knows
-
-
-def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        done = program(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{listening.getsockname()[1]}")
-    assert done.stdout.split("\n")[:2] == ["exports: True", "reached"]
-    assert "Traceback" not in done.stderr
-
-
-async def test_heads_are_told_when_a_store_that_was_down_is_back(recorder: Recorder) -> None:
-    class Flaky(MemoryStore):
-        """Cannot be reached at first."""
-
-        asked = 0
-
-        def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
-            """Fails once."""
-            self.asked += 1
-            if self.asked == 1:
-                raise StoreError("down")
-
-    tracing, told, store = TracingSink(recorder.provider), threading.Event(), Flaky()
-    store.begin(RunRow("r", None, "g", Status.RUNNING, "p", 0.0, None, "", 0, "", {}))
-    store.set_status("r", Status.REACHED, ended=1.0)
-    tracing._anchor.watch(store, "r", lambda row: told.set())  # pyright: ignore[reportPrivateUsage]
-    assert await asyncio.to_thread(told.wait, 30)
-    assert store.asked == 2
-
-
-def test_the_command_line_sends_where_the_environment_says(tmp_path: Path) -> None:
-    (tmp_path / "tools").mkdir()
-    source = """
-        from orchestrator import Unavailable, tool
-
-        @tool(gives="quote")
-        def carrier(parcel: str) -> float:
-            raise Unavailable("closed")
-
-        @tool(gives="quote", cost=0.1)
-        def table(parcel: str) -> float:
-            return 2.0
-    """
-    (tmp_path / "tools" / "quotes.py").write_text(textwrap.dedent(source))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    with receiving() as receiver:
-        command = [sys.executable, "-m", "orchestrator.cli", "run", "quote", "parcel=p", "--project", str(tmp_path)]
-        subprocess.run(
-            command,
-            env={**clean, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint},
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=100,
-            check=True,
-        )
-    assert {"invoke_workflow quote", "plan", "execute_tool carrier", "execute_tool table", "seal"} <= {
-        span.name for span in receiver.spans
-    }
-
-
-def test_a_users_own_provider_wins() -> None:
-    mine = """
-        from opentelemetry import metrics, trace
-        from opentelemetry.sdk.metrics import MeterProvider
-        from opentelemetry.sdk.trace import TracerProvider
-        from orchestrator.observability.tracing import setup
-        own = TracerProvider()
-        trace.set_tracer_provider(own)
-        metrics.set_meter_provider(MeterProvider())
-        assert setup() is False
-        assert trace.get_tracer_provider() is own
-    """
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    subprocess.run([sys.executable, "-c", textwrap.dedent(mine)], env=environment, timeout=60, check=True)
 
 
 async def test_an_attempt_is_current_only_while_it_runs(recorder: Recorder) -> None:
