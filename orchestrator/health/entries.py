@@ -197,7 +197,7 @@ class EntryTable:
         """Collect from now on what this process alone observes, for `pending_deltas`."""
         self._publishes = True
         for entry in self._entries.values():
-            entry.delta, entry.published = entry.empty(), entry.turn
+            entry.start_delta()
 
     def pending_deltas(self) -> dict[str, dict[str, Any]]:
         """What this process has observed since the last call, by label: for `sharing.merged`."""
@@ -210,17 +210,20 @@ class EntryTable:
             item = _item(entry, time, entry.delta_to_json(now))
             own = {self._name: (time, entry.opened_here)} if delta.calls else {}
             found[target_name(label)] = {**item, "voices": Voices(own).to_json()}
-            entry.delta, entry.published = entry.empty(), entry.turn
+            entry.start_delta()
             entry.writes += 1
         self.published += bool(found)
         return found
 
-    def circuit_unpublished(self, targets: Iterable[Target]) -> bool:
-        """Whether a circuit of these targets opened or closed since it was last published."""
+    def is_urgent(self, targets: Iterable[Target]) -> bool:
+        """Whether something about these targets, or about their credentials, cannot wait to be published."""
         if not self._publishes:
             return False
-        labels = [label for target in targets for label in (self.label(target), target) if label in self._entries]
-        return any(self._entries[label].turn != self._entries[label].published for label in labels)
+        labels = [label for target in targets for label in (self.label(target), target, self._scope_label(target))]
+        return any(self._entries[label].is_urgent for label in labels if label in self._entries)
+
+    def _scope_label(self, target: Target) -> Target:
+        return (self.declaration(target).scope if isinstance(target, str) else None) or target
 
     def merge_remote(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
         """Merge what other processes wrote; returns the targets. What cannot be read is reported and left out."""

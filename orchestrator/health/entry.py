@@ -21,6 +21,8 @@ GRAINS = 20
 KEPT_READINGS = 8
 """Declared costs for which readings are kept; the least recently updated ones are dropped."""
 
+LATER_WAIT = 1.0
+"""Seconds; a wait that is longer by less than this is published with the statistics."""
 RESTORED = "restored: "
 """How the reason of a circuit begins that was closed by hand."""
 
@@ -93,6 +95,8 @@ class Entry:
     """What this process has observed since it last published, if it publishes."""
     published: tuple[float, float] = (0.0, 0.0)
     """The turn of the circuit that is in the store."""
+    published_wait: float = 0.0
+    """Until when, as the store has it, the other side asked not to be called."""
     writes: int = 0
     """How many times what is stored was changed, as far as this process knows, its own changes included."""
 
@@ -135,6 +139,15 @@ class Entry:
         self.pressure = self.pressure.merged(other.pressure)
         self.last_failure = other.last_failure or self.last_failure
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether its circuit turned, or a wait was asked for, and the store does not have that yet."""
+        return self.turn != self.published or self.pressure.wait_until > self.published_wait + LATER_WAIT
+
+    def start_delta(self) -> None:
+        """Begin to collect what this process observes; what was observed so far is in the store."""
+        self.delta, self.published, self.published_wait = self.empty(), self.turn, self.pressure.wait_until
+
     def has_pressure(self, now: float) -> bool:
         """Whether a quota, a rate limit or a wait makes it dearer."""
         return not self.pressure.idle(now)
@@ -154,6 +167,7 @@ class Entry:
             self.readings_of(cost).merge(mine.readings[cost], self.half_life)
         self.calls, self.failures = stored.calls + mine.calls, stored.failures + mine.failures
         self.pressure = self.pressure.merged(stored.pressure)
+        self.published_wait = max(self.published_wait, stored.pressure.wait_until)
         self.last_failure = self.last_failure if mine.failures else stored.last_failure or self.last_failure
         self.writes, self.voices = stored.writes, stored.voices
         self.merge_circuit(stored)

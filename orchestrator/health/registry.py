@@ -554,10 +554,12 @@ class HealthRegistry:
         with self._lock:
             self.entries.publish_deltas()
 
-    def circuit_unpublished(self, targets: Iterable[Target]) -> bool:
-        """Whether a circuit of these targets opened or closed, and the store does not have that yet."""
+    def is_urgent(self, targets: Iterable[Target]) -> bool:
+        """Whether a circuit of these targets turned, or they are not to be called for a while, and the store does not
+        have that yet.
+        """
         with self._lock:
-            return self.entries.circuit_unpublished(targets)
+            return self.entries.is_urgent(targets)
 
     def pending_deltas(self) -> dict[str, dict[str, Any]]:
         """What this process alone has observed since the last call, by label: for `sharing.merged`."""

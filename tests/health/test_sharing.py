@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.core.enums import CircuitState, FailureKind
 from orchestrator.core.policy import CircuitPolicy, Policy
 from orchestrator.errors import StoreError
+from orchestrator.graph.tool import Tool
 from orchestrator.health import HealthRegistry, sharing
 from orchestrator.store.memory import MemoryStore
 from tests.health.clocks import StillClock
@@ -188,6 +189,25 @@ def test_a_rate_limit_presses_everybody(town: Town) -> None:
     assert two.pressure("a") == one.pressure("a") == 2.0
     assert two.wait("a") == one.wait("a") == 30
     assert two.pressure("b") == one.pressure("b") > 5
+
+
+def test_a_wait_and_a_refused_credential_do_not_wait_to_be_published(town: Town) -> None:
+    one, two = town.all
+    known = Tool(lambda q: q, name="a", gives="x", credential="key")
+    for health in town.all:
+        health.use_tools({"a": known}.get, lambda _: ("a",))
+    one.record("a", True)
+    assert not one.is_urgent(["a"])
+    one.record("a", False, FailureKind.TRANSIENT, retry_after=30, rate_limited=True)
+    assert one.is_urgent(["a"])
+    town.meet()
+    assert two.wait("a") == 30
+    assert not any(health.is_urgent(["a"]) for health in town.all)
+    one.record("a", False, FailureKind.ACCOUNT)
+    assert one.is_urgent(["a"])
+    town.meet()
+    assert two.status("a").circuit is CircuitState.OPEN
+    assert not any(health.is_urgent(["a"]) for health in town.all)
 
 
 def test_a_store_that_is_down_opens_and_closes_nothing(town: Town) -> None:

@@ -57,7 +57,7 @@ class Background:
         if self._durable:
             runtime.health.restore_snapshot(runtime.store.load_health())
             runtime.health.publish_deltas()
-            runtime.health.subscribe(self._note_circuits)
+            runtime.health.subscribe(self._note_urgent)
 
     def start(self) -> None:
         """Begin, once per event loop."""
@@ -149,9 +149,9 @@ class Background:
     def _save_health(self) -> None:
         sharing.publish(self._runtime.health, self._runtime.store)
 
-    def _note_circuits(self, targets: Iterable[Any]) -> None:
-        """Save health at once where a circuit opened or closed: statistics may be seconds old, circuits may not."""
-        if self._runtime.health.circuit_unpublished(targets):
+    def _note_urgent(self, targets: Iterable[Any]) -> None:
+        """Save health at once where a circuit turned or a wait was asked for: only statistics may be seconds old."""
+        if self._runtime.health.is_urgent(targets):
             self._save_health()
             self._runtime.store.signals.send(HEALTH)
 
