@@ -12,6 +12,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.tool import Tool
 from orchestrator.health.retry_budget import backoff
+from orchestrator.health.status import seconds
 
 from .result import AttemptFailed
 
@@ -167,7 +168,10 @@ def why_not_retried(run: Run, failure: Failure) -> tuple[str, bool]:
     kept = kept and (facts.other is not None or waits or facts.kind is FailureKind.ACCOUNT)
     if kept:
         run.hold_back(failure.tool, facts.wait)
-    return decide_retry(facts)[1], kept
+    reason = decide_retry(facts)[1]
+    if facts.retry_after and not (kept or waits):
+        reason += f"; it asks to wait {seconds(facts.retry_after)}"
+    return reason, kept
 
 
 def pause(runtime: Runtime, attempt: int, retry_after: float | None = None) -> float:

@@ -213,6 +213,19 @@ async def test_with_a_deadline_a_wait_that_ends_after_it_is_no_choice() -> None:
         assert orc.replay(outcome.run_id).agrees
 
 
+@pytest.mark.parametrize(("retries", "budget"), [(0, None), (3, Budget(seconds=5))])
+async def test_an_impasse_names_the_wait_of_a_retry_that_was_not_taken(retries: int, budget: Budget | None) -> None:
+    def call(q: int) -> str:
+        raise RateLimited("slow down", retry_after=20)
+
+    limited = Tool(call, name="api", gives="answer", retries=retries)
+    async with Orchestrator([limited], clock=FakeClock(), monitors=()) as orc:
+        outcome = await orc.run("answer", {"q": 1}, budget=budget)
+        assert outcome.impasse is not None
+        assert "it asks to wait 20 s" in outcome.impasse.message
+        assert orc.replay(outcome.run_id).agrees
+
+
 async def test_what_asks_a_person_is_not_failing() -> None:
     async def ask_year(topic: str, ctx: RunContext) -> int:
         return int(await ctx.wait("Which year?", int))
