@@ -203,7 +203,7 @@ class Processes:
         while True:
             message = _whole(control)
             with self._lock:
-                if message is None:
+                if message is None or control is not self._control:  # a report that comes after `close`
                     return self._give_up_nursery(control)
                 what, pid, status, peak = NEWS.unpack(message)
                 if what == b"B":

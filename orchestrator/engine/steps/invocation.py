@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import call_user
+from orchestrator.core.calls.user_code import abnormal_exit, call_user
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
@@ -130,8 +130,12 @@ class Invocation:
             except TimeoutError:
                 if not task.done():
                     return StillRunning()
-        if task.cancelled() and self._stopped:
-            raise TimeoutError
+        if task.cancelled():
+            here = asyncio.current_task()
+            if self._stopped:
+                raise TimeoutError
+            if here is not None and not here.cancelling():  # the call cancelled itself; the event loop goes on
+                raise abnormal_exit(asyncio.CancelledError())
         return task.result()  # raises what the call raised; where the event loop ends, that it was cancelled
 
     async def stop(self, grace: float = GRACE) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator import DefinitionError, FailureKind, Orchestrator, Outcome, Refused, RunContext, Status, Tool, tool
+from orchestrator.core.errors import WorkerCrashed
 from orchestrator.engine.processes import processes
 
 
@@ -234,6 +235,18 @@ async def test_a_pool_that_was_closed_starts_again() -> None:
     second = (await outcome_of(own_pid)).value
     assert first != second
     assert await asyncio.to_thread(ended, first)
+
+
+async def test_a_pool_that_is_closed_while_a_worker_starts_starts_again() -> None:
+    processes().close()
+    starting = asyncio.create_task(asyncio.to_thread(processes().take, object()))
+    await asyncio.sleep(0.05)
+    processes().close()
+    with pytest.raises(WorkerCrashed, match="no worker process could be started"):
+        await starting
+    worker = await asyncio.to_thread(processes().take, object())
+    assert worker.pid
+    processes().put_back(worker)
 
 
 def test_what_cannot_be_isolated_is_an_error_where_it_is_written() -> None:

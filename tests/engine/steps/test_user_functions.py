@@ -237,6 +237,32 @@ async def test_nothing_that_a_tool_raises_leaves_a_run(name: str, asynchronous: 
     check_answers(outcome)
 
 
+@pytest.mark.parametrize("effect", ["read", "write"])
+async def test_a_tool_that_cancels_its_own_task_fails_and_the_run_goes_on(effect: str) -> None:
+    async def first(x: int) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(1)
+        return "never"
+
+    orc = Orchestrator([Tool(first, gives="y", effect=effect, cost=0.0), spare()])
+    outcome = await orc.run("y", {"x": 1})
+    assert outcome.failures[0].kind is (FailureKind.BUG if effect == "read" else FailureKind.AMBIGUOUS)
+    check_answers(outcome)
+
+
+async def test_a_coroutine_as_a_result_is_a_failure_that_names_the_missing_await() -> None:
+    async def answer() -> int:
+        return 1
+
+    async def forgets(x: int) -> Any:
+        return answer()
+
+    outcome = await Orchestrator([Tool(forgets, gives="y")]).run("y", {"x": 1})
+    assert "`await` is missing" in outcome.failures[0].message
+
+
 async def test_something_that_a_tool_awaits_is_cancelled_by_others() -> None:
     @tool(gives="y")
     async def first(x: int) -> str:
