@@ -212,15 +212,18 @@ class Orchestrator(Registration, RecordedRuns):
 
     @checked(InputError)
     async def resume(
-        self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None
+        self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None, call_again: bool = False
     ) -> Outcome[Any]:
         """Go on with a run: give a waiting one its answer, or pick up one whose process died.
 
         `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered.
         `question` is the id of the one that it answers, where several are open (`Outcome.questions`), else the first.
+        `call_again`, for a waiting run whose process is gone: without an answer, make its calls again, which ask again.
         An ended run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
         """
         self._background.start()
+        if call_again:
+            return await resuming.call_again(self._runtime, run_id)
         return await resuming.resume(self._runtime, run_id, answer, by, question)
 
     @checked(InputError)

@@ -10,6 +10,7 @@ PRELOADED = (
     "psycopg",
     "tests.engine.crashing",
     "tests.health.crowd",
+    "tests.integrations.langchain.agent_process",
     "tests.store.processes",
 )
 """What such a process would else import anew, for more than a second of the processor."""

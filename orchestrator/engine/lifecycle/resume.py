@@ -24,6 +24,7 @@ from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
 
 from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
+from .escalation import withdraw_questions
 from .finish import outcome_of
 from .phases import Phase
 from .queued import cancel_queued, wait
@@ -72,6 +73,22 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
     work = partial(_resumed, runtime, run_id, answer, by, question)
     found = await in_turn(runtime, root_of(live).state.run_id if live is not None else run_id, work)
     return found if isinstance(found, Outcome) else await join(found)
+
+
+async def call_again(runtime: Runtime, run_id: str) -> Outcome[Any]:
+    """Go on with a waiting run whose process is gone, without an answer: its calls are made again, and ask again."""
+    async with runtime.runs.turn(run_id):
+        run = live_run(runtime, run_id)
+        if run is None:
+            run = await recover(runtime, run_id)
+            if run is None:
+                raise InputError(f"The run {run_id!r} is being driven by another process.")
+            withdraw_questions(run)
+            await stop_waiting(run)
+            start(run, Phase.PLAN)
+        else:
+            enlist(run)
+    return await join(run)
 
 
 async def _shown(runtime: Runtime, run_id: str, live: Run | None) -> str | None:

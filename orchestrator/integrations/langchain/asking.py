@@ -45,6 +45,19 @@ class Asking:
         execution = configurable.get("__pregel_scratchpad")
         return self._task(configurable).ask(key, shown, execution, alone=_is_alone(request))
 
+    def knows(self, request: ToolCallRequest) -> bool:
+        """Whether this process has asked for the task of a call before."""
+        with self._lock:
+            return _task_name(configurable_of(request)) in self._tasks
+
+    def take_on(self, request: ToolCallRequest, shown: Mapping[str, Any]) -> None:
+        """Go on where another process stopped: `shown` is what its `shown` gave."""
+        self._task(configurable_of(request)).take_on(shown)
+
+    def shown(self, request: ToolCallRequest) -> dict[str, Any]:
+        """Which call of the task a person is asked for, and how many answers were taken in before, as plain data."""
+        return self._task(configurable_of(request)).shown
+
     async def delivered(self, request: ToolCallRequest, seconds: float) -> None:
         """Wait until the other calls of the turn have come for the answers that are there for them."""
         task = self._task(configurable_of(request))
@@ -55,11 +68,15 @@ class Asking:
 
     def _task(self, configurable: Mapping[str, Any]) -> "_Task":
         with self._lock:
-            name = f"{configurable.get('thread_id')}/{configurable.get('__pregel_task_id')}"
+            name = _task_name(configurable)
             task = self._tasks.setdefault(name, _Task())
             if len(self._tasks) > MAX_TASKS:
                 self._tasks.popitem(last=False)
         return task
+
+
+def _task_name(configurable: Mapping[str, Any]) -> str:
+    return f"{configurable.get('thread_id')}/{configurable.get('__pregel_task_id')}"
 
 
 class _Task:
@@ -88,6 +105,15 @@ class _Task:
         """Whether an answer waits for its call."""
         return any([*self._answers.values()])
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        return {"asks": self._asks, "taken": self._taken}
+
+    def take_on(self, shown: Mapping[str, Any]) -> None:
+        with self._lock:
+            if not self._asks and not self._taken:
+                self._asks, self._taken = str(shown.get("asks", "")), int(shown.get("taken", 0))
+
     def ask(self, key: str, question: Any, execution: Any, *, alone: bool) -> Any:
         with self._lock:
             if execution is None or self._execution is not execution:
@@ -109,7 +135,7 @@ class _Task:
             return
         self._taken += 1
         meant, self._asks = self._asks or (key if alone else ""), ""
-        if meant:  # else it was given to another process, for nobody knows which call: it is asked for again
+        if meant:  # else nobody knows which call it was given to: it is asked for again
             self._answers[meant].append(answer)
 
 

@@ -48,6 +48,8 @@ class ToolCall:
     errors: list[BaseException] = field(default_factory=list[BaseException])
     interrupted: Exception | None = None
     """What a tool raised to interrupt the graph, or because the graph was resumed with a value that is no answer."""
+    on_interrupt: Callable[[], Awaitable[None]] | None = None
+    """Puts an interrupt on record, before the child run ends that was interrupted."""
     notice: "asyncio.Future[SessionQuestion | None] | None" = None
     """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
 
@@ -79,18 +81,21 @@ class ToolCall:
         try:
             output = await self.run(request)
         except GraphBubbleUp as bubble:
-            self.interrupted = bubble
-            return None
+            return await self._interrupt(bubble)
         except ToolException as error:
             self.errors.append(error)
             raise reported_error(str(error) or "it failed") from error
         except Exception as error:
             if is_invalid_resume(error):
-                self.interrupted = error
-                return None
+                return await self._interrupt(error)
             self.errors.append(error)
             raise
         return self._taken(tool.name, output)
+
+    async def _interrupt(self, error: Exception) -> None:
+        self.interrupted = error
+        if self.on_interrupt is not None:
+            await self.on_interrupt()
 
     async def abandon(self) -> None:
         """Have the child run cancelled, because the graph was interrupted; does not return."""

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,7 +74,6 @@ class Healer:
             if key in session.replies:
                 return session.replies[key]
             reply = await self._reply(call, adopted, session, key)
-            session.interrupts[key] += call.interrupted is not None
             if call.interrupted is not None or isinstance(reply, SessionQuestion):
                 session.kept = session.kept or call.interrupted is not None
                 resting = True
@@ -114,6 +114,16 @@ class Healer:
             return str(error)
         return ""
 
+    async def shown(self, root: str, task: str) -> Mapping[str, Any]:
+        """What `show` kept for a task of the graph, maybe in another process; empty for nothing."""
+        context = await (await self.sessions.open(root, {})).opened
+        return context.kept(_shown(task)) or {}
+
+    async def show(self, root: str, task: str, shown: Mapping[str, Any]) -> None:
+        """Keep which call of a task of the graph a person is asked for."""
+        context = await (await self.sessions.open(root, {})).opened
+        await context.keep(_shown(task), dict(shown))
+
     async def settle(self, root: str) -> None:
         """Wait until the other calls of a turn have ended, or wait for people: an interrupt drops what still runs."""
         session = await self.sessions.open(root, {})
@@ -143,7 +153,9 @@ class Healer:
         task = session.pending.pop(key, None)
         if task is None:
             context = await session.opened
-            again = f"~{session.interrupts[key]}" if session.interrupts[key] else ""
+            interrupts = context.kept(_interrupts(key)) or 0
+            call.on_interrupt = partial(context.keep, _interrupts(key), interrupts + 1)
+            again = f"~{interrupts}" if interrupts else ""
             task = asyncio.create_task(_outcome(context.reach(Goal(goal), inputs, key=f"{key}{again}")))
         notice = call.notice = session.listen(key)
         try:
@@ -184,6 +196,15 @@ async def _outcome(reaching: Any) -> Any:
         return await reaching
     except Escalated as error:
         return error.outcome
+
+
+def _interrupts(key: str) -> str:
+    """Where the root run keeps how often a call was interrupted: each time it is called again it is another child."""
+    return f"interrupts of {key}"
+
+
+def _shown(task: str) -> str:
+    return f"question of {task}"
 
 
 def _content(value: Any) -> str:

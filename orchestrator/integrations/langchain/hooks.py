@@ -50,7 +50,9 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (answer := self._asking.ask(request, reply, key_of(call), problem)) is not UNASKED:
+            if not self._asking.knows(request):
+                self._asking.take_on(request, work(self._healer.shown(root, task_of(request))))
+            while (answer := self._ask(request, reply, call, problem, work)) is not UNASKED:
                 problem = work(self._healer.answer(call, root, reply, answer))
                 if not problem:
                     break
@@ -71,14 +73,30 @@ class Hooks:
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
-            while (answer := await self._ask(request, reply, call, problem, home)) is not UNASKED:
+            if not self._asking.knows(request):
+                self._asking.take_on(request, await in_home(self._healer.shown(root, task_of(request)), home))
+            while (answer := await self._aask(request, reply, call, problem, home)) is not UNASKED:
                 problem = await in_home(self._healer.answer(call, root, reply, answer), home)
                 if not problem:
                     break
             else:
                 return call.message(_waiting(reply), error=True)
 
-    async def _ask(
+    def _ask(
+        self,
+        request: ToolCallRequest,
+        question: SessionQuestion,
+        call: ToolCall,
+        problem: str,
+        work: Callable[[Coroutine[Any, Any, Any]], Any],
+    ) -> Any:
+        try:
+            return self._asking.ask(request, question, key_of(call), problem)
+        except GraphInterrupt:
+            work(self._healer.show(self._where(request)[0], task_of(request), self._asking.shown(request)))
+            raise
+
+    async def _aask(
         self,
         request: ToolCallRequest,
         question: SessionQuestion,
@@ -90,7 +108,9 @@ class Hooks:
             return self._asking.ask(request, question, key_of(call), problem)
         except GraphInterrupt:
             await self._asking.delivered(request, DELIVERY_SECONDS)
-            await in_home(self._healer.settle(self._where(request)[0]), home)
+            root = self._where(request)[0]
+            await in_home(self._healer.show(root, task_of(request), self._asking.shown(request)), home)
+            await in_home(self._healer.settle(root), home)
             raise
 
 
@@ -105,6 +125,11 @@ def thread_of(request: ToolCallRequest) -> str:
     """The thread id of the graph around a call; empty when it has none."""
     configurable = configurable_of(request)
     return str(configurable.get("thread_id") or "")
+
+
+def task_of(request: ToolCallRequest) -> str:
+    """The task of the graph that a call is made in."""
+    return str(configurable_of(request).get("__pregel_task_id") or "")
 
 
 def labels_of(thread: str) -> dict[str, str]:

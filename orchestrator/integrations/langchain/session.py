@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.context import RunContext
+from orchestrator.core.enums import Status
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event, RunResumed, RunWaiting
 from orchestrator.core.outcome import Outcome
@@ -63,8 +64,6 @@ class Session:
         """Key of a call -> its child run, while it waits for a person."""
         self.questions: dict[str, SessionQuestion] = {}
         """Key of a call -> the question that it waits on."""
-        self.interrupts: Counter[str] = Counter()
-        """Key of a call -> how often it was interrupted; each time it is called again it is another child."""
         self.interrupted = False
         """Whether the graph was interrupted since its last call."""
         self.kept = False
@@ -137,7 +136,10 @@ class Session:
         return self._resumed.setdefault(run_id, self.loop.create_future())
 
     def note(self, event: RunWaiting | RunResumed) -> None:
-        """Take in that a run below this one waits, or goes on."""
+        """Take in that a run below this one waits, or goes on.
+
+        This one tells of the questions of runs that waited already when this process took it on.
+        """
         if isinstance(event, RunResumed):
             self._asked.pop(event.run_id, None)
             for key in [key for key, question in self.questions.items() if question.run_id == event.run_id]:
@@ -148,16 +150,19 @@ class Session:
             return
         asked = event.question
         text, choices = str(asked.get("text", "")), tuple(asked.get("choices", ()))
-        made = SessionQuestion(text, choices, event.run_id, str(asked.get("id", "")))
+        asks = str(asked.get("run") or event.run_id)
+        made = SessionQuestion(text, choices, asks, str(asked.get("id", "")))
+        if made in (*self._asked.values(), *self.questions.values()):
+            return
         for key, notice in self._listening.items():
-            if is_child(event.run_id, key) and not notice.done():
+            if is_child(asks, key) and not notice.done():
                 notice.set_result(made)
                 return
         for key in self.questions:
-            if is_child(event.run_id, key):
+            if is_child(asks, key):
                 self.questions[key] = made  # asked anew
                 return
-        self._asked[event.run_id] = made
+        self._asked[asks] = made
 
 
 def is_child(run_id: str, key: str) -> bool:
@@ -192,7 +197,7 @@ class Sessions:
         """Note the questions of runs."""
         if isinstance(event, RunWaiting | RunResumed):
             held = self._open.get(event.run_id.partition("/")[0])
-            if held is not None and held.run_id != event.run_id:
+            if held is not None:
                 held.note(event)
 
     def loop_of(self, run_id: str) -> asyncio.AbstractEventLoop | None:
@@ -233,13 +238,19 @@ class Sessions:
         if len(self._replies) > MAX_OPEN:
             self._replies.popitem(last=False)
         held = self._open[name] = Session(name, labels.get("thread_id", ""), self._replies[root])
-        work = self._orc.run(GOAL, {INPUT: name}, run_id=name, labels=dict(labels))
+        work = self._drive(held, labels)
         context = _outside_of_graphs()
         held.root = held.loop.create_task(work, context=context)
         held.root.add_done_callback(_retrieve, context=context)
         if len(self._open) > MAX_OPEN:
             _let_end(self._open.popitem(last=False)[1])
         return held
+
+    async def _drive(self, held: Session, labels: Mapping[str, str]) -> Outcome[Any]:
+        outcome = await self._orc.run(GOAL, {INPUT: held.run_id}, run_id=held.run_id, labels=dict(labels))
+        if outcome.status is Status.WAITING and not held.opened.done():  # a process that is gone began it
+            outcome = await self._orc.resume(held.run_id, call_again=True)
+        return outcome
 
     async def close(self, run_id: str) -> None:
         """End the session of that id, if it is open: its run ends, and compensates nothing."""
