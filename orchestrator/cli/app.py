@@ -53,6 +53,7 @@ def _program(  # pyright: ignore[reportUnusedFunction]
 def invoke(arguments: Sequence[str]) -> int:
     """Run the program on these arguments; returns its exit status. Never raises, and shows no traceback unasked."""
     arguments, debug = _globals(list(arguments))
+    _open_closed_streams()
     _quiet_logging(debug=debug)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
@@ -85,6 +86,13 @@ def _globals(arguments: list[str]) -> tuple[list[str], bool]:
     set_debugging("--debug" in mine)
     invocation.note(arguments)
     return [word for word in _without_app(mine) if word not in _EVERYWHERE] + rest, "--debug" in mine
+
+
+def _open_closed_streams() -> None:
+    """What is written to a stream that the shell closed (`>&-`) goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open to the end
 
 
 def _without_app(words: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.agents.agent import Agent
 from orchestrator.api import Orchestrator
+from orchestrator.core.calls.options import shown_value
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.core.text import plain
@@ -56,9 +57,8 @@ def load_app(text: str) -> AppProject:
     if not isinstance(found, Orchestrator):
         known = [each for each, value in vars(module).items() if isinstance(value, Orchestrator)]
         has = f" It has: {', '.join(known)}." if known else ""
-        raise DefinitionError(
-            f"{plain(where, 60)} has no orchestrator named {name!r}.{nearest(name, vars(module))}{has}"
-        )
+        wrong = f"{name!r} there is {shown_value(found)}." if found is not None else nearest(name, known).strip()
+        raise DefinitionError(f"{plain(where, 60)} has no orchestrator named {name!r}. {wrong}".rstrip() + has)
     tools = list(found.graph)
     file = Path(getattr(module, "__file__", None) or where)
     return AppProject(

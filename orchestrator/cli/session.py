@@ -84,6 +84,8 @@ def reading(where: str) -> Generator[Store]:
     if own is not None:
         yield own
         return
+    if Path(where).expanduser().is_dir():
+        raise InputError(f"{where!r} is a folder: a store is a file in it, such as {str(Path(where) / 'runs.db')!r}.")
     if not existing(where):
         raise InputError(f"There is no store at {where!r} yet: nothing has been run here. --store names another one.")
     with _opening():

@@ -226,8 +226,10 @@ def _static(request: Request) -> Response:
 def _failed(request: Request, error: Exception) -> Response:
     del request
     if isinstance(error, HTTPException):
-        return render(
+        page = render(
             "message.html", error.status_code, title=str(error.status_code), text=error.detail, here="", live=False
         )
+        page.headers.update(error.headers or {})  # `Allow`, beside a 405
+        return page
     status = 503 if isinstance(error, StoreError) else 400
     return render("message.html", status, title="That did not work", text=str(error), here="", live=False)

@@ -81,6 +81,28 @@ def test_maintenance_of_a_store(cli: Cli) -> None:
     assert cli("verify", "--all", "--store", "copy.db").exit == 0
 
 
+def test_kept_runs_stay_and_values_are_erased_by_label(cli: Cli) -> None:
+    for number, customer in enumerate(("17", "17", "18")):
+        cli("run", "title", "document=quick.txt", "--run-id", f"r{number}", "--label", f"customer={customer}")
+    waiting = cli("run", "letter", "document=quick.txt", "--run-id", "asks", "--label", "customer=17")
+    assert waiting.exit == 5
+    said = cli("store", "erase", "--label", "customer=17")
+    assert said.exit == 1 and "erased the values of 2 runs" in said.out and "not erased: asks" in said.out
+    store = SqlStore(STORE)
+    assert [bool(store.values(run)) for run in ("r0", "r1", "r2", "asks")] == [False, False, True, True]
+    store.close()
+    assert b"quick brown fox" not in b"".join(path.read_bytes() for path in Path(".orchestrator").glob("runs.db-wal"))
+    assert cli("verify", "--all").exit == 0
+    assert cli("store", "erase", "--label", "customer").exit == 2
+    assert "r1 is kept" in cli("store", "keep", "r1").out
+    assert "deleted 2 runs; 1 run is kept" in cli("store", "prune", "--older-than", "0s").out
+    assert {run["run_id"] for run in cli("runs", "--json").json["runs"]} == {"r1", "asks"}
+    assert cli("store", "check", "--json").json["bytes"] > 10_000
+    assert "no longer kept" in cli("store", "keep", "r1", "--off").out
+    assert "deleted 1 run" in cli("store", "prune", "--older-than", "0s").out
+    assert cli("store", "keep", "nobody").exit == 2
+
+
 def test_an_old_store_says_which_command_moves_it(cli: Cli) -> None:
     store = SqlStore(STORE)
     store.begin(RunRow("r", None, "g", Status.RUNNING, "p", 1.0, None, "", 0, "", {}))

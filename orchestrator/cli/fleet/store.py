@@ -1,4 +1,4 @@
-"""`orchestrator store`: migrate, check, prune and copy a store."""
+"""`orchestrator store`: migrate, check, prune and copy a store, keep runs, erase values."""
 
 import re
 from dataclasses import asdict
@@ -7,13 +7,14 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator.cli import options
-from orchestrator.cli.runs.filters import read_status
+from orchestrator.cli.runs.filters import read_labels, read_status
 from orchestrator.cli.screen import Exit, say, write_json
-from orchestrator.cli.session import existing
+from orchestrator.cli.session import existing, find_run, reading
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import counted, listed, plain
 from orchestrator.store import open_store
 from orchestrator.store.ledger.verify import verify_store
+from orchestrator.store.retention import erase_values, keep_run, kept_runs
 
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -21,10 +22,12 @@ _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Maintain a store: move its tables, check, prune, copy it.")
+    group = typer.Typer(no_args_is_help=True, help="Maintain a store: move its tables, check, prune, erase, copy it.")
     group.command("migrate")(_migrate)
     group.command("check")(_check)
     group.command("prune")(_prune)
+    group.command("keep")(_keep)
+    group.command("erase")(_erase)
     group.command("copy")(_copy)
     app.add_typer(group, name="store")
 
@@ -59,7 +62,8 @@ def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.
         write_json({**asdict(found), "problems": problems})
     else:
         counts = listed(tuple(f"{count} {read_status(name)}" for name, count in sorted(found.runs.items())))
-        say(f"{plain(store)}: schema version {found.schema}, runs: {counts or 'none'}")
+        size = f"{found.bytes / 1e6:,.1f} MB"
+        say(f"{plain(store)}: schema version {found.schema}, {size}, runs: {counts or 'none'}")
         if found.abandoned:
             say(f"nobody drives {', '.join(map(plain, found.abandoned))}: `orchestrator recover` picks them up")
         if found.set_aside:
@@ -73,15 +77,50 @@ def _prune(
     older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 30d, 12h, 2w.")],
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Delete runs that ended longer ago than AGE, with their records and values. Their seals stay."""
+    """Delete runs that ended longer ago than AGE, with their records and values. Their seals stay; so do kept runs."""
     from orchestrator.store.sql import maintenance
 
     _must_exist(store)
     match = _AGE.fullmatch(older_than.strip())
     if match is None:
         raise InputError(f"--older-than is an age such as 30d, 12h or 2w; it was {plain(older_than, 40)!r}.")
-    pruned = maintenance.prune(store, float(match[1]) * _SECONDS[match[2]])
-    say(f"deleted {counted(pruned, 'run')}")
+    with reading(store) as opened:
+        kept = kept_runs(opened)
+    pruned = maintenance.prune(store, float(match[1]) * _SECONDS[match[2]], kept)
+    say(f"deleted {counted(pruned, 'run')}" + (f"; {counted(len(kept), 'run is', 'runs are')} kept" if kept else ""))
+
+
+def _keep(
+    run: options.RunArgument,
+    off: Annotated[bool, typer.Option("--off", help="Let it be pruned again.")] = False,
+    store: options.StoreOption = options.DEFAULT_STORE,
+) -> None:
+    """Keep a run from pruning, with its child runs."""
+    with reading(store) as opened:
+        row = find_run(opened, run)
+        if row.parent is not None:
+            raise InputError(f"{plain(row.run_id)} is a child run: keep the run that it belongs to.")
+        keep_run(opened, row.run_id, keep=not off)
+    say(f"{plain(row.run_id)} is {'no longer kept' if off else 'kept'}")
+
+
+def _erase(
+    labels: Annotated[
+        list[str], typer.Option("--label", metavar="KEY=VALUE", help="Of runs with this label; of several, all.")
+    ],
+    store: options.StoreOption = options.DEFAULT_STORE,
+) -> None:
+    """Erase the values of ended runs by label, such as those of a customer.
+
+    The records stay and verify: they hold names, prices and reasons, and no values. Exit status 1 where a run with the
+    label has not ended.
+    """
+    with reading(store) as opened:
+        found = erase_values(opened, read_labels(labels))
+    say(f"erased the values of {counted(len(found.erased), 'run')}")
+    if found.open:
+        say(f"not ended, so not erased: {plain(', '.join(found.open), 500)}", style="yellow")
+        raise typer.Exit(int(Exit.UNEXPECTED))
 
 
 def _copy(

@@ -1,10 +1,11 @@
 """Maintenance of a store in a database: migrate, check, prune, copy."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, Table, and_, delete, func, insert, or_, select
+from sqlalchemy import Engine, Table, and_, delete, func, insert, or_, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,6 +70,8 @@ class Condition:
     """Running runs without a live owner, for `recover` or a worker."""
     set_aside: tuple[str, ...]
     """Queued runs that lost their owner too often."""
+    bytes: int = 0
+    """Size on disk, with what its deleted rows still take."""
 
     @property
     def current(self) -> bool:
@@ -97,6 +100,7 @@ def check_store(where: str | Path) -> Condition:
                 {row[0]: int(row[1]) for row in counts},
                 abandoned(connection, database_time(connection)),
                 tuple(set_aside),
+                _size(connection),
             )
     except SQLAlchemyError as error:
         raise StoreError(f"the store {shown_url(url)} cannot be read: {reason(error, url)}") from error
@@ -105,8 +109,9 @@ def check_store(where: str | Path) -> Condition:
         reader.dispose()
 
 
-def prune(where: str | Path, older_than: float) -> int:
-    """Delete runs that ended more than `older_than` seconds ago, with their children, records and values.
+def prune(where: str | Path, older_than: float, keep: Collection[str] = ()) -> int:
+    """Delete runs that ended more than `older_than` seconds ago, with their children, records and values, but those to
+    `keep`.
 
     Their seals stay, and the fact that they were deleted. Returns how many were.
     Raises:
@@ -118,7 +123,7 @@ def prune(where: str | Path, older_than: float) -> int:
     try:
         prepare(writer, url)
         pruned = 0
-        while some := _prune_some(writer, older_than):
+        while some := _prune_some(writer, older_than, keep):
             pruned += some
         return pruned
     except SQLAlchemyError as error:
@@ -127,13 +132,21 @@ def prune(where: str | Path, older_than: float) -> int:
         writer.dispose()
 
 
-def _prune_some(engine: Engine, older_than: float) -> int:
+def _size(connection: Connection) -> int:
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    pages, size = (connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in ("page_count", "page_size"))
+    return int(pages) * int(size)
+
+
+def _prune_some(engine: Engine, older_than: float, keep: Collection[str]) -> int:
     with engine.begin() as connection:
         now = database_time(connection)
         ended = RUNS.c.status.in_([str(status) for status in Status if status.ended])
         parent = RUNS.alias()
         orphan = or_(RUNS.c.parent.is_(None), ~select(parent.c.run_id).where(parent.c.run_id == RUNS.c.parent).exists())
-        old = select(RUNS.c.run_id).where(ended, RUNS.c.ended < now - older_than, orphan).limit(_PAGE)
+        others = RUNS.c.run_id.not_in(list(keep))
+        old = select(RUNS.c.run_id).where(ended, RUNS.c.ended < now - older_than, orphan, others).limit(_PAGE)
         ids = list(connection.execute(old).scalars())
         if ids:
             for table in (RECORDS, VALUES, LABELS, REQUESTS, RUNS):

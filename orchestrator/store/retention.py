@@ -1,0 +1,62 @@
+"""What stays in a store: runs that are kept from pruning, and values that are erased."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.errors import StoreError
+
+from .protocol import Store
+
+KEPT: Final = "kept_runs"
+"""The kind of the document that names them."""
+_VERSIONS: Final = 5
+_TRIES: Final = 20
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What `erase_values` did."""
+
+    erased: tuple[str, ...]
+    """Runs whose values are gone."""
+    open: tuple[str, ...]
+    """Runs that have not ended and need their values: nothing of them was erased."""
+
+
+def kept_runs(store: Store) -> frozenset[str]:
+    """The runs that pruning leaves alone."""
+    return frozenset((store.document(KEPT) or {}).get("runs", ()))
+
+
+def keep_run(store: Store, run_id: str, *, keep: bool = True) -> None:
+    """Keep a run from pruning, with its children; or no longer. Raises `StoreError`."""
+    for _ in range(_TRIES):
+        number = max(store.document_versions(KEPT), default=0)
+        known = set((store.document(KEPT, number) or {}).get("runs", ())) if number else set[str]()
+        made = known | {run_id} if keep else known - {run_id}
+        if made == known or store.swap_document(KEPT, {"runs": sorted(made)}, number, _VERSIONS):
+            return
+    raise StoreError("other processes change what is kept so fast that this one does not get its turn")
+
+
+def erase_values(store: Store, labels: Mapping[str, str]) -> Erasure:
+    """Erase the values of every ended run that has these labels, and of its children. Records hold none, so that
+    ledgers verify as before. Raises `StoreError`.
+    """
+    erased, still_open, offset = list[str](), list[str](), 0
+    while page := store.runs(labels=labels, limit=_PAGE, offset=offset):
+        offset += len(page)
+        for row in page:
+            if row.status.ended:
+                store.drop_values(row.run_id)
+                store.drop_values_below(row.run_id)
+                erased.append(row.run_id)
+            else:
+                still_open.append(row.run_id)
+    store.flush()
+    return Erasure(tuple(erased), tuple(still_open))
+
+
+__all__ = ["Erasure", "erase_values", "keep_run", "kept_runs"]
