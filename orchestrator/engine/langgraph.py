@@ -6,6 +6,7 @@ run's id, its phase and the values of the graph's keys. The live run is looked u
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
@@ -15,18 +16,18 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event
 from orchestrator.core.outcome import Outcome
-from orchestrator.core.process.loops import in_a_loop
+from orchestrator.core.process.loops import cancelled_once, in_a_loop
 from orchestrator.engine.lifecycle.driver import (
     check_answer,
     drive_child,
-    drive_on,
     enlist,
-    finished,
     join,
+    note_end,
     ready_to_answer,
     watch_calls,
 )
-from orchestrator.engine.lifecycle.phases import PHASES, Phase
+from orchestrator.engine.lifecycle.finish import end_as_it_stands, outcome_of
+from orchestrator.engine.lifecycle.phases import PHASES, Phase, drive
 
 from .run import Run
 
@@ -65,12 +66,12 @@ class Nodes:
             enlist(found)
             return self._over(await join(found))
         with found.traced():
-            following = await drive_on(found, phase)
+            following = await _drive_on(found, phase)
             if following is Phase.WAIT:
                 following = await self._interrupted(found)
                 following = Phase.ESCALATE if following is Phase.WAIT else following
         if following is Phase.END:
-            return self._over(finished(found))
+            return self._over(_finished(found))
         return {"phase": str(following)}
 
     async def _interrupted(self, run: Run) -> Phase:
@@ -99,11 +100,38 @@ class Nodes:
         for each in path:
             if each is not run:
                 drive_child(each)
-        return await drive_on(run, Phase.ESCALATE)
+        return await _drive_on(run, Phase.ESCALATE)
 
     def _over(self, outcome: Outcome[Any]) -> dict[str, Any]:
         told = {key: outcome.values[key] for key in self._goal if key in outcome.values}
         return {"run_id": outcome.run_id, "phase": str(Phase.END), **told, "outcome": outcome.portable()}
+
+
+async def _drive_on(run: Run, phase: Phase) -> Phase:
+    """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
+
+    async def work() -> Phase:
+        return await PHASES[phase](run)
+
+    task = asyncio.create_task(work())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        run.scope.cancel("its caller left")
+        with cancelled_once(), contextlib.suppress(Exception, asyncio.CancelledError):
+            following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
+            await drive(run, following)
+        note_end(run, run.final or end_as_it_stands(run))
+        raise
+
+
+def _finished(run: Run) -> Outcome[Any]:
+    """The outcome of a run that a compiled graph has driven to its end, noted."""
+    outcome = run.final or outcome_of(run)
+    note_end(run, outcome)
+    if not run.result.done():
+        run.result.set_result(outcome)
+    return outcome
 
 
 def _phase(state: Any) -> str:

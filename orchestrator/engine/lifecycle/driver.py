@@ -19,15 +19,15 @@ from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import Question, interpret_answer
 
-from .escalation import has_changed, judged_now, validate_answer, withdraw_questions
+from .escalation import has_changed, withdraw_questions
 from .finish import end_as_it_stands, outcome_of, summary
-from .phases import PHASES, Phase, drive
+from .impasses import judged_now
+from .phases import Phase, drive
 from .recovery import recover, settle_suspended
+from .resolutions import validate_answer
 from .retention import forget_values, remember
 
 LOG: Final = logging.getLogger("orchestrator")
-GRACE: Final = 0.25
-"""Seconds that tasks get to end when the orchestrator is closed."""
 _WAITERS = new_lock()
 
 
@@ -103,39 +103,6 @@ async def give_up(run: Run) -> None:
     if run.loop.is_running():
         with contextlib.suppress(Exception, OwnershipLost):
             await _outcome(run)
-
-
-async def shut_down(runtime: Runtime, blocked: asyncio.AbstractEventLoop | None = None) -> None:
-    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they stand.
-
-    `blocked`: the event loop that waits for this without going on; nothing can be awaited there.
-    """
-    going = [run for run in runtime.runs.all_live() if run.parent is None and run.state.status is not Status.WAITING]
-    for task in list(runtime.deadlines):
-        if not task.get_loop().is_closed():
-            task.get_loop().call_soon_threadsafe(task.cancel)
-    await asyncio.gather(*(_shut_down(run, blocked) for run in going))
-    if blocked is not None:
-        for run in runtime.runs.all_live():
-            if run.loop is blocked and run.scheduler is not None:
-                blocked.call_soon_threadsafe(run.scheduler.abandon)
-
-
-async def _shut_down(run: Run, blocked: asyncio.AbstractEventLoop | None) -> None:
-    reason = "the orchestrator was closed"
-    if not run.loop.is_running() or run.loop is blocked:  # nothing can be awaited there any more
-        if run.loop is blocked and run.task is not None:
-            run.loop.call_soon_threadsafe(run.task.cancel)  # it ends once the loop goes on
-        run.runtime.runs.leave(run.state.run_id)
-        if run.durable:
-            await let_go(run)
-        else:
-            run.scope.cancel(reason)
-            note_end(run, end_as_it_stands(run))
-    elif run.durable:
-        await give_up(run)
-    else:
-        await leave(run, reason)
 
 
 async def _outcome(run: Run) -> Outcome[Any]:
@@ -412,33 +379,6 @@ async def _at_rest(run: Run) -> None:
             await _outcome(run)
 
 
-async def drive_on(run: Run, phase: Phase) -> Phase:
-    """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
-
-    async def work() -> Phase:
-        return await PHASES[phase](run)
-
-    task = asyncio.create_task(work())
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        run.scope.cancel("its caller left")
-        with cancelled_once(), contextlib.suppress(Exception, asyncio.CancelledError):
-            following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
-            await drive(run, following)
-        note_end(run, run.final or end_as_it_stands(run))
-        raise
-
-
-def finished(run: Run) -> Outcome[Any]:
-    """The outcome of a run that a compiled graph has driven to its end, noted."""
-    outcome = run.final or outcome_of(run)
-    note_end(run, outcome)
-    if not run.result.done():
-        run.result.set_result(outcome)
-    return outcome
-
-
 async def stop_waiting(run: Run, *, keep: bool = False) -> None:
     """Take a waiting run on; `keep` its question, for an answer. Raises `InputError` when another process has it."""
     await _at_rest(run)
@@ -498,27 +438,6 @@ def root_of(run: Run) -> Run:
     return run if run.parent is None else root_of(run.parent)
 
 
-async def leave_waiting(runtime: Runtime) -> None:
-    """End the suspended calls of runs that wait for people, and leave these runs as they stand."""
-    for run in runtime.runs.all_live():
-        if run.state.status is Status.WAITING and run.scheduler is not None and run.loop is asyncio.get_running_loop():
-            await run.scheduler.leave()
-    for task in list(runtime.deadlines):
-        if task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
-    await _cancel_given_up(runtime)
-
-
-async def _cancel_given_up(runtime: Runtime) -> None:
-    """End the tasks of calls that were given up. A thread of such a call cannot be ended; it is named in the log."""
-    here = [task for task in runtime.given_up if task.get_loop() is asyncio.get_running_loop()]
-    for task in here:
-        LOG.warning("%s was given up and still runs; a thread cannot be ended", task.get_name())
-        task.cancel()
-    if here:
-        await asyncio.wait(here, timeout=GRACE)
-
-
 def live_run(runtime: Runtime, run_id: str) -> Run | None:
     """The run with this id while this process has it."""
     found: Run | None = runtime.runs.live(run_id)
@@ -529,20 +448,16 @@ __all__ = [
     "check_answer",
     "dismiss",
     "drive_child",
-    "drive_on",
     "enlist",
-    "finished",
     "give_up",
     "join",
     "leave",
-    "leave_waiting",
     "let_go",
     "live_run",
     "note_end",
     "own_again",
     "ready_to_answer",
     "root_of",
-    "shut_down",
     "start",
     "stop_waiting",
     "take_answer",

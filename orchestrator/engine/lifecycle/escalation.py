@@ -1,33 +1,23 @@
 """Escalating: an impasse climbs the ladder once, and what comes of it is one decision."""
 
-import asyncio
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.enums import CircuitState, DecisionKind, Effect, Status
+from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.events import (
     WITHDRAWN,
-    BudgetRaised,
-    GoalLowered,
     RungAsked,
     RunResumed,
     RunWaiting,
-    ToolAllowed,
-    ToolExcluded,
-    ValueProvided,
 )
-from orchestrator.core.goal import Goal
-from orchestrator.core.route import Blame, Candidate, Impasse, LesserGoal
-from orchestrator.core.types.schema import type_name, validate
+from orchestrator.core.route import Candidate, Impasse
+from orchestrator.core.types.schema import type_name
 from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
-from orchestrator.engine.planning.replan import follow_graph, plan_for
+from orchestrator.engine.planning.replan import follow_graph
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.state import ASKS_ONLY
-from orchestrator.engine.steps.compensate import can_be_undone
-from orchestrator.engine.values import describe_values
 from orchestrator.escalation import (
     ANSWER,
     AskHuman,
@@ -44,32 +34,8 @@ from orchestrator.escalation import (
     resolution_at_deadline,
 )
 
-
-async def wait_for(run: Run, tool: str | None, seconds: float) -> None:
-    """Wait at most so long. A tool whose circuit is shut is back when that opens; any other is given all the time."""
-    health, clock = run.runtime.health, run.runtime.clock
-    shut = tool is not None and tool in run.view.tools and not health.usable(tool)
-
-    def over() -> bool:
-        return run.cancelled is not None or (shut and tool is not None and health.usable(tool))
-
-    def look(targets: Iterable[Any]) -> None:
-        if tool in targets:
-            run.wake_up()
-
-    forget = health.subscribe(look)
-    time_over = asyncio.ensure_future(clock.sleep(seconds))
-    try:
-        while not over() and not time_over.done():
-            run.wake.clear()
-            woken = asyncio.ensure_future(run.wake.wait())
-            try:
-                await asyncio.wait({time_over, woken}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                woken.cancel()
-    finally:
-        time_over.cancel()
-        forget()
+from .impasses import described, impasse_now, judged_now
+from .resolutions import apply, settled, validate_answer
 
 
 async def escalate_impasse(run: Run) -> bool:
@@ -144,28 +110,6 @@ async def answered(run: Run) -> "tuple[bool, bool]":
     return await _Escalation(run, asked.impasse, asked.base).answered(asked, raw, by)
 
 
-def judged_now(run: Run, impasse: Impasse) -> Impasse:
-    """The impasse as the graph is now: tools that were added since, and give what could not be had, count too."""
-    if impasse.kind not in ("no_route", "progress"):
-        return impasse
-    view = run.runtime.graph.view()
-    known = set(impasse.tools)
-    added = [
-        Blame(tool=name, reason="it was added meanwhile")
-        for key in impasse.unreachable
-        for name in view.producers(key)
-        if name not in known
-    ]
-    return replace(impasse, blame=(*impasse.blame, *added)) if added else impasse
-
-
-def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> Any:
-    """A value that somebody provides, as the type of its key. Raises `InvalidOutput`."""
-    if impasse is not None and impasse.kind == "question":
-        return value  # the call that asked knows its type
-    return validate(key, run.view.key_type(key), value)
-
-
 class _Escalation:
     """One impasse of a run on its way up the ladder, or its answer on its way back."""
 
@@ -180,7 +124,8 @@ class _Escalation:
     async def escalate(self, base: Impasse | None = None) -> bool:
         run = self.run
         self.base = base
-        self.impasse = impasse = self._impasse()
+        impasse, self._offered = impasse_now(run, base)
+        self.impasse = impasse
         if run.cancelled is not None or self._too_many(impasse):
             return self._halt(impasse)
         climbed = await self._climb(impasse, 0)
@@ -195,7 +140,8 @@ class _Escalation:
         """Show the question of a suspended call."""
         run = self.run
         follow_graph(run)
-        self.impasse = impasse = self._described(
+        impasse, self._offered = described(
+            run,
             Impasse(
                 goal=run.state.goal,
                 unreachable=tuple(sorted(tool.gives)) if (tool := run.view.tools.get(asking.tool)) else (),
@@ -206,8 +152,9 @@ class _Escalation:
                 answer_type=asking.wanted,
                 run_id=run.state.run_id,
                 subject=asking.tool,
-            )
+            ),
         )
+        self.impasse = impasse
         self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"), asking)
 
     def show(self, asked: OpenQuestion) -> None:
@@ -240,7 +187,7 @@ class _Escalation:
             return True, run.scheduler is not None  # the child takes the answer itself
         if self._is_answer(impasse, resolution):
             return True, self._answer_call(impasse, asked.asking, resolution.value)
-        return await self.apply(impasse, resolution, by_model=False), False
+        return await apply(run, impasse, resolution, subject=self.base), False
 
     def _is_answer(self, impasse: Impasse, resolution: Resolution) -> bool:
         return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
@@ -250,60 +197,11 @@ class _Escalation:
         run, tool = self.run, impasse.subject
         assert tool is not None
         run.values.note_answer(tool, impasse.question or "", impasse.answer_type, value)
-        self._settled()
+        settled(run, self.base)
         if asking is None or asking.answered.done():
             return False
         asking.answered.set_result(value)
         return True
-
-    # -- the impasse -------------------------------------------------------------------------------------------------
-
-    def _impasse(self) -> Impasse:
-        run, state = self.run, self.run.state
-        follow_graph(run)
-        if run.cancelled is not None:
-            base = Impasse(goal=state.goal, unreachable=(), blame=(), reason=run.cancelled, kind="cancelled")
-        elif self.base is not None:
-            base = self.base
-        else:
-            base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
-        return self._described(base)
-
-    def _described(self, base: Impasse) -> Impasse:
-        run, state = self.run, self.run.state
-        spent = bool(base.blame) and all(blame.tool in state.over_budget for blame in base.blame)
-        return replace(
-            base,
-            kind="budget" if spent and base.kind == "no_route" else base.kind,
-            blame=tuple(self._blame(blame) for blame in base.blame),
-            at_hand=describe_values(run.values.values, state.at_hand),
-            offers=() if base.kind == "ambiguous" else self._offers(),
-            providable=state.wanted.providable,
-            effects=self._effects(),
-            budget_left=self._budget_left(),
-            run_id=base.run_id or state.run_id,
-        )
-
-    def _blame(self, blame: Blame) -> Blame:
-        """With how the tool is, and its last error: in this run, else in any."""
-        run, name = self.run, blame.tool
-        own = [failure.message for failure in run.state.failures.values() if failure.tool == name]
-        if name not in run.view.tools:
-            return replace(blame, last_error=own[-1] if own else blame.last_error)
-        health = run.runtime.health.status(name)
-        shut = health.circuit is CircuitState.OPEN
-        return replace(
-            blame,
-            reason=f"{blame.reason}: {health.reason}" if shut and health.reason else blame.reason,
-            last_error=own[-1] if own else blame.last_error or health.last_failure,
-            health=f"circuit {health.circuit.replace('_', ' ')}, {health.failures} of {health.calls} calls failed",
-        )
-
-    def _offers(self) -> tuple[LesserGoal, ...]:
-        run, state = self.run, self.run.state
-        goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
-        self._offered = tuple(plan_for(run, state.lowered_to(keys)) for keys in goals)
-        return tuple(offer_of(keys, planned) for keys, planned in zip(goals, self._offered, strict=True))
 
     def _facts(self, impasse: Impasse, by: str, **more: Any) -> dict[str, Any]:
         """What the decision that answers an impasse is made from."""
@@ -314,26 +212,6 @@ class _Escalation:
         if impasse.kind in ("no_route", "budget") and run.plan is not None and run.plan.route is None:
             facts["no_route"] = planning.plan_record(run.runtime, run.view, run.plan)
         return facts
-
-    def _effects(self) -> Mapping[str, str]:
-        run = self.run
-        told = {
-            name: "undoable" if (tool := run.view.tools.get(name)) and can_be_undone(tool) else "standing"
-            for name in run.state.effects
-            if name not in run.state.compensated
-        }
-        return told | dict.fromkeys(run.state.doubt, "uncertain")
-
-    def _budget_left(self) -> dict[str, float]:
-        budget, left = self.run.state.budget, dict[str, float]()
-        if budget.usd is not None:
-            left["usd"] = max(0.0, budget.usd - self.run.account.spent())
-        seconds = self.run.seconds_left()
-        if seconds is not None:
-            left["seconds"] = max(0.0, seconds)
-        if budget.calls is not None:
-            left["calls"] = max(0, budget.calls - self.run.account.calls())
-        return left
 
     # -- the ladder --------------------------------------------------------------------------------------------------
 
@@ -436,9 +314,8 @@ class _Escalation:
                 refused=[refusal.to_json() for refusal in climbed.refused],
             ),
         )
-        return await self.apply(
-            impasse, resolution, by_model=any(a.model for a in climbed.asked if a.rung == climbed.by)
-        )
+        by_model = any(a.model for a in climbed.asked if a.rung == climbed.by)
+        return await apply(self.run, impasse, resolution, subject=self.base, by_model=by_model)
 
     def _too_many(self, impasse: Impasse) -> bool:
         """Approvals and questions were to be expected; they do not count."""
@@ -459,111 +336,11 @@ class _Escalation:
         )
         return False
 
-    # -- resolutions -------------------------------------------------------------------------------------------------
-
-    async def apply(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> bool:
-        """Put an admitted resolution into effect; whether the run goes on."""
-        run, stamp = self.run, self.run.stamp()
-        tool = resolution.tool or resolution.what or impasse.subject
-        match resolution.kind:
-            case ResolutionKind.DEMOTE:
-                run.emit(GoalLowered(**stamp, goal=resolution.goal))
-            case ResolutionKind.PROVIDE:
-                self._provide(impasse, resolution, by_model=by_model)
-            case ResolutionKind.WAIT:
-                await wait_for(run, tool, resolution.seconds or 0.0)
-                self._allow(tool, forced=False)
-            case ResolutionKind.APPROVE:
-                self._approve(tool)
-            case ResolutionKind.ALLOW:
-                self._allow(tool, forced=True)
-            case ResolutionKind.RAISE_BUDGET:
-                self._raise_budget(resolution)
-            case ResolutionKind.REPLAN:
-                for name in impasse.tools:
-                    self._allow(name, forced=False)
-            case ResolutionKind.STOP:
-                return self._stopped(impasse, resolution)
-        self._settled()
-        return True
-
-    def _settled(self) -> None:
-        self.run.stop_at(None)
-        self.run.open[:] = [impasse for impasse in self.run.open if impasse is not self.base]
-
-    def _stopped(self, impasse: Impasse, resolution: Resolution) -> bool:
-        """A step that was not approved is left out, and another way is looked for; anything else ends the run."""
-        run, tool = self.run, impasse.subject
-        if impasse.kind == "approval" and tool is not None and tool not in run.state.done:
-            run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
-            self._settled()
-            return True
-        said = f"Stopped: {resolution.message}" if resolution.message else ""
-        reason = ". ".join(part for part in (impasse.reason.rstrip("."), said) if part)
-        run.stop_at(replace(impasse, reason=reason))
-        return False
-
-    def _provide(self, impasse: Impasse, resolution: Resolution, *, by_model: bool) -> None:
-        run, key = self.run, resolution.key
-        assert key is not None
-        settles = impasse.subject if impasse.kind == "ambiguous" else None
-        value = self.validate(key, resolution.value)
-        run.values.put(settles or "", {key: value}, run.view)
-        by = "model" if by_model else resolution.by or "person"
-        run.emit(ValueProvided(**run.stamp(), key=key, by=by, tainted=by_model, settles=settles))
-
-    def _approve(self, tool: str | None) -> None:
-        run = self.run
-        if tool is None:
-            return
-        known = run.view.tools.get(tool)
-        abandons = tool in run.state.done and known is not None and known.effect is not Effect.READ
-        run.emit(ToolAllowed(**run.stamp(), tool=tool, approved=not abandons, abandon=abandons))
-
-    def _allow(self, tool: str | None, *, forced: bool) -> None:
-        if tool is not None:
-            self.run.emit(ToolAllowed(**self.run.stamp(), tool=tool, forced=forced))
-
-    def _raise_budget(self, resolution: Resolution) -> None:
-        run, budget = self.run, self.run.state.budget
-        raised = {
-            name: None if getattr(budget, name) is None else getattr(budget, name) + (more or 0)
-            for name, more in (("usd", resolution.usd), ("seconds", resolution.seconds), ("calls", resolution.calls))
-        }
-        run.emit(BudgetRaised(**run.stamp(), budget=raised))
-        for tool in sorted(run.state.over_budget):
-            self._allow(tool, forced=False)
-
-
-def offer_of(goal: tuple[str, ...], planned: Planned) -> LesserGoal:
-    """A lesser goal as it is offered: what it would cost, where it can be reached at all."""
-    route = planned.route
-    return LesserGoal(goal, route.price if route else None, route.tools if route else ())
-
-
-def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
-    """The declared lesser goals that are left, best first: those after the one the run is at."""
-    flat = list[Goal[Any]]()
-
-    def walk(one: Goal[Any]) -> None:
-        for lesser in one.demotions:
-            flat.append(lesser)
-            walk(lesser)
-
-    walk(goal)
-    keys = [lesser.keys for lesser in flat]
-    return flat[keys.index(now) + 1 :] if now in keys else flat
-
 
 __all__ = [
     "answered",
     "escalate_impasse",
     "escalate_open",
     "has_changed",
-    "judged_now",
-    "lesser_goals",
-    "offer_of",
-    "validate_answer",
-    "wait_for",
     "withdraw_questions",
 ]

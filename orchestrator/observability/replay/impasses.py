@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.route import Impasse, LesserGoal
-from orchestrator.engine.lifecycle.escalation import lesser_goals, offer_of
+from orchestrator.engine.lifecycle.impasses import lesser_goals, offer_of
 from orchestrator.engine.planning.planning import describe_route
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.escalation import Demote, Resolution
