@@ -31,7 +31,7 @@ def _check(tool: str, option: str, function: Any, parameters: Collection[str], k
         bound = signature.bind_partial(*[None] * given)
     except TypeError:
         raise DefinitionError(f"Tool {tool!r}: {option} is called with the output, and takes none here.") from None
-    named = {*(parameters if option in _TAKES_INPUTS else ()), *({key} - {None})}
+    named = {*(parameters if option in _TAKES_INPUTS else ()), *(() if key is None else (key,))}
     missing = [
         name
         for name, parameter in signature.parameters.items()

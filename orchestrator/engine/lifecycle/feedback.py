@@ -1,5 +1,6 @@
 """What a person says of an agent's work, learned from: by an orchestrator, or from the records of a store alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from orchestrator.engine.background.learning import recorded_demand
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
+from orchestrator.graph.spec import ToolSpec
 from orchestrator.selection import Demand
 from orchestrator.selection.choice.exploration import Onboarding
 from orchestrator.selection.competence.priors import relative_prices
@@ -69,7 +71,7 @@ def feedback_on_record(store: Store, run_id: str, key: str, success: bool) -> No
     """
     work = _work_behind(store, run_id, key)
     data = store.graph(work.state.graph)
-    nodes = GraphRevision.from_json(data).nodes if data is not None else {}
+    nodes: Mapping[str, ToolSpec] = GraphRevision.from_json(data).nodes if data is not None else {}
     agents = [spec for name, spec in nodes.items() if spec.skills or name == work.agent]
     declared = {spec.name: spec.skills for spec in agents}
     seen = Observation(work.agent, work.demand, success)
