@@ -269,8 +269,8 @@ def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: Pri
     return found
 
 
-def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict[str, Any]:
-    """What a planning decision was made from, and what came out."""
+def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned, revision: int) -> dict[str, Any]:
+    """What a planning decision was made from, and what came out. `revision`: its number in the record of the run."""
     facts = plan_record(runtime, view, planned)
     facts["rivals"] = "routes"
     if planned.last_resort:
@@ -282,7 +282,7 @@ def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned) -> dict
             "tools": list(planned.route.tools),
             "price": planned.route.pico,
             "bound": planned.route.bound_pico,
-            "revision": planned.route.revision,
+            "revision": revision,
         }
         if planned.route.abandons:
             facts["abandons"] = list(planned.route.abandons)

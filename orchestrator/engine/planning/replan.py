@@ -60,7 +60,7 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
             return planned, (), {}
         prices = pricer(run.runtime, run.view, run.state.unusable(), planned)
         candidates = prices.route(planned.route)
-        facts = planning.route_facts(run.runtime, run.view, planned)
+        facts = planning.route_facts(run.runtime, run.view, planned, run.state.revision)
         if run.runtime.prices.now == cursor:
             break
     return planned, candidates, facts  # pyright: ignore[reportPossiblyUnboundVariable]

@@ -36,7 +36,7 @@ def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
     found += compared("route", decision.chosen, describe_route(planned.route), _why(decision, planned))
     if context.other:
         return found
-    found += _figures(decision, planned)
+    found += _figures(decision, planned, context.state.revision)
     listed = ground.pricer(problem, last_resort=planned.last_resort).route(planned.route)
     return found + candidates(decision.candidates, listed)
 
@@ -56,7 +56,7 @@ def _why(decision: Decision, planned: Planned) -> str:
     return f"${recorded / PICO:.9g} then, ${planned.route.price:.9g} now"
 
 
-def _figures(decision: Decision, planned: Planned) -> list[Finding]:
+def _figures(decision: Decision, planned: Planned, revision: int) -> list[Finding]:
     route, facts = planned.route, decision.facts
     assert route is not None
     return [
@@ -65,7 +65,7 @@ def _figures(decision: Decision, planned: Planned) -> list[Finding]:
         *compared("price", decision.price, route.price),
         *compared("abandoned effects", tuple(facts.get("abandons", ())), route.abandons),
         *compared("last resort", bool(facts.get("last_resort", False)), planned.last_resort),
-        *compared("revision", facts.get("revision"), route.revision),
+        *compared("revision", facts.get("revision"), revision),
     ]
 
 

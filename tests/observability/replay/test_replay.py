@@ -270,6 +270,45 @@ async def test_a_tool_with_an_open_circuit_is_planned_again_as_a_last_resort() -
         assert [(each.decision, each.recomputed) for each in differences] == [("d1", "no route")]
 
 
+async def test_equal_graphs_of_other_revisions_come_out_again(tmp_path: Path) -> None:
+    def one() -> int:
+        return 1
+
+    for extra in (0, 3):
+        async with Orchestrator([Tool(one, gives="x")], store=tmp_path / "runs.db") as orc:
+            for n in range(extra):
+                orc.add(Tool(one, name=f"more{n}", gives="y"))
+                orc.remove(f"more{n}")
+            for _ in range(2):
+                outcome = await orc.run("x")
+                assert orc.replay(outcome.run_id).differences == ()
+                orc.add(Tool(one, name="again", gives="z"))
+                orc.remove("again")
+
+
+async def test_a_run_taken_over_on_another_revision_of_an_equal_graph_comes_out_again(tmp_path: Path) -> None:
+    @tool(gives="ready")
+    async def ask(ctx: RunContext) -> bool:
+        return bool(await ctx.wait("Go on?", bool))
+
+    @tool(gives="x")
+    def fails(ready: bool) -> int:
+        raise Unavailable("down")
+
+    @tool(gives="x", cost=1)
+    def works(ready: bool) -> int:
+        return 1
+
+    async with Orchestrator([ask, fails, works], store=tmp_path / "runs.db") as first:
+        await first.run("x", run_id="r")
+    async with Orchestrator([ask, fails, works], store=tmp_path / "runs.db") as second:
+        second.add(Tool(int, name="more", gives="y", needs=[]))
+        second.remove("more")
+        outcome = await second.resume("r", True)
+        assert outcome.status is Status.REACHED
+        assert second.replay("r").differences == ()
+
+
 async def test_transitions_with_health_are_part_of_the_record() -> None:
     async with shop() as orchestrator:
         orchestrator.connect("carrier", "buy")
