@@ -157,11 +157,12 @@ class Processes:
                 except OSError as error:
                     self._give_up_nursery()
                     raise WorkerCrashed(f"no worker process could be started: {error}") from None
-        if not worker.born.wait(START_SECONDS):
-            raise WorkerCrashed("no worker process could be started")
-        if worker.dead.is_set() and not worker.pid:
-            raise WorkerCrashed("no worker process could be started: the process that starts them ended")
-        return worker
+        born = worker.born.wait(START_SECONDS)
+        if born and (worker.pid or not worker.dead.is_set()):
+            return worker
+        worker.connection.close()
+        why = ": the process that starts them ended" if born else ""
+        raise WorkerCrashed(f"no worker process could be started{why}")
 
     def put_back(self, worker: WorkerProcess) -> None:
         """A worker that has answered."""
