@@ -283,8 +283,8 @@ of a point, with no pattern.
 
 **In short.** On RouteLLM the frontier is at least that of the best baseline, and learning from 1 % of the labels loses
 less than a point of it. On LLMRouter-9 it is level with the best baseline, within the interval, in some halvings and
-below it in others, and below on average; and 1 % of the labels loses about three points, not one. With the dial at best
-it does not beat the best single model.
+below it in others, and below on average; and 1 % of the labels loses three to four points, not one. With the dial at
+best it beats the best single model on MMLU and LLMRouter-9, and is level with it on GSM8K (first halving).
 
 Why not on LLMRouter-9: 1 % is 28 labels for each of nine models. The five that are worth choosing lie within ten
 points, three of the cheap ones within four, while the difference of two rates over 28 questions has a standard error of

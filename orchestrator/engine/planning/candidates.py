@@ -101,8 +101,9 @@ def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], p
         problem = planned.problem
         if problem is None:
             return None
-        facts = {name: fact for name, fact in planned.facts.items() if name in view.nodes}  # as they were then
-        changed = replace(problem, unusable={**problem.unusable, **others}, facts={**problem.facts, **facts})
+        nodes, now = view.nodes, runtime.prices.node_facts  # what has changed since counts as it was then
+        then = {name: fact for name, fact in planned.facts.items() if name in nodes and now(nodes[name]) is not fact}
+        changed = replace(problem, unusable={**problem.unusable, **others}, facts={**problem.facts, **then})
         try:
             return runtime.planner.plan(changed, view)
         except NoRoute:

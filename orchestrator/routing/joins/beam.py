@@ -57,8 +57,8 @@ class Beam:
         chain = self.frontier.chains[node]
         states.sort(key=self._promise if self.effects else lambda item: (item[1][0] + item[1][1], item[0]))
         self.went += len(states) - self.width
-        for _, (cost, _, least, _) in states[self.width :]:
-            self.dropped = min(self.dropped, cost + max(least, chain))
+        least = min([cost + (least if least > chain else chain) for _, (cost, _, least, _) in states[self.width :]])
+        self.dropped = min(self.dropped, least)
         return states[: self.width]
 
     def _promise(self, item: tuple[int, State]) -> tuple[bool, int, int]:
@@ -99,10 +99,10 @@ class Beam:
                 top = after.bit_length() - 1 - effects
                 if c + chains[top] > best:
                     continue
-                into = waiting.get(top)
-                if into is None:
-                    into = waiting[top] = {}
+                if top not in waiting:
+                    waiting[top] = {}
                     fresh.append(top)
+                into = waiting[top]
                 had = into.get(after)
                 if had is None or c <= had[0]:
                     longer = (trail, start) if start >= 0 else trail
