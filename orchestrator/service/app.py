@@ -112,14 +112,13 @@ class Service:
         wanted: Submission = await read_body(request, Submission)
         if TENANT in wanted.labels:
             raise RequestError(422, f"the label {TENANT!r} is that of the token")
-        keys = [wanted.goal] if isinstance(wanted.goal, str) else wanted.goal
         if wanted.run_id is not None:
             check_name("a run", wanted.run_id)
             existing = await asyncio.to_thread(self._orc.store.run, wanted.run_id)
             if existing is not None and existing.labels.get(TENANT) != tenant:
                 raise RequestError(409, "this run_id cannot be used")
         run_id = await self._orc.submit(
-            Goal(*keys, demotions=wanted.demotions),
+            Goal(wanted.goal, demotions=wanted.demotions),
             wanted.inputs,
             run_id=wanted.run_id,
             labels={**wanted.labels, TENANT: tenant},

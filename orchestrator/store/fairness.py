@@ -37,18 +37,37 @@ def most_now(most: int, limits: Mapping[str, int], busy: Mapping[str, int]) -> i
     return most if ALL not in limits else max(0, min(most, limits[ALL] - sum(busy.values())))
 
 
-def choose(found: Iterable[QueuedRun], most: int, room: Callable[[str], float]) -> list[str]:
-    """Up to `most` runs of those found (in the order in which they came), fair between tenants."""
-    turns: Counter[tuple[int, str]] = Counter()
-    placed: list[tuple[int, int, int, QueuedRun]] = []
-    for index, candidate in enumerate(found):
-        key = (candidate.priority, candidate.tenant)
-        placed.append((-candidate.priority, turns[key], index, candidate))
-        turns[key] += 1
-    taken: Counter[str] = Counter()
-    chosen: list[str] = []
-    for *_, candidate in sorted(placed, key=lambda entry: entry[:3]):
-        if len(chosen) < most and taken[candidate.tenant] < room(candidate.tenant):
-            taken[candidate.tenant] += 1
-            chosen.append(candidate.run_id)
-    return chosen
+class Turns:
+    """Whose turn it is, over the looks of one process into a queue: fair, however few runs are taken at a time.
+
+    Start-time fair queueing (Goyal, Vin and Cheng 1996) with runs of equal size: the next run of a tenant starts where
+    its last one finished, or at the virtual time, whichever is later. So a tenant that was away has no credit, and one
+    with a long backlog does not hold up another.
+    """
+
+    def __init__(self) -> None:
+        self._time = 0
+        """Where the latest run that was taken started."""
+        self._finished: dict[str, int] = {}
+        """Where the latest run of a tenant finished, of tenants that are ahead of the time."""
+
+    def choose(self, found: Iterable[QueuedRun], most: int, room: Callable[[str], float]) -> list[str]:
+        """Up to `most` runs of those found (in the order in which they came), fair between tenants."""
+        counted: Counter[tuple[int, str]] = Counter()
+        now = self._time
+        placed: list[tuple[int, int, int, QueuedRun]] = []
+        for index, run in enumerate(found):
+            key = (run.priority, run.tenant)
+            placed.append((-run.priority, self._finished.get(run.tenant, now) + counted[key], index, run))
+            counted[key] += 1
+        taken: Counter[str] = Counter()
+        chosen: list[str] = []
+        for _, start, _, run in sorted(placed, key=lambda entry: entry[:3]):
+            if len(chosen) < most and taken[run.tenant] < room(run.tenant):
+                taken[run.tenant] += 1
+                chosen.append(run.run_id)
+                self._time = max(self._time, start)
+        for tenant, count in taken.items():
+            self._finished[tenant] = self._finished.get(tenant, now) + count
+        self._finished = {tenant: finish for tenant, finish in self._finished.items() if finish > self._time}
+        return chosen

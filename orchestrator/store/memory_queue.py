@@ -9,7 +9,7 @@ from orchestrator.core.process.forks import new_rlock
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 
-from .fairness import QueuedRun, choose, most_now, room
+from .fairness import QueuedRun, Turns, most_now, room
 from .owner import owner_died
 from .protocol import TENANT, ClaimedRun, RunRow, Share, Swept
 
@@ -90,6 +90,7 @@ class MemoryQueue:
         self._of = ownership
         self._entries: dict[str, _Entry] = {}
         self._cancelled: set[str] = set()
+        self._turns = Turns()
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""
@@ -105,7 +106,7 @@ class MemoryQueue:
         """Own up to `most` queued runs."""
         with self._of.lock:
             limits, busy = limits or {}, self._busy()
-            chosen = choose(self._ready(), most_now(most, limits, busy), room(limits, busy))
+            chosen = self._turns.choose(self._ready(), most_now(most, limits, busy), room(limits, busy))
             found = (self._own(run_id, owner, ttl) for run_id in chosen)
             return [taken for taken in found if taken is not None]
 

@@ -1,5 +1,6 @@
 """The error for a run id of which nothing is on record, with the nearest of the latest ids."""
 
+from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, StoreError, nearest
 
 from .protocol import Store
@@ -11,7 +12,10 @@ LATEST = 200
 def unknown_run(store: Store, run_id: str) -> InputError:
     """An `InputError` that names the run, and those among the latest whose ids are near. Reads the store."""
     try:
-        if store.run(run_id) is not None:
+        row = store.run(run_id)
+        if row is not None and row.status is Status.QUEUED:
+            return InputError(f"The run {run_id!r} is queued: nothing of it is on record until a worker begins it.")
+        if row is not None:
             return InputError(
                 f"Nothing of the run {run_id!r} is on record: it is just being begun, or its process died before it "
                 "was. In the second case run its goal again, with its inputs and this run_id: no write was made."

@@ -23,6 +23,11 @@ def double(x: int) -> int:
     return 2 * x
 
 
+@tool(gives="half")
+def halve(x: int) -> float:
+    return x / 2
+
+
 @tool(gives="z", effect="write", approval=True)
 def act(y: int) -> str:
     return f"did {y}"
@@ -34,7 +39,7 @@ def as_tenant(token: str = ACME) -> dict[str, str]:
 
 @pytest.fixture
 async def orc(tmp_path: Path) -> AsyncIterator[Orchestrator]:
-    async with Orchestrator([double, act], store=tmp_path / "runs.db") as made:
+    async with Orchestrator([double, halve, act], store=tmp_path / "runs.db") as made:
         yield made
 
 
@@ -70,6 +75,12 @@ async def test_a_run_is_submitted_driven_and_read(http: httpx.AsyncClient, orc: 
     assert found["labels"] == {"customer": "7"}
     listed = (await http.get("/runs?label=customer=7&status=reached", headers=as_tenant())).json()
     assert [run["run_id"] for run in listed["runs"]] == [run_id]
+
+
+async def test_several_keys_may_be_wanted_at_once(http: httpx.AsyncClient, orc: Orchestrator) -> None:
+    run_id = await submitted(http, goal=["y", "half"], inputs={"x": 4}, demotions=["y"])
+    await orc.worker().until_idle()
+    assert (await status(http, run_id))["values"] == {"y": 8, "half": 2}
 
 
 async def test_the_events_of_a_run_are_streamed_from_where_a_client_was(

@@ -464,6 +464,31 @@ class StoreConformance:
         assert [run.run_id for run in store.queue.take("w", 10.0, 5, {"*": 3})] == ["big-2"]
         assert store.queue.take("w", 10.0, 5, {"big": 3}) == []
 
+    def test_one_run_at_a_time_is_taken_of_each_tenant_by_turns(self, store: Store) -> None:
+        for number in range(4):
+            store.queue.submit(run_row(f"big-{number}", labels={"tenant": "big"}), "{}")
+        assert [run.run_id for _ in range(2) for run in store.queue.take("w", 10.0, 1)] == ["big-0", "big-1"]
+        for number in range(2):
+            store.queue.submit(run_row(f"late-{number}", labels={"tenant": "late"}), "{}")
+        taken = [run.run_id for _ in range(4) for run in store.queue.take("w", 10.0, 1)]
+        assert sorted(taken[:2]) == ["big-2", "late-0"]
+        assert sorted(taken[2:]) == ["big-3", "late-1"]
+
+    @pytest.mark.parametrize("limits", [None, {"*": 1}])
+    def test_tenants_with_a_long_backlog_hide_no_other(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int] | None
+    ) -> None:
+        monkeypatch.setattr("orchestrator.store.sql.queue._LOOKED_AT", 4)
+        for number in range(5):
+            for tenant in ("big", "huge"):
+                store.queue.submit(run_row(f"{tenant}-{number}", labels={"tenant": tenant}), "{}")
+        store.queue.submit(run_row("small-0", labels={"tenant": "small"}), "{}")
+        assert [run.run_id for run in store.queue.take("w", 10.0, 3, limits)] == ["big-0", "huge-0", "small-0"]
+        store.queue.submit(run_row("small-1", labels={"tenant": "small"}), "{}")
+        store.queue.submit(run_row("other-0", labels={"tenant": "other"}), "{}")
+        more = [run.run_id for run in store.queue.take("w", 10.0, 4, limits)]
+        assert sorted(more) == (["other-0"] if limits else ["big-1", "huge-1", "other-0", "small-1"])
+
     def test_a_sweep_queues_what_lost_its_owner_and_sets_aside_what_does_so_often(
         self, store: Store, clock: "Moment"
     ) -> None:

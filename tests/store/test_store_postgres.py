@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import StoreError
 from orchestrator.store import SqlStore
 from orchestrator.store.ledger.verify import verify_store
 from orchestrator.store.sql import writer
@@ -189,6 +190,15 @@ def test_many_workers_number_their_documents_in_one_row(postgres: str) -> None:
 
     store = in_workers(postgres, work)
     assert sorted(numbers) == list(range(1, 101))
+    store.close()
+
+
+def test_a_refused_call_shows_what_the_server_said_and_no_statement(postgres: str) -> None:
+    store = SqlStore(postgres, on_problem=lambda _: None)
+    with pytest.raises(StoreError, match="out of range") as refused:
+        store.queue.submit(run_row("one", summary={"secret": "hunter2"}), '"hunter2"', priority=10**30)
+    assert "hunter2" not in str(refused.value)
+    assert "UPDATE" not in str(refused.value)
     store.close()
 
 

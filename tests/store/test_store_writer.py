@@ -34,8 +34,9 @@ class Sink:
                 item.answer = item.work(None, item)
         self.committed += [item for item in items if not isinstance(item, WriteRequest)]
 
-    def reject(self, item: Any, error: Exception) -> None:
+    def reject(self, item: Any, error: Exception) -> str:
         self.rejected.append(item)
+        return str(error)
 
     def report(self, problem: str) -> None:
         self.problems.append(problem)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from orchestrator.core.calls.options import checked_init
-from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost, StoreError
+from orchestrator.core.errors import DefinitionError, InputError, OrchestratorError, OwnershipLost, StoreError
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.engine.lifecycle.driver import give_up
 from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken, submit
@@ -225,18 +225,20 @@ class Worker:
             return
         runtime = self._runtime
         for schedule, at in self._timetable.due(await runtime.threads.run(runtime.store.now)):
-            goal = [schedule.goal] if isinstance(schedule.goal, str) else schedule.goal
             try:
                 await submit(
                     runtime,
-                    Goal(*goal, demotions=schedule.demotions),
+                    Goal(schedule.goal, demotions=schedule.demotions),
                     schedule.inputs,
                     run_id=schedule.run_id(at),
                     labels=labels_of(schedule),
                     priority=schedule.priority,
                     budget=None if schedule.budget is None else Budget(usd=schedule.budget),
                 )
-            except InputError as error:  # its goal or inputs are wrong: the next time may find another graph
+            except (
+                DefinitionError,
+                InputError,
+            ) as error:  # the next time may find another graph
                 runtime.store.on_problem(f"the schedule {schedule.name!r} was not submitted: {error}")
             self._timetable.submitted(schedule, at)
 

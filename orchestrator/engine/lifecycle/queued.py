@@ -17,14 +17,15 @@ from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.values import Digest, Unserialisable, digest, dump, load_value
+from orchestrator.engine.values import Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.protocol import ClaimedRun, RunRow
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
+from .known import check_same_request, set_aside
 from .phases import Phase
-from .recovery import outcome_on_record, recorded_outcome, recover, row_of
-from .requests import check_goal, check_inputs, refuse_unknown
+from .recovery import outcome_on_record, recover, row_of
+from .requests import check_goal, check_inputs, check_when, refuse_unknown
 from .start import begin, new_run_id, wanted_of
 
 RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -77,6 +78,7 @@ class SubmittedRequest:
 
 async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
     """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
+    check_when(options)
     given = check_inputs(runtime, inputs)
     check_goal(goal, runtime.graph.view().keys, given)
     refuse_unknown(runtime, goal, given)
@@ -95,7 +97,7 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
         head="",
         count=0,
         trace_id="",
-        summary={"inputs_digest": asked},
+        summary={"inputs_digest": asked, "wanted": goal.to_json()},
         labels=wanted.labels,
         wake=options.get("at"),
     )
@@ -107,18 +109,8 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
 
     existing = await runtime.threads.run(put)
     if existing is not None:
-        await _check_same(runtime, existing, goal, asked)
+        await check_same_request(runtime, existing, goal, asked)
     return run_id
-
-
-async def _check_same(runtime: Runtime, row: RunRow, goal: Goal[Any], asked: Digest) -> None:
-    then = row.summary.get("inputs_digest")
-    if row.count:
-        _, then = await runtime.threads.run(lambda: recorded_outcome(runtime, row.run_id))
-    if row.goal != goal.name or (then and not asked.matches(str(then))):
-        raise InputError(
-            f"The run {row.run_id!r} was begun with another goal or other inputs. Use another run_id, or the same."
-        )
 
 
 async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome[Any]:
@@ -142,10 +134,7 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
         if row.status.ended or (row.status is Status.WAITING and not ended):
             return await outcome_on_record(runtime, run_id)
         if row.status is Status.QUEUED and row.wake is None:
-            raise InputError(
-                f"The run {run_id!r} was set aside: {row.attempts} processes died while they drove it. "
-                f"`orchestrator recover {run_id}` queues it again."
-            )
+            raise set_aside(row)
         await runtime.clock.sleep(RUN_POLL_SECONDS[min(poll, len(RUN_POLL_SECONDS) - 1)])
     raise AssertionError("unreachable")
 

@@ -1,6 +1,7 @@
 """Checks of what a caller asks for, before a run begins: the goal's keys, and inputs as the types of their keys."""
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -9,11 +10,14 @@ from orchestrator.core.errors import InputError, InvalidOutput, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import UnknownGoal
 from orchestrator.core.route import Impasse
+from orchestrator.engine.options import SubmitOptions
 from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import checked_inputs
 
 LOG: Final = logging.getLogger(SCOPE)
+_PRIORITIES: Final = 2**31
+"""PostgreSQL keeps a priority in 32 bits."""
 
 
 def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
@@ -34,6 +38,17 @@ def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:
         return checked_inputs(inputs, runtime.graph.view())
     except InvalidOutput as error:
         raise InputError(f"Input {error}") from None
+
+
+def check_when(options: SubmitOptions) -> None:
+    """Raises `InputError` for a time at which no worker would ever take a run, or a priority that no store holds."""
+    delay, at, priority = options.get("delay", 0.0), options.get("at"), options.get("priority", 0)
+    if not (math.isfinite(delay) and delay >= 0.0):
+        raise InputError(f"delay is a number of seconds, 0 or more, not {delay}.")
+    if at is not None and not math.isfinite(at):
+        raise InputError(f"at is a time in seconds since the epoch, not {at}.")
+    if abs(priority) >= _PRIORITIES:
+        raise InputError(f"priority is a number between {1 - _PRIORITIES} and {_PRIORITIES - 1}.")
 
 
 def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
@@ -65,4 +80,4 @@ def _names(known: Collection[str], name: str) -> str:
     return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12]) or 'none'}."
 
 
-__all__ = ["check_goal", "check_inputs", "known_inputs", "refuse_unknown"]
+__all__ = ["check_goal", "check_inputs", "check_when", "known_inputs", "refuse_unknown"]

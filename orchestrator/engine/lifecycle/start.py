@@ -21,27 +21,24 @@ from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
-from orchestrator.engine.values import PROVIDED, can_be_stored, digest, same_digest
+from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import FIRST_TOKEN, RunRow
 
-from .driver import dismiss, enlist, join, let_go, live_run, note_end, start, stop_waiting
-from .finish import end_as_it_stands, outcome_of
+from .driver import enlist, join, let_go, live_run, note_end, start, stop_waiting
+from .finish import end_as_it_stands
+from .known import known, known_to_store
 from .phases import Phase
-from .recovery import fold, recorded_run, recover
+from .recovery import fold, recover
 from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
-from .turns import NotYet, check_begun, in_turn
+from .turns import NotYet, in_turn
 
 T = TypeVar("T")
 AWAY_SECONDS = 0.5
 """Seconds between two questions to a store that cannot be reached."""
 NO_TURN = ExplorationRound()
 """Of a run that no agent could take part in."""
-
-
-class _Exists(Exception):
-    """Another process has begun a run with this id."""
 
 
 async def launch(
@@ -68,7 +65,7 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
         return await join(run)
     except OwnershipLost:
         state = run.state
-        look = partial(_known_to_store, runtime, state.run_id, state.wanted, state.inputs_digest, run.parent, "")
+        look = partial(known_to_store, runtime, state.run_id, state.wanted, state.inputs_digest, run.parent, "")
         found = await in_turn(runtime, state.run_id, look)
         if found is None:
             raise
@@ -80,15 +77,12 @@ async def _found_or_begun(
 ) -> Outcome[Any] | Run:
     """The outcome of the run with this id, or the run itself with this caller among its waiters. Raises `NotYet`."""
     asked = digest(given, runtime.graph.view(), runtime.digest_key)
-    known = await _known(runtime, run_id, goal, asked, overdue)
-    if known is not None:
-        return known
+    found = await known(runtime, run_id, goal, asked, overdue)
+    if found is not None:
+        return found
     check_goal(goal, runtime.graph.view().keys, given)
     refuse_unknown(runtime, goal, given)
-    try:
-        run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
-    except _Exists:
-        raise NotYet from None
+    run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
     start(run, Phase.PLAN)
     return run
 
@@ -150,7 +144,7 @@ async def _child(
     """The child run, or the outcome of one that has ended. The caller has its turn. Raises `NotYet`."""
     runtime = parent.runtime
     asked = digest(given, parent.view, runtime.digest_key)
-    found = await _known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
+    found = await known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
     if found is None:
         state = parent.state
         wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
@@ -246,7 +240,7 @@ async def begin(
     in_graph: bool = False,
     token: int | None = None,
 ) -> Run:
-    """A new run, on record. Raises `_Exists` when another process has begun a run with this id.
+    """A new run, on record. Raises `NotYet` when another process has begun a run with this id.
 
     `token`: of a run that this process took from the queue.
     """
@@ -367,14 +361,14 @@ def _row(
 
 
 def _create(runtime: Runtime, row: RunRow) -> int | None:
-    """Create a run in memory, which needs no token. Raises `_Exists`."""
+    """Create a run in memory, which needs no token. Raises `NotYet`."""
     if runtime.store.begin(row) is not None:
-        raise _Exists
+        raise NotYet
     return None
 
 
 def _create_owned(runtime: Runtime, row: RunRow) -> int:
-    """Create the run, owned by this process from its creation; returns its fencing token. Raises `_Exists`.
+    """Create the run, owned by this process from its creation; returns its fencing token. Raises `NotYet`.
 
     A store that cannot be reached keeps the creation enqueued: the run goes on, and makes no write until its intent is
     durable. A run without a record was never begun: its process died, and nothing happened.
@@ -386,96 +380,11 @@ def _create_owned(runtime: Runtime, row: RunRow) -> int:
     if existing is None:
         return FIRST_TOKEN
     if existing.count or existing.status is not Status.RUNNING:
-        raise _Exists
+        raise NotYet
     token = runtime.store.claim(row.run_id, runtime.owner, LEASE_SECONDS)
     if token is None:
-        raise _Exists
-    return token
-
-
-# -- a run id that was used before -----------------------------------------------------------------------------------
-
-
-async def _known(
-    runtime: Runtime,
-    run_id: str,
-    goal: Goal[Any],
-    inputs_digest: str,
-    overdue: bool,
-    *,
-    parent: Run | None = None,
-    parent_call: str = "",
-) -> Outcome[Any] | Run | None:
-    """What there is under this id: an outcome, a live run with this caller among its waiters; `None` when new.
-
-    Raises `InputError` where that is a run of another goal, or of other inputs; and `NotYet`.
-    """
-    ended = runtime.runs.outcome(run_id)
-    if ended is not None:
-        _same(run_id, ended[2], goal, ended[1], inputs_digest)
-        return ended[0]
-    live = live_run(runtime, run_id)
-    if live is not None:
-        _same(run_id, live.state.wanted, goal, live.state.inputs_digest, inputs_digest)
-        if live.state.status is Status.WAITING:
-            return outcome_of(live)
-        enlist(live)
-        return live
-    if isinstance(runtime.store, MemoryStore) and runtime.store.run(run_id) is None:
-        return None
-    return await _known_to_store(runtime, run_id, goal, inputs_digest, parent, parent_call, overdue)
-
-
-async def _known_to_store(
-    runtime: Runtime,
-    run_id: str,
-    goal: Goal[Any],
-    inputs_digest: str,
-    parent: Run | None,
-    parent_call: str,
-    overdue: bool,
-) -> Outcome[Any] | Run | None:
-    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-    if row is None:
-        return None
-    if row.count == 0 and row.status is Status.QUEUED:
-        _same_as_queued(row, goal, inputs_digest)
-    check_begun(row, overdue=overdue)
-    if row.count == 0:
-        return None
-    if row.status not in (Status.RUNNING, Status.QUEUED):
-        outcome, digest_then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, run_id))
-        _same(run_id, wanted, goal, digest_then, inputs_digest)
-        return outcome
-    queued = row.status is Status.QUEUED
-    run = None if queued else await recover(runtime, run_id, parent=parent, parent_call=parent_call)
-    if run is None:
         raise NotYet
-    start(run, Phase.PLAN)
-    try:
-        _same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
-    except InputError:
-        dismiss(run)  # it goes on: it was asked for, though not like this
-        raise
-    return run
-
-
-def _same_as_queued(row: RunRow, goal: Goal[Any], inputs_digest: str) -> None:
-    then = str(row.summary.get("inputs_digest", ""))
-    if row.goal != goal.name or (then and not same_digest(inputs_digest, then)):
-        raise InputError(
-            f"The run {row.run_id!r} was submitted with another goal or other inputs. Use another run_id, or the same."
-        )
-
-
-def _same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str, now: str) -> None:
-    if wanted_then.to_json() != wanted.to_json():
-        raise InputError(
-            f"The run {run_id!r} was begun for the goal {wanted_then.name!r}, not for {wanted.name!r}. "
-            "Use another run_id, or the same goal."
-        )
-    if then and not same_digest(now, then):
-        raise InputError(f"The run {run_id!r} was begun with other inputs. Use another run_id, or the same inputs.")
+    return token
 
 
 __all__ = ["begin", "check_goal", "launch", "launch_child", "new_run_id", "wanted_of"]

@@ -1,13 +1,13 @@
 """The queue of runs in a database: the run's row is the truth, taken by one `UPDATE … RETURNING`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
-from orchestrator.store.fairness import QueuedRun, choose, most_now, room
+from orchestrator.store.fairness import QueuedRun, Turns, most_now, room
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
@@ -20,7 +20,9 @@ from .tables import LEASES, REQUESTS, RUNS
 from .writes import create_run
 
 _LOOKED_AT: Final = 200
-"""Queued runs that one `take` chooses from, of one tenant and of the others."""
+"""Queued runs that one `take` looks at, and so many again of the tenants that are not among them."""
+_LOOKS: Final = 16
+"""How often it looks again: so many tenants may each have more queued than are looked at."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
 _WAITING: Final = RUNS.c.status == str(Status.WAITING)
@@ -36,6 +38,7 @@ class SqlQueue:
         self._now = now
         self._signal = signal
         self._transport = transport
+        self._turns = Turns()
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""
@@ -159,7 +162,9 @@ class SqlQueue:
         if limits:
             take_turn(connection, "limits of tenants")
         busy = _busy(connection) if limits else {}
-        chosen = choose(_candidates(connection, now), most_now(most, limits, busy), room(limits, busy))
+        left = room(limits, busy)
+        full = [tenant for tenant in {*limits, *busy} if left(tenant) <= 0]
+        chosen = self._turns.choose(_candidates(connection, now, full), most_now(most, limits, busy), left)
         return self._own(connection, chosen, owner, ttl) if chosen else []
 
     def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
@@ -265,12 +270,16 @@ def _ids(connection: Connection, statement: Update) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(statement.returning(RUNS.c.run_id)).scalars()))
 
 
-def _candidates(connection: Connection, now: float) -> list[QueuedRun]:
-    """Queued runs that may start, first come first; of other tenants too where one has more than are looked at."""
-    found = _oldest(connection, and_(_READY, RUNS.c.wake <= now))
-    tenants = {candidate.tenant for candidate in found}
-    if len(found) == _LOOKED_AT and len(tenants) == 1:
-        found += _oldest(connection, and_(_READY, RUNS.c.wake <= now, RUNS.c.tenant.notin_(sorted(tenants))))
+def _candidates(connection: Connection, now: float, full: Collection[str]) -> list[QueuedRun]:
+    """Queued runs that may start, first come first, of tenants that are not full: of each of them, were there many."""
+    found: list[QueuedRun] = []
+    seen = set(full)
+    for _ in range(_LOOKS):
+        more = _oldest(connection, and_(_READY, RUNS.c.wake <= now, RUNS.c.tenant.notin_(sorted(seen))))
+        found += more
+        seen |= {run.tenant for run in more}
+        if len(more) < _LOOKED_AT:
+            break
     return found
 
 

@@ -370,13 +370,15 @@ class SqlStore(SqlReads):
         self._erased = self._erased or any(isinstance(item, DropValues) for item in items)
         return refusals
 
-    def reject(self, item: Any, error: Exception) -> None:
-        """A write that no database takes (called by the writer's thread)."""
+    def reject(self, item: Any, error: Exception) -> str:
+        """Report a write that no database takes (called by the writer's thread)."""
+        said = reason(error, self._url)
         if isinstance(item, WriteRequest):
-            self.report(f"the store refused a call: {reason(error, self._url)}")
+            self.report(f"the store refused a call: {said}")
         else:
-            problem = f"a write of run {item.run_id!r} was refused: {reason(error, self._url)}"
+            problem = f"a write of run {item.run_id!r} was refused: {said}"
             self._lose(RefusedWrite(item.run_id, item.token, problem, lost=True))
+        return said
 
     def report(self, problem: str) -> None:
         """Report a problem."""

@@ -71,8 +71,8 @@ class Committer(Protocol):
         """
         ...
 
-    def reject(self, item: Any, error: Exception) -> None:
-        """Called with an item that was rejected and left out."""
+    def reject(self, item: Any, error: Exception) -> str:
+        """Called with an item that was rejected and left out; what the database said, for who made the request."""
         ...
 
     def report(self, problem: str) -> None:
@@ -222,7 +222,9 @@ class Writer:
             except Exception as error:
                 if len(items) > 1:
                     return all(self._write([item]) for item in items)
-                self._reject(items[0], error)
+                said = self._committer.reject(items[0], error)
+                if isinstance(items[0], WriteRequest):
+                    items[0].error = StoreError(f"the store refused what it was given: {said}")
                 break
             else:
                 self.trouble = None
@@ -245,11 +247,6 @@ class Writer:
         else:
             self._closing.wait(pause)
         return True
-
-    def _reject(self, item: Any, error: Exception) -> None:
-        if isinstance(item, WriteRequest):
-            item.error = StoreError(f"the store refused what it was given: {error}")
-        self._committer.reject(item, error)
 
     def _finish(self, count: int) -> None:
         """The items at the front are durable (or were rejected): wake the waiters."""

@@ -82,6 +82,7 @@ class Proxy:
             far.connect(self._target)
         except OSError:
             _close(near)
+            _close(far)
             return
         with self._lock:
             if near not in self._open:

@@ -70,3 +70,21 @@ async def test_two_workers_submit_one_run_per_time(tmp_path: Path) -> None:
         assert len(rows) == 4
         assert all(row.status == "reached" and row.labels == {"schedule": "tick", "tenant": "a"} for row in rows)
         assert one.outcome(rows[0].run_id).value == 8
+
+
+async def test_a_schedule_that_asks_for_what_nobody_gives_stops_neither_the_others_nor_the_sweep(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.toml").write_text('cron = "* * * * *"\ngoal = ["y", "missing"]\ninputs = { x = 4 }')
+    (tmp_path / "b.toml").write_text('cron = "* * * * *"\ngoal = ["y", "half"]\ninputs = { x = 4 }')
+    tools = [
+        Tool(lambda x: 2 * x, name="double", needs={"x": "x"}, gives={"y": int}),
+        Tool(lambda x: x / 2, name="halve", needs={"x": "x"}, gives={"half": float}),
+    ]
+    async with Orchestrator(tools, store=tmp_path / "runs.db", clock=FakeClock()) as orc:
+        problems: list[str] = []
+        orc.store.on_problem = problems.append
+        await orc.worker(WorkerOptions(schedules=schedules_of(tmp_path))).until_idle()
+        (row,) = orc.store.runs()
+        assert orc.outcome(row.run_id).value == {"y": 8, "half": 2.0}
+        assert len(problems) == 1 and "'a'" in problems[0] and "'missing'" in problems[0]

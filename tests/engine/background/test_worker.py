@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import math
 import os
 import signal
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -100,6 +101,26 @@ async def test_a_run_starts_at_its_time() -> None:
         assert (await orc.wait(later)).value == 4
         now = 1060.0
         assert (await orc.wait(run_id)).value == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("delay", -1.0),
+        ("delay", math.nan),
+        ("delay", math.inf),
+        ("at", math.nan),
+        ("at", math.inf),
+        ("priority", 2**31),
+    ],
+)
+async def test_a_time_that_never_comes_and_a_priority_that_no_store_holds_are_refused(
+    option: Literal["delay", "at", "priority"], value: Any
+) -> None:
+    async with Orchestrator([double]) as orc:
+        with pytest.raises(InputError, match=option):
+            await orc.submit("y", {"x": 1}, **{option: value})
+        assert orc.store.runs() == []
 
 
 async def test_an_input_that_cannot_be_stored_is_an_error_at_once(tmp_path: Path) -> None:
