@@ -99,6 +99,11 @@ def test_a_wrong_app_is_one_clear_error(cli: Cli, program: str, app: str) -> Non
     assert "error:" in said.err and "Traceback" not in said.err
 
 
+def test_an_app_of_another_kind_says_what_is_there(cli: Cli, program: str) -> None:
+    said = cli("tools", "--app", f"{program}:carrier").err
+    assert "'carrier' there is the Tool 'carrier'" in said and "It has: orc." in said and "Did you mean" not in said
+
+
 def test_app_and_project_or_policy_do_not_go_together(cli: Cli, program: str, project: Path) -> None:
     assert cli("tools", "--app", f"{program}:orc", "--project", str(project)).exit == 2
     assert cli("tools", "--app", f"{program}:orc", "--policy", "cautious").exit == 2

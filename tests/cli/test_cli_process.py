@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -201,6 +202,14 @@ def test_a_reader_that_goes_away_does_not_stop_the_run(here: Path) -> None:
         assert process.stderr.read() == ""
     with record(here) as store:
         assert [row.status for row in store.runs()] == [Status.REACHED]
+
+
+def test_an_output_that_the_shell_closed_takes_nothing(here: Path) -> None:
+    command = f"exec {shlex.join(PROGRAM)} tools --project project >&-"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=here, env=environment(), capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def _on_terminal(here: Path, *words: str, **variables: str) -> tuple[int, str]:

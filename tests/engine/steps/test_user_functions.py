@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator import DefinitionError, FailureKind, Orchestrator, Refused, RunContext, Status, Tool, tool
+from orchestrator import (
+    DefinitionError,
+    Escalated,
+    FailureKind,
+    Orchestrator,
+    Refused,
+    RunContext,
+    Status,
+    Tool,
+    tool,
+)
 
 ANSWERING = ("retry", "reroute", "reconcile", "compensate", "demote", "escalate", "halt")
 
@@ -357,3 +367,15 @@ async def test_a_condition_may_be_async_and_a_plan_leaves_it_open(customer: str)
     assert orc.plan("gift", {"customer": customer}).tools == ("gift",)
     outcome = await orc.run("gift", {"customer": customer})
     assert outcome.ok is (customer == "vip")
+
+
+def test_escalated_has_the_exception_of_the_last_failure_as_its_cause() -> None:
+    def shop(item: str) -> str:
+        return {"book": "17"}[item]
+
+    with Orchestrator([shop]) as orc:
+        outcome = orc.run_sync("shop", {"item": "pen"})
+    with pytest.raises(Escalated, match=r"bug: KeyError: 'pen' \(test_user_functions.py:\d+\)") as raised:
+        _ = outcome.value
+    assert isinstance(raised.value.__cause__, KeyError) and raised.value.__cause__.args == ("pen",)
+    assert "\n" not in repr(outcome)

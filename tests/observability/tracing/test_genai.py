@@ -6,6 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator import Agent, Orchestrator, Tool
@@ -157,3 +158,28 @@ async def test_exceptions_are_log_records_where_that_was_asked_for(
         record = each.log_record
         assert record.span_id == id_of(attempt)
         assert dict(record.attributes or {})["exception.type"] == "ValueError"
+
+
+async def test_a_judgement_is_an_evaluation_in_the_trace_of_its_run(recorder: Recorder) -> None:
+    def short_enough(inputs: object, output: str) -> bool:
+        return len(output) < 100
+
+    agent = Agent(lambda topic: topic, name="writer", gives="text", skills={"write": 0.5})
+    async with Orchestrator([], [agent], tracer_provider=recorder.provider, judge=short_enough) as orc:
+        outcome = await orc.run("text", {"topic": "whale"})
+    span = recorder.one("judge writer")
+    assert f"{id_trace(span):032x}" == outcome.trace_id
+    told = attributes(span)
+    assert (told[names.SPAN_KIND], told["gen_ai.agent.name"]) == ("EVALUATOR", "writer")
+    (event,) = span.events
+    assert event.name == "gen_ai.evaluation.result"
+    assert dict(event.attributes or {}) == {
+        "gen_ai.evaluation.name": "short_enough",
+        "gen_ai.evaluation.score.value": 1.0,
+        "gen_ai.evaluation.score.label": "good",
+    }
+
+
+def id_trace(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.trace_id

@@ -230,6 +230,7 @@ async def test_conditions_and_signals(recorder: Recorder) -> None:
     tracing.on_event(signal)
     tracing.close()
     told = attributes(recorder.one("signal"))
+    assert told[names.SPAN_KIND] == "GUARDRAIL"
     assert told[names.SIGNAL_TARGET] == "a -> b"
     assert told[names.SIGNAL_FACTOR] == 2.0
     assert parent_of(recorder.one("signal")) == id_of(recorder.one("invoke_workflow g"))
