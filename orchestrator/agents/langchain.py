@@ -77,7 +77,7 @@ class RunnableWorker:
         }
 
     async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
-        """Invoke the runnable; a prompt that has a `feedback` variable is told why its last answer was rejected."""
+        """Invoke the runnable; a prompt that has a `feedback` variable receives why its last answer was rejected."""
         given: Any = next(iter(inputs.values())) if self.fields is None else dict(inputs)
         if self.fields is not None and "feedback" in self.fields:
             given = {**given, "feedback": feedback or ""}

@@ -23,7 +23,7 @@ class AgentOptions(ToolOptions, total=False):
     """Who judges its work when a run has ended: `judge(inputs, output)` or a `ModelJudge`; `False`: nobody. Default:
     the orchestrator's judge."""
     feedback: str | None
-    """The parameter that is told why the last answer was rejected. Default: one named `feedback` that is `None` by
+    """The parameter that receives why the last answer was rejected. Default: one named `feedback` that is `None` by
     default; `None` says that there is no such parameter."""
 
 

@@ -100,7 +100,7 @@ def value_text(value: Any) -> str:
 def trail_text(tried: tuple[Tried, ...], about: str = "", limit: int = 48) -> Text:
     """`pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`; without a failure only the names.
 
-    An error is told once, without the name that it is `about`, and cut to `limit` characters.
+    An error is shown once, without the name that it is `about`, and cut to `limit` characters.
     """
     text, shown = Text(), set[str]()
     marked = healed(tried)

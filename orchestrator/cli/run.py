@@ -165,7 +165,7 @@ def _broken(checker: Orchestrator, faults: Sequence[str]) -> tuple[Tool, ...]:
 
 
 def _one(order: Order) -> Exit:
-    """One run, told while it happens."""
+    """One run, shown while it happens."""
     sink = None if order.as_json else ProgressSink(screen())
     begun = _Begun()
 

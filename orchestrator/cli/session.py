@@ -38,7 +38,7 @@ def open_project(folder: Path | None) -> Project:
 
 
 def _tell_of_project_here() -> None:
-    """A project is never loaded unasked, since that runs its code; whoever stands in one is told how to ask."""
+    """A project is never loaded unasked, since that runs its code; in its folder a message says how to load it."""
     here, folders = Path.cwd(), ("tools", "agents")
     if here != catalog_root() and any(next((here / name).glob("*.py"), None) for name in folders):
         complain("this folder looks like a project; --project . works with it, not with the catalogue", status="note")

@@ -121,7 +121,7 @@ def is_path(annotation: Any) -> bool:
 
 
 def _check_file(view: GraphRevision, key: str, annotation: Any, text: str) -> None:
-    """What is only read must be there: a missing file is told at once, before anything is run."""
+    """What is only read must be there: a missing file is an error before anything is run."""
     path = Path(text).expanduser()
     consumers = [view.nodes[name] for name in view.consumers(key)]
     must_exist = _wants_existing(annotation) or (

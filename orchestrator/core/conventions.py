@@ -130,7 +130,7 @@ CALL_RECONCILED: Final = "orchestrator.call.reconciled"
 CALL_ASKED: Final = "orchestrator.call.asked"
 CALL_UNFINISHED: Final = "orchestrator.call.unfinished"
 USAGE: Final = "orchestrator.usage."
-"""Prefix of what a call said it used: pages, tokens and whatever else."""
+"""Prefix of the usage that a call reported: pages, tokens and whatever else."""
 
 FAILURE_ID: Final = "orchestrator.failure.id"
 FAILURE_KIND: Final = "orchestrator.failure.kind"

@@ -72,7 +72,7 @@ class Healthy(HealthFacts):
 
 @runtime_checkable
 class Touched(HealthFacts, Protocol):
-    """`HealthFacts` that know which tools and transitions anything was ever heard of; all others are as declared."""
+    """`HealthFacts` that know which tools and transitions have recorded facts; all others are as declared."""
 
     def touched(self) -> Iterable[str]:
         """The tools that something is known about."""
@@ -105,7 +105,7 @@ class Recorded(Healthy):
         self._otherwise = otherwise
 
     def success(self, name: str) -> float:
-        """As recorded; 0 for a tool that was not, or what was said of those."""
+        """As recorded; `otherwise` for a tool that was not."""
         return self._facts[name].success if name in self._facts else self._otherwise
 
     def latency(self, name: str, declared: float) -> float:

@@ -190,7 +190,7 @@ class PriceTable:
         return [int(pico) for pico in np.rint(usd * PICO).tolist()]
 
     def is_touched(self, name: str) -> bool:
-        """Whether anything was ever heard of a tool, or must be asked for."""
+        """Whether a tool has recorded facts, or they must be asked for."""
         return self._touched is None or name in self._touched
 
     def node_facts(self, node: ToolSpec) -> PriceFacts:
@@ -213,7 +213,7 @@ class PriceTable:
         return entry[5]
 
     def touched(self, names: Iterable[str]) -> dict[str, PriceFacts]:
-        """The facts of those among `names` that anything was ever heard of. All others are as declared, and succeed
+        """The facts of those among `names` that have recorded facts. All others are as declared, and succeed
         with probability `untouched_success`. A short record of what prices are made of.
         """
         if self._touched is None:
@@ -222,7 +222,7 @@ class PriceTable:
 
     @property
     def untouched_success(self) -> float:
-        """The probability of success of a tool that nothing was ever heard of."""
+        """The probability of success of a tool without recorded facts."""
         return self._untouched_success
 
     def record(self, view: GraphRevision, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:

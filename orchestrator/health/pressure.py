@@ -41,7 +41,7 @@ class Pressure:
         return replace(self, limited=limited, limited_at=now, wait_until=max(self.wait_until, now + (retry_after or 0)))
 
     def quota(self, now: float, remaining: float, limit: float, reset_seconds: float) -> Self:
-        """After an answer that said how much of a quota is left, and when it is renewed."""
+        """After an answer with the rest of a quota and the time of its renewal."""
         used = 1.0 - min(1.0, max(0.0, remaining / limit)) if limit > 0 else 1.0
         return replace(self, used=used, resets_at=now + max(0.0, reset_seconds))
 

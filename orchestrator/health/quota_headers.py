@@ -20,12 +20,12 @@ UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EPOCH_FROM: Final = 1e9
 """A reset this large is a time since the epoch (GitHub; in milliseconds OpenRouter), not a duration."""
 _UNSAID: Final = 60.0
-"""Seconds until a quota is renewed of which that is not said."""
+"""Seconds until a quota is renewed where the header does not give them."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaLeft:
-    """What an answer said of one quota; `reset_seconds` from now."""
+    """One quota, as the headers of an answer give it; `reset_seconds` from now."""
 
     remaining: float
     limit: float
@@ -33,7 +33,7 @@ class QuotaLeft:
 
 
 _Found = tuple[float, float, float | None]
-"""What is left, of how much, and the seconds until it is renewed where that is said."""
+"""What is left, of how much, and the seconds until it is renewed where the headers give them."""
 
 
 def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
@@ -51,7 +51,7 @@ def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
 
 
 def renewed_in(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until every quota that is spent is renewed; `None` where none is, or nothing is said of that."""
+    """Seconds until every quota that is spent is renewed; `None` where none is, or the headers do not give it."""
     spent = [reset for remaining, _, reset in _quotas(headers, now) if not remaining and reset is not None]
     return max(spent, default=None)
 
@@ -89,7 +89,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _duration(text: str | None, now: float) -> float | None:
-    """Seconds from `30`, `6m0s`, `250ms`, a time since the epoch or an ISO date; `None` when nothing is said."""
+    """Seconds from `30`, `6m0s`, `250ms`, a time since the epoch or an ISO date; `None` for anything else."""
     value = _number(text)
     if value is not None:
         epoch = value / 1000 if value >= 1000 * _EPOCH_FROM else value

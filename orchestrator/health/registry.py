@@ -457,7 +457,7 @@ class HealthRegistry:
 
     @checked(InputError)
     def note_quota(self, name: str, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Take in what an answer said of a quota, so that pressure rises before the limit is hit."""
+        """Record the quota that an answer reported, so that pressure rises before the limit is hit."""
         with self._lock:
             entry = self.entries.entry(name)
             entry.pressure = entry.pressure.quota(self._now(), remaining, limit, reset_seconds)

@@ -10,7 +10,7 @@ from orchestrator.store.protocol import RunRow, Store
 def lost_runs(store: Store, rows: Iterable[RunRow]) -> set[str]:
     """The ids of those runs whose process is gone; `recover` or a worker picks them up.
 
-    A child is driven by the owner of its root. An owner on another machine counts as alive: only the lease tells.
+    A child is driven by the owner of its root. An owner on another machine counts as alive: only the lease decides.
     """
     dead: dict[str, bool] = {}
     found: set[str] = set()

@@ -68,7 +68,7 @@ class RecordedRuns:
     ) -> "SkillsLearned":
         """Find skills in the recorded runs: discovered in what work was about, merged and split by how it turned out.
 
-        The new handbook is stored and chosen by at once; with `dry_run` nothing changes, and `.proposal` tells what
+        The new handbook is stored and chosen by at once; with `dry_run` nothing changes, and `.proposal` shows what
         would, by what evidence. A chat `model` may propose splits, and is shown texts of the work; the outcomes decide.
         Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
         `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
@@ -94,7 +94,7 @@ class RecordedRuns:
 
     @checked(InputError)
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
-        """What judges and people said of the work of a run's agents: who, how good, at what cost.
+        """The judgements of a run's work by judges and people: who, how good, at what cost.
 
         Raises `InputError` for an unknown run.
         """
@@ -105,7 +105,7 @@ class RecordedRuns:
 
     @checked(InputError)
     def outcome(self, run_id: str) -> Outcome[Any]:
-        """The outcome of a run as its record tells it. Raises `InputError` for an unknown run."""
+        """The outcome of a run, from its record. Raises `InputError` for an unknown run."""
         return resuming.outcome(self._runtime, run_id)
 
 

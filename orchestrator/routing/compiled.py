@@ -170,7 +170,7 @@ class Compiled:
             self.unfolded[k].append(place)
 
     def unclassify(self, tool: int) -> None:
-        """Take back what `classify` said."""
+        """Undo `classify`."""
         self.double.discard(tool)
         self.joining.discard(tool)
         if not self.needs[tool] and not self.into[tool]:

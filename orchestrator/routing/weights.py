@@ -44,7 +44,7 @@ class Prices(Protocol):
         ...
 
     def is_touched(self, name: str) -> bool:
-        """Whether anything was ever heard of a tool, or must be asked for."""
+        """Whether a tool has recorded facts, or they must be asked for."""
         ...
 
     def untouched_picos(

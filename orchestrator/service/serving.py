@@ -58,7 +58,7 @@ def serve(
 
 
 def _beside(token: str, viewer: Mounted | None, mcp: Mounted | None) -> dict[str, str]:
-    """What is told of the parts beside the service, after the address."""
+    """The lines about the parts beside the service, printed after its address."""
     addresses = {f"/?token={token}": "viewer"} if viewer is not None else {}
     return addresses | ({f"{MCP_PATH}   Authorization: Bearer {token}": "mcp"} if mcp is not None else {})
 
@@ -91,7 +91,7 @@ async def _serve(orc: Orchestrator, server: "_Server", *, work: bool) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, and tells streams to end when it stops."""
+    """Prints its address, and ends streams when it stops."""
 
     def __init__(self, config: uvicorn.Config, service: Service, beside: Mapping[str, str]) -> None:
         super().__init__(config)

@@ -39,7 +39,7 @@ class NoSignals:
     live = False
 
     def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:
-        """Nothing is ever heard."""
+        """No signal ever arrives."""
         del topic, listener
         return _nothing
 

@@ -46,7 +46,7 @@ class Filter:
 
     @classmethod
     def of(cls, request: Request) -> "Filter":
-        """What the address says; what makes no sense in it is ignored, and said."""
+        """What the address says; invalid parts are ignored and reported."""
         query = request.query_params
         problem = ""
         try:

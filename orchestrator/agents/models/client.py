@@ -76,7 +76,7 @@ class Consultant:
     async def consult(
         self, it: Consultation[T], name: str, clock: Clock, seconds: float, router: Router | None = None
     ) -> Consulted[T]:
-        """Ask, within so many seconds. What goes wrong is told in the result; nothing is raised.
+        """Ask, within so many seconds. Errors are part of the result; nothing is raised.
 
         `router` prices and heals the models: the run's, or one of their own.
         """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS: Final = 2.0
 """Latency of a model of which nothing is known yet."""
 TOKENS: Final = (1_500, 100)
-"""Input and output tokens of a consultation, until calls have told."""
+"""Input and output tokens of a consultation, until calls have reported theirs."""
 STEP: Final = 0.0005
 """How much less competence is assumed of each next model: the order given decides, until health or cost do. Quality
 counts whole, whatever the probability of success, so the step is worth less than what a few failures add to a price."""
@@ -65,7 +65,7 @@ class ModelPool:
         return tuple(sorted(range(len(self.models)), key=lambda place: (*self._worth(place), place)))
 
     def price(self, place: int) -> float:
-        """The price of a request to the model now; infinite while nothing can be said."""
+        """The price of a request to the model now; infinite while it has no price."""
         return self._worth(place)[1]
 
     def usable(self, place: int) -> bool:

@@ -111,7 +111,7 @@ def _diff(
 
 
 def _tidy(store: options.StoreOption = options.DEFAULT_STORE) -> None:
-    """Merge skills that nobody tells apart, by the evidence; what named the one that goes still works."""
+    """Merge skills whose outcomes do not differ; the name of a merged one still works."""
     _must_exist(store)
     before: list[Handbook] = []
 

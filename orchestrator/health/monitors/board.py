@@ -48,7 +48,7 @@ class SignalBoard:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was ever said that could still hold."""
+        """Whether no signal can still hold."""
         return not self._held
 
     def post(self, signals: tuple[Signal, ...], now: float) -> tuple[WinningSignal, ...]:
@@ -66,7 +66,7 @@ class SignalBoard:
         return tuple(self._held[key].signal for key in sorted(self._held) if now < self._held[key].until)
 
     def forget_run(self, run_id: str) -> None:
-        """Drop what was said about a run that is over."""
+        """Drop the signals about a run that is over."""
         for key in [key for key in self._held if key[0] == run_id]:
             del self._held[key]
         for place in [place for place in self._acting if place[0] == run_id]:
@@ -114,6 +114,6 @@ def _place(signal: Signal) -> tuple[str, str]:
 
 
 def _same(one: Signal, other: Signal) -> bool:
-    """Whether a signal says what was said already: only its words or the time it holds may differ."""
+    """Whether a signal repeats one: only its words or the time it holds may differ."""
     near = abs(one.factor - other.factor) <= 0.25 * one.factor
     return _key(one) == _key(other) and one.action is other.action and near

@@ -64,7 +64,7 @@ class Archive:
         return root
 
     def notes(self) -> list[str]:
-        """What is told of damage."""
+        """The message about damage."""
         return [DAMAGED] if self.damaged else []
 
     def first(self, *members: str) -> Any:

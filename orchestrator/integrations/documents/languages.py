@@ -87,7 +87,7 @@ def detect_language(text: str) -> str | None:
 
 
 def _by_script(letters: str) -> str | None:
-    """The language that the script of most letters tells, if it does. Kana among Chinese characters make it Japanese."""
+    """The language that the script of most letters identifies, if any. Kana among Chinese characters make it Japanese."""
     scripts = Counter(_script(letter) for letter in letters)
     known = {script: count for script, count in scripts.items() if script in SCRIPTS}
     if sum(known.values()) * 2 <= len(letters) or not known:

@@ -56,7 +56,7 @@ def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
 
 
 def wrong_password(password: str | None) -> str:
-    """What is told of an encrypted document."""
+    """The message about an encrypted document."""
     if password:
         return "it is encrypted, and the password is wrong"
     return "it is encrypted and needs a password"
@@ -82,7 +82,7 @@ def add_extras(
 
 
 def refuse_scans(document: Path, password: str | None = None) -> None:
-    """Raise `Refused` where all pages are scans: pdfium tells in milliseconds what other readers take seconds for.
+    """Raise `Refused` where all pages are scans: pdfium finds out in milliseconds, other readers in seconds.
 
     A document that pdfium cannot open is left to them, and all are where OCR is not installed.
     """
@@ -92,7 +92,7 @@ def refuse_scans(document: Path, password: str | None = None) -> None:
         with opened_pdf(document, password) as pdf:
             scanned = all(is_scan(pdf[number]) for number in range(len(pdf)))
     except Exception:
-        return  # what is wrong with the document, its reader tells
+        return  # the reader reports what is wrong with the document
     if scanned:
         raise Refused(ONLY_PICTURES)
 

@@ -71,7 +71,7 @@ class ToolCall:
     async def invoke(self, tool: Any, arguments: Mapping[str, Any]) -> Any:
         """Run a tool with these arguments under the id of this call; the value that is recorded for its answer.
 
-        Raises what the tool raised, or the failure that its error message tells of. An interrupt of the graph is no
+        Raises what the tool raised, or the failure that its error message describes. An interrupt of the graph is no
         failure: it is kept for the caller, and the call ends.
         """
         if self.interrupted is not None:

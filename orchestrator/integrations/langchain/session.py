@@ -138,7 +138,7 @@ class Session:
     def note(self, event: RunWaiting | RunResumed) -> None:
         """Take in that a run below this one waits, or goes on.
 
-        This one tells of the questions of runs that waited already when this process took it on.
+        This one reports the questions of runs that waited already when this process took it on.
         """
         if isinstance(event, RunResumed):
             self._asked.pop(event.run_id, None)

@@ -16,7 +16,7 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.intent.needs import needs_of
 
 STATUS_TOOL: Final = "orchestrator_run"
-"""The tool that tells how a run stands."""
+"""The tool that reports the state of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def offered_goals(view: GraphRevision, goals: Iterable[str] | None) -> dict[str,
 
 
 def status_tool() -> types.Tool:
-    """The tool that tells how a run of this server stands, and what was decided in it."""
+    """The tool that reports the state of a run of this server, and what was decided in it."""
     return types.Tool(
         name=STATUS_TOOL,
         description="How a run that was started here stands: its status, what was tried, and every decision with why.",

@@ -10,7 +10,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 SEND_SECONDS: Final = 5.0
 """How long a client may take to accept a notification."""
 MAX_CONNECTIONS: Final = 1000
-"""Connections of clients that are told; the oldest beyond it is forgotten."""
+"""Connections of clients that are notified; the oldest beyond it is forgotten."""
 
 
 class Listeners:
@@ -33,7 +33,7 @@ class Listeners:
         self._loop = asyncio.get_running_loop()
 
     def notify(self) -> None:
-        """Have each client told that there are other tools now; from any thread."""
+        """Notify each client that the tools changed; from any thread."""
         loop = self._loop
         if loop is not None:
             with suppress(RuntimeError):  # the loop is closed, and its clients are gone

@@ -18,7 +18,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.text import clean
 
 CALL_ID: Final = "orchestrator/call"
-"""The field of `_meta` that tells a call's HTTP answer from others."""
+"""The field of `_meta` that identifies a call's HTTP answer."""
 LAST_WORDS: Final = 2000
 """Characters of a server's standard error that are kept for the error message."""
 

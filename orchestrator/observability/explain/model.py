@@ -10,7 +10,7 @@ from .next_best import RunnerUp
 
 
 class EntryKind(StrEnum):
-    """What an entry of a story tells."""
+    """What an entry of a story is about."""
 
     DECISION = "decision"
     CALL = "call"
@@ -28,7 +28,7 @@ class StoryEntry:
     """One thing that happened."""
 
     record: int
-    """Number of the ledger record that it is told from."""
+    """Number of the ledger record behind it."""
     at: float
     """Seconds since the run began."""
     kind: EntryKind

@@ -1,6 +1,6 @@
 """The next best route: what a recorded decision would have chosen, had it been forced to choose otherwise.
 
-Planned again from the record alone (the graph, the state and the price facts of that moment), so it can be told years
+Planned again from the record alone (the graph, the state and the price facts of that moment), so it can be shown years
 later and calls nobody's code.
 """
 
@@ -40,9 +40,9 @@ class RunnerUp:
 def next_best(
     view: Mapping[str, Any], problem: Problem, decision: Decision, policy: Mapping[str, Any]
 ) -> RunnerUp | None:
-    """The cheapest route other than the one that `decision` chose; `None` when there is none, or none can be told.
+    """The cheapest route other than the one that `decision` chose; `None` when there is none, or it is unknown.
 
-    `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. None can be told where
+    `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. It is unknown where
     the recorded price does not come out again: under a pricing function of the user's own.
     """
     steps = decision.chosen_tools

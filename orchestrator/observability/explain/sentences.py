@@ -33,14 +33,14 @@ from .model import EntryKind, ExplainedEscalation, ExplainedRung, StoryEntry
 
 
 class EventDescriber:
-    """Takes the events of one run in order, and tells them."""
+    """Describes the events of one run, taken in order."""
 
     def __init__(self) -> None:
         self.entries: list[StoryEntry] = []
         self.escalations: list[ExplainedEscalation] = []
         self._rungs: list[ExplainedRung] = []
         self._conditions: dict[str, bool] = {}
-        """What each `when` said since the last decision that chose a route."""
+        """Results of `when` since the last decision that chose a route."""
         self._record = 0
         self._state = RunState("")
 

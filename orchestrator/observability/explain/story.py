@@ -1,7 +1,7 @@
 """The story of a run, built from its record: goal, choices, failures, answers.
 
 `tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story
-of a run can be told by any process, long after it ended or while it goes on.
+of a run can be built by any process, long after it ended or while it goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from .sentences import EventDescriber
 
 @dataclass(frozen=True)
 class Story:
-    """A run, told."""
+    """What happened in a run, in plain data and sentences."""
 
     run_id: str
     status: Status

@@ -17,7 +17,7 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
 RecordedPricing = Mapping[PriceFacts, int | None]
-"""What the user's own pricing said of facts, in picodollars; `None` for infinite."""
+"""The recorded results of the user's own pricing, in picodollars; `None` for infinite."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _priced(rows: Iterable[tuple[str, Iterable[float], int | None]]) -> Recorded
 
 
 def _own_pricing(priced: RecordedPricing | None) -> Pricing | None:
-    """The user's own pricing as a table of what it said; a policy's formula where there was none."""
+    """The user's own pricing as a table of its recorded results; a policy's formula where there was none."""
     if priced is None:
         return None
 

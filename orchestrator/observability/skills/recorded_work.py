@@ -114,7 +114,7 @@ def _events(records: list[Record]) -> Iterator[Event]:
 
 
 def _tells(event: CallEnded) -> bool:
-    """Whether an attempt tells how good the work of who made it is."""
+    """Whether an attempt is evidence of how good its agent is."""
     return event.failure.kind.says_something_of_the_work if event.failure else event.ok
 
 
@@ -129,7 +129,7 @@ def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | Non
 
 
 def _text(view: GraphRevision, rivals: tuple[str, ...], state: RunState, stored: Mapping[str, str]) -> str:
-    """What the inputs of a step said, as far as they were kept."""
+    """The text of a step's inputs, as far as it was kept."""
     needs = {need for name in rivals if name in view.nodes for need in view.nodes[name].needs}
     values: dict[str, Any] = {}
     for key in sorted(needs & state.at_hand.keys()):

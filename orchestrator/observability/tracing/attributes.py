@@ -261,7 +261,7 @@ def of_exception(failure: Failure) -> Attributes:
 
 
 def of_signal(event: SignalRaised) -> Attributes:
-    """What a monitor said."""
+    """The signal of a monitor."""
     return {
         names.SPAN_KIND: names.GUARDRAIL,
         names.SIGNAL_TARGET: brief(event.target),
@@ -275,7 +275,7 @@ def of_signal(event: SignalRaised) -> Attributes:
 
 
 def of_rung(event: RungAsked) -> Attributes:
-    """What a rung of the ladder was asked, and said."""
+    """The question to a rung of the ladder, and its answer."""
     found: Attributes = {
         names.SPAN_KIND: names.LLM if event.model else names.CHAIN,
         names.RUNG_NAME: event.rung,

@@ -137,7 +137,7 @@ class WhileDelivered(Sampler):
 
 
 def somebody_listens(endpoint: str) -> Callable[[], bool]:
-    """Whether anybody takes connections at an endpoint; where a proxy is between, that cannot be told, so it is yes."""
+    """Whether anybody takes connections at an endpoint; where a proxy is between, that is unknown, so it is yes."""
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
 

@@ -105,7 +105,7 @@ def _set_up(service_name: str | None, *, spans: bool, measures: bool) -> None:
 
 
 def _drain() -> None:
-    """The heads of ledgers are told from a thread that may not be done yet."""
+    """The heads of ledgers are published by a thread that may not be done yet."""
     for sink in list(SINKS):
         sink.drain(FLUSH_SECONDS / 4)
 

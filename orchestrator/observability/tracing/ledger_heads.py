@@ -1,7 +1,7 @@
 """Publishes the head of each ended run's ledger outside of the store, so that a rewritten store can be detected.
 
 The head is known when the store's writer has committed the run's closing record, which no run waits for. A thread of
-its own waits instead, gathers what has ended meanwhile, and tells.
+its own waits instead, gathers what has ended meanwhile, and publishes it.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Anchor:
                 self._thread.start()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until everything has been told; whether it has."""
+        """Wait until everything has been published; whether it has."""
         self._hurry.set()
         return self._idle.wait(timeout)
 

@@ -104,7 +104,7 @@ class TracingSink:
     def open(self, run_id: str, goal: str, link: str = "") -> Opened:
         """Begin the span of a run in the current context; `link` is the trace context of the run's first span.
 
-        Nothing is told about it before `adopt`.
+        Nothing about it is published before `adopt`.
         """
         attributes: Attributes = {
             names.SPAN_KIND: names.CHAIN,
@@ -122,7 +122,7 @@ class TracingSink:
     def adopt(self, run_id: str, goal: str, opened: Opened) -> None:
         """From now on `opened` is the span of this run."""
         self._known[run_id] = _Known(goal, opened.traceparent)
-        while len(self._known) > KEPT:  # runs that wait may be answered by another process, which tells nobody here
+        while len(self._known) > KEPT:  # runs that wait may be answered by another process, without notice to this one
             del self._known[next(iter(self._known))]
         if not opened.traceparent:
             return
@@ -253,7 +253,7 @@ class TracingSink:
             self.abandon(run_id, InterruptedError())
 
     def drain(self, seconds: float) -> None:
-        """Wait a little for the heads of ledgers that are not told yet."""
+        """Wait a little for the heads of ledgers that are not published yet."""
         self._anchor.drain(seconds)
 
 

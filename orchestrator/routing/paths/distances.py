@@ -33,7 +33,7 @@ class Rooted:
         self.goal = goal
         self.distance: list[int] = []
         self.known: dict[int, Ahead] = {}
-        """What `ahead` has said since it last changed."""
+        """Results of `ahead` since it last changed."""
         self.radius = 0
         """Places farther than this are known to be at least this far."""
         self._edge = -1

@@ -1,6 +1,6 @@
 """Finds word sequences that all texts repeat (system prompts, templates, examples) and removes them.
 
-Runs of words are told by hashes (shingles: Broder, SEQUENCES 1997), so that nothing can be read from what is stored.
+Runs of words are kept as hashes (shingles: Broder, SEQUENCES 1997), so that nothing can be read from what is stored.
 """
 
 import re

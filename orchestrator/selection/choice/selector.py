@@ -221,11 +221,10 @@ class Selector:
             counted = self.estimate(agent, demand).mean
         return dataclasses.replace(base, money=self.money(agent, base.money), competence=counted)
 
-    def money(self, agent: Agent, told: float) -> float:
-        """What a call of an agent is expected to cost, in US dollars: what it has cost, where `told` is no more than
-        what it declares."""
+    def money(self, agent: Agent, declared: float) -> float:
+        """Expected US dollars of a call of an agent: learned where `declared` is its planned cost, else `declared`."""
         spent, planned = self.handbook.profile(agent.name).usd, agent.planned_cost()
-        return spent.expected(planned) if spent.count and told == planned else told
+        return spent.expected(planned) if spent.count and declared == planned else declared
 
     def demand(self, text: str | None, declared: Demanded = None) -> Demand:
         """What a step demands: what it declares, with skills that were split resolved by its text; where it declares

@@ -1,6 +1,6 @@
 """How the size of a piece of work moves what is expected of an agent.
 
-How long a text is needs no label, and tells how hard the work is. What is counted is how much better or worse short and
+How long a text is needs no label, and shows how hard the work is. What is counted is how much better or worse short and
 long work went than the skills it demands let one expect, so that nothing is counted twice where the length of a text
 tells what it is about.
 """

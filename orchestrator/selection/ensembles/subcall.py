@@ -104,7 +104,7 @@ class MemberAnswer:
 
 
 def candidate_of(answer: MemberAnswer, note: str) -> Candidate:
-    """An answer on record: by whom, at what cost, and what is `said` of it; never what it was."""
+    """An answer on record: by whom, at what cost, and a `note` about it; never what it was."""
     if answer.left_out:
         return Candidate(answer.agent, None, f"left out: {answer.left_out}")
     return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else note)

@@ -75,7 +75,7 @@ def shown_url(url: URL) -> str:
 
 
 def reason(error: BaseException, url: URL) -> str:
-    """What the driver said, on one line, without a password."""
+    """The driver's message on one line, without a password."""
     cause = getattr(error, "orig", None) or error
     message = " ".join(str(cause).split()) or type(cause).__name__
     return message.replace(str(url.password), "***") if url.password else message

@@ -41,7 +41,7 @@ class NotifySignals:
     ) -> None:
         """`sender` commits by itself; `when_durable` is that of the store's writer: a hint follows what it is about.
 
-        `report` is told once when notifications do not arrive.
+        `report` is called once when notifications do not arrive.
         """
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._sender = sender

@@ -33,7 +33,7 @@ class SqlQueue:
     """`RunQueue` over the table of runs."""
 
     def __init__(self, ask: Ask, now: Now, signal: Callable[[], None], transport: Transport | None = None) -> None:
-        """`signal` tells other processes that a run became runnable; with a `transport` jobs do."""
+        """`signal` notifies other processes that a run became runnable; with a `transport` jobs do."""
         self._ask = ask
         self._now = now
         self._signal = signal
