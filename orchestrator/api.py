@@ -129,7 +129,7 @@ class Orchestrator(Registration, RecordedRuns):
             reach=launch.launch_child,
             end_orphans=end_orphans,
             heartbeat=Heartbeat(self.store, runs.by_id, on_problem=lambda problem: self.store.on_problem(problem)),
-            sinks=[tracing, self._notifications],
+            sinks=[tracing, *([self._notifications] if self._notifications.notifies else [])],
             runs=runs,
             own_pricing=pricing is not None,
             deps=deps,

@@ -30,6 +30,28 @@ print(*[name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.splitlines()[-1] == "sqlalchemy"
 
 
+def test_a_run_with_a_child_imports_nothing_heavy() -> None:
+    program = f"""
+import sys
+from orchestrator import Orchestrator, RunContext, tool
+
+@tool(gives="inner")
+def inner(x: int) -> int:
+    return x
+
+@tool(gives="outer")
+async def outer(x: int, ctx: RunContext) -> int:
+    return (await ctx.reach("inner", {{"x": x}})).value
+
+orc = Orchestrator([inner, outer])
+assert orc.run_sync("outer", {{"x": 1}}).value == 1
+orc.close()
+print(*[name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []
+
+
 def test_a_store_in_a_database_is_there_by_name_and_nothing_else_is() -> None:
     from orchestrator import store
     from orchestrator.store.sql.store import SqlStore

@@ -145,7 +145,7 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
         raise
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
-    if run.parent is None:
+    if run.parent is None and runtime.selector.has_news:
         await runtime.observers.learn()
     if outcome.status is Status.WAITING:
         await let_go(run)

@@ -244,7 +244,7 @@ async def begin(
 
     `token`: of a run that this process took from the queue.
     """
-    if parent is None:
+    if parent is None and runtime.selector.has_news:
         await runtime.observers.learn()  # what the runs before have shown
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)

@@ -34,13 +34,14 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     run.use(planned)
     if planned.route is None:
         return False
+    chosen = candidates[0]  # the route itself; what follows are those that it beat
     run.decide(
         kind,
-        planning.describe_route(planned.route),
+        chosen.name,
         reason=reason + (" (tools with an open circuit admitted as a last resort)" if planned.last_resort else ""),
         answers=run.state.to_answer if kind is DecisionKind.REROUTE else (),
         candidates=candidates,
-        price=planned.route.price,
+        price=chosen.price,
         subject=subject,
         facts=facts,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -220,9 +221,9 @@ async def _all(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
 
 def _leave_langgraph(context: contextvars.Context) -> None:
     """A child is a run of its own, no subgraph of the LangGraph that called the tool."""
-    from langchain_core.runnables.config import var_child_runnable_config
-
-    context.run(var_child_runnable_config.set, None)
+    config = sys.modules.get("langchain_core.runnables.config")  # where nobody has imported it, no LangGraph calls
+    if config is not None:
+        context.run(config.var_child_runnable_config.set, None)
 
 
 __all__ = ["ChildRuns"]

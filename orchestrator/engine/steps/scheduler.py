@@ -86,8 +86,12 @@ class StepScheduler:
         return ended
 
     def _collect(self) -> list[tuple[str, StepResult]]:
-        ended = [name for name, task in self.tasks.items() if task.done()]
-        return [(name, self.tasks.pop(name).result()) for name in ended]
+        ended = list[tuple[str, StepResult]]()
+        for name, task in tuple(self.tasks.items()):
+            if task.done():
+                del self.tasks[name]
+                ended.append((name, task.result()))
+        return ended
 
     async def settle_down(self) -> None:
         """Cancel what loses nothing by it (reads, writes that have not begun), and let writes in flight finish.

@@ -31,9 +31,14 @@ class NotificationSink:
         self._under_way: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, RunWaiting] = {}
 
+    @property
+    def notifies(self) -> bool:
+        """Whether any rung has a channel to notify people through."""
+        return any(getattr(rung, "notify", ()) for rung in self._rungs)
+
     def on_event(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, RunWaiting) and any(getattr(rung, "notify", ()) for rung in self._rungs):
+        if isinstance(event, RunWaiting) and self.notifies:
             self._waiting[event.run_id] = event
         elif isinstance(event, RunResumed | RunEnded):
             self._waiting.pop(event.run_id, None)

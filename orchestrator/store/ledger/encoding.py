@@ -83,7 +83,9 @@ def _text_keys(thing: Collection[Any]) -> bool:
                 return False
             items = items.values()
         if not _SIMPLE.issuperset(map(type, items)):
-            waiting += [item for item in items if isinstance(item, _CONTAINERS)]
+            for item in items:
+                if isinstance(item, _CONTAINERS):
+                    waiting.append(item)
     return True
 
 
