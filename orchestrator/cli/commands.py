@@ -87,7 +87,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Serve submit, status, events, answer, cancel and health over HTTP; the document is at /openapi.json.",
     ),
     "skills": ("skills.show", "The handbook: what work demands, and what agents have shown."),
-    "store": ("fleet.store", "Maintain a store: move its tables, check, prune, copy it."),
+    "store": ("fleet.store", "Maintain a store: move its tables, check, prune, erase, copy it."),
 }
 """Command -> its module under `orchestrator.cli`, and the line that `--help` says of it: that of its docstring."""
 
