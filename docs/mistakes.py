@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from orchestrator import (
     Agent,
@@ -64,6 +64,14 @@ def any_named(**parts: str) -> str:
 
 async def later() -> str:
     return "later"
+
+
+def both(first: str, second: str) -> bool:
+    return first == second
+
+
+def is_large(amuont: float) -> bool:
+    return amuont > 100
 
 
 def of_old_model() -> Tool:
@@ -140,7 +148,7 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`Goal(key, demotion=[...])`", Goal, ("paid",), {"demotion": ["x"]}),
     ("`Budget(dollars=5)`", Budget, (), {"dollars": 5}),
     ("`Policy(stepcost=1)`", Policy, (), {"stepcost": 1}),
-    ("`orc.run_sync(goal, inputs, 3)`", partial(paying().run_sync, "paid", {}, 3), (), {}),
+    ("`orc.run_sync(goal, inputs, 3)`", cast("Any", paying()).run_sync, ("paid", {}, 3), {}),
     ("`orc.connect(a)`", partial(paying().connect, "pay"), (), {}),
     ("`orc.health.trip(tool, reasn=...)`", paying().health.trip, ("pay",), {"reasn": "down"}),
     ("`orc.health.status(tool)` of a `Tool`", paying().health.status, (Tool(pay),), {}),
@@ -191,8 +199,8 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`require_skills` of an unknown skill", lambda: clerks().require_skills("pay", {"payng": 1}), (), {}),
     ("feedback on what no agent gave", judged_tool, (), {}),
     ("`Tool(f(x))`, a call of an async function", lambda: a_tool(later()), (), {}),
-    ("`ensure=` takes two arguments", lambda: a_tool(pay, ensure=lambda a, b: True), (), {}),
-    ("`when=` takes what is no input", lambda: a_tool(pay, when=lambda amuont: True), (), {}),
+    ("`ensure=` takes two arguments", lambda: a_tool(pay, ensure=both), (), {}),
+    ("`when=` takes what is no input", lambda: a_tool(pay, when=is_large), (), {}),
     ("`compensate=` takes nothing", lambda: a_tool(pay, effect="write", compensate=lambda: None), (), {}),
     ("`**kwargs`", lambda: Tool(any_named), (), {}),
     ("a model of pydantic 1", of_old_model, (), {}),
