@@ -7,13 +7,13 @@ from typing import Any, Final
 from orchestrator.core.errors import DefinitionError, nearest
 
 _TAKES_OUTPUT: Final = ("ensure", "compensate")
-_TAKES_INPUTS: Final = ("when", "approval", "reconcile")
+_TAKES_INPUTS: Final = ("when", "approval", "reconcile", "latency")
 
 
 def check_functions(tool: str, parameters: Collection[str], options: Mapping[str, Any]) -> None:
     """Raises `DefinitionError` for a function that could never be called as its option says.
 
-    `parameters` are those of the tool, by which `when`, `approval` and `reconcile` get the inputs.
+    `parameters` are those of the tool, by which `when`, `approval`, `reconcile` and `latency` get the inputs.
     """
     for option in (*_TAKES_OUTPUT, *_TAKES_INPUTS, "health_check"):
         function = options.get(option)

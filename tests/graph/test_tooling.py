@@ -233,6 +233,11 @@ def test_a_latency_may_be_a_function_of_the_inputs() -> None:
     assert Tool(weigh, latency=2).planned_latency() == 2
 
 
+def test_a_latency_is_a_function_of_the_tools_own_inputs() -> None:
+    with pytest.raises(DefinitionError, match=r"latency is called with inputs of the tool by name.*'weight'"):
+        Tool(weigh, latency=lambda weight: weight * 0.1)
+
+
 def test_a_latency_is_not_awaited() -> None:
     async def seconds(parcel: str) -> float:
         return len(parcel)
