@@ -22,6 +22,7 @@ from orchestrator.core.calls.options import signature_options
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.enums import FailureKind
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput, RateLimited, Refused, Unavailable
+from orchestrator.engine.processes import in_process
 from orchestrator.graph.tool import Tool
 
 P = ParamSpec("P")
@@ -153,8 +154,8 @@ def _raise(error: Error | None) -> Any:
 
 def _gated(tool: Tool, broken: Callable[[], bool], act: Callable[[], Any]) -> Tool:
     """A copy whose call does `act` instead while `broken`."""
-    call = tool.call
-    if tool.is_async:
+    call, is_async = _real_call(tool)
+    if is_async:
 
         @wraps(call)
         async def faulty(*args: Any, **kwargs: Any) -> Any:
@@ -171,8 +172,8 @@ def _gated(tool: Tool, broken: Callable[[], bool], act: Callable[[], Any]) -> To
 
 def _around(tool: Tool, change: Callable[[Any], Any]) -> Tool:
     """A copy whose output goes through `change`."""
-    call = tool.call
-    if tool.is_async:
+    call, is_async = _real_call(tool)
+    if is_async:
 
         @wraps(call)
         async def faulty(*args: Any, **kwargs: Any) -> Any:
@@ -189,7 +190,7 @@ def _around(tool: Tool, change: Callable[[Any], Any]) -> Tool:
 
 def _delayed(tool: Tool, seconds: float, clock: Clock, broken: Callable[[], bool]) -> Tool:
     """A copy whose call waits first; a sync one then runs in a thread."""
-    call, is_async = tool.call, tool.is_async
+    call, is_async = _real_call(tool)
 
     @wraps(call)
     async def faulty(*args: Any, **kwargs: Any) -> Any:
@@ -200,9 +201,20 @@ def _delayed(tool: Tool, seconds: float, clock: Clock, broken: Callable[[], bool
     return _copy(tool, faulty, is_async=True)
 
 
+def _real_call(tool: Tool) -> tuple[Callable[..., Any], bool]:
+    """The call without a fault, and whether it is async.
+
+    Of an isolated tool only this call is made in a worker process: the fault counts its calls here.
+    """
+    if tool.isolation != "process":
+        return tool.call, tool.is_async
+    return wraps(tool.call)(in_process(tool, asyncio.to_thread)), True
+
+
 def _copy(tool: Tool, call: Callable[..., Any], *, is_async: bool) -> Tool:
     """The tool in every respect, the declared signature too, but for its call."""
     broken = copy.copy(tool)
     broken.call = call
     broken.is_async = is_async
+    broken.isolation = None
     return broken
