@@ -13,7 +13,10 @@ def own_pid(x: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize(("fault", "calls"), [(fail(times=1, error="transient"), 2), (slow(seconds=0.01), 1), (corrupt(times=0), 1)])
+FAULTS = [(fail(times=1, error="transient"), 2), (slow(seconds=0.01), 1), (corrupt(times=0), 1)]
+
+
+@pytest.mark.parametrize(("fault", "calls"), FAULTS)
 async def test_a_fault_of_an_isolated_tool(fault: Any, calls: int) -> None:
     tool = Tool(own_pid, name="own_pid", gives="pid", isolation="process", retries=1)
     async with Orchestrator([tool]) as orc:
