@@ -5,7 +5,9 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
+from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -114,6 +116,8 @@ class Service:
             raise RequestError(422, f"the label {TENANT!r} is that of the token")
         if wanted.run_id is not None:
             check_name("a run", wanted.run_id)
+            if "/" in wanted.run_id or wanted.run_id in (".", ".."):
+                raise RequestError(422, "a run_id here is part of an address: it is neither . nor .. and has no /")
             existing = await asyncio.to_thread(self._orc.store.run, wanted.run_id)
             if existing is not None and existing.labels.get(TENANT) != tenant:
                 raise RequestError(409, "this run_id cannot be used")
@@ -127,7 +131,7 @@ class Service:
             budget=None if wanted.budget is None else Budget(usd=wanted.budget),
             work_here=False,
         )
-        return JSONResponse({"run_id": run_id}, 202, headers={"Location": f"/runs/{run_id}"})
+        return JSONResponse({"run_id": run_id}, 202, headers={"Location": f"/runs/{quote(run_id, safe='')}"})
 
     async def _runs(self, request: Request, tenant: str) -> Response:
         query = request.query_params
@@ -221,11 +225,22 @@ def _row(row: RunRow) -> dict[str, Any]:
     }
 
 
+def _type_of(value: Any) -> str:
+    return f"<{type(value).__name__}>"
+
+
+def _as_json(value: Any) -> Any:
+    """A value as JSON has it; the name of its type, where it has no such form."""
+    try:
+        return json.loads(to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=_type_of))
+    except (ValueError, RecursionError):
+        return _type_of(value)
+
+
 def _outcome(outcome: Outcome[Any]) -> dict[str, Any]:
-    """What a run came to: the values of its goal, as far as they are JSON, and its questions."""
-    values = {key: outcome.values[key] for key in outcome.goal.keys if key in outcome.values}
+    """What a run came to: the values of its goal as JSON (or the name of their type), and its questions."""
     return {
-        "values": json.loads(json.dumps(values, default=lambda value: f"<{type(value).__name__}>")),
+        "values": {key: _as_json(outcome.values[key]) for key in outcome.goal.keys if key in outcome.values},
         "questions": [{"text": question.text, "choices": list(question.choices)} for question in outcome.questions],
         "cost": outcome.cost,
         "uncompensated": list(outcome.uncompensated),

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from orchestrator import Orchestrator, tool
 from orchestrator.errors import InputError
@@ -81,6 +83,45 @@ async def test_several_keys_may_be_wanted_at_once(http: httpx.AsyncClient, orc: 
     run_id = await submitted(http, goal=["y", "half"], inputs={"x": 4}, demotions=["y"])
     await orc.worker().until_idle()
     assert (await status(http, run_id))["values"] == {"y": 8, "half": 2}
+
+
+class Brief(BaseModel):
+    title: str
+    score: float
+
+
+@tool(gives="brief")
+def write_brief(x: int) -> Brief:
+    return Brief(title="a", score=math.nan)
+
+
+@tool(gives="sealed")
+def seal(x: int) -> list[bytes]:
+    return [b"\xff"]
+
+
+async def test_a_value_of_any_type_is_shown_as_json(http: httpx.AsyncClient, orc: Orchestrator) -> None:
+    orc.add(write_brief)
+    orc.add(seal)
+    run_id = await submitted(http, goal=["brief", "sealed"])
+    await orc.worker().until_idle()
+    assert (await status(http, run_id))["values"] == {
+        "brief": {"title": "a", "score": "NaN"},
+        "sealed": ["_w=="],
+    }
+
+
+@pytest.mark.parametrize("run_id", ["a/b", "..", "."])
+async def test_a_run_id_that_no_address_can_hold_is_refused(http: httpx.AsyncClient, run_id: str) -> None:
+    asked = {"goal": "y", "inputs": {"x": 4}, "run_id": run_id}
+    answer = await http.post("/runs", json=asked, headers=as_tenant())
+    assert answer.status_code == 422
+    assert "part of an address" in answer.json()["error"]
+
+
+async def test_a_run_id_is_quoted_in_its_address(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/runs", json={"goal": "y", "inputs": {"x": 4}, "run_id": "a b?"}, headers=as_tenant())
+    assert (await http.get(answer.headers["location"], headers=as_tenant())).json()["run_id"] == "a b?"
 
 
 async def test_the_events_of_a_run_are_streamed_from_where_a_client_was(

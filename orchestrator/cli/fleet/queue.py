@@ -173,15 +173,15 @@ def _recover(
             opened.queue.retry(chosen)
     loaded = open_project(project)
 
-    async def work() -> list[Outcome[Any]]:
+    async def work() -> tuple[int, list[Outcome[Any]]]:
         async with working(loaded, policy, store) as orc:
             ids = [chosen] if chosen else await asyncio.to_thread(orc.store.queue.abandoned)
-            return await _recovered(orc, ids)
+            return len(ids), await _recovered(orc, ids)
 
-    outcomes = asyncio.run(work())
+    left, outcomes = asyncio.run(work())
     if as_json:
         write_json([run_json(outcome) for outcome in outcomes])
-    elif not outcomes:
+    elif not left:
         say("nobody left a run behind")
     else:
         for outcome in outcomes:

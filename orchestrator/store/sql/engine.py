@@ -94,7 +94,7 @@ def engines(url: URL) -> tuple[Engine, Engine]:
         "connect_args": {
             "connect_timeout": 5,
             **_ALIVE,
-            "options": _SESSION,
+            "options": " ".join((_SESSION, *_given_options(url))),
             "prepare_threshold": None,  # a pooler in transaction mode changes the session under prepared statements
         },
         "pool_timeout": 5,
@@ -105,6 +105,12 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     except ImportError as error:
         raise StoreError(missing_extra("A store on PostgreSQL", "psycopg", "postgres")) from error
     return writer, reader
+
+
+def _given_options(url: URL) -> tuple[str, ...]:
+    """Options of the session that the store's URL names, such as `-csearch_path=team`; they are added to ours."""
+    given = url.query.get("options", ())
+    return (given,) if isinstance(given, str) else given
 
 
 def empty_log(engine: Engine) -> bool:

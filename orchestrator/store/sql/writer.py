@@ -33,6 +33,8 @@ one SQLite file keep each other waiting, and a connection may be lost."""
 _BATCH: Final = 2000
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _IN_TROUBLE: Final = 0.05
+_LAST_TRY: Final = 3.0
+"""Seconds that closing waits for a transaction that was begun in time: SQLite alone may wait one for a lock."""
 
 
 class StoreOutage(Exception):
@@ -173,7 +175,9 @@ class Writer:
         self._urgent.set()
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout + 1.0)
+            thread.join(timeout + _LAST_TRY)
+            if thread.is_alive():
+                self._committer.report(f"{self.pending} writes were on their way when the store was closed")
 
     def _run(self) -> None:
         while True:

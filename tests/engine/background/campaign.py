@@ -42,7 +42,8 @@ class Report:
 
     disturbed: Counter[str] = field(default_factory=Counter[str])
     takeovers: list[float] = field(default_factory=list[float])
-    """Seconds from a kill until none of the worker's runs waits for another owner."""
+    """Seconds from a kill (or from when the database was back, if it went away after that) until none of the worker's
+    runs waits for another owner."""
     ended: Counter[str] = field(default_factory=Counter[str])
     set_aside: int = 0
     listed: int = 0
@@ -75,6 +76,8 @@ class Campaign:
         self._workers = [self._start() for _ in range(workers)]
         self._stopped: dict[int, float] = {}
         self._killed: dict[int, float] = {}
+        self._back_at = 0.0
+        """When the database can be reached again after it was last disturbed."""
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._watch_takeovers, daemon=True)
 
@@ -189,12 +192,15 @@ class Campaign:
                 self._stopped.setdefault(pid, time.monotonic() + self._draw.uniform(1.2, 3.0))
             case "restart":
                 self.server.restart()
+                self._back_at = time.monotonic()
             case "reset":
                 self.proxy.reset()
             case "cut":
                 self.proxy.cut()
             case _:
-                self.proxy.black_hole(self._draw.uniform(0.5, 2.5))
+                seconds = self._draw.uniform(0.5, 2.5)
+                self.proxy.black_hole(seconds)
+                self._back_at = time.monotonic() + seconds
 
     def _continue_stopped(self) -> None:
         for pid, until in list(self._stopped.items()):
@@ -215,7 +221,7 @@ class Campaign:
             holding = {int(owner.split("|")[1]) for owner in owners if owner}
             for pid, since in list(self._killed.items()):
                 if pid not in holding:
-                    self.report.takeovers.append(time.monotonic() - since)
+                    self.report.takeovers.append(max(0.0, time.monotonic() - max(since, self._back_at)))
                     del self._killed[pid]
 
     # -- what must hold ----------------------------------------------------------------------------------------------
