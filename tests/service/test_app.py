@@ -92,22 +92,22 @@ class Brief(BaseModel):
 
 @tool(gives="brief")
 def write_brief(x: int) -> Brief:
-    return Brief(title="a", score=math.nan)
+    return Brief(title="a", score=0.5)
 
 
-@tool(gives="sealed")
-def seal(x: int) -> list[bytes]:
-    return [b"\xff"]
+@tool(gives="odd")
+def odd(x: int) -> list[Any]:
+    return [b"\xff", math.nan, math.inf, {1, 2}]
 
 
 async def test_a_value_of_any_type_is_shown_as_json(http: httpx.AsyncClient, orc: Orchestrator) -> None:
     orc.add(write_brief)
-    orc.add(seal)
-    run_id = await submitted(http, goal=["brief", "sealed"])
+    orc.add(odd)
+    run_id = await submitted(http, goal=["brief", "odd"])
     await orc.worker().until_idle()
     assert (await status(http, run_id))["values"] == {
-        "brief": {"title": "a", "score": "NaN"},
-        "sealed": ["_w=="],
+        "brief": {"title": "a", "score": 0.5},
+        "odd": ["_w==", "NaN", "Infinity", [1, 2]],
     }
 
 

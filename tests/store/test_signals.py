@@ -43,7 +43,7 @@ def test_a_signal_reaches_every_process_after_what_it_is_about_is_durable(postgr
     here.queue.submit(run_row("a"), "{}")
     assert queue.wait(10)
     assert not health.is_set()
-    here.save_health("x", {"n": 1})
+    here.merge_health({"x": {"n": 1}}, lambda _, new: dict(new))
     here.signals.send(HEALTH)
     assert health.wait(10)
     assert there.load_health() == {"x": {"n": 1}}

@@ -116,7 +116,7 @@ def test_a_closed_store_takes_nothing_and_says_so(tmp_path: Path) -> None:
     store.begin(run_row())
     store.close()
     store.append("run-1", "x", {}, 1.0)
-    store.save_health("x", {})
+    store.merge_health({"x": {}}, lambda _, new: dict(new))
     assert len(problems) == 2
     with pytest.raises(StoreError, match="closed"):
         store.flush(run_id="run-1")

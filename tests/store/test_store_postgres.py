@@ -218,8 +218,8 @@ def test_a_commit_waits_for_the_servers_disk(postgres: str) -> None:
 def test_a_problem_handler_hears_of_text_that_the_server_refuses(postgres: str, text: str) -> None:
     problems: list[str] = []
     store = SqlStore(postgres, on_problem=problems.append)
-    store.save_health(text, {"p": 1})
-    store.save_health("fine", {"p": 1})
+    store.merge_health({text: {"p": 1}}, lambda _, new: dict(new))
+    store.merge_health({"fine": {"p": 1}}, lambda _, new: dict(new))
     assert store.load_health() == {"fine": {"p": 1}}
     assert len(problems) == 1
     store.close()
