@@ -1,7 +1,8 @@
 """Callback handlers for the models and tools inside an agent: usage, tool calls on the record, streamed tokens."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
@@ -15,9 +16,11 @@ from langchain_core.tracers._streaming import (
 
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import PartKind
+from orchestrator.core.route import Candidate
 
 from .conversation import unanswered_call
 from .model_spans import span_handler
+from .models.pool import RECORD
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ def config_for(ctx: RunContext[Any], *own: BaseCallbackHandler) -> RunnableConfi
     of the LangGraph around the run that stream messages. Nothing else of that graph is passed on: what is invoked is a
     run of its own, no subgraph.
     """
-    handlers: list[BaseCallbackHandler] = [*own]
+    handlers: list[BaseCallbackHandler] = [*own, ChoiceListener(ctx)]
     traced = span_handler()
     handlers += [traced] if traced is not None else []
     outer = var_child_runnable_config.get() or {}
@@ -63,6 +66,30 @@ class TokenListener(AsyncCallbackHandler, _StreamingCallbackHandler[Any]):
         """The output itself."""
         del run_id
         return output
+
+
+class ChoiceListener(AsyncCallbackHandler):
+    """Puts on record which of several models answered (`HealingChatModel`), as a decision of the run."""
+
+    def __init__(self, ctx: RunContext[Any]) -> None:
+        self._ctx = ctx
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """A model has answered."""
+        del kwargs
+        for generation in response.generations[0] if response.generations else ():
+            choice: Any = getattr(getattr(generation, "message", None), "response_metadata", {}).get(RECORD)
+            if isinstance(choice, dict):
+                self._record(cast("dict[str, Any]", choice))
+
+    def _record(self, choice: dict[str, Any]) -> None:
+        failed = {each["model"]: each["error"] for each in choice["failed"]}
+        prices = {each["model"]: each["price"] for each in choice["candidates"]}
+        listed = [
+            Candidate(name, price if math.isfinite(price) else None, failed.get(name, ""))
+            for name, price in prices.items()
+        ]
+        self._ctx.chose(choice["model"], listed, choice["reason"], {"models": list(prices)})
 
 
 class UsageListener(AsyncCallbackHandler):
@@ -115,4 +142,4 @@ class UsageListener(AsyncCallbackHandler):
                 self._usage["output_tokens"] += used["output_tokens"]
 
 
-__all__ = ["TokenListener", "UsageListener", "config_for"]
+__all__ = ["ChoiceListener", "TokenListener", "UsageListener", "config_for"]

@@ -16,7 +16,7 @@ from typing_extensions import override
 from orchestrator.agents.chat import load_model
 from orchestrator.agents.models.known_prices import known_price
 from orchestrator.agents.models.no_retries import one_attempt
-from orchestrator.agents.models.pool import ModelPool, Router, name_of_model
+from orchestrator.agents.models.pool import RECORD, ModelPool, Router, name_of_model
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import check_names, checked
 from orchestrator.core.clock import SystemClock
@@ -26,9 +26,6 @@ from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.price_table import standard
 from orchestrator.health import HealthRegistry
 from orchestrator.health.failures.classify import retry_after_of
-
-RECORD: Final = "orchestrator"
-"""The field of `response_metadata` that says which model answered, and what was tried before it."""
 
 REST: Final = 10.0
 """Seconds after a failure in which a model is asked only when the others fail."""
@@ -45,8 +42,8 @@ class HealingChatModel(BaseChatModel):
 
     `prices` are US dollars per million input and output tokens by model; unknown ones come from genai-prices. `orc`
     shares health and policy with an orchestrator. `response_metadata["orchestrator"]` of each answer says which model
-    gave it, what each was worth and what failed before. Raises `DefinitionError` for what is no chat model; when every
-    model fails, the first one's error, with the others as notes.
+    gave it, why, the price of each and what failed before; within a run that is a decision on its record. Raises
+    `DefinitionError` for what is no chat model; when every model fails, the first one's error, the others as notes.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -227,11 +224,13 @@ class _Attempts:
         self._later: tuple[float, int] | None = None
         self._pause = 0.0
         self._began = 0.0
+        self._reason = "it is the cheapest by price and health"
         last = _last_model(messages)
         for place in self._order:
             if pool.name(place) == last and pool.usable(place) and resting.get(place, 0.0) <= now:
                 self._order.remove(place)
                 self._order.insert(0, place)
+                self._reason = "the conversation stays with it"
                 break
 
     def next(self) -> int | None:
@@ -295,7 +294,8 @@ class _Attempts:
             {"model": self._pool.name(p), "error": f"{type(e).__name__}: {message_of(e)}"} for p, e in self._errors
         ]
         prices = [{"model": name, "price": price} for name, price in self._worth]
-        return {"model": self._pool.name(place), "candidates": prices, "failed": tried}
+        reason = f"{', '.join(each['model'] for each in tried)} failed" if tried else self._reason
+        return {"model": self._pool.name(place), "candidates": prices, "failed": tried, "reason": reason}
 
     def error(self) -> Exception:
         """What is raised when every model failed."""

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
 import orchestrator
-from orchestrator import DefinitionError, Orchestrator
+from orchestrator import Agent, DefinitionError, Orchestrator
 from orchestrator.agents.models.known_prices import known_price
 from orchestrator.integrations.langchain import HealingChatModel
 from tests.escalation.model_server import Fails, Says
@@ -39,6 +40,23 @@ async def test_the_next_model_answers_whatever_the_status(status: int) -> None:
         later = model.invoke("hi")
     assert (later.content, record(later)["failed"]) == ("again", [])
     assert answer.usage_metadata
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+async def test_within_a_run_the_choice_is_a_decision_on_its_record(compiled: bool) -> None:
+    with serving(Fails(503)) as down, serving(Says('{"reply": "hello"}')) as up:
+        model = HealingChatModel([client(down, "first"), client(up, "second")])
+        made: Any = create_agent(model, []) if compiled else model
+        agent = Agent(made, name="writer", skills={"writing": 1.0}, needs=["question"], gives={"reply": str})
+        async with Orchestrator(agents=[agent]) as orc:
+            outcome = await orc.run("reply", {"question": "hi"})
+            assert orc.replay(outcome.run_id).agrees
+    assert "hello" in outcome.value
+    (choice,) = [each for each in outcome.decisions if each.subject == "writer"]
+    assert (choice.kind, choice.chosen, choice.reason) == ("select", "second", "first failed")
+    first, second = sorted(choice.candidates, key=lambda each: each.name)
+    assert "503" in first.reason
+    assert second.price is not None
 
 
 @pytest.mark.parametrize("sync", [True, False])
