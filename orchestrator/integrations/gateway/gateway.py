@@ -100,7 +100,7 @@ class Gateway:
         self._listeners.add(ctx.session)
         if self.problems:
             await self.refresh()
-        return types.ListToolsResult(tools=[one.definition for one in self.graph.served.values()])
+        return types.ListToolsResult(tools=[self.graph.definition(one) for one in self.graph.served.values()])
 
     async def _call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in self.graph.served and self.problems:

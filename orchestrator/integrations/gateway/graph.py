@@ -33,11 +33,9 @@ class Served:
     """Where the effect comes from."""
 
     @property
-    def definition(self) -> types.Tool:
-        """What clients are shown."""
-        shown = self.remote.definition
-        assert shown is not None
-        return shown.model_copy(update={"name": self.name})
+    def output_schema(self) -> Any:
+        """What its server says of its structured output."""
+        return self.remote.definition.output_schema if self.remote.definition is not None else None
 
 
 def arguments_key(name: str) -> str:
@@ -77,6 +75,16 @@ class GatewayGraph:
             for alternative in self.alternatives.get(name, ()):
                 if alternative.name in self.served:
                     self._connect(self.served[name], alternative)
+
+    def definition(self, one: Served) -> types.Tool:
+        """What clients are shown. They refuse answers that do not fit the output schema, so it is left out where an
+        alternative has another one.
+        """
+        shown = one.remote.definition
+        assert shown is not None
+        stand_ins = [self.served[each.name] for each in self.alternatives.get(one.name, ()) if each.name in self.served]
+        alike = all(each.output_schema == one.output_schema for each in stand_ins)
+        return shown.model_copy(update={"name": one.name, **({} if alike else {"output_schema": None})})
 
     def check(self) -> None:
         """Raises `DefinitionError` for rules that name a tool which no server has."""

@@ -14,6 +14,7 @@ PRIMARY = [
         "description": "Search.",
         "inputSchema": {"type": "object", "properties": {"query": TEXT}, "required": ["query"]},
         "annotations": {"readOnlyHint": True},
+        "outputSchema": {"type": "object", "properties": {"found": TEXT}, "required": ["found"]},
     },
     {"name": "order", "inputSchema": {"type": "object", "properties": {"item": TEXT}, "required": ["item"]}},
 ]
@@ -43,7 +44,8 @@ def called(name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         return text("429 too many requests", error=True)
     if WHICH == "primary" and how == "no":
         return text("no such thing", error=True)
-    return text(f"{WHICH} {name} {next(iter(arguments.values()), '')}")
+    answer = f"{WHICH} {name} {next(iter(arguments.values()), '')}"
+    return {**text(answer), **({"structuredContent": {"found": answer}} if name == "search" else {})}
 
 
 for line in sys.stdin:
