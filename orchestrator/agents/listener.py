@@ -20,7 +20,7 @@ from orchestrator.core.route import Candidate
 
 from .conversation import unanswered_call
 from .model_spans import span_handler
-from .models.pool import RECORD
+from .models.accounting import RECORD
 
 T = TypeVar("T")
 

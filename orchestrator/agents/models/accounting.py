@@ -1,7 +1,10 @@
 """What asking a model, or another rung of the ladder, cost and gave."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+RECORD: Final = "orchestrator"
+"""The field of `response_metadata` that says which of several models answered, and what was tried before it."""
 
 
 @dataclass(frozen=True, slots=True)

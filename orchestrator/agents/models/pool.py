@@ -16,8 +16,6 @@ from orchestrator.health.failures.classify import is_rate_limit, kind_of_error, 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-RECORD: Final = "orchestrator"
-"""The field of `response_metadata` that says which of several models answered, and what was tried before it."""
 SECONDS: Final = 2.0
 """Latency of a model of which nothing is known yet."""
 TOKENS: Final = (1_500, 100)
