@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -74,14 +74,15 @@ def decode_body(text: object) -> dict[str, Any]:
     return {UNREADABLE: str(text)}
 
 
-def _text_keys(thing: Collection[Any]) -> bool:
+def _text_keys(thing: Any) -> bool:
     """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
-    waiting = [thing]
-    for items in waiting:
-        if isinstance(items, dict):
-            if not (_ONLY_TEXT.issuperset(map(type, items)) or all(isinstance(key, str) for key in items)):
+    waiting: list[Any] = [thing]
+    for container in waiting:
+        items = container
+        if issubclass(type(container), dict):
+            if not (_ONLY_TEXT.issuperset(map(type, container)) or all(isinstance(key, str) for key in container)):
                 return False
-            items = items.values()
+            items = container.values()
         if not _SIMPLE.issuperset(map(type, items)):
             for item in items:
                 if isinstance(item, _CONTAINERS):
