@@ -58,8 +58,8 @@ def test_a_lost_connection_is_made_again_and_says_that_something_may_have_been_m
     proxy.reset()
     assert event.wait(20)
     assert store.run("nothing") is None  # a read is asked again on a new connection
-    server.restart()
     event.clear()
+    server.restart()
     assert store.run("nothing") is None
     assert event.wait(20)
     store.close()
