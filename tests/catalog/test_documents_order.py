@@ -100,7 +100,8 @@ def test_a_mail_in_utf16_and_a_page_in_the_charset_of_its_part(catalog: Catalog,
     message.set_content("<p>Über das Wasser: café, naïve.</p>", subtype="html", charset="iso-8859-15")
     (tmp_path / "latin.eml").write_bytes(message.as_bytes())
     (tmp_path / "wide.eml").write_bytes(message.as_string().encode("utf-16"))
-    for name in ("latin.eml", "wide.eml"):
+    (tmp_path / "bare.eml").write_bytes(message.as_string().encode("utf-16-be"))
+    for name in ("latin.eml", "wide.eml", "bare.eml"):
         assert "Über das Wasser: café, naïve." in read(catalog, tmp_path / name)[1]
 
 

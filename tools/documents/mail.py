@@ -24,7 +24,7 @@ OUTLOOK = {"subject": "0037", "from": "0C1A", "to": "0E04", "body": "1000", "htm
 def eml(document: Path, kind: str) -> dict[str, Any]:
     """Sender, recipients, date and body of the mail."""
     raw = read_bytes(document)
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF8)):  # saved by a text editor
+    if raw.startswith(codecs.BOM_UTF8) or b"\0" in raw[:4]:  # saved by a text editor, in UTF-16 for instance
         raw = decode(raw).encode()
     message = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
     if not message.keys():
