@@ -16,7 +16,7 @@ from orchestrator.core.policy import Settings
 from orchestrator.core.types.schema import explain
 from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
 
-_VARIABLE: Final = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\{(?:env:|(input:))?([A-Za-z_][A-Za-z0-9_-]*)(?::-([^}]*))?\}")
 
 
 class ServerEntry(BaseModel):
@@ -80,7 +80,8 @@ def _item(one: Any) -> Any:
 def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayConfig:
     """Read a gateway's files; `rules` is the `.toml` of the same name where there is one and none is named.
 
-    `${NAME}` and `${env:NAME}` in values are environment variables. Raises `DefinitionError` naming file and place.
+    `${NAME}` and `${env:NAME}` in values are environment variables, and so is `${input:my-key}`: `MY_KEY`.
+    Raises `DefinitionError` naming file and place.
     """
     path = Path(file).expanduser()
     beside = path.with_suffix(".toml")
@@ -141,9 +142,11 @@ def _filled(path: Path, value: Any) -> Any:
         return value
 
     def variable(found: re.Match[str]) -> str:
-        given = os.environ.get(found[1], cast("str | None", found[2]))
+        name = re.sub(r"\W", "_", found[2]).upper() if found[1] else found[2]
+        given = os.environ.get(name, cast("str | None", found[3]))
         if given is None:
-            raise DefinitionError(f"{path} names the environment variable {found[1]}, which is not set.")
+            why = f"for {found[0]}, which a client asks a person for, " if found[1] else ""
+            raise DefinitionError(f"{path} needs {why}the environment variable {name}, which is not set.")
         return given
 
     return _VARIABLE.sub(variable, value)

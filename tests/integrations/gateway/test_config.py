@@ -28,3 +28,17 @@ def test_a_mistake_names_file_and_word(servers: object, rules: str, said: str, t
     with pytest.raises(DefinitionError) as caught:
         load_config(tmp_path / "a.json")
     assert said in str(caught.value)
+
+
+def test_an_input_that_a_client_asks_for_is_an_environment_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mcp.json"
+    headers = {"Authorization": "Bearer ${input:api-key}"}
+    file.write_text(
+        json.dumps({"inputs": [], "servers": {"a": {"type": "http", "url": "http://x", "headers": headers}}})
+    )
+    with pytest.raises(DefinitionError, match="the environment variable API_KEY, which is not set"):
+        load_config(file)
+    monkeypatch.setenv("API_KEY", "k")
+    assert load_config(file).servers["a"].headers == {"Authorization": "Bearer k"}
