@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
+from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost, StoreError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.process.forks import new_lock
 from orchestrator.core.process.loops import cancelled_once
@@ -444,6 +444,30 @@ def live_run(runtime: Runtime, run_id: str) -> Run | None:
     return found
 
 
+async def live_here(runtime: Runtime, run_id: str) -> Run | None:
+    """The run with this id while this process has it; one that waited here and that another process took on is left."""
+    run = live_run(runtime, run_id)
+    if run is None or not (run.waits and run.released):
+        return run
+    with contextlib.suppress(StoreError):
+        row = await runtime.threads.run(partial(runtime.store.run, run_id))
+        if row is not None and row.status is not Status.WAITING:
+            run.fence()
+            _forget(run)
+            return None
+    return run
+
+
+def _forget(run: Run) -> None:
+    """Leave a run that waited here, and those below it: their suspended calls end without a record."""
+    for child in list(run.children.values()):
+        _forget(child)
+    run.runtime.runs.leave(run.state.run_id)
+    if run.scheduler is not None:
+        with contextlib.suppress(RuntimeError):  # its event loop is gone
+            run.loop.call_soon_threadsafe(run.scheduler.abandon)
+
+
 __all__ = [
     "check_answer",
     "dismiss",
@@ -453,6 +477,7 @@ __all__ = [
     "join",
     "leave",
     "let_go",
+    "live_here",
     "live_run",
     "note_end",
     "own_again",

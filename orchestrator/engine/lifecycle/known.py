@@ -12,7 +12,7 @@ from orchestrator.engine.values import same_digest
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import RunRow
 
-from .driver import dismiss, enlist, live_run, start
+from .driver import dismiss, enlist, live_here, start
 from .finish import outcome_of
 from .phases import Phase
 from .recovery import recorded_run, recover
@@ -39,7 +39,7 @@ async def known(
     if ended is not None:
         check_same(run_id, ended[2], goal, ended[1], inputs_digest)
         return ended[0]
-    live = live_run(runtime, run_id)
+    live = await live_here(runtime, run_id)
     if live is not None:
         check_same(run_id, live.state.wanted, goal, live.state.inputs_digest, inputs_digest)
         if live.state.status is Status.WAITING:

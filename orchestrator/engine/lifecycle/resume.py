@@ -23,7 +23,7 @@ from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
 
-from .driver import dismiss, enlist, join, let_go, live_run, root_of, start, stop_waiting, take_answer
+from .driver import dismiss, enlist, join, let_go, live_here, live_run, root_of, start, stop_waiting, take_answer
 from .escalation import withdraw_questions
 from .finish import outcome_of
 from .phases import Phase
@@ -102,7 +102,7 @@ async def _shown(runtime: Runtime, run_id: str, live: Run | None) -> str | None:
 async def _resumed(
     runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None, overdue: bool
 ) -> Outcome[Any] | Run:
-    live = live_run(runtime, run_id)
+    live = await live_here(runtime, run_id)
     if live is None:
         return await _resume_recorded(runtime, run_id, answer, by, question, overdue)
     if live.waits:
@@ -202,7 +202,7 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
 
     Nothing of a run that is live here begins from now on, also while something else has the run's turn.
     """
-    live = live_run(runtime, run_id)
+    live = await live_here(runtime, run_id)
     if live is not None and not live.state.status.ended:
         live.scope.cancel(reason)
     found = await in_turn(runtime, run_id, partial(_cancelled, runtime, run_id, reason))
@@ -213,7 +213,7 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
 
 async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) -> Outcome[Any] | Run | None:
     """The run that ends, or its outcome; `None` where another process, or a worker, has it."""
-    run = live_run(runtime, run_id)
+    run = await live_here(runtime, run_id)
     if run is None:
         ended = runtime.runs.outcome(run_id)
         if ended is not None:

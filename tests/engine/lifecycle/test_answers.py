@@ -76,6 +76,18 @@ async def test_two_processes_that_approve_a_write_of_a_child_make_it_once(tmp_pa
         assert made == [1]
 
 
+async def test_a_run_that_another_process_answered_is_looked_up_there(tmp_path: Path) -> None:
+    tools = [Tool(asks, gives="number"), Tool(all_of, gives="all")]
+    first, second = (Orchestrator(tools, store=tmp_path / "runs.db") for _ in range(2))
+    async with first, second:
+        for run_id in "abc":
+            await first.run("all", {"ns": [1]}, run_id=run_id)
+            assert (await second.resume(run_id, 5)).value == [5]
+        assert (await first.resume("a")).value == [5]
+        assert (await first.run("all", {"ns": [1]}, run_id="b")).value == [5]
+        assert (await first.cancel("c")).value == [5]
+
+
 async def test_once_is_called_once_by_several_tasks_of_a_call() -> None:
     called: list[int] = []
 
