@@ -186,7 +186,8 @@ def _recover(
     else:
         for outcome in outcomes:
             show_outcome(outcome)
-    raise typer.Exit(int(worst(exit_of(outcome.status) for outcome in outcomes) if outcomes else Exit.REACHED))
+    refused = [Exit.BAD_INPUT] if len(outcomes) < left else []
+    raise typer.Exit(int(worst([*(exit_of(outcome.status) for outcome in outcomes), *refused])))
 
 
 async def _recovered(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
