@@ -199,7 +199,9 @@ async def run_batch(
                 batch.end(index, Ended(batch.names[index], exit_of(outcome.status), outcome, row=row))
 
     order = range(len(given.over)) if jobs == 1 else largest_first(given.over)
-    await asyncio.gather(*(one(index, given.over[index]) for index in order))
+    async with asyncio.TaskGroup() as group:  # interrupted, it waits until the runs under way have ended
+        for index in order:
+            group.create_task(one(index, given.over[index]))
     batch.newest = await asyncio.to_thread(_newest_seal, orc.store, batch)
     return batch.exit
 

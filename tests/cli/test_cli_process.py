@@ -133,6 +133,20 @@ def test_ctrl_c_cancels_the_run(
     assert invoke(["verify", "cut"]) == 0
 
 
+def test_ctrl_c_cancels_every_run_of_a_batch(here: Path) -> None:
+    words = ("run", "stored", "--project", "project", "--jobs", "2", "--each", "word", "a", "b", "c")
+    with started(here, *words) as process:
+        while not (here / "writing").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Nothing was lost. 0 of 3 had ended." in errors
+    with record(here) as store:
+        assert {row.status for row in store.runs()} == {Status.ESCALATED}
+
+
 def test_a_second_ctrl_c_leaves_the_record_of_what_was_done(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from mcp_types import CallToolResult
 
 from orchestrator import Orchestrator, Policy
 from orchestrator.integrations.gateway import Gateway, load_config
+from orchestrator.integrations.mcp import McpServer
 
 pytestmark = pytest.mark.campaign
 ROOT = Path(__file__).parents[3]
@@ -179,6 +180,35 @@ async def test_a_read_survives_its_server(case: Case, how: str, installed: Insta
             assert gateway.orc.verify(row.run_id).ok
             replayed = gateway.orc.replay(row.run_id)
             assert replayed.agrees, replayed.differences
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.server}-{case.tool}")
+async def test_a_client_imports_a_whole_server_and_outlives_its_death(case: Case, installed: Installed) -> None:
+    command = installed.commands[case.server]
+    server = McpServer(case.server, command=command, timeout=60, trust=True)
+    async with server, Orchestrator() as orc:
+        tools = server.tools(effects={case.tool: "read"})
+        assert len(tools) == len(server.listed or {})
+        for tool in tools:
+            orc.add(tool)
+        for dies in (False, True):
+            if dies:
+                send(command, signal.SIGKILL)
+            outcome = await orc.run(f"{case.tool}.result", arguments_of(case, installed))
+            assert case.said in str(outcome.value)
+    assert server.connection.opened == 2
+
+
+@pytest.mark.parametrize(("effect", "said"), [("read", "operation completed"), ("write", "may have taken effect")])
+async def test_a_server_is_killed_while_it_works(effect: str, said: str, installed: Installed, tmp_path: Path) -> None:
+    tool = "trigger-long-running-operation"
+    file = written(tmp_path, installed, ["everything"], f"[effects]\n{tool} = '{effect}'")
+    async with connected(file) as (client, _):
+        call = asyncio.create_task(client.call_tool(tool, {"duration": 3, "steps": 3}))
+        await asyncio.sleep(1.5)
+        send(installed.commands["everything"], signal.SIGKILL)
+        result = await call
+    assert (said in text(result), result.is_error) == (True, effect == "write")
 
 
 async def test_a_write_whose_server_was_killed_is_not_made_twice(installed: Installed, tmp_path: Path) -> None:
