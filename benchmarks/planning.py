@@ -204,7 +204,7 @@ def _in_a_run(runtime: Runtime, state: RunState, view: GraphRevision, values: di
     planned = planning.plan(runtime, state, view, values)
     assert planned.route is not None
     candidates.pricer(runtime, view, {}, planned).route(planned.route)
-    planning.route_facts(runtime, view, planned)
+    planning.route_facts(runtime, view, planned, state.revision)
 
 
 def with_alternatives(bench: Bench) -> int:

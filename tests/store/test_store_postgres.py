@@ -254,8 +254,8 @@ def test_a_lost_answer_of_a_commit_says_nothing_of_the_next_batch(postgres: str)
 def test_schemas_of_one_database_are_stores_of_their_own(postgres: str) -> None:
     with psycopg.connect(postgres, autocommit=True) as connection:
         for schema in ("red", "blue"):
-            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")  # type: ignore[arg-type]
-            connection.execute(f"CREATE SCHEMA {schema}")  # type: ignore[arg-type]
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+            connection.execute(f"CREATE SCHEMA {schema}")
     red, blue = (SqlStore(f"{postgres}&options=-csearch_path%3D{schema}") for schema in ("red", "blue"))
     assert red.begin(run_row("one")) is None
     assert [row.run_id for row in red.runs()] == ["one"]

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import InputError, Orchestrator, Status, Tool
 from orchestrator.engine import registry
-from orchestrator.engine.lifecycle import start
+from orchestrator.engine.lifecycle import driver, start
 from orchestrator.engine.lifecycle.driver import Abandoned
 from orchestrator.engine.lifecycle.phases import Phase
 from orchestrator.engine.run import Run
@@ -88,7 +88,7 @@ async def test_an_ended_run_whose_outcome_is_no_longer_cached_gives_it(
 async def test_a_run_whose_task_is_cancelled_before_its_first_step_leaves_nobody_waiting(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = start.start
+    begin = driver.start
 
     def cancelled_at_once(run: Run, phase: Phase) -> None:
         begin(run, phase)

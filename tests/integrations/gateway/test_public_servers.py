@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
 
 
 @contextmanager
-def served_page(folder: Path) -> Iterator[str]:
+def served_page(folder: Path) -> Generator[str]:
     web = folder / "web"
     web.mkdir()
     (web / "index.html").write_text("<html><body><article><p>This is a page.</p></article></body></html>")
