@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.core.enums import FailureKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import plain
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import RunRow, Store, SummaryHints
 
 _PAGE: Final = 500
 _LARGEST_PAGE: Final = 4000
@@ -46,6 +46,7 @@ class RunFilter:
         if not self.indexed and offset:
             yield from islice(self.rows(store, offset + limit), offset, None)
             return
+        hints = None if self.indexed else self._hints
         found, size = 0, min(max(_PAGE, limit), _LARGEST_PAGE)
         while found < limit:
             page = store.runs(
@@ -55,6 +56,7 @@ class RunFilter:
                 limit=min(size, limit) if self.indexed else size,
                 offset=offset,
                 labels=self.labels or None,
+                hints=hints,
             )
             for row in page:
                 if self.since is not None and row.started < self.since:
@@ -75,6 +77,11 @@ class RunFilter:
             return sum(1 for _ in self.rows(store, 10**9))
         parent = ... if self.children else None
         return store.count_runs(status=self.status, search=self.search, parent=parent, labels=self.labels or None)
+
+    @property
+    def _hints(self) -> SummaryHints:
+        names = (self.tool, None if self.failure is None else str(self.failure))
+        return SummaryHints(self.since, tuple(name for name in names if name is not None), self.healed)
 
     def _fits(self, row: RunRow) -> bool:
         summary = row.summary

@@ -193,6 +193,18 @@ OnRefused = Callable[[str, int], None]
 """Called, from any thread, with a run and the token under which a write was refused: another owner has the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class SummaryHints:
+    """What is known of the summaries of the runs that a caller looks for, so that a database reads fewer of them."""
+
+    since: float | None = None
+    """Seconds since the epoch: the runs began then or later."""
+    names: tuple[str, ...] = ()
+    """Texts that occur in the summary as JSON strings: names of tools, classes of failures."""
+    failures: bool = False
+    """Calls of the run failed."""
+
+
 class Store(Protocol):
     """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
 
@@ -311,11 +323,12 @@ class Store(Protocol):
         limit: int = 100,
         offset: int = 0,
         labels: Mapping[str, str] | None = None,
+        hints: SummaryHints | None = None,
     ) -> list[RunRow]:
         """Runs, newest first.
 
         `search` is part of id, goal, policy or trace id, in any case; `parent=None` leaves out children of runs;
-        `labels` that all of them have.
+        `labels` that all of them have. A store may leave out runs that do not fit `hints`, and may ignore them.
         """
         ...
 

@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator import NoRoute, Orchestrator, Tool
 from orchestrator.core.route import Problem
+from orchestrator.graph.price_table import PriceTable, Recorded
 from orchestrator.observability.resilience import Resilience, analyse, source_keys
+from orchestrator.routing import Planner
 
 
 def program(seed: int) -> Orchestrator:
@@ -42,7 +44,17 @@ def reachable(orc: Orchestrator, working: frozenset[str]) -> bool:
     return "goal" in at_hand
 
 
-@pytest.mark.parametrize("seed", range(12))
+def price_without(orc: Orchestrator, lost: frozenset[str]) -> float:
+    """The price of the cheapest route without these tools."""
+    view = orc.graph.view()
+    left = [tool for tool in orc.graph if tool.name not in lost]
+    facts = Recorded({name: orc.price_facts(name) for name in view.nodes})
+    smaller = Orchestrator(left).graph
+    planner = Planner(smaller, PriceTable(smaller.view(), orc.policy, None, facts), orc.policy)
+    return planner.plan(Problem(("goal",), {"given": None})).price
+
+
+@pytest.mark.parametrize("seed", range(30))
 def test_chance_and_cuts_are_those_of_all_combinations(seed: int) -> None:
     orc = program(seed)
     names = [tool.name for tool in orc.graph]
@@ -51,7 +63,7 @@ def test_chance_and_cuts_are_those_of_all_combinations(seed: int) -> None:
             analysed(orc)
         return
     found = analysed(orc, most=7)
-    chance = 0.0
+    chance = paid = 0.0
     cuts: list[frozenset[str]] = []
     for size in range(len(names) + 1):
         for lost in map(frozenset, itertools.combinations(names, size)):
@@ -59,9 +71,11 @@ def test_chance_and_cuts_are_those_of_all_combinations(seed: int) -> None:
             if reachable(orc, works):
                 p = [orc.price_facts(n).success if n in works else 1 - orc.price_facts(n).success for n in names]
                 chance += math.prod(p)
+                paid += math.prod(p) * price_without(orc, lost)
             elif not any(cut <= lost for cut in cuts):
                 cuts.append(lost)
     assert found.chance == pytest.approx(chance, abs=1e-6)
+    assert found.expected_price == pytest.approx(paid / chance, abs=1e-6)
     assert set(map(frozenset, found.cuts)) == set(cuts)
     assert found.cuts_complete
     assert set(found.single_points) == {next(iter(cut)) for cut in cuts if len(cut) == 1}

@@ -14,7 +14,7 @@ from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
 from orchestrator.store.ledger.encoding import LIMIT, NOTE
 from orchestrator.store.ledger.verify import GENESIS, export, verify_export, verify_run, verify_store
-from orchestrator.store.protocol import FIRST_TOKEN
+from orchestrator.store.protocol import FIRST_TOKEN, SummaryHints
 from tests.store.rows import body, ended_run, run_row
 
 
@@ -286,6 +286,15 @@ class StoreConformance:
         assert store.count_runs(status=Status.RUNNING, search="goal 0") == 3
         assert store.count_runs() == 11
         assert store.runs(offset=50) == []
+
+    def test_hints_leave_out_no_run_that_fits_them(self, store: Store) -> None:
+        odd = 'päck "100%_\\'
+        for n, (tools, failures) in enumerate((([odd], 1), (["a"], 0), (["a", odd], 10))):
+            summary = {"tools": tools, "failed": ["bug"] * failures, "failures": failures, "seconds": 1.0}
+            store.begin(run_row(f"r{n}", started=1000.0 + n, summary=summary))
+        assert {row.run_id for row in store.runs(hints=SummaryHints(names=(odd, "bug"), failures=True))} >= {"r0", "r2"}
+        assert {row.run_id for row in store.runs(hints=SummaryHints(since=1001.0))} >= {"r1", "r2"}
+        assert {row.run_id for row in store.runs(hints=SummaryHints())} == {"r0", "r1", "r2"}
 
     def test_runs_of_one_moment_are_listed_in_one_order(self, store: Store) -> None:
         for name in "bac":

@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from orchestrator.core.enums import Status
 from orchestrator.store import SqlStore
+from orchestrator.store.protocol import SummaryHints
 from tests.store.rows import run_row
 
 
@@ -21,6 +22,8 @@ from tests.store.rows import run_row
         ({"status": Status.WAITING, "search": "x"}, "orchestrator_runs_status"),
         ({"parent": None}, "orchestrator_runs_parent"),
         ({"parent": "p"}, "orchestrator_runs_parent"),
+        ({"hints": SummaryHints(names=("nobody",))}, "orchestrator_runs_started"),
+        ({"hints": SummaryHints(since=5.0), "parent": None}, "orchestrator_runs_parent"),
     ],
 )
 def test_a_list_of_runs_is_read_in_the_order_of_an_index(tmp_path: Path, filters: dict[str, Any], index: str) -> None:

@@ -100,7 +100,8 @@ def test_every_page_opens_within_half_a_second_at_100_000_runs(tmp_path: Path) -
     client.get(f"/?token={TOKEN}")
     slow: dict[str, float] = {}
     paths = ("/", "/overview", "/health", "/agents", "/runs/healed", "/tools/carrier_api", "/?healed=1&since=24h")
-    for path in (*paths, "/?q=r99999", "/?page=1900", "/backtest?policy=fastest"):
+    rare = ("/tools/letter", "/?tool=letter", "/?tool=nobody", "/?failure=bug")
+    for path in (*paths, *rare, "/?q=r99999", "/?page=1900", "/backtest?policy=fastest"):
         client.get(path)
         began = time.perf_counter()
         assert client.get(path).status_code == 200

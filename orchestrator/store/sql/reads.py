@@ -1,7 +1,7 @@
 """Reading a store in a database, each read on a connection of its own."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import EllipsisType
 from typing import Any, Final, TypeVar
 
@@ -12,8 +12,9 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.names import can_be_stored
+from orchestrator.store.ledger.chain import canonical_text
 from orchestrator.store.ledger.encoding import decode_body, needle, plain_text
-from orchestrator.store.protocol import Record, RunRow, Seal
+from orchestrator.store.protocol import Record, RunRow, Seal, SummaryHints
 
 from . import writes as statements
 from .engine import reason, shown_url
@@ -51,9 +52,10 @@ class SqlReads:
         limit: int = 100,
         offset: int = 0,
         labels: Mapping[str, str] | None = None,
+        hints: SummaryHints | None = None,
     ) -> list[RunRow]:
         """Runs, newest first."""
-        query = select(RUNS).where(*_conditions(status, search, parent, labels))
+        query = select(RUNS).where(*_conditions(status, search, parent, labels), *_hinted(hints or SummaryHints()))
         query = query.order_by(RUNS.c.started.desc(), RUNS.c.run_id.desc()).limit(limit).offset(offset)
         return [statements.run_row(row) for row in self._read(lambda connection: connection.execute(query).all())]
 
@@ -177,3 +179,13 @@ def _conditions(
         labelled = select(LABELS.c.run_id).where(LABELS.c.name == name, LABELS.c.value == value)
         conditions.append(RUNS.c.run_id.in_(labelled))
     return conditions
+
+
+def _hinted(hints: SummaryHints) -> Iterator[ColumnElement[bool]]:
+    """Coarse conditions on the text of the summary: none of them excludes a run that fits."""
+    if hints.since is not None:
+        yield RUNS.c.started >= hints.since
+    for name in hints.names:
+        yield RUNS.c.summary.contains(canonical_text(name), autoescape=True)
+    if hints.failures:
+        yield RUNS.c.summary.not_like('%"failures":0,%')
