@@ -1,6 +1,7 @@
 """Answers to waiting runs whose program is not at hand: checked against the record, and kept for whoever has it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.errors import InputError
@@ -23,22 +24,42 @@ def missing_tools(store: Store, run_id: str, graph: ToolGraph, *, other_version:
     return [] if other_version and len(missing) < len(names) else missing
 
 
-def keep_answer(store: Store, run_id: str, answer: Any, by: str) -> None:
-    """Put the answer into the store and the run into the queue: its program, or a worker of its project, goes on.
+class QuestionNotOpen(InputError):
+    """The run does not wait for an answer to that question; `questions` are those that it does wait for."""
 
-    Raises `InputError` for a run that does not wait, and for what is no answer to its question.
-    """
-    state = _state(store, run_id)
-    if state.question is None or state.impasse is None:
-        raise InputError(f"The run {run_id!r} does not wait for an answer.")
+    def __init__(self, message: str, questions: Sequence[Question] = ()) -> None:
+        super().__init__(message)
+        self.questions = tuple(questions)
+
+
+def open_questions(store: Store, run_id: str) -> list[tuple[Question, Impasse]]:
+    """The questions that a run waits for, by its record, and what each is about. Raises `InputError`: it is damaged."""
     try:
-        question, impasse = Question.from_json(state.question), Impasse.from_json(state.impasse)
+        found = _state(store, run_id).questions.values()
+        return [(Question.from_json(question), Impasse.from_json(impasse)) for question, impasse in found]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"The question of the run {run_id!r} cannot be read.") from None
-    interpret_answer(question, impasse, answer, by=by)
-    kept = json.dumps({"answer": answer, "by": by, "question": question.id}, ensure_ascii=False)
+
+
+def keep_answer(store: Store, run_id: str, answer: Any, by: str, question: str | None = None) -> None:
+    """Put the answer into the store and the run into the queue: its program, or a worker of its project, goes on.
+
+    `question` is the id of the one that it answers, else the first. Raises `QuestionNotOpen` for a run or a question
+    that does not wait, and `InputError` for what is no answer to it.
+    """
+    found = {each.id: (each, impasse) for each, impasse in open_questions(store, run_id)}
+    if not found:
+        raise QuestionNotOpen(f"The run {run_id!r} does not wait for an answer.")
+    chosen = next(iter(found)) if question is None else question
+    if chosen not in found:
+        known = ", ".join(found)
+        raise QuestionNotOpen(
+            f"The run {run_id!r} has no open question {chosen!r}. Open: {known}.", [each for each, _ in found.values()]
+        )
+    interpret_answer(*found[chosen], answer, by=by)
+    kept = json.dumps({"answer": answer, "by": by, "question": chosen}, ensure_ascii=False)
     if not store.queue.answer(run_id, kept):
-        raise InputError(f"The run {run_id!r} does not wait for an answer any more.")
+        raise QuestionNotOpen(f"The run {run_id!r} does not wait for an answer any more.")
 
 
 def _state(store: Store, run_id: str) -> RunState:
@@ -48,4 +69,4 @@ def _state(store: Store, run_id: str) -> RunState:
         raise InputError("The record of this run is damaged, so that nobody can go on with it.") from None
 
 
-__all__ = ["keep_answer", "missing_tools"]
+__all__ = ["QuestionNotOpen", "keep_answer", "missing_tools", "open_questions"]

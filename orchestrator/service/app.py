@@ -19,12 +19,13 @@ from orchestrator.core.errors import DefinitionError, InputError, StoreError
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Outcome
+from orchestrator.observability.answering import QuestionNotOpen, keep_answer, open_questions
 from orchestrator.store.protocol import TENANT, RunRow
 
 from .access import RateLimit, Tokens
 from .metrics import exposition
 from .openapi import document
-from .requests import AnswerBody, RequestError, Submission, read_body
+from .requests import AnswerBody, RequestError, ShownQuestion, Submission, read_body
 
 RECORD_POLL_SECONDS: Final = 0.2
 """Seconds between two looks for new records of a run, for its stream of events."""
@@ -165,10 +166,29 @@ class Service:
     async def _answer(self, request: Request, tenant: str) -> Response:
         row = await self._owned(request, tenant)
         given: AnswerBody = await read_body(request, AnswerBody)
-        text = json.dumps({"answer": given.answer, "by": given.by or tenant})
-        if not await asyncio.to_thread(self._orc.store.queue.answer, row.run_id, text):
-            raise RequestError(409, "the run does not wait for an answer")
+        await asyncio.to_thread(self._keep_answer, row, given, given.by or tenant)
         return JSONResponse({"run_id": row.run_id}, 202)
+
+    def _keep_answer(self, row: RunRow, given: AnswerBody, by: str) -> None:
+        """Put the answer into the store: a question of a child is one of its root. Raises `RequestError`."""
+        store, root = self._orc.store, row
+        while root.parent is not None and (above := store.run(root.parent)) is not None:
+            root = above
+        mine = [each for each, _ in open_questions(store, root.run_id) if row is root or each.run == row.run_id]
+        shown = [ShownQuestion.of(each, root.run_id) for each in mine]
+        if given.question is None and len(mine) > 1:
+            listed = "; ".join(f"{each.id}: {each.text}" for each in mine)
+            raise RequestError(409, f"several questions are open, name one by its id: {listed}", questions=shown)
+        if not mine:
+            raise RequestError(409, "the run does not wait for an answer")
+        asked = mine[0].id if given.question is None else given.question
+        try:
+            keep_answer(store, root.run_id, given.answer, by, asked)
+        except QuestionNotOpen as error:
+            open_now = [ShownQuestion.of(each, root.run_id) for each in error.questions]
+            raise RequestError(409, str(error), questions=open_now) from None
+        except InputError as error:
+            raise RequestError(422, str(error)) from None
 
     async def _cancel(self, request: Request, tenant: str) -> Response:
         row = await self._owned(request, tenant)
@@ -241,7 +261,7 @@ def _outcome(outcome: Outcome[Any]) -> dict[str, Any]:
     """What a run came to: the values of its goal as JSON (or the name of their type), and its questions."""
     return {
         "values": {key: _as_json(outcome.values[key]) for key in outcome.goal.keys if key in outcome.values},
-        "questions": [{"text": question.text, "choices": list(question.choices)} for question in outcome.questions],
+        "questions": [ShownQuestion.of(question, outcome.run_id).model_dump() for question in outcome.questions],
         "cost": outcome.cost,
         "uncompensated": list(outcome.uncompensated),
     }

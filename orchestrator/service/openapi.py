@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 from orchestrator.core.conventions import __version__
 from orchestrator.core.enums import Status
 
-from .requests import AnswerBody, ShownOutcome, ShownRuns, Submission, Submitted
+from .requests import AnswerBody, NotAnswered, ShownOutcome, ShownRuns, Submission, Submitted
 
 _REF: Final = "#/components/schemas/{model}"
 _RUN: Final = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -18,7 +18,7 @@ _QUERY: Final = [
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0}},
 ]
-_MODELS: Final[tuple[type[BaseModel], ...]] = (Submission, AnswerBody, Submitted, ShownRuns, ShownOutcome)
+_MODELS: Final[tuple[type[BaseModel], ...]] = (Submission, AnswerBody, NotAnswered, Submitted, ShownRuns, ShownOutcome)
 _ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 
 
@@ -41,6 +41,7 @@ def _paths() -> dict[str, Any]:
     submit = _operation("Submit a run", 202, 400, 408, 409, 413, 422, gives="Submitted")
     listing = _operation("Runs of the tenant, newest first", 200, 422, gives="ShownRuns")
     answer = _operation("Answer a question", 202, 400, 404, 408, 409, 413, 422, gives="Submitted")
+    answer["responses"]["409"] = {"description": "no such open question", "content": _content("NotAnswered")}
     cancel = _operation("Cancel a run", 202, 404, 409, gives="Submitted")
     run = {"parameters": [_RUN]}
     return {

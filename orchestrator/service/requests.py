@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from orchestrator.core.enums import Status
 from orchestrator.core.text import clean
 from orchestrator.core.types.schema import explain
+from orchestrator.escalation.question import Question
 
 from .access import LARGEST_BODY, READ_SECONDS
 
@@ -41,6 +43,8 @@ class AnswerBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     answer: Any
+    question: str | None = Field(default=None, max_length=200)
+    """The id of the question that it answers; needed only where several are open."""
     by: str = Field(default="", max_length=200)
 
 
@@ -53,8 +57,45 @@ class Submitted(BaseModel):
 class ShownQuestion(BaseModel):
     """What a run waits for."""
 
+    id: str
+    """Names it in an answer."""
+    run: str
+    """The run that asks: this one, or a child of it."""
+    step: str
+    """The tool that it is about."""
     text: str
+    about: str
+    """Why it is asked."""
     choices: list[str]
+    """What may be answered, by number from 1; empty where a value is asked for."""
+    key: str | None
+    """The key whose value is asked for."""
+    answer_type: str | None
+    """The type of that value."""
+    due: float | None
+    """When the default holds, in seconds since the epoch; null: it waits until somebody answers."""
+
+    @classmethod
+    def of(cls, question: Question, run_id: str) -> "ShownQuestion":
+        """A question of a run as clients see it."""
+        return cls(
+            id=question.id,
+            run=question.run or run_id,
+            step=question.step,
+            text=question.text,
+            about=question.about,
+            choices=list(question.choices),
+            key=question.key,
+            answer_type=question.answer_type,
+            due=question.due,
+        )
+
+
+class NotAnswered(BaseModel):
+    """Why an answer was not taken, and which questions are open."""
+
+    error: str
+    questions: list[ShownQuestion] = Field(default_factory=list[ShownQuestion])
 
 
 class ShownRun(BaseModel):
@@ -95,13 +136,23 @@ class ShownOutcome(ShownRun):
 class RequestError(Exception):
     """A request that is answered with an error."""
 
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: dict[str, str] | None = None,
+        *,
+        questions: Sequence[ShownQuestion] = (),
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.headers = status, message, headers
+        self.status, self.message, self.headers, self.questions = status, message, headers, questions
 
     def response(self) -> Response:
-        """The answer: JSON with one message."""
-        return JSONResponse({"error": clean(self.message, 500)}, self.status, headers=self.headers)
+        """The answer: JSON with one message, and the open questions where one of them has to be named."""
+        told: dict[str, Any] = {"error": clean(self.message, 500)}
+        if self.questions:
+            told["questions"] = [question.model_dump() for question in self.questions]
+        return JSONResponse(told, self.status, headers=self.headers)
 
 
 async def read_body(request: Request, model: type[BaseModel]) -> Any:

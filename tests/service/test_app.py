@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import Orchestrator, tool
+from orchestrator import Orchestrator, RunContext, tool
 from orchestrator.errors import InputError
 from orchestrator.service import requests as bodies
 from orchestrator.service.access import LARGEST_BODY, RateLimit, Tokens, read_tokens
@@ -152,6 +152,53 @@ async def test_a_question_is_answered_and_a_run_cancelled(http: httpx.AsyncClien
     again = await http.post(f"/runs/{first}/answer", json={"answer": "yes"}, headers=as_tenant())
     assert again.status_code == 409
     assert (await http.post(f"/runs/{second}/cancel", headers=as_tenant())).status_code == 409
+
+
+@tool(gives="sent", effect="write", approval=True)
+def send(payee: str) -> str:
+    return f"to {payee}"
+
+
+@tool(gives="both")
+async def pay_both(ctx: RunContext, x: int) -> list[str]:
+    found = await asyncio.gather(*(ctx.reach("sent", {"payee": payee}) for payee in ("ann", "bob")))
+    return [each.value for each in found]
+
+
+async def test_each_of_several_questions_is_answered_by_its_id(http: httpx.AsyncClient, orc: Orchestrator) -> None:
+    orc.add(send)
+    orc.add(pay_both)
+    run_id = await submitted(http, goal="both")
+    await orc.worker().until_idle()
+    first, second = (await status(http, run_id))["questions"]
+    assert first["id"] != second["id"]
+    assert {first["run"], second["run"]}.isdisjoint({run_id, ""})
+    assert first["run"] != second["run"]
+    assert [each["step"] for each in (first, second)] == ["send", "send"]
+    assert all(each["text"] and each["about"] and each["choices"] for each in (first, second))
+
+    async def answer(**given: Any) -> httpx.Response:
+        return await http.post(f"/runs/{run_id}/answer", json=given, headers=as_tenant())
+
+    unnamed = await answer(answer="yes")
+    assert unnamed.status_code == 409
+    assert unnamed.json()["questions"] == [first, second]
+    unknown = await answer(answer="yes", question="q-of-nobody")
+    assert unknown.status_code == 409
+    assert [each["id"] for each in unknown.json()["questions"]] == [first["id"], second["id"]]
+    no_answer = await answer(answer="perhaps", question=second["id"])
+    assert no_answer.status_code == 422
+    assert "yes or no" in no_answer.json()["error"]
+    assert (await answer(answer="yes", question=second["id"])).status_code == 202
+    await orc.worker().until_idle()
+    assert (await status(http, run_id))["questions"] == [first]
+    late = await answer(answer="no", question=second["id"])
+    assert late.status_code == 409
+    asks = first["run"]  # the question of a child may be answered at its own address
+    given = await http.post(f"/runs/{asks}/answer", json={"answer": "yes"}, headers=as_tenant())
+    assert given.status_code == 202, given.text
+    await orc.worker().until_idle()
+    assert (await status(http, run_id))["values"] == {"both": ["to ann", "to bob"]}
 
 
 async def test_a_tenant_sees_nothing_of_another(http: httpx.AsyncClient, orc: Orchestrator) -> None:
