@@ -1,7 +1,6 @@
 """Answers to waiting runs whose program is not at hand: checked against the record, and kept for whoever has it."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.errors import InputError
@@ -25,11 +24,7 @@ def missing_tools(store: Store, run_id: str, graph: ToolGraph, *, other_version:
 
 
 class QuestionNotOpen(InputError):
-    """The run does not wait for an answer to that question; `questions` are those that it does wait for."""
-
-    def __init__(self, message: str, questions: Sequence[Question] = ()) -> None:
-        super().__init__(message)
-        self.questions = tuple(questions)
+    """The run does not wait for an answer to that question."""
 
 
 def open_questions(store: Store, run_id: str) -> list[tuple[Question, Impasse]]:
@@ -53,9 +48,7 @@ def keep_answer(store: Store, run_id: str, answer: Any, by: str, question: str |
     chosen = next(iter(found)) if question is None else question
     if chosen not in found:
         known = ", ".join(found)
-        raise QuestionNotOpen(
-            f"The run {run_id!r} has no open question {chosen!r}. Open: {known}.", [each for each, _ in found.values()]
-        )
+        raise QuestionNotOpen(f"The run {run_id!r} has no open question {chosen!r}. Open: {known}.")
     interpret_answer(*found[chosen], answer, by=by)
     kept = json.dumps({"answer": answer, "by": by, "question": chosen}, ensure_ascii=False)
     if not store.queue.answer(run_id, kept):

@@ -170,23 +170,17 @@ class Service:
         return JSONResponse({"run_id": row.run_id}, 202)
 
     def _keep_answer(self, row: RunRow, given: AnswerBody, by: str) -> None:
-        """Put the answer into the store: a question of a child is one of its root. Raises `RequestError`."""
-        store, root = self._orc.store, row
-        while root.parent is not None and (above := store.run(root.parent)) is not None:
-            root = above
-        mine = [each for each, _ in open_questions(store, root.run_id) if row is root or each.run == row.run_id]
-        shown = [ShownQuestion.of(each, root.run_id) for each in mine]
-        if given.question is None and len(mine) > 1:
-            listed = "; ".join(f"{each.id}: {each.text}" for each in mine)
+        """Put the answer into the store. Raises `RequestError`."""
+        store, run_id = self._orc.store, row.run_id
+        found = [each for each, _ in open_questions(store, run_id)]
+        shown = [ShownQuestion.of(each, run_id) for each in found]
+        if given.question is None and len(found) > 1:
+            listed = "; ".join(f"{each.id}: {each.text}" for each in found)
             raise RequestError(409, f"several questions are open, name one by its id: {listed}", questions=shown)
-        if not mine:
-            raise RequestError(409, "the run does not wait for an answer")
-        asked = mine[0].id if given.question is None else given.question
         try:
-            keep_answer(store, root.run_id, given.answer, by, asked)
+            keep_answer(store, run_id, given.answer, by, given.question)
         except QuestionNotOpen as error:
-            open_now = [ShownQuestion.of(each, root.run_id) for each in error.questions]
-            raise RequestError(409, str(error), questions=open_now) from None
+            raise RequestError(409, str(error), questions=shown) from None
         except InputError as error:
             raise RequestError(422, str(error)) from None
 

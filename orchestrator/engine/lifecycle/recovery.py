@@ -345,10 +345,12 @@ def _check_values(run: Run, *, to_stop: bool) -> None:
 
 
 def _ask_again(run: Run) -> None:
+    """Ask what the record shows as open. What a child asks is settled by the child: it is no open step of this run."""
     for question, met in run.state.questions.values():
         asked, impasse = Question.from_json(question), Impasse.from_json(met)
         base = None
-        if impasse.kind in ("approval", "ambiguous"):
+        owner = asked.run or impasse.run_id or run.state.run_id
+        if impasse.kind in ("approval", "ambiguous") and owner == run.state.run_id:
             base = impasse
             run.open.append(impasse)
         run.asked[asked.id] = OpenQuestion(impasse, asked, base)
