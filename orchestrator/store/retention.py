@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.core.errors import StoreError
 
-from .protocol import Store
+from .protocol import RunRow, Store
 
 KEPT: Final = "kept_runs"
 """The kind of the document that names them."""
@@ -22,7 +22,7 @@ class Erasure:
     erased: tuple[str, ...]
     """Runs whose values are gone."""
     open: tuple[str, ...]
-    """Runs that have not ended and need their values: nothing of them was erased."""
+    """Runs that have not ended and need their values and those of their children: nothing of them was erased."""
 
 
 def kept_runs(store: Store) -> frozenset[str]:
@@ -42,21 +42,31 @@ def keep_run(store: Store, run_id: str, *, keep: bool = True) -> None:
 
 
 def erase_values(store: Store, labels: Mapping[str, str]) -> Erasure:
-    """Erase the values of every ended run that has these labels, and of its children. Records hold none, so that
-    ledgers verify as before. Raises `StoreError`.
+    """Erase the values of every ended run that has these labels, and of its children; a child counts as ended when its
+    root has. Records hold none, so that ledgers verify as before. Raises `StoreError`.
     """
     erased, still_open, offset = list[str](), list[str](), 0
     while page := store.runs(labels=labels, limit=_PAGE, offset=offset):
         offset += len(page)
         for row in page:
-            if row.status.ended:
+            if not row.status.ended:
+                still_open.append(row.run_id)
+            elif _root_ended(store, row):
                 store.drop_values(row.run_id)
                 store.drop_values_below(row.run_id)
                 erased.append(row.run_id)
-            else:
-                still_open.append(row.run_id)
     store.flush()
     return Erasure(tuple(erased), tuple(still_open))
+
+
+def _root_ended(store: Store, row: RunRow) -> bool:
+    """Whether nobody above the run goes on: a parent that does uses what its children gave."""
+    above: RunRow | None = row
+    while above is not None and above.status.ended:
+        if above.parent is None:
+            return True
+        above = store.run(above.parent)
+    return above is None  # a parent that was pruned had ended
 
 
 __all__ = ["Erasure", "erase_values", "keep_run", "kept_runs"]

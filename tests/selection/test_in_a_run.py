@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.graph import StateGraph
 from pydantic import BaseModel
 
-from orchestrator import Agent, Orchestrator, Status, Unavailable, tool
+from orchestrator import Agent, InputError, Orchestrator, RunContext, Status, Unavailable, tool
 from orchestrator.agents.agent import per_token
 from orchestrator.agents.chat_tools import GoalTool
 from orchestrator.agents.human import Person
@@ -156,3 +156,34 @@ async def test_when_the_best_agent_is_down_the_next_one_does_it() -> None:
     assert outcome.value == "quick x"
     assert [failure.tool for failure in outcome.failures] == ["broken"]
     assert outcome.llm_calls == 0
+
+
+async def test_a_skill_that_nobody_knows_is_found_when_a_function_demands_it() -> None:
+    @tool(gives="page")
+    async def page(text: str, ctx: RunContext) -> str:
+        return (await ctx.reach("summary", {"text": text})).value
+
+    async with Orchestrator([page], two()) as orc:
+        orc.require_skills("summary", lambda values: {"sumarise": len(values["text"])})
+        with pytest.raises(InputError, match=r"skill 'sumarise'.*Did you mean 'summarise'"):
+            await orc.run("summary", {"text": "x"})
+        outcome = await orc.run("page", {"text": "x"})
+        (failure,) = outcome.failures
+        assert (failure.tool, failure.kind) == ("page", "caller_error")
+        assert "Did you mean 'summarise'" in failure.message
+        assert outcome.children == ()
+
+
+async def test_a_skill_that_nobody_knows_in_the_middle_of_a_run_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    @tool(gives="text")
+    def text(seed: str) -> str:
+        return seed
+
+    async with Orchestrator([text], two()) as orc:
+        orc.require_skills("summary", lambda values: {"sumarise": len(values["text"])})
+        outcome = await orc.run("summary", {"seed": "x"})
+        await orc.run("summary", {"seed": "y"})
+    assert outcome.ok
+    said = [record.getMessage() for record in caplog.records if "sumarise" in record.getMessage()]
+    assert len(said) == 1
+    assert "Did you mean 'summarise'" in said[0]

@@ -15,6 +15,7 @@ from orchestrator.store import Store, owner_name
 from orchestrator.store.ledger.encoding import LIMIT, NOTE
 from orchestrator.store.ledger.verify import GENESIS, export, verify_export, verify_run, verify_store
 from orchestrator.store.protocol import FIRST_TOKEN, SummaryHints
+from orchestrator.store.retention import Erasure, erase_values
 from tests.store.rows import body, ended_run, run_row
 
 
@@ -624,6 +625,18 @@ class StoreConformance:
         assert store.count_runs(labels={"customer": "7", "session": "x"}) == 1
         store.set_status("a", Status.REACHED, 2.0)
         assert verify_run(store, "a").ok
+
+    def test_values_of_children_are_erased_with_their_root(self, store: Store) -> None:
+        for run_id, parent in (("root", None), ("child", "root"), ("below", "child")):
+            store.begin(run_row(run_id, parent=parent, labels={"customer": "7"}))
+            store.put_value(run_id, "v", "1")
+        store.set_status("child", Status.REACHED, 2.0)
+        store.set_status("below", Status.REACHED, 2.0)
+        assert erase_values(store, {"customer": "7"}) == Erasure((), ("root",))
+        assert all(store.values(run_id) for run_id in ("root", "child", "below")), "the root needs them to go on"
+        store.set_status("root", Status.REACHED, 3.0)
+        assert set(erase_values(store, {"customer": "7"}).erased) == {"root", "child", "below"}
+        assert not any(store.values(run_id) for run_id in ("root", "child", "below"))
 
     def test_the_key_of_digests_stays(self, store: Store) -> None:
         assert len(store.digest_key()) == 32

@@ -51,7 +51,7 @@ def _inputs(
     for key in inputs:
         if key in goal.keys:
             raise InputError(f"compile(): {key!r} is a key of the goal: a compiled goal never takes it in.")
-    refuse_unknown(runtime, goal, dict.fromkeys(inputs))
+    refuse_unknown(runtime, goal, dict.fromkeys(inputs), named_only=True)
     return (check_inputs(runtime, inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
 
 

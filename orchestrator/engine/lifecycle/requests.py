@@ -51,11 +51,12 @@ def check_when(options: SubmitOptions) -> None:
         raise InputError(f"priority is a number between {1 - _PRIORITIES} and {_PRIORITIES - 1}.")
 
 
-def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *, named_only: bool = False) -> None:
     """Raises `InputError` for an input that nothing takes, and for a skill that is demanded on the way to the goal and
-    that nobody knows, with the nearest name: it may be one misspelt."""
+    that nobody knows, with the nearest name: it may be one misspelt. `named_only`: the values are not at hand yet.
+    """
     view = runtime.graph.view()
-    runtime.demands.check_declared(view, goal.keys)
+    runtime.demands.check_declared(view, goal.keys, {} if named_only else inputs)
     if all(key in view.keys for key in inputs):  # `<=` would count the keys of the graph
         return
     taken = known_inputs(runtime, goal, inputs)

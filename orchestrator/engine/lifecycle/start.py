@@ -146,6 +146,7 @@ async def _child(
     asked = digest(given, parent.view, runtime.digest_key)
     found = await known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
     if found is None:
+        runtime.demands.check_declared(runtime.graph.view(), goal.keys, given)
         state = parent.state
         wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
         found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)

@@ -72,7 +72,7 @@ def facts_now(runtime: Runtime, tool: Tool) -> PriceFacts:
     base = replace(base, latency=base.latency + wait) if wait else base
     if not isinstance(tool, Agent):
         return base
-    return runtime.selector.facts(tool, runtime.demands.declared(tool.gives, {}), base)
+    return runtime.selector.facts(tool, runtime.demands.declared(runtime.graph.view(), tool.gives, {}), base)
 
 
 def price_now(runtime: Runtime, tool: Tool, source: str | None) -> float | None:

@@ -45,7 +45,7 @@ class Demands:
         The text is what the inputs of all agents that could do it say. The same values and skills give the same demand.
         """
         key = next((key for key in agent.gives if key in self.sources), None)
-        declared = self.declared(agent.gives, values)
+        declared = self.declared(view, agent.gives, values)
         handbook = self.selector.handbook
         if not handbook.described:
             return handbook.resolved(declared), ""
@@ -59,24 +59,30 @@ class Demands:
         """Whether a demand is a function, which may read whatever is at hand."""
         return any(callable(source) for source in self.sources.values())
 
-    def declared(self, keys: Mapping[str, Any] | tuple[str, ...], values: Mapping[str, Any]) -> Demand:
-        """What was declared for the first of these keys for which anything was; neutral while a value is missing."""
-        source = next((self.sources[key] for key in keys if key in self.sources), None)
-        if source is None:
+    def declared(self, view: GraphRevision, keys: Iterable[str], values: Mapping[str, Any]) -> Demand:
+        """What was declared for the first of these keys for which anything was; neutral while a value is missing.
+
+        Neutral also where a function fails or demands a skill that nobody knows, which is reported once.
+        """
+        key = next((key for key in keys if key in self.sources), None)
+        if key is None:
             return NEUTRAL
-        if not callable(source):
-            return Demand.of(source)
-        try:
-            return Demand.of(source(values))
-        except KeyError:
-            return NEUTRAL  # it depends on values that are not there yet
-        except Exception as error:
-            told = str(error) if isinstance(error, InputError) else type(error).__name__
-            problem = f"the demand of {' + '.join(keys)} is taken for neutral: its function failed: {told}"
-            if problem not in self._told_of:
-                self._told_of.add(problem)
-                self.on_problem(problem)
-            return NEUTRAL
+        demand, problem = self._declared(key, values)
+        if callable(self.sources[key]) and problem is None:
+            try:
+                self.check(view, key, demand)
+            except InputError as unknown:
+                problem = unknown
+        if problem is None:
+            return demand
+        self._report(key, str(problem) if isinstance(problem, InputError) else type(problem).__name__)
+        return NEUTRAL
+
+    def _report(self, key: str, why: str) -> None:
+        problem = f"the demand of {key} is taken for neutral: its function failed: {why}"
+        if problem not in self._told_of:
+            self._told_of.add(problem)
+            self.on_problem(problem)
 
     def check(self, view: GraphRevision, key: str, demand: Demand) -> None:
         """Raises `InputError` for a skill demanded of a step for `key` that nobody knows: it may be one misspelt.
@@ -86,13 +92,25 @@ class Demands:
         if any(view.nodes[name].skills for name in view.producers(key)):
             self.selector.check_known(demand)
 
-    def check_declared(self, view: GraphRevision, goal: tuple[str, ...]) -> None:
-        """`check` for what is declared of the keys on the way to a goal: agents may have come after the demand."""
+    def check_declared(self, view: GraphRevision, goal: tuple[str, ...], values: Mapping[str, Any]) -> None:
+        """`check` for what is declared of the keys on the way to a goal: agents may have come after the demand.
+
+        Functions are asked with the values at hand; what one cannot say yet is checked when a plan asks it.
+        """
         if self.sources:
             for key in sorted({key for agent in view.agents(goal) for key in view.nodes[agent].gives}):
-                source = self.sources.get(key)
-                if source is not None and not callable(source):
-                    self.check(view, key, Demand.of(source))
+                if key in self.sources:
+                    self.check(view, key, self._declared(key, values)[0])
+
+    def _declared(self, key: str, values: Mapping[str, Any]) -> tuple[Demand, Exception | None]:
+        """What was declared for a key, neutral while a value is missing; and what its function raised."""
+        source = self.sources[key]
+        try:
+            return Demand.of(source(values) if callable(source) else source), None
+        except KeyError:
+            return NEUTRAL, None  # it depends on values that are not there yet
+        except Exception as error:
+            return NEUTRAL, error
 
     def declares(self, agents: Iterable[Agent]) -> bool:
         """Whether somebody declared what is demanded of one of these agents."""
