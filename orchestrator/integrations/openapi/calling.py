@@ -2,20 +2,24 @@
 
 import base64
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
 
 import httpx
 from opentelemetry.propagate import inject
-from pydantic_core import to_jsonable_python
 
 from orchestrator.core.context import RunContext
-from orchestrator.core.errors import CallerError
+from orchestrator.core.errors import CallerError, InvalidOutput
 
-from .document import Operation, OperationParameter
+from .document import Operation
+from .styles import in_body, in_cookie, in_header, in_path, in_query, plain, text
 
+MAX_REDIRECTS: Final = 10
+MAX_WORDS: Final = 300
+"""Characters of a server's words in an error."""
 Secret = str | Callable[[Any], str]
 """The name of an environment variable, or a function of the `deps`."""
 
@@ -40,67 +44,100 @@ async def call_operation(
 
     Raises `httpx.HTTPStatusError` for statuses of 400 and above, and what httpx raises for the rest.
     """
-    request = _request(api, operation, inputs, None if ctx is None else ctx.deps)
+    request, secret = _request(api, operation, inputs, None if ctx is None else ctx.deps)
     if key is not None:
         request["headers"][key[0]] = key[1]
     inject(request["headers"])  # `traceparent` of the attempt, where a tracer records
     if api.client is not None:
         response = await api.client.request(**request, timeout=api.timeout)
     else:
-        async with httpx.AsyncClient(timeout=api.timeout, follow_redirects=operation.method == "get") as client:
+        async with httpx.AsyncClient(timeout=api.timeout) as client:
             response = await client.request(**request)
+            if operation.method == "get":
+                response = await _followed(client, response, secret)
     if ctx is not None:
         ctx.quota_headers(dict(response.headers))
-    response.raise_for_status()
+    if not response.is_success:
+        raise httpx.HTTPStatusError(_error_text(operation, response), request=response.request, response=response)
     return _body_of(response)
 
 
-def _request(api: Api, operation: Operation, inputs: Mapping[str, Any], deps: Any) -> dict[str, Any]:
-    path = operation.path
+async def _followed(client: httpx.AsyncClient, response: httpx.Response, secret: set[str]) -> httpx.Response:
+    """Follow redirects. Another origin is not sent the headers that hold secrets."""
+    for _ in range(MAX_REDIRECTS):
+        following = response.next_request
+        if following is None:
+            break
+        here, there = response.request.url, following.url
+        if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
+            for name in secret & set(following.headers):
+                del following.headers[name]
+        response = await client.send(following)
+    return response
+
+
+def _error_text(operation: Operation, response: httpx.Response) -> str:
+    """What was answered, with the server's own words and without the address, which may hold a secret."""
+    said = f"{operation.method.upper()} {operation.path}: {response.status_code} {response.reason_phrase}".rstrip()
+    words = _words(response)
+    return f"{said}: {words[:MAX_WORDS]}" if words else said
+
+
+def _words(response: httpx.Response) -> str:
+    kind = response.headers.get("content-type", "")
+    try:
+        body: Any = response.json() if "json" in kind else None
+    except ValueError:
+        return ""
+    if isinstance(body, Mapping):
+        stated: Mapping[str, Any] = body  # pyright: ignore[reportUnknownVariableType]
+        body = next((stated[name] for name in ("detail", "message", "error", "title") if stated.get(name)), None)
+    if body is not None:
+        return text(body)
+    return response.text.strip() if kind.startswith("text/plain") else ""
+
+
+def _request(api: Api, operation: Operation, inputs: Mapping[str, Any], deps: Any) -> tuple[dict[str, Any], set[str]]:
+    """The options of `httpx` for a request, and the names of the headers that hold secrets, in lower case."""
     made: dict[str, Any] = {"method": operation.method.upper(), "params": [], "headers": dict(api.headers)}
     cookies: dict[str, str] = {}
+    filled: dict[str, str] = {}
     for parameter in operation.parameters:
-        if inputs.get(parameter.name) is None:
+        if inputs.get(parameter.label) is None:
             continue
-        value = to_jsonable_python(inputs[parameter.name], by_alias=True, exclude_none=True)
+        value = plain(inputs[parameter.label])
         match parameter.where:
             case "path":
-                path = path.replace("{" + parameter.name + "}", quote(_text(value), safe=""))
+                filled[parameter.name] = in_path(parameter, value)
             case "query":
-                made["params"] += _query(parameter, value)
+                made["params"] += in_query(parameter, value)
             case "header":
-                made["headers"][parameter.name] = _text(value)
+                made["headers"][parameter.name] = in_header(parameter, value)
             case "cookie":
-                cookies[parameter.name] = _text(value)
+                cookies[parameter.name] = in_cookie(parameter, value)
             case _:
-                made |= _content(operation.body_kind, value)
-    made["url"] = api.base_url.rstrip("/") + path
+                body = in_body(operation.body_kind, value, operation.encoding)
+                made["headers"] |= body.pop("headers", {})
+                made |= body
+    url, _, fixed = (api.base_url.rstrip("/") + _path(operation, filled)).partition("?")
+    made["url"] = url
+    made["params"] = parse_qsl(fixed, keep_blank_values=True) + made["params"]
+    before = set(made["headers"]) - set(api.headers)
     _sign(api, operation, deps, made, cookies)
     if cookies:
-        made["headers"]["Cookie"] = "; ".join(f"{name}={quote(value)}" for name, value in cookies.items())
-    return made
+        made["headers"]["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return made, {name.lower() for name in made["headers"] if name not in before}
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(_text, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-
-
-def _query(parameter: OperationParameter, value: Any) -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [(str(name), _text(each)) for name, each in value.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list) and parameter.explode:
-        return [(parameter.name, _text(each)) for each in value]  # pyright: ignore[reportUnknownVariableType]
-    return [(parameter.name, _text(value))]
-
-
-def _content(kind: str, value: Any) -> dict[str, Any]:
-    if "json" in kind:
-        return {"json": value}
-    if kind == "application/x-www-form-urlencoded" and isinstance(value, Mapping):
-        return {"data": {str(name): _text(each) for name, each in value.items()}}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return {"content": value if isinstance(value, bytes) else _text(value)}
+def _path(operation: Operation, filled: Mapping[str, str]) -> str:
+    """The path with its parameters. Raises `CallerError` for a value that makes it another path."""
+    parts: list[str] = []
+    for part in operation.path.split("/"):
+        made = re.sub(r"\{([^{}]*)\}", lambda match: filled.get(match[1], match[0]), part)
+        if made != part and made in ("", ".", ".."):
+            raise CallerError(f"{operation.name}: {made!r} cannot stand for {part} in {operation.path}.")
+        parts.append(made)
+    return "/".join(parts)
 
 
 def _sign(api: Api, operation: Operation, deps: Any, made: dict[str, Any], cookies: dict[str, str]) -> None:
@@ -143,11 +180,14 @@ def _apply(scheme: Mapping[str, Any], secret: str, made: dict[str, Any], cookies
         if place == "query":
             made["params"].append((name, secret))
         else:
-            (made["headers"] if place == "header" else cookies)[name] = secret
+            (made["headers"] if place == "header" else cookies).update(
+                {name: secret if place == "header" else quote(secret)}
+            )
     elif kind == "http" and str(scheme.get("scheme", "")).lower() == "basic":
         made["headers"]["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
     else:
-        made["headers"]["Authorization"] = f"Bearer {secret}"
+        named = str(scheme.get("scheme") or "bearer") if kind == "http" else "bearer"
+        made["headers"]["Authorization"] = f"{named.capitalize() if named.islower() else named} {secret}"
 
 
 def _body_of(response: httpx.Response) -> Any:
@@ -155,7 +195,10 @@ def _body_of(response: httpx.Response) -> Any:
     if not response.content:
         return None
     if "json" in kind:
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise InvalidOutput(f"the answer says that it is JSON, and is not: {error}") from None
     return response.text if kind.startswith("text/") or "xml" in kind else response.content
 
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote, urljoin
 
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.process.extras import missing_extra
 
 METHODS: Final = ("get", "head", "options", "put", "post", "patch", "delete")
 _BODY_KINDS: Final = ("application/json", "application/x-www-form-urlencoded")
+_STYLES: Final = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
+_IGNORED: Final = ("accept", "content-type", "authorization")
+"""Headers that OpenAPI does not take as parameters."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,17 @@ class OperationParameter:
     """path, query, header, cookie or body."""
     schema: Mapping[str, Any]
     required: bool
-    explode: bool = True
+    style: str = ""
+    explode: bool = False
+    is_json: bool = False
+    """Whether it is written as JSON, whatever the style."""
+    argument: str = ""
+    """The name that the tool has for it, where its own is taken: `id_query` beside an `id` in the path."""
+
+    @property
+    def label(self) -> str:
+        """The name of the tool's parameter."""
+        return self.argument or self.name
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,10 @@ class Operation:
     """Schema of the JSON that a success answers with."""
     security: tuple[Mapping[str, Any], ...]
     servers: tuple[str, ...]
+    encoding: Mapping[str, Any]
+    """How fields of a form are written."""
+    may_be_empty: bool
+    """Whether a success may answer with nothing, such as 204."""
 
 
 class Document:
@@ -47,6 +65,7 @@ class Document:
 
     def __init__(self, spec: Any) -> None:
         self.data: Mapping[str, Any] = _loaded(spec)
+        self._address = spec if _is_address(spec) else ""
         version = str(self.data.get("openapi", ""))
         if not version.startswith("3."):
             described = f"version {version or self.data.get('swagger')!r}" if self.data else "no object"
@@ -67,7 +86,7 @@ class Document:
             return {}
         node: Any = self.data
         for part in reference[2:].split("/"):
-            part = part.replace("~1", "/").replace("~0", "~")
+            part = unquote(part).replace("~1", "/").replace("~0", "~")
             node = node.get(part) if isinstance(node, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             if node is None:
                 raise DefinitionError(f"The description refers to {reference!r}, which it does not hold.")
@@ -90,46 +109,62 @@ class Document:
                     yield made
 
     def _operation(self, path: str, method: str, item: Mapping[str, Any], stated: Mapping[str, Any]) -> Operation:
-        listed = [self.resolve(each)[0] for each in (*item.get("parameters", ()), *stated.get("parameters", ()))]
+        given = (*(item.get("parameters") or ()), *(stated.get("parameters") or ()))
+        listed = [self.resolve(each)[0] for each in given]
         objects = [cast("Mapping[str, Any]", each) for each in listed if isinstance(each, Mapping)]
-        found = {(p["name"], p.get("in", "query")): p for p in objects if "name" in p}
+        found = {(str(p["name"]), str(p.get("in", "query"))): p for p in objects if "name" in p}
         parameters = [
-            OperationParameter(
-                name, where, _schema_of(p), bool(p.get("required")) or where == "path", p.get("explode", True)
-            )
+            _parameter(name, where, p)
             for (name, where), p in found.items()
+            if where != "header" or name.lower() not in _IGNORED
         ]
-        body, kind = self._body(stated)
+        body, kind, encoding = self._body(stated)
+        plain = re.sub(r"[^A-Za-z0-9-]+", "_", str(stated.get("operationId") or "")).strip("_")
+        response, empty = self._response(stated)
+        security: Any = stated.get("security", self.data.get("security"))
         return Operation(
-            name=re.sub(r"[^A-Za-z0-9-]+", "_", str(stated.get("operationId") or f"{method}_{path}")).strip("_"),
+            name=plain or re.sub(r"[^A-Za-z0-9-]+", "_", f"{method}_{path}").strip("_"),
             method=method,
             path=path,
             description=str(stated.get("summary") or stated.get("description") or f"{method.upper()} {path}"),
-            parameters=(*parameters, *([body] if body else [])),
+            parameters=_told_apart([*parameters, *([body] if body else [])]),
             body_kind=kind,
-            response=self._response(stated),
-            security=tuple(stated.get("security", self.data.get("security", ()))),
-            servers=tuple(map(_url, stated.get("servers") or item.get("servers") or self.data.get("servers") or ())),
+            response=response,
+            security=tuple(security or ()),
+            servers=self._servers(stated.get("servers") or item.get("servers") or self.data.get("servers") or ()),
+            encoding=encoding,
+            may_be_empty=empty,
         )
 
-    def _body(self, stated: Mapping[str, Any]) -> tuple[OperationParameter | None, str]:
+    def _servers(self, stated: Any) -> tuple[str, ...]:
+        """The addresses of servers; relative ones are taken from where the description was read."""
+        urls = [_url(server) for server in stated] or ["/"]
+        return tuple(urljoin(self._address, url) if self._address else url for url in urls)
+
+    def _body(self, stated: Mapping[str, Any]) -> tuple[OperationParameter | None, str, Mapping[str, Any]]:
         body = _mapping(self.resolve(stated.get("requestBody"))[0])
         content = _mapping(body.get("content", {}))
         for kind in (*_BODY_KINDS, *content):
             if kind in content:
-                schema = _mapping(content[kind]).get("schema", {})
-                return OperationParameter("body", "body", schema, bool(body.get("required"))), kind
-        return None, ""
+                media = _mapping(content[kind])
+                schema = _mapping(media.get("schema", {}))
+                parameter = OperationParameter("body", "body", schema, required=bool(body.get("required")))
+                return parameter, kind, _mapping(media.get("encoding"))
+        return None, "", {}
 
-    def _response(self, stated: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        responses: Mapping[str, Any] = stated.get("responses") or {}
+    def _response(self, stated: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
+        """The schema of a success, and whether another success answers with nothing."""
+        responses: Mapping[Any, Any] = stated.get("responses") or {}
+        found: Mapping[str, Any] | None = None
+        empty = False
         for status in sorted(responses, key=str):
             if str(status).startswith("2") or status == "default":
-                answer = _mapping(self.resolve(responses[status])[0])
-                for kind, media in _mapping(answer.get("content")).items():
-                    if "json" in kind and isinstance(media, Mapping):
-                        return cast("Mapping[str, Any]", media).get("schema")
-        return None
+                content = _mapping(_mapping(self.resolve(responses[status])[0]).get("content"))
+                empty = empty or (not content and status != "default")
+                for kind, media in content.items():
+                    if found is None and "json" in kind and isinstance(media, Mapping):
+                        found = cast("Mapping[str, Any]", media).get("schema")
+        return found, empty
 
 
 def _mapping(node: Any) -> Mapping[str, Any]:
@@ -137,12 +172,35 @@ def _mapping(node: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else dict[str, Any]()
 
 
-def _schema_of(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "schema" in parameter:
-        return parameter["schema"] or {}
-    content: Mapping[str, Any] = parameter.get("content", {})
-    found: Mapping[str, Any] = _mapping(next(iter(content.values()), None)).get("schema", {})
-    return found
+def _parameter(name: str, where: str, stated: Mapping[str, Any]) -> OperationParameter:
+    style = str(stated.get("style") or _STYLES.get(where, "form"))
+    content = _mapping(stated.get("content"))
+    as_json = "schema" not in stated and any("json" in kind for kind in content)
+    first = _mapping(next(iter(content.values()), None))
+    return OperationParameter(
+        name,
+        where,
+        _mapping(stated["schema"] if "schema" in stated else first.get("schema")),
+        required=bool(stated.get("required")) or where == "path",
+        style=style,
+        explode=bool(stated.get("explode", style == "form")),
+        is_json=as_json,
+    )
+
+
+def _told_apart(parameters: list[OperationParameter]) -> tuple[OperationParameter, ...]:
+    """Each with a name of its own: what is in the body or the path keeps its name, others say where they are."""
+    order = ("body", "path", "query", "header", "cookie")
+    taken: set[str] = set()
+    named: dict[int, OperationParameter] = {}
+    for n in sorted(range(len(parameters)), key=lambda n: order.index(w) if (w := parameters[n].where) in order else 9):
+        one = parameters[n]
+        label = one.name
+        while label in taken:
+            label = f"{label}_{one.where}"
+        taken.add(label)
+        named[n] = one if label == one.name else replace(one, argument=label)
+    return tuple(named[n] for n in range(len(parameters)))
 
 
 def _url(server: Mapping[str, Any]) -> str:
@@ -153,10 +211,14 @@ def _url(server: Mapping[str, Any]) -> str:
     return url
 
 
+def _is_address(spec: Any) -> bool:
+    return isinstance(spec, str) and spec.startswith(("http://", "https://"))
+
+
 def _loaded(spec: Any) -> Mapping[str, Any]:
     if isinstance(spec, Mapping):
         return spec  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(spec, str) and spec.startswith(("http://", "https://")):
+    if _is_address(spec):
         import httpx
 
         text = httpx.get(spec, follow_redirects=True, timeout=30).raise_for_status().text
@@ -180,11 +242,23 @@ def _yaml(text: str) -> Any:
         import yaml
     except ImportError:
         raise DefinitionError(missing_extra("An OpenAPI description in YAML", "pyyaml", "http")) from None
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader)
+        return yaml.load(text, Loader=_of_json(base))
     except yaml.YAMLError as error:
         raise DefinitionError(f"The OpenAPI description is neither JSON nor YAML: {error}") from None
+
+
+def _of_json(base: Any) -> Any:
+    """A loader that reads the values of JSON alone, as OpenAPI asks: `on`, `no` and dates are texts."""
+    dropped = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    kept = {
+        first: [rule for rule in rules if rule[0] not in dropped]
+        for first, rules in base.yaml_implicit_resolvers.items()
+    }
+    loader: Any = type("JsonLoader", (base,), {"yaml_implicit_resolvers": kept})
+    loader.add_implicit_resolver(dropped[0], re.compile(r"^(?:true|false|True|False|TRUE|FALSE)$"), list("tTfF"))
+    return loader
 
 
 __all__ = ["Document", "Operation", "OperationParameter"]

@@ -58,7 +58,14 @@ class Types:
             return list[items]
         if kind == "object" or "properties" in schema:
             return self._object(schema, name, depth)
+        if schema.get("format") == "binary":
+            return bytes
         return type_of(schema)
+
+    def _is_of_one_side(self, schema: Any) -> bool:
+        """Whether a property is in requests alone, or in answers alone; one model serves both."""
+        found, _ = self._document.resolve(schema)
+        return isinstance(found, Mapping) and bool(found.get("readOnly") or found.get("writeOnly"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
     def _all_of(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
         """One object with the fields of all; a single part is that part."""
@@ -66,11 +73,19 @@ class Types:
         if len(parts) == 1 and "properties" not in schema:
             return self.of(schema["allOf"][0], name, depth)
         merged: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
-        for part in (*parts, schema):
-            if isinstance(part, Mapping):
-                merged["properties"] |= part.get("properties") or {}  # pyright: ignore[reportUnknownMemberType]
-                merged["required"] += part.get("required") or []  # pyright: ignore[reportUnknownMemberType]
+        self._merge(merged, schema, frozenset())
         return self._object(merged, name, depth) if merged["properties"] else Any
+
+    def _merge(self, merged: dict[str, Any], schema: Any, seen: frozenset[str]) -> None:
+        """Add the fields of an object and of all that its `allOf` names, at any depth."""
+        found, reference = self._document.resolve(schema)
+        if not isinstance(found, Mapping) or reference in seen:
+            return
+        stated: Mapping[str, Any] = found  # pyright: ignore[reportUnknownVariableType]
+        for part in stated.get("allOf") or ():
+            self._merge(merged, part, seen | {reference} if reference else seen)
+        merged["properties"] |= stated.get("properties") or {}
+        merged["required"] += stated.get("required") or []
 
     def _object(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
         properties: Mapping[str, Any] = schema.get("properties") or {}
@@ -80,11 +95,11 @@ class Types:
             return dict[str, values]
         required: Any = schema.get("required") or ()
         fields: dict[str, Any] = {}
-        for given, part in properties.items():
+        for given, part in ((str(name), part) for name, part in properties.items()):
             plain = _field_name(given, fields)
             kind = self.of(part, f"{name}_{given}", depth)
             alias = None if plain == given else given
-            if given in required:
+            if given in required and not self._is_of_one_side(part):
                 fields[plain] = (kind, Field(alias=alias))
             else:
                 fields[plain] = (Any if kind is Any else kind | None, Field(default=None, alias=alias))

@@ -15,8 +15,9 @@ from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import ToolOptions
 
 from .calling import Api, Secret, call_operation
-from .document import Document, Operation
+from .document import Document, Operation, OperationParameter
 from .models import Types
+from .styles import FORM, MULTIPART, is_json
 
 READS: Final = ("get", "head", "options")
 REPEATABLE: Final = ("put", "delete")
@@ -88,12 +89,12 @@ def _keys(operations: list[Operation], types: Types) -> dict[str, dict[str, str]
     found: dict[str, list[Any]] = {}
     for operation in operations:
         for p in operation.parameters:
-            found.setdefault(p.name, []).append(types.of(p.schema, p.name))
+            found.setdefault(p.label, []).append(_type_of(types, operation, p, p.label))
     shared = {name for name, kinds in found.items() if all(kind == kinds[0] for kind in kinds)}
     shared -= {operation.name for operation in operations}
     return {
         operation.name: {
-            p.name: p.name if p.name in shared and p.where != "body" else f"{operation.name}.{p.name}"
+            p.label: p.label if p.label in shared and p.where != "body" else f"{operation.name}.{p.label}"
             for p in operation.parameters
         }
         for operation in operations
@@ -103,9 +104,13 @@ def _keys(operations: list[Operation], types: Types) -> dict[str, dict[str, str]
 def _tool(
     api: Api, operation: Operation, types: Types, options: ToolOptions, needs: Mapping[str, str], header: str
 ) -> Tool:
-    named = {p.name: p for p in operation.parameters}
-    keyed = next((p.name for p in operation.parameters if p.where == "header" and p.name.lower() == header.lower()), "")
-    takes = {p.name: types.of(p.schema, f"{operation.name}_{p.name}") for p in operation.parameters if p.name != keyed}
+    named = {p.label: p for p in operation.parameters}
+    keyed = next((p for p in operation.parameters if p.where == "header" and p.name.lower() == header.lower()), None)
+    takes = {
+        p.label: _type_of(types, operation, p, f"{operation.name}_{p.label}")
+        for p in operation.parameters
+        if p is not keyed
+    }
     required = [name for name in takes if named[name].required]
     for parameter in needs:
         if parameter not in named:
@@ -115,11 +120,11 @@ def _tool(
     effect = Effect.READ if method in READS else Effect.WRITE
 
     async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
-        key = (keyed, ctx.idempotency_key) if keyed and ctx is not None else None
+        key = (keyed.name, ctx.idempotency_key) if keyed is not None and ctx is not None else None
         return await call_operation(api, operation, ctx, inputs, key)
 
     defaults: ToolOptions = {"description": operation.description, "effect": effect, "timeout": api.timeout + 5}
-    if method in REPEATABLE or (keyed and effect is Effect.WRITE):
+    if method in REPEATABLE or (keyed is not None and effect is Effect.WRITE):
         defaults["reconcile"] = _send_again
     mapping = {p: needs[p] for p in takes}
     merged: ToolOptions = {**defaults, "needs": mapping, **options}
@@ -132,7 +137,16 @@ def _gives(types: Types, operation: Operation, prefix: str, stated: Any) -> Any:
         return stated  # pyright: ignore[reportUnknownVariableType]
     key = stated if isinstance(stated, str) else prefix + operation.name
     schema = operation.response
-    return {key: Any if schema is None else types.of(schema, f"{operation.name}_response")}
+    kind: Any = Any if schema is None else types.of(schema, f"{operation.name}_response")
+    return {key: kind | None if operation.may_be_empty and kind is not Any else kind}
+
+
+def _type_of(types: Types, operation: Operation, parameter: OperationParameter, name: str) -> Any:
+    """The type of a parameter; of a body that is neither JSON nor a form, text or bytes."""
+    kind = operation.body_kind
+    if parameter.where != "body" or is_json(kind) or kind in (FORM, MULTIPART) or "*" in kind:
+        return types.of(parameter.schema, name)
+    return str if kind.startswith("text/") else str | bytes
 
 
 def _send_again(**inputs: Any) -> Any:
