@@ -23,6 +23,7 @@ from typing import Any, Final
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.engine.background.schedules import Schedule, schedules_of
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool
@@ -70,7 +71,8 @@ class Project:
         try:
             return Policy.load(name)
         except DefinitionError as error:
-            if str(name) in self.policies or not self.policies:
+            shipped = self.root.resolve() == catalog_root().resolve()  # whose policies were listed already
+            if shipped or str(name) in self.policies or not self.policies:
                 raise
             hint = nearest(str(name), self.policies)
             raise DefinitionError(f"{error} In {self.root}: {', '.join(self.policies)}.{hint}") from None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import DefinitionError, Orchestrator
-from orchestrator.project import load_project, module_name
+from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.project import Project, load_project, module_name
 
 READ = """
 from orchestrator import tool
@@ -188,6 +189,12 @@ def test_policies_of_the_project_come_first(tmp_path: Path) -> None:
     assert loaded.policy(str(root / "policies" / "own.toml")).name == "own"
     with pytest.raises(DefinitionError, match=r"no policy 'owm'.*Did you mean 'own'"):
         loaded.policy("owm")
+
+
+def test_policies_that_are_shipped_are_listed_once() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        Project(catalog_root(), (), (), {}).policy("nope")
+    assert str(caught.value).count("cheapest") == 1
 
 
 def test_a_malformed_policy_names_file_line_and_field(tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
 """The options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from orchestrator.core.policy import Policy as _Policy
-from orchestrator.engine.options import Preferences
-from orchestrator.selection import Constraints, dialled
-
 from . import completion, invocation
+
+if TYPE_CHECKING:
+    from orchestrator.engine.options import Preferences
 
 DEFAULT_STORE: Final = invocation.DEFAULT_STORE
 DEFAULT_POLICY: Final = invocation.DEFAULT_POLICY
@@ -86,8 +85,11 @@ MaxCost = Annotated[
 ]
 
 
-def preferences(dial: float | None, trust: list[str] | None, *, stays: bool, max_cost: float | None) -> Preferences:
+def preferences(dial: float | None, trust: list[str] | None, *, stays: bool, max_cost: float | None) -> "Preferences":
     """What was asked of the choice of agents. Raises `InputError` for a dial or a cost that makes no sense."""
-    dialled(_Policy(), dial)
+    from orchestrator.core.policy import Policy
+    from orchestrator.selection import Constraints, dialled  # here: it imports numpy, which few commands need
+
+    dialled(Policy(), dial)
     limits = Constraints(trust=trust or None, data_may_leave=not stays, max_cost=max_cost)
     return {"dial": dial, "constraints": None if limits == Constraints() else limits}

@@ -3,26 +3,26 @@
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.api import Orchestrator
 from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.process.catalog_path import catalog_root
 from orchestrator.core.text import plain
-from orchestrator.observability.tracing import setup
-from orchestrator.project import Project, load_project
 from orchestrator.store import Store, open_store
 from orchestrator.store.protocol import RunRow
 
-from .apps import AppProject, load_app
 from .invocation import DEFAULT_STORE, app_given, command
 from .screen import complain
+
+if TYPE_CHECKING:  # commands that only read a store start in half the time without the engine
+    from orchestrator.api import Orchestrator
+    from orchestrator.project import Project
 
 LAST = "last"
 _PAGE = 500
 
 
-def open_project(folder: Path | None) -> Project:
+def open_project(folder: Path | None) -> "Project":
     """The project of that folder, the program of `--app`, or the shipped catalogue.
 
     Raises `DefinitionError` naming file and line.
@@ -31,7 +31,11 @@ def open_project(folder: Path | None) -> Project:
     if app is not None:
         if folder is not None:
             raise InputError("--app and --project name two different things to work with. Leave one out.")
+        from .apps import load_app
+
         return load_app(app)
+    from orchestrator.project import load_project
+
     if folder is None:
         _tell_of_project_here()
     return load_project(folder if folder is not None else catalog_root())
@@ -44,11 +48,16 @@ def _tell_of_project_here() -> None:
         complain("this folder looks like a project; --project . works with it, not with the catalogue", status="note")
 
 
-def assemble(project: Project, policy: str, store: str | None = None, **options: Any) -> Orchestrator:
+def assemble(project: "Project", policy: str, store: str | None = None, **options: Any) -> "Orchestrator":
     """An orchestrator of a project; without `store` one in memory, to check and plan with.
 
     Raises `DefinitionError` for what is wrong as written, `InputError` for a store that cannot be opened.
     """
+    from orchestrator.api import Orchestrator
+    from orchestrator.observability.tracing import setup
+
+    from .apps import AppProject
+
     weights = project.policy(policy)
     if isinstance(project, AppProject):
         return project.made
@@ -99,12 +108,18 @@ def reading(where: str) -> Generator[Store]:
 def _of_app(where: str) -> Store | None:
     """The store of the program of `--app`, where no other store was named."""
     app = app_given()
-    return load_app(app).made.store if app is not None and where == DEFAULT_STORE else None
+    if app is None or where != DEFAULT_STORE:
+        return None
+    from .apps import load_app
+
+    return load_app(app).made.store
 
 
 @contextmanager
-def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator]:
+def looking(project: "Project", policy: str, where: str) -> "Generator[Orchestrator]":
     """An orchestrator to plan and look with: it knows what the store knows, where there is one, and changes nothing."""
+    from .apps import AppProject
+
     orc = assemble(project, policy, where if existing(where) else None)
     try:
         yield orc
@@ -114,7 +129,7 @@ def looking(project: Project, policy: str, where: str) -> Generator[Orchestrator
 
 
 @asynccontextmanager
-async def working(project: Project, policy: str, where: str) -> AsyncGenerator[Orchestrator]:
+async def working(project: "Project", policy: str, where: str) -> "AsyncGenerator[Orchestrator]":
     """An orchestrator to run with: it goes on from what earlier processes learned, and keeps what it learns itself."""
     async with assemble(project, policy, where) as orc:
         yield orc

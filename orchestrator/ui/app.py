@@ -163,6 +163,8 @@ class _Viewer:
         form = await read_form(request, self._keys)
         row = await asyncio.to_thread(self._row, request)
         try:
+            if row.status.ended:
+                raise InputError(f"This run has ended ({row.status}): it takes no answer any more.")
             await self._backend.answer(row.run_id, _answer(form), form.get("by", "").strip()[:200] or "viewer")
         except OrchestratorError as error:
             again = await asyncio.to_thread(self._row, request)

@@ -10,6 +10,7 @@ import typer
 
 import orchestrator.cli
 from orchestrator.cli.commands import COMMANDS
+from orchestrator.store import SqlStore
 
 
 def test_the_table_has_every_command_of_its_modules_with_the_first_lines_of_its_docstring() -> None:
@@ -40,5 +41,17 @@ def test_help_loads_no_command_and_not_the_engine() -> None:
         loaded = [name for name in sys.modules if name.startswith(("orchestrator.engine", "orchestrator.api", "numpy"))]
         assert not loaded, loaded
         assert "pydantic" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
+def test_a_list_of_runs_loads_no_engine(tmp_path: Path) -> None:
+    SqlStore(tmp_path / "runs.db").close()
+    program = f"""
+        import sys
+        from orchestrator.cli.app import invoke
+        assert invoke(["runs", "--store", {str(tmp_path / "runs.db")!r}]) == 0
+        loaded = [name for name in sys.modules if name.startswith(("orchestrator.engine", "orchestrator.api", "numpy"))]
+        assert not loaded, loaded
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60, stdout=subprocess.DEVNULL)

@@ -112,6 +112,13 @@ def test_an_answer_that_is_none_is_explained(client: TestClient, runs: World) ->
     assert runs.orc.outcome("waiting").status is Status.WAITING
 
 
+def test_an_answer_to_a_run_that_has_ended_says_so(client: TestClient, runs: World) -> None:
+    form = {"csrf": csrf_of(client.get("/runs/waiting").text), "choice": "1"}
+    answer = client.post("/runs/healed/answer", data=form)
+    assert answer.status_code == 422
+    assert "This run has ended (reached): it takes no answer any more." in answer.text
+
+
 def test_without_a_project_the_page_says_how_to_answer(tmp_path: Path) -> None:
     where = tmp_path / "runs.db"
     asyncio.run(world(where)).orc.close()

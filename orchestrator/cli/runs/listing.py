@@ -13,13 +13,11 @@ from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.enums import Status
 from orchestrator.core.text import counted, duration, plain, usd
-from orchestrator.observability.explain.story import read_story
 from orchestrator.observability.liveness import lost_runs
 from orchestrator.observability.waiting import only_here_text, waiting_text
 from orchestrator.store.protocol import RunRow
 
 from .filters import Labels, RunFilter, Since, Until, read_failure, read_labels, read_status, read_time
-from .why import show_story
 
 
 def register(app: typer.Typer) -> None:
@@ -148,6 +146,10 @@ def _why(
 ) -> None:
     """Tell a run in plain words: its route, what failed and how that was answered, who was asked, what it cost."""
     with reading(store) as opened:
+        from orchestrator.observability.explain.story import read_story  # here: it imports the engine
+
+        from .why import show_story
+
         story = read_story(opened, find_run(opened, run).run_id)
     if as_json:
         write_json(story.to_json())
