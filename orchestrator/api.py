@@ -97,7 +97,8 @@ class Orchestrator(Registration, RecordedRuns):
         self.policy = Policy.load(policy) if isinstance(policy, str) else policy or Policy()
         ladder = ladder_from(self.policy.escalation) if escalation is None else check_ladder(escalation)
         self.graph = ToolGraph()
-        self.store = open_store(store, None if clock is None or isinstance(clock, SystemClock) else clock.time)
+        virtual = None if clock is None or isinstance(clock, SystemClock) else clock.time
+        self.store = open_store(store, virtual, to_write=True)
         clock = clock or SystemClock()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)

@@ -63,15 +63,15 @@ def assemble(project: "Project", policy: str, store: str | None = None, **option
         return project.made
     if store is not None:
         setup()  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it
-    with _opening():
+    with opening():
         orc = Orchestrator(project.tools, project.agents, policy=weights, store=store, **options)
     project.set_up(orc)
     return orc
 
 
 @contextmanager
-def _opening() -> Generator[None]:
-    """A store that cannot be opened was wrongly named: that is for the caller to mend."""
+def opening() -> Generator[None]:
+    """A store that cannot be opened in here was wrongly named: that is for the caller to mend."""
     try:
         yield
     except StoreError as error:
@@ -97,7 +97,7 @@ def reading(where: str) -> Generator[Store]:
         raise InputError(f"{where!r} is a folder: a store is a file in it, such as {str(Path(where) / 'runs.db')!r}.")
     if not existing(where):
         raise InputError(f"There is no store at {where!r} yet: nothing has been run here. --store names another one.")
-    with _opening():
+    with opening():
         store = open_store(where)
     try:
         yield store

@@ -7,9 +7,12 @@ from .memory import MemoryStore
 from .protocol import Store
 
 
-def open_store(where: Store | str | Path | None = None, clock: Callable[[], float] | None = None) -> Store:
+def open_store(
+    where: Store | str | Path | None = None, clock: Callable[[], float] | None = None, *, to_write: bool = False
+) -> Store:
     """A store of `None` (memory), a path (SQLite), a `postgresql://` URL, or a store, which is returned as it is.
 
+    With `to_write` a store whose database role may only read is an error now, not at the first write.
     `clock` (seconds since the epoch) takes the place of the store's own, for tests on virtual time.
 
     Raises:
@@ -20,5 +23,8 @@ def open_store(where: Store | str | Path | None = None, clock: Callable[[], floa
     if isinstance(where, str | Path):
         from orchestrator.store.sql.store import SqlStore
 
-        return SqlStore(where, clock=clock)
+        store = SqlStore(where, clock=clock)
+        if to_write:
+            store.check_writable()
+        return store
     return where

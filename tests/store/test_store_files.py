@@ -71,9 +71,10 @@ def test_a_folder_that_cannot_be_made_is_no_store() -> None:
         SqlStore("/proc/nowhere/runs.db")
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["just some notes, longer than the header of a database\n" * 50, "short", "x"])
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("just some notes, long enough to be no header of a database\n" * 50)
+    path.write_text(text)
     before = path.read_bytes()
     with pytest.raises(StoreError, match="not a database file"):
         SqlStore(path)

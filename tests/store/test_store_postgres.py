@@ -1,13 +1,15 @@
 """What only a server does: it drops connections."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
+from orchestrator import Orchestrator
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store import SqlStore
@@ -263,3 +265,51 @@ def test_schemas_of_one_database_are_stores_of_their_own(postgres: str) -> None:
     assert red.durability() == "on"
     red.close()
     blue.close()
+
+
+@pytest.fixture
+def reader_role(postgres: str) -> Iterator[str]:
+    """The URL of a role that may read the tables of the store and write none."""
+    SqlStore(postgres).close()
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE ROLE looker LOGIN")
+        connection.execute("GRANT USAGE ON SCHEMA public TO looker")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO looker")
+    yield postgres.replace("postgres@", "looker@")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY looker")
+        connection.execute("DROP ROLE looker")
+
+
+def test_a_role_that_may_only_read_looks_at_runs_and_drives_none(reader_role: str) -> None:
+    looking = SqlStore(reader_role)
+    assert looking.count_runs() == 0
+    looking.close()
+    with pytest.raises(StoreError, match="the role looker may not select, insert, update and delete in orchestrator_"):
+        Orchestrator(store=reader_role)
+
+
+def test_a_right_that_is_missing_is_told_at_once_and_what_was_written_is_kept(reader_role: str, postgres: str) -> None:
+    problems: list[str] = []
+    store = SqlStore(reader_role, on_problem=problems.append)
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=r"permission denied for table .*the role looker needs the rights"):
+        store.begin(run_row())
+    assert time.monotonic() - began < writer.OUTAGE_GRACE
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO looker")
+        connection.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO looker")
+    until = time.monotonic() + 10
+    while not store.count_runs() and time.monotonic() < until:
+        time.sleep(0.05)
+    store.append("run-1", "x", {}, 1.0)
+    store.flush(timeout=10, run_id="run-1")
+    assert len(store.records("run-1")) == 1
+    assert len(problems) == 1
+    store.close()
+
+
+def test_a_server_that_takes_no_writes_is_one_clear_error(postgres: str) -> None:
+    SqlStore(postgres).close()
+    with pytest.raises(StoreError, match="cannot be written: the server or the role is read-only"):
+        Orchestrator(store=f"{postgres}&options=-cdefault_transaction_read_only%3Don")

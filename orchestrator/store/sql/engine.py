@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,11 +15,18 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 
 from orchestrator.core.errors import StoreError, nearest
 from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.text import listed
 
 from .tables import META, METADATA, SCHEMA_VERSION
 
 ENGINES = ("pgqueuer", "procrastinate")
 """Queue engines that can carry the ids of runs to workers."""
+_MAGIC = b"SQLite format 3\0"
+"""What a SQLite file begins with; SQLite itself takes a shorter file that holds anything else for an empty one."""
+_NO_DATABASE = "it is not a database file; give another path"
+_DISK_FULL = "there is no room on the disk; free some, or give another path"
+_LEAST_FREE = 128 * 1024
+"""Bytes; below that a new file with its log finds no room."""
 _BUSY_SECONDS = 1.0
 _OPEN_SECONDS = 30.0
 _SESSION = "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000"
@@ -145,8 +153,40 @@ def prepare(engine: Engine, url: URL) -> None:
             locked = isinstance(error, OperationalError) and "locked" in str(error)
             racing = isinstance(error, DBAPIError) and ("already exists" in str(error) or "lock timeout" in str(error))
             if not (locked or racing) or time.monotonic() > deadline:
-                raise StoreError(f"the store {shown_url(url)} cannot be opened: {_advice(error, url)}") from error
+                raise StoreError(f"the store {shown_url(url)} cannot be opened: {advice(error, url)}") from error
             time.sleep(0.02)
+
+
+_RIGHTS = """
+    SELECT current_setting('transaction_read_only') = 'on', array(
+        SELECT name FROM unnest(CAST(:names AS text[])) AS name
+        WHERE to_regclass(name) IS NOT NULL AND NOT (has_table_privilege(name, 'SELECT')
+            AND has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'UPDATE')
+            AND has_table_privilege(name, 'DELETE')))
+"""
+
+
+def check_writable(engine: Engine, url: URL) -> None:
+    """Check that what runs record can be written; a role that may only read is good for looking at runs.
+
+    Raises:
+        StoreError: the server takes no writes, or the role lacks rights; the message names the tables.
+    """
+    if url.get_backend_name() == "sqlite":
+        return  # opening it has begun a transaction that writes
+    names = [table.name for table in METADATA.sorted_tables]
+    try:
+        with engine.connect() as connection:
+            read_only, denied = connection.execute(text(_RIGHTS), {"names": names}).one()
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store {shown_url(url)} cannot be opened: {advice(error, url)}") from error
+    if read_only:
+        raise StoreError(f"the store {shown_url(url)} cannot be written: the server or the role is read-only")
+    if denied:
+        raise StoreError(
+            f"the store {shown_url(url)} cannot be written: the role {url.username} may not select, insert, update and "
+            f"delete in {listed(denied[:3])}; grant it that, or use another role"
+        )
 
 
 def same_file(url: URL) -> Callable[[], bool]:
@@ -231,13 +271,33 @@ def _make_file(path: Path) -> None:
         missing = [folder for folder in path.parents if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
+            if (begins := file.read(len(_MAGIC))) and begins != _MAGIC:
+                raise StoreError(f"the store {path} cannot be opened: {_NO_DATABASE}")
     except OSError as error:
         raise StoreError(f"the store {path} cannot be opened: {error.strerror or error}") from error
 
 
-def _advice(error: SQLAlchemyError, url: URL) -> str:
+def advice(error: BaseException, url: URL) -> str:
+    """Why the database cannot be opened or written, and what to do where that is known."""
     message = reason(error, url)
-    if "not a database" in message:
-        return "it is not a database file; give another path"
+    if url.get_backend_name() == "sqlite":
+        if "not a database" in message:
+            return _NO_DATABASE
+        return f"{message}: {_DISK_FULL}" if _is_full(Path(str(url.database))) else message
+    if is_denied(error) or "no schema has been selected" in message:
+        return f"{message} (the role {url.username} needs the rights to make, read and write the tables of the store)"
     return message
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the server says that the role has no right to do so."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "42501"
+
+
+def _is_full(path: Path) -> bool:
+    """Whether SQLite may have failed because the file cannot grow; it says "disk I/O error" then."""
+    try:
+        return shutil.disk_usage(path.parent).free < _LEAST_FREE
+    except OSError:
+        return False

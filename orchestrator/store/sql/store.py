@@ -26,7 +26,19 @@ from . import documents, ownership
 from . import writes as statements
 from .accounts import SqlAccounts
 from .dialect import Now, database_time
-from .engine import database_url, empty_log, engines, prepare, queue_engine, reason, same_file, shown_url
+from .engine import (
+    advice,
+    check_writable,
+    database_url,
+    empty_log,
+    engines,
+    is_denied,
+    prepare,
+    queue_engine,
+    reason,
+    same_file,
+    shown_url,
+)
 from .notify import NotifySignals
 from .queue import SqlQueue
 from .reads import SqlReads
@@ -264,6 +276,14 @@ class SqlStore(SqlReads):
         """The time by the store's clock."""
         return self._ask(self._now)
 
+    def check_writable(self) -> None:
+        """Raises `StoreError`, and closes the store, where its tables cannot be written by this role."""
+        try:
+            check_writable(self.engine, self._url)
+        except StoreError:
+            self.close(timeout=1.0)
+            raise
+
     def digest_key(self) -> bytes:
         """The key of the digests in records."""
         if self._key is None:
@@ -342,9 +362,8 @@ class SqlStore(SqlReads):
             raise
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.engine.dispose()
-            raise StoreOutage(
-                f"the store {shown_url(self._url)} cannot be written: {reason(error, self._url)}"
-            ) from error
+            message = f"the store {shown_url(self._url)} cannot be written: {advice(error, self._url)}"
+            raise StoreOutage(message, needs_help=is_denied(error)) from error
         self._tried = ()
         for refusal in refusals:
             self._lose(refusal)

@@ -40,6 +40,11 @@ _LAST_TRY: Final = 3.0
 class StoreOutage(Exception):
     """The database cannot be written now, and may be later."""
 
+    def __init__(self, message: str, *, needs_help: bool = False) -> None:
+        super().__init__(message)
+        self.needs_help = needs_help
+        """Whether somebody has to change something first, such as a permission: that is reported at once."""
+
 
 class WriteRequest:
     """Something that is done in order with the writes, in a transaction of theirs, and has an answer."""
@@ -134,7 +139,8 @@ class Writer:
         self._urgent.set()
         if not self._wait_for(call.done, timeout):
             call.abandoned = True
-            raise StoreError(f"the store did not answer within {timeout:g} s: {self.trouble or 'it is busy'}")
+            trouble = f": {self.trouble}" if self.trouble else f" within {timeout:g} s: it is busy"
+            raise StoreError(f"the store did not answer{trouble}")
         if call.error is not None:
             raise call.error
         return call.answer
@@ -219,7 +225,7 @@ class Writer:
                 if wanted:
                     self._committer.commit(wanted)
             except StoreOutage as outage:
-                if time.monotonic() - since >= OUTAGE_GRACE or self._closing.is_set():
+                if outage.needs_help or time.monotonic() - since >= OUTAGE_GRACE or self._closing.is_set():
                     self._note(str(outage))
                 if not self._wait_out(str(outage), next(pauses)):
                     return False
