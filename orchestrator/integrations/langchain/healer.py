@@ -22,6 +22,7 @@ from orchestrator.store import Store
 
 from .adopt import Adoption, call_token
 from .calls import ToolCall
+from .replies import LOST
 from .session import Session, SessionQuestion, Sessions
 
 _TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
@@ -67,12 +68,14 @@ class Healer:
         every = {each.name: each for each in call.request.runtime.tools or []}  # pyright: ignore[reportUnknownMemberType]
         adopted = self.adoption.adopt(tool, every)
         session = await self.sessions.open(root, labels)
+        session.keeps_replies = close
         session.begin()
         resting = False
         try:
             key = key_of(call)
             if key in session.replies:
-                return session.replies[key]
+                known = session.replies[key]
+                return call.message(known, error=True) if known is LOST else known
             reply = await self._reply(call, adopted, session, key)
             if call.interrupted is not None or isinstance(reply, SessionQuestion):
                 session.kept = session.kept or call.interrupted is not None

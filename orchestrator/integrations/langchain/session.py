@@ -18,6 +18,9 @@ from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event, RunResumed, RunWaiting
 from orchestrator.core.outcome import Outcome
 from orchestrator.graph.tool import Tool
+from orchestrator.store import MemoryStore
+
+from .replies import as_data, from_data
 
 GOAL: Final = "agent.run"
 INPUT: Final = "agent.session"
@@ -49,7 +52,7 @@ class Session:
         self.opened: asyncio.Future[RunContext[Any]] = self.loop.create_future()
         self.closing = asyncio.Event()
         self.ended = "ended"
-        """What the root run gives: whether its agent ended, or broke off."""
+        """What the root run of an agent gives: whether it ended, or broke off. That of a node gives its replies."""
         self.root: asyncio.Task[Outcome[Any]] | None = None
         self.active = 0
         """Calls in progress."""
@@ -66,6 +69,8 @@ class Session:
         """Key of a call -> the question that it waits on."""
         self.interrupted = False
         """Whether the graph was interrupted since its last call."""
+        self.keeps_replies = False
+        """Whether its root run ends before the graph has recorded its replies: another process finds them there."""
         self.kept = False
         """Whether it stays open after its last call: an interrupted node runs again."""
         self._asked: dict[str, SessionQuestion] = {}
@@ -177,6 +182,7 @@ class Sessions:
 
     def __init__(self, orc: Orchestrator) -> None:
         self._orc = orc
+        self._is_durable = not isinstance(orc.store, MemoryStore)
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._replies: OrderedDict[str, dict[str, Any]] = OrderedDict()
         """Root -> the replies to its calls, of the newest roots."""
@@ -184,14 +190,14 @@ class Sessions:
             orc.add(Tool(self._hold, name=NAME, needs={"session": INPUT}, gives=GOAL, timeout=1e7, share=True))
         orc.add_sink(self)
 
-    async def _hold(self, run_context: RunContext[Any], session: str) -> str:
+    async def _hold(self, run_context: RunContext[Any], session: str) -> Any:
         held = self._open.get(session)
         if held is None:
             raise Unavailable("the agent of this run is gone")
         if not held.opened.done():
             held.opened.set_result(run_context)
         await held.closing.wait()
-        return held.ended
+        return as_data(held.replies) if held.keeps_replies and self._is_durable else held.ended
 
     def on_event(self, event: Event) -> None:
         """Note the questions of runs."""
@@ -222,9 +228,10 @@ class Sessions:
             if held.opened.done() and not held.closing.is_set() and held.loop is asyncio.get_running_loop():
                 return held
             self._open.pop(name, None)
-            root = held.root
-            if root is not None and root.done() and not root.cancelled() and root.exception() is not None:
-                raise root.exception() or Unavailable("the run of the agent could not be opened")
+            if held.root is not None and held.root.done() and not held.root.cancelled():
+                if held.root.exception() is not None:
+                    raise held.root.exception() or Unavailable("the run of the agent could not be opened")
+                _take_replies(held, held.root.result())
             number += 1
 
     async def _opening(self, held: Session) -> None:
@@ -290,6 +297,13 @@ class Sessions:
             if held.thread == thread and not held.active:
                 self._open.pop(name, None)
                 _let_end(held, "broke off")
+
+
+def _take_replies(held: Session, outcome: Outcome[Any]) -> None:
+    """Take in the replies that an ended root run has on record, in this process or another one."""
+    if outcome.ok:
+        for key, reply in from_data(outcome.value).items():
+            held.replies.setdefault(key, reply)
 
 
 def _outside_of_graphs() -> contextvars.Context:

@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -60,7 +61,10 @@ def go(folder: Path, kind: str, calls: tuple[str, ...], answer: str | None, read
     if answer is not None:
         given = Command(resume=answer) if answer else None
     with SqliteSaver.from_conn_string(f"{folder}/checkpoints.db") as saver:
-        graph = agent_of(orc, tools, effects, asked) if kind == "agent" else nodes_of(orc, tools, effects, asked)
+        if kind == "agent":
+            graph = agent_of(orc, tools, effects, asked)
+        else:
+            graph = nodes_of(orc, tools, effects, asked, killed=kind == "killed node" and answer is None)
         state = graph(saver).invoke(given, {"configurable": {"thread_id": "t"}})
     waits = [entry.value for entry in state.get("__interrupt__", ())]
     contents = [message.content for message in state["messages"] if message.type == "tool"]
@@ -78,10 +82,17 @@ def agent_of(orc: Orchestrator, tools: list[Any], effects: Any, asked: AIMessage
     return lambda saver: create_agent(Model(responses=["done"]), tools, middleware=[middleware], checkpointer=saver)
 
 
-def nodes_of(orc: Orchestrator, tools: list[Any], effects: Any, asked: AIMessage) -> Any:
+def nodes_of(orc: Orchestrator, tools: list[Any], effects: Any, asked: AIMessage, *, killed: bool) -> Any:
+    node = HealingToolNode(tools, orc=orc, effects=effects)
+
+    def and_is_killed(state: Any, config: RunnableConfig) -> Any:
+        _ = node.invoke(state, config)
+        assert {row.status for row in orc.store.runs(parent=None)} == {"reached"}
+        os.kill(os.getpid(), signal.SIGKILL)
+
     builder = StateGraph(MessagesState)
     builder.add_node("model", lambda state: {"messages": [asked]})
-    builder.add_node("tools", HealingToolNode(tools, orc=orc, effects=effects))
+    builder.add_node("tools", and_is_killed if killed else node)
     builder.add_edge(START, "model")
     builder.add_edge("model", "tools")
     builder.add_edge("tools", END)

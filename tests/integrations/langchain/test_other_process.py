@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
 
+from orchestrator.integrations.langchain.replies import LOST, as_data, from_data
 from tests.support.forked import processes
 
 from .agent_process import go
@@ -63,3 +66,30 @@ def test_a_write_in_which_the_process_was_killed_is_asked_about(tmp_path: Path) 
     (waits,) = process(tmp_path, "agent", "crash", answer="")["waits"]
     assert "crash may have happened" in waits["question"]
     assert log(tmp_path) == ["crash 0"]
+
+
+def test_a_process_that_is_killed_before_the_graph_has_the_replies_leaves_them_to_the_next_one(tmp_path: Path) -> None:
+    assert process(tmp_path, "killed node", "pay", "pay") == {}
+    assert sorted(log(tmp_path)) == ["pay 0", "pay 1"]
+    assert process(tmp_path, "killed node", "pay", "pay", answer="")["answers"] == ["paid 0", "paid 1"]
+    assert sorted(log(tmp_path)) == ["pay 0", "pay 1"]
+
+
+ANSWER = ToolMessage("a", tool_call_id="c", artifact={"n": 1})
+UPDATE: Any = Command(update={"messages": [ANSWER], "n": {1, 2}}, goto="next")
+
+
+@pytest.mark.parametrize("reply", [ANSWER, UPDATE, [UPDATE, ANSWER]])
+def test_a_reply_comes_back_as_it_was(reply: Any) -> None:
+    assert from_data(json.loads(json.dumps(as_data({"c": reply})))) == {"c": reply}
+
+
+def test_of_a_reply_that_cannot_be_written_the_message_comes_back_and_of_one_that_cannot_be_read_that_it_is_lost() -> (
+    None
+):
+    odd = ToolMessage("a", tool_call_id="c", artifact=object())
+    plain = {"c": ToolMessage("a", tool_call_id="c")}
+    assert from_data(as_data({"c": odd})) == plain
+    assert from_data(as_data({"c": Command(update={"messages": [odd]})})) == plain
+    assert from_data({"c": ["msgpack", "???"]}) == {"c": LOST}
+    assert from_data("ended") == {}
