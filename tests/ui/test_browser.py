@@ -157,15 +157,35 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Served, axe: str) -
     ):
         for tab in open_tab(browser, served, color_scheme=scheme):
             for path in paths:
-                page = tab.open(path)
-                page.evaluate(axe)
-                result = page.evaluate("axe.run({resultTypes: ['violations']})")
-                found += [
-                    f"{scheme} {path}: {issue['id']}: {issue['nodes'][0]['html'][:150]}"
-                    for issue in result["violations"]
-                    if issue["impact"] in ("serious", "critical")
-                ]
+                found += [f"{scheme} {path}: {issue}" for issue in serious(tab.open(path), axe)]
     assert found == []
+
+
+@pytest.mark.campaign
+def test_axe_finds_nothing_serious_in_long_runs(browser: Browser, axe: str) -> None:
+    served, found = Served(long_runs(children=200)), list[str]()
+    try:
+        for scheme, width in (("light", 1400), ("dark", 1400), ("light", 360)):
+            for tab in open_tab(browser, served, color_scheme=scheme, viewport={"width": width, "height": 800}):
+                for path in ("/runs/chain", "/runs/map", "/runs/chain/decisions/d1"):
+                    page = tab.open(path)
+                    found += [f"{scheme} {width} {path}: {issue}" for issue in serious(page, axe)]
+                    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+                    found += [f"{scheme} {width} {path}, unfolded: {issue}" for issue in serious(page, axe)]
+    finally:
+        served.close()
+    assert found == []
+
+
+def serious(page: Page, axe: str) -> list[str]:
+    """What axe-core calls serious or critical in a page."""
+    page.evaluate(axe)
+    result = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{issue['id']}: {issue['nodes'][0]['html'][:150]}"
+        for issue in result["violations"]
+        if issue["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_arrow_keys_step_through_decisions_and_the_graph_changes(tab: Tab) -> None:
@@ -251,8 +271,8 @@ def test_light_and_dark_follow_the_system(browser: Browser, served: Served) -> N
     assert colors[0] != colors[1]
 
 
-def long_runs() -> Orchestrator:
-    """A chain of 60 steps that fails in its middle, and a map of 60 children of which one reaches nothing."""
+def long_runs(children: int = 60) -> Orchestrator:
+    """A chain of 60 steps that fails in its middle, and a map of 60 children or more of which one reaches nothing."""
 
     def step(number: int) -> Tool:
         def work(value: str) -> str:
@@ -280,7 +300,7 @@ def long_runs() -> Orchestrator:
 
     async def both() -> None:
         await orc.run("v60", {"v00": "x"}, run_id="chain")
-        await orc.run("all", {"count": 60}, run_id="map")
+        await orc.run("all", {"count": children}, run_id="map")
 
     in_thread(both())
     return orc
