@@ -146,9 +146,12 @@ def _show_recorded(agents: list[ToolSpec], health: HealthRegistry, *, as_json: b
 
 
 def _keys(tool: Tool | ToolSpec) -> str:
-    spec = tool if isinstance(tool, ToolSpec) else ToolSpec.of(tool)
-    optional = [f"[{key}]" for key in spec.optional]
-    return f"{', '.join([*spec.needs, *optional]) or 'nothing'} → {', '.join(spec.gives)}"
+    if isinstance(tool, ToolSpec):
+        needs, may = tool.needs, tool.optional
+    else:  # in the order in which they are written
+        needs = tuple(dict.fromkeys(tool.needs.values()))
+        may = tuple(key for key in dict.fromkeys(tool.optional.values()) if key not in needs)
+    return f"{', '.join([*needs, *(f'[{key}]' for key in may)]) or 'nothing'} → {', '.join(tool.gives)}"
 
 
 def _price(orc: Orchestrator, tool: Tool) -> str:
