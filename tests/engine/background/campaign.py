@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator import Orchestrator, Status
 from orchestrator.core.errors import StoreError
@@ -155,17 +156,23 @@ class Campaign:
         raise TimeoutError("not every order ended in time")
 
     def _look_after(self) -> int:
-        """Answer what is asked, queue again what was set aside; how many runs are open."""
-        open_runs = 0
-        for status in (Status.WAITING, Status.QUEUED, Status.RUNNING):
-            rows = self._store.runs(status=status, parent=None, limit=1000)
-            open_runs += len(rows)
-            for row in rows:
-                if status is Status.WAITING:
-                    self._store.queue.answer(row.run_id, json.dumps({"answer": True, "by": "campaign"}))
-                elif status is Status.QUEUED and row.wake is None:
-                    self.report.set_aside += self._store.queue.retry(row.run_id)
-        return open_runs
+        """Answer what is asked, queue again what was set aside; how many runs are open.
+
+        One statement reads them all: between several, a run that goes from running to waiting would be in none.
+        """
+        going = RUNS.c.status.in_((Status.WAITING, Status.QUEUED, Status.RUNNING))
+        statement = select(RUNS.c.run_id, RUNS.c.status, RUNS.c.wake).where(going, RUNS.c.parent.is_(None))
+        try:
+            with self._store.reader.connect() as connection:
+                rows = connection.execute(statement).all()
+        except SQLAlchemyError as error:
+            raise StoreError("the database is away") from error
+        for run_id, status, wake in rows:
+            if status == Status.WAITING:
+                self._store.queue.answer(run_id, json.dumps({"answer": True, "by": "campaign"}))
+            elif status == Status.QUEUED and wake is None:
+                self.report.set_aside += self._store.queue.retry(run_id)
+        return len(rows)
 
     def _replace_dead(self) -> None:
         """A worker that ended by itself is a problem; another one takes its place, as a supervisor would see to."""
