@@ -134,9 +134,9 @@ def drop_values_below(connection: Connection, run_id: str) -> None:
 
 
 def _store_values(connection: Connection, states: list[LedgerState]) -> None:
-    for state in states:
-        if state.dropped:
-            connection.execute(delete(VALUES).where(VALUES.c.run_id == state.row.run_id))
+    dropped = [state.row.run_id for state in states if state.dropped]
+    if dropped:
+        connection.execute(delete(VALUES).where(VALUES.c.run_id.in_(dropped)))
     values = [(state.row.run_id, name, state.values[name]) for state in states for name in sorted(state.values)]
     insert_rows(connection, VALUES, values, replace=True)
 
