@@ -213,18 +213,15 @@ class Orchestrator(Registration, RecordedRuns):
 
     @checked(InputError)
     async def resume(
-        self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None, call_again: bool = False
+        self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None
     ) -> Outcome[Any]:
         """Go on with a run: give a waiting one its answer, or pick up one whose process died.
 
         `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered.
         `question` is the id of the one that it answers, where several are open (`Outcome.questions`), else the first.
-        `call_again`, for a waiting run whose process is gone: without an answer, make its calls again, which ask again.
         An ended run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
         """
         self._background.start()
-        if call_again:
-            return await resuming.call_again(self._runtime, run_id)
         return await resuming.resume(self._runtime, run_id, answer, by, question)
 
     @checked(InputError)
@@ -397,8 +394,20 @@ class Orchestrator(Registration, RecordedRuns):
         agents = (tool for tool in self.graph.view().tools.values() if isinstance(tool, Agent))
         return {member for agent in agents for member in agent.members}
 
+    async def _call_again(self, run_id: str) -> Outcome[Any]:
+        self._background.start()
+        return await resuming.call_again(self._runtime, run_id)
+
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
         return self.store.try_lease(name, owner, seconds)
 
 
-__all__ = ["START", "DefinitionError", "Orchestrator"]
+async def call_again(orc: Orchestrator, run_id: str) -> Outcome[Any]:
+    """Make the calls of a waiting run again whose process is gone, without an answer: they ask again.
+
+    For integrations, which show questions in a way of their own.
+    """
+    return await orc._call_again(run_id)  # pyright: ignore[reportPrivateUsage]
+
+
+__all__ = ["START", "DefinitionError", "Orchestrator", "call_again"]

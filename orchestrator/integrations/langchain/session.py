@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from langchain_core.runnables.config import var_child_runnable_config
 
-from orchestrator.api import Orchestrator
+from orchestrator.api import Orchestrator, call_again
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import Unavailable
@@ -256,7 +256,7 @@ class Sessions:
     async def _drive(self, held: Session, labels: Mapping[str, str]) -> Outcome[Any]:
         outcome = await self._orc.run(GOAL, {INPUT: held.run_id}, run_id=held.run_id, labels=dict(labels))
         if outcome.status is Status.WAITING and not held.opened.done():  # a process that is gone began it
-            outcome = await self._orc.resume(held.run_id, call_again=True)
+            outcome = await call_again(self._orc, held.run_id)
         return outcome
 
     async def close(self, run_id: str) -> None:

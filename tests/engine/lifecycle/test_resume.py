@@ -22,6 +22,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
+from orchestrator.api import call_again
 
 
 @tool(gives="greeting")
@@ -67,6 +68,31 @@ async def test_a_waiting_run_is_answered_by_another_process(tmp_path: Path) -> N
     async with make() as third:
         assert (await third.run("greeting", run_id="r")).value == "Hello Bob"
         assert (await third.resume("r")).status is Status.REACHED
+
+
+async def test_calls_of_a_waiting_run_that_are_made_again_ask_again(tmp_path: Path) -> None:
+    called: list[str] = []
+
+    @tool(gives="greeting")
+    async def greet_again(ctx: RunContext) -> str:
+        called.append("greet")
+        return f"Hello {await ctx.wait('What is your name?')}"
+
+    def make() -> Orchestrator:
+        return Orchestrator([greet_again], store=tmp_path / "runs.db")
+
+    async with make() as first:
+        await first.run("greeting", run_id="r")
+    async with make() as second:
+        assert (await second.resume("r")).status is Status.WAITING
+        assert called == ["greet"]
+        waiting = await call_again(second, "r")
+        assert (waiting.status, [q.text for q in waiting.questions]) == (Status.WAITING, ["What is your name?"])
+        assert called == ["greet", "greet"]
+        assert (await second.resume("r", "Bob")).value == "Hello Bob"
+        assert called == ["greet", "greet"]
+        assert second.verify("r").ok
+        assert second.replay("r").agrees
 
 
 async def test_an_impasse_waits_for_a_person_and_goes_on_from_where_it_stands() -> None:

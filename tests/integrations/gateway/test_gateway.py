@@ -14,6 +14,7 @@ from mcp_types import CallToolResult, ElicitResult
 
 from orchestrator import DefinitionError, Orchestrator, Policy
 from orchestrator.integrations.gateway import Gateway, LookServer, load_config
+from tests.support.telemetry import Recorder, id_of, parent_of
 
 SERVER = Path(__file__).with_name("two_servers.py")
 FAST = Policy(retries={"attempts": 0})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -40,8 +41,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def connected(file: Path, **options: Any) -> AsyncGenerator[tuple[Client, Gateway]]:
-    orc = Orchestrator(policy=FAST)
+async def connected(file: Path, provider: Any = None, **options: Any) -> AsyncGenerator[tuple[Client, Gateway]]:
+    orc = Orchestrator(policy=FAST, tracer_provider=provider)
     gateway = Gateway(load_config(file), orc)
     async with orc, gateway, Client(gateway.server, **options) as client:
         yield client, gateway
@@ -116,6 +117,21 @@ async def test_progress_tells_of_the_reroute(file: Path) -> None:
         await client.call_tool("search", {"query": "x"}, progress_callback=told)
         await asyncio.sleep(0.05)
     assert any(message.startswith("reroute: ") for message in said)
+
+
+async def test_a_call_is_one_trace_from_the_client_over_the_gateway_to_each_server(file: Path) -> None:
+    (file.parent / "how").write_text("busy")
+    recorder, trace, above = Recorder(), "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    async with connected(file, recorder.provider) as (client, _):
+        meta: Any = {"traceparent": f"00-{trace}-{above}-01"}
+        assert text(await client.call_tool("search", {"query": "q"}, meta=meta)) == "spare find q"
+    (run,) = [span for span in recorder.spans if span.name.startswith("invoke_workflow")]
+    assert f"{parent_of(run):016x}" == above
+    assert {f"{span.context.trace_id:032x}" for span in recorder.spans if span.context is not None} == {trace}
+    attempt_of = {parent_of(span): id_of(span) for span in recorder.named("attempt")}
+    attempts = [attempt_of[id_of(recorder.one(f"execute_tool {name}"))] for name in ("search", "find")]
+    carried = (file.parent / "traces").read_text().splitlines()
+    assert carried == [f"{w} 00-{trace}-{a:016x}-01" for w, a in zip(("primary", "spare"), attempts, strict=True)]
 
 
 async def test_changed_tools_are_served_live(file: Path) -> None:

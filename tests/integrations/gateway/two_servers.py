@@ -65,6 +65,8 @@ for line in sys.stdin:
         if params["name"] == "order" and params["arguments"].get("item") == "change":
             (STATE.parent / "late").touch()
             say(method="notifications/tools/list_changed")
+        with (STATE.parent / "traces").open("a") as traces:
+            traces.write(f"{WHICH} {params.get('_meta', {}).get('traceparent')}\n")
         result = called(params["name"], params["arguments"])
         if result is not None:
             say(id=number, result=result)
