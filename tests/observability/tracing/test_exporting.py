@@ -83,7 +83,22 @@ def test_spans_and_metrics_reach_a_real_receiver(tmp_path: Path) -> None:
     ]
     linked = [span.links[0].span_id for span in spans.values() if span.links]
     assert [spans[span].name for span in linked] == ["attempt"]
+    failed = next(span for span in spans.values() if span.name == "execute_tool carrier")
+    sent = {pair.key: pair.value.string_value for pair in failed.attributes}
+    assert sent[names.TOOL_NAME] == "carrier"
+    assert sent[names.ERROR_TYPE] == "outage"
     assert {names.TOOL_DURATION, names.FAILURES, names.REROUTES, names.CIRCUIT} <= set(receiver.metrics)
+    for name, bounds in (
+        (names.TOOL_DURATION, names.SECONDS),
+        (names.WORKFLOW_DURATION, names.RUN_SECONDS_BOUNDS),
+        (names.COST_OF_RUN, names.DOLLARS),
+    ):
+        points = receiver.metrics[name].histogram.data_points
+        assert points and all(tuple(point.explicit_bounds) == bounds for point in points), name
+
+
+def test_calls_are_measured_in_the_buckets_of_the_semantic_conventions_for_generative_ai() -> None:
+    assert [round(0.01 * 2**n, 2) for n in range(14)] == list(names.SECONDS)  # as gen_ai.client.operation.duration
 
 
 def test_nothing_leaves_the_machine_by_itself() -> None:
