@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
@@ -32,8 +33,11 @@ class Hooks:
         self._asking = Asking()
 
     def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
-        """Heal a call of a sync agent. Tools run in the calling thread."""
-        if request.tool is None:
+        """Heal a call of a sync agent. Tools run in the calling thread.
+
+        A tool that is async alone is left to the original handler, which raises: nothing was called that could heal.
+        """
+        if request.tool is None or _is_async_alone(request.tool):
             return handler(request)
         thread = CallerThread(handler)
         call = ToolCall(request, thread.run)
@@ -112,6 +116,10 @@ class Hooks:
             await in_home(self._healer.show(root, task_of(request), self._asking.shown(request)), home)
             await in_home(self._healer.settle(root), home)
             raise
+
+
+def _is_async_alone(tool: BaseTool) -> bool:
+    return isinstance(tool, StructuredTool) and tool.func is None
 
 
 def _waiting(question: SessionQuestion) -> str:

@@ -211,6 +211,17 @@ def test_messages_are_those_of_the_original() -> None:
         assert healed == original
 
 
+@pytest.mark.parametrize("kind", [ToolNode, HealingToolNode])
+def test_a_tool_that_is_async_alone_is_an_error_of_a_sync_program(kind: Any) -> None:
+    @tool
+    async def later(q: str) -> str:
+        """Later."""
+        return q
+
+    with pytest.raises(NotImplementedError, match="does not support sync"):
+        run(graph_of(kind([later])), ("later", {"q": "x"}))
+
+
 def test_a_command_is_passed_on() -> None:
     @tool
     def note(call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
