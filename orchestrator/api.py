@@ -138,7 +138,6 @@ class Orchestrator(Registration, RecordedRuns):
         self._background = Background(self._runtime, monitors)
         self._evaluator = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
         self._sync_calls = LoopThread(lambda: bool(self._runtime.runs.all_live()))
-        self._closed = False
         try:
             self.judge = judge
             self.demand_model = demand_model
@@ -187,7 +186,7 @@ class Orchestrator(Registration, RecordedRuns):
         `constraints`; child goals keep to them. Raises `InputError` for an unknown goal, values of the wrong type, or
         other inputs under a known id.
         """
-        self._background.start()
+        self._open()
         return await launch.launch(self._runtime, Goal.of(goal), inputs or {}, **options)
 
     @checked(InputError)
@@ -199,6 +198,7 @@ class Orchestrator(Registration, RecordedRuns):
         All calls share one event loop in a thread of its own. Ctrl-C cancels the run and waits for its end; a second
         one leaves the run as it stands, for `recover` where the store outlives the process.
         """
+        self._runtime.runs.check_open()
         with waiting_outside_limits():
             return self._sync_calls.run(self.run(goal, inputs, **options))
 
@@ -207,6 +207,7 @@ class Orchestrator(Registration, RecordedRuns):
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
     ) -> AsyncIterator[Event]:
         """The events of a run as they happen, its end included. Leaving the loop early cancels the run."""
+        self._runtime.runs.check_open()
         run_id = options.get("run_id") or launch.new_run_id()
         options["run_id"] = run_id
         return stream_run(self._runtime.sinks, run_id, lambda: self.run(goal, inputs, **options))
@@ -221,12 +222,13 @@ class Orchestrator(Registration, RecordedRuns):
         `question` is the id of the one that it answers, where several are open (`Outcome.questions`), else the first.
         An ended run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
         """
-        self._background.start()
+        self._open()
         return await resuming.resume(self._runtime, run_id, answer, by, question)
 
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
+        self._runtime.runs.check_open()
         return await resuming.cancel(self._runtime, run_id, reason)
 
     @checked(InputError)
@@ -239,7 +241,7 @@ class Orchestrator(Registration, RecordedRuns):
         and in a file this process drives it as well; in a server's database `orchestrator worker` does. Raises
         `InputError` as `run` does, and for inputs that cannot be stored.
         """
-        self._background.start()
+        self._open()
         run_id = await queued.submit(self._runtime, Goal.of(goal), inputs or {}, **options)
         if options.get("work_here", self.store.embedded):
             self._background.work_on_queue()
@@ -251,12 +253,13 @@ class Orchestrator(Registration, RecordedRuns):
 
         Whoever leaves changes nothing. Raises `InputError` for an unknown run, and for one that was set aside.
         """
+        self._runtime.runs.check_open()
         return await queued.wait(self._runtime, run_id)
 
     @checked()
     def worker(self, options: WorkerOptions | None = None) -> Worker:
         """A worker on the queue of the store: `await orc.worker().run()` drives runs until it is stopped."""
-        self._background.start()
+        self._open()
         return Worker(self._runtime, options)
 
     @checked(InputError)
@@ -349,7 +352,7 @@ class Orchestrator(Registration, RecordedRuns):
         return made
 
     async def __aenter__(self) -> Self:
-        self._background.start()
+        self._open()
         return self
 
     async def __aexit__(
@@ -359,6 +362,7 @@ class Orchestrator(Registration, RecordedRuns):
 
     def __enter__(self) -> Self:
         """For code that is not async: `with Orchestrator(...) as orc: orc.run_sync(...)`."""
+        self._runtime.runs.check_open()
         return self
 
     def __exit__(
@@ -370,12 +374,13 @@ class Orchestrator(Registration, RecordedRuns):
         """End the runs, stop monitors, write what is left to write, close the store. A second call does nothing.
 
         Runs in memory are cancelled; runs in a durable store are released as they stand, for `resume` or a worker.
+        Afterwards the calls that begin, continue or learn from runs raise `InputError`; plans and records can be read.
         """
         await self._end(None)
 
     async def _end(self, blocked: asyncio.AbstractEventLoop | None) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self._runtime.runs.closed:
+            self._runtime.runs.closed = True
             beside = self._background, self._evaluator, self._notifications, self._sync_calls
             await close_all(self._runtime, *beside, blocked)
 
@@ -387,6 +392,11 @@ class Orchestrator(Registration, RecordedRuns):
             blocked = None
         in_a_loop(self._end(blocked))
 
+    def _open(self) -> None:
+        """Begin the background work. Raises `InputError` where this orchestrator was closed."""
+        self._runtime.runs.check_open()
+        self._background.start()
+
     # -- wiring ------------------------------------------------------------------------------------------------------
 
     def _members(self) -> set[str]:
@@ -395,7 +405,7 @@ class Orchestrator(Registration, RecordedRuns):
         return {member for agent in agents for member in agent.members}
 
     async def _call_again(self, run_id: str) -> Outcome[Any]:
-        self._background.start()
+        self._open()
         return await resuming.call_again(self._runtime, run_id)
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from threading import Lock
 from typing import Any
 
+from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 
@@ -23,6 +24,15 @@ class RunRegistry:
         self._ended: dict[str, tuple[Outcome[Any], str, Goal[Any]]] = {}
         self._lock = Lock()
         self._turns: dict[str, deque[Future[None]]] = {}
+        self.closed = False
+        """Whether the orchestrator was closed: it begins and continues no run any more."""
+
+    def check_open(self) -> None:
+        """Raises `InputError` where the orchestrator was closed."""
+        if self.closed:
+            raise InputError(
+                "This orchestrator is closed. Make a new one to run goals; its plans and records can still be read."
+            )
 
     def after_fork(self) -> None:
         """In a forked child: nobody there is taking a turn, and the runs are the parent's."""

@@ -60,6 +60,7 @@ class RecordedRuns:
 
         Raises `InputError` for a run or key that is not on record, and for a key that no agent gave.
         """
+        self._runtime.runs.check_open()
         feedback(self._runtime, run_id, key, success)
 
     @checked()
@@ -75,6 +76,7 @@ class RecordedRuns:
         """
         from orchestrator.observability.skills.learn_skills import How, learn_skills
 
+        self._runtime.runs.check_open()
         self.store.flush()
         options = self.selector.options
         how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)

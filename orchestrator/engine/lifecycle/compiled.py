@@ -71,6 +71,7 @@ def _nodes(
     wanted = Wanted(None, dial, preferences.get("constraints"))
 
     async def start_run(state: Mapping[str, Any]) -> Run:
+        runtime.runs.check_open()
         given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
         run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
         run.recorder.follow(machine.StreamSink())
@@ -78,6 +79,8 @@ def _nodes(
 
     async def find(run_id: str) -> Run | Outcome[Any]:
         async with runtime.runs.turn(run_id):
+            if live_run(runtime, run_id) is None:  # a node of a run that is going on ends with it
+                runtime.runs.check_open()
             return await _found(runtime, run_id)
 
     return machine.Nodes(start_run, find, goal.keys)
