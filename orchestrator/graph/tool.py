@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from orchestrator.core.calls.options import options_of, shown_value
 from orchestrator.core.calls.source import at, calling_place, place_of
-from orchestrator.core.calls.user_code import is_async
+from orchestrator.core.calls.user_code import call_plain, is_async
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
@@ -164,14 +164,14 @@ class Tool:
         """US dollars a call is expected to cost before anything is known of its usage."""
         if not callable(self.cost):
             return self.cost
-        return float(self.cost(Counter()))  # nothing used yet, whatever it asks for
+        return float(call_plain(self.cost, Counter()))  # nothing used yet, whatever it asks for
 
     def planned_latency(self) -> float:
         """Declared seconds of a call whose inputs are not known; of a function that needs its inputs: 0."""
         if not callable(self.latency):
             return self.latency
         try:
-            return float(self.latency())
+            return float(call_plain(self.latency))
         except Exception:
             return 0.0
 

@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -50,11 +50,11 @@ async def call_user(call: Callable[..., Any], /, *args: Any, in_thread: InThread
     """
     try:
         if in_thread is not None and not is_async(call):
-            result = await in_thread(partial(call, *args, **kwargs))
+            result = await in_thread(partial(call_plain, call, *args, **kwargs))
         else:
-            result = call(*args, **kwargs)
+            result = call_plain(call, *args, **kwargs)
         if inspect.isawaitable(result):
-            result = await result
+            result = await _Watched(result).end()
     except Exception:
         raise
     except BaseException as error:
@@ -67,6 +67,85 @@ async def call_user(call: Callable[..., Any], /, *args: Any, in_thread: InThread
         result.close()
         raise AbnormalExit("it returned a coroutine where a value was expected: an `await` is missing")
     return result
+
+
+def call_plain(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """The result of a user's sync function. What it raises is an `Exception`, or a real Ctrl-C.
+
+    In an event loop it is called outside the current task, which it could otherwise cancel.
+    """
+    task, loop = None, asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
+    if loop is not None and (task := asyncio.current_task(loop)) is not None:
+        asyncio.tasks._leave_task(loop, task)  # pyright: ignore[reportPrivateUsage]
+    try:
+        return call(*args, **kwargs)
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _from_a_signal(error):
+            raise
+        raise abnormal_exit(error) from None
+    finally:
+        if loop is not None and task is not None:
+            asyncio.tasks._enter_task(loop, task)  # pyright: ignore[reportPrivateUsage]
+
+
+class _Watched:
+    """Awaits a user's coroutine, and counts how often one of its steps cancelled the task that it runs in."""
+
+    def __init__(self, work: Awaitable[Any]) -> None:
+        self._work = work
+        self._own = 0
+
+    async def end(self) -> Any:
+        """What the coroutine returned or raised; `AbnormalExit` where it cancelled its own task."""
+        try:
+            result = await self
+        except asyncio.CancelledError:
+            if await self._taken_back():
+                raise AbnormalExit("it cancelled its own task") from None
+            raise
+        if await self._taken_back():
+            raise AbnormalExit("it cancelled its own task")
+        return result
+
+    async def _taken_back(self) -> bool:
+        """Take its own cancellations back; whether there were any, and nobody else cancelled the task."""
+        own, self._own = self._own, 0
+        task = asyncio.current_task()
+        if task is None or not own:
+            return False
+        for _ in range(own):
+            task.uncancel()
+        if not task.cancelling():
+            try:
+                await asyncio.sleep(0)  # one that was not raised yet is raised here
+            except asyncio.CancelledError:
+                if task.cancelling():
+                    raise
+        return not task.cancelling()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps, task = self._work.__await__(), asyncio.current_task()
+        send, value = steps.send, None
+        error: BaseException | None = None
+        while True:
+            before = task.cancelling() if task else 0
+            try:
+                yielded = send(value) if error is None else steps.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                if task:
+                    self._own = max(0, self._own + task.cancelling() - before)
+            error = None
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as thrown:
+                error = thrown
 
 
 def must_propagate(error: BaseException) -> bool:
@@ -133,6 +212,7 @@ __all__ = [
     "AbnormalExit",
     "UserFunctionError",
     "abnormal_exit",
+    "call_plain",
     "call_user",
     "class_name_of",
     "describe_error",

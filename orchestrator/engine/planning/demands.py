@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.calls.user_code import call_plain
 from orchestrator.core.errors import InputError
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.selection import NEUTRAL, Demand, DemandModel, Selector
@@ -106,7 +107,7 @@ class Demands:
         """What was declared for a key, neutral while a value is missing; and what its function raised."""
         source = self.sources[key]
         try:
-            return Demand.of(source(values) if callable(source) else source), None
+            return Demand.of(call_plain(source, values) if callable(source) else source), None
         except KeyError:
             return NEUTRAL, None  # it depends on values that are not there yet
         except Exception as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from orchestrator.core.calls.user_code import is_async
+from orchestrator.core.calls.user_code import call_plain, is_async
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import formula_name, price_by
 from orchestrator.core.route import Impasse, Problem, Route
@@ -197,7 +197,7 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
         if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
-                seconds = float(tool.latency(**given))
+                seconds = float(call_plain(tool.latency, **given))
             except Exception:
                 continue
             if 0 <= seconds < MOST_SECONDS:
@@ -311,7 +311,7 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
         if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
-                said[name] = bool(tool.when(**given))
+                said[name] = bool(call_plain(tool.when, **given))
             except Exception:
                 said[name] = False
     return said

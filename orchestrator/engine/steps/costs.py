@@ -4,7 +4,7 @@ A read whose cost cannot be known has failed. A write has taken place all the sa
 what it charged itself, and the failure is on record, answered by a decision.
 """
 
-from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.calls.user_code import UserFunctionError, call_plain
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.engine.failures import note_user_failure
@@ -18,7 +18,11 @@ from .context import CallContext
 def cost_of(tool: Tool, context: CallContext) -> float:
     """US dollars of a call and its children. Raises `UserFunctionError` where its `cost` raises or gives no amount."""
     try:
-        amount = check_number("its cost", tool.cost(context.usage), MAX_COST) if callable(tool.cost) else tool.cost
+        amount = (
+            check_number("its cost", call_plain(tool.cost, context.usage), MAX_COST)
+            if callable(tool.cost)
+            else tool.cost
+        )
     except Exception as error:
         raise UserFunctionError("cost", error) from error
     return amount + context.spent

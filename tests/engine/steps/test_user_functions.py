@@ -379,3 +379,25 @@ def test_escalated_has_the_exception_of_the_last_failure_as_its_cause() -> None:
         _ = outcome.value
     assert isinstance(raised.value.__cause__, KeyError) and raised.value.__cause__.args == ("pen",)
     assert "\n" not in repr(outcome)
+
+
+async def _cancels_itself(**_: Any) -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+    return True
+
+
+@pytest.mark.parametrize("option", ["when", "ensure", "approval"])
+async def test_a_function_that_cancels_its_own_task_is_a_bug_of_its_tool(option: str) -> None:
+    async def check(x: Any) -> bool:
+        return await _cancels_itself()
+
+    options: dict[str, Any] = {option: check}
+    outcome = await Orchestrator([Tool(lambda x: "b", name="first", gives="y", **options), spare()]).run("y", {"x": 1})
+    assert outcome.value == "spare"
+    assert outcome.failures[0].kind is FailureKind.BUG
+    check_answers(outcome)
+    running = asyncio.current_task()
+    assert running is not None and not running.cancelling()
