@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from orchestrator.core.context import RunContext
+from orchestrator.core.types.schema import OTHERS
 
 CallBody = Callable[[RunContext[Any] | None, dict[str, Any]], Awaitable[Any]]
 """What does the work: the context of the call (`None` outside a run), and the arguments by name."""
@@ -16,7 +17,8 @@ def with_signature(
 ) -> Callable[..., Awaitable[Any]]:
     """An async function with these parameters and types, and one more that takes the `RunContext`.
 
-    A parameter whose name Python cannot write as one (`from`, `user-id`) is taken by `**kwargs`.
+    A parameter whose name Python cannot write as one (`from`, `user-id`) is taken by `**kwargs`, and read by
+    `read_signature` as any other.
     """
     context = "run_context"
     while context in takes:
@@ -34,6 +36,8 @@ def with_signature(
         while rest in takes:
             rest = f"_{rest}"
         parameters.append(inspect.Parameter(rest, inspect.Parameter.VAR_KEYWORD))
+    others = tuple((each, takes[each], each in required) for each in takes if each not in plain)
+    setattr(call, OTHERS, others)
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
     call.__annotations__ = {context: RunContext[Any], **{each: takes[each] for each in plain}, "return": returns}
     call.__name__ = call.__qualname__ = name

@@ -22,6 +22,9 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError, InvalidOutput
 
+OTHERS: Final = "__other_parameters__"
+"""Attribute of a callable: name, type and whether it is required, of parameters that Python cannot write as one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -74,6 +77,8 @@ def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | N
                 parameter.kind is inspect.Parameter.POSITIONAL_ONLY,
             )
         )
+    for name, annotation, required in getattr(call, OTHERS, ()):
+        parameters.append(Parameter(name, annotation, required, False))
     return CallSignature(tuple(parameters), context, hints.get("return", Any), takes_any)
 
 

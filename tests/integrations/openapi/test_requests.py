@@ -133,6 +133,16 @@ async def test_headers_and_cookies_are_written_and_a_header_takes_no_lines(serve
     assert len(server.asked) == 1
 
 
+async def test_an_optional_parameter_whose_name_python_cannot_write_may_be_left_out(server: Server) -> None:
+    named = [{"name": name, "in": "query", "schema": {"type": "integer"}} for name in ("page[size]", "from", "$top")]
+    spec = described(server, parameters=[*named, {"name": "a-b", "in": "query", "required": True, "schema": LIST}])
+    (tool,) = tools_from_openapi(spec)
+    assert (set(tool.needs), set(tool.optional)) == ({"a-b"}, {"page[size]", "from", "$top"})
+    assert tool.parameter_types["from"] is int
+    await called(spec, **{"a-b": [1], "page[size]": 3})
+    assert server.asked[0][0] == "/x?page%5Bsize%5D=3&a-b=1"
+
+
 async def test_one_name_in_two_places_is_two_parameters(server: Server) -> None:
     places = [{"name": "id", "in": "query", "schema": {}}, {"name": "id", "in": "path", "schema": {"type": "integer"}}]
     await called(described(server, path="/x/{id}?v=1", parameters=places), id=5, id_query="q")
