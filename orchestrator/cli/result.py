@@ -73,7 +73,10 @@ def run_json(outcome: Outcome[Any], given: str | None = None, row: RunRow | None
         "compensated": list(outcome.compensated),
         "uncompensated": list(outcome.uncompensated),
         "impasse": outcome.impasse.message if outcome.impasse else None,
-        "questions": [{"text": q.text, "choices": list(q.choices)} for q in outcome.questions],
+        "questions": [
+            {"id": q.id, "run": q.run, "step": q.step, "text": q.text, "choices": list(q.choices)}
+            for q in outcome.questions
+        ],
         "price": outcome.price,
         "cost": outcome.cost,
         "seconds": outcome.seconds,
@@ -173,4 +176,5 @@ def show_questions(outcome: Outcome[Any]) -> None:
         say(Text(f"  {plain(question.text)}", "bold"))
         for number, choice in enumerate(question.choices, 1):
             say(Text(f"    {number}  {plain(choice)}"))
-        say(Text(f"  answer: {command('resume', outcome.run_id, 'ANSWER')}", "dim"))
+        named = ("--question", question.id) if len(outcome.questions) > 1 else ()
+        say(Text(f"  answer: {command('resume', outcome.run_id, 'ANSWER', *named)}", "dim"))

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from orchestrator.core.route import Impasse
+
 
 class Waiter(Protocol):
     """A run that may wait for people."""
@@ -31,6 +33,11 @@ class CallQuestion:
     wanted: str
     """The name of the type of the answer; empty for anything."""
     answered: "asyncio.Future[Any]"
+
+    def asks(self, impasse: Impasse) -> bool:
+        """Whether it is the question of this impasse: of the same step, with the same text and type."""
+        mine = (self.tool, self.text, self.wanted)
+        return mine == (impasse.subject, impasse.question, impasse.answer_type or "")
 
 
 @dataclass(eq=False, slots=True)

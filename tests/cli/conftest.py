@@ -73,6 +73,11 @@ async def ask(title: str, ctx: RunContext) -> Any:
     return await ctx.wait("What is your name?")
 
 
+@tool(gives="from_where")
+async def ask_where(title: str, ctx: RunContext) -> Any:
+    return await ctx.wait("Where are you from?")
+
+
 @tool(gives="saved", effect="write", compensate=lambda output: None)
 def save(title: str, out: Path) -> Path:
     return out

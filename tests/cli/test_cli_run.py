@@ -80,6 +80,18 @@ def test_a_waiting_run_shows_its_question_again_in_a_pipe(cli: Cli) -> None:
     assert "Ada" in cli("resume", "who", "Ada").out
 
 
+def test_one_of_several_questions_is_answered_by_its_id(cli: Cli) -> None:
+    asked = cli("run", "named+from_where", "document=quick.txt", "--run-id", "both", "--json").json["questions"]
+    assert len(asked) == 2
+    ids = {question["text"]: question["id"] for question in asked}
+    name = ids.pop("What is your name?")
+    assert f"orchestrator resume both ANSWER --question {name}" in cli("resume", "both").out
+    assert "has no open question 'nope'" in cli("resume", "both", "Ada", "--question", "nope").err
+    left = cli("resume", "both", "Ada", "--question", name, "--json")
+    assert [question["text"] for question in left.json["questions"]] == list(ids)
+    assert cli("resume", "both", "Rome").exit == 0
+
+
 def test_an_answer_that_is_none_is_refused(cli: Cli) -> None:
     cli("run", "letter", "document=quick.txt", "--run-id", "post")
     said = cli("resume", "post", "perhaps")

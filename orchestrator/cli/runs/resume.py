@@ -19,7 +19,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import listed, plain
 from orchestrator.escalation.notify.console import ask_on_terminal
-from orchestrator.observability.answering import keep_answer, missing_tools
+from orchestrator.observability.answering import keep_answer, missing_tools, open_questions
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.store.protocol import RunRow
 
@@ -38,6 +38,10 @@ def _resume(
         ),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who answers. Default: who is logged in.")] = "",
+    question: Annotated[
+        str | None,
+        typer.Option("--question", metavar="ID", help="The question that is answered, where several are open."),
+    ] = None,
     project: options.ProjectOption = None,
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
@@ -63,12 +67,12 @@ def _resume(
                         f"The run {plain(row.run_id)!r} plans with {listed(missing[:3])}, which this project does not "
                         "have. Name its own with --project DIR or --app module:orc."
                     )
-                await asyncio.to_thread(keep_answer, orc.store, row.run_id, answer, by or _user())
+                await asyncio.to_thread(keep_answer, orc.store, row.run_id, answer, by or _user(), question)
                 return None
             given: Any = answer
             if given is None and row.status is Status.WAITING and _person_is_there(as_json):
-                given = _ask(orc, row.run_id)
-            outcome = await orc.resume(row.run_id, given, by=by or _user())
+                given = _ask(orc, row.run_id, question)
+            outcome = await orc.resume(row.run_id, given, by=by or _user(), question=question)
             return outcome, await asyncio.to_thread(durable, orc.store, row.run_id)
 
     try:
@@ -106,14 +110,15 @@ def _person_is_there(as_json: bool) -> bool:
     return not as_json and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _ask(orc: Orchestrator, run_id: str) -> Any:
-    """The answer of whoever sits at the terminal; `None` when there is none."""
-    waiting = orc.outcome(run_id)
-    if not waiting.questions or waiting.impasse is None:
+def _ask(orc: Orchestrator, run_id: str, question_id: str | None) -> Any:
+    """The answer of whoever sits at the terminal to one question, else the first; `None` when there is none."""
+    found = [each for each in open_questions(orc.store, run_id) if question_id in (None, each[0].id)]
+    if not found:
         return None
-    if waiting.impasse.kind == "question":
-        return _typed(f"{plain(waiting.questions[0].text)}\n> ", input)
-    return ask_on_terminal(waiting.questions[0], waiting.impasse)
+    question, impasse = found[0]
+    if impasse.kind == "question":
+        return _typed(f"{plain(question.text)}\n> ", input)
+    return ask_on_terminal(question, impasse)
 
 
 def _typed(prompt: str, read: Callable[[str], str]) -> str | None:

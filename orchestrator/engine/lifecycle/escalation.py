@@ -50,6 +50,7 @@ async def escalate_open(run: Run) -> bool:
             known = set(run.asked)
             if not await _Escalation(run).escalate(base) and set(run.asked) == known:
                 return False
+    _take_up(run)
     for question_id in _withdrawn(run):
         del run.asked[question_id]
         run.emit(RunResumed(**run.stamp(), answer=WITHDRAWN, question_id=question_id))
@@ -61,6 +62,20 @@ async def escalate_open(run: Run) -> bool:
         if question_id not in run.state.questions or run.state.status is not Status.WAITING:
             run.emit(RunWaiting(**run.stamp(), question=asked.question.to_json(), impasse=asked.impasse.to_json()))
     return True
+
+
+def _take_up(run: Run) -> None:
+    """Questions of calls that were lost with their process stay open where the calls, made again, ask the same."""
+    for asking in _not_shown(run):
+        for question_id, asked in run.asked.items():
+            if _is_of_lost_call(run, asked) and asking.asks(asked.impasse):
+                run.asked[question_id] = replace(asked, asking=asking)
+                break
+
+
+def _is_of_lost_call(run: Run, asked: OpenQuestion) -> bool:
+    owner = asked.question.run or run.state.run_id
+    return asked.impasse.kind == "question" and asked.asking is None and owner == run.state.run_id
 
 
 def has_changed(run: Run) -> bool:
@@ -94,9 +109,10 @@ def _still_open(run: Run, asked: OpenQuestion) -> bool:
     """Whether somebody still waits for the answer: the call that asked, or the child whose question it is."""
     if asked.asking is not None:
         return asked.asking in run.pending.questions
-    owner = asked.question.run or run.state.run_id
-    if owner == run.state.run_id or run.scheduler is None:
+    if run.scheduler is None:
         return True
+    if (asked.question.run or run.state.run_id) == run.state.run_id:
+        return not _is_of_lost_call(run, asked)
     return any(asked.question.id in child.asked for child in run.children.values())
 
 

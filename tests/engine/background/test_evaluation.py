@@ -146,7 +146,7 @@ async def test_closing_waits_only_so_long_and_says_what_stays_without_a_judgemen
         await asyncio.Event().wait()
         return True
 
-    monkeypatch.setattr("orchestrator.api.JUDGED_WITHIN", 0.01)
+    monkeypatch.setattr("orchestrator.engine.background.closing.JUDGED_WITHIN", 0.01)
     store = MemoryStore()
     problems: list[str] = []
     store.on_problem = problems.append

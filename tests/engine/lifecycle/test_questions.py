@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import InputError, Orchestrator, RunContext, Status, Tool, tool
+from orchestrator import Goal, InputError, Orchestrator, RunContext, Status, Tool, tool
 from orchestrator.store.sql.store import SqlStore
 from orchestrator.testing import FakeClock
 
@@ -285,6 +285,34 @@ async def test_another_process_answers_the_question_of_a_child(tmp_path: Path) -
     assert out.value == ["sent", "sent"]
     assert sorted(sent) == ["ann", "bob"]
     assert once == ["noted"]
+
+
+async def test_questions_of_two_calls_keep_their_ids_in_another_process(tmp_path: Path) -> None:
+    texts = {"name": "Your name?", "town": "Your town?"}
+
+    def made() -> Orchestrator:
+        def asking(key: str) -> Tool:
+            async def ask(ctx: RunContext) -> str:
+                return str(await ctx.wait(texts[key], str))
+
+            return Tool(ask, name=f"ask_{key}", gives=key)
+
+        return Orchestrator([asking("name"), asking("town")], store=tmp_path / "runs.db")
+
+    async with made() as first:
+        out = await first.run(Goal(("name", "town")), run_id="r")
+    ids = {q.text: q.id for q in out.questions}
+    async with made() as second:
+        out = await second.resume("r", "Ada", question=ids["Your name?"])
+        assert [(q.text, q.id) for q in out.questions] == [("Your town?", ids["Your town?"])]
+    texts["town"] = "Which town?"
+    async with made() as third:
+        out = await third.resume("r", "Rome", question=ids["Your town?"])
+        assert [q.text for q in out.questions] == ["Which town?"]
+        out = await third.resume("r", "Oslo")
+        assert out.values == {"name": "Ada", "town": "Oslo"}
+        assert third.verify("r").ok
+        assert third.replay("r").agrees, third.replay("r").differences
 
 
 async def test_a_run_waits_once_its_children_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
