@@ -92,7 +92,7 @@ def _goal_of_key(key: str) -> Goal[Any]:
 @checked_init(InputError)
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend at most; `None` is no limit."""
+    """What a run may spend at most; `None` is no limit. Raises `InputError` for what is no limit."""
 
     usd: float | None = None
     """US dollars."""
@@ -101,20 +101,17 @@ class Budget:
     calls: int | None = None
     """Attempts, retries included."""
 
+    def __post_init__(self) -> None:
+        for label, value in (("usd", self.usd), ("seconds", self.seconds), ("calls", self.calls)):
+            if value is not None:
+                _check_limit(f"Budget.{label}", value)
+
     @classmethod
     def of(cls, budget: "Budget | float | None") -> "Budget":
         """A budget from what a caller wrote; a plain number is US dollars. Raises `InputError` for nonsense."""
         if budget is None:
             return UNLIMITED
-        try:
-            if not isinstance(budget, Budget):
-                return cls(usd=check_number("A budget in US dollars", budget))
-            for label, value in (("usd", budget.usd), ("seconds", budget.seconds), ("calls", budget.calls)):
-                if value is not None:
-                    check_number(f"Budget.{label}", value)
-        except DefinitionError as error:
-            raise InputError(str(error)) from None
-        return cls(budget.usd, budget.seconds, budget.calls)
+        return budget if isinstance(budget, Budget) else cls(usd=_check_limit("A budget in US dollars", budget))
 
     @classmethod
     def from_json(cls, data: Mapping[str, float | None]) -> "Budget":
@@ -123,6 +120,13 @@ class Budget:
         if usd is seconds is calls is None:
             return UNLIMITED
         return Budget(usd, seconds, None if calls is None else int(calls))
+
+
+def _check_limit(label: str, value: float) -> float:
+    try:
+        return check_number(label, value)
+    except DefinitionError as error:
+        raise InputError(str(error)) from None
 
 
 UNLIMITED: Final = Budget()

@@ -8,12 +8,21 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from orchestrator import Status
 from orchestrator.store import SqlStore
 from orchestrator.store.protocol import RunRow
 from tests.cli.conftest import Cli
 
 STORE = ".orchestrator/runs.db"
+
+
+@pytest.mark.parametrize("words", [("submit", "title", "document=quick.txt"), ("worker", "--until-idle")])
+def test_a_queue_in_memory_is_refused(cli: Cli, words: tuple[str, ...]) -> None:
+    said = cli(*words, "--store", ":memory:")
+    assert said.exit == 2
+    assert "A queue in memory ends with its command" in said.err
 
 
 def test_a_run_is_submitted_and_a_worker_drives_it(cli: Cli) -> None:

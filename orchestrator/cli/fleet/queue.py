@@ -22,6 +22,7 @@ from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.observability.answering import missing_tools
 from orchestrator.project import Project
+from orchestrator.store.memory import MemoryStore
 
 _AT_ONCE = 16
 
@@ -58,6 +59,7 @@ def _submit(
 
     async def work() -> str:
         async with assemble(loaded, policy, store) as orc:
+            _check_outlives(orc)
             return await orc.submit(
                 wanted,
                 given.values,
@@ -74,6 +76,12 @@ def _submit(
         write_json({"run_id": submitted})
     else:
         say(submitted)
+
+
+def _check_outlives(orc: Orchestrator) -> None:
+    """Raises `InputError` for a queue in memory, which no other process sees."""
+    if isinstance(orc.store, MemoryStore):
+        raise InputError("A queue in memory ends with its command. Name a file or a database with --store.")
 
 
 def _worker(
@@ -121,6 +129,7 @@ def _worker(
 
     async def work() -> int:
         async with working(loaded, policy, store) as orc:
+            _check_outlives(orc)
             worker = orc.worker(wanted)
             if until_idle:
                 return await worker.until_idle()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator import (
+    Budget,
     DecisionKind,
     Escalated,
     FailureKind,
@@ -281,8 +282,14 @@ async def test_budget_of_dollars_and_calls() -> None:
         await orc.run("x", budget=-1)
 
 
+@pytest.mark.parametrize("limit", [{"usd": -1}, {"usd": float("nan")}, {"seconds": -0.5}, {"calls": -1}])
+def test_a_limit_that_is_none_is_an_error_where_it_is_written(limit: dict[str, Any]) -> None:
+    (name,) = limit
+    with pytest.raises(InputError, match=rf"Budget\.{name} is a number, not below zero"):
+        Budget(**limit)
+
+
 async def test_a_deadline_reaches_every_call() -> None:
-    from orchestrator import Budget
 
     async def slow() -> int:
         await asyncio.sleep(30)
