@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from orchestrator.core.calls.user_code import must_propagate
 from orchestrator.core.clock import Clock
 from orchestrator.core.events import Event, ProblemReported, Progressed, Sink, to_body
 from orchestrator.store.protocol import Store
@@ -70,10 +71,12 @@ class Recorder:
         for sink in (*self._sinks, *self._own):
             try:
                 sink.on_event(event)
-            except Exception as error:
+            except BaseException as error:
+                if must_propagate(error):
+                    raise
                 self._report(sink, event, error)
 
-    def _report(self, sink: Sink, event: Event, error: Exception) -> None:
+    def _report(self, sink: Sink, event: Event, error: BaseException) -> None:
         if not isinstance(event, ProblemReported):
             message = f"{type(error).__name__}: {error}"
             self.publish(

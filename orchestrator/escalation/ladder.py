@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from orchestrator.agents.models.accounting import ModelUsage
+from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
@@ -192,10 +193,9 @@ async def _ask(rung: Rung, impasse: Impasse, means: Means) -> RungReply:
 
 async def _reply(rung: Any, impasse: Impasse, means: Means) -> RungReply:
     if isinstance(rung, Consulting):
-        return await rung.consult(impasse, means)
-    made: Any = rung(impasse)
-    if inspect.isawaitable(made):
-        made = await made  # a plain function does as well
+        reply: RungReply = await call_user(rung.consult, impasse, means)
+        return reply
+    made = await call_user(rung, impasse)  # a plain function does as well
     return RungReply(made, ModelUsage(rung_name(rung)))
 
 

@@ -1,13 +1,13 @@
 """`WorkEvaluator`: has the work of agents judged after their run has ended, in the background."""
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
+from orchestrator.core.calls.user_code import call_user, must_propagate
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.text import counted
 from orchestrator.engine.run import Run
@@ -187,11 +187,7 @@ class WorkEvaluator:
         await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
 
     async def _asked(self, work: FinishedWork) -> Any:
-        judge = work.judge
-        if inspect.iscoroutinefunction(judge) or inspect.iscoroutinefunction(getattr(type(judge), "__call__", None)):  # noqa: B004
-            return await judge(work.inputs, work.output)
-        said = await self._runtime.threads.run(lambda: judge(work.inputs, work.output))
-        return await said if inspect.isawaitable(said) else said
+        return await call_user(work.judge, work.inputs, work.output, in_thread=self._runtime.threads.run)
 
     def _problem(self, message: str) -> None:
         self._runtime.store.on_problem(message)
@@ -202,11 +198,13 @@ def emit_judgement(runtime: Runtime, event: WorkJudged) -> None:
     for sink in list(runtime.sinks):
         try:
             sink.on_event(event)
-        except Exception as error:
+        except BaseException as error:
+            if must_propagate(error):
+                raise
             runtime.store.on_problem(f"{type(sink).__name__} did not take a judgement in: {_error_line(error)}")
 
 
-def _error_line(error: Exception) -> str:
+def _error_line(error: BaseException) -> str:
     """An error by its class: its message may quote the work."""
     return type(error).__name__
 

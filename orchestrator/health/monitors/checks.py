@@ -1,11 +1,11 @@
 """`HealthChecks`: polls the `health_check=` of tools in the background."""
 
 import asyncio
-import inspect
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
+from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.events import Event
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.tool import Tool
@@ -48,7 +48,7 @@ class HealthChecks:
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                found: Any = await check() if inspect.iscoroutinefunction(check) else await facts.in_thread(check)
+                found = await call_user(check, in_thread=facts.in_thread)
         except Exception as error:
             return f"health check: {message_of(error)}"
         return "its health check said no" if found is False else None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from orchestrator.core.calls.options import shown_value
+from orchestrator.core.calls.user_code import call_plain, call_user
 from orchestrator.core.clock import Clock
 from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
@@ -134,7 +135,7 @@ class MonitorHub:
             if run is None or ask is None:
                 continue
             try:
-                signal = ask(tool, values, run, self._policy)
+                signal = call_plain(ask, tool, values, run, self._policy)
             except Exception as error:
                 self._on_problem(monitor.name, error)
                 continue
@@ -163,12 +164,12 @@ class MonitorHub:
 
     async def look(self, monitor: Monitor, facts: MonitorFacts) -> None:
         """Let a monitor look once. Raises whatever it raises, and `TimeoutError` when it takes too long."""
-        found: Any = await self._clock.wait_for(monitor.watch(facts), self._patience)
-        self.post([_signed(signal, monitor) for signal in found or ()])
+        found = await self._clock.wait_for(call_user(_awaited_list, monitor, facts), self._patience)
+        self.post([_signed(signal, monitor) for signal in found])
 
     async def look_in_thread(self, monitor: Monitor, facts: MonitorFacts) -> "asyncio.Task[Any] | None":
         """As `look`, in a thread; one that takes too long is returned, for a thread cannot be ended."""
-        task = asyncio.ensure_future(_awaited(self._in_thread(lambda: _listed(monitor, facts))))
+        task = asyncio.ensure_future(_awaited(self._in_thread(lambda: call_plain(_listed, monitor, facts))))
         # signals after the time-out are ignored
         task.add_done_callback(lambda late: late.cancelled() or late.exception())
         try:
@@ -300,6 +301,11 @@ def _listed(monitor: Monitor, facts: MonitorFacts) -> list[Any]:
     if inspect.isawaitable(found):
         raise DefinitionError(f"Monitor {monitor.name!r}: a watch that awaits is written async def.")
     return list(found or ())
+
+
+async def _awaited_list(monitor: Monitor, facts: MonitorFacts) -> list[Any]:
+    found: Any = monitor.watch(facts)
+    return list(await found or ())
 
 
 def _signed(signal: Any, monitor: Monitor) -> Signal:

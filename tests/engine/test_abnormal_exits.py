@@ -1,0 +1,86 @@
+"""What a user's part raises as `SystemExit` or a `CancelledError` of its own is reported, and the run goes on."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator import Demote, Goal, Orchestrator, Refused, Resolution, Status, Tool
+from orchestrator.health.monitors.facts import MonitorFacts
+
+RAISED = (SystemExit, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+
+
+def one() -> int:
+    return 1
+
+
+def refuses() -> int:
+    raise Refused("no")
+
+
+class Sink:
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def on_event(self, event: Any) -> None:
+        raise self.error
+
+
+class Watch:
+    name = "watch"
+    interval = 0.001
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+        self.looked = asyncio.Event()
+
+    async def watch(self, facts: MonitorFacts) -> None:
+        self.looked.set()
+        raise self.error
+
+
+class PlainWatch(Watch):
+    def watch(self, facts: MonitorFacts) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        facts.tools  # noqa: B018
+        self.looked.set()
+        raise self.error
+
+
+@pytest.mark.parametrize("error", RAISED)
+async def test_a_sink(error: type[BaseException]) -> None:
+    async with Orchestrator([Tool(one, gives="x")]) as orc:
+        orc.add_sink(Sink(error))
+        assert (await orc.run("x")).value == 1
+
+
+@pytest.mark.parametrize("error", RAISED)
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_rung_of_the_ladder(error: type[BaseException], is_async: bool) -> None:
+    def plain(impasse: Any) -> Resolution:
+        raise error
+
+    async def awaited(impasse: Any) -> Resolution:
+        raise error
+
+    rung: Callable[[Any], Any] = awaited if is_async else plain
+    async with Orchestrator([Tool(refuses, gives="x"), Tool(one, gives="y")], escalation=[rung, Demote()]) as orc:
+        outcome = await orc.run(Goal("x", demotions=["y"]))
+        assert outcome.status is Status.DEMOTED
+        assert orc.verify(outcome.run_id).ok
+
+
+@pytest.mark.parametrize("error", RAISED)
+@pytest.mark.parametrize("kind", [Watch, PlainWatch])
+async def test_a_monitor(error: type[BaseException], kind: type[Watch]) -> None:
+    monitor = kind(error)
+    async with Orchestrator([Tool(one, gives="x")], monitors=[monitor]) as orc:
+        assert (await orc.run("x")).value == 1
+        await asyncio.wait_for(_seen(monitor), 5)
+        assert (await orc.run("x")).value == 1
+
+
+async def _seen(monitor: Watch) -> None:
+    while not monitor.looked.is_set():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
