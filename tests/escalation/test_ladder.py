@@ -114,8 +114,24 @@ async def test_no_rung_is_asked_for_longer_than_the_run_has() -> None:
 
 
 async def test_cancellation_is_no_problem_of_the_rung() -> None:
+    asked = asyncio.Event()
+
+    async def slow(impasse: Impasse) -> Resolution:
+        asked.set()
+        await asyncio.sleep(60)
+        return Resolution.stop()
+
+    climbing = asyncio.create_task(climb([slow], no_route()))
+    await asked.wait()
+    climbing.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await climb([gives(asyncio.CancelledError())], no_route())
+        await climbing
+
+
+async def test_a_rung_that_raises_a_cancellation_of_its_own_is_passed_over() -> None:
+    done = await climb([gives(asyncio.CancelledError()), gives(Resolution.stop())], no_route())
+    assert done.resolution == Resolution.stop()
+    assert "CancelledError" in done.asked[0].problems[0]
 
 
 async def test_a_plain_function_does_as_well() -> None:
