@@ -235,10 +235,7 @@ class Worker:
                     priority=schedule.priority,
                     budget=None if schedule.budget is None else Budget(usd=schedule.budget),
                 )
-            except (
-                DefinitionError,
-                InputError,
-            ) as error:  # the next time may find another graph
+            except (DefinitionError, InputError) as error:  # the next time may find another graph
                 runtime.store.on_problem(f"the schedule {schedule.name!r} was not submitted: {error}")
             self._timetable.submitted(schedule, at)
 
