@@ -8,13 +8,17 @@ import asyncio
 import inspect
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import override
+
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.privacy.redaction import raised_at
+
+from .stepped import Stepped
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
@@ -90,12 +94,13 @@ def call_plain(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             asyncio.tasks._enter_task(loop, task)  # pyright: ignore[reportPrivateUsage]
 
 
-class _Watched:
+class _Watched(Stepped):
     """Awaits a user's coroutine, and counts how often one of its steps cancelled the task that it runs in."""
 
     def __init__(self, work: Awaitable[Any]) -> None:
-        self._work = work
+        super().__init__(work)
         self._own = 0
+        self._before = 0
 
     async def end(self) -> Any:
         """What the coroutine returned or raised; `AbnormalExit` where it cancelled its own task."""
@@ -125,27 +130,15 @@ class _Watched:
                     raise
         return not task.cancelling()
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps, task = self._work.__await__(), asyncio.current_task()
-        send, value = steps.send, None
-        error: BaseException | None = None
-        while True:
-            before = task.cancelling() if task else 0
-            try:
-                yielded = send(value) if error is None else steps.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                if task:
-                    self._own = max(0, self._own + task.cancelling() - before)
-            error = None
-            try:
-                value = yield yielded
-            except GeneratorExit:
-                steps.close()
-                raise
-            except BaseException as thrown:
-                error = thrown
+    @override
+    def before(self) -> None:
+        task = asyncio.current_task()
+        self._before = task.cancelling() if task else 0
+
+    @override
+    def after(self) -> None:
+        if task := asyncio.current_task():
+            self._own = max(0, self._own + task.cancelling() - self._before)
 
 
 def must_propagate(error: BaseException) -> bool:

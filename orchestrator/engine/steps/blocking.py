@@ -1,41 +1,33 @@
 """Notices an async tool that blocks the event loop: how long the longest of its steps between two awaits took."""
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any, Final
+
+from typing_extensions import override
+
+from orchestrator.core.calls.stepped import Stepped
 
 BLOCKING_SECONDS: Final = 0.5
 """From here on a step counts as blocking: no other run of the loop goes on meanwhile, and no time-out fires."""
 
 
-class TimedCall:
+class TimedCall(Stepped):
     """Awaits a call and measures each of its steps, in real time."""
 
     def __init__(self, work: Awaitable[Any]) -> None:
-        self._work = work
+        super().__init__(work)
         self.longest = 0.0
         """Seconds that the longest step so far took."""
+        self._began = 0.0
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps = self._work.__await__()
-        send, value = steps.send, None
-        error: BaseException | None = None
-        while True:
-            began = perf_counter()
-            try:
-                yielded = send(value) if error is None else steps.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                self.longest = max(self.longest, perf_counter() - began)
-            error = None
-            try:
-                value = yield yielded
-            except GeneratorExit:
-                steps.close()
-                raise
-            except BaseException as thrown:
-                error = thrown
+    @override
+    def before(self) -> None:
+        self._began = perf_counter()
+
+    @override
+    def after(self) -> None:
+        self.longest = max(self.longest, perf_counter() - self._began)
 
 
 def blocking_note(tool: str, seconds: float) -> str:
