@@ -22,7 +22,9 @@ from orchestrator.engine.lifecycle.driver import (
     drive_child,
     enlist,
     join,
+    let_go,
     note_end,
+    own_again,
     ready_to_answer,
     watch_calls,
 )
@@ -65,6 +67,7 @@ class Nodes:
         if found.task is not None and found.state.status is not Status.WAITING:  # it was answered from outside
             enlist(found)
             return self._over(await join(found))
+        await own_again(found)  # where it waited, any process could have taken its answer
         with found.traced():
             following = await _drive_on(found, phase)
             if following is Phase.WAIT:
@@ -78,6 +81,7 @@ class Nodes:
         """Ask through LangGraph's `interrupt` until an answer fits; the graph's checkpointer keeps the question."""
         from langgraph.types import interrupt
 
+        await let_go(run)
         run.runtime.observers.waits(run.state.run_id)
         watch_calls(run)
         shown, problem = next(iter(run.asked.values())), ""

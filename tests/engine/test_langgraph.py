@@ -1,5 +1,6 @@
 """Compiled goals: a run for each invocation, sync and async; interrupts, other answers, checkpointers."""
 
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -118,6 +119,21 @@ async def test_a_run_of_a_compiled_goal_may_be_answered_from_outside() -> None:
         assert (await orc.resume(run_id, "yes", by="ann")).status is Status.REACHED
         told = await app.ainvoke(Command(resume="yes"), config())
     assert told["receipt"] == "A1 refunded"
+    assert done == ["A1"]
+
+
+async def test_a_run_of_a_compiled_goal_may_be_answered_by_another_process(tmp_path: Path) -> None:
+    done: list[str] = []
+    async with (
+        Orchestrator([refund(done)], store=tmp_path / "runs.db") as orc,
+        Orchestrator([refund(done)], store=tmp_path / "runs.db") as other,
+    ):
+        app = orc.compile("receipt", checkpointer=InMemorySaver())
+        first = await app.ainvoke({"order_id": "A1"}, config())
+        answered = await other.resume(first["__interrupt__"][0].value["run_id"], "yes", by="ann")
+        assert answered.status is Status.REACHED
+        told = await app.ainvoke(Command(resume="yes"), config())
+    assert told["outcome"].status is Status.REACHED
     assert done == ["A1"]
 
 

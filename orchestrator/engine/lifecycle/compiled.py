@@ -13,10 +13,11 @@ from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 
-from .driver import live_run
+from .driver import live_here, live_run
 from .recovery import outcome_on_record, recover, row_of
 from .requests import check_goal, check_inputs, refuse_unknown
 from .start import begin, new_run_id
+from .turns import NotYet, in_turn
 
 
 def compile_goal(
@@ -78,16 +79,16 @@ def _nodes(
         return run
 
     async def find(run_id: str) -> Run | Outcome[Any]:
-        async with runtime.runs.turn(run_id):
-            if live_run(runtime, run_id) is None:  # a node of a run that is going on ends with it
-                runtime.runs.check_open()
-            return await _found(runtime, run_id)
+        return await in_turn(runtime, run_id, lambda _: _found(runtime, run_id))
 
     return machine.Nodes(start_run, find, goal.keys)
 
 
 async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
-    live = live_run(runtime, run_id)
+    """The run of a node, or its outcome. Raises `NotYet` while another process drives it."""
+    if live_run(runtime, run_id) is None:  # a node of a run that is going on ends with it
+        runtime.runs.check_open()
+    live = await live_here(runtime, run_id)
     if live is not None:
         return live
     ended = runtime.runs.outcome(run_id)
@@ -98,7 +99,7 @@ async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
         return await outcome_on_record(runtime, run_id)
     run = await recover(runtime, run_id)
     if run is None:
-        raise InputError(f"The run {run_id!r} is being driven by another process.")
+        raise NotYet
     return run
 
 
