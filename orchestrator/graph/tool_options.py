@@ -33,7 +33,7 @@ class ToolOptions(TypedDict, total=False):
     when: Callable[..., Any] | None
     """Precondition over the inputs."""
     ensure: Callable[[Any], Any] | None
-    """Check of the output: returning False or raising makes it a failure."""
+    """Check of the output: raising, or a false value other than `None`, makes it a failure."""
     reconcile: Callable[..., Any] | None
     """Called with the inputs of an uncertain effect: its output, `NOT_DONE`, or it raises when it cannot tell.
 
@@ -47,7 +47,7 @@ class ToolOptions(TypedDict, total=False):
     approval: bool | Callable[..., Any]
     """Ask a person first: always, or when this function of the inputs says so."""
     health_check: Callable[[], Any] | None
-    """Polled in the background when asked for; raising or returning False is a failure."""
+    """Polled in the background when asked for; raising, or a false value other than `None`, is a failure."""
     max_concurrency: int | None
     """Calls at one time."""
     ttl: float | None

@@ -36,7 +36,7 @@ class Demands:
     """Text -> what the model said of it; neutral where it said nothing that makes sense."""
     _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
     _skills: Any = None
-    _told_of: set[str] = field(default_factory=set[str])
+    _reported: set[str] = field(default_factory=set[str])
     """Problems already reported; each is reported once."""
 
     def of(self, agent: Agent, view: GraphRevision, values: Mapping[str, Any]) -> tuple[Demand, str]:
@@ -81,8 +81,8 @@ class Demands:
 
     def _report(self, key: str, why: str) -> None:
         problem = f"the demand of {key} is taken for neutral: its function failed: {why}"
-        if problem not in self._told_of:
-            self._told_of.add(problem)
+        if problem not in self._reported:
+            self._reported.add(problem)
             self.on_problem(problem)
 
     def check(self, view: GraphRevision, key: str, demand: Demand) -> None:

@@ -15,9 +15,9 @@ from .signal import Signal
 
 
 class HealthChecks:
-    """Calls each tool's health check every `interval` seconds. Raising, or returning False, is a failure.
+    """Calls each tool's health check every `interval` seconds.
 
-    A failing check counts like a failed call; a passing one lets an open circuit probe at once. Checks of one round
+    It fails by raising, or by a false value other than `None`. A failing check counts like a failed call; a passing one lets an open circuit probe at once. Checks of one round
     run side by side, each for at most `timeout` seconds of real time.
     """
 
@@ -49,6 +49,7 @@ class HealthChecks:
         try:
             async with asyncio.timeout(self._timeout):
                 found = await call_user(check, in_thread=facts.in_thread)
+            passes = found is None or bool(found)
         except Exception as error:
             return f"health check: {message_of(error)}"
-        return "its health check said no" if found is False else None
+        return None if passes else "its health check said no"

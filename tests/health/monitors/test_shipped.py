@@ -261,7 +261,7 @@ async def test_a_run_that_waits_for_a_person_may_stand_still() -> None:
 
 
 async def test_health_checks_are_polled() -> None:
-    answers: dict[str, Any] = {"fine": None, "no": False, "breaks": ConnectionRefusedError("nobody there")}
+    answers: dict[str, Any] = {"fine": None, "no": False, "none": [], "breaks": ConnectionRefusedError("nobody there")}
 
     def check(name: str) -> Any:
         def plain() -> Any:
@@ -283,12 +283,26 @@ async def test_health_checks_are_polled() -> None:
         stage.clock.advance(1)
     states = {name: stage.health.status(name).circuit for name in stage.tools}
     closed, opened = CircuitState.CLOSED, CircuitState.OPEN
-    assert states == {"fine": closed, "no": opened, "breaks": opened, "unchecked": closed}
+    assert states == {"fine": closed, "no": opened, "none": opened, "breaks": opened, "unchecked": closed}
     assert stage.health.status("no").failures == 5
     assert stage.health.status("breaks").last_failure == "health check: nobody there"
     answers["no"] = answers["breaks"] = True
     await monitor.watch(stage.facts())
     assert stage.health.status("no").circuit is CircuitState.HALF_OPEN
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_check_that_raises_no_exception_is_a_failure(error: type[BaseException], is_async: bool) -> None:
+    def plain() -> bool:
+        raise error
+
+    async def awaited() -> bool:
+        raise error
+
+    stage = Stage(tool("t", health_check=awaited if is_async else plain))
+    await HealthChecks().watch(stage.facts())
+    assert error.__name__ in (stage.health.status("t").last_failure or "")
 
 
 async def test_a_check_that_hangs_is_a_failure() -> None:
