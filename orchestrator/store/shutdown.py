@@ -1,7 +1,7 @@
 """Closes open stores at the end of the process, and renews them in a forked child.
 
 Registered when the package is imported, before anything that still has to read a store at the end of the process: what
-is registered first runs last. `store/sql.py` is imported later, where a database is used.
+is registered first runs last. `store/sql` is imported later, where a database is used.
 """
 
 import atexit

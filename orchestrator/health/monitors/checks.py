@@ -17,8 +17,9 @@ from .signal import Signal
 class HealthChecks:
     """Calls each tool's health check every `interval` seconds.
 
-    It fails by raising, or by a false value other than `None`. A failing check counts like a failed call; a passing one lets an open circuit probe at once. Checks of one round
-    run side by side, each for at most `timeout` seconds of real time.
+    A check fails by raising, or by a false value other than `None`. That counts like a failed call; a passing check
+    lets an open circuit probe at once. Checks of one round run side by side, each for at most `timeout` seconds of
+    real time.
     """
 
     woken_by: ClassVar[tuple[type[Event], ...]] = ()
