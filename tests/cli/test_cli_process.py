@@ -36,6 +36,7 @@ def begin(word: str) -> str:
 
 @tool(gives="second", timeout=300)
 async def dawdle(first: str) -> str:
+    Path(f"dawdling-{first}").touch()
     while not Path("go").exists():
         await asyncio.sleep(0.05)
     return first.upper()
@@ -145,6 +146,29 @@ def test_ctrl_c_cancels_every_run_of_a_batch(here: Path) -> None:
     assert "Nothing was lost. 0 of 3 had ended." in errors
     with record(here) as store:
         assert {row.status for row in store.runs()} == {Status.ESCALATED}
+
+
+def test_ctrl_c_cancels_every_run_that_is_recovered(here: Path) -> None:
+    words = [f"w{n}" for n in range(17)]  # one more than are driven at a time
+    calls = [here / f"dawdling-{word}" for word in words]
+    batch = ("run", "second", "--project", "project", "--jobs", "17", "--each", "word", *words)
+    with started(here, *batch) as process:
+        while not all(call.exists() for call in calls):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.3)  # until their records are durable
+        process.kill()
+        process.wait()
+    for call in calls:
+        call.unlink()
+    with started(here, "recover", "--project", "project") as process:
+        while sum(call.exists() for call in calls) < 16:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    with record(here) as store:
+        assert sorted(row.status for row in store.runs()) == [Status.ESCALATED] * 16 + [Status.RUNNING]
 
 
 def test_a_second_ctrl_c_leaves_the_record_of_what_was_done(

@@ -252,8 +252,9 @@ async def _resumed(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
                 complain(f"{plain(run_id)}: {error}")
                 return None
 
-    found = await asyncio.gather(*(one(run_id) for run_id in ids))
-    return [outcome for outcome in found if outcome is not None]
+    async with asyncio.TaskGroup() as group:  # interrupted, it waits until the runs under way have ended
+        begun = [group.create_task(one(run_id)) for run_id in ids]
+    return [outcome for task in begun if (outcome := task.result()) is not None]
 
 
 __all__ = ["register"]
