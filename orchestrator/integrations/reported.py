@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from orchestrator.core.enums import FailureKind
-from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused
+from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused, Unavailable
 from orchestrator.core.text import clean
-from orchestrator.health.failures.inspect import of_text
+from orchestrator.health.failures.inspect import of_status, of_text, status_of
 
 MAX_ERROR: Final = 500
 """Characters of an error that are kept."""
@@ -27,8 +27,13 @@ class ToolReported(Exception):
 
 
 def reported_kind(error: BaseException) -> FailureKind | None:
-    """The row of the failure table for `ToolReported`."""
-    return error.kind if isinstance(error, ToolReported) else None
+    """The row of the failure table for `ToolReported`, and for a server that declined with a status to be reached."""
+    if isinstance(error, ToolReported):
+        return error.kind
+    if isinstance(error, Unavailable) and (status := status_of(error)) is not None:
+        kind = of_status(status)
+        return kind if kind in (FailureKind.ACCOUNT, FailureKind.TRANSIENT) else FailureKind.OUTAGE
+    return None
 
 
 def reported_error(text: str) -> OrchestratorError | ToolReported:

@@ -209,5 +209,6 @@ def names_of(kind: type[BaseException]) -> tuple[str, ...]:
 
 
 def from_library(error: BaseException) -> bool:
-    """Whether an error's type is neither Python's nor the framework's: only then may it carry a status."""
-    return type(error).__module__.split(".")[0] not in ("builtins", "asyncio", "orchestrator")
+    """Whether an error may carry a status: its type is neither Python's nor the framework's, or it has the answer."""
+    own = type(error).__module__.split(".")[0] in ("builtins", "asyncio", "orchestrator")
+    return not own or getattr(error, "response", None) is not None

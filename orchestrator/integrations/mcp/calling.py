@@ -1,33 +1,22 @@
 """One call of a tool of an MCP server, as a callable that the graph can read."""
 
 import asyncio
-import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-import httpx2
 import mcp_types as types
-from mcp import Client, MCPError
-from opentelemetry.propagate import inject
+from mcp import Client
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
-from orchestrator.core.errors import CallerError, Unavailable
+from orchestrator.core.errors import CallerError
 
-from .connection import Connection, SessionLost
+from .connection import Connection
 from .elicitation import Elicitations
+from .requests import request
 from .results import output_value
-from .transports import CALL_ID
-
-_LOST: Final = re.compile(
-    r"session (?:id )?(?:was )?(?:not found|terminated|expired|unknown|closed|invalid)"
-    r"|(?:no valid|unknown|invalid|missing|expired) session|server not initialized",
-    re.IGNORECASE,
-)
-"""How servers say that they do not know a session: nothing was executed."""
 
 
 @dataclass(frozen=True)
@@ -59,46 +48,19 @@ def remote_call(connection: Connection, terms: Terms) -> Callable[..., Awaitable
 async def call_remote(
     connection: Connection, remote: str, arguments: dict[str, Any], timeout: float, ctx: RunContext[Any] | None
 ) -> types.CallToolResult:
-    """Call a tool. A session that the server no longer knows is opened again, and the call, which it cannot have
-    executed, is sent again. Raises `Unavailable` when that happens twice, and `httpx2.HTTPStatusError` with the
-    server's own status.
-    """
-    lost: SessionLost | None = None
-    for _ in range(2):
-        try:
-            async with connection.client() as client:
-                return await _send(connection, client, remote, arguments, timeout, ctx)
-        except SessionLost as error:
-            lost = error
-    raise Unavailable(f"The MCP server {connection.name!r} does not keep a session: {lost}")
-
-
-async def _send(
-    connection: Connection,
-    client: Client,
-    remote: str,
-    arguments: dict[str, Any],
-    timeout: float,
-    ctx: RunContext[Any] | None,
-) -> types.CallToolResult:
-    call_id = uuid.uuid4().hex
-    meta: Any = {CALL_ID: call_id}
-    inject(meta)
+    """Call a tool, as `request` asks; what the server asks meanwhile is a question of the run."""
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         if ctx is not None:
             ctx.report(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
 
-    sending = client.call_tool(
-        remote, arguments, read_timeout_seconds=timeout, progress_callback=on_progress, meta=meta
-    )
-    try:
-        if ctx is None:
-            return await sending
-        return await _with_questions(connection.elicitations, ctx, sending)
-    except MCPError as error:
-        _raise_for(connection.answer_to(call_id), error)
-        raise
+    async def send(client: Client, meta: Any) -> types.CallToolResult:
+        sending = client.call_tool(
+            remote, arguments, read_timeout_seconds=timeout, progress_callback=on_progress, meta=meta
+        )
+        return await (sending if ctx is None else _with_questions(connection.elicitations, ctx, sending))
+
+    return await request(connection, send)
 
 
 async def _with_questions(
@@ -120,20 +82,6 @@ async def _with_questions(
                 task.cancel()
                 await asyncio.wait({task})
     return task.result()
-
-
-def _raise_for(response: httpx2.Response | None, error: MCPError) -> None:
-    """Raise what an HTTP status, or the words of an error, says; the client's own code says nothing."""
-    error_text = error.error.message
-    if response is None:
-        if _LOST.search(error_text):
-            raise SessionLost(error_text) from error
-        return
-    body = response.text[:2000]
-    if "mcp-session-id" in response.request.headers and (response.status_code == 404 or _LOST.search(body)):
-        raise SessionLost(error_text) from error
-    reason = f"the MCP server answered with HTTP status {response.status_code} {response.reason_phrase}".strip()
-    raise httpx2.HTTPStatusError(reason, request=response.request, response=response) from error
 
 
 def _as_json(terms: Terms, name: str, value: Any) -> Any:

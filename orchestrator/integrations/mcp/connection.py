@@ -31,6 +31,16 @@ class SessionLost(Exception):
     """The server does not know the session any more; what was sent in it was not executed."""
 
 
+class NotOpened(Unavailable):
+    """No session could be opened, so nothing was sent. `response` is the HTTP answer that declined it, if there was
+    one: its status and `Retry-After` count.
+    """
+
+    def __init__(self, message: str, response: httpx2.Response | None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
 @dataclass(eq=False)
 class _Session:
     """A session while it is held open."""
@@ -150,15 +160,24 @@ class Connection:
                 await asyncio.wait([task], timeout=CLOSE_SECONDS)
             if not isinstance(error, Exception):
                 raise
-            reason = "it did not answer in time" if isinstance(error, TimeoutError) else _reason(error)
-            words = await asyncio.to_thread(self._transport.last_words) if self._transport is not None else ""
-            wrote = f" Its last lines: {words}" if words else ""
-            raise Unavailable(f"The MCP server {self.name!r} cannot be reached: {reason}.{wrote}") from error
+            raise await self._not_opened(error) from error
         self.opened += 1
         made = _Session(client, loop, stop, task)
         self._ending.add(made)
         task.add_done_callback(lambda _: self._ending.discard(made))
         return made
+
+    async def _not_opened(self, error: Exception) -> NotOpened:
+        declined = self._transport.declined() if self._transport is not None else None
+        if isinstance(error, TimeoutError):
+            reason = "it did not answer in time"
+        elif declined is not None:
+            reason = f"it answered with HTTP status {declined.status_code} {declined.reason_phrase}".rstrip()
+        else:
+            reason = _reason(error)
+        words = await asyncio.to_thread(self._transport.last_words) if self._transport is not None else ""
+        wrote = f" Its last lines: {words}" if words else ""
+        return NotOpened(f"The MCP server {self.name!r} cannot be reached: {reason}.{wrote}", declined)
 
     async def _hold(self, ready: "asyncio.Future[Client]", stop: asyncio.Event) -> None:
         try:

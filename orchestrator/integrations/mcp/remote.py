@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import mcp_types as types
 from mcp import Client
@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 from orchestrator.core.calls.options import checked
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import NOT_DONE, Effect
-from orchestrator.core.errors import DefinitionError, Unavailable, nearest
+from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.text import clean
 from orchestrator.core.types.json_schema import type_of
 from orchestrator.core.types.schema import given_types
@@ -27,6 +27,8 @@ from orchestrator.integrations.reported import reported_kind
 from .calling import Terms, remote_call
 from .connection import Connection
 from .elicitation import Sampling
+from .listing import listed
+from .requests import request
 from .transports import HttpTransport, StdioTransport, Transport
 
 
@@ -47,12 +49,6 @@ def _do_it_again(**inputs: Any) -> Any:
     """It may have happened; happening again changes nothing."""
     del inputs
     return NOT_DONE
-
-
-MAX_TOOLS: Final = 1000
-"""Tools of one server that are listed."""
-MAX_PAGES: Final = 100
-"""Pages of tools that are asked for; a server may give them without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +154,16 @@ class McpServer:
         await self.connection.aclose()
 
     async def list_tools(self) -> dict[str, RemoteTool]:
-        """Ask the server what tools it has. Raises `Unavailable`, and `MCPError` when it does not say."""
-        found: dict[str, RemoteTool] = {}
-        cursor: str | None = None
-        async with self.connection.client() as client:
-            for _ in range(MAX_PAGES):
-                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-                found |= {one.name: _described(one) for one in page.tools[:MAX_TOOLS]}
-                if page.next_cursor is None or page.next_cursor == cursor or len(found) >= MAX_TOOLS:
-                    break
-                cursor = page.next_cursor
-            else:
-                raise Unavailable(f"The MCP server {self.name!r} lists more than {MAX_PAGES} pages of tools.")
+        """Ask the server what tools it has. Raises `Unavailable`, `httpx2.HTTPStatusError` with its own status, and
+        `MCPError` when it does not say.
+        """
+        found = {one.name: _described(one) for one in await listed(self.connection, "tools")}
         self.listed = found
         return found
 
     async def ping(self) -> None:
         """Ask the server something small, to use as a `health_check`. Raises when it does not answer."""
-        async with self.connection.client() as client:
-            await client.list_tools(cache_mode="refresh")
+        await request(self.connection, lambda client, meta: client.list_tools(meta=meta, cache_mode="refresh"))
 
     @checked(what="McpServer.tools()")
     def tools(

@@ -19,6 +19,8 @@ from orchestrator.core.text import clean
 
 CALL_ID: Final = "orchestrator/call"
 """The field of `_meta` that identifies a call's HTTP answer."""
+UNKNOWN_METHOD: Final = (400, 404, 405)
+"""How servers of older protocols answer to `server/discover`; they are asked to `initialize` then."""
 LAST_WORDS: Final = 2000
 """Characters of a server's standard error that are kept for the error message."""
 
@@ -36,6 +38,10 @@ class Transport(Protocol):
 
     def answer_to(self, call: str) -> httpx2.Response | None:
         """The HTTP answer with an error status to a call, once."""
+        ...
+
+    def declined(self) -> httpx2.Response | None:
+        """The last HTTP answer with an error status to a request that opens a session, of the newest opening."""
         ...
 
 
@@ -75,6 +81,10 @@ class StdioTransport:
     def answer_to(self, call: str) -> httpx2.Response | None:
         """`None`: there is no HTTP."""
         del call
+        return None
+
+    def declined(self) -> httpx2.Response | None:
+        """`None`: there is no HTTP."""
         return None
 
 
@@ -122,10 +132,12 @@ class HttpTransport:
         self._headers = dict(headers or {})
         self._seconds = seconds
         self._answers: OrderedDict[str, httpx2.Response] = OrderedDict()
+        self._declined: httpx2.Response | None = None
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator[Any]:
         """Open connections, and close them."""
+        self._declined = None
         timeout = httpx2.Timeout(self._seconds, read=max(self._seconds, 300.0))
         hooks: Any = {"response": [self._note]}
         async with (
@@ -140,8 +152,14 @@ class HttpTransport:
             return
         try:
             await response.aread()
-            call = json.loads(response.request.content)["params"]["_meta"][CALL_ID]
-        except (ValueError, KeyError, TypeError, httpx2.HTTPError):
+            message: Any = json.loads(response.request.content)
+            call: Any = (message["params"].get("_meta") or {}).get(CALL_ID)
+        except (ValueError, KeyError, TypeError, AttributeError, httpx2.HTTPError):
+            return
+        if call is None:
+            method = message.get("method")
+            if method == "initialize" or (method == "server/discover" and response.status_code not in UNKNOWN_METHOD):
+                self._declined = response
             return
         self._answers[str(call)] = response
         while len(self._answers) > 256:
@@ -154,6 +172,10 @@ class HttpTransport:
     def answer_to(self, call: str) -> httpx2.Response | None:
         """The HTTP answer with an error status to a call, once."""
         return self._answers.pop(call, None)
+
+    def declined(self) -> httpx2.Response | None:
+        """The last HTTP answer with an error status to a request that opens a session, of the newest opening."""
+        return self._declined
 
 
 __all__ = ["CALL_ID", "HttpTransport", "StdioTransport", "Transport"]

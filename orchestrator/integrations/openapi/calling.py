@@ -141,11 +141,12 @@ def _path(operation: Operation, filled: Mapping[str, str]) -> str:
 
 
 def _sign(api: Api, operation: Operation, deps: Any, made: dict[str, Any], cookies: dict[str, str]) -> None:
-    """Add the first alternative of the operation's security for which every secret is at hand."""
-    if not operation.security or {} in operation.security:
-        return
+    """Add the first alternative of the operation's security for which every secret is at hand.
+
+    An empty one says that none is needed; a credential that is at hand is sent all the same.
+    """
     missing: list[str] = []
-    for alternative in operation.security:
+    for alternative in filter(None, operation.security):
         secrets = {name: _secret(api, name, deps) for name in alternative}
         lacking = [name for name, secret in secrets.items() if secret is None]
         if not lacking:
@@ -153,6 +154,8 @@ def _sign(api: Api, operation: Operation, deps: Any, made: dict[str, Any], cooki
                 _apply(api.schemes.get(name, {}), str(secret), made, cookies)
             return
         missing += lacking
+    if not missing or {} in operation.security:
+        return
     name = missing[0]
     raise CallerError(
         f"{operation.name} needs the credential {name!r}: set the environment variable {variable_of(api, name)}, "

@@ -13,12 +13,16 @@ ECHO = {
 
 
 class OddServer:
-    """Listens on a port of its own; `next` are the answers to the next calls, `unknown` that to an unknown session."""
+    """Listens on a port of its own; `next` are the answers to the next calls, `opening` and `listing` those to requests
+    that open a session or list the tools, `unknown` that to an unknown session.
+    """
 
     def __init__(self) -> None:
         self.sessions: set[str] = set()
         self.calls: list[int] = []
         self.next: list[tuple[int, dict[str, str], bytes]] = []
+        self.opening: list[tuple[int, dict[str, str], bytes]] = []
+        self.listing: list[tuple[int, dict[str, str], bytes]] = []
         self.unknown: tuple[int, bytes] = (404, b"")
         handler = type("Handler", (_Handler,), {"odd": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -60,6 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
 
         if method == "server/discover":
             return self.say(404)
+        if method == "initialize" and self.odd.opening:
+            status, headers, body = self.odd.opening.pop(0)
+            return self.say(status, body, **headers)
         if method == "initialize":
             session = uuid.uuid4().hex
             self.odd.sessions.add(session)
@@ -69,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.say(*self.odd.unknown)
         if number is None:
             return self.say(202)
+        if method == "tools/list" and self.odd.listing:
+            status, headers, body = self.odd.listing.pop(0)
+            return self.say(status, body, **headers)
         if method == "tools/list":
             return ok({"tools": [ECHO]})
         if self.odd.next:

@@ -1,10 +1,12 @@
 """What a transport says is never taken for the tool's word: lost sessions, statuses of gateways; odd valid tools."""
 
+import contextlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import BaseModel
 
@@ -76,6 +78,43 @@ async def test_statuses_and_retry_after_are_kept(
     assert outcome.ok is reached
     if "retry_after" in headers:
         assert outcome.failures[0].retry_after == 0
+
+
+@pytest.mark.parametrize("effect", ["read", "write"])
+@pytest.mark.parametrize(
+    ("status", "headers", "kind", "reached"),
+    [
+        (401, {}, "account", False),
+        (402, {}, "account", False),
+        (403, {}, "outage", False),
+        (404, {}, "outage", False),
+        (429, {"retry_after": "0"}, "transient", True),
+        (503, {"retry_after": "0"}, "transient", True),
+    ],
+)
+async def test_a_status_by_which_a_session_is_declined_is_kept(
+    odd: OddServer, effect: str, status: int, headers: dict[str, str], kind: str, reached: bool
+) -> None:
+    server = McpServer("odd", url=odd.url, timeout=5)
+    tool = server.tool("echo", gives="said", needs=["message"], effect=effect)
+    odd.opening = [(status, headers, b"no")]
+    async with contextlib.aclosing(server), Orchestrator([tool], policy=QUICK) as orc:
+        outcome = await orc.run("said", {"message": "1"})
+    assert [(f.kind, f.status, f.retry_after) for f in outcome.failures] == [(kind, status, 0 if headers else None)]
+    assert f"status {status}" in outcome.failures[0].message
+    assert outcome.ok is reached
+    assert odd.calls == [200] * reached  # nothing was sent before
+
+
+async def test_a_status_by_which_the_tools_are_not_listed_is_kept(odd: OddServer) -> None:
+    server = McpServer("odd", url=odd.url, timeout=5)
+    odd.listing = [(401, {}, b"no")]
+    with pytest.raises(httpx2.HTTPStatusError, match="401"):
+        await server.list_tools()
+    odd.sessions.clear()  # it was restarted
+    assert [*await server.list_tools()] == ["echo"]
+    assert server.connection.opened == 2
+    await server.aclose()
 
 
 STDIO = """

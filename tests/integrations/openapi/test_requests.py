@@ -271,3 +271,24 @@ paths:
     assert (tool.name, set(tool.optional)) == ("get_x", {"on"})
     await called(spec, on="2024-01-02")
     assert server.asked[0][0] == "/x?on=2024-01-02"
+
+
+@pytest.mark.parametrize(
+    ("security", "sent", "reached"),
+    [
+        ([{"key": []}], None, False),
+        ([{"key": []}, {}], None, True),
+        ([{}, {"key": []}], "s3cret", True),
+        ([], None, True),
+    ],
+)
+async def test_a_credential_that_is_optional_is_sent_where_it_is_at_hand(
+    server: Server, monkeypatch: pytest.MonkeyPatch, security: Any, sent: str | None, reached: bool
+) -> None:
+    spec = described(server, security=security)
+    spec["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}
+    monkeypatch.delenv("KEY", raising=False)
+    if sent:
+        monkeypatch.setenv("KEY", sent)
+    assert (await called(spec)).ok is reached
+    assert [headers.get("X-Key") for _, headers, _ in server.asked] == [sent] * reached

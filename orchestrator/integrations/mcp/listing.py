@@ -1,0 +1,53 @@
+"""What an MCP server lists, over all its pages: tools, resources, templates of resources, prompts."""
+
+from typing import Any, Final
+
+import mcp_types as types
+from mcp import Client
+
+from orchestrator.core.errors import Unavailable
+
+from .connection import Connection
+from .requests import request
+
+MAX_LISTED: Final = 1000
+"""Things of one kind of one server that are listed."""
+MAX_PAGES: Final = 100
+"""Pages that are asked for; a server may give them without end."""
+KINDS: Final = {
+    "tools": ("list_tools", "tools", "tools"),
+    "resources": ("list_resources", "resources", "resources"),
+    "templates": ("list_resource_templates", "resource_templates", "resources"),
+    "prompts": ("list_prompts", "prompts", "prompts"),
+}
+"""Kind -> the client's method, the field of its answer, and the capability of servers that have it."""
+
+
+async def listed(connection: Connection, kind: str) -> list[Any]:
+    """All that a server lists of a kind in `KINDS`; nothing where it says that it has none.
+
+    Raises `Unavailable` for pages without end, else as `request`.
+    """
+    method, field, capability = KINDS[kind]
+    found: list[Any] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        at = cursor
+
+        async def ask(client: Client, meta: Any, at: str | None = at) -> types.PaginatedResult | None:
+            if getattr(client.server_capabilities, capability, None) is None and kind != "tools":
+                return None
+            page: types.PaginatedResult = await getattr(client, method)(cursor=at, meta=meta, cache_mode="refresh")
+            return page
+
+        page = await request(connection, ask)
+        if page is None:
+            return []
+        found += getattr(page, field)
+        if page.next_cursor is None or page.next_cursor == cursor or len(found) >= MAX_LISTED:
+            return found[:MAX_LISTED]
+        cursor = page.next_cursor
+    raise Unavailable(f"The MCP server {connection.name!r} lists more than {MAX_PAGES} pages of {kind}.")
+
+
+__all__ = ["KINDS", "MAX_LISTED", "listed"]
