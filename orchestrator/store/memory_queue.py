@@ -122,7 +122,8 @@ class MemoryQueue:
             return None
         self._move(run_id, Status.RUNNING, None)
         entry = self._entries[run_id]
-        taken = ClaimedRun(run_id, token, entry.request, entry.answer, run_id in self._cancelled)
+        state, cancel = self._of.runs[run_id], run_id in self._cancelled
+        taken = ClaimedRun(run_id, token, entry.request, entry.answer, cancel, state.count, state.row.labels)
         entry.answer = None
         return taken
 

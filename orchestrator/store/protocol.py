@@ -87,6 +87,9 @@ class ClaimedRun:
     answer: str | None
     cancel: bool = False
     """Whether its cancellation was asked for: nothing of it begins any more."""
+    count: int = 0
+    """Records of its ledger: 0 for a run that has not begun."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

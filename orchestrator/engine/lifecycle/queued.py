@@ -149,12 +149,11 @@ async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     Raises `NotForThisWorker`.
     """
     async with runtime.runs.turn(taken.run_id):
-        records = await runtime.threads.run(lambda: runtime.store.records(taken.run_id))
-        if records:
-            if live_run(runtime, taken.run_id) is None:
-                await runtime.threads.run(lambda: _check_same_program(runtime, records[0].body.get("graph")))
-            return await _go_on(runtime, taken)
-        return await _begin(runtime, taken)
+        if not taken.count:
+            return await _begin(runtime, taken)
+        if live_run(runtime, taken.run_id) is None:
+            await runtime.threads.run(lambda: _check_same_program(runtime, taken.run_id))
+        return await _go_on(runtime, taken)
 
 
 async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
@@ -166,8 +165,7 @@ async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
         _check_can_be_given(runtime, request)
     except Exception as error:
         raise NotForThisWorker(f"{type(error).__name__}: {error}") from error
-    row = await runtime.threads.run(lambda: runtime.store.run(taken.run_id))
-    wanted = replace(request.wanted, labels=row.labels if row else {})
+    wanted = replace(request.wanted, labels=taken.labels)
     dialled = runtime.dialled(wanted.dial)
     run = await begin(dialled, request.goal, request.inputs, wanted, run_id=taken.run_id, named=True, token=taken.token)
     start(run, Phase.PLAN)
@@ -186,7 +184,7 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
     if taken is None:
         return None
     run: Run | None = None
-    if await runtime.threads.run(lambda: runtime.store.records(run_id)):
+    if taken.count:
         run = await recover(runtime, run_id, taken.token, to_stop=True)
     else:
         with contextlib.suppress(NotForThisWorker):
@@ -197,8 +195,9 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
     return run
 
 
-def _check_same_program(runtime: Runtime, digest: Any) -> None:
+def _check_same_program(runtime: Runtime, run_id: str) -> None:
     """Raises `NotForThisWorker` where no tool of the recorded graph is here: it is the run of another program."""
+    digest = next((record.body.get("graph") for record in runtime.store.records(run_id)), None)
     data = runtime.store.graph(digest) if isinstance(digest, str) else None
     names = [str(tool["name"]) for tool in data["tools"]] if data else []
     if names and not any(name in runtime.graph for name in names):

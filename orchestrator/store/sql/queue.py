@@ -27,6 +27,7 @@ _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
 _WAITING: Final = RUNS.c.status == str(Status.WAITING)
 _ROOT: Final = RUNS.c.parent.is_(None)
+_CLAIMED: Final = (RUNS.c.run_id, RUNS.c.token, RUNS.c.cancel, RUNS.c.length, RUNS.c.labels)
 
 
 class SqlQueue:
@@ -173,7 +174,7 @@ class SqlQueue:
         ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
         statement = update(RUNS).where(RUNS.c.run_id.in_(ids), _READY)
         moved = statement.values(status=str(Status.RUNNING), owner=owner, token=RUNS.c.token + 1, wake=None)
-        owned = connection.execute(moved.returning(RUNS.c.run_id, RUNS.c.token, RUNS.c.cancel)).all()
+        owned = connection.execute(moved.returning(*_CLAIMED)).all()
         rows = {row.run_id: row for row in owned}
         asked = {
             row.run_id: row
@@ -242,7 +243,8 @@ def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
 
 def _taken(row: Any, asked: Any) -> ClaimedRun:
     request, answer = (asked.request, asked.answer) if asked else (None, None)
-    return ClaimedRun(row.run_id, row.token, request, answer, bool(row.cancel))
+    labels = {name: str(value) for name, value in decode_body(row.labels).items()}
+    return ClaimedRun(row.run_id, row.token, request, answer, bool(row.cancel), row.length, labels)
 
 
 def _drop_slots(connection: Connection, now: float) -> None:

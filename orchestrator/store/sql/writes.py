@@ -13,12 +13,12 @@ from orchestrator.store.ledger.encoding import decode_body, search_text
 from orchestrator.store.ledger.writes import LedgerState, RefusedWrite, Write, apply
 from orchestrator.store.protocol import FIRST_TOKEN, TENANT, Record, RunRow
 
-from .bulk import insert_rows, rows_of_runs, update_runs
+from .bulk import Cells, insert_rows, rows_of_runs, update_runs
 from .dialect import take_turn, upsert
 from .tables import LABELS, RECORDS, REQUESTS, RUNS, SEALS, VALUES
 
 _MOVED: Final = ("status", "ended", "head", "length", "summary", "wake")
-_RELEASED: Final = ("owner", "cancel")
+_RELEASED: Final = (*_MOVED, "owner", "cancel")
 
 
 def write(
@@ -119,7 +119,6 @@ def _store(connection: Connection, states: list[LedgerState], lane: int) -> None
     sealed = [state for state in states if state.sealed]
     if sealed:
         ids = [state.row.run_id for state in sealed]
-        update_runs(connection, RUNS, _RELEASED, [("", 0, run_id) for run_id in ids])
         connection.execute(delete(REQUESTS).where(REQUESTS.c.run_id.in_(ids)))
         _seal(connection, sealed, lane)
 
@@ -142,13 +141,20 @@ def _store_values(connection: Connection, states: list[LedgerState]) -> None:
 
 
 def _store_runs(connection: Connection, states: list[LedgerState]) -> None:
+    """Update the rows; a run that has ended is released in the same statement."""
     changed = [
-        (str(state.status), state.ended, state.head, state.count, state.summary, state.wake, state.row.run_id)
+        state
         for state in states
         if (state.count, state.status, state.wake) != (state.row.count, state.row.status, state.row.wake)
         or state.summary_changed
     ]
-    update_runs(connection, RUNS, _MOVED, changed)
+    update_runs(connection, RUNS, _MOVED, [_cells(state) for state in changed if not state.sealed])
+    update_runs(connection, RUNS, _RELEASED, [_cells(state, "", 0) for state in changed if state.sealed])
+
+
+def _cells(state: LedgerState, *released: object) -> Cells:
+    moved = (str(state.status), state.ended, state.head, state.count, state.summary, state.wake)
+    return (*moved, *released, state.row.run_id)
 
 
 def _seal(connection: Connection, states: list[LedgerState], lane: int) -> None:
@@ -156,10 +162,10 @@ def _seal(connection: Connection, states: list[LedgerState], lane: int) -> None:
     newest = select(SEALS.c.n, SEALS.c.hash).where(SEALS.c.lane == lane).order_by(SEALS.c.n.desc()).limit(1)
     last = connection.execute(newest).first()
     n, prev = (0, GENESIS) if last is None else (last.n, last.hash)
-    rows: list[dict[str, Any]] = []
+    rows: list[Cells] = []
     for state in states:
         n, run_id = n + 1, state.row.run_id
         digest = seal_link(prev, n, run_id, state.head, lane)
-        rows.append({"lane": lane, "n": n, "run_id": run_id, "head": state.head, "prev": prev, "hash": digest})
+        rows.append((lane, n, run_id, state.head, prev, digest))
         prev = digest
-    connection.execute(insert(SEALS), rows)
+    insert_rows(connection, SEALS, rows)

@@ -47,6 +47,16 @@ async def test_a_run_is_driven_at_once_although_the_worker_looks_seldom(
 
 
 async def test_a_run_that_could_not_be_begun_is_handed_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def double_later(x: int) -> int:
+        begun.set()
+        await asyncio.sleep(60)
+        return 2 * x
+
+    async with Orchestrator([Tool(double_later, name="double", gives="y")], store=tmp_path / "runs.db") as before:
+        await before.submit("y", {"x": 3}, run_id="r")
+        await begun.wait()
     async with made(tmp_path / "runs.db") as orc:
         problems: list[str] = []
         orc.store.on_problem = problems.append
@@ -60,8 +70,12 @@ async def test_a_run_that_could_not_be_begun_is_handed_back(tmp_path: Path, monk
             return records(run_id, after)
 
         monkeypatch.setattr(orc.store, "records", away)
-        await orc.submit("y", {"x": 3}, run_id="r")
+        worker = orc.worker()
+        working = asyncio.create_task(worker.run())
         async with asyncio.timeout(20):
+            while not any("handed back" in problem for problem in problems):  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.02)
             outcome = await orc.wait("r")
+        worker.stop()
+        await working
         assert (outcome.status, outcome.value) == (Status.REACHED, 6)
-        assert any("handed back" in problem for problem in problems)
