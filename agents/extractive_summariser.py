@@ -11,7 +11,7 @@ import re
 from orchestrator import Agent
 from orchestrator.core.checks import has_words
 from orchestrator.integrations.documents import detect_language, stop_words
-from orchestrator.integrations.documents.summary import first_words, joined, summary_sentences
+from orchestrator.integrations.documents.sentences import first_words, joined, summary_sentences
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")

@@ -2,7 +2,7 @@
 
 from orchestrator import Agent
 from orchestrator.core.checks import has_words
-from orchestrator.integrations.documents.summary import first_words, joined, summary_sentences
+from orchestrator.integrations.documents.sentences import first_words, joined, summary_sentences
 
 
 def lead(text: str) -> str:

@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from orchestrator import Goal, Orchestrator, Tool
 from orchestrator.cli.batch import largest_first
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.engine.processes import processes
 from orchestrator.integrations.documents import implausibility
 from orchestrator.observability.explain.summary import healed, trail

@@ -21,7 +21,7 @@ from orchestrator import Goal, Orchestrator, Outcome, Status
 from orchestrator.cli.batch import Batch, Ended, run_batch
 from orchestrator.cli.screen import Exit, complain, say
 from orchestrator.cli.values import Given
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import counted, plain
 from orchestrator.errors import OrchestratorError
 from orchestrator.observability.explain.summary import healed, trail

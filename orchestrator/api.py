@@ -20,8 +20,7 @@ from orchestrator.core.events import Event, Sink
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.loop_thread import LoopThread
-from orchestrator.core.process.loops import in_a_loop
+from orchestrator.core.process.loops import LoopThread, in_a_loop
 from orchestrator.core.route import Route
 from orchestrator.engine.background.background import Background
 from orchestrator.engine.background.closing import close_all

@@ -23,7 +23,7 @@ from typing import Any, Final
 from orchestrator.agents.agent import Agent
 from orchestrator.core.errors import DefinitionError, nearest
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.engine.background.schedules import Schedule, schedules_of
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.tool import Tool

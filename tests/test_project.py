@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import DefinitionError, Orchestrator
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.project import Project, load_project, module_name
 
 READ = """

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator import Decided, DecisionKind, Event, Orchestrator, Outcome
 from orchestrator.core.decision import Decision
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.project import load_project
 from orchestrator.selection import Demand
 from orchestrator.testing import fail

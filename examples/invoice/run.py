@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parents[1]))  # so that it runs as a script, too
 from examples.invoice.servers import Gateway, Mailbox, mail_server  # noqa: E402
 from orchestrator import AskHuman, Orchestrator, Outcome, Policy, Resolution, Status  # noqa: E402
 from orchestrator.core.policy import Retries  # noqa: E402
-from orchestrator.core.process.catalog_path import catalog_root  # noqa: E402
+from orchestrator.core.process.installation import catalog_root  # noqa: E402
 from orchestrator.project import load_project  # noqa: E402
 from orchestrator.testing import lose_answer  # noqa: E402
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.agents.models.no_retries import one_attempt
+from orchestrator.agents.models.providers import one_attempt
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 from orchestrator.core.types.schema import adapter, given_types
 
 from .chat_tools import as_text, run_tool_calls, tool_offers

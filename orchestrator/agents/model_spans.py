@@ -16,7 +16,7 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
-from orchestrator.agents.models.provider import provider_name
+from orchestrator.agents.models.providers import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.core.text import plain
 

@@ -55,7 +55,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "mcp": ("serve", "Serve goals as MCP tools: on standard input and output, or by HTTP."),
     "gateway": (
-        "gateway",
+        "serve",
         "Serve the tools of MCP servers under their own names, with time-outs, reconnects, circuits and alternatives.",
     ),
     "doctor": (
@@ -79,7 +79,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Pick up the runs that dead processes left, all of them or RUN, and drive them to an end or a question.",
     ),
     "cancel": (
-        "fleet.cancel",
+        "runs.resume",
         "Stop a run, whichever process drives it, and tell how it ended: what stands is undone or listed.",
     ),
     "serve": (

@@ -60,7 +60,7 @@ def tools(ctx: typer.Context, incomplete: str) -> list[Any]:
 @_quiet
 def policies(ctx: typer.Context, incomplete: str) -> list[Any]:
     """The project's policies, and the shipped ones."""
-    from orchestrator.core.process.catalog_path import catalog_root
+    from orchestrator.core.process.installation import catalog_root
 
     folders = [catalog_root() / "policies"]
     folder = _given(ctx, "project", "ORCHESTRATOR_PROJECT")

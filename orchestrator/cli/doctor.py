@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from orchestrator.core.conventions import __version__
-from orchestrator.core.process.extras import DISTRIBUTION, INSTALL_PAGE
+from orchestrator.core.process.installation import DISTRIBUTION, INSTALL_PAGE
 from orchestrator.integrations.checks import EXTRAS, PROVIDERS, check_tool, missing_modules
 
 from . import options

@@ -13,7 +13,7 @@ from orchestrator.core.enums import START, CircuitState
 from orchestrator.core.errors import DefinitionError, InputError, nearest
 from orchestrator.core.text import duration, plain
 from orchestrator.health import ToolHealth, sharing
-from orchestrator.observability.health_order import worst_first
+from orchestrator.health.status import worst_first
 from orchestrator.observability.recorded import recorded_tools, stored_health
 from orchestrator.store import Store, open_store
 

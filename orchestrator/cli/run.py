@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.api import Orchestrator
-from orchestrator.cli.runs.filters import read_labels
 from orchestrator.core.checks import check_number
 from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Budget, Goal
@@ -25,6 +24,7 @@ from orchestrator.testing import parse_fault
 from . import options
 from .batch import Batch, run_batch
 from .invocation import app_given, command
+from .options import read_labels
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
 from .screen import Exit, complain, exit_of, screen, write_json

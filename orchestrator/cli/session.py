@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import InputError, StoreError
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.store import Store, open_store
 from orchestrator.store.protocol import RunRow

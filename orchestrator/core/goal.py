@@ -9,9 +9,8 @@ from typing_extensions import TypeVar
 
 from orchestrator.core.calls.options import checked, checked_init
 
-from .checks import check_number
+from .checks import check_name, check_number
 from .errors import DefinitionError, InputError
-from .names import check_name
 
 V = TypeVar("V", default=Any)
 

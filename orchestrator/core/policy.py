@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.core.calls.options import checked
-from orchestrator.core.process.catalog_path import catalog_folder
+from orchestrator.core.process.installation import catalog_folder
 
 from .errors import DefinitionError, nearest
 

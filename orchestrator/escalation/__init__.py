@@ -2,15 +2,13 @@
 
 from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.pool import Router
-from orchestrator.escalation.notify.channels import Notify, Terminal, Webhook, announce
-from orchestrator.escalation.notify.console import ask_on_terminal
-from orchestrator.escalation.notify.sink import NotificationSink
 from orchestrator.escalation.rungs.ask_human import AskHuman
 from orchestrator.escalation.rungs.ask_model import AskModel
 from orchestrator.escalation.rungs.demote import Demote
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
 from .ladder import Climb, Consulting, Means, RefusedAnswer, Rung, RungReply, check_ladder, climb, rung_name
+from .notify import NotificationSink, Notify, Terminal, Webhook, announce, ask_on_terminal
 from .options import Hole, Option, options_for
 from .question import Question, accepted, interpret_answer, is_refusal, resolution_at_deadline
 from .registry import RUNGS, ladder_from

@@ -4,10 +4,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError, DefinitionError, Refused
-from orchestrator.core.types.json_schema import is_plain_name, type_of
+from orchestrator.core.types.json_schema import is_plain_name, type_of, with_signature
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

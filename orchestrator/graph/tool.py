@@ -14,10 +14,9 @@ from typing_extensions import Unpack
 from orchestrator.core.calls.options import options_of, shown_value
 from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.calls.user_code import call_plain, is_async
-from orchestrator.core.checks import check_number
+from orchestrator.core.checks import check_name, check_number
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.names import check_name
 from orchestrator.core.types.schema import (
     CallSignature,
     adapter,
@@ -28,8 +27,7 @@ from orchestrator.core.types.schema import (
 )
 
 from .langchain_tool import callable_of, is_langchain_tool, langchain_tool_of
-from .tool_functions import check_functions
-from .tool_options import MAX_COST, Cost, LatencyOption, ToolOptions
+from .tool_options import MAX_COST, Cost, LatencyOption, ToolOptions, check_functions
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -1,7 +1,7 @@
 """Health of tools: evidence, latency, circuits, pressure, and what healing may cost."""
 
+from .admission import Lease
 from .declaration import Declaration
-from .probes import Lease
 from .quota_headers import QuotaLeft, quota_of
 from .registry import HealthRegistry
 from .retry_budget import RetryBudget, backoff

@@ -1,13 +1,78 @@
-"""Whether a call may go through the circuits in its way: the tool's own, and that of its credential."""
+"""Whether a call may go through the circuits of its tool and its credential, and which process may probe."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from orchestrator.core.enums import CircuitState
 from orchestrator.core.policy import Policy
 
 from .entry import Entry
-from .probes import ASK_AGAIN, ProbeLeases
 from .status import Admission
+
+Lease = Callable[[str, str, float], bool]
+"""(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
+Unlease = Callable[[str, str], None]
+"""(tool, owner): gives that probe back."""
+ASK_AGAIN: Final = 2.0
+"""Seconds after which a process that did not get the probe asks for it again."""
+_ALONE_AFTER: Final = 5.0
+"""Seconds without an answer of the store after which a process probes without asking."""
+
+
+class ProbeLeases:
+    """One process per probe window holds a lease in the store.
+
+    If the store is unreachable for some seconds, each process probes on its own, so a store that is down never keeps
+    a tool excluded.
+    """
+
+    def __init__(self, lease: Lease | None, unlease: Unlease | None) -> None:
+        self._lease = lease
+        self._unlease = unlease
+        self._answers: dict[tuple[str, str], bool | None] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may be asked for the probe."""
+        return self._lease is not None
+
+    def ask(self, label: str, owner: str, seconds: float) -> None:
+        """Ask the store for a lease, which may take long, and keep the answer for `refused`."""
+        self._answers[label, owner] = self._ask(label, owner, seconds)
+
+    def give_back_unused(self, label: str, owner: str) -> None:
+        """End a lease that `ask` took and nobody used."""
+        if self._answers.pop((label, owner), False):
+            self.give_back(label, owner)
+
+    def _ask(self, label: str, owner: str, seconds: float) -> bool | None:
+        """Whether this process got the lease; `None` where the store does not answer."""
+        if self._lease is None:
+            return True
+        try:
+            return self._lease(label, owner, seconds)
+        except Exception:
+            return None
+
+    def refused(self, label: str, entry: Entry, owner: str, seconds: float, now: float) -> str:
+        """Why this process does not get the probe; empty when it does."""
+        asked = (label, owner)
+        leased = self._answers.pop(asked) if asked in self._answers else self._ask(label, owner, seconds)
+        if leased is None:  # all processes may be asking at once: ask again before deciding alone
+            entry.unanswered_since = now if entry.unanswered_since is None else entry.unanswered_since
+            alone = now - entry.unanswered_since >= _ALONE_AFTER
+            return "" if alone else "the store does not say whether another process is probing it"
+        entry.unanswered_since = None
+        return "" if leased else "another process is probing it"
+
+    def give_back(self, label: str, owner: str) -> None:
+        """End a lease early."""
+        if self._unlease is None:
+            return
+        try:
+            self._unlease(label, owner)
+        except Exception:  # it ends by itself
+            return
 
 
 def admit_through(

@@ -11,10 +11,10 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.process.forks import new_rlock, renew_after_fork
 from orchestrator.graph.tool import Tool
 
+from .circuit import Voices
 from .declaration import CREDENTIAL, Declaration, label_of_declaration
 from .entry import Entry, target_name, target_of
 from .status import Target
-from .voices import Voices
 
 
 def _no_tool(name: str) -> Tool | None:

@@ -9,12 +9,11 @@ from typing import Any
 from orchestrator.core.enums import CircuitState
 from orchestrator.core.policy import Policy
 
-from .circuit import Circuit
+from .circuit import OWN_WORD_SECONDS, Circuit, Voices
 from .evidence import Mean, SuccessCounts
 from .latency import LatencyBuckets
 from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
-from .voices import OWN_WORD_SECONDS, Voices
 
 GRAINS = 20
 """Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""

@@ -15,12 +15,11 @@ from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import MAX_COST
 from orchestrator.health.failures.classify import counts_for_health
 
-from .admission import admit_through
+from .admission import Lease, ProbeLeases, Unlease, admit_through
 from .circuit import Circuit
 from .declaration import CREDENTIAL, Declaration
 from .entries import EntryTable
 from .entry import GRAINS, RESTORED, Entry, Override, Readings, target_name
-from .probes import Lease, ProbeLeases, Unlease
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
 

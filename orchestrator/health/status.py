@@ -63,3 +63,11 @@ class Admission:
 def seconds(amount: float) -> str:
     """Seconds for people: three digits, never as a power of ten."""
     return f"{amount:.0f} s" if amount >= 100 else f"{amount:.3g} s"
+
+
+_ORDER = {CircuitState.OPEN: 0, CircuitState.HALF_OPEN: 1, CircuitState.CLOSED: 2}
+
+
+def worst_first(status: ToolHealth) -> tuple[int, int, float, str]:
+    """Open circuits first, then half-open ones, then by how badly calls go; what was never called last."""
+    return (_ORDER[status.circuit], int(not status.calls), status.success, status.name)

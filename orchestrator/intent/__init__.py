@@ -1,9 +1,8 @@
 """Intent: from a text to a goal and inputs, or to a question back. Runs nothing."""
 
-from .corpus import examples_of
 from .extraction import extract
-from .interpreter import Interpreter
+from .interpreter import Guess, Interpreter, Request
 from .needs import Needs, needs_of
-from .request import Guess, Request
+from .neighbours import examples_of
 
 __all__ = ["Guess", "Interpreter", "Needs", "Request", "examples_of", "extract", "needs_of"]

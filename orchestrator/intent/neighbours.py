@@ -1,4 +1,4 @@
-"""Nearest examples of a text, by what it is made of: words and parts of words. Deterministic, without a model."""
+"""Nearest examples of a text, by words and parts of words: deterministic, without a model; and default examples."""
 
 import math
 import re
@@ -6,6 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+from orchestrator.graph.revision import GraphRevision
 
 Vector = Mapping[str, float]
 
@@ -89,3 +91,18 @@ def _dot(one: Vector, other: Vector) -> float:
     if len(other) < len(one):
         one, other = other, one
     return math.fsum(weight * other[term] for term, weight in one.items() if term in other)
+
+
+def examples_of(view: GraphRevision) -> dict[str, list[str]]:
+    """For each key that a tool gives: its name in words, and what the tools that give it say they do."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(view.keys):
+        producers = view.producers(key)
+        if producers:
+            descriptions = [view.tools[name].description.split("\n\n")[0] for name in producers]
+            found[key] = [_words(key), *(text for text in descriptions if text), *(_words(name) for name in producers)]
+    return found
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", " ")

@@ -19,8 +19,9 @@ from orchestrator.store.unknown_run import unknown_run
 
 if TYPE_CHECKING:
     from orchestrator.observability.replay.replay import Replay
-    from orchestrator.observability.skills.learn_skills import SkillsLearned
     from orchestrator.store.ledger.verify import Verification
+
+    from .learn_skills import SkillsLearned
 
 
 class RecordedRuns:
@@ -74,7 +75,7 @@ class RecordedRuns:
         Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
         `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
         """
-        from orchestrator.observability.skills.learn_skills import How, learn_skills
+        from .learn_skills import How, learn_skills
 
         self._runtime.runs.check_open()
         self.store.flush()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.checks import problem_with
 from orchestrator.core.errors import InputError
-from orchestrator.core.names import problem_with
 
 LARGEST_BODY: Final = 1024 * 1024
 """Bytes of a request's body."""

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from orchestrator.api import Orchestrator
+from orchestrator.core.checks import check_name
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import DefinitionError, InputError, StoreError
 from orchestrator.core.goal import Budget, Goal
-from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Outcome
 from orchestrator.observability.answering import QuestionNotOpen, keep_answer, open_questions
 from orchestrator.store.protocol import TENANT, RunRow

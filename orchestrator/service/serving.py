@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.project import load_project
 
 from .access import read_tokens

@@ -14,8 +14,8 @@ from orchestrator.core.text import plain
 from orchestrator.engine.lifecycle.feedback import feedback_on_record
 from orchestrator.graph.spec import ToolSpec
 from orchestrator.health import HealthRegistry, ToolHealth, sharing
+from orchestrator.health.status import worst_first
 from orchestrator.observability.answering import keep_answer, missing_tools
-from orchestrator.observability.health_order import worst_first
 from orchestrator.observability.recorded import recorded_agents, recorded_tools, stored_health
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import stored_handbook

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 
 from orchestrator.core.errors import InputError
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.catalog_path import catalog_folder
+from orchestrator.core.process.installation import catalog_folder
 from orchestrator.observability.replay.backtest import backtest
 from orchestrator.observability.run_filter import RunFilter
 from orchestrator.store.protocol import RunRow, Store

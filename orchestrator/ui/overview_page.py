@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from orchestrator.core.enums import CircuitState, Status
-from orchestrator.observability.liveness import lost_runs
 from orchestrator.observability.run_filter import RunFilter, was_healed
+from orchestrator.observability.run_status import lost_runs
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend

@@ -18,8 +18,8 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, ExplainedEscalation
 from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
-from orchestrator.store.ledger.events import readable_event
-from orchestrator.store.ledger.verify import CLOSED, Verification, check_chain
+from orchestrator.store.ledger.encoding import CLOSED, readable_event
+from orchestrator.store.ledger.verify import Verification, check_chain
 from orchestrator.store.protocol import Record, RunRow, Store
 
 MOST_VERIFIED: Final = 5000

@@ -15,7 +15,7 @@ from orchestrator.escalation import Question
 from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of
 from orchestrator.graph.revision import GraphRevision, ToolSpec
-from orchestrator.observability.liveness import lost_runs
+from orchestrator.observability.run_status import lost_runs
 from orchestrator.store.protocol import RunRow, Store
 
 from .backend import Backend

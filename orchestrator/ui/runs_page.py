@@ -12,9 +12,8 @@ from starlette.responses import HTMLResponse
 
 from orchestrator.core.enums import FailureKind, Status
 from orchestrator.core.errors import InputError
-from orchestrator.observability.liveness import lost_runs
 from orchestrator.observability.run_filter import RunFilter, read_time
-from orchestrator.observability.waiting import only_here_text, waiting_text
+from orchestrator.observability.run_status import lost_runs, only_here_text, waiting_text
 from orchestrator.store.protocol import RunRow
 
 from .backend import Backend

@@ -1,23 +1,76 @@
-"""`serve`: the viewer on a port of this machine."""
+"""`serve`: the viewer on a port of this machine, over connections that end when a request takes too long."""
 
 import asyncio
 import secrets
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.errors import InputError, OrchestratorError
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.project import load_project
 from orchestrator.store import Store, open_store
 
 from .app import create_app
 from .backend import Backend
-from .connections import TimedProtocol
 from .security import LOOPBACK
+
+REQUEST_SECONDS: Final = 10.0
+"""From the first moment of a connection, or of a further request on it, to the request's last byte."""
+RESPONSE_SECONDS: Final = 60.0
+"""From there to the response's last byte."""
+
+
+class TimedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol with a time limit for each request and each response."""
+
+    request_seconds = REQUEST_SECONDS
+    response_seconds = RESPONSE_SECONDS
+    _timer: asyncio.TimerHandle | None = None
+    _receiving = False
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the limit of the first request."""
+        super().connection_made(transport)
+        self._limit(self.request_seconds)
+        self._receiving = True
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the limit while a request is incomplete; start that of the response when it is complete."""
+        super().data_received(data)
+        complete = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
+        answered = self.cycle is not None and self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+        if complete and not answered:
+            self._receiving = False
+            self._limit(self.response_seconds)
+        elif not complete and not self._receiving:
+            self._receiving = True
+            self._limit(self.request_seconds)
+
+    def on_response_complete(self) -> None:
+        """End the limit; the pause until the next request is uvicorn's to limit."""
+        self._receiving = False
+        self._cancel()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the limit."""
+        self._cancel()
+        super().connection_lost(exc)
+
+    def _limit(self, seconds: float) -> None:
+        self._cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def serve(
@@ -99,6 +152,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _address(host: str, port: int) -> str:
     name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
-
-
-__all__ = ["serve"]

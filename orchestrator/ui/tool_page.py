@@ -12,7 +12,7 @@ from orchestrator.core.events import CallEnded, Event, SignalRaised, ToolExclude
 from orchestrator.graph.revision import ToolSpec
 from orchestrator.observability.recorded import recorded_graphs
 from orchestrator.observability.run_filter import RunFilter
-from orchestrator.store.ledger.events import readable_event
+from orchestrator.store.ledger.encoding import readable_event
 from orchestrator.store.protocol import RunRow, Store
 
 from .backend import Backend

@@ -12,10 +12,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from orchestrator import Goal, Orchestrator, tool
-from orchestrator.agents.agent import Agent, per_token
+from orchestrator.agents.agent import Agent, Person, per_token
 from orchestrator.agents.chat import find_json, read_answer
 from orchestrator.agents.chat_tools import GoalTool
-from orchestrator.agents.human import Person
 from orchestrator.errors import CallerError, DefinitionError, InvalidOutput
 from orchestrator.graph.tool import Tool
 from orchestrator.testing import ScriptedChatModel

@@ -10,7 +10,7 @@ import pytest
 import examples.invoice.run
 import orchestrator.project
 from orchestrator import Orchestrator, Tool
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 
 DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
 really_load = orchestrator.project.load_project

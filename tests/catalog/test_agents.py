@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import CallerError, DecisionKind, Orchestrator, Refused, Tool
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.project import load_project
 from tests.catalog.conftest import DOCUMENTS
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from orchestrator import Effect, Orchestrator, Tool
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from tests.catalog.conftest import really_load
 
 ROW = re.compile(r"^\| `(\w+)`([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from orchestrator import FailureKind, Goal, Orchestrator, Outcome, Policy, Status
 from orchestrator.core.policy import Retries
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from tests.catalog.servers import Mailbox, Reply, Request, closed_port, http_server, mail_server
 
 LETTER = {"recipient": "ann@example.test", "subject": "Tides", "body": "High water at noon.\n.\nLow at six."}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator import DecisionKind, FailureKind, Goal, Orchestrator, Outcome, Refused, Status, Unavailable
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.integrations.documents import reader
 from orchestrator.testing import fail
 from tests.catalog.conftest import DOCUMENTS

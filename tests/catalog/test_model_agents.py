@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 
 from orchestrator import DecisionKind, Orchestrator, Policy, Status
 from orchestrator.core.policy import Retries
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.testing import ScriptedChatModel
 from tests.catalog.conftest import DOCUMENTS
 from tests.catalog.servers import Reply, http_server

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import FailureKind, Orchestrator, Outcome
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 
 SCHEMA = "create table boats (name varchar, feet integer)"
 ROWS = "insert into boats values ('Skua', 28), ('Tern', 19), ('Auk', 31)"

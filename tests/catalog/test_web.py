@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from orchestrator import FailureKind, Orchestrator, Outcome, Policy, Status
 from orchestrator.core.policy import Retries
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from tests.catalog.conftest import DOCUMENTS
 from tests.catalog.servers import Reply, Request, closed_port, http_server
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from orchestrator import START, Orchestrator, Tool
-from orchestrator.cli.planning.mermaid import mermaid
+from orchestrator.cli.planning.plan import mermaid
 from tests.cli.conftest import Cli
 
 LINE = re.compile(

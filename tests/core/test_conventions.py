@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from orchestrator.core import conventions as names
-from orchestrator.core.process.catalog_path import catalog_folder
+from orchestrator.core.process.installation import catalog_folder
 from tests.support.random_runs import random_orchestrator, random_run
 from tests.support.telemetry import Recorder, attributes
 

@@ -10,7 +10,7 @@ import orchestrator
 from orchestrator import Orchestrator, Policy, RunContext, testing
 from orchestrator.agents.options import AgentOptions
 from orchestrator.core.policy import CircuitPolicy, Retries
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 
 REFERENCE = catalog_root() / "docs" / "reference"
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the documentation is not installed with the package")

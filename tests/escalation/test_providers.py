@@ -9,7 +9,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_ollama import ChatOllama
 
 from orchestrator.agents import chat as chat_agent
-from orchestrator.agents.models.no_retries import one_attempt
+from orchestrator.agents.models.providers import one_attempt
 from orchestrator.agents.models.structured_output import OutputMode, modes_of
 from orchestrator.core.clock import SystemClock
 from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb

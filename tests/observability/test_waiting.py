@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from orchestrator import AskHuman, Orchestrator, Status, tool
-from orchestrator.observability.waiting import only_here_text, waiting_text
+from orchestrator.observability.run_status import only_here_text, waiting_text
 
 
 class Connection:

@@ -8,9 +8,8 @@ from langgraph.graph import StateGraph
 from pydantic import BaseModel
 
 from orchestrator import Agent, InputError, Orchestrator, RunContext, Status, Unavailable, tool
-from orchestrator.agents.agent import per_token
+from orchestrator.agents.agent import Person, per_token
 from orchestrator.agents.chat_tools import GoalTool
-from orchestrator.agents.human import Person
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import ScriptedChatModel
 from tests.support.summarisers import two

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.ui.layout import Box, lay_out
-from orchestrator.ui.time_axis import scale_of
+from orchestrator.ui.timeline import scale_of
 
 NAMES = st.sampled_from("abcdefghij")
 EDGES = st.lists(st.tuples(NAMES, NAMES), max_size=25)

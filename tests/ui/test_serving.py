@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 
 from orchestrator import InputError
 from orchestrator.ui import serve
-from orchestrator.ui.connections import TimedProtocol
+from orchestrator.ui.serving import TimedProtocol
 from tests.ui.worlds import world
 
 ROOT = Path(__file__).parents[2]

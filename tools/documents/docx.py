@@ -11,8 +11,14 @@ from typing import Any
 
 from orchestrator import Refused
 from orchestrator.integrations.documents import Reading, reader, tidy
-from orchestrator.integrations.documents.archive import Archive, attribute, descendants, element_text, local
-from orchestrator.integrations.documents.drawing import drawings_of
+from orchestrator.integrations.documents.archive import (
+    Archive,
+    attribute,
+    descendants,
+    drawings_of,
+    element_text,
+    local,
+)
 from orchestrator.integrations.documents.markup import markup_text
 
 INVISIBLE = frozenset(

@@ -9,13 +9,13 @@ from orchestrator.integrations.documents import Reading, reader, tidy
 from orchestrator.integrations.documents.archive import (
     Archive,
     attribute,
+    chart_texts,
     descendants,
     element_text,
     local,
     relation_id,
     relations,
 )
-from orchestrator.integrations.documents.drawing import chart_texts
 
 BESIDE = ("ppt/notesSlides/", "ppt/diagrams/", "ppt/charts/", "ppt/comments/")
 """Folders of what belongs to a slide."""

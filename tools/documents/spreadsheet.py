@@ -8,10 +8,16 @@ from typing import Any
 
 from orchestrator import Refused, Unavailable
 from orchestrator.integrations.documents import Reading, reader, tidy
-from orchestrator.integrations.documents.archive import OLE, Archive, descendants, element_text, open_ole, read_bytes
-from orchestrator.integrations.documents.drawing import drawings_of
-from orchestrator.integrations.documents.number_formats import plain_number
-from orchestrator.integrations.documents.workbook import Shown, shown_numbers
+from orchestrator.integrations.documents.archive import (
+    OLE,
+    Archive,
+    descendants,
+    drawings_of,
+    element_text,
+    open_ole,
+    read_bytes,
+)
+from orchestrator.integrations.documents.workbook import Shown, plain_number, shown_numbers
 
 MOST_ROWS = 20_000
 

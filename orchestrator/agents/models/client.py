@@ -10,15 +10,15 @@ from orchestrator.agents.chat import load_model
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.privacy.redaction import message_of
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 from orchestrator.core.text import clean
 from orchestrator.health.failures.classify import retry_after_of
 from orchestrator.health.failures.rules import status_of
 
 from .accounting import ModelUsage
-from .no_retries import one_attempt
 from .parse import RawAnswer, Unusable
 from .pool import ModelPool, Router, health_names
+from .providers import one_attempt
 from .structured_output import OutputMode, ask, modes_of, raw_answer, tokens, turned_down
 
 if TYPE_CHECKING:

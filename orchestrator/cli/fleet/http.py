@@ -12,7 +12,7 @@ from orchestrator.cli import options
 from orchestrator.cli.screen import complain
 from orchestrator.cli.session import opening
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,8 @@ import typer
 
 from orchestrator.api import Orchestrator
 from orchestrator.cli import options
+from orchestrator.cli.options import read_labels
 from orchestrator.cli.result import run_json, show_outcome
-from orchestrator.cli.runs.filters import read_labels
 from orchestrator.cli.screen import Exit, complain, exit_of, say, worst, write_json
 from orchestrator.cli.session import assemble, find_run, open_project, reading, working
 from orchestrator.cli.values import goal_of, read_inputs

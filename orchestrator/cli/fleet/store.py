@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator.cli import options
-from orchestrator.cli.runs.filters import read_labels, read_status
+from orchestrator.cli.options import read_labels, read_status
 from orchestrator.cli.screen import Exit, say, write_json
 from orchestrator.cli.session import existing, find_run, reading
 from orchestrator.core.errors import InputError

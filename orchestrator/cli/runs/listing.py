@@ -8,16 +8,15 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli import completion, options
+from orchestrator.cli.options import Labels, Since, Until, read_failure, read_labels, read_status
 from orchestrator.cli.result import MARKS
 from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.enums import Status
 from orchestrator.core.text import counted, duration, plain, usd
-from orchestrator.observability.liveness import lost_runs
-from orchestrator.observability.waiting import only_here_text, waiting_text
+from orchestrator.observability.run_filter import RunFilter, read_time
+from orchestrator.observability.run_status import lost_runs, only_here_text, waiting_text
 from orchestrator.store.protocol import RunRow
-
-from .filters import Labels, RunFilter, Since, Until, read_failure, read_labels, read_status, read_time
 
 
 def register(app: typer.Typer) -> None:

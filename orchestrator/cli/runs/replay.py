@@ -12,7 +12,7 @@ from orchestrator.cli.screen import Exit, complain, say, table, write_json
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.policy import Policy
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import counted, duration, listed, plain, usd
 from orchestrator.observability.replay.backtest import Backtest, backtest
 from orchestrator.observability.replay.replay import replay_run

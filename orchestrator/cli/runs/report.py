@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import completion, options
+from orchestrator.cli.options import Labels, Since, Until, read_labels
 from orchestrator.cli.screen import Exit, complain
 from orchestrator.cli.session import find_run, reading
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import counted, plain
 from orchestrator.observability.report import report_html
-
-from .filters import Labels, RunFilter, Since, Until, read_labels, read_time
+from orchestrator.observability.run_filter import RunFilter, read_time
 
 
 def register(app: typer.Typer) -> None:

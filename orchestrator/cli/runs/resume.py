@@ -1,4 +1,4 @@
-"""`orchestrator resume`: answer a run that waits, or pick up one whose process stopped."""
+"""`orchestrator resume` and `cancel`: answer a run that waits, pick up one whose process stopped, or stop one."""
 
 import asyncio
 import getpass
@@ -18,15 +18,16 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import listed, plain
-from orchestrator.escalation.notify.console import ask_on_terminal
+from orchestrator.escalation.notify import ask_on_terminal
 from orchestrator.observability.answering import keep_answer, missing_tools, open_questions
 from orchestrator.observability.progress import ProgressSink
 from orchestrator.store.protocol import RunRow
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("resume")(_resume)
+    app.command("cancel")(_cancel)
 
 
 def _resume(
@@ -135,4 +136,26 @@ def _user() -> str:
         return ""
 
 
-__all__ = ["register"]
+def _cancel(
+    run: options.RunArgument,
+    project: options.ProjectOption = None,
+    policy: options.PolicyOption = options.DEFAULT_POLICY,
+    store: options.StoreOption = options.DEFAULT_STORE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Stop a run, whichever process drives it, and tell how it ended: what stands is undone or listed."""
+    with reading(store) as opened:
+        run_id = find_run(opened, run).run_id
+    loaded = open_project(project)
+
+    async def work() -> tuple[Outcome[Any], RunRow | None]:
+        async with working(loaded, policy, store) as orc:
+            outcome = await orc.cancel(run_id)
+            return outcome, await asyncio.to_thread(durable, orc.store, run_id)
+
+    outcome, now = asyncio.run(work())
+    if as_json:
+        write_json(run_json(outcome, row=now))
+    else:
+        show_outcome(outcome, now)
+    raise typer.Exit(int(Exit.REACHED))  # it was stopped, or had ended before

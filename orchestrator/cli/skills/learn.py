@@ -10,8 +10,7 @@ from orchestrator.cli.screen import complain, say, write_json
 from orchestrator.cli.session import existing
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.text import counted, plain
-from orchestrator.observability.skills.learn_skills import How, SkillsLearned, learn_skills
-from orchestrator.observability.skills.recorded_work import MOST_RUNS
+from orchestrator.observability.learn_skills import MOST_RUNS, How, SkillsLearned, learn_skills
 from orchestrator.selection.learning.proposal import Proposal
 from orchestrator.store import open_store
 

@@ -8,7 +8,8 @@ import asyncio
 import inspect
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,42 @@ from typing_extensions import override
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.privacy.redaction import raised_at
 
-from .stepped import Stepped
+
+class Stepped(ABC):
+    """Awaits work as `await` does; a subclass says what happens before and after each of its steps."""
+
+    def __init__(self, work: Awaitable[Any]) -> None:
+        self._work = work
+
+    @abstractmethod
+    def before(self) -> None:
+        """A step begins."""
+
+    @abstractmethod
+    def after(self) -> None:
+        """A step has ended, whether it returned, raised or awaits something."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._work.__await__()
+        send, value = steps.send, None
+        error: BaseException | None = None
+        while True:
+            self.before()
+            try:
+                yielded = send(value) if error is None else steps.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                self.after()
+            error = None
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as thrown:
+                error = thrown
+
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
@@ -199,17 +235,3 @@ def _frames(traceback: TracebackType | None, most: int = 200) -> list[TracebackT
         found.append(traceback)
         traceback = traceback.tb_next
     return found
-
-
-__all__ = [
-    "AbnormalExit",
-    "UserFunctionError",
-    "abnormal_exit",
-    "call_plain",
-    "call_user",
-    "class_name_of",
-    "describe_error",
-    "error_text",
-    "is_async",
-    "must_propagate",
-]

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.process.loop_thread import LoopThread
+from orchestrator.core.process.loops import LoopThread
 from orchestrator.engine.lifecycle.shutdown import leave_waiting, shut_down
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import NotificationSink

@@ -3,7 +3,7 @@
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.compensate import can_be_undone, compensate_effect
-from orchestrator.store.ledger.events import events_of
+from orchestrator.store.ledger.encoding import events_of
 
 
 async def undo_below(run: Run, *, reached: bool) -> None:

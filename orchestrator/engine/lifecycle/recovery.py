@@ -25,7 +25,7 @@ from orchestrator.engine.steps.scheduler import question_of
 from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
-from orchestrator.store.ledger.events import events_of
+from orchestrator.store.ledger.encoding import events_of
 from orchestrator.store.protocol import Record, RunRow
 from orchestrator.store.unknown_run import unknown_run
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from typing_extensions import Unpack
 
+from orchestrator.core.checks import check_labels, check_name
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost, StoreError
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import UNLIMITED, Budget, Goal
-from orchestrator.core.names import check_labels, check_name
 from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
 from orchestrator.core.process.loops import cancelled_once
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from orchestrator.core.calls.stepped import Stepped
+from orchestrator.core.calls.user_code import Stepped
 
 BLOCKING_SECONDS: Final = 0.5
 """From here on a step counts as blocking: no other run of the loop goes on meanwhile, and no time-out fires."""

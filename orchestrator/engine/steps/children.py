@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
+from orchestrator.core.checks import check_name
 from orchestrator.core.errors import InputError, OwnershipLost, Refused
 from orchestrator.core.events import ChildDiscarded, ChildEnded
 from orchestrator.core.goal import Goal
-from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Outcome
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import ChildRecord, RunState, label_of

@@ -11,12 +11,12 @@ from typing import Any
 from orchestrator.agents.models.parse import unpacked
 from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.user_code import call_user
+from orchestrator.core.checks import check_name
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
 from orchestrator.core.errors import InputError, InvalidOutput, Refused, StoreError, nearest
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
-from orchestrator.core.names import check_name
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import read_signature, type_name, validate

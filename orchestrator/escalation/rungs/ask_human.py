@@ -9,7 +9,7 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import ANSWER, PERSON_RIGHTS, open_kinds
-from orchestrator.escalation.notify.channels import Notify
+from orchestrator.escalation.notify import Notify
 from orchestrator.escalation.options import options_for
 from orchestrator.escalation.question import NO_NEED_OF_A_PERSON, Question
 from orchestrator.escalation.resolution import Resolution

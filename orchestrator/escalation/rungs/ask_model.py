@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.agents.models.accounting import ModelUsage
 from orchestrator.agents.models.client import Consultant, Consultation
-from orchestrator.agents.models.parse import RawAnswer, Unusable, unpacked
+from orchestrator.agents.models.parse import Malformed, RawAnswer, Unusable, parse, unpacked, whole_number
 from orchestrator.core.calls.options import checked
 from orchestrator.core.privacy.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import MODEL_RIGHTS, check_resolution, longest_wait
-from orchestrator.escalation.answer import read_choice
 from orchestrator.escalation.ladder import Means, RefusedAnswer, RungReply
-from orchestrator.escalation.options import Option, options_for
+from orchestrator.escalation.options import Hole, Option, options_for
 from orchestrator.escalation.prompt import SYSTEM, answer_schema, describe_impasse, repair, shown_options
 from orchestrator.escalation.resolution import Resolution
 
@@ -115,3 +114,22 @@ class AskModel:
     def _shown(self, contents: Mapping[str, Any]) -> Mapping[str, Any]:
         allowed = contents if self.contents is True else self.contents or ()
         return shown_outside({key: value for key, value in contents.items() if key in allowed}, self.redact)
+
+
+def read_choice(answer: RawAnswer, options: Sequence[Option], longest_wait: float) -> Resolution:
+    """The option that was chosen, filled. Raises `Malformed`."""
+    data = parse(answer)
+    option = options[whole_number(data.get("choice"), 1, len(options)) - 1]
+    message = data.get("message")
+    value = data.get("value")
+    if option.hole is Hole.VALUE and value is None:
+        raise Malformed("that option needs a value")
+    if option.hole in (Hole.SECONDS, Hole.AMOUNT):
+        value = _seconds(value, longest_wait)
+    return option.fill(value, clean(message, 500) if isinstance(message, str) else "")
+
+
+def _seconds(value: Any, longest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= longest:
+        raise Malformed(f"that option needs a number of seconds above 0 and of at most {longest:g}")
+    return float(value)

@@ -4,8 +4,7 @@ from .decode import decode, decode_as, decode_markup
 from .keywords import keywords_of
 from .languages import detect_language, stop_words
 from .plausible import check_readable, implausibility
-from .reader import reader
-from .reading import Reading
+from .reader import Reading, reader
 from .sentences import cut_at_word, sentences_of
 from .tidy import paragraphs, tidy, without_escapes
 from .titles import title_of

@@ -1,4 +1,4 @@
-"""Members of a ZIP archive and XML trees, read within limits: documents are hostile."""
+"""Members of a ZIP archive, XML trees and the texts of drawings in them, read within limits: documents are hostile."""
 
 import io
 import posixpath
@@ -186,3 +186,35 @@ def _decrypted(raw: bytes, what: str, password: str | None) -> bytes:
         if "password" in str(error).lower() or "verif" in str(error).lower() or "key" in type(error).__name__.lower():
             raise Refused("it is encrypted, and the password is wrong") from None
         raise Refused(f"it is no sound {what}: {error}") from None
+
+
+def paragraphs_of_drawing(root: Any) -> Iterator[str]:
+    """The paragraphs of a drawing or a diagram."""
+    for paragraph in descendants(root, "p"):
+        text = "".join(found.text or "" for found in descendants(paragraph, "t")).strip()
+        if text:
+            yield text
+
+
+def chart_texts(root: Any) -> Iterator[str]:
+    """Titles of a chart, and the names of its series and categories."""
+    yield from paragraphs_of_drawing(root)
+    names = (value.text or "" for cache in descendants(root, "strCache") for value in descendants(cache, "v"))
+    line = " | ".join(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if line:
+        yield line
+
+
+def drawings_of(archive: Archive, folder: str) -> Iterator[str]:
+    """The texts of all diagrams, drawings and charts in a folder of the archive, each once."""
+    seen: set[str] = set()
+    for member in sorted(archive.names):
+        kind = member.removeprefix(f"{folder}/").partition("/")[2] if member.startswith(f"{folder}/") else ""
+        reader = chart_texts if kind.startswith("chart") else paragraphs_of_drawing
+        if not kind.endswith(".xml") or not kind.startswith(("chart", "data", "drawing")):
+            continue
+        root = archive.xml(member)
+        for text in reader(root) if root is not None else ():
+            if text not in seen and any(map(str.isalpha, text)):
+                seen.add(text)
+                yield text

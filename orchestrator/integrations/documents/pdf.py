@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.core.errors import Refused, Unavailable
 
 from .archive import read_bytes
-from .reading import Reading
+from .reader import Reading
 
 MOST_EXTRAS: Final = 2000
 """Form fields and annotations that are read of one document."""

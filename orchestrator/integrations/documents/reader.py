@@ -1,14 +1,31 @@
-"""What makes a function a reader of documents: its kinds, its price by size, its limits, and whose fault a crash is."""
+"""What makes a function a reader of documents: kinds, price by size, limits, what it reports beside the text."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import BaseModel
 
 from orchestrator.core.enums import FailureKind
 from orchestrator.core.errors import WorkerCrashed
 from orchestrator.graph.tool import Tool, tool
 
 from .plausible import check_readable
+
+
+class Reading(BaseModel):
+    """Facts about a document that its reader knows and its text does not tell."""
+
+    title: str | None = None
+    """From the document's metadata, as it stands there; `None` where there is none."""
+    heading: str | None = None
+    """What the document shows as its title: the first heading, or the largest line of the first page."""
+    pages: int | None = None
+    notes: list[str] = []
+    """What could not be read or was left out, a sentence each."""
+    partial: bool = False
+    """Whether a limit was reached: the text is the beginning of the document."""
+
 
 MEGABYTE: Final = 1_000_000
 TIMEOUT: Final = 300

@@ -1,4 +1,4 @@
-"""Which cells of an Excel workbook have a number format, and how they are shown (ECMA-376, 18.3 and 18.8)."""
+"""Cells of an Excel workbook as the sheet shows them: percentages, amounts, decimals (ECMA-376, 18.3 and 18.8)."""
 
 import io
 import re
@@ -7,7 +7,89 @@ from contextlib import suppress
 from typing import Any, Final
 
 from .archive import Archive, descendants, relation_id, relations
-from .number_formats import BUILT_IN, formatter
+
+BUILT_IN: Final = {
+    1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 37: "#,##0;-#,##0", 38: "#,##0;-#,##0",
+    39: "#,##0.00;-#,##0.00", 40: "#,##0.00;-#,##0.00",
+}  # fmt: skip
+"""Formats that a workbook refers to by number alone (ECMA-376, 18.8.30)."""
+TOKEN = re.compile(r'\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]|"([^"]*)"|\\(.)|[_*].|([0#?][0#?,]*(?:\.[0#?]*,*)?|\.[0#?]+)|(.)')
+"""Currency, colour or condition, literal text, escaped character, space as wide as a character, digits, the rest."""
+UNKNOWN: Final = frozenset("dmyhsDMYHSgGeE/@")
+"""Dates, fractions, powers of ten, `General` and text: no plain number."""
+MOST_DECIMALS: Final = 15
+
+
+def formatted(value: float, code: str) -> str | None:
+    """A number as the format shows it; `None` where the format is of another kind."""
+    sections = _sections(code)
+    negative = value < 0 and len(sections) > 1
+    section = sections[1] if negative else sections[2] if value == 0 and len(sections) > 2 else sections[0]
+    parts = _parts(section)
+    if parts is None:
+        return None
+    before, digits, after = parts
+    if not digits:
+        return before.strip() or None
+    scaled = abs(value) * 100 ** (before + after).count("%") / 1000 ** _thousands(digits)
+    number = _digits(scaled, *digits.replace(",", "").partition(".")[::2], grouped="," in digits.rstrip(","))
+    minus = "-" if value < 0 and not negative and re.search("[1-9]", number) else ""
+    return f"{minus}{before}{number}{after}".strip()
+
+
+def formatter(code: str) -> Callable[[float], str | None] | None:
+    """A function of a number; `None` for a format that shows numbers as they are, or of another kind."""
+    parts = _parts(_sections(code)[0])
+    return None if parts is None or not parts[1] else lambda value: formatted(value, code)
+
+
+def plain_number(value: float) -> str:
+    """A number without a format: whole ones without a point, others in 11 digits."""
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    short = f"{value:.11g}"
+    return short if "e" not in short else str(value)
+
+
+def _sections(code: str) -> list[str]:
+    """For positive numbers, negative ones and zero: what semicolons outside quotes part."""
+    return re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', code)[:3]
+
+
+def _parts(section: str) -> tuple[str, str, str] | None:
+    """What stands before the digits, the digits, and what stands after them."""
+    before, digits, after = "", "", ""
+    for token in TOKEN.finditer(section):
+        currency, literal, escaped, found, other = token.groups()
+        if other and other in UNKNOWN:
+            return None
+        if found and digits:
+            return None
+        shown = currency or literal or escaped or other or ""
+        if found:
+            digits = found
+        elif digits:
+            after += shown
+        else:
+            before += shown
+    return before, digits, after
+
+
+def _digits(value: float, whole: str, decimals: str, *, grouped: bool) -> str:
+    """The digits of a number: `0` stands for one that is always shown, `#` and `?` for one that may be missing."""
+    number = f"{value:{',' if grouped else ''}.{min(len(decimals), MOST_DECIMALS)}f}"
+    integer, _, fraction = number.partition(".")
+    integer = integer.zfill(whole.count("0")) if not grouped else integer
+    fraction = fraction[: decimals.count("0")] + fraction[decimals.count("0") :].rstrip("0")
+    if integer == "0" and "0" not in whole:
+        integer = ""
+    return f"{integer}.{fraction}" if fraction else integer
+
+
+def _thousands(digits: str) -> int:
+    """By how many thousands a format divides: the commas after its last digit."""
+    return len(digits) - len(digits.rstrip(","))
+
 
 Shown = dict[tuple[int, int], str]
 """Row and column, counted from 0 -> the text of a cell."""

@@ -22,10 +22,10 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import clean
 from orchestrator.integrations.mcp.answers import refusal
-from orchestrator.integrations.mcp.listeners import Listeners
+from orchestrator.integrations.mcp.goal_server import Listeners
 from orchestrator.integrations.mcp.remote import McpServer
 from orchestrator.integrations.mcp.serving import serve_opened
-from orchestrator.integrations.statement import statement
+from orchestrator.integrations.tool_results import statement
 
 from .config import GatewayConfig
 from .graph import GatewayGraph, arguments_key, result_key

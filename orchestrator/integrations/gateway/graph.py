@@ -16,7 +16,7 @@ from orchestrator.integrations.alternatives import FallbackTool
 from orchestrator.integrations.mcp.calling import call_remote
 from orchestrator.integrations.mcp.remote import McpServer, RemoteTool, effect_of, reconcile_of
 from orchestrator.integrations.mcp.results import content_text
-from orchestrator.integrations.reported import reported_error, reported_kind
+from orchestrator.integrations.tool_results import reported_error, reported_kind
 
 from .config import GatewayConfig
 

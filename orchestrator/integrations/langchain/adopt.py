@@ -8,16 +8,15 @@ from typing import Any, Final
 from langchain_core.tools import BaseTool
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import DefinitionError, InvalidOutput, Unavailable, nearest
+from orchestrator.core.types.json_schema import with_signature
 from orchestrator.core.types.schema import read_signature, validate
 from orchestrator.graph.langchain_tool import parameters_of
 from orchestrator.graph.tool import Tool
 from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
-from orchestrator.integrations.forms import fitted
-from orchestrator.integrations.reported import reported_kind
+from orchestrator.integrations.tool_results import fitted, reported_kind
 
 from .calls import ToolCall
 from .session import is_child

@@ -14,7 +14,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.core.errors import CallerError, Refused
-from orchestrator.integrations.reported import reported_error
+from orchestrator.integrations.tool_results import reported_error
 
 try:
     from langgraph.errors import is_invalid_resume

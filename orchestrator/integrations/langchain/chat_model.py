@@ -15,9 +15,8 @@ from typing_extensions import override
 
 from orchestrator.agents.chat import load_model
 from orchestrator.agents.models.accounting import RECORD
-from orchestrator.agents.models.known_prices import known_price
-from orchestrator.agents.models.no_retries import one_attempt
 from orchestrator.agents.models.pool import ModelPool, Router, name_of_model
+from orchestrator.agents.models.providers import known_price, one_attempt
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import check_names, checked
 from orchestrator.core.clock import SystemClock

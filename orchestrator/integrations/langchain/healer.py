@@ -17,7 +17,7 @@ from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.policy import Policy
-from orchestrator.integrations.statement import statement
+from orchestrator.integrations.tool_results import statement
 from orchestrator.store import Store
 
 from .adopt import Adoption, call_token

@@ -1,10 +1,12 @@
-"""The two tool-call hooks of LangChain and LangGraph, over a healer."""
+"""The two tool-call hooks of LangChain and LangGraph, over a healer, and the event loops that they run on."""
 
 import asyncio
 import hashlib
+import os
+import threading
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphInterrupt
@@ -13,8 +15,29 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from .asking import UNASKED, Asking, configurable_of
 from .calls import CallerThread, ToolCall, in_loop
 from .healer import Healer, key_of
-from .loop import in_home, shared_loop
 from .session import SessionQuestion
+
+T = TypeVar("T")
+_lock = threading.Lock()
+_loops: dict[int, asyncio.AbstractEventLoop] = {}
+
+
+async def in_home(work: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop | None) -> T:
+    """Run a coroutine in the loop that has its session, which mostly is the running one."""
+    if home is None or home is asyncio.get_running_loop():
+        return await work
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+
+
+def shared_loop() -> asyncio.AbstractEventLoop:
+    """The loop of this process; a fork gets its own."""
+    with _lock:
+        loop = _loops.get(os.getpid())
+        if loop is None:
+            loop = _loops[os.getpid()] = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="orchestrator-healing", daemon=True).start()
+        return loop
+
 
 DELIVERY_SECONDS: Final = 1.0
 """How long a call may take to come for an answer that is there for it."""
@@ -153,6 +176,3 @@ def run_of_node(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
         return f"node-{uuid.uuid4().hex[:16]}", labels_of(thread)
     named = f"{thread}/{configurable.get('checkpoint_ns', '')}/{task}"
     return f"node-{hashlib.sha256(named.encode()).hexdigest()[:16]}", labels_of(thread)
-
-
-__all__ = ["Hooks", "labels_of", "run_of_node", "thread_of"]

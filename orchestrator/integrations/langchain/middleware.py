@@ -1,16 +1,20 @@
 """`HealingMiddleware`: heals the tool calls of a LangChain agent."""
 
 import asyncio
+import contextlib
 import inspect
 import uuid
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypeVar, cast
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
 from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 
@@ -20,14 +24,44 @@ from orchestrator.core.policy import Policy
 from orchestrator.store import Store
 
 from .healer import Healer
-from .hooks import Hooks, labels_of, run_of_node, thread_of
-from .invocation import at_end
-from .loop import shared_loop
+from .hooks import Hooks, labels_of, run_of_node, shared_loop, thread_of
 
 if TYPE_CHECKING:
     Base = AgentMiddleware["HealingState", Any, Any]
 else:
     Base = object
+
+
+def at_end(runtime: Runtime[Any], ended: Callable[[bool], object]) -> None:
+    """Call `ended(interrupted)` when the invocation of the graph that runs the current node ends, in any thread.
+
+    LangGraph has no hook for that: a graph that raises, or is cancelled, runs no further node, and callback handlers
+    are chosen before it begins. Its loop keeps an exit stack, which is reached through the config of the node. Where a
+    version keeps it elsewhere, the stream writer that each invocation has of its own is watched: it is dropped at the
+    end, at the latest by the garbage collector.
+    """
+    with contextlib.suppress(AttributeError, TypeError):
+        _exit_stack().push(_calling(ended))
+        return
+    with contextlib.suppress(TypeError):  # a stream writer that cannot be watched
+        weakref.finalize(runtime.stream_writer, ended, False).atexit = False
+
+
+def _exit_stack() -> Any:
+    """The exit stack of the loop of the graph. Raises `AttributeError` where there is none."""
+    configurable: Mapping[str, Any] = get_config().get("configurable", {})
+    call: Any = configurable.get("__pregel_call")
+    return call.keywords.get("schedule_task").__self__.stack
+
+
+def _calling(ended: Callable[[bool], object]) -> Callable[..., None]:
+    def leave(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        del kind, trace
+        ended(isinstance(error, GraphBubbleUp))
+
+    return leave
+
+
 C = TypeVar("C")
 
 
@@ -146,6 +180,3 @@ def _where(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
     else:
         run = getattr(state, "healing_run", None)
     return (str(run), labels_of(thread_of(request))) if run else run_of_node(request)
-
-
-__all__ = ["HealingMiddleware"]

@@ -9,9 +9,9 @@ import mcp_types as types
 from mcp import Client
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError
+from orchestrator.core.types.json_schema import with_signature
 
 from .connection import Connection
 from .elicitation import Elicitations

@@ -22,7 +22,7 @@ from orchestrator.core.types.json_schema import type_of
 from orchestrator.core.types.schema import given_types
 from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import ToolOptions
-from orchestrator.integrations.reported import reported_kind
+from orchestrator.integrations.tool_results import reported_kind
 
 from .calling import Terms, remote_call
 from .connection import Connection

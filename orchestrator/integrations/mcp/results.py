@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import mcp_types as types
 
-from orchestrator.integrations.forms import first_fitting
-from orchestrator.integrations.reported import reported_error
+from orchestrator.integrations.tool_results import first_fitting, reported_error
 
 WRAPPED: Final = "result"
 """The field in which servers wrap a structured value that is no object."""

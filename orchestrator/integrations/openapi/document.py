@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from urllib.parse import unquote, urljoin
 
 from orchestrator.core.errors import DefinitionError
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 
 METHODS: Final = ("get", "head", "options", "put", "post", "patch", "delete")
 _BODY_KINDS: Final = ("application/json", "application/x-www-form-urlencoded")

@@ -7,10 +7,10 @@ from typing import Any, Final
 import httpx
 
 from orchestrator.core.calls.options import checked
-from orchestrator.core.calls.signatures import with_signature
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import NOT_DONE, Effect
 from orchestrator.core.errors import DefinitionError, nearest
+from orchestrator.core.types.json_schema import with_signature
 from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import ToolOptions
 

@@ -14,7 +14,7 @@ from orchestrator.core.enums import ANSWERING, DecisionKind, Status
 from orchestrator.core.events import Decided, RunStarted
 from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
-from orchestrator.store.ledger.events import readable_event
+from orchestrator.store.ledger.encoding import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
 from orchestrator.store.unknown_run import unknown_run
 

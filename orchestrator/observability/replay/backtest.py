@@ -15,7 +15,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.policy import Policy
 from orchestrator.store.protocol import RunRow, Store
 
-from .expectation import Expectation
+from .recorded_plan import Expectation
 from .replay import Replay, Replayed, replay_run
 
 

@@ -1,34 +1,56 @@
-"""Checks of choices that were made within a call: how many agents a step was worth, and whose answer stood."""
+"""`ReplayContext`, where the run stood at a decision, and the findings of a check."""
 
-from typing import Any
+from dataclasses import dataclass, field
 
 from orchestrator.core.decision import Decision
-from orchestrator.selection.ensembles.consensus import Votes
-
-from .difference import Finding, compared
-
-
-def check_within(decision: Decision) -> list[Finding] | None:
-    """What does not follow from the votes on record; `None` for a choice that was made by a plan."""
-    if "consensus" in decision.facts:
-        return _consensus(decision, decision.facts["consensus"])
-    if "panel" in decision.facts:
-        return compared("set", decision.chosen, " + ".join(decision.facts["panel"]["answered"]))
-    return None if "plan" in decision.facts or "call" not in decision.facts else []
+from orchestrator.core.events import RungAsked
+from orchestrator.core.policy import Policy
+from orchestrator.engine.state import RunState
+from orchestrator.graph.revision import GraphRevision
 
 
-def _consensus(decision: Decision, recorded: dict[str, Any]) -> list[Finding]:
-    votes = Votes.from_json(recorded["votes"])
-    decided_by, place = votes.elected
-    found = compared("sigma", recorded["sigma"], votes.probes.sigma)
-    found += compared("mode", recorded["mode"], str(votes.mode))
-    found += compared("decided by", recorded["decided_by"], decided_by)
-    asked = [c for c in decision.candidates if not c.reason.startswith("left out")]
-    probes = len(asked) - votes.asked
-    ok = [c.name for c in asked if c.reason != "gave no answer"]
-    of_probes = [c.name for c in asked[:probes] if c.reason != "gave no answer"]
-    in_order = [*ok[len(of_probes) :], *of_probes]
-    if decided_by == "judge":
-        return found
-    winner = "agreement" if decided_by == "agreement" else in_order[place]
-    return found + compared("winner", decision.chosen, winner)
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One respect in which a decision does not come out as recorded."""
+
+    what: str
+    """What differs: the route, a price, the answer, a reason ..."""
+    recorded: str
+    recomputed: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ReplayContext:
+    """Where a run stood before a decision, by the records before it."""
+
+    state: RunState
+    view: GraphRevision
+    policy: Policy
+    other: bool = False
+    """Whether the policy is another than the one in force then: only other choices count, not other prices."""
+    rungs: tuple[RungAsked, ...] = ()
+    """Rungs that were asked since the decision before."""
+    question: str | None = None
+    """What a person was asked last."""
+    plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Decision -> the route that comes out now: what the choices of agents after it follow from."""
+
+    def decided(self, decision_id: str) -> Decision | None:
+        """An earlier decision."""
+        return next((d for d in self.state.decisions if d.id == decision_id), None)
+
+
+def compared(what: str, recorded: object, recomputed: object, why: str = "") -> list[Finding]:
+    """A finding unless both are equal."""
+    return [] if recorded == recomputed else [Finding(what, readable_thing(recorded), readable_thing(recomputed), why)]
+
+
+def readable_thing(thing: object) -> str:
+    """A thing as people read it."""
+    if isinstance(thing, tuple | list):
+        parts: list[object] = [*thing]  # pyright: ignore[reportUnknownArgumentType]
+        return ", ".join(map(readable_thing, parts)) or "none"
+    if isinstance(thing, float):
+        return f"{thing:.12g}"
+    return "none" if thing is None else str(thing)

@@ -12,7 +12,7 @@ from orchestrator.engine.planning.planning import describe_route
 from orchestrator.engine.state import ASKS_ONLY
 from orchestrator.escalation import Demote, Resolution
 
-from .difference import Finding, ReplayContext, compared
+from .context import Finding, ReplayContext, compared
 from .recorded_plan import RecordedPlan
 
 

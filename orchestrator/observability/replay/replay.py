@@ -16,15 +16,14 @@ from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunW
 from orchestrator.core.policy import Policy
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
-from orchestrator.store.ledger.events import event_of
-from orchestrator.store.ledger.writes import CLOSED
+from orchestrator.store.ledger.encoding import CLOSED, event_of
 from orchestrator.store.protocol import Record, Store
 from orchestrator.store.unknown_run import unknown_run
 
-from .difference import Finding, ReplayContext, compared
-from .expectation import Expectation, expectation_of
+from .context import Finding, ReplayContext, compared
 from .impasses import check_impasse, check_resume
 from .plans import check_plan, check_select
+from .recorded_plan import Expectation, expectation_of
 from .retries import check_compensate, check_not_retried, check_reconcile, check_retry
 
 

@@ -12,7 +12,7 @@ from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.retry import RetryFacts, decide_retry
 from orchestrator.graph.revision import ToolSpec
 
-from .difference import Finding, ReplayContext, compared
+from .context import Finding, ReplayContext, compared
 
 
 def check_retry(context: ReplayContext, decision: Decision) -> list[Finding]:

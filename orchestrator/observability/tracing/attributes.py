@@ -5,7 +5,7 @@ from typing import Final
 
 from opentelemetry.util.types import AttributeValue
 
-from orchestrator.agents.models.provider import provider_name
+from orchestrator.agents.models.providers import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import PLANNING, QUESTION_KINDS, PartKind

@@ -6,7 +6,7 @@ from typing import Final
 from orchestrator.store.protocol import Record, RunRow
 
 from .chain import GENESIS, link, row_digest
-from .writes import CLOSED
+from .encoding import CLOSED
 
 _FEW: Final = 64
 """Pairs of a broken record and a free number that are tried, to distinguish a moved record from a changed one."""

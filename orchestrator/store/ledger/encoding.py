@@ -1,16 +1,20 @@
-"""Encodes record bodies as canonical JSON text of limited size, and decodes them."""
+"""Encodes record bodies as canonical JSON text of limited size, decodes them, and reads records as events."""
 
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.protocol import OnProblem, RunRow
+from orchestrator.core.events import Event, from_body
+from orchestrator.store.protocol import OnProblem, Record, RunRow
 
 from .chain import GENESIS, canonical_text
+
+CLOSED: Final = "closed"
+"""The kind of the closing record."""
 
 LIMIT: Final = 256 * 1024
 """Bytes of a record's body, above which its strings are cut."""
@@ -215,3 +219,21 @@ def search_text(row: RunRow) -> str:
 def needle(search: str) -> str:
     """What is looked for, as `search_text` is written."""
     return plain_text(search.lower())
+
+
+def event_of(record: Record) -> Event:
+    """The event that a record holds. Raises `KeyError`, `ValueError` or `TypeError` for one that cannot be read."""
+    return from_body(record.kind, record.run_id, record.at, record.body)
+
+
+def readable_event(record: Record) -> Event | None:
+    """The same; `None` for the closing record, and for one that was damaged."""
+    try:
+        return event_of(record)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def events_of(records: Iterable[Record]) -> list[Event]:
+    """The events of a run's records, without the closing one. Raises as `event_of` does."""
+    return [event_of(record) for record in records if record.kind != CLOSED]

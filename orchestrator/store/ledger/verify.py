@@ -17,10 +17,8 @@ from orchestrator.store.unknown_run import unknown_run
 from .chain import GENESIS, canonical, canonical_text, link, seal_link
 from .check import check_chain
 from .encoding import decode_body
-from .writes import CLOSED
 
 __all__ = [
-    "CLOSED",
     "GENESIS",
     "StoreVerification",
     "Verification",

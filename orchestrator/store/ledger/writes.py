@@ -2,16 +2,12 @@
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from orchestrator.core.enums import Status
 from orchestrator.store.protocol import RunRow
 
 from .chain import canonical_text, link_text, row_digest
-from .encoding import plain_text
-
-CLOSED: Final = "closed"
-"""The kind of the closing record."""
+from .encoding import CLOSED, plain_text
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ from sqlalchemy.engine import Connection
 
 from orchestrator.store.protocol import Share
 
-from .dialect import Now, take_turn, upsert
-from .tables import ACCOUNTS, SHARES
+from .tables import ACCOUNTS, SHARES, Now, take_turn, upsert
 
 _DAY = 86_400
 Ask = Callable[[Callable[[Connection], Any]], Any]

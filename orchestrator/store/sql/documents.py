@@ -9,8 +9,7 @@ from sqlalchemy.engine import Connection
 
 from orchestrator.store.ledger.encoding import decode_body
 
-from .dialect import take_turn, upsert
-from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS
+from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, take_turn, upsert
 
 _IDS: Final[BindParameter[str]] = bindparam("ids", type_=String(), expanding=True)
 _HEALTH_OF: Final = select(HEALTH).where(HEALTH.c.name.in_(_IDS)).order_by(HEALTH.c.name).with_for_update()

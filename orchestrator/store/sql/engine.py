@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from orchestrator.core.errors import StoreError, nearest
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 from orchestrator.core.text import listed
 
 from .tables import META, METADATA, SCHEMA_VERSION

@@ -12,10 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 
-from .dialect import database_time, take_turn
 from .engine import database_url, engines, prepare, reason, schema_version, shown_url
 from .queue import abandoned
-from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES
+from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES, database_time, take_turn
 
 _PAGE: Final = 500
 _NOT_COPIED: Final = frozenset({"orchestrator_meta", "orchestrator_owners", "orchestrator_leases"})

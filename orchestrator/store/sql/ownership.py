@@ -9,8 +9,7 @@ from sqlalchemy.engine import Connection
 from orchestrator.core.enums import Status
 from orchestrator.store.owner import owner_died, owner_runs
 
-from .dialect import is_postgres, upsert
-from .tables import LEASES, OWNERS, RUNS
+from .tables import LEASES, OWNERS, RUNS, is_postgres, upsert
 
 _ENDED: Final = frozenset(str(status) for status in Status if status.ended)
 

@@ -14,9 +14,8 @@ from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import Transport
 
 from .accounts import Ask
-from .dialect import Now, take_turn, upsert
 from .ownership import holds, renew_owner
-from .tables import LEASES, REQUESTS, RUNS
+from .tables import LEASES, REQUESTS, RUNS, Now, take_turn, upsert
 from .writes import create_run
 
 _LOOKED_AT: Final = 200

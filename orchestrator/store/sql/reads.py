@@ -9,9 +9,9 @@ from sqlalchemy import URL, ColumnElement, Engine, Select, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from orchestrator.core.checks import can_be_stored
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.names import can_be_stored
 from orchestrator.store.ledger.chain import canonical_text
 from orchestrator.store.ledger.encoding import decode_body, needle, plain_text
 from orchestrator.store.protocol import Record, RunRow, Seal, SummaryHints

@@ -25,7 +25,6 @@ from orchestrator.store.transport.protocol import Transport
 from . import documents, ownership
 from . import writes as statements
 from .accounts import SqlAccounts
-from .dialect import Now, database_time
 from .engine import (
     advice,
     check_writable,
@@ -42,6 +41,7 @@ from .engine import (
 from .notify import NotifySignals
 from .queue import SqlQueue
 from .reads import SqlReads
+from .tables import Now, database_time
 from .transports import install, open_transport
 from .writer import CAPACITY, StoreOutage, Transactions, Writer, WriteRequest
 

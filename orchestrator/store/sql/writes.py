@@ -14,8 +14,7 @@ from orchestrator.store.ledger.writes import LedgerState, RefusedWrite, Write, a
 from orchestrator.store.protocol import FIRST_TOKEN, TENANT, Record, RunRow
 
 from .bulk import Cells, insert_rows, rows_of_runs, update_runs
-from .dialect import take_turn, upsert
-from .tables import LABELS, RECORDS, REQUESTS, RUNS, SEALS, VALUES
+from .tables import LABELS, RECORDS, REQUESTS, RUNS, SEALS, VALUES, take_turn, upsert
 
 _MOVED: Final = ("status", "ended", "head", "length", "summary", "wake")
 _RELEASED: Final = (*_MOVED, "owner", "cancel")

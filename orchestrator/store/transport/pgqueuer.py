@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 
 ENTRYPOINT: Final = "orchestrator"
 LOOK_SECONDS: Final = 1.0

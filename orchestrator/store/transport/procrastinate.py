@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from orchestrator.core.process.extras import missing_extra
+from orchestrator.core.process.installation import missing_extra
 
 QUEUE_NAME: Final = "orchestrator"
 LOOK_SECONDS: Final = 1.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Orchestrator, RunContext, Status, tool
-from orchestrator.core.process.loop_thread import LoopThread
+from orchestrator.core.process.loops import LoopThread
 
 
 def loop_threads() -> int:

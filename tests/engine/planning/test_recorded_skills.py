@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Orchestrator, Policy, Unavailable
-from orchestrator.observability.skills.learn_skills import How, learn_skills
-from orchestrator.observability.skills.recorded_work import recorded_work
+from orchestrator.observability.learn_skills import How, learn_skills, recorded_work
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import change_handbook, stored_handbook
 from orchestrator.store import MemoryStore, open_store

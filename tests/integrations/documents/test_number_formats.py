@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.integrations.documents.number_formats import formatted, formatter, plain_number
+from orchestrator.integrations.documents.workbook import formatted, formatter, plain_number
 
 
 @pytest.mark.parametrize(

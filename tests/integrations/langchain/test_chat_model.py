@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 
 import orchestrator
 from orchestrator import Agent, DefinitionError, Orchestrator
-from orchestrator.agents.models.known_prices import known_price
+from orchestrator.agents.models.providers import known_price
 from orchestrator.integrations.langchain import HealingChatModel
 from tests.escalation.model_server import Fails, Says
 from tests.escalation.openai_server import OpenAIServer, serving

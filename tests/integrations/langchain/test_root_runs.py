@@ -14,7 +14,8 @@ from langgraph.types import Command
 
 from orchestrator import AskHuman, Orchestrator, Status
 from orchestrator import tool as graph_tool
-from orchestrator.integrations.langchain import HealingMiddleware, HealingToolNode, invocation
+from orchestrator.integrations.langchain import HealingMiddleware, HealingToolNode
+from orchestrator.integrations.langchain import middleware as invocation
 from orchestrator.testing import ScriptedChatModel
 
 from .test_healing import FAST, asked, graph_of

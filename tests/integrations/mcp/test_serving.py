@@ -24,7 +24,7 @@ from orchestrator.cli.app import invoke
 from orchestrator.errors import DefinitionError
 from orchestrator.integrations.mcp import GoalServer, McpServer
 from orchestrator.integrations.mcp.goals import STATUS_TOOL
-from orchestrator.integrations.mcp.http import listen
+from orchestrator.integrations.mcp.serving import listen
 
 PROJECT = '''
 from pydantic import BaseModel

@@ -34,7 +34,7 @@ from orchestrator import (
     tool,
 )
 from orchestrator.core.policy import Retries
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from orchestrator.engine.steps import retry as retrying
 from orchestrator.observability.replay import retries as answers
 from orchestrator.observability.replay.replay import Replay, replay_run

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator import Agent, Orchestrator, Tool
-from orchestrator.agents.models.provider import provider_name
+from orchestrator.agents.models.providers import provider_name
 from orchestrator.core import conventions as names
 from orchestrator.observability.tracing import attributes as of
 from orchestrator.observability.tracing import content, exceptions

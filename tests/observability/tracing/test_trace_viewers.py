@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core import conventions as names
-from orchestrator.core.process.catalog_path import catalog_root
+from orchestrator.core.process.installation import catalog_root
 from tests.support.telemetry import receiving
 
 HOW_TO = catalog_root() / "docs" / "how-to" / "trace-viewers.md"

@@ -1,23 +1,33 @@
-"""The recorded work of agents: its inputs, demands and outcomes. Calls no user code.
+"""`learn_skills`: the handbook of a store brought in line with the recorded work of its agents. Calls no user code.
 
 Texts are there only where the values of runs were kept (`Policy(keep_values=True)`): a record holds none.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.enums import DecisionKind
+from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, Event
 from orchestrator.engine.planning.demands import texts_in
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.selection.choice.demand import Demand
+from orchestrator.selection.choice.embedding import Embedding
 from orchestrator.selection.learning.evaluation import judgements_of
+from orchestrator.selection.learning.proposal import Proposal, propose
 from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
-from orchestrator.store.ledger.events import readable_event
+from orchestrator.selection.skills.handbook import Handbook
+from orchestrator.selection.skills.storage import numbered_handbook, swap_handbook
+from orchestrator.store.ledger.encoding import readable_event
 from orchestrator.store.protocol import Record, RunRow, Store
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
 
 MOST_RUNS: Final = 2000
 """Runs that are read, the newest."""
@@ -153,4 +163,66 @@ def _view(store: Store, digest: str, views: dict[str, GraphRevision]) -> GraphRe
     return views[digest]
 
 
-__all__ = ["MOST_RUNS", "RecordedWork", "recorded_work"]
+TRIES: Final = 5
+"""How often it is proposed anew because another process changed the handbook meanwhile."""
+
+
+@dataclass(frozen=True)
+class SkillsLearned:
+    """What recorded work shows, and what became of the handbook."""
+
+    work: RecordedWork
+    proposal: Proposal
+    stored: bool = False
+    """Whether the store has the new version."""
+
+    @property
+    def handbook(self) -> Handbook:
+        """As it is now: the new version where it was stored, else the one before."""
+        return self.proposal.after if self.stored else self.proposal.before
+
+
+@dataclass(frozen=True)
+class How:
+    """How skills are looked for."""
+
+    model: "BaseChatModel | str | None" = None
+    """A chat model that proposes splits; it is shown texts of the work."""
+    embedding: Embedding | None = None
+    keep_texts: bool = False
+    """Whether words and examples of the work may be kept in the handbook, which is private to the store otherwise."""
+    runs: int = MOST_RUNS
+    """Runs that are read, the newest."""
+    on_problem: Callable[[str], None] = lambda _: None
+
+
+async def learn_skills(store: Store, how: How | None = None, *, dry_run: bool = False) -> SkillsLearned:
+    """Propose skills by what the runs of a store show, and make them the next version of its handbook.
+
+    With `dry_run` nothing is changed. Raises `StoreError`, also when other processes change the handbook all the time.
+    """
+    how = how or How()
+    runs = how.runs
+    work = await asyncio.to_thread(lambda: recorded_work(store, runs))
+    for _ in range(TRIES):
+        number, handbook = numbered_handbook(store)
+        proposal = await proposed(handbook, work, how)
+        if dry_run or not proposal.changed:
+            return SkillsLearned(work, proposal)
+        if swap_handbook(store, proposal.after, number):
+            return SkillsLearned(work, proposal, stored=True)
+    raise StoreError("other processes change the handbook so fast that this one does not get its turn")
+
+
+async def proposed(handbook: Handbook, work: RecordedWork, how: How) -> Proposal:
+    """What a handbook would become by recorded work."""
+    if work.why_nothing:
+        return Proposal(handbook, handbook, (work.why_nothing,))
+    return await propose(
+        handbook,
+        work.observations,
+        model=how.model,
+        embedding=how.embedding,
+        keep_texts=how.keep_texts,
+        on_problem=how.on_problem,
+    )

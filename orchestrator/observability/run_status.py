@@ -1,11 +1,12 @@
-"""For how long, and for whom, a run waits, read from its row in the store."""
+"""What is known of a run that has not ended: for how long and for whom it waits, whether its process exists."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.core.enums import Status
 from orchestrator.core.text import duration
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.owner import owner_died
+from orchestrator.store.protocol import RunRow, Store
 
 
 def waiting_text(row: RunRow, now: float) -> str:
@@ -35,4 +36,31 @@ def only_here_text(row: RunRow) -> str:
     return f"cannot be resumed elsewhere: {names} cannot be stored"
 
 
-__all__ = ["only_here_text", "waiting_text"]
+def lost_runs(store: Store, rows: Iterable[RunRow]) -> set[str]:
+    """The ids of those runs whose process is gone; `recover` or a worker picks them up.
+
+    A child is driven by the owner of its root. An owner on another machine counts as alive: only the lease decides.
+    """
+    dead: dict[str, bool] = {}
+    found: set[str] = set()
+    for row in rows:
+        if row.status is not Status.RUNNING:
+            continue
+        root = row.run_id if row.parent is None else _root(store, row)
+        if root not in dead:
+            owner = store.owner(root)
+            dead[root] = not owner or owner_died(owner)
+        if dead[root]:
+            found.add(row.run_id)
+    return found
+
+
+def _root(store: Store, row: RunRow) -> str:
+    seen = {row.run_id}
+    while row.parent is not None and row.parent not in seen:
+        seen.add(row.parent)
+        above = store.run(row.parent)
+        if above is None:
+            return row.parent
+        row = above
+    return row.run_id
