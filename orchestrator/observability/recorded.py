@@ -1,5 +1,7 @@
 """The tool graph as recent runs recorded it: what is known of a program whose code is not at hand."""
 
+from contextlib import suppress
+
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.events import RunStarted
 from orchestrator.core.policy import Policy
@@ -14,20 +16,16 @@ MOST_RUNS = 20
 
 def recorded_graphs(store: Store, most: int = MOST_RUNS) -> list[GraphRevision]:
     """The graphs that the newest runs began on, each once, the newest first; damaged ones are left out."""
-    found: dict[str, GraphRevision] = {}
-    for row in store.runs(limit=most):
-        first = next(iter(store.records(row.run_id)), None)
-        digest = first.body.get("graph") if first is not None and first.kind == RunStarted.__name__ else None
-        if not isinstance(digest, str) or digest in found:
-            continue
-        data = store.graph(digest)
-        if data is None:
-            continue
-        try:
-            found[digest] = GraphRevision.from_json(data)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            continue
-    return list(found.values())
+    rows = store.runs(limit=most)
+    began = store.records_of([row.run_id for row in rows], (RunStarted.__name__,))
+    digests = [record.body.get("graph") for row in rows for record in began.get(row.run_id, ())[:1]]
+    known = list(dict.fromkeys(digest for digest in digests if isinstance(digest, str)))
+    stored = store.graphs(known)
+    found: list[GraphRevision] = []
+    for digest in known:
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            found.append(GraphRevision.from_json(stored[digest]))
+    return found
 
 
 def recorded_tools(store: Store, most: int = MOST_RUNS) -> tuple[str, ...]:

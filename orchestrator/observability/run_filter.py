@@ -78,10 +78,14 @@ class RunFilter:
         parent = ... if self.children else None
         return store.count_runs(status=self.status, search=self.search, parent=parent, labels=self.labels or None)
 
+    def counts(self, store: Store) -> dict[Status, int]:
+        """How many runs of each status there are, whatever `status` is; for a filter that the store alone answers."""
+        return store.count_by_status(self.search, ... if self.children else None, self.labels or None)
+
     @property
     def _hints(self) -> SummaryHints:
         names = (self.tool, None if self.failure is None else str(self.failure))
-        return SummaryHints(self.since, tuple(name for name in names if name is not None), self.healed)
+        return SummaryHints(self.since, self.until, tuple(name for name in names if name is not None), self.healed)
 
     def _fits(self, row: RunRow) -> bool:
         summary = row.summary

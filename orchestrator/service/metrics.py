@@ -4,7 +4,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.engine.background.worker import Worker
 
@@ -13,7 +12,8 @@ def exposition(orc: Orchestrator, worker: Worker | None) -> str:
     """All metrics as text."""
     lines = ["# HELP orchestrator_runs Runs in the store, children included.", "# TYPE orchestrator_runs gauge"]
     try:
-        lines += [f'orchestrator_runs{{status="{status}"}} {orc.store.count_runs(status)}' for status in Status]
+        counts = orc.store.count_by_status()
+        lines += [f'orchestrator_runs{{status="{status}"}} {count}' for status, count in counts.items()]
         up = 1
     except StoreError:
         up = 0

@@ -4,7 +4,8 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -205,6 +206,16 @@ class MemoryStore:
         """How many runs there are."""
         return len(self._found(status, search, parent, labels))
 
+    def count_by_status(
+        self,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
+    ) -> dict[Status, int]:
+        """How many runs of each status there are."""
+        counts = Counter(state.status for state in self._found(None, search, parent, labels))
+        return {status: counts[status] for status in Status}
+
     def _found(
         self,
         status: Status | None,
@@ -230,6 +241,11 @@ class MemoryStore:
             stored = [] if state is None else state.records[max(after, 0) :]
         return [Record(run_id, r.seq, r.kind, r.at, decode_body(r.text), r.prev, r.hash) for r in stored]
 
+    def records_of(self, run_ids: Sequence[str], kinds: Collection[str] = ()) -> dict[str, list[Record]]:
+        """The records of several runs."""
+        found = {run_id: [r for r in self.records(run_id) if not kinds or r.kind in kinds] for run_id in run_ids}
+        return {run_id: records for run_id, records in found.items() if records}
+
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs."""
         with self._ownership.lock:
@@ -250,6 +266,11 @@ class MemoryStore:
         """The graph of a digest."""
         text = self._graphs.get(digest)
         return None if text is None else json.loads(text)
+
+    def graphs(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The graphs of several digests."""
+        found = {digest: self.graph(digest) for digest in digests}
+        return {digest: data for digest, data in found.items() if data is not None}
 
     def merge_health(
         self,

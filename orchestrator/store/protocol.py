@@ -1,6 +1,6 @@
 """The `Store` protocol, and the rows it returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, Final, Protocol
@@ -202,10 +202,12 @@ class SummaryHints:
 
     since: float | None = None
     """Seconds since the epoch: the runs began then or later."""
+    until: float | None = None
+    """Seconds since the epoch: the runs began before."""
     names: tuple[str, ...] = ()
     """Texts that occur in the summary as JSON strings: names of tools, classes of failures."""
-    failures: bool = False
-    """Calls of the run failed."""
+    healed: bool = False
+    """The run reached a goal, lesser or not, although calls failed."""
 
 
 class Store(Protocol):
@@ -345,8 +347,24 @@ class Store(Protocol):
         """How many runs `runs` would give without a limit."""
         ...
 
+    def count_by_status(
+        self,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
+    ) -> dict[Status, int]:
+        """How many runs of each status there are, in one read; a status without runs counts 0."""
+        ...
+
     def records(self, run_id: str, after: int = 0) -> list[Record]:
         """The ledger of a run, in order, from the record after number `after`."""
+        ...
+
+    def records_of(self, run_ids: Sequence[str], kinds: Collection[str] = ()) -> dict[str, list[Record]]:
+        """The records of several runs, by run and in order, in one read; of these kinds alone, where some are named.
+
+        A run without such records has no entry.
+        """
         ...
 
     def pruned(self) -> frozenset[str]:
@@ -367,6 +385,10 @@ class Store(Protocol):
 
     def graph(self, digest: str) -> dict[str, Any] | None:
         """The graph of a digest."""
+        ...
+
+    def graphs(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The graphs of several digests in one read, by digest; those that are not there are left out."""
         ...
 
     def merge_health(

@@ -148,10 +148,11 @@ class Backend:
 
     def _planned_tools(self) -> set[str]:
         """The tools of the orchestrator; else those that recent runs recorded, with the project's where it has them."""
-        orc = self.orchestrator or self.project()
-        if orc is not None and self._is_program(orc):
-            return set(orc.graph.view().nodes)
-        return set(recorded_tools(self.store))
+        if self.orchestrator is not None:
+            return set(self.orchestrator.graph.view().nodes)
+        recorded, project = set(recorded_tools(self.store)), self.project()
+        own: set[str] = set() if project is None else set(project.graph.view().nodes)
+        return own if recorded <= own else recorded
 
     def _is_program(self, orc: Orchestrator) -> bool:
         """Whether an orchestrator has every tool of the recent runs, so that it stands for their program."""

@@ -119,7 +119,7 @@ def runs_page(request: Request, backend: Backend) -> HTMLResponse:
     query = wanted.of_status(wanted.status)
     every: list[RunRow] = []
     if query.indexed:
-        counts = {status: wanted.of_status(status).count(store) for status in Status}
+        counts = query.counts(store)
         more = False
     else:
         every = list(islice(wanted.of_status(None).rows(store, MOST_SCANNED), MOST_SCANNED))

@@ -22,6 +22,7 @@ from .security import Keys
 MOST_RUNS: Final = 50
 """The newest runs that called the tool, whose records are read."""
 MOST_NOTES: Final = 30
+_KINDS: Final = tuple(kind.__name__ for kind in (CallEnded, SignalRaised, ToolExcluded))
 
 
 @dataclass
@@ -72,11 +73,11 @@ class Trend:
 def trend_of(store: Store, rows: Iterable[RunRow], tool: str) -> Trend:
     """The trend of a tool over these runs; records that cannot be read are left out."""
     found = Trend()
-    for row in rows:
-        for record in store.records(row.run_id):
+    for run_id, records in store.records_of([row.run_id for row in rows], _KINDS).items():
+        for record in records:
             event = readable_event(record)
             if event is not None:
-                found.take(row.run_id, event, tool)
+                found.take(run_id, event, tool)
     found.notes.sort(reverse=True)
     return found
 

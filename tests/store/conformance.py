@@ -286,6 +286,8 @@ class StoreConformance:
         assert store.count_runs(search="trace-r4") == 1
         assert store.count_runs(status=Status.RUNNING, search="goal 0") == 3
         assert store.count_runs() == 11
+        assert store.count_by_status() == {**dict.fromkeys(Status, 0), Status.RUNNING: 10, Status.REACHED: 1}
+        assert store.count_by_status("goal 0", None)[Status.RUNNING] == 3
         assert store.runs(offset=50) == []
 
     def test_hints_leave_out_no_run_that_fits_them(self, store: Store) -> None:
@@ -293,8 +295,10 @@ class StoreConformance:
         for n, (tools, failures) in enumerate((([odd], 1), (["a"], 0), (["a", odd], 10))):
             summary = {"tools": tools, "failed": ["bug"] * failures, "failures": failures, "seconds": 1.0}
             store.begin(run_row(f"r{n}", started=1000.0 + n, summary=summary))
-        assert {row.run_id for row in store.runs(hints=SummaryHints(names=(odd, "bug"), failures=True))} >= {"r0", "r2"}
+            store.set_status(f"r{n}", Status.REACHED, 2000.0)
+        assert {row.run_id for row in store.runs(hints=SummaryHints(names=(odd, "bug"), healed=True))} >= {"r0", "r2"}
         assert {row.run_id for row in store.runs(hints=SummaryHints(since=1001.0))} >= {"r1", "r2"}
+        assert {row.run_id for row in store.runs(hints=SummaryHints(until=1001.0))} >= {"r0"}
         assert {row.run_id for row in store.runs(hints=SummaryHints())} == {"r0", "r1", "r2"}
 
     def test_runs_of_one_moment_are_listed_in_one_order(self, store: Store) -> None:
@@ -309,6 +313,19 @@ class StoreConformance:
         store.put_graph("d1", {"tools": []})
         assert store.graph("d1") == {"tools": [{"name": "a", "price": "inf"}]}
         assert store.graph("d2") is None
+        store.put_graph("d3", {"tools": [1]})
+        assert store.graphs(["d3", "d2", "d1"]) == {"d1": store.graph("d1"), "d3": {"tools": [1]}}
+        assert store.graphs([]) == {}
+
+    def test_records_of_several_runs_are_read_at_once(self, store: Store) -> None:
+        for name in ("a", "b", "c"):
+            store.begin(run_row(name))
+        for n in range(3):
+            store.append("a", "odd" if n % 2 else "even", {"n": n}, 10.0 + n)
+            store.append("b", "even", {"n": n}, 10.0 + n)
+        assert store.records_of(["b", "a", "c", "none", "\ud800"]) == {"a": store.records("a"), "b": store.records("b")}
+        assert [(r.run_id, r.body["n"]) for r in store.records_of(["a"], ("odd",)).get("a", ())] == [("a", 1)]
+        assert store.records_of(["b"], ("odd",)) == store.records_of([]) == {}
 
     def test_health_is_added_to_by_name(self, store: Store) -> None:
         def add(stored: Mapping[str, Any] | None, news: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,14 @@ import sqlite3
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from orchestrator import Orchestrator, Status
 from orchestrator.store import MemoryStore, Store, open_store
+from orchestrator.store.sql.reads import SqlReads
 from orchestrator.ui import create_app
 from orchestrator.ui.render_pages import run_path
 from tests.support.random_runs import random_orchestrator, random_run
@@ -78,6 +80,40 @@ def test_a_browser_opens_a_sample_of_them_without_a_complaint(browser: object, m
             assert tab.problems == []
     finally:
         served.close()
+
+
+def test_a_page_reads_the_store_a_few_times_however_many_runs_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = tmp_path / "runs.db"
+    in_thread(world(where)).orc.close()
+    in_thread(varied(open_store(where))).store.close()
+    store, reads = open_store(where), [0]
+    read = SqlReads._read  # pyright: ignore[reportPrivateUsage]
+
+    def counted(self: SqlReads, query: Any) -> Any:
+        reads[0] += 1
+        return read(self, query)
+
+    monkeypatch.setattr(SqlReads, "_read", counted)
+    client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
+    client.get(f"/?token={TOKEN}")
+    found: dict[str, int] = {}
+    for path in (
+        "/",
+        "/overview",
+        "/health",
+        "/agents",
+        "/runs/healed",
+        "/tools/carrier_api",
+        "/tools/t1",
+        "/?tool=t1",
+    ):
+        reads[0] = 0
+        assert client.get(path).status_code == 200
+        found[path] = reads[0]
+    store.close()
+    assert max(found.values()) <= 10, found
 
 
 @pytest.mark.campaign

@@ -1,7 +1,7 @@
 """Reading a store in a database, each read on a connection of its own."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, Final, TypeVar
 
@@ -70,6 +70,18 @@ class SqlReads:
         query = select(func.count()).select_from(RUNS).where(*_conditions(status, search, parent, labels))
         return self._read(lambda connection: connection.execute(query).scalar_one())
 
+    def count_by_status(
+        self,
+        search: str | None = None,
+        parent: str | EllipsisType | None = ...,
+        labels: Mapping[str, str] | None = None,
+    ) -> dict[Status, int]:
+        """How many runs of each status there are."""
+        query = select(RUNS.c.status, func.count()).where(*_conditions(None, search, parent, labels))
+        found = self._read(lambda connection: connection.execute(query.group_by(RUNS.c.status)).all())
+        counts = {str(row[0]): int(row[1]) for row in found}
+        return {status: counts.get(str(status), 0) for status in Status}
+
     def records(self, run_id: str, after: int = 0) -> list[Record]:
         """The ledger of a run."""
         if not can_be_stored(run_id):
@@ -77,6 +89,17 @@ class SqlReads:
         query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
         rows = self._read(lambda connection: connection.execute(query).all())
         return [statements.record_row(row) for row in rows]
+
+    def records_of(self, run_ids: Sequence[str], kinds: Collection[str] = ()) -> dict[str, list[Record]]:
+        """The records of several runs, in one read."""
+        asked = [run_id for run_id in run_ids if can_be_stored(run_id)]
+        query = select(RECORDS).where(RECORDS.c.run_id.in_(asked)).order_by(RECORDS.c.run_id, RECORDS.c.seq)
+        if kinds:
+            query = query.where(RECORDS.c.kind.in_(sorted(kinds)))
+        found: dict[str, list[Record]] = {}
+        for row in self._read(lambda connection: connection.execute(query).all()) if asked else ():
+            found.setdefault(row.run_id, []).append(statements.record_row(row))
+        return found
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chains over runs, lane by lane."""
@@ -114,6 +137,13 @@ class SqlReads:
     def graph(self, digest: str) -> dict[str, Any] | None:
         """The graph of a digest."""
         return self._document(select(GRAPHS.c.data).where(GRAPHS.c.digest == digest))
+
+    def graphs(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The graphs of several digests."""
+        if not digests:
+            return {}
+        pairs = self._pairs(select(GRAPHS.c.digest, GRAPHS.c.data).where(GRAPHS.c.digest.in_(digests)))
+        return {digest: decode_body(text) for digest, text in pairs.items()}
 
     def load_health(self) -> dict[str, dict[str, Any]]:
         """What was saved, by name."""
@@ -185,7 +215,10 @@ def _hinted(hints: SummaryHints) -> Iterator[ColumnElement[bool]]:
     """Coarse conditions on the text of the summary: none of them excludes a run that fits."""
     if hints.since is not None:
         yield RUNS.c.started >= hints.since
+    if hints.until is not None:
+        yield RUNS.c.started < hints.until
     for name in hints.names:
         yield RUNS.c.summary.contains(canonical_text(name), autoescape=True)
-    if hints.failures:
+    if hints.healed:
+        yield RUNS.c.status.in_([str(status) for status in (Status.REACHED, Status.DEMOTED)])
         yield RUNS.c.summary.not_like('%"failures":0,%')
