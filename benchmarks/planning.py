@@ -27,6 +27,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.engine.planning import candidates, planning
+from orchestrator.engine.planning.waits import known_waits
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import ToolGraph
@@ -201,7 +202,10 @@ def _stand(route: Route, steps: int, view: GraphRevision) -> RunState:
 
 def _in_a_run(runtime: Runtime, state: RunState, view: GraphRevision, values: dict[str, Any]) -> None:
     runtime.health.poll()
-    planned = planning.plan(runtime, state, view, values)
+    waits = known_waits(runtime, view, state.goal, {})
+    planned = planning.solve(
+        runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn, waits=waits
+    )
     assert planned.route is not None
     candidates.pricer(runtime, view, {}, planned).route(planned.route)
     planning.route_facts(runtime, view, planned, state.revision)

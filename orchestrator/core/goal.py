@@ -62,6 +62,11 @@ class Goal(Generic[V]):
         """The keys, joined for people."""
         return " + ".join(self.keys)
 
+    @cached_property
+    def every_key(self) -> tuple[str, ...]:
+        """The keys of the goal and of all its lesser goals, sorted."""
+        return tuple(sorted({*self.keys, *(key for goal in self.demotions for key in goal.every_key)}))
+
     def __str__(self) -> str:
         return self.name
 

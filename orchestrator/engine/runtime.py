@@ -172,7 +172,8 @@ class Runtime:
     """Calls that nobody waits for any more and that have not ended."""
     fleet_limits: dict[str, int] = field(default_factory=dict[str, int])
     """Tool -> the most calls at one time over all processes of the store."""
-    _limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    """The slots of the tools with `max_concurrency` that were called."""
     _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
@@ -245,9 +246,9 @@ class Runtime:
 
     def limit(self, tool: Tool) -> Slots | None:
         """The slots of a tool with `max_concurrency`; they follow its newest declaration, over all event loops."""
-        found = self._limits.get(tool.name)
+        found = self.limits.get(tool.name)
         if found is None and tool.max_concurrency is not None:
-            found = self._limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
+            found = self.limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
         return found
 
     def first_report(self, tool: Tool) -> Slots:
@@ -261,7 +262,7 @@ class Runtime:
     def queues(self) -> dict[str, float]:
         """The saturated tools -> seconds until one more call of each would get a slot, estimated from latencies."""
         found: dict[str, float] = {}
-        for name, slots in list(self._limits.items()):
+        for name, slots in list(self.limits.items()):
             capacity = slots.capacity()
             if capacity is not None and slots.held + slots.waiting >= capacity:
                 found[name] = (slots.held + slots.waiting - capacity + 1) / capacity * self._expected_latency(name)

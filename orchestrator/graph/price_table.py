@@ -72,11 +72,14 @@ class PriceTable:
         self._changes: list[tuple[str, _Entry | None]] = []
         self._lock = new_lock()
         self._forgotten = 0
+        self.now = 0
+        """A cursor for `changes_since`: everything up to here is known."""
         self._touched: set[str] | None = None
-        self._untouched_success = 1.0
+        self.untouched_success = 1.0
+        """The probability of success of a tool without recorded facts."""
         if isinstance(self._health, Touched):
             self._touched = {*self._health.touched(), *(b for _, b in self._health.touched_transitions())}
-            self._untouched_success = self._health.success("")
+            self.untouched_success = self._health.success("")
 
     def invalidate(self, names: Iterable[str]) -> None:
         """Forget the prices of these tools: something that they are made of has changed.
@@ -90,19 +93,15 @@ class PriceTable:
             for name in names:
                 self._facts.pop(name, None)
             self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
+            self.now += len(names)
             if len(self._changes) > KEEP_CHANGES:
                 self._forgotten += len(self._changes)
                 self._changes.clear()
 
-    @property
-    def now(self) -> int:
-        """A cursor for `changes_since`: everything up to here is known."""
-        return self._forgotten + len(self._changes)
-
     def changes_since(self, cursor: int) -> tuple[int, Iterable[str] | None]:
         """A new cursor, and the tools re-priced since the old one; `None` when that is no longer known."""
         with self._lock:
-            now = self._forgotten + len(self._changes)
+            now = self.now
             if cursor >= now:
                 return now, ()
             if cursor < self._forgotten:
@@ -176,14 +175,14 @@ class PriceTable:
         know, or a price that is not finite.
         """
         touched, formula = self._touched, self.pricing
-        if touched is None or type(formula) is not QualityOnce or self._untouched_success <= 0:
+        if touched is None or type(formula) is not QualityOnce or self.untouched_success <= 0:
             return None
         assert isinstance(formula, QualityOnce)
         import numpy as np  # here, so that small graphs do without it
 
         money, latency, risk = (np.array(v) for v in zip(*[(n.cost, n.latency, n.risk) for n in nodes], strict=True))
         at = np.array(rows)
-        attempts = 1.0 / self._untouched_success
+        attempts = 1.0 / self.untouched_success
         usd = formula.price(money[at] + np.array(costs), latency[at], risk[at], 1.0, attempts)
         if not (usd >= 0).all() or not (usd < UNPAYABLE).all():
             return None
@@ -220,11 +219,6 @@ class PriceTable:
             return {name: self.node_facts(self._node(name)) for name in names}
         return {name: self.node_facts(self._node(name)) for name in names if name in self._touched}
 
-    @property
-    def untouched_success(self) -> float:
-        """The probability of success of a tool without recorded facts."""
-        return self._untouched_success
-
     def record(self, view: GraphRevision, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
         """The facts from which `Recorded` gives the same prices later: those of these tools, or of all.
 
@@ -260,7 +254,7 @@ class PriceTable:
     def _entry(self, node: ToolSpec) -> _Entry:
         name = node.name
         if self._touched is not None and name not in self._touched:
-            facts = (node.cost, node.latency, 1.0, 1.0, self._untouched_success)
+            facts = (node.cost, node.latency, 1.0, 1.0, self.untouched_success)
         else:
             facts = self._reading(name, node.cost, node.latency)
         entry = (node, *facts, self._price((node, *facts, None), 0.0, 1.0))

@@ -29,15 +29,20 @@ class LiveGraph:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cone:
-    """All that could take part in a route to some keys."""
+class Cone:
+    """All that could take part in a route to some keys. Names are sorted."""
 
     tools: tuple[str, ...]
-    """Sorted."""
     names: frozenset[str]
-    """The same."""
+    """The same, for looking names up in."""
     keys: frozenset[str]
     """The keys that these tools need, and those wanted."""
+    agents: tuple[str, ...]
+    """The tools that are agents."""
+    timed: tuple[str, ...]
+    """The tools whose latency is a function of their inputs."""
+    conditional: tuple[str, ...]
+    """The tools that have a `when`."""
 
 
 class GraphRevision:
@@ -78,7 +83,7 @@ class GraphRevision:
         self._nodes, self._tools, self._key_types = nodes, tools, key_types
         self.nodes: Mapping[str, ToolSpec] = MappingProxyType(nodes)
         self.tools: Mapping[str, Tool] = MappingProxyType(tools)
-        self._cones: dict[tuple[str, ...], _Cone] = {}
+        self._cones: dict[tuple[str, ...], Cone] = {}
 
     def __repr__(self) -> str:
         return f"GraphRevision(revision={self.revision}, {len(self.nodes)} tools, {len(self.transitions)} transitions)"
@@ -100,19 +105,13 @@ class GraphRevision:
         return new
 
     def _follow_keys(self, new: "GraphRevision", names: set[str], specs: Sequence[ToolSpec]) -> None:
-        """Give the next revision what was worked out of this one: who gives and takes a key, the special tools."""
+        """Give the next revision what was worked out of this one: who gives and takes a key."""
         if "_producers" in self.__dict__:
             fresh = [new._nodes[name] for name in names if name in new._nodes]
             new._producers, new._consumers = self._producers.copy(), self._consumers.copy()
             for key in {key for spec in specs for key in (*spec.needs, *spec.optional, *spec.gives)}:
                 _exchange(new._producers, key, names, [s.name for s in fresh if key in s.gives])
                 _exchange(new._consumers, key, names, [s.name for s in fresh if key in s.needs or key in s.optional])
-        if "_special" in self.__dict__:
-            changed = [new._tools[name] for name in names if name in new._tools]
-            new._special = tuple(
-                tuple(sorted([*(name for name in known if name not in names), *more]))
-                for known, more in zip(self._special, _special(changed), strict=True)
-            )
 
     def _follow_transitions(self, new: "GraphRevision", names: set[str], live: LiveGraph) -> None:
         """Give the next revision its transitions: the same object where none of them changed."""
@@ -150,6 +149,11 @@ class GraphRevision:
     def _consumers(self) -> _Names:
         return _index((key, node.name) for node in self._nodes.values() for key in (*node.needs, *node.optional))
 
+    def unknown(self, keys: Iterable[str]) -> list[str]:
+        """Those of these names that no tool takes or gives."""
+        given, taken = self._producers, self._consumers
+        return [key for key in keys if key not in given and key not in taken]
+
     def producers(self, key: str) -> tuple[str, ...]:
         """The tools that give `key`, sorted."""
         return self._producers.get(key, ())
@@ -164,42 +168,16 @@ class GraphRevision:
 
     def relevant(self, goal: tuple[str, ...]) -> tuple[str, ...]:
         """The tools that could take part in a route to these keys, sorted; worked out once."""
-        return self._cone(goal).tools
+        return self.cone(goal).tools
 
-    def relevant_set(self, goal: tuple[str, ...]) -> frozenset[str]:
-        """The same, for looking names up in."""
-        return self._cone(goal).names
-
-    def agents(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools that are agents, sorted."""
-        return self._among(self._special[0], goal)
-
-    def timed(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools whose latency is a function of their inputs, sorted."""
-        return self._among(self._special[1], goal)
-
-    def conditional(self, goal: tuple[str, ...]) -> tuple[str, ...]:
-        """The relevant tools that have a `when`, sorted."""
-        return self._among(self._special[2], goal)
-
-    @cached_property
-    def _special(self) -> tuple[tuple[str, ...], ...]:
-        return _special(self._tools.values())
-
-    def _among(self, names: tuple[str, ...], goal: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of these names that are relevant."""
-        if not names:
-            return ()
-        relevant = self._cone(goal).names
-        return tuple([name for name in names if name in relevant])
-
-    def _cone(self, goal: tuple[str, ...]) -> _Cone:
+    def cone(self, goal: tuple[str, ...]) -> Cone:
+        """The tools that could take part in a route to these keys; worked out once."""
         found = self._cones.get(goal)
         if found is None:
             found = self._cones[goal] = self._backwards(goal)
         return found
 
-    def _backwards(self, goal: tuple[str, ...]) -> _Cone:
+    def _backwards(self, goal: tuple[str, ...]) -> Cone:
         keys, waiting = set(goal), list(goal)
         tools: set[str] = set()
         while waiting:
@@ -213,7 +191,16 @@ class GraphRevision:
                 needed = [key for key in self.nodes[tool].needs if key not in keys]
                 keys.update(needed)
                 waiting += needed
-        return _Cone(tuple(sorted(tools)), frozenset(tools), frozenset(keys))
+        names = tuple(sorted(tools))
+        known = [self._tools[name] for name in names if name in self._tools]
+        return Cone(
+            names,
+            frozenset(tools),
+            frozenset(keys),
+            agents=tuple(tool.name for tool in known if tool.is_agent),
+            timed=tuple(tool.name for tool in known if callable(tool.latency)),
+            conditional=tuple(tool.name for tool in known if tool.when is not None),
+        )
 
     def key_type(self, key: str) -> Any:
         """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where nobody annotates it."""
@@ -277,19 +264,6 @@ class GraphRevision:
             [Transition(source, target, cost) for source, target, cost in data["transitions"]],
             revision=data["revision"],
         )
-
-
-def _special(tools: Iterable[Tool]) -> tuple[tuple[str, ...], ...]:
-    """The agents, the tools whose latency is a function, and those with a `when`, each sorted."""
-    agents, timed, conditional = list[str](), list[str](), list[str]()
-    for tool in tools:
-        if tool.is_agent:
-            agents.append(tool.name)
-        if callable(tool.latency):
-            timed.append(tool.name)
-        if tool.when is not None:
-            conditional.append(tool.name)
-    return tuple(sorted(agents)), tuple(sorted(timed)), tuple(sorted(conditional))
 
 
 def _index(pairs: Iterable[tuple[str, str]]) -> _Names:

@@ -89,7 +89,7 @@ class LearningQueue:
         """Put drift that was found between runs on the record of a run that may use the agent."""
         if not self._unreported:
             return
-        agents = run.view.agents(run.state.goal)
+        agents = run.view.cone(run.state.goal).agents
         for agent, kind in sorted(key for key in self._unreported if key[0] in agents):
             run.emit(raised(run, self._unreported.pop((agent, kind))))
             self._runtime.selector.drift_recorded(agent)

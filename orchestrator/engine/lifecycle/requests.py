@@ -11,7 +11,6 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import UnknownGoal
 from orchestrator.core.route import Impasse
 from orchestrator.engine.options import SubmitOptions
-from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import checked_inputs
 
@@ -68,12 +67,12 @@ def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -
     """The inputs that are keys of the graph or of the goal; all, where a demand is a function and may read any."""
     if runtime.demands.reads_anything:
         return dict(inputs)
-    keys, wanted = runtime.graph.view().keys, {*all_keys(goal), *goal.providable}
+    keys, wanted = runtime.graph.view().keys, {*goal.every_key, *goal.providable}
     return {key: value for key, value in inputs.items() if key in keys or key in wanted}
 
 
 def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:
-    return {*runtime.graph.view().keys, *all_keys(goal), *goal.providable}
+    return {*runtime.graph.view().keys, *goal.every_key, *goal.providable}
 
 
 def _names(known: Collection[str], name: str) -> str:

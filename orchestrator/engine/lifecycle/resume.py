@@ -171,8 +171,13 @@ def _has_a_route_now(run: Run) -> bool:
     """Whether a run that waits because there was no route would find one in the graph as it is now."""
     if not any(asked.impasse.kind in LOOKS_AGAIN for asked in run.asked.values()):
         return False
-    view = run.runtime.graph.view()
-    return planning.plan(run.runtime, run.state, view, run.values.values).route is not None
+    runtime, state = run.runtime, run.state
+    view = runtime.graph.view()
+    waits = known_waits(runtime, view, state.goal, {})
+    planned = planning.solve(
+        runtime, state.problem(), view, run.values.values, allowed=state.allowed, turn=state.turn, waits=waits
+    )
+    return planned.route is not None
 
 
 async def _may_look_again(runtime: Runtime, run_id: str) -> bool:

@@ -17,7 +17,6 @@ from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
 from orchestrator.core.process.loops import cancelled_once
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
-from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import RunState
@@ -305,7 +304,7 @@ def _started(
     not_stored: list[str] = []
     if run.durable:
         not_stored = sorted({*run.values.unstored, *(k for k in view.keys if not can_be_stored(view.key_type(k)))})
-    turn = runtime.selector.turn() if view.agents(all_keys(goal)) else NO_TURN
+    turn = runtime.selector.turn() if view.cone(goal.every_key).agents else NO_TURN
     return RunStarted(
         **run.stamp(),
         goal=goal.to_json(),

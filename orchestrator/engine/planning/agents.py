@@ -38,10 +38,7 @@ def cast(
 
     Without a turn (a plan that runs nothing) nothing is drawn and nobody is held back.
     """
-    names = view.agents(goal)
-    if not names:
-        return NOBODY
-    agents = {name: tool for name in names if isinstance(tool := view.tools[name], Agent)}
+    agents = {name: tool for name in view.cone(goal).agents if isinstance(tool := view.tools[name], Agent)}
     demands = {name: runtime.demands.of(agent, view, values)[0] for name, agent in agents.items()}
     bases = {name: runtime.prices.facts(name) for name in agents}
     able = {name for name in agents if name not in unusable and bases[name].success > 0}
@@ -94,7 +91,7 @@ def refused_agents(
     if not constraints and selector.options.constraints == UNCONSTRAINED:
         return {}
     found: dict[str, str] = {}
-    for name in view.agents(all_keys(goal)):
+    for name in view.cone(goal.every_key).agents:
         agent = view.tools[name]
         if isinstance(agent, Agent):
             money = selector.money(agent, runtime.prices.facts(name).money)
@@ -102,14 +99,4 @@ def refused_agents(
     return {name: reason for name, reason in found.items() if reason}
 
 
-def all_keys(goal: Goal[Any]) -> tuple[str, ...]:
-    """The keys of a goal and of all its lesser goals, sorted."""
-    keys, waiting = set[str](), [goal]
-    while waiting:
-        one = waiting.pop()
-        keys.update(one.keys)
-        waiting += one.demotions
-    return tuple(sorted(keys))
-
-
-__all__ = ["NOBODY", "Cast", "all_keys", "cast", "facts_now", "price_now", "refused_agents"]
+__all__ = ["NOBODY", "Cast", "cast", "facts_now", "price_now", "refused_agents"]

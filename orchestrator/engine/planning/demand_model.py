@@ -25,7 +25,7 @@ def _unsure(run: Run) -> list[tuple[str, str]]:
     """The keys that several agents could give, whose inputs are at hand, with the texts of these."""
     demands, view, values = run.runtime.demands, run.view, run.values.values
     givers: dict[str, list[Agent]] = {}
-    for name in view.agents(run.state.goal):
+    for name in view.cone(run.state.goal).agents:
         agent = view.tools[name]
         if isinstance(agent, Agent):
             for key in agent.gives:

@@ -99,7 +99,7 @@ class Demands:
         Functions are asked with the values at hand; what one cannot say yet is checked when a plan asks it.
         """
         if self.sources:
-            for key in sorted({key for agent in view.agents(goal) for key in view.nodes[agent].gives}):
+            for key in sorted({key for agent in view.cone(goal).agents for key in view.nodes[agent].gives}):
                 if key in self.sources:
                     self.check(view, key, self._declared(key, values)[0])
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from orchestrator.core.calls.user_code import call_plain, is_async
@@ -11,14 +11,13 @@ from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import formula_name, price_by
 from orchestrator.core.route import Impasse, Problem, Route
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
 from .waits import NONE as NO_WAITS
-from .waits import Waits, known_waits
+from .waits import Waits
 
 ALL_FACTS = 64
 """Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
@@ -50,23 +49,6 @@ class Planned:
     """What was solved, with the facts that hold for this run only."""
 
 
-def plan(
-    runtime: Runtime,
-    state: RunState,
-    view: GraphRevision,
-    values: Mapping[str, Any],
-    *,
-    own_waits: Mapping[str, float] | None = None,
-    seconds_left: float | None = None,
-) -> Planned:
-    """The cheapest feasible route from where the run stands, or the impasse; with the facts for its record.
-
-    `own_waits` are the back-offs of this run: tool -> seconds that are left.
-    """
-    waits = known_waits(runtime, view, state.goal, own_waits or {}, seconds_left)
-    return solve(runtime, state.problem(), view, values, allowed=state.allowed, turn=state.turn, waits=waits)
-
-
 def solve(
     runtime: Runtime,
     problem: Problem,
@@ -83,35 +65,27 @@ def solve(
     When no route is left, tools whose circuit opened by itself are admitted as a last resort, unless the policy says
     fail fast: the last usable alternative is never ejected.
     """
-    known = cast(runtime, view, problem.goal, values, turn, problem.unusable)
-    special = special_facts(runtime, view, problem.goal, values, allowed, known)
-    if waits is not NO_WAITS:
+    cone, known = view.cone(problem.goal), NOBODY
+    if cone.agents:
+        known = cast(runtime, view, problem.goal, values, turn, problem.unusable)
+    if cone.agents or cone.timed or allowed or waits is not NO_WAITS:
+        special = special_facts(runtime, view, problem.goal, values, allowed, known)
         special |= waits.applied(lambda name: special.get(name) or runtime.prices.facts(name))
-        problem = replace(problem, unusable={**waits.refused, **problem.unusable})
-    attempt = _recorded if recorded else _unrecorded
-    planned = in_two_stages(
-        lambda more: attempt(runtime, view, _with_facts(problem, special, more)),
-        lambda: _last_resort(runtime, view.relevant(problem.goal), problem, special),
-        fail_fast=runtime.policy.fail_fast,
-    )
+        problem = replace(problem, unusable={**waits.refused, **problem.unusable}, facts=special)
+    planned = _attempt(runtime, view, problem, recorded=recorded)
+    if planned.route is None and not runtime.policy.fail_fast:
+        revived = _last_resort(runtime, cone.tools, problem)
+        planned = with_last_resort(planned, revived, partial(_revived, runtime, view, problem, recorded))
     return planned if known is NOBODY and waits is NO_WAITS else replace(planned, cast=known, waits=waits.seconds)
 
 
-def _with_facts(problem: Problem, special: Mapping[str, PriceFacts], more: Mapping[str, PriceFacts]) -> Problem:
-    return replace(problem, facts={**special, **more}) if special or more else problem
-
-
-def in_two_stages(
-    attempt: Callable[[Mapping[str, PriceFacts]], Planned],
-    revive: Callable[[], Mapping[str, PriceFacts]],
-    *,
-    fail_fast: bool,
+def with_last_resort(
+    planned: Planned, revived: Mapping[str, PriceFacts], attempt: Callable[[Mapping[str, PriceFacts]], Planned]
 ) -> Planned:
-    """Plan without what is down; and where that finds no route, with what may be admitted as a last resort."""
-    planned = attempt({})
-    if planned.route is not None or fail_fast:
-        return planned
-    revived = revive()
+    """What there is where nothing leads to the goal without what is down: a plan with the tools in `revived`, if any.
+
+    `attempt` plans with these facts in place of those of the tools that are down.
+    """
     if not revived:
         return planned
     known = {name: fact.success for name, fact in revived.items()}
@@ -121,23 +95,28 @@ def in_two_stages(
     return replace(second, last_resort=True, revived=known)
 
 
-def _recorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
+def _attempt(runtime: Runtime, view: GraphRevision, problem: Problem, *, recorded: bool) -> Planned:
     """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
+    prices, route, impasse = runtime.prices, None, None
+    facts: Mapping[str, PriceFacts] = {}
     for _ in range(MAX_PLAN_ATTEMPTS):
-        now = runtime.prices.now
-        facts = price_facts(runtime, view, problem.facts, problem.goal)
-        planned = replace(_unrecorded(runtime, view, problem), facts=facts)
-        if runtime.prices.now == now:
+        now = prices.now
+        if recorded:
+            facts = price_facts(runtime, view, problem.facts, problem.goal)
+        try:
+            route, impasse = runtime.planner.plan(problem, view), None
+        except NoRoute as no_route:
+            route, impasse = None, no_route.impasse
+        if not recorded or prices.now == now:
             break
-    return planned  # pyright: ignore[reportPossiblyUnboundVariable]
+    return Planned(route, impasse, facts, prices.untouched_success, problem=problem)
 
 
-def _unrecorded(runtime: Runtime, view: GraphRevision, problem: Problem) -> Planned:
-    try:
-        route = runtime.planner.plan(problem, view)
-        return Planned(route, None, {}, runtime.prices.untouched_success, problem=problem)
-    except NoRoute as no_route:
-        return Planned(None, no_route.impasse, {}, runtime.prices.untouched_success)
+def _revived(
+    runtime: Runtime, view: GraphRevision, problem: Problem, recorded: bool, more: Mapping[str, PriceFacts]
+) -> Planned:
+    """As `_attempt`, with these facts of tools that are down."""
+    return _attempt(runtime, view, replace(problem, facts={**problem.facts, **more}), recorded=recorded)
 
 
 def price_facts(
@@ -147,12 +126,11 @@ def price_facts(
 
     In a large graph, tools without observations are left out: they are as declared.
     """
-    relevant = view.relevant(goal)
-    names = list(relevant)
-    transitions = runtime.health.touched_transitions()
+    cone = view.cone(goal)
+    names, transitions = cone.tools, runtime.health.touched_transitions()
     if len(names) > ALL_FACTS and not runtime.own_pricing:
         heard = {*runtime.health.touched(), *(target for _, target in transitions), *special}
-        names = sorted(heard & view.relevant_set(goal))
+        names = tuple(sorted(heard & cone.names))
     nodes, facts = view.nodes, dict[str, PriceFacts]()
     for name in names:
         facts[name] = special.get(name) or runtime.prices.node_facts(nodes[name])
@@ -176,7 +154,7 @@ def special_facts(
     facts = dict(known.facts)
     for name, seconds in latencies_of_inputs(view, goal, values).items():
         facts[name] = replace(facts.get(name) or runtime.prices.facts(name), latency=seconds)
-    for name in sorted(allowed & view.relevant_set(goal)) if allowed else ():
+    for name in sorted(allowed & view.cone(goal).names) if allowed else ():
         base = facts.get(name) or runtime.prices.facts(name)
         if base.success <= 0:
             facts[name] = replace(base, success=max(0.01, runtime.health.last_resort_success(name)))
@@ -188,7 +166,7 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
     passed over: its tool is priced as if it declared none.
     """
     found: dict[str, float] = {}
-    for name in view.timed(goal):
+    for name in view.cone(goal).timed:
         tool = view.tools[name]
         inputs = {p: values[key] for p, key in (*tool.needs.items(), *tool.optional.items()) if key in values}
         if not callable(tool.latency):
@@ -205,12 +183,11 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
     return found
 
 
-def _last_resort(
-    runtime: Runtime, relevant: Iterable[str], problem: Problem, special: Mapping[str, PriceFacts]
-) -> dict[str, PriceFacts]:
+def _last_resort(runtime: Runtime, relevant: Iterable[str], problem: Problem) -> dict[str, PriceFacts]:
+    """The tools with an open circuit that may be admitted where there is no route without them."""
     revived: dict[str, PriceFacts] = {}
     for name in relevant:
-        base = special.get(name) or runtime.prices.facts(name)
+        base = problem.facts.get(name) or runtime.prices.facts(name)
         if base.success <= 0 and name not in problem.unusable and runtime.health.usable(name, last_resort=True):
             revived[name] = replace(base, success=max(0.01, runtime.health.last_resort_success(name)))
     return revived
@@ -302,7 +279,7 @@ def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
 def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
     """What every `when` whose inputs are at hand says. One that raises does not hold."""
     said: dict[str, bool] = {}
-    for name in view.conditional(tuple(goal)):
+    for name in view.cone(tuple(goal)).conditional:
         tool = view.tools[name]
         if tool.when is None or is_async(tool.when):
             continue

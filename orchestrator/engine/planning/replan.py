@@ -13,8 +13,10 @@ from orchestrator.engine.state import RunState
 from orchestrator.graph.tool import Tool
 
 from . import planning
+from .agents import NOBODY, UNCONSTRAINED
 from .candidates import pricer
 from .selection import decide_agents, exclude_refused
+from .waits import known_waits
 
 CONSISTENT_READS = 10
 """How often a plan is made again because prices changed while it was made."""
@@ -28,8 +30,10 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     """
     follow_graph(run)
     run.runtime.health.poll()
-    _expire(run)
-    exclude_refused(run)
+    if run.state.done_at:
+        _expire(run)
+    if run.state.constraints or run.runtime.selector.options.constraints != UNCONSTRAINED:
+        exclude_refused(run)
     planned, candidates, facts = _planned(run)
     run.use(planned)
     if planned.route is None:
@@ -45,7 +49,8 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
         subject=subject,
         facts=facts,
     )
-    decide_agents(run, planned)
+    if planned.cast is not NOBODY:
+        decide_agents(run, planned)
     return True
 
 
@@ -69,13 +74,16 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:
     """Plan for the run as it stands, or as it would stand with a lesser goal; its waits and its deadline count."""
-    return planning.plan(
+    own = run.own_waits() if run.not_before else {}
+    waits = known_waits(run.runtime, run.view, state.goal, own, run.account.seconds_left())
+    return planning.solve(
         run.runtime,
-        state,
+        state.problem(),
         run.view,
         run.values.values,
-        own_waits=run.own_waits(),
-        seconds_left=run.seconds_left(),
+        allowed=state.allowed,
+        turn=state.turn,
+        waits=waits,
     )
 
 
@@ -90,8 +98,6 @@ def follow_graph(run: Run) -> None:
 def _expire(run: Run) -> None:
     """Drop reads that are older than their `ttl`, unless a completed step used them; they run again."""
     state = run.state
-    if not state.done_at:
-        return
     now, taken = run.runtime.clock.time(), {key for done in state.done.values() for key in done.keys}
     old = [
         name
@@ -115,7 +121,7 @@ async def check_conditions(run: Run) -> list[str]:
     One that raises is a failure of its tool, which the run plans without; the next decision answers it.
     """
     asked: list[str] = []
-    for name in run.view.conditional(run.state.goal):
+    for name in run.view.cone(run.state.goal).conditional:
         tool = run.view.tools[name]
         known = name in run.state.conditions or name in run.state.done or name in run.state.excluded
         if tool.when is None or known:

@@ -30,8 +30,6 @@ def decide_agents(run: Run, planned: Planned) -> None:
     """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
     route = planned.route
     assert route is not None
-    if planned.cast is NOBODY:
-        return
     asked = run.runtime.demands.model
     prices = pricer(run.runtime, run.view, run.state.unusable(), planned)
     plan = run.state.decisions[-1].id

@@ -67,18 +67,19 @@ def known_waits(
 
     `seconds_left`: until the run's deadline.
     """
-    set_by_others = runtime.health.waits()
-    if runtime.health.accounts_refused:
-        set_by_others |= _probes(runtime)
-    queues = runtime.queues()
+    set_by_others: dict[str, float] = {}
+    if runtime.health.entries.restless:  # what makes anybody wait is among them
+        set_by_others = runtime.health.waits()
+        if runtime.health.accounts_refused:
+            set_by_others |= _probes(runtime)
+    queues = runtime.queues() if runtime.limits else {}
     if not (set_by_others or queues or own):
         return NONE
     limits = WaitLimits.of(runtime.policy, seconds_left)
     found: dict[str, float] = {}
     refused: dict[str, str] = {}
     late: set[str] = set()
-    relevant = view.relevant_set(goal)
-    for name in sorted({*set_by_others, *queues, *own} & relevant):
+    for name in sorted({*set_by_others, *queues, *own} & view.cone(goal).names):
         named, queue = max(set_by_others.get(name, 0.0), own.get(name, 0.0)), queues.get(name, 0.0)
         wait = max(named, queue)
         if wait < MIN_WAIT:

@@ -8,7 +8,6 @@ from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, InvalidOutput
 from orchestrator.core.types.schema import type_name, validate
 from orchestrator.core.values.copies import IMMUTABLE, own_copy
-from orchestrator.engine.planning.agents import all_keys
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
@@ -35,7 +34,7 @@ def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
     """Whether nothing reads a value after this attempt: no other tool, no retry, no goal, no compensation."""
     if tool.effect is not Effect.READ or run.view.consumers(key) != (tool.name,):
         return False
-    if not run.state.at_hand.get(key) or key in all_keys(run.state.wanted):
+    if not run.state.at_hand.get(key) or key in run.state.wanted.every_key:
         return False
     giver = run.view.tools.get(run.state.at_hand[key] or "")
     retries = run.runtime.policy.retries.attempts if tool.retries is None else tool.retries

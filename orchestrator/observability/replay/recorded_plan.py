@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from orchestrator.core.decision import Decision
@@ -11,7 +12,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.price import recorded_formula
 from orchestrator.core.route import Problem, Route
 from orchestrator.engine.planning.candidates import Pricer
-from orchestrator.engine.planning.planning import Planned, fact_from_row, in_two_stages
+from orchestrator.engine.planning.planning import Planned, fact_from_row, with_last_resort
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
 from orchestrator.graph.revision import GraphRevision
@@ -54,9 +55,10 @@ class RecordedPlan:
 
     def plan(self, problem: Problem) -> Planned:
         """Plan again, in the two stages of the engine."""
-        return in_two_stages(
-            lambda more: self._attempt(problem, more), lambda: self._usable(problem), fail_fast=self.policy.fail_fast
-        )
+        planned = self._attempt(problem, {})
+        if planned.route is not None or self.policy.fail_fast:
+            return planned
+        return with_last_resort(planned, self._usable(problem), partial(self._attempt, problem))
 
     def pricer(self, problem: Problem, *, last_resort: bool) -> Pricer:
         """Prices candidates as they were."""
