@@ -23,6 +23,7 @@ from benchmarks._graphs import END, Bench, ready
 from benchmarks._topologies import TOPOLOGIES
 from orchestrator.core.enums import START
 from orchestrator.core.outcome import NoRoute
+from orchestrator.core.route import Problem
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -30,6 +31,11 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     start = thread_time()
     result = work()
     return result, (thread_time() - start) * 1e6
+
+
+def planned(bench: Bench, problem: Problem) -> tuple[str, ...]:
+    """The names of the route's tools, in order, as a peer returns them."""
+    return bench.planner.plan(problem).tools
 
 
 def measured(bench: Bench, repeats: int, piled: int) -> dict[str, list[float]]:
@@ -44,7 +50,7 @@ def measured(bench: Bench, repeats: int, piled: int) -> dict[str, list[float]]:
         problem = bench.standing(route, steps)
         at = route.tools[steps - 1] if steps else START
         calls: dict[str, Callable[[], Any]] = {
-            "plan": partial(bench.planner.plan, problem),
+            "plan": partial(planned, bench, problem),
             "dijkstra": partial(nx.dijkstra_path, bench.peer, START, END),
             "bidirectional": partial(nx.bidirectional_dijkstra, bench.peer, START, END),
             "bidirectional from there": partial(nx.bidirectional_dijkstra, bench.peer, at, END),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .price import PICO, PriceFacts
 from .text import abridged
@@ -93,6 +93,33 @@ class Route:
     explain: Callable[[], Sequence["Alternative"]] | None = field(default=None, compare=False, repr=False)
     not_storable: tuple[str, ...] = field(default=(), compare=False)
     """Keys, provided or given by effects, that cannot be stored: only the process that began the run can go on."""
+
+    @classmethod
+    def lazy(
+        cls,
+        goal: tuple[str, ...],
+        tools: tuple[str, ...],
+        steps: Callable[[], tuple[Step, ...]],
+        pico: int,
+        revision: int,
+        explain: Callable[[], Sequence["Alternative"]] | None,
+    ) -> "Route":
+        """A route that abandons nothing, of which the tools are known and the steps are made when first asked for."""
+        route = object.__new__(cls)
+        known = {"goal": goal, "tools": tools, "pico": pico, "bound_pico": pico, "revision": revision}
+        route.__dict__.update(known, explain=explain, _make_steps=steps)
+        return route
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The steps of a `lazy` route; no other attribute is made so."""
+            make = self.__dict__.get("_make_steps") if name == "steps" else None
+            if make is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            steps = self.__dict__["steps"] = make()
+            self.__dict__.pop("_make_steps", None)
+            return steps
 
     def __repr__(self) -> str:
         """One line: the tools in order, and the price."""

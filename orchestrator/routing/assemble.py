@@ -1,12 +1,13 @@
 """From a plan (starts of tools) to a `Route` (steps with names, sources and order)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from orchestrator.core.route import Alternative, Route, Step
 from orchestrator.routing.paths.astar import Path
 
 from .commit import Task, order, waits
+from .compiled import Compiled
 from .situation import Situation
 from .weights import NEVER, SHIFT, pico_of
 
@@ -19,50 +20,68 @@ Explain = Callable[[], Sequence[Alternative]]
 def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | None:
     """The route of a path that leaves nothing behind and takes nothing from calls in flight; `None` for any other.
 
-    In such a path each step waits for the one before, so there is nothing to put in order.
+    In such a path each step waits for the one before, so there is nothing to put in order; the steps are made when they
+    are first asked for.
     """
-    if situation.problem.running or situation.stakes.names:
+    problem = situation.problem
+    if problem.running or situation.stakes.names:
         return None
-    c, values, over, made = situation.compiled, situation.weights.values, situation.over, situation.compiled.steps
-    bare, plain = c.bare, c.plain
-    if len(made) > KEEP_STEPS:
-        made.clear()
-    gives: dict[int, str] = {}
-    steps: list[Step] = []
-    before = -1
-    for tool, start in path.starts:
-        cost = over.get(start, values[start]) if over else values[start]
-        step = made.get((start, before, cost)) if bare[tool] and before >= 0 else None
-        if step is None:
-            after = (c.names[before],) if before >= 0 else ()
-            if plain and before >= 0:
-                gives = dict.fromkeys(c.gives[before], c.names[before])
-            step = _link(situation, gives, tool, start, after, cost)
-            if bare[tool] and before >= 0:
-                made[start, before, cost] = step
-        steps.append(step)
-        before = tool
-        if not plain:
-            for k in c.gives[tool]:
-                gives.setdefault(k, step.tool)
-    pico = path.cost >> SHIFT
-    return Route(situation.problem.goal, tuple(steps), pico, pico, (), c.view.revision, explain)
+    c, values, names = situation.compiled, situation.weights.values, situation.compiled.names
+    if situation.over:
+        costs = [situation.cost(start) for _, start in path.starts]
+    else:
+        costs = [values[start] for _, start in path.starts]
+    tools = tuple([names[tool] for tool, _ in path.starts])
+    links = _Links(c, problem.at_hand, path.starts, costs)
+    return Route.lazy(problem.goal, tools, links.steps, path.cost >> SHIFT, c.view.revision, explain)
 
 
-def _link(
-    situation: Situation, gives: dict[int, str], tool: int, start: int, after: tuple[str, ...], cost: int
-) -> Step:
-    """One step of a path."""
-    c, free = situation.compiled, situation.free
-    node = c.nodes[tool]
-    sources: dict[str, str | None] = {}
-    for name in (*node.needs, *node.optional):
-        k = c.key[name]
-        if k in free:
-            sources[name] = free[k]
-        elif k in gives:
-            sources[name] = gives[k]
-    return Step(node.name, sources, c.via(start), after, cost >> SHIFT, node.effect)
+class _Links:
+    """A path that was found, from which its steps are made: later, and also when the graph has grown since."""
+
+    __slots__ = ("_at_hand", "_compiled", "_costs", "_growths", "_plain", "_starts")
+
+    def __init__(
+        self, c: Compiled, at_hand: Mapping[str, str | None], starts: Sequence[tuple[int, int]], costs: Sequence[int]
+    ) -> None:
+        self._compiled, self._at_hand, self._starts, self._costs = c, at_hand, starts, costs
+        self._growths, self._plain = len(c.growths), c.plain
+
+    def steps(self) -> tuple[Step, ...]:
+        """One step for each start; those that were in a path before are used again."""
+        c = self._compiled
+        nodes, bare, made, same_graph = c.nodes, c.bare, c.steps, len(c.growths) == self._growths
+        if len(made) > KEEP_STEPS:
+            made.clear()
+        given: dict[str, str] = {}
+        steps: list[Step] = []
+        before = -1
+        for (tool, start), cost in zip(self._starts, self._costs, strict=True):
+            keeps = same_graph and before >= 0 and bare[tool]
+            step = made.get((start, before, cost)) if keeps else None
+            if step is None:
+                if self._plain and before >= 0:
+                    given = dict.fromkeys(nodes[before].gives, nodes[before].name)
+                step = self._link(tool, start, before, cost, given)
+                if keeps:
+                    made[start, before, cost] = step
+            steps.append(step)
+            before = tool
+            if not self._plain:
+                for key in nodes[tool].gives:
+                    given.setdefault(key, step.tool)
+        return tuple(steps)
+
+    def _link(self, tool: int, start: int, before: int, cost: int, given: Mapping[str, str]) -> Step:
+        node, at_hand = self._compiled.nodes[tool], self._at_hand
+        sources: dict[str, str | None] = {}
+        for key in (*node.needs, *node.optional):
+            if key in at_hand:
+                sources[key] = at_hand[key]
+            elif key in given:
+                sources[key] = given[key]
+        after = (self._compiled.names[before],) if before >= 0 else ()
+        return Step(node.name, sources, self._compiled.via(start), after, cost >> SHIFT, node.effect)
 
 
 def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:

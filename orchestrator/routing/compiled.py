@@ -85,6 +85,7 @@ class Compiled:
         """Steps of paths made so far: by start, tool before, cost."""
         self._onward: dict[int, Onward] = {}
         self._odd: dict[int, list[tuple[int, int]]] = {}
+        self._successors: dict[int, frozenset[int]] = {}
         self._order: tuple[int, list[int] | None] | None = None
         self.growths: list[Growth] = []
         """What has changed since this was made, in order."""
@@ -239,15 +240,26 @@ class Compiled:
             self._split(place)
         return self._odd[place]
 
+    def successors(self, place: int) -> frozenset[int]:
+        """The tools that wait for this place."""
+        found = self._successors.get(place)
+        if found is None:
+            ways = (*self.onward(place), *self.odd(place))
+            found = self._successors[place] = frozenset([way[0] for way in ways])
+        return found
+
     def forget_ways(self, places: Iterable[int]) -> None:
         """Have the ways on from these places worked out anew."""
         for place in places:
+            self._successors.pop(place, None)
             self._onward.pop(place, None)
             self._odd.pop(place, None)
 
     def add_ways(self, tool: int) -> None:
         """Add a new tool to the ways on that were worked out from the places before it."""
         needs, target = self.needs[tool], self.target[tool]
+        for place in self.places_before(tool):
+            self._successors.pop(place, None)
         for place in needs if needs and not self.into[tool] else ():
             if place in self._onward:
                 if self.alone[tool]:
@@ -260,6 +272,7 @@ class Compiled:
     def drop_ways(self, tool: int) -> None:
         """Take a tool that is gone, and that no transition led to, from the ways on that were worked out."""
         for place in self.places_before(tool):
+            self._successors.pop(place, None)
             if place in self._onward:
                 self._onward[place] = [way for way in self._onward[place] if way[0] != tool]
                 self._odd[place] = [way for way in self._odd[place] if way[0] != tool]

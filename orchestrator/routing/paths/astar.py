@@ -5,7 +5,7 @@ least that a plan with a real join could cost: where that is more than the path 
 plans.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 
@@ -13,9 +13,12 @@ from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER, SHIFT
 
 from .distances import Rooted
-from .search import AStarSearch, goes_on
+from .search import AStarSearch
+from .straight import ends_straight
 from .ties import first_by_names
-from .walk import walk
+
+FEW = 8
+"""Places that a run stands at without being asked whether they lead on."""
 
 
 @dataclass(slots=True)
@@ -36,21 +39,16 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
     Where a plan with a join could cost less than any path, the search stops; with a `limit`, where no path costs less.
     """
     rooted.prepare(situation)
-    if situation.compiled.plain and not (situation.rerun or situation.over or situation.stakes.names):
-        walked = walk(rooted, situation)
-        if walked is not None:
-            return Path(*walked)
-    search = AStarSearch(rooted, situation)
-    search.limit = limit
+    search = AStarSearch(rooted, situation, limit)
     _begin(search, goal_mask)
     found = _run(search)
     rooted.work += len(search.before)
     if _teaches(situation):
         least = min(found, search.joined, search.beside)
         rooted.learn(_held(search), least if limit is None else min(least, limit))
-    starts: tuple[tuple[int, int], ...] = ()
+    starts: Sequence[tuple[int, int]] = ()
     if found < NEVER:
-        starts = tuple(first_by_names(search) if search.tied else _trace(search))
+        starts = tuple(first_by_names(search)) if search.tied else _trace(search)
     return Path(found, starts, search.joined)
 
 
@@ -58,144 +56,129 @@ def _begin(search: AStarSearch, goal_mask: int) -> None:
     """Put in every place from which the run can go on."""
     situation, distance, heap = search.situation, search.distance, search.heap
     c, stakes = situation.compiled, situation.stakes
-    begin = situation.passed or (c.begin,)
-    if not stakes.names:
-        heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
-        heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER and goes_on(situation, p)]
-    else:
+    begin: Collection[int] = situation.passed or (c.begin,)
+    if stakes.names:
         for place, origin in (*situation.free.items(), *((p, c.place_name(p)) for p in begin)):
             penalty = stakes.penalty(goal_mask | stakes.of_tool(origin))
             if penalty is not None and distance[place] < NEVER:
                 heap.append((distance[place] + (penalty << SHIFT), penalty << SHIFT, place, -1))
-    heapify(heap)
+    else:
+        heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
+        if len(begin) > FEW:  # most places of a long run lead to nothing that it may start
+            successors, shut = c.successors, situation.shut
+            begin = [p for p in begin if not successors(p) <= shut]
+        heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER]
+    if len(heap) > 1:
+        heapify(heap)
 
 
 def _run(search: AStarSearch) -> int:
     """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
 
-    Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap.
+    Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap, and
+    where the rest of the path is known the search is over.
     """
     heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
-    situation, odd, goal, known = search.situation, search.odd, search.goal, search.known
-    c, shut, free = situation.compiled, situation.shut, situation.free
-    tools, gives, out, target, limit, best = c.tools, c.gives, c.out, c.target, search.limit, NEVER
+    situation, odd, goal, known, direct = search.situation, search.odd, search.goal, search.known, search.direct
+    c, shut, free, expected = situation.compiled, situation.shut, situation.free, search.expected
+    tools, out, target, limit, best = c.tools, c.out, c.target, search.limit, NEVER
     follow: tuple[int, int, int, int] | None = None
     while heap or follow:
-        if follow is None:
-            f, g, place, n = heap[0]
-        else:
-            f, g, place, n = follow
+        f, g, place, n = follow or heap[0]
         if f > best or f > (search.joined if limit is None else limit):
             break
         if n == -1:
             heappop(heap)
-            best = _close(search, place, g, best)
-            continue
-        if n >= 0:
-            here = known.get(place) or search.ways(place)
-            e, tool, start = here[n]
-            n += 1
-            if follow is not None:
-                follow = None
-                if n < len(here):
-                    heappush(heap, (g + here[n][0], g, place, n))
-            elif n < len(here):
-                heapreplace(heap, (g + here[n][0], g, place, n))
+            if place in before:
+                if g == before[place] and place in parent:
+                    search.tied = True
+                continue
+            before[place] = g
+            if expected and (place, g) in expected:
+                parent[place] = (expected[place, g], -1)
+            if place == goal:
+                best = g
+                continue
+        else:
+            if n >= 0:
+                here = known.get(place) or search.ways(place)
+                e, tool, start = here[n]
+                n += 1
+                if follow is not None:
+                    follow = None
+                    if n < len(here):
+                        heappush(heap, (g + here[n][0], g, place, n))
+                elif n < len(here):
+                    heapreplace(heap, (g + here[n][0], g, place, n))
+                else:
+                    heappop(heap)
+                if tool in shut:
+                    continue
+                source, place = place, target[tool]
+                g += e - distance[place]
+                if odd and place >= tools:
+                    place = search.place_of(tool)
             else:
                 heappop(heap)
-            if tool in shut:
+                start = -2 - n
+                source = expected[place, start]
+                tool = search.tool_at(place)
+            if place in before:
+                if g == before[place]:
+                    search.tied = True
                 continue
-            source, place = place, target[tool]
-            g += e - distance[place]
             if place < tools:
                 if place in free:
                     continue
-                if place not in before:
-                    before[place] = g
-                    parent[place] = (source, start)
-                    if place == goal:
-                        best = g
-                        continue
-                    here = known.get(place) or search.ways(place)
-                    if odd:
-                        _open_odd(search, place, g)
-                    if here:
-                        f = g + here[0][0]
-                        if heap and f > heap[0][0]:
-                            heappush(heap, (f, g, place, 0))
-                        else:
-                            follow = (f, g, place, 0)
-                elif g == before[place]:
-                    search.tied = True
-                continue
-            if odd:
-                place = search.place_of(tool)
-        else:
-            heappop(heap)
-            start = -2 - n
-            source = search.expected[place, start]
-            tool = search.tool_at(place)
-        if place in before:
-            if g == before[place]:
-                search.tied = True
+                before[place] = g
+                parent[place] = (source, start)
+                if place == goal:
+                    best = g
+                    continue
+            else:
+                before[place] = g
+                parent[place] = (source, start)
+                best = _give(search, tool, place, f, g, best)
+                if not out[tool] or place > c.begin:
+                    continue
+        if odd:
+            _open_odd(search, place, g)
+        here = known.get(place) or search.ways(place)
+        if here:
+            f = g + here[0][0]
+            if heap and f > heap[0][0]:
+                heappush(heap, (f, g, place, 0))
+            elif direct and len(before) > search.tried and ends_straight(search, place, f):
+                return f
+            else:
+                follow = (f, g, place, 0)
+    return best
+
+
+def _give(search: AStarSearch, tool: int, place: int, f: int, g: int, best: int) -> int:
+    """Close the keys that a tool gives, or put them in; the best path so far."""
+    situation, before, parent, distance = search.situation, search.before, search.parent, search.distance
+    for k in situation.compiled.gives[tool]:
+        if distance[k] >= NEVER or k in situation.free:
             continue
-        before[place] = g
-        parent[place] = (source, start)
-        for k in gives[tool]:
-            if k in free:
-                continue
-            if k in before:
-                if before[k] == g:
-                    search.tied = True
-            elif k == goal:
-                before[k] = best = g
-                parent[k] = (place, -1)
-            elif g + distance[k] <= f:
-                before[k] = g
-                parent[k] = (place, -1)
-                here = known.get(k) or search.ways(k)
-                if here:
-                    heappush(heap, (g + here[0][0], g, k, 0))
-                if odd:
-                    _open_odd(search, k, g)
-            elif distance[k] < NEVER:
-                search.expected.setdefault((k, g), place)
-                heappush(heap, (g + distance[k], g, k, -1))
-        if out[tool] and place < c.begin:
-            if odd:
-                _open_odd(search, place, g)
-            here = known.get(place) or search.ways(place)
+        if k in before:
+            if before[k] == g:
+                search.tied = True
+        elif k == search.goal:
+            before[k] = best = g
+            parent[k] = (place, -1)
+        elif g + distance[k] <= f:
+            before[k] = g
+            parent[k] = (place, -1)
+            here = search.known.get(k) or search.ways(k)
             if here:
-                f = g + here[0][0]
-                if heap and f > heap[0][0]:
-                    heappush(heap, (f, g, place, 0))
-                else:
-                    follow = (f, g, place, 0)
+                heappush(search.heap, (g + here[0][0], g, k, 0))
+            if search.odd:
+                _open_odd(search, k, g)
+        else:
+            search.expected.setdefault((k, g), place)
+            heappush(search.heap, (g + distance[k], g, k, -1))
     return best
-
-
-def _close(search: AStarSearch, place: int, g: int, best: int) -> int:
-    """Close a place from which the run goes on, or a key that a tool had better ways on than; the best path so far."""
-    if place in search.before:
-        if g == search.before[place] and place in search.parent:
-            search.tied = True
-        return best
-    search.before[place] = g
-    if (place, g) in search.expected:
-        search.parent[place] = (search.expected[place, g], -1)
-    if place == search.goal:
-        return g
-    _open(search, place, g)
-    return best
-
-
-def _open(search: AStarSearch, place: int, g: int) -> None:
-    """Put in the ways on from a place that is closed."""
-    ways = search.ways(place)
-    if ways:
-        heappush(search.heap, (g + ways[0][0], g, place, 0))
-    if search.odd:
-        _open_odd(search, place, g)
 
 
 def _open_odd(search: AStarSearch, place: int, g: int) -> None:
@@ -279,12 +262,13 @@ def _held(search: AStarSearch) -> dict[int, int]:
     return {place: g for place, g in before.items() if place <= c.begin and place - c.tools not in rerun}
 
 
-def _trace(search: AStarSearch) -> Iterator[tuple[int, int]]:
+def _trace(search: AStarSearch) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-    place = search.goal
+    place = search.end
     while place in search.parent:
         before, start = search.parent[place]
         if start >= 0:
             found.append((search.situation.compiled.tool_of(start), start))
         place = before
-    return reversed(found)
+    found.reverse()
+    return found + search.rest

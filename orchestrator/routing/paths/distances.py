@@ -9,6 +9,7 @@ A tool that needs several keys is nearer to the goal by any of them: distances a
 any plan through that place still has to pay.
 """
 
+from bisect import insort
 from heapq import heapify, heappop, heappush
 from itertools import chain
 
@@ -17,6 +18,8 @@ from orchestrator.routing.weights import NEVER, RoutingWeights
 
 REBUILD = 8
 """A root is made anew when searches have looked at this many times the places that making it took."""
+FEW = 16
+"""Ways on from a place; more are kept in order one by one."""
 SWEPT = 16
 """So many starts are swept in the time in which a search looks at one place."""
 
@@ -84,33 +87,40 @@ class Rooted:
             if d > distance[place]:
                 self._raise(place, d)
 
-    def correct(self, places: list[int]) -> None:
-        """Raise the distances of places to what the nearest way on from each says."""
-        c, distance = self.weights.compiled, self.distance
-        self.work += len(places)
-        for place in places:
-            ways = self.ahead(place)
-            nearest = ways[0][0] if ways else NEVER
-            if c.tools <= place < c.begin:
-                nearest = min([nearest, *[distance[k] for k in c.gives[place - c.tools]]])
-            if nearest > distance[place]:
-                self._raise(place, nearest)
-
     def _raise(self, place: int, d: int) -> None:
         c, known = self.weights.compiled, self.known
         self.distance[place] = d
         if place < c.tools:
-            for _, k in c.folded[place]:
+            for tool, k in c.folded[place]:
                 if k in known:
-                    del known[k]
+                    self._change(k, tool)
         elif place < c.begin:
             self._forget(place - c.tools)
 
     def _forget(self, tool: int) -> None:
         """What goes on by this tool has changed."""
-        c, ahead = self.weights.compiled, self.known
-        for place in c.places_before(tool):
-            ahead.pop(place, None)
+        c, known = self.weights.compiled, self.known
+        for place in c.into[tool] or c.needs[tool] or (c.begin,):
+            if place in known:
+                self._change(place, tool)
+        if c.into[tool]:
+            for place in c.needs[tool]:
+                known.pop(place, None)
+
+    def _change(self, place: int, tool: int) -> None:
+        """Bring one of the ways on from a place up to date: of few, all are worked out anew when they are asked for."""
+        found = self.known[place]
+        if len(found) <= FEW:
+            del self.known[place]
+            return
+        c = self.weights.compiled
+        into = c.into[tool]
+        start = c.first[tool] + into.index(place) if into else tool
+        cost = self.weights.values[start] + self.distance[c.target[tool]]
+        changed = [way for way in found if way[1] != tool]
+        if cost < NEVER and not (c.needs[tool] if into else place < c.tools and not c.alone[tool]):
+            insort(changed, (cost, tool, start))
+        self.known[place] = changed
 
     def _reaches(self, situation: Situation) -> bool:
         if self.radius >= NEVER:
@@ -118,8 +128,15 @@ class Rooted:
         if not self.distance:
             return False
         distance, radius = self.distance, self.radius
-        places = (self.weights.compiled.begin, *situation.free, *situation.passed)
-        return any(distance[place] < radius for place in places) or self._edge in places
+        if distance[self.weights.compiled.begin] < radius:
+            return True
+        for places in (situation.passed, situation.free):
+            if self._edge in places:
+                return True
+            for place in places:
+                if distance[place] < radius:
+                    return True
+        return self._edge == self.weights.compiled.begin
 
     def _build(self, situation: Situation) -> None:
         """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
@@ -290,7 +307,7 @@ class Rooted:
                 continue
             for tool, k in folded[place]:
                 if k in known:
-                    del known[k]
+                    self._change(k, tool)
                 e = d + (min(values[tool], over.get(tool, NEVER)) if over else values[tool])
                 if e < distance[k]:
                     distance[k] = e

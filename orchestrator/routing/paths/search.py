@@ -9,11 +9,33 @@ from .distances import Ahead, Rooted
 class AStarSearch:
     """One search. Beside the places of the graph there is one for each tool that runs although it counts as done.
 
-    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a key to close;
-    below that, a tool to close, which was started by start -2 - n.
+    The heap holds (f, cost so far, place, n): the n-th way on from a place that is closed; with n = -1 a place to
+    close; below that, a tool to close, which was started by start -2 - n.
     """
 
-    def __init__(self, rooted: Rooted, situation: Situation) -> None:
+    __slots__ = (
+        "before",
+        "beside",
+        "direct",
+        "distance",
+        "end",
+        "expected",
+        "goal",
+        "heap",
+        "joined",
+        "known",
+        "limit",
+        "odd",
+        "parent",
+        "rest",
+        "rooted",
+        "situation",
+        "special",
+        "tied",
+        "tried",
+    )
+
+    def __init__(self, rooted: Rooted, situation: Situation, limit: int | None = None) -> None:
         self.situation = situation
         self.distance = rooted.distance
         self.rooted = rooted
@@ -29,15 +51,25 @@ class AStarSearch:
         """No plan with a join costs less."""
         self.beside = NEVER
         """No chain that begins at a place where the run is, by a tool that it cannot start yet, costs less."""
-        self.limit: int | None = None
+        self.limit = limit
         """The search is over where everything left costs more; `None`: more than `joined`."""
         self.tied = False
-        c = situation.compiled
-        self.special = {place for start in situation.over for place in self._places_before(start)}
+        self.special: set[int] | None = None
         """Places from which some way on has another cost in this run."""
-        self.odd = bool(situation.rerun) or not c.plain
-        self.known = {} if self.special else rooted.known
+        if situation.over:
+            self.special = {place for start in situation.over for place in self._places_before(start)}
+        self.odd = bool(situation.rerun) or not situation.compiled.plain
+        """Whether a tool may wait for two things, or run although it counts as done."""
+        self.known = rooted.known if self.special is None else {}
         """The ways on from a place, cheapest first, where that was asked for."""
+        self.direct = not self.odd and self.special is None and limit is None
+        """Whether the rest of the best path may be read off the distances."""
+        self.end = rooted.goal
+        """The place at which the search ended: the goal, or one from which the rest is known ..."""
+        self.rest: list[tuple[int, int]] = []
+        """... and is this."""
+        self.tried = -1
+        """The rest is not looked for again before more than so many places are closed."""
 
     def _places_before(self, start: int) -> tuple[int, ...]:
         c = self.situation.compiled
@@ -46,7 +78,7 @@ class AStarSearch:
 
     def ways(self, place: int) -> Ahead:
         """The ways on from a place, cheapest first."""
-        if not self.special:
+        if self.special is None:
             return self.rooted.ahead(place)
         special = place in self.special
         found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
@@ -62,12 +94,3 @@ class AStarSearch:
         """The tool of a place."""
         c = self.situation.compiled
         return place - c.begin - 1 if place > c.begin else place - c.tools
-
-
-def goes_on(situation: Situation, place: int) -> bool:
-    """Whether a place that was passed leads to a tool that may start: most of a long run's do not."""
-    c, shut = situation.compiled, situation.shut
-    for tool, _, _ in c.onward(place):
-        if tool not in shut:
-            return True
-    return bool(c.odd(place))
