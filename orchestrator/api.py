@@ -40,7 +40,6 @@ from orchestrator.engine.registration import Registration
 from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import waiting_outside_limits
-from orchestrator.engine.values import checked_inputs
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import PriceTable, Pricing
 from orchestrator.graph.tool import Tool
@@ -322,14 +321,6 @@ class Orchestrator(Registration, RecordedRuns):
         view = self.graph.view()
         interpreter = Interpreter(examples or examples_of(view), model, clock=self._runtime.clock)
         return await interpreter.interpret(text, view, inputs)
-
-    @checked(InputError)
-    def validate_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Inputs as the types of their keys. Raises `InputError` naming the key."""
-        try:
-            return checked_inputs(inputs, self.graph.view())
-        except Exception as error:
-            raise InputError(str(error)) from None
 
     @checked()
     def add_sink(self, sink: Sink) -> None:

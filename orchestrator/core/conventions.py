@@ -83,7 +83,6 @@ LLM_MODEL: Final = "llm.model_name"
 LLM_TOKENS: Final = "llm.token_count.total"
 LLM_PROMPT_TOKENS: Final = "llm.token_count.prompt"
 LLM_COMPLETION_TOKENS: Final = "llm.token_count.completion"
-LLM_PROVIDER: Final = "llm.provider"
 
 # -- attributes of ours --------------------------------------------------------------------------------------------
 

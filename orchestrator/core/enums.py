@@ -1,11 +1,7 @@
 """The words of the framework as string enums, and the small types everything shares."""
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
-
-Values = Mapping[str, Any]
-"""Values of a run by key."""
+from typing import Final
 
 START: Final = "START"
 """The place where a run begins: `orc.connect(START, tool)` makes an entry."""

@@ -16,7 +16,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, overload
 
 from orchestrator.core.calls.options import signature_options
 from orchestrator.core.clock import Clock, SystemClock
@@ -26,7 +26,6 @@ from orchestrator.engine.processes import in_process
 from orchestrator.graph.tool import Tool
 
 P = ParamSpec("P")
-R = TypeVar("R")
 Error = BaseException | type[BaseException] | FailureKind | str
 _FOREVER = 1e9
 """Seconds."""

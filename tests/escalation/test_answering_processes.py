@@ -7,12 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import pytest
 from orchestrator import AskHuman
 from orchestrator.cli.app import invoke
 from orchestrator.escalation import RUNGS
+from tests.support.webhook import Inbox, receiving
 
 PROJECT = """
 import os
@@ -60,64 +59,36 @@ OPTIONS = ["--store", "runs.db"]
 SESSION = ["--project", ".", "--policy", "ask", *OPTIONS]
 
 
-class Told:
-    """What the webhook was told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.arrived = threading.Event()
-        self.url = ""
+@pytest.fixture
+def inbox() -> Generator[Inbox]:
+    with receiving() as box:
+        yield box
 
 
 @pytest.fixture
-def told() -> Generator[Told]:
-    box = Told()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            box.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            box.arrived.set()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    box.url = f"http://127.0.0.1:{server.server_port}/hook"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield box
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def project(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tools").mkdir()
     (tmp_path / "policies").mkdir()
     (tmp_path / "tools" / "shop.py").write_text(PROJECT)
     (tmp_path / "policies" / "ask.toml").write_text('escalation = ["demote", "the_boss"]\n')
-    monkeypatch.setenv("HOOK", told.url)
+    monkeypatch.setenv("HOOK", inbox.url)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setitem(RUNGS, "the_boss", AskHuman)  # as the project itself will, in any process
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def wait_and_die(goal: str, told: Told) -> str:
-    """Begin a run in a process that is killed as soon as people were told; the id that they were told."""
+def wait_and_die(goal: str, inbox: Inbox) -> str:
+    """Begin a run in a process that is killed as soon as people were told; the id that they were sent."""
     with subprocess.Popen([sys.executable, "-c", WAITING, goal]) as process:
         try:
             deadline = time.monotonic() + 60
-            while not told.arrived.wait(0.05):
+            while not inbox.arrived.wait(0.05):
                 assert process.poll() is None and time.monotonic() < deadline
         finally:
             process.kill()
         assert process.wait(20) == -signal.SIGKILL
-    (body,) = told.bodies
+    (body,) = inbox.bodies
     run_id: str = body["run_id"]
     assert body["answer_with"] == f"orchestrator resume {run_id}"
     return run_id
@@ -174,8 +145,10 @@ def terminal(*arguments: str) -> Generator[Any]:
             os.close(master)
 
 
-def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(project: Path, told: Told, here: Here) -> None:
-    run_id = wait_and_die("receipt", told)
+def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(
+    project: Path, inbox: Inbox, here: Here
+) -> None:
+    run_id = wait_and_die("receipt", inbox)
     assert here.listed() == [run_id]
     assert not (project / "effects.log").exists()
     with terminal("resume", run_id, "--by", "ann", *SESSION) as (say, process):
@@ -192,9 +165,9 @@ def test_an_approval_is_given_at_a_terminal_after_the_process_was_killed(project
         assert here.run(command, run_id, *OPTIONS)[0] == 0
 
 
-def test_a_question_of_a_tool_is_answered_on_the_command_line(project: Path, told: Told, here: Here) -> None:
-    run_id = wait_and_die("report", told)
-    assert told.bodies[0]["question"] == "Which year?"
+def test_a_question_of_a_tool_is_answered_on_the_command_line(project: Path, inbox: Inbox, here: Here) -> None:
+    run_id = wait_and_die("report", inbox)
+    assert inbox.bodies[0]["question"] == "Which year?"
     assert here.run("resume", run_id, *SESSION)[0] == 5  # no answer, no terminal: it shows its question
     assert program("resume", run_id, "many", *SESSION).returncode == 5
     assert "the last answer is no int" in here.run("resume", run_id, *SESSION)[1]
@@ -202,8 +175,8 @@ def test_a_question_of_a_tool_is_answered_on_the_command_line(project: Path, tol
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "sales of 2026")
 
 
-def test_an_approval_is_given_in_the_viewer(project: Path, told: Told, here: Here) -> None:
-    run_id = wait_and_die("receipt", told)
+def test_an_approval_is_given_in_the_viewer(project: Path, inbox: Inbox, here: Here) -> None:
+    run_id = wait_and_die("receipt", inbox)
     with subprocess.Popen([*PROGRAM, "ui", *SESSION], stdout=subprocess.PIPE, text=True) as viewer:
         try:
             assert viewer.stdout is not None

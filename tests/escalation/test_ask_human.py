@@ -1,11 +1,8 @@
 """`AskHuman`, and the ways of telling people."""
 
 import io
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -26,6 +23,7 @@ from orchestrator.escalation import (
     announce,
 )
 from tests.escalation.impasses import approval, asked_by_tool, no_route
+from tests.support.webhook import Inbox, receiving
 
 
 async def question_of(rung: AskHuman, impasse: Impasse) -> Question:
@@ -94,40 +92,10 @@ def test_a_default_needs_a_deadline() -> None:
         AskHuman(default=Resolution.stop())
 
 
-class Inbox:
-    """What a local web server received, and what it answers."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.status = 204
-        self.url = ""
-
-
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            box.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            box.headers.append(dict(self.headers))
-            self.send_response(box.status)
-            self.send_header("Location", box.url)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    box.url = f"http://127.0.0.1:{server.server_port}/hook/secret"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield box
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with receiving("/hook/secret") as box:
+        yield box
 
 
 async def test_a_webhook_tells_names_and_choices(inbox: Inbox) -> None:

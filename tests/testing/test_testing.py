@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -168,7 +168,10 @@ async def test_ready_work_goes_before_a_jump() -> None:
     assert steps == ["worked until 0", "slept"]
 
 
-async def test_a_thread_at_work_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    "in_thread", [asyncio.to_thread, lambda work: Threads().run(work)], ids=["any thread", "threads of sync tools"]
+)
+async def test_a_thread_at_work_is_waited_for(in_thread: Callable[[Callable[[], float]], Awaitable[float]]) -> None:
     clock, gate = FakeClock(), threading.Event()
 
     def work() -> float:
@@ -179,22 +182,7 @@ async def test_a_thread_at_work_is_waited_for() -> None:
         await asyncio.sleep(0.03)
         gate.set()
 
-    at, _, _ = await asyncio.gather(asyncio.to_thread(work), clock.sleep(1000), open_gate())
-    assert at == 0
-
-
-async def test_the_threads_of_sync_tools_are_waited_for() -> None:
-    clock, gate, threads = FakeClock(), threading.Event(), Threads()
-
-    def work() -> float:
-        gate.wait(5)
-        return clock.monotonic()
-
-    async def open_gate() -> None:
-        await asyncio.sleep(0.03)
-        gate.set()
-
-    at, _, _ = await asyncio.gather(threads.run(work), clock.sleep(1000), open_gate())
+    at, _, _ = await asyncio.gather(in_thread(work), clock.sleep(1000), open_gate())
     assert at == 0
     assert clock.monotonic() == 1000
 

@@ -13,9 +13,10 @@ from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 
-from .driver import live_here, live_run
-from .recovery import outcome_on_record, recover, row_of
+from .driver import live_run
+from .recovery import recover
 from .requests import check_goal, check_inputs, refuse_unknown
+from .resume import live_or_recorded
 from .start import begin, new_run_id
 from .turns import NotYet, in_turn
 
@@ -88,15 +89,9 @@ async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
     """The run of a node, or its outcome. Raises `NotYet` while another process drives it."""
     if live_run(runtime, run_id) is None:  # a node of a run that is going on ends with it
         runtime.runs.check_open()
-    live = await live_here(runtime, run_id)
-    if live is not None:
-        return live
-    ended = runtime.runs.outcome(run_id)
-    if ended is not None:
-        return ended[0]
-    row = await row_of(runtime, run_id)
-    if row.status.ended:
-        return await outcome_on_record(runtime, run_id)
+    found = await live_or_recorded(runtime, run_id)
+    if isinstance(found, Run | Outcome):
+        return found
     run = await recover(runtime, run_id)
     if run is None:
         raise NotYet

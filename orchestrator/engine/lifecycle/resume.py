@@ -22,6 +22,7 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
+from orchestrator.store.protocol import RunRow
 
 from .driver import dismiss, enlist, join, let_go, live_here, live_run, root_of, start, stop_waiting, take_answer
 from .escalation import withdraw_questions
@@ -202,6 +203,18 @@ def _overdue(run: Run, question: str) -> bool:
     return due is not None and run.runtime.clock.time() > due
 
 
+async def live_or_recorded(runtime: Runtime, run_id: str) -> Run | Outcome[Any] | RunRow:
+    """The run where it is live in this process, its outcome where it has ended, else its row."""
+    live = await live_here(runtime, run_id)
+    if live is not None:
+        return live
+    ended = runtime.runs.outcome(run_id)
+    if ended is not None:
+        return ended[0]
+    row = await row_of(runtime, run_id)
+    return await outcome_on_record(runtime, run_id) if row.status.ended else row
+
+
 async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
     """Stop a run and give its outcome; one that has ended stays as it is.
 
@@ -218,21 +231,20 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
 
 async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) -> Outcome[Any] | Run | None:
     """The run that ends, or its outcome; `None` where another process, or a worker, has it."""
-    run = await live_here(runtime, run_id)
-    if run is None:
-        ended = runtime.runs.outcome(run_id)
-        if ended is not None:
-            return ended[0]
-        row = await row_of(runtime, run_id)
-        if row.status.ended:
-            return await outcome_on_record(runtime, run_id)
-        if row.status is Status.QUEUED:
-            run = await cancel_queued(runtime, run_id, reason)
+    found = await live_or_recorded(runtime, run_id)
+    if isinstance(found, Outcome):
+        return found
+    if isinstance(found, Run):
+        run = found
+    else:
+        if found.status is Status.QUEUED:
+            taken = await cancel_queued(runtime, run_id, reason)
         else:
-            check_begun(row, overdue=overdue)
-            run = await recover(runtime, run_id, to_stop=True)
-        if run is None:
+            check_begun(found, overdue=overdue)
+            taken = await recover(runtime, run_id, to_stop=True)
+        if taken is None:
             return None
+        run = taken
     run.scope.cancel(reason)
     if run.in_graph and run.task is None and run.state.status is not Status.WAITING:
         enlist(run)  # the compiled graph that drives it ends it

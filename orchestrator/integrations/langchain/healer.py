@@ -145,7 +145,7 @@ class Healer:
         if outcome is None or call.interrupted is not None:
             return None
         if outcome.ok:
-            return call.reply if call.reply is not None else call.message(_content(outcome.value))
+            return call.reply if call.reply is not None else call.message(as_text(outcome.value))
         return self._failed(call, outcome)
 
     async def _reach(
@@ -208,10 +208,6 @@ def _interrupts(key: str) -> str:
 
 def _shown(task: str) -> str:
     return f"question of {task}"
-
-
-def _content(value: Any) -> str:
-    return as_text(value)
 
 
 def key_of(call: ToolCall) -> str:

@@ -7,7 +7,7 @@ functions, models and people are facts.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import IMPASSE_KINDS, PLANNING, DecisionKind
@@ -151,7 +151,7 @@ class _Replayer:
         context = ReplayContext(
             state=state,
             view=self._view(state.graph),
-            policy=self.other or recorded_policy(state.policy),
+            policy=self.other or Policy.from_record(state.policy),
             other=self.other is not None,
             rungs=tuple(self.rungs),
             question=self.question,
@@ -191,9 +191,4 @@ def _event(record: Record) -> Event | None:
         raise InputError(f"Record {record.seq} of run {record.run_id!r}: {lost}; verify the run.") from None
 
 
-def recorded_policy(data: Mapping[str, Any]) -> Policy:
-    """The policy of a record; fields that a user's own policy added are left out: only their own pricing reads them."""
-    return Policy.from_record(data)
-
-
-__all__ = ["Difference", "Replay", "Replayed", "recorded_policy", "replay_run"]
+__all__ = ["Difference", "Replay", "Replayed", "replay_run"]
