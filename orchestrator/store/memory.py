@@ -335,6 +335,10 @@ class MemoryStore:
         with self._ownership.lock:
             return sorted(self._documents.get(kind, {}))
 
+    def moved(self) -> str:
+        """Memory has no schema."""
+        return ""
+
     def now(self) -> float:
         """The time by the store's clock."""
         return self._ownership.now()

@@ -52,6 +52,12 @@ def owner_runs(owner: str) -> bool:
     return process is not None and _same(owner, process) and process.state not in _STOPPED
 
 
+def shown_owner(owner: str) -> str:
+    """An owner in a message: its process and its host."""
+    parts = owner.split(_SEPARATOR)
+    return f"process {parts[1]} on {parts[0].partition('/')[0]}" if len(parts) == 4 else owner
+
+
 def _local_process(owner: str) -> int | None:
     """The process id of an owner on this machine."""
     parts = owner.split(_SEPARATOR)

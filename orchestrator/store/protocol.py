@@ -249,6 +249,13 @@ class Store(Protocol):
         """The queue engine that carries ids of runs to workers; `None`: signals alone."""
         ...
 
+    def moved(self) -> str:
+        """What to say where a newer program has moved the tables to a schema that this one does not read, else empty.
+
+        Raises `StoreError` when the store cannot be reached.
+        """
+        ...
+
     def now(self) -> float:
         """The time by the store's clock, in seconds since the epoch: the database's, or the one it was given."""
         ...

@@ -505,7 +505,7 @@ class StoreConformance:
     def test_tenants_with_a_long_backlog_hide_no_other(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int] | None
     ) -> None:
-        monkeypatch.setattr("orchestrator.store.sql.queue._LOOKED_AT", 4)
+        monkeypatch.setattr("orchestrator.store.sql.candidates._LOOKED_AT", 4)
         for number in range(5):
             for tenant in ("big", "huge"):
                 store.queue.submit(run_row(f"{tenant}-{number}", labels={"tenant": tenant}), "{}")

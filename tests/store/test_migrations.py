@@ -1,6 +1,8 @@
 """Stores of older versions are moved to today's tables, and then they are what a new store is."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
 from orchestrator.store import SqlStore
 from orchestrator.store.ledger.verify import verify_run, verify_store
+from orchestrator.store.owner import owner_name
 from orchestrator.store.sql import maintenance
 from orchestrator.store.sql.engine import database_url
 from orchestrator.store.sql.tables import METADATA, SCHEMA_VERSION
@@ -144,3 +147,48 @@ def test_a_file_is_copied_into_a_database_and_back(tmp_path: Path, postgres: str
     back = SqlStore(str(tmp_path / "back.db"))
     assert verify_store(back).ok
     back.close()
+
+
+def test_a_store_that_live_processes_use_is_not_moved_but_by_force(tmp_path: Path) -> None:
+    where = str(tmp_path / "runs.db")
+    old_store(where)
+    here = owner_name()
+    with create_engine(database_url(where)).begin() as connection:
+        claim = text("UPDATE orchestrator_claims SET owner = :owner, expires = :expires")
+        connection.execute(claim, {"owner": here, "expires": time.time() + 0.6})
+    process = f"1 process \\(process {os.getpid()} on .*--wait SECONDS.*--force"
+    with pytest.raises(StoreError, match=process):
+        maintenance.migrate(where)
+    assert maintenance.check_store(where).schema == 1
+    assert maintenance.migrate(where, wait=20.0) == maintenance.Migration(1, SCHEMA_VERSION)  # its lease ends meanwhile
+
+    forced = str(tmp_path / "forced.db")
+    old_store(forced)
+    with create_engine(database_url(forced)).begin() as connection:
+        connection.execute(claim, {"owner": here, "expires": time.time() + 1_000})
+    assert maintenance.migrate(forced, force=True).before == 1
+
+
+def test_the_lease_of_a_process_that_is_gone_holds_up_no_migration(tmp_path: Path) -> None:
+    where = str(tmp_path / "runs.db")
+    old_store(where)
+    machine, _, started, rest = owner_name().split("|")
+    with create_engine(database_url(where)).begin() as connection:
+        claim = text("UPDATE orchestrator_claims SET owner = :owner, expires = :expires")
+        dead = "|".join((machine, "999999999", started, rest))
+        connection.execute(claim, {"owner": dead, "expires": time.time() + 1_000})
+    assert maintenance.migrate(where).before == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_indexes_that_a_store_lacks_are_made(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    where = str(tmp_path / "runs.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    store = SqlStore(where)
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP INDEX orchestrator_runs_turns"))
+    store.queue.submit(run_row("a"), "{}")
+    assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
+    assert maintenance.migrate(where).indexes == ("orchestrator_runs_turns",)
+    assert maintenance.migrate(where).indexes == ()
+    assert differences(store.engine) == []
+    store.close()

@@ -14,7 +14,7 @@ from orchestrator.cli.screen import Exit, complain, exit_of, say, worst, write_j
 from orchestrator.cli.session import assemble, find_run, open_project, reading, working
 from orchestrator.cli.values import goal_of, read_inputs
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError, OrchestratorError
+from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.goal import Budget
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, listed, plain
@@ -144,6 +144,8 @@ def _worker(
                 f"{plain(store)}: up to {counted(concurrency, 'run')} at one time{_scheduled(loaded)}", status="worker"
             )
             await worker.run()
+            if worker.moved:
+                raise StoreError(worker.moved)
             return worker.done
 
     done = asyncio.run(work())

@@ -32,15 +32,22 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="store")
 
 
-def _migrate(store: options.StoreOption = options.DEFAULT_STORE) -> None:
-    """Move the tables of an older store to the schema of this program, or make them. Stop what uses it first."""
+def _migrate(
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for the processes that use the store.")
+    ] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Move the tables under processes that use them.")] = False,
+    store: options.StoreOption = options.DEFAULT_STORE,
+) -> None:
+    """Move the tables of an older store to the schema of this program, or make them, once no process uses it."""
     from orchestrator.store.sql import maintenance
 
-    done = maintenance.migrate(store)
+    done = maintenance.migrate(store, force=force, wait=wait)
     if done.before is None:
         say(f"made the tables of {plain(store)}, schema version {done.after}")
     elif done.before == done.after:
-        say(f"{plain(store)} has schema version {done.after} already")
+        made = f"; made {counted(len(done.indexes), 'index', 'indexes')} that it lacked" if done.indexes else ""
+        say(f"{plain(store)} has schema version {done.after} already{made}")
     else:
         say(f"moved {plain(store)} from schema version {done.before} to {done.after}")
 

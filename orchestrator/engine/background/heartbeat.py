@@ -54,6 +54,8 @@ class Heartbeat:
         self._lock = new_lock()
         self._stopping = threading.Event()
         self._broken = False
+        self.workers = 0
+        """Workers of this process: with one, its lease is renewed also while it drives no run."""
         self._before = store.on_refused
         store.on_refused = self.refused
         renew_after_fork(self)
@@ -76,7 +78,7 @@ class Heartbeat:
         tokens = {
             run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.released
         }
-        if not tokens:
+        if not tokens and not self.workers:
             return
         try:
             lost = self._store.renew(self.owner, LEASE_SECONDS, tokens)
@@ -109,6 +111,7 @@ class Heartbeat:
         """In a forked child: another owner, with no runs, whose thread starts with its first run."""
         self.owner = owner_name()
         self._live.clear()
+        self.workers = 0
         self._thread = None
 
 

@@ -68,6 +68,8 @@ class Worker:
         """Whether the last look failed: that is told once."""
         self._undriven: dict[str, ClaimedRun] = {}
         """Runs that were taken and could not be begun: they are handed back as soon as the store takes that."""
+        self.moved = ""
+        """Why it stopped by itself: the tables of its store were moved to a schema that it does not read."""
         self.done = 0
         """Runs that this worker has driven to an end or a question."""
 
@@ -97,6 +99,7 @@ class Worker:
         store, loop = self._runtime.store, asyncio.get_running_loop()
         unsubscribe = store.signals.subscribe(QUEUE, lambda: loop.call_soon_threadsafe(self._hint.set))
         receiving = asyncio.create_task(self._receive(), name="orchestrator:jobs")
+        self._runtime.heartbeat.workers += 1
         try:
             while not self._stopping.is_set():
                 self._hint.clear()
@@ -109,6 +112,7 @@ class Worker:
             receiving.cancel()
             await asyncio.wait([receiving], timeout=STOP_ENGINE_SECONDS)
             await self._drain()
+            self._runtime.heartbeat.workers -= 1
 
     async def _receive(self) -> None:
         """Let the store's queue engine wake this worker; it is started again when it stops, whatever stopped it."""
@@ -131,6 +135,9 @@ class Worker:
         idle = False
         while not idle:
             await self._look_after()
+            if self.moved:
+                await self._drain()
+                break
             took = await self._take()
             idle = not took and not self._tasks
             if not took and self._tasks:
@@ -211,6 +218,11 @@ class Worker:
         if now - self._swept_at < SWEEP_SECONDS:
             return False
         self._swept_at = now
+        self.moved = await self._runtime.threads.run(self._runtime.store.moved)
+        if self.moved:
+            self._runtime.store.on_problem(f"{self.moved}; this worker stops and hands its runs back")
+            self.stop(drain_seconds=0.0)
+            return False
         await self._hand_back()
         await self._submit_due()
         for run_id in await self._runtime.threads.run(self._sweep):

@@ -1,22 +1,27 @@
 """Maintenance of a store in a database: migrate, check, prune, copy."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, Table, and_, delete, func, insert, or_, select, text
+from sqlalchemy import URL, Engine, Table, and_, delete, func, insert, inspect, or_, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
+from orchestrator.core.text import counted, listed
+from orchestrator.store.owner import owner_died, shown_owner
 
 from .engine import database_url, engines, prepare, reason, schema_version, shown_url
 from .queue import abandoned
 from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES, database_time, take_turn
 
 _PAGE: Final = 500
+_LOOK_SECONDS: Final = 0.5
+"""Seconds between two looks for processes that still use a store."""
 _NOT_COPIED: Final = frozenset({"orchestrator_meta", "orchestrator_owners", "orchestrator_leases"})
 """The schema's version and what belongs to processes that run now."""
 
@@ -27,10 +32,15 @@ class Migration:
 
     before: int | None
     after: int
+    indexes: tuple[str, ...] = field(default=(), compare=False)
+    """Indexes that were missing and are there now."""
 
 
-def migrate(where: str | Path) -> Migration:
-    """Make the tables, or move those of an older version to today's, in one transaction.
+def migrate(where: str | Path, *, force: bool = False, wait: float = 0.0) -> Migration:
+    """Make the tables, or move those of an older version to today's, in one transaction; make indexes that are missing.
+
+    A store that live processes use is not moved: it is waited for them to stop, for `wait` seconds; with `force` it is
+    moved under them, and they stop.
 
     Raises:
         StoreError: the store is newer than this program, is in use, or cannot be reached.
@@ -38,25 +48,70 @@ def migrate(where: str | Path) -> Migration:
     url = database_url(where)
     writer, reader = engines(url)
     reader.dispose()
+    deadline = time.monotonic() + wait
     try:
-        with writer.begin() as connection:
-            take_turn(connection, "migration")
-            before = schema_version(connection)
-            if before is not None and not 1 <= before <= SCHEMA_VERSION:
-                raise StoreError(
-                    f"the store {shown_url(url)} has schema version {before}: use the program that made it"
-                )
-            if before is not None and before < SCHEMA_VERSION:
-                from .migrations import upgrade
-
-                upgrade(connection, before)
-        if before is None:
-            prepare(writer, url)
+        while True:
+            with writer.begin() as connection:
+                moved, users = _migrated(connection, url, force=force)
+            if moved is not None and moved.before is None:
+                prepare(writer, url)
+            if moved is not None:
+                return moved
+            if time.monotonic() >= deadline:
+                raise StoreError(_in_use(url, users))
+            time.sleep(_LOOK_SECONDS)
     except SQLAlchemyError as error:
         raise StoreError(f"the store {shown_url(url)} cannot be migrated: {reason(error, url)}") from error
     finally:
         writer.dispose()
-    return Migration(before, SCHEMA_VERSION)
+
+
+def _migrated(connection: Connection, url: URL, *, force: bool) -> tuple[Migration | None, tuple[str, ...]]:
+    """What was done; `None` where live processes use the store, with their names."""
+    take_turn(connection, "migration")
+    before = schema_version(connection)
+    if before is None:
+        return Migration(None, SCHEMA_VERSION), ()
+    if not 1 <= before <= SCHEMA_VERSION:
+        raise StoreError(f"the store {shown_url(url)} has schema version {before}: use the program that made it")
+    if before < SCHEMA_VERSION:
+        users = live_owners(connection, before)
+        if users and not force:
+            return None, users
+        from .migrations import upgrade
+
+        upgrade(connection, before)
+    return Migration(before, SCHEMA_VERSION, _make_indexes(connection)), ()
+
+
+def _in_use(url: URL, users: Sequence[str]) -> str:
+    names = listed([shown_owner(user) for user in users[:3]], "and")
+    return (
+        f"the store {shown_url(url)} is in use by {counted(len(users), 'process', 'processes')} ({names}): stop "
+        "them first, or let the command wait for that with --wait SECONDS; --force moves the tables under them: "
+        "workers of the older version then stop and hand their runs back"
+    )
+
+
+def live_owners(connection: Connection, version: int = SCHEMA_VERSION) -> tuple[str, ...]:
+    """Processes that drive runs, or are workers, in a store of this schema version: their leases live."""
+    table = "orchestrator_owners" if version > 1 else "orchestrator_claims"
+    names = text(f"SELECT DISTINCT owner FROM {table} WHERE expires > :now AND owner <> '' ORDER BY owner")
+    found = connection.execute(names, {"now": database_time(connection)}).scalars()
+    return tuple(owner for owner in found if not owner_died(owner))
+
+
+def _make_indexes(connection: Connection) -> tuple[str, ...]:
+    """Make the indexes that a store of an earlier program lacks: nothing but its speed depends on them."""
+    there = {name for table in METADATA.tables for name in _indexes_of(connection, table)}
+    missing = [index for table in METADATA.sorted_tables for index in table.indexes if index.name not in there]
+    for index in missing:
+        index.create(connection)
+    return tuple(sorted(str(index.name) for index in missing))
+
+
+def _indexes_of(connection: Connection, table: str) -> list[str]:
+    return [str(index["name"]) for index in inspect(connection).get_indexes(table)]
 
 
 @dataclass(frozen=True)

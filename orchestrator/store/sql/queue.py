@@ -1,27 +1,26 @@
 """The queue of runs in a database: the run's row is the truth, taken by one `UPDATE … RETURNING`."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
-from orchestrator.store.fairness import QueuedRun, Turns, most_now, room
+from orchestrator.store.fairness import Turns, most_now, room
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import Transport
 
 from .accounts import Ask
+from .candidates import busy_tenants, candidates
 from .ownership import holds, renew_owner
-from .tables import LEASES, REQUESTS, RUNS, Now, take_turn, upsert
+from .tables import LEASES, OWNERS, REQUESTS, RUNS, Now, take_turn, upsert
 from .writes import create_run
 
-_LOOKED_AT: Final = 200
-"""Queued runs that one `take` looks at, and so many again of the tenants that are not among them."""
-_LOOKS: Final = 16
-"""How often it looks again: so many tenants may each have more queued than are looked at."""
+_OWNER_KEPT_SECONDS: Final = 86_400.0
+"""How long the row of an owner stays after its lease has ended: it says nothing any more."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
 _WAITING: Final = RUNS.c.status == str(Status.WAITING)
@@ -161,10 +160,10 @@ class SqlQueue:
         now = self._now(connection)
         if limits:
             take_turn(connection, "limits of tenants")
-        busy = _busy(connection) if limits else {}
+        busy: Mapping[str, int] = busy_tenants(connection) if limits else {}
         left = room(limits, busy)
         full = [tenant for tenant in {*limits, *busy} if left(tenant) <= 0]
-        chosen = self._turns.choose(_candidates(connection, now, full), most_now(most, limits, busy), left)
+        chosen = self._turns.choose(candidates(connection, now, full), most_now(most, limits, busy), left)
         return self._own(connection, chosen, owner, ttl) if chosen else []
 
     def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
@@ -214,16 +213,20 @@ class SqlQueue:
         started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
         lost_of = and_(_RUNNING, _ROOT, started, RUNS.c.owner.in_([*gone, ""]))
         died = case((RUNS.c.owner == "", 0), else_=1)  # a run without an owner was released in its current state
-        changes = {**_queued(now), "attempts": RUNS.c.attempts + died, "doubtful": doubtful}
-        lost = _ids(connection, update(RUNS).where(lost_of).values(changes))
+        attempts = RUNS.c.attempts + died
+        wake = case((attempts < most_attempts, now))
+        changes = {**_queued(now), "wake": wake, "attempts": attempts, "doubtful": doubtful}
+        moved = update(RUNS).where(lost_of).values(changes).returning(RUNS.c.run_id, RUNS.c.wake)
+        found = sorted((row.run_id, row.wake is None) for row in connection.execute(moved))
+        lost = tuple(run_id for run_id, _ in found)
         left_waiting = and_(_WAITING, _ROOT, RUNS.c.owner.in_(gone))
         connection.execute(update(RUNS).where(left_waiting).values({"owner": "", "doubtful": doubtful}))
-        aside = update(RUNS).where(_READY, RUNS.c.attempts >= most_attempts, RUNS.c.wake.isnot(None))
-        set_aside = _ids(connection, aside.values(wake=None))
         due_now = and_(_WAITING, RUNS.c.owner == "", _ROOT, RUNS.c.wake <= now)
         due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
-        self._send(connection, [*lost, *due])
+        set_aside = tuple(run_id for run_id, aside in found if aside)
+        self._send(connection, [*(run_id for run_id, aside in found if not aside), *due])
         _drop_slots(connection, now)
+        connection.execute(delete(OWNERS).where(OWNERS.c.expires < now - _OWNER_KEPT_SECONDS))
         return Swept(lost, due, set_aside)
 
     def _gone(self, connection: Connection, now: float) -> list[str]:
@@ -269,29 +272,3 @@ def _queued(wake: float) -> dict[str, Any]:
 
 def _ids(connection: Connection, statement: Update) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(statement.returning(RUNS.c.run_id)).scalars()))
-
-
-def _candidates(connection: Connection, now: float, full: Collection[str]) -> list[QueuedRun]:
-    """Queued runs that may start, first come first, of tenants that are not full: of each of them, were there many."""
-    found: list[QueuedRun] = []
-    seen = set(full)
-    for _ in range(_LOOKS):
-        more = _oldest(connection, and_(_READY, RUNS.c.wake <= now, RUNS.c.tenant.notin_(sorted(seen))))
-        found += more
-        seen |= {run.tenant for run in more}
-        if len(more) < _LOOKED_AT:
-            break
-    return found
-
-
-def _oldest(connection: Connection, condition: ColumnElement[bool]) -> list[QueuedRun]:
-    query = select(RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority).where(condition)
-    query = query.order_by(RUNS.c.priority.desc(), RUNS.c.wake, RUNS.c.run_id).limit(_LOOKED_AT)
-    rows = connection.execute(query)
-    return [QueuedRun(row.run_id, row.tenant, row.priority) for row in rows]
-
-
-def _busy(connection: Connection) -> dict[str, int]:
-    """How many runs of each tenant are driven."""
-    running = select(RUNS.c.tenant, func.count()).where(_RUNNING, _ROOT).group_by(RUNS.c.tenant)
-    return {row[0]: int(row[1]) for row in connection.execute(running)}

@@ -36,12 +36,13 @@ from .engine import (
     queue_engine,
     reason,
     same_file,
+    schema_version,
     shown_url,
 )
 from .notify import NotifySignals
 from .queue import SqlQueue
 from .reads import SqlReads
-from .tables import Now, database_time
+from .tables import SCHEMA_VERSION, Now, database_time
 from .transports import install, open_transport
 from .writer import CAPACITY, StoreOutage, Transactions, Writer, WriteRequest
 
@@ -275,6 +276,16 @@ class SqlStore(SqlReads):
     def now(self) -> float:
         """The time by the store's clock."""
         return self._ask(self._now)
+
+    def moved(self) -> str:
+        """What to say where the tables are of another schema by now."""
+        version = self._read(schema_version)
+        if version in (None, SCHEMA_VERSION):
+            return ""
+        return (
+            f"the store {shown_url(self._url)} was moved to schema version {version}, and this program reads "
+            f"{SCHEMA_VERSION}: start the version of the program that moved it"
+        )
 
     def check_writable(self) -> None:
         """Raises `StoreError`, and closes the store, where its tables cannot be written by this role."""

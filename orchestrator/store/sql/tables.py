@@ -56,6 +56,17 @@ RUNS: Final = Table(
 `doubtful` is the token of the last takeover from an owner that was not proven dead."""
 
 Index("orchestrator_runs_queue", RUNS.c.status, RUNS.c.priority.desc(), RUNS.c.wake)
+QUEUED: Final = text("status = 'queued'")
+WAKING: Final = text("wake IS NOT NULL")
+Index(
+    "orchestrator_runs_turns",
+    RUNS.c.tenant,
+    RUNS.c.priority.desc(),
+    RUNS.c.wake,
+    sqlite_where=QUEUED,
+    postgresql_where=QUEUED,
+)
+Index("orchestrator_runs_wake", RUNS.c.status, RUNS.c.wake, sqlite_where=WAKING, postgresql_where=WAKING)
 Index("orchestrator_runs_owner", RUNS.c.owner, sqlite_where=text("owner <> ''"), postgresql_where=text("owner <> ''"))
 Index("orchestrator_runs_started", RUNS.c.started, RUNS.c.run_id)
 Index("orchestrator_runs_status", RUNS.c.status, RUNS.c.started, RUNS.c.run_id)

@@ -1,0 +1,98 @@
+"""The queued runs that a worker may choose from: the oldest of all, and the oldest of each tenant."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, func, select, text
+from sqlalchemy.engine import Connection
+
+from orchestrator.core.enums import Status
+from orchestrator.store.fairness import QueuedRun
+
+from .tables import RUNS, is_postgres
+
+_LOOKED_AT: Final = 200
+"""Queued runs that one look returns, over all tenants."""
+_LOOKS: Final = 16
+"""How often SQLite looks again, each time without the tenants that it has seen."""
+_TENANTS: Final = 1000
+"""Tenants that PostgreSQL looks at beside those of the oldest runs."""
+_READY: Final = RUNS.c.status == str(Status.QUEUED)
+
+_TENANTS_QUEUED: Final = text(
+    """
+    WITH RECURSIVE queued(tenant, n) AS (
+        (SELECT tenant, 1 FROM orchestrator_runs WHERE status = 'queued' ORDER BY tenant LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.tenant FROM orchestrator_runs AS next
+                WHERE next.status = 'queued' AND next.tenant > queued.tenant ORDER BY next.tenant LIMIT 1), n + 1
+        FROM queued WHERE queued.tenant IS NOT NULL AND n < :most)
+    SELECT tenant FROM queued WHERE tenant IS NOT NULL AND tenant <> ALL(CAST(:seen AS text[]))
+    """
+)
+"""The tenants of queued runs by one probe of the index for each of them, however many runs they have queued."""
+
+_OLDEST_OF_EACH: Final = text(
+    """
+    SELECT oldest.run_id, oldest.tenant, oldest.priority
+    FROM unnest(CAST(:tenants AS text[])) AS of(name) CROSS JOIN LATERAL (
+        SELECT run_id, tenant, priority, wake FROM orchestrator_runs
+        WHERE status = 'queued' AND tenant = of.name AND wake <= :now
+        ORDER BY priority DESC, wake, run_id LIMIT :each) AS oldest
+    ORDER BY oldest.priority DESC, oldest.wake, oldest.run_id
+    """
+)
+
+
+def candidates(connection: Connection, now: float, full: Collection[str]) -> list[QueuedRun]:
+    """Queued runs that may start, first come first, of tenants that are not full: of each of them, were there many."""
+    found = _oldest(connection, now, full)
+    if len(found) < _LOOKED_AT:
+        return found
+    seen = {*full, *(run.tenant for run in found)}
+    return found + (_of_others if is_postgres(connection) else _without)(connection, now, seen)
+
+
+def busy_tenants(connection: Connection) -> Mapping[str, int]:
+    """How many runs of each tenant are driven."""
+    running = and_(RUNS.c.status == str(Status.RUNNING), RUNS.c.parent.is_(None))
+    rows = connection.execute(select(RUNS.c.tenant, func.count()).where(running).group_by(RUNS.c.tenant))
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def _oldest(connection: Connection, now: float, without: Collection[str]) -> list[QueuedRun]:
+    conditions: list[ColumnElement[bool]] = [_READY, RUNS.c.wake <= now]
+    if without:
+        conditions.append(RUNS.c.tenant.notin_(sorted(without)))
+    query = select(RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority).where(*conditions)
+    query = query.order_by(RUNS.c.priority.desc(), RUNS.c.wake, RUNS.c.run_id).limit(_LOOKED_AT)
+    return _queued(connection.execute(query))
+
+
+def _of_others(connection: Connection, now: float, seen: Collection[str]) -> list[QueuedRun]:
+    """The oldest runs of each tenant that was not seen."""
+    asked = {"most": _TENANTS, "seen": sorted(seen)}
+    tenants = list(connection.execute(_TENANTS_QUEUED, asked).scalars())
+    if not tenants:
+        return []
+    each = max(1, 2 * _LOOKED_AT // len(tenants))
+    return _queued(connection.execute(_OLDEST_OF_EACH, {"tenants": tenants, "now": now, "each": each}))
+
+
+def _without(connection: Connection, now: float, seen: set[str]) -> list[QueuedRun]:
+    """The oldest runs without these tenants, then without those tenants too, and so on."""
+    found: list[QueuedRun] = []
+    for _ in range(_LOOKS - 1):
+        more = _oldest(connection, now, seen)
+        found += more
+        seen = {*seen, *(run.tenant for run in more)}
+        if len(more) < _LOOKED_AT:
+            break
+    return found
+
+
+def _queued(rows: Any) -> list[QueuedRun]:
+    return [QueuedRun(row.run_id, row.tenant, row.priority) for row in rows]
+
+
+__all__ = ["busy_tenants", "candidates"]
