@@ -165,22 +165,23 @@ def workflow(port: int, death: "Death", *, fails: bool) -> list[Tool]:
     ]
 
 
-def run_once(folder: str, port: int, fails: bool, death: Death, first: bool, keeps: str) -> None:
-    """One life of the process: begin the run, or pick it up."""
+def run_once(folder: str, port: int, fails: bool, death: Death, first: bool, keeps: str, store: str = "") -> None:
+    """One life of the process: begin the run, or pick it up. `store`: a database's URL, else a file in the folder."""
+    run_id = Path(folder).name  # a database is shared by the tests
 
     async def live() -> None:
         tools = workflow(port, death, fails=fails)
-        async with Orchestrator(tools, store=Path(folder) / "runs.db", monitors=()) as orc:
+        async with Orchestrator(tools, store=store or Path(folder) / "runs.db", monitors=()) as orc:
             _keep_less(orc, keeps)
             _die_when_told(orc, death)
-            outcome = await (orc.run(Goal("end"), run_id="r") if first else orc.resume("r"))
+            outcome = await (orc.run(Goal("end"), run_id=run_id) if first else orc.resume(run_id))
             told = {
                 "status": str(outcome.status),
                 "value": outcome.value if outcome.ok else None,
                 "compensated": list(outcome.compensated),
                 "uncompensated": list(outcome.uncompensated),
-                "verified": orc.verify("r").ok,
-                "replayed": [str(difference) for difference in orc.replay("r").differences],
+                "verified": orc.verify(run_id).ok,
+                "replayed": [str(difference) for difference in orc.replay(run_id).differences],
             }
             (Path(folder) / "outcome.json").write_text(json.dumps(told))
 
@@ -227,7 +228,13 @@ def _keep_less(orc: Orchestrator, keeps: str) -> None:
 
 
 def crash_and_resume(
-    processes: ForkServerContext, folder: Path, deaths: Sequence[Death], *, fails: bool, keeps: str = "all"
+    processes: ForkServerContext,
+    folder: Path,
+    deaths: Sequence[Death],
+    *,
+    fails: bool,
+    keeps: str = "all",
+    store: str = "",
 ) -> tuple[World, dict[str, Any], int]:
     """Let a run die, pick it up, and so on, at last undisturbed.
 
@@ -238,7 +245,8 @@ def crash_and_resume(
     died, path = 0, folder / "outcome.json"
     try:
         for life, death in enumerate((*deaths, Death())):
-            process = processes.Process(target=run_once, args=(str(folder), world.port, fails, death, life == 0, keeps))
+            args = (str(folder), world.port, fails, death, life == 0, keeps, store)
+            process = processes.Process(target=run_once, args=args)
             process.start()
             process.join(death.after)
             if process.is_alive() and death.after is not None:

@@ -26,6 +26,12 @@ def processes() -> ForkServerContext:
     return forked.processes()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Where the runs are: a database's URL, or "" for a file in the test's folder."""
+    return "" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
 def check(world: World, outcome: dict[str, object], *, fails: bool, died: int = 1) -> None:
     if fails:
         assert outcome["status"] == "escalated"
@@ -48,9 +54,15 @@ def lost_or_doubled(world: World, *, fails: bool) -> list[str]:
 
 
 def crash(
-    processes: ForkServerContext, folder: Path, deaths: Sequence[Death], *, fails: bool, all_die: bool = True
+    processes: ForkServerContext,
+    folder: Path,
+    deaths: Sequence[Death],
+    *,
+    fails: bool,
+    all_die: bool = True,
+    store: str = "",
 ) -> None:
-    world, outcome, died = crash_and_resume(processes, folder, deaths, fails=fails)
+    world, outcome, died = crash_and_resume(processes, folder, deaths, fails=fails, store=store)
     assert not all_die or died == len(deaths), "a process did not die as it was told"
     if not outcome:
         happened = [line for line in world.lines() if not line.startswith("read ")]
@@ -60,8 +72,8 @@ def crash(
 
 
 @pytest.mark.parametrize("window", [*WINDOWS, "in_reconcile"])
-def test_a_process_that_dies(window: str, tmp_path: Path, processes: ForkServerContext) -> None:
-    crash(processes, tmp_path, [Death(window, "pay")], fails=window == "in_compensation")
+def test_a_process_that_dies(window: str, store: str, tmp_path: Path, processes: ForkServerContext) -> None:
+    crash(processes, tmp_path, [Death(window, "pay")], fails=window == "in_compensation", store=store)
 
 
 def test_a_process_that_dies_again_while_it_recovers(tmp_path: Path, processes: ForkServerContext) -> None:
@@ -72,16 +84,21 @@ def test_a_process_that_dies_again_while_it_recovers(tmp_path: Path, processes: 
 @pytest.mark.campaign
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("number", range(36))
-def test_many_processes_that_die(window: str, number: int, tmp_path: Path, processes: ForkServerContext) -> None:
-    crash(processes, tmp_path, [Death(window, "book" if number % 2 else "pay")], fails=window == "in_compensation")
+def test_many_processes_that_die(
+    window: str, number: int, store: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
+    death = Death(window, "book" if number % 2 else "pay")
+    crash(processes, tmp_path, [death], fails=window == "in_compensation", store=store)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("number", range(120))
-def test_a_process_that_dies_at_any_moment(number: int, tmp_path: Path, processes: ForkServerContext) -> None:
+def test_a_process_that_dies_at_any_moment(
+    number: int, store: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
     rng = Random(number)
     fails = rng.random() < 0.5
-    crash(processes, tmp_path, [Death(after=rng.uniform(0.05, 0.6))], fails=fails, all_die=False)
+    crash(processes, tmp_path, [Death(after=rng.uniform(0.05, 0.6))], fails=fails, all_die=False, store=store)
 
 
 @pytest.mark.campaign
@@ -89,19 +106,21 @@ def test_a_process_that_dies_at_any_moment(number: int, tmp_path: Path, processe
 @pytest.mark.parametrize("record", range(1, RECORDS + 1))
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_process_that_dies_before_any_record(
-    record: int, flushed: bool, fails: bool, tmp_path: Path, processes: ForkServerContext
+    record: int, flushed: bool, fails: bool, store: str, tmp_path: Path, processes: ForkServerContext
 ) -> None:
-    crash(processes, tmp_path, [Death(record=record, flushed=flushed)], fails=fails, all_die=False)
+    crash(processes, tmp_path, [Death(record=record, flushed=flushed)], fails=fails, all_die=False, store=store)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("number", range(120))
-def test_a_process_that_dies_again_and_again(number: int, tmp_path: Path, processes: ForkServerContext) -> None:
+def test_a_process_that_dies_again_and_again(
+    number: int, store: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
     rng = Random(number)
     first = Death(rng.choice([*WINDOWS, "in_reconcile", ""]), rng.choice(("book", "pay")), record=rng.choice((0, 9)))
     later = [Death(record=rng.randint(1, 8), flushed=rng.random() < 0.7) for _ in range(rng.randint(1, 3))]
     fails = first.window == "in_compensation" or rng.random() < 0.5
-    crash(processes, tmp_path, [first, *later], fails=fails, all_die=False)
+    crash(processes, tmp_path, [first, *later], fails=fails, all_die=False, store=store)
 
 
 @pytest.mark.parametrize("keeps", ["no effects", "late intents"])

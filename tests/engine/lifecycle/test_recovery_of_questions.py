@@ -23,6 +23,11 @@ def processes() -> ForkServerContext:
     return forked.processes()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "runs.db") if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
 class Log:
     """The world outside: one line for each effect, whoever dies."""
 
@@ -80,11 +85,11 @@ def workflow(folder: str, *, fails: bool) -> list[Tool]:
     ]
 
 
-def live(folder: str, fails: bool, record: int) -> None:
+def live(folder: str, store_at: str, fails: bool, record: int) -> None:
     """One life of the process: begin or pick up the run, and answer what is asked; it dies before a record."""
 
     async def go() -> None:
-        async with Orchestrator(workflow(folder, fails=fails), store=Path(folder) / "runs.db", monitors=()) as orc:
+        async with Orchestrator(workflow(folder, fails=fails), store=store_at, monitors=()) as orc:
             store: Any = orc.store
             append, written = store.append, itertools.count(1)
 
@@ -104,9 +109,9 @@ def live(folder: str, fails: bool, record: int) -> None:
     asyncio.run(go())
 
 
-def crash(processes: ForkServerContext, folder: Path, deaths: list[int], *, fails: bool) -> list[Any]:
+def crash(processes: ForkServerContext, folder: Path, store: str, deaths: list[int], *, fails: bool) -> list[Any]:
     for record in (*deaths, 0):
-        process = processes.Process(target=live, args=(str(folder), fails, record))
+        process = processes.Process(target=live, args=(str(folder), store, fails, record))
         process.start()
         process.join(60)
         assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
@@ -127,16 +132,18 @@ def check(folder: Path, told: list[Any], *, fails: bool) -> None:
 
 
 @pytest.mark.parametrize("record", [8, 20])
-def test_a_tree_with_questions_survives_its_process(record: int, tmp_path: Path, processes: ForkServerContext) -> None:
-    check(tmp_path, crash(processes, tmp_path, [record], fails=record == 20), fails=record == 20)
+def test_a_tree_with_questions_survives_its_process(
+    record: int, store: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
+    check(tmp_path, crash(processes, tmp_path, store, [record], fails=record == 20), fails=record == 20)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("number", range(120))
 def test_a_tree_with_questions_that_dies_at_any_moment(
-    number: int, tmp_path: Path, processes: ForkServerContext
+    number: int, store: str, tmp_path: Path, processes: ForkServerContext
 ) -> None:
     rng = Random(number)
     deaths = [rng.randrange(1, RECORDS) for _ in range(rng.randrange(1, 4))]
     fails = rng.random() < 0.5
-    check(tmp_path, crash(processes, tmp_path, deaths, fails=fails), fails=fails)
+    check(tmp_path, crash(processes, tmp_path, store, deaths, fails=fails), fails=fails)
