@@ -112,6 +112,8 @@ class Run:
         """Outcomes of child runs, by id."""
         self.ended_children: dict[str, Run] = {}
         """Child runs that have ended, until the root has: their values are needed to undo their effects."""
+        self.once_calls: dict[tuple[str, str], Any] = {}
+        """Step and key -> the call of `ctx.once` that goes on, also where its attempt was given up."""
         self._left = False
         self.fenced = False
         """Whether another owner has the run: nothing more is decided, done or recorded here."""

@@ -361,10 +361,10 @@ class RunState:
         if event.decision.kind in ANSWERING:
             answered = set(event.decision.answers)
             self.unanswered = [failure for failure in self.unanswered if failure not in answered]
-        limited = event.decision.facts.get("impasse") not in ASKS_ONLY
-        if event.decision.kind in ESCALATING and limited:
+        facts = event.decision.facts
+        if event.decision.kind in ESCALATING and facts.get("impasse") not in ASKS_ONLY and not facts.get("shown"):
             self.impasses += 1
-        if event.decision.kind is DecisionKind.HALT and event.decision.facts.get("impasse") == "cancelled":
+        if event.decision.kind is DecisionKind.HALT and facts.get("impasse") == "cancelled":
             self.halted = event.decision.reason.removesuffix(".")
         if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
             self.undoing.add(event.decision.subject)

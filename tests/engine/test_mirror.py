@@ -53,6 +53,7 @@ TESTED_BY = {
     "steps/costs": "steps/test_user_functions",
     "steps/executor": "steps/test_effects",
     "steps/invocation": "steps/test_given_up",
+    "steps/once": "test_tree",
     "steps/outputs": "steps/test_user_functions",
     "steps/result": "steps/test_scheduler",
     "steps/retry": "planning/test_waits",

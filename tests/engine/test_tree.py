@@ -1,6 +1,7 @@
 """Run trees: a reach is a call, effects and marks cross the border, one account of money, calls and time."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from orchestrator import (
     Budget,
     Escalated,
     Goal,
+    InputError,
     Orchestrator,
+    Policy,
     Refused,
     RunContext,
     Status,
@@ -20,6 +23,7 @@ from orchestrator import (
     Unavailable,
     tool,
 )
+from orchestrator.core.policy import Retries
 from orchestrator.testing import FakeClock, ScriptedChatModel
 
 
@@ -107,6 +111,63 @@ async def test_a_retried_parent_keeps_the_children_that_reached_their_goal() -> 
     assert outcome.value == 4
     assert calls == {"good": 1, "bad": 2, "parent": 2}
     assert outcome.cost == pytest.approx(1.0)
+
+
+async def test_once_takes_the_late_result_of_a_thread_whose_attempt_was_given_up() -> None:
+    called: list[int] = []
+    begun, free = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        called.append(1)
+        begun.set()
+        assert free.wait(10)
+        return "made"
+
+    async def parent(ctx: RunContext) -> str:
+        if ctx.attempt > 1:
+            free.set()
+        return str(await ctx.once("k", slow))
+
+    policy = Policy(name="again", retries=Retries(attempts=3, base_seconds=0.0, share=1, floor=100))
+    async with Orchestrator([Tool(parent, gives="p", timeout=0.1, retries=3)], policy=policy, monitors=()) as orc:
+        outcome = await orc.run("p")
+    assert (outcome.value, called) == ("made", [1])
+    assert len(outcome.calls) > 1
+
+
+async def test_a_deep_tree_and_a_long_key_have_ids_that_any_store_takes(tmp_path: Path) -> None:
+    async def deeper(n: int, ctx: RunContext) -> int:
+        return 1 + (await ctx.reach("depth", {"n": n - 1}, key="k" * 500)).value if n else 0
+
+    tool = Tool(deeper, name="deeper_and_deeper_below_what_is_above", gives="depth", timeout=60)
+    for store in (None, tmp_path / "runs.db"):
+        async with Orchestrator([tool], store=store, monitors=()) as orc:
+            outcome = await orc.run("depth", {"n": 12}, run_id="é" * 200)
+            assert outcome.value == 12
+            rows = orc.store.runs(limit=100)
+            assert len({row.run_id for row in rows}) == 13
+            assert all(orc.verify(row.run_id).ok for row in rows)
+
+
+async def test_names_with_slashes_make_ids_that_differ() -> None:
+    def give(n: int) -> str:
+        return "x"
+
+    async def parent(ctx: RunContext) -> str:
+        both = [await ctx.reach(goal, {"n": 1}) for goal in ("b/c", "b%2Fc")]
+        return " ".join(sorted({outcome.run_id for outcome in both}))
+
+    tools = [Tool(give, name="x/y", gives="b/c"), Tool(give, name="z", gives="b%2Fc"), Tool(parent, gives="p")]
+    async with Orchestrator(tools, monitors=()) as orc:
+        assert len((await orc.run("p")).value.split()) == 2
+
+
+@pytest.mark.parametrize("run_id", ["r/parent/@k", "a/b/c", "r/~0a"])
+async def test_no_root_has_the_id_of_a_child(run_id: str) -> None:
+    async with Orchestrator([Tool(lambda: 1, name="one", gives="one")], monitors=()) as orc:
+        for ask in (orc.run, orc.submit):
+            with pytest.raises(InputError, match="a child run has such a name"):
+                await ask("one", run_id=run_id)
 
 
 async def test_once_survives_a_failed_attempt() -> None:

@@ -7,308 +7,18 @@ seconds, is answered by people who answer late, wrongly or no, joined by others,
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
-from orchestrator import (
-    NOT_DONE,
-    Budget,
-    Escalated,
-    InputError,
-    Orchestrator,
-    Outcome,
-    Refused,
-    RunContext,
-    Status,
-    Tool,
-)
-from orchestrator.core.outcome import Outcome as Ended
-from orchestrator.core.policy import Policy, Retries
+from orchestrator import Budget, InputError, Orchestrator, Outcome, Status
 from orchestrator.testing import FakeClock
 
-DEPTH = 3
-LEAVES = ("w", "p", "q", "a", "l", "k", "e")
-"""Goals at the bottom: a write, a paid read, a question, an approved write, a write whose answer is lost, a write whose
-cost is unknown, a read with conditions that raise."""
-WRITES = ("write", "approved", "lossy", "unpriced")
+from .tree_more import WIDE, WideWorld
+from .tree_world import DEPTH, World
+
 ANSWERING = ("retry", "reroute", "reconcile", "compensate", "demote", "escalate", "halt")
-WAYS = ("gather", "gather", "one by one", "one by one", "all", "group", "timed", "left", "keyed")
-"""How a parent reaches for children."""
-POLICY = Policy(name="trees", retries=Retries(base_seconds=0.1, attempts=1, share=1, floor=10_000))
+LABELS = {"tenant": "a"}
 TURNS = 40
 """Turns of the event loop after which a cancellation has reached every run of the tree."""
-
-
-@dataclass
-class World:
-    """What the tools do outside, and how a random tree is made."""
-
-    seed: int
-    clock: FakeClock = field(default_factory=FakeClock)
-    made: Counter[str] = field(default_factory=Counter[str])
-    """Effects that took place, by what they are."""
-    undone: Counter[str] = field(default_factory=Counter[str])
-    begun: int = 0
-    """Calls of tools that have begun."""
-    spent: float = 0.0
-    approved: Counter[str] = field(default_factory=Counter[str])
-    """Runs in which a person approved the write -> how often."""
-    stopped: bool = False
-    """Whether a cancellation has reached the whole tree: nothing may begin any more."""
-    ended: bool = False
-    wrong: list[str] = field(default_factory=list[str])
-    """What happened that must not happen."""
-    once: Counter[str] = field(default_factory=Counter[str])
-    deadline: float | None = None
-    """After which nothing may begin; `None` without one, and once a person was asked."""
-    awaited: Counter[str] = field(default_factory=Counter[str])
-    """Questions whose answers calls await."""
-
-    def __post_init__(self) -> None:
-        self.random = Random(self.seed)
-
-    def chance(self, share: float) -> bool:
-        """True so often."""
-        return self.random.random() < share
-
-    def begin(self, what: str) -> None:
-        """A call of a tool begins."""
-        self.begun += 1
-        if self.ended or self.stopped:
-            self.wrong.append(f"{what} began after the {'end' if self.ended else 'cancellation'}")
-        if self.deadline is not None and self.clock.monotonic() > self.deadline + 0.1:
-            self.wrong.append(f"{what} began after the deadline")
-
-    def note(self, what: str) -> None:
-        """Something happened outside."""
-        if self.ended:
-            self.wrong.append(f"{what} after the end")
-
-    def pay(self, ctx: RunContext, usd: float) -> None:
-        """The call costs this much."""
-        ctx.charge(usd)
-        self.spent += usd
-
-    async def effect(self, what: str) -> str:
-        """An effect that takes a while; it is left to finish."""
-        try:
-            await self.clock.sleep(self.random.random())
-        except asyncio.CancelledError:
-            self.wrong.append(f"{what} was cut off")
-            raise
-        self.note(what)
-        self.made[what] += 1
-        return what
-
-    # -- tools -------------------------------------------------------------------------------------------------------
-
-    def tools(self) -> list[Tool]:
-        """One level of parents above another, over the leaves."""
-        leaves = [self._write(), self._paid(), self._question(), self._approved(), self._lossy(), self._unpriced()]
-        return [*leaves, *self._conditional(), *(self._parent(level) for level in range(1, DEPTH + 1))]
-
-    def _undo(self, fails: float) -> Callable[[str], Awaitable[None]]:
-        async def undo(output: str) -> None:
-            self.note("undo")
-            if self.chance(fails):
-                raise RuntimeError("it cannot be undone")
-            self.undone[output] += 1
-
-        return undo
-
-    def _write(self) -> Tool:
-        async def write(n: int) -> str:
-            self.begin("write")
-            return await self.effect(f"w{n}")
-
-        return Tool(write, gives="w", effect="write", compensate=self._undo(0.0))
-
-    def _paid(self) -> Tool:
-        async def paid(n: int, ctx: RunContext) -> int:
-            self.begin("paid")
-            await self.clock.sleep(self.random.random())
-            self.note("paid")
-            self.pay(ctx, 0.1)
-            if self.chance(0.2):
-                raise Refused("no")
-            return n
-
-        return Tool(paid, gives="p")
-
-    def _question(self) -> Tool:
-        async def question(n: int, ctx: RunContext) -> str:
-            self.begin("question")
-            found = ""
-            for number in range(self.random.randint(1, 2)):
-                text = f"{ctx.run_id} {number}?"
-                asked = self._asked(ctx, text)
-                try:
-                    found = await (self.clock.wait_for(asked, 2.0) if self.chance(0.3) else asked)
-                except TimeoutError:
-                    continue
-                if found != f"answer to {text}":
-                    self.wrong.append(f"{text} was answered by {found!r}")
-            return found
-
-        return Tool(question, gives="q")
-
-    async def _asked(self, ctx: RunContext, text: str) -> Any:
-        self.awaited[text] += 1
-        self.deadline = None  # a person's seconds do not count
-        try:
-            return await ctx.wait(text, str)
-        finally:
-            self.awaited[text] -= 1
-
-    def _approved(self) -> Tool:
-        def rule(n: int) -> bool:
-            self.deadline = None
-            if n % 7 == 3:
-                raise RuntimeError("the rule is broken")
-            return True
-
-        async def approved(n: int, ctx: RunContext) -> str:
-            self.begin("approved")
-            if not self.approved[ctx.run_id]:
-                self.wrong.append(f"{ctx.run_id} wrote without approval")
-            return await self.effect(f"a{n}")
-
-        return Tool(approved, gives="a", effect="write", compensate=self._undo(0.3), approval=rule)
-
-    def _lossy(self) -> Tool:
-        took_place: set[str] = set()
-
-        async def lossy(n: int, ctx: RunContext) -> str:
-            self.begin("lossy")
-            took = self.chance(0.7)
-            if took:
-                await self.effect(f"l{n}")
-                took_place.add(ctx.run_id)
-            if not took or self.chance(0.5):
-                raise ConnectionResetError("the answer was lost")
-            return f"l{n}"
-
-        async def look(n: int, ctx: RunContext) -> Any:
-            if self.chance(0.2):
-                raise RuntimeError("it cannot tell")
-            return f"l{n}" if ctx.run_id in took_place else NOT_DONE
-
-        return Tool(lossy, gives="l", effect="write", compensate=self._undo(0.0), reconcile=look)
-
-    def _unpriced(self) -> Tool:
-        def cost(usage: Any) -> float:
-            return float("nan") if usage["n"] % 2 else 0.0
-
-        async def unpriced(n: int, ctx: RunContext) -> str:
-            self.begin("unpriced")
-            ctx.usage["n"] += n
-            return await self.effect(f"k{n}")
-
-        return Tool(unpriced, gives="k", effect="write", compensate=self._undo(0.0), cost=cost)
-
-    def _conditional(self) -> list[Tool]:
-        def when(n: int) -> bool:
-            if n % 5 == 2:
-                raise RuntimeError("the condition is broken")
-            return n % 2 == 0
-
-        async def ensure(found: str) -> bool:
-            if found.endswith("4"):
-                raise RuntimeError("the check is broken")
-            return True
-
-        async def first(n: int) -> str:
-            self.begin("first")
-            return f"e{n}"
-
-        async def second(n: int) -> str:
-            self.begin("second")
-            if self.chance(0.3):
-                raise RuntimeError("a bug")
-            return f"e{n}"
-
-        return [Tool(first, gives="e", when=when, ensure=ensure), Tool(second, gives="e", cost=0.0)]
-
-    # -- parents -----------------------------------------------------------------------------------------------------
-
-    def _parent(self, level: int) -> Tool:
-        below = f"g{level - 1}" if level > 1 else "w"
-
-        async def parent(n: int, ctx: RunContext) -> int:
-            self.begin(f"parent{level}")
-            for step in range(self.random.randint(1, 4)):
-                goals = [self.random.choice([below, below, *LEAVES]) for _ in range(self.random.randint(1, 3))]
-                results = await self._reach(ctx, goals, self.random.choice([n, n * 10 + step]))
-                used = [result for result in results if isinstance(result, Ended)]
-                if used and self.chance(0.2):
-                    await ctx.discard(used[0])
-                if self.chance(0.2):
-                    await self._once(ctx)
-            if self.chance(0.1):
-                raise Refused("not this time")
-            return level
-
-        if (
-            level == 2 and self.seed % 2
-        ):  # a call that is left to finish when its run is cancelled, and its children end
-            return Tool(parent, name="parent2", gives="g2", retries=1, effect="write", reconcile=lambda: NOT_DONE)
-        return Tool(parent, name=f"parent{level}", gives=f"g{level}", retries=1)
-
-    async def _once(self, ctx: RunContext) -> None:
-        def count() -> int:
-            self.once[ctx.run_id] += 1
-            return 1
-
-        await ctx.once("k", count)
-
-    async def _reach(self, ctx: RunContext, goals: list[str], n: int) -> list[Any]:
-        match self.random.choice(WAYS):
-            case "gather":
-                return await asyncio.gather(*(ctx.reach(goal, {"n": n}) for goal in goals), return_exceptions=True)
-            case "all":
-                return list(await asyncio.gather(*(ctx.reach(goal, {"n": n}) for goal in goals)))
-            case "group":
-                return await self._in_a_group(ctx, goals, n)
-            case "timed":
-                return [await self._timed(ctx, goals[0], n)]
-            case "left":
-                asyncio.ensure_future(ctx.reach(goals[0], {"n": n})).add_done_callback(_seen)
-                await self.clock.sleep(0.3)
-                return []
-            case "keyed":
-                both = (ctx.reach(goals[0], {"n": n}, key=f"{goals[0]} {n}") for _ in range(2))
-                return await asyncio.gather(*both, return_exceptions=True)
-            case _:
-                return [await _checked(ctx.reach(goal, {"n": n})) for goal in goals]
-
-    async def _in_a_group(self, ctx: RunContext, goals: list[str], n: int) -> list[Any]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ctx.reach(goal, {"n": n})) for goal in goals]
-        except ExceptionGroup:
-            return []
-        return [task.result() for task in tasks]
-
-    async def _timed(self, ctx: RunContext, goal: str, n: int) -> Any:
-        try:
-            return await self.clock.wait_for(_checked(ctx.reach(goal, {"n": n})), self.random.choice([0.2, 1.0, 5.0]))
-        except TimeoutError:
-            return None
-
-
-async def _checked(reaching: Awaitable[Any]) -> Any:
-    try:
-        return await reaching
-    except (Escalated, Refused) as error:
-        return error
-
-
-def _seen(task: "asyncio.Future[Any]") -> None:
-    if not task.cancelled():
-        task.exception()
-
 
 # -- one tree from its number to its last check ------------------------------------------------------------------------
 
@@ -336,11 +46,12 @@ class Tree:
     """One random tree, with the people who answer, join and cancel it."""
 
     def __init__(self, seed: int) -> None:
-        self.world = World(seed)
+        self.world = WideWorld(seed) if seed >= WIDE else World(seed)
         self.random = self.world.random
         self.clock = self.world.clock
         self.budget = self._budget()
-        self.orc = Orchestrator(self.world.tools(), clock=self.clock, monitors=(), policy=POLICY)
+        self.orc = Orchestrator(self.world.tools(), clock=self.clock, monitors=(), **self.world.options())
+        self.wanted = self.world.goal(f"g{DEPTH}")
         self.asked = False
         self.cancelled_at: float | None = None
 
@@ -378,7 +89,7 @@ class Tree:
         return outcome
 
     def _called(self) -> "asyncio.Task[Outcome[Any]]":
-        run = self.orc.run(f"g{DEPTH}", {"n": 1}, run_id="tree", budget=self.budget)
+        run = self.orc.run(self.wanted, {"n": 1}, run_id="tree", budget=self.budget, labels=LABELS)
         return asyncio.ensure_future(run)
 
     async def _looked(self) -> Outcome[Any]:
@@ -458,6 +169,8 @@ class Tree:
     def _answer(self, question: Any) -> Any:
         if question.text.endswith("?") and question.choices == ():
             return f"answer to {question.text}"
+        if question.step != "approved" and question.rung:
+            return self.world.resolution(question)
         said = self.random.choice(["yes", "yes", "yes", "no", "what?"])
         if said == "yes" and question.step == "approved":
             self.world.approved[question.run] += 1
@@ -500,13 +213,13 @@ async def run_tree(seed: int) -> tuple[World, Outcome[Any], Orchestrator]:
 def check(world: World, outcome: Outcome[Any], orc: Orchestrator, budget: Budget | None) -> None:
     """What must hold of every tree."""
     assert not world.wrong, world.wrong[:5]
-    assert outcome.status in (Status.REACHED, Status.ESCALATED)
+    assert outcome.status in (Status.REACHED, Status.DEMOTED, Status.ESCALATED)
     assert outcome.questions == (), "an ended run asks"
     assert all(world.undone[what] <= world.made[what] for what in world.undone), "undone more often than done"
     assert all(count == 1 for count in world.once.values()), f"once: {world.once}"
     _check_money(world, outcome, budget)
     standing = sum(world.made.values()) - sum(world.undone.values())
-    used = _used(outcome) if outcome.ok else 0
+    used = _used(outcome, world) if outcome.ok else 0
     assert standing <= used + len(outcome.uncompensated), f"{standing} stand, {used} used, {outcome.uncompensated}"
     _check_answers(outcome)
     for row in orc.store.runs(limit=10_000):
@@ -525,10 +238,18 @@ def _check_money(world: World, outcome: Outcome[Any], budget: Budget | None) -> 
         assert world.begun <= budget.calls, f"{world.begun} calls of {budget.calls}"
 
 
-def _used(outcome: Outcome[Any]) -> int:
-    """Effects of the tree that its record says are used, at most."""
-    own = sum(call.tool in WRITES and call.error is None for call in outcome.calls)
-    return own + sum(_used(child) for child in outcome.children if child.ok)
+def _used(outcome: Outcome[Any], world: World) -> int:
+    """Effects of the tree that are used, at most: of calls whose output stands, and of the children they reached."""
+    stand = {call.tool for call in outcome.calls if call.error is None}
+    own = sum(call.tool in world.writes and call.error is None for call in outcome.calls)
+    own += outcome.run_id in world.settled
+    return own + sum(
+        _used(child, world)
+        for child in outcome.children
+        if child.ok
+        and child.run_id not in world.discarded
+        and child.run_id.removeprefix(f"{outcome.run_id}/").partition("/")[0] in stand
+    )
 
 
 def _check_answers(outcome: Outcome[Any]) -> None:

@@ -29,7 +29,7 @@ def _driven(run: Run, run_id: str) -> Run | None:
     for child in run.ended_children.values():
         if child.state.run_id == run_id:
             return child
-        if run_id.startswith(f"{child.state.run_id}/") and (below := _driven(child, run_id)) is not None:
+        if (below := _driven(child, run_id)) is not None:
             return below
     return None
 

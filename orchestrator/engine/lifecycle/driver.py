@@ -276,7 +276,7 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
     if asked is None:
         known = ", ".join(run.asked) or "none"
         raise InputError(f"The run {run.state.run_id!r} has no open question {question_id!r}. Open: {known}.")
-    path = await _path(run, asked)
+    path = await path_to(run, asked)
     check_answer(path[0], asked.impasse, asked.question, raw)
     await _own_all(path)
     for each in path:
@@ -289,7 +289,7 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
     return path
 
 
-async def _path(run: Run, asked: OpenQuestion) -> list[Run]:
+async def path_to(run: Run, asked: OpenQuestion) -> list[Run]:
     """The run that asked, and those above it: up to the root, as far as this process has it."""
     runtime = run.runtime
     ids: list[str] = []
@@ -481,6 +481,7 @@ __all__ = [
     "live_run",
     "note_end",
     "own_again",
+    "path_to",
     "ready_to_answer",
     "root_of",
     "start",

@@ -174,8 +174,10 @@ class _Escalation:
         self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"), asking)
 
     def show(self, asked: OpenQuestion) -> None:
-        """Show a child's question as it is."""
-        self._shown(OpenQuestion(asked.impasse, asked.question), self._facts(asked.impasse, "call"))
+        """Show a child's question as it is; what the child met is on its own record."""
+        impasse = asked.impasse
+        facts = {"impasse": impasse.kind, "by": "call", "met": impasse.to_json(), "shown": asked.question.run}
+        self._shown(OpenQuestion(impasse, asked.question), facts)
 
     async def answered(self, asked: OpenQuestion, raw: Any, by: str) -> "tuple[bool, bool]":
         run, impasse, question = self.run, self.impasse, asked.question

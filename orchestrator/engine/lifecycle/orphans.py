@@ -26,12 +26,17 @@ async def end_orphans(run: Run) -> None:
     runtime, run_id = run.runtime, run.state.run_id
     rows = await runtime.threads.run(partial(runtime.store.runs, parent=run_id, limit=MOST))
     known = {*run.state.children, *run.children}
-    for row in sorted((row for row in rows if row.run_id not in known and row.count), key=lambda row: row.started):
+    orphans = sorted((row for row in rows if row.run_id not in known and row.count), key=lambda row: row.started)
+    if not orphans:
+        return
+    own = await runtime.threads.run(partial(runtime.store.records, run_id))
+    tools = {record.body["call_id"]: record.body["tool"] for record in own if record.kind == "CallStarted"}
+    for row in orphans:
         records = await runtime.threads.run(partial(runtime.store.records, row.run_id))
         found = await _ended(run, row, records)
         if found is not None:
             call = str(records[0].body.get("parent_call") or "")
-            ChildRuns(run, _tool_of(run, row.run_id), call, Counter()).take(*found)
+            ChildRuns(run, tools.get(call, ""), call, Counter()).take(*found)
 
 
 async def _ended(run: Run, row: RunRow, records: list[Record]) -> tuple[Outcome[object], RunState] | None:
@@ -50,13 +55,6 @@ async def _ended(run: Run, row: RunRow, records: list[Record]) -> tuple[Outcome[
     outcome = await join(child)
     run.ended_children[row.run_id] = child
     return outcome, child.state
-
-
-def _tool_of(run: Run, child_id: str) -> str:
-    """The tool whose call reached for a child: it is part of the child's id."""
-    rest = child_id.removeprefix(f"{run.state.run_id}/")
-    names = [name for name in run.view.tools if rest.startswith(f"{name}/")]
-    return max(names, key=len, default=rest.partition("/")[0])
 
 
 __all__ = ["end_orphans"]

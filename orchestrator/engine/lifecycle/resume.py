@@ -24,7 +24,19 @@ from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import RunRow
 
-from .driver import dismiss, enlist, join, let_go, live_here, live_run, root_of, start, stop_waiting, take_answer
+from .driver import (
+    dismiss,
+    enlist,
+    join,
+    let_go,
+    live_here,
+    live_run,
+    path_to,
+    root_of,
+    start,
+    stop_waiting,
+    take_answer,
+)
 from .escalation import withdraw_questions
 from .finish import outcome_of
 from .phases import Phase
@@ -147,31 +159,44 @@ async def _resume_recorded(
     try:
         given = await _give(run, answer, by, question)
         if isinstance(given, Outcome):
-            runtime.runs.leave(run_id)
-            await let_go(run)
+            await _leave_to_others(run)
         return given
     except InputError:  # no answer to its question: whoever has a better one may take the run
-        runtime.runs.leave(run_id)
-        await let_go(run)
+        await _leave_to_others(run)
         raise
+
+
+async def _leave_to_others(run: Run) -> None:
+    """Let go of a waiting run that was only looked at, and of what was picked up below it."""
+    below = [each for each in run.runtime.runs.all_live() if each is not run and root_of(each) is run]
+    for each in (*below, run):
+        run.runtime.runs.leave(each.state.run_id)
+        await let_go(each)
 
 
 async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome[Any] | Run:
     """Give the answer to the question that was named, else to the first; without an answer to one that is overdue."""
     if answer is None:
         question = next((key for key in run.asked if _overdue(run, key)), None)
-        if question is None and _has_a_route_now(run):
+        if question is None:
+            question = await _ended_by_the_graph(run)
+            if question is None:
+                return outcome_of(run)
             answer, by = Resolution.replan("the graph has changed"), by or "a resume without an answer"
-        elif question is None:
-            return outcome_of(run)
     await take_answer(run, next(iter(run.asked)) if question is None else question, answer, by)
     return run
 
 
+async def _ended_by_the_graph(run: Run) -> str | None:
+    """The question of a run for which there was no route, and which would find one in the graph as it is now."""
+    for question_id, asked in run.asked.items():
+        if asked.impasse.kind in LOOKS_AGAIN and _has_a_route_now((await path_to(run, asked))[0]):
+            return question_id
+    return None
+
+
 def _has_a_route_now(run: Run) -> bool:
-    """Whether a run that waits because there was no route would find one in the graph as it is now."""
-    if not any(asked.impasse.kind in LOOKS_AGAIN for asked in run.asked.values()):
-        return False
+    """Whether a run that waits would find a route in the graph as it is now."""
     runtime, state = run.runtime, run.state
     view = runtime.graph.view()
     waits = known_waits(runtime, view, state.goal, {})

@@ -101,7 +101,7 @@ async def launch_child(
     given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
     look = partial(_child, parent, run_id, goal, given, call_id, tainted)
     child = partial(in_turn, runtime, run_id, look)
-    found = await _with_the_store(parent, child)
+    found = await _with_the_store(parent, child, begins=True)
     if isinstance(found, Outcome):
         return found, await _with_the_store(parent, partial(_state_of, parent, run_id))
     parent.children[run_id] = found
@@ -121,10 +121,11 @@ async def launch_child(
         parent.wake_up()  # its call may only wait for people now
 
 
-async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]]) -> T:
+async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]], *, begins: bool = False) -> T:
     """What `ask` answers; while the store cannot be reached it is asked again, for the policy's `patience`.
 
-    A store that is down stops no run, and a call that reaches for a child did nothing wrong.
+    A store that is down stops no run, and a call that reaches for a child did nothing wrong. A run that is to stop
+    begins none.
     """
     clock = run.runtime.clock
     deadline = clock.monotonic() + run.runtime.policy.patience
@@ -132,7 +133,7 @@ async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]]) -> T:
         try:
             return await ask()
         except StoreError:
-            if clock.monotonic() >= deadline:
+            if clock.monotonic() >= deadline or (begins and run.cancelled is not None):
                 raise
             await clock.sleep(AWAY_SECONDS)
 
@@ -213,8 +214,8 @@ def _torn_down(run: Run, call_id: str) -> bool:
 def wanted_of(options: RunOptions) -> Wanted:
     """The options of a run, checked. Raises `InputError`."""
     run_id = options.get("run_id")
-    if run_id is not None:
-        check_name("a run", run_id)
+    if run_id is not None and (check_name("a run", run_id).count("/") > 1 or "/~" in run_id):
+        raise InputError(f"{run_id[:60]!r} cannot be the name of a run: a child run has such a name. Use one slash.")
     labels = check_labels(options.get("labels"))
     return Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"), labels)
 

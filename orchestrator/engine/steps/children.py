@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ GoalAndInputs = tuple[tuple[str, ...], str]
 """A goal's keys, and the digest of the inputs."""
 LONGEST_KEY: Final = 512
 """Characters of a `key` that names a child run."""
+LONGEST_ID: Final = 600
+"""Bytes of a child's id; a longer one (of a deep tree, or of a long key) is replaced by its digest below the root."""
 GIVE_UP_SECONDS: Final = 1.0
 """How long a child that was given up may take to notice."""
 
@@ -102,16 +105,16 @@ class ChildRuns:
             part = f"@{quote(key, safe='')}".replace("~", "%7E")
         else:
             self._times[asked] += 1
-            part = f"{goal.name}-{digest[:12]}"
+            part = f"{_plain(goal.name)}-{digest[:12]}"
             part += f"-{self._times[asked]}" if self._times[asked] > 1 else ""
         state = self._run.state
-        base, generation = f"{state.run_id}/{self._tool}/{part}", state.generation(self._tool)
+        base, generation = f"{state.run_id}/{_plain(self._tool)}/{part}", state.generation(self._tool)
         for earlier in range(generation, -1, -1):
-            child_id = f"{base}~{earlier}" if earlier else base
+            child_id = _shortened(f"{base}~{earlier}" if earlier else base)
             known = state.children.get(child_id)
             if known is not None and (earlier == generation or (known.reached and self._fresh(known, goal))):
                 return child_id
-        return f"{base}~{generation}" if generation else base
+        return _shortened(f"{base}~{generation}" if generation else base)
 
     def _fresh(self, known: ChildRecord, goal: Goal[Any]) -> bool:
         """Whether what an earlier attempt's child gave is not older than the `ttl` of the tools that give it."""
@@ -204,6 +207,17 @@ class ChildRuns:
         except asyncio.CancelledError:
             await _given_up(tasks)
             raise
+
+
+def _plain(name: str) -> str:
+    """A name as a part of an id, in which a slash separates parts."""
+    return name.replace("%", "%25").replace("/", "%2F") if "/" in name or "%" in name else name
+
+
+def _shortened(run_id: str) -> str:
+    if len(run_id.encode()) <= LONGEST_ID:
+        return run_id
+    return f"{run_id.partition('/')[0]}/~{hashlib.sha256(run_id.encode()).hexdigest()}"
 
 
 async def _given_up(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from orchestrator.agents.models.parse import unpacked
 from orchestrator.core.calls.options import checked
-from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.checks import check_name
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
@@ -27,6 +26,7 @@ from orchestrator.health.quota_headers import quota_of
 from orchestrator.intent.needs import takes_of
 
 from .children import LONGEST_KEY, ChildRuns
+from .once import called_once
 from .sub_call import CallPart, part_owner
 
 KEPT_WITHIN = 5.0
@@ -39,8 +39,6 @@ class CallContext(RunContext[Any]):
     def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
         self._asked: Counter[tuple[str, str]] = Counter()
-        self._once: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Who calls a function of `once` now, by its key."""
         self._waiting: dict[int, float] = {}
         self._waited = 0.0
         self._over = False
@@ -158,12 +156,13 @@ class CallContext(RunContext[Any]):
     async def once(self, key: str, fn: Callable[[], Any]) -> Any:
         """The result of `fn`, called once for this key in this step, also over attempts and after a crash."""
         name = f"once:{check_name('a call of once', key, longest=LONGEST_KEY)}"
-        async with self._once[name]:
-            known = self.kept(name)
-            if known is None:
-                known = [await call_user(fn, in_thread=self._run.runtime.threads.run)]
-                await self.keep(name, known)
-            return known[0]
+        return await called_once(
+            self._run,
+            (self.tool, name),
+            lambda: self.kept(name),
+            lambda found: self.keep(name, [found]),
+            fn,
+        )
 
     @checked(what="ctx.report()")
     def report(self, progress: Any) -> None:
@@ -206,9 +205,9 @@ class CallContext(RunContext[Any]):
     @property
     def streamed(self) -> bool:
         """Whether a sink follows the progress of this run."""
-        root = self._run.state.run_id.partition("/")[0]
-        sinks = self._run.runtime.sinks
-        return any(getattr(sink, "run_id", None) == root for sink in sinks) or self._run.recorder.followed
+        followed = (getattr(sink, "run_id", None) for sink in self._run.runtime.sinks)
+        own = f"{self._run.state.run_id}/"
+        return any(run_id and own.startswith(f"{run_id}/") for run_id in followed) or self._run.recorder.followed
 
     async def keep(self, name: str, value: Any) -> None:
         """Record plain data for later calls of this step."""

@@ -21,6 +21,8 @@ def check_impasse(context: ReplayContext, decision: Decision) -> list[Finding]:
     found = compared("answers", decision.answers, tuple(context.state.unanswered))
     if "impasse" not in decision.facts:
         return found if decision.answers else [*found, Finding("failures", "unanswered", "none was")]
+    if decision.kind is DecisionKind.ESCALATE and _is_of_a_child(context, decision):
+        return found  # it is shown as it is: what the child met is on the child's record
     found += _limit(context, decision)
     if decision.kind is DecisionKind.HALT:
         return found
@@ -31,6 +33,11 @@ def check_impasse(context: ReplayContext, decision: Decision) -> list[Finding]:
     if not context.other:
         found += _same_offers(impasse.offers, offers)
     return found + _answer(context, decision, replace(impasse, offers=offers))
+
+
+def _is_of_a_child(context: ReplayContext, decision: Decision) -> bool:
+    """Whether the decision shows the question of a run below."""
+    return Impasse.from_json(decision.facts["met"]).run_id not in ("", context.state.run_id)
 
 
 def _limit(context: ReplayContext, decision: Decision) -> list[Finding]:

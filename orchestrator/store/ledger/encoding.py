@@ -153,7 +153,7 @@ def _shorten(thing: object, longest: int, most: int) -> Any:
 
 
 LOG: Final = logging.getLogger("orchestrator.store")
-_LONGEST_ID: Final = 200
+_LONGEST_ID: Final = 600
 
 
 def fresh_row(row: RunRow) -> RunRow:
