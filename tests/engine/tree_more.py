@@ -60,6 +60,7 @@ class WideWorld(World):
         ladder: list[Any] = [Demote(), AskHuman()] if self.chance(0.4) else [Demote()]
         return {"policy": Policy(name="wide", retries=retries, max_spend_per=limits), "escalation": ladder}
 
+    @override
     def resolution(self, question: Any) -> Any:
         """What a person answers at an impasse: anything but an untruth about an effect, or a larger budget."""
         took_place = self.took_place.get(question.run)

@@ -110,6 +110,10 @@ class World:
         """Options of the orchestrator."""
         return {"policy": POLICY}
 
+    def resolution(self, question: Any) -> Any:
+        """What a person answers at an impasse."""
+        return "no"
+
     # -- tools -------------------------------------------------------------------------------------------------------
 
     def tools(self) -> list[Tool]:
@@ -257,7 +261,7 @@ class World:
                 raise Refused("not this time")
             return level
 
-        options = {"retries": 1, **self.parent_options(level)}
+        options: dict[str, Any] = {"retries": 1, **self.parent_options(level)}
         return Tool(parent, name=f"parent{level}", gives=f"g{level}", **options)
 
     async def _once(self, ctx: RunContext) -> None:
