@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import mcp_types as types
@@ -27,9 +29,13 @@ from orchestrator.integrations.mcp.remote import McpServer
 from orchestrator.integrations.mcp.serving import serve_opened
 from orchestrator.integrations.tool_results import statement
 
+from .asking import UNASKED, answer_of, ask, asked_by_server, asks_between_rounds, can_ask, request_of
 from .config import GatewayConfig
 from .graph import GatewayGraph, arguments_key, result_key
+from .passing import Passing
 
+MAX_ROUNDS: Final = 1000
+"""Calls whose clients are asking a person; the oldest beyond it is answered from the command line alone."""
 _TELLS: Final = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 
 
@@ -56,14 +62,23 @@ class Gateway:
         }
         self.problems: dict[str, str] = {}
         """Server -> why it could not be asked for its tools."""
+        self._rounds: OrderedDict[str, str] = OrderedDict()
+        """Run -> the tool whose call goes on with an answer of a person."""
         self._progress = _Progress()
         self._listeners = Listeners()
         orc.add_sink(self._progress)
+        passing = Passing(self.servers, self._listeners)
         self.server: Server[Any] = Server(
             "orchestrator-gateway",
             version=__version__,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_list_resources=passing.list_resources,
+            on_list_resource_templates=passing.list_templates,
+            on_read_resource=passing.read,
+            on_list_prompts=passing.list_prompts,
+            on_get_prompt=passing.get_prompt,
+            on_completion=passing.complete,
             on_subscriptions_listen=self._listeners.on_listen,
         )
 
@@ -72,7 +87,9 @@ class Gateway:
         if not self.problems:
             self.graph.check()
         for server in self.servers.values():
-            server.on_change(self._changed)
+            server.on_change(self._tools_changed)
+            for kind in ("resources", "prompts"):
+                server.on_change(partial(self._changed, kind), kind)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -89,9 +106,12 @@ class Gateway:
                 logging.getLogger("orchestrator.gateway").warning("%s: %s", name, self.problems[name])
         self.graph.update(self.servers)
 
-    async def _changed(self) -> None:
+    async def _tools_changed(self) -> None:
         self.graph.update(self.servers)
         self._listeners.notify()
+
+    async def _changed(self, kind: str) -> None:
+        self._listeners.notify(kind)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -102,31 +122,56 @@ class Gateway:
             await self.refresh()
         return types.ListToolsResult(tools=[self.graph.definition(one) for one in self.graph.served.values()])
 
-    async def _call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def _call_tool(
+        self, ctx: Any, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
         if params.name not in self.graph.served and self.problems:
             await self.refresh()
         if params.name not in self.graph.served:
             known = nearest(params.name, self.graph.served)
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name!r}.{known}")
-        run_id = f"gateway-{uuid.uuid4().hex[:16]}"
+        run_id = params.request_state or f"gateway-{uuid.uuid4().hex[:16]}"
+        if params.request_state is not None and self._rounds.pop(run_id, None) != params.name:
+            raise MCPError(types.INVALID_PARAMS, "This call goes on with nothing that was asked here.")
         self._progress.sessions[run_id] = ctx.session
         carrier: dict[str, str] = {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)}
         token = otel.attach(extract(carrier))
         try:
             goal = Goal[Any](result_key(params.name))
             outcome = await self.orc.run(goal, {arguments_key(params.name): params.arguments or {}}, run_id=run_id)
-            while outcome.status is Status.WAITING:
-                answer = await self._ask(ctx, outcome)
-                if answer is None:
-                    return refusal(_waiting(outcome))
-                outcome = await self.orc.resume(outcome.run_id, answer)
-            return self._answer(params.name, outcome)
+            return await self._settled(ctx, params, outcome)
         except OrchestratorError as error:
             return refusal(str(error))
         finally:
             otel.detach(token)
             self._progress.sessions.pop(run_id, None)
             self.graph.error_results.pop(run_id, None)
+
+    async def _settled(
+        self, ctx: Any, params: types.CallToolRequestParams, outcome: Outcome[Any]
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        """The answer of a run, once a person has answered what it asks."""
+        given: dict[str, Any] = dict(params.input_responses or {})
+        while outcome.status is Status.WAITING:
+            question = outcome.questions[0]
+            asked = asked_by_server(self.servers.values(), outcome.run_id)
+            request = request_of(question, asked)
+            if asks_between_rounds(ctx):
+                if question.id not in given and can_ask(ctx):
+                    self._rounds[outcome.run_id] = params.name
+                    if len(self._rounds) > MAX_ROUNDS:
+                        self._rounds.popitem(last=False)
+                    return types.InputRequiredResult(
+                        input_requests={question.id: request}, request_state=outcome.run_id
+                    )
+                result = given.pop(question.id, UNASKED)
+            else:
+                result = await ask(ctx, request)
+            if result is UNASKED and asked is None:
+                return refusal(_waiting(outcome))
+            answer = answer_of(result, approval=asked is None)
+            outcome = await self.orc.resume(outcome.run_id, answer, question=question.id)
+        return self._answer(params.name, outcome)
 
     def _answer(self, name: str, outcome: Outcome[Any]) -> types.CallToolResult:
         if outcome.ok:
@@ -137,17 +182,6 @@ class Gateway:
         if result is not None and tried <= {name} and kinds <= set(_TELLS):
             return result  # its own no
         return refusal(statement(name, outcome, f"effects.{name} = 'read' in the rules"))
-
-    async def _ask(self, ctx: Any, outcome: Outcome[Any]) -> bool | None:
-        """Have the person at the client approve; `None` where it cannot be asked."""
-        text = outcome.questions[0].text if outcome.questions else "Go on?"
-        form: Any = {"type": "object", "properties": {"approve": {"type": "boolean"}}, "required": ["approve"]}
-        try:
-            result = await ctx.session.elicit_form(text, form)
-        except Exception:  # a client without elicitation, or one that is gone
-            return None
-        content: dict[str, Any] = result.content or {}
-        return result.action == "accept" and bool(content.get("approve"))
 
     # -- what would heal ---------------------------------------------------------------------------------------------
 

@@ -48,6 +48,11 @@ def result_key(name: str) -> str:
     return f"{name}.result"
 
 
+def served_name(server: str, name: str) -> str:
+    """What a tool or a prompt is called whose name another server has, too."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}_{name}")[:64]
+
+
 class GatewayGraph:
     """Keeps a graph in step with what the servers offer."""
 
@@ -103,7 +108,7 @@ class GatewayGraph:
     def _serve(self, server_name: str, server: McpServer, remote: RemoteTool) -> None:
         name = remote.name
         if name in self.served:
-            name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{server_name}_{remote.name}")[:64]
+            name = served_name(server_name, remote.name)
         stated = self.config.rules.effects.get(name)
         effect = stated or effect_of(remote.annotations, trusted=server.trust)
         because = "the rules say so" if stated else f"{server_name} is trusted" if server.trust else "nothing says more"
@@ -175,4 +180,4 @@ class GatewayGraph:
         self.orc.add(tool)
 
 
-__all__ = ["GatewayGraph", "Served", "arguments_key", "result_key"]
+__all__ = ["GatewayGraph", "Served", "arguments_key", "result_key", "served_name"]

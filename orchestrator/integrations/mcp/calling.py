@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import mcp_types as types
-from mcp import Client
+from mcp import Client, MCPError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.core.context import RunContext
@@ -17,6 +17,9 @@ from .connection import Connection
 from .elicitation import Elicitations
 from .requests import request
 from .results import output_value
+
+NEVER: Final = 1e7
+"""Seconds, where the client's own time-out is not to count what a person thinks."""
 
 
 @dataclass(frozen=True)
@@ -55,28 +58,39 @@ async def call_remote(
             ctx.report(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
 
     async def send(client: Client, meta: Any) -> types.CallToolResult:
-        sending = client.call_tool(
-            remote, arguments, read_timeout_seconds=timeout, progress_callback=on_progress, meta=meta
-        )
-        return await (sending if ctx is None else _with_questions(connection.elicitations, ctx, sending))
+        def sending(seconds: float) -> Awaitable[types.CallToolResult]:
+            return client.call_tool(
+                remote, arguments, read_timeout_seconds=seconds, progress_callback=on_progress, meta=meta
+            )
+
+        if ctx is None:
+            return await sending(timeout)
+        return await _with_questions(connection.elicitations, ctx, sending(NEVER), timeout)
 
     return await request(connection, send)
 
 
 async def _with_questions(
-    elicitations: Elicitations, ctx: RunContext[Any], sending: Awaitable[types.CallToolResult]
+    elicitations: Elicitations, ctx: RunContext[Any], sending: Awaitable[types.CallToolResult], seconds: float
 ) -> types.CallToolResult:
-    """The answer of the server; what it asks meanwhile is a question of the run."""
+    """The answer of the server; what it asks meanwhile is a question of the run, and its answer takes no time.
+
+    Raises `MCPError` with the code of a time-out after so many seconds.
+    """
     task = asyncio.ensure_future(sending)
     with elicitations.open() as asked:
         try:
             while not task.done():
                 waiting = asyncio.ensure_future(asked.get())
-                await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                began = asyncio.get_running_loop().time()
+                await asyncio.wait({task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                seconds -= asyncio.get_running_loop().time() - began
                 if waiting.done():
-                    await waiting.result().answer(ctx)
-                else:
-                    waiting.cancel()
+                    await elicitations.answer(waiting.result(), ctx)
+                    continue
+                waiting.cancel()
+                if not task.done():
+                    raise MCPError(types.REQUEST_TIMEOUT, "The call was not answered in time")
         finally:
             if not task.done():
                 task.cancel()

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from mcp import Client, MCPError
+from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, ToolsListChanged
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -25,6 +26,13 @@ SILENT: Final = 2
 """Answers in a row that did not come in time, after which a session is given up: one may be a slow tool's."""
 _ANSWERED: Final = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR})
 """Errors that a server answers with: the session is well."""
+
+
+_CHANGES: Final[Mapping[type[Any], str]] = {
+    ToolsListChanged: "tools",
+    ResourcesListChanged: "resources",
+    PromptsListChanged: "prompts",
+}
 
 
 class SessionLost(Exception):
@@ -96,8 +104,10 @@ class Connection:
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self.opened = 0
         """How often a session was opened."""
-        self.on_tools_changed: Callable[[], Awaitable[None]] | None = None
-        """Called when a server of protocol 2026-07-28 says that its tools changed; before that it is a message."""
+        self.on_changed: Callable[[str], Awaitable[None]] | None = None
+        """Called with `tools`, `resources` or `prompts` when a server of protocol 2026-07-28 says that they changed;
+        before that it is a message.
+        """
 
     def answer_to(self, call: str) -> httpx2.Response | None:
         """The HTTP answer with an error status to a call."""
@@ -196,13 +206,15 @@ class Connection:
                 ready.exception()  # whoever waits may have given up
 
     async def _listen(self, client: Client) -> None:
-        """Subscribe to changes of the tools, where the server knows subscriptions."""
-        if self.on_tools_changed is None or client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        """Subscribe to changes of lists, where the server knows subscriptions."""
+        if self.on_changed is None or client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             return
+        wanted = client.listen(tools_list_changed=True, resources_list_changed=True, prompts_list_changed=True)
         with contextlib.suppress(Exception):  # a server that offers none, or is gone: the next call says so
-            async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    await self.on_tools_changed()
+            async with wanted as changes:
+                async for change in changes:
+                    if (kind := _CHANGES.get(type(change))) is not None:
+                        await self.on_changed(kind)
 
 
 async def _end(session: _Session) -> None:

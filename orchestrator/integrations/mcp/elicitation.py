@@ -1,7 +1,7 @@
 """What an MCP server asks during a call: elicitation as a question of the run, sampling by a chat model."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +17,29 @@ from orchestrator.core.text import clean
 class PendingElicitation:
     """One elicitation that waits for its answer."""
 
-    message: str
-    schema: dict[str, Any]
+    params: types.ElicitRequestParams
     result: "asyncio.Future[types.ElicitResult]"
 
-    async def answer(self, ctx: RunContext[Any]) -> None:
-        """Ask a person through the run. `None` or `False` declines; one value answers a form with one field."""
-        fields: dict[str, Any] = self.schema.get("properties", {})
-        named = f" ({', '.join(fields)})" if fields else ""
-        given = await ctx.wait(f"{clean(self.message, 500)}{clean(named, 300)}")
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of its form; none where a person is sent to an address."""
+        form = self.params
+        return {} if isinstance(form, types.ElicitRequestURLParams) else form.requested_schema.get("properties", {})
+
+    @property
+    def question(self) -> str:
+        """What a person is asked."""
+        url: Any = getattr(self.params, "url", None)
+        named = f" ({url})" if url else f" ({', '.join(self.fields)})" if self.fields else ""
+        return f"{clean(str(self.params.message), 500)}{clean(named, 300)}"
+
+    def settle(self, given: Any) -> None:
+        """Take the answer: `None` or `False` declines; one value answers a form with one field."""
         if not self.result.done():
-            self.result.set_result(_result(given, fields))
+            self.result.set_result(_result(given, self.fields))
 
 
-def _result(given: Any, fields: dict[str, Any]) -> types.ElicitResult:
+def _result(given: Any, fields: Mapping[str, Any]) -> types.ElicitResult:
     if given is None or given is False or given == "decline":
         return types.ElicitResult(action="decline")
     if isinstance(given, dict):
@@ -47,6 +56,8 @@ class Elicitations:
 
     def __init__(self) -> None:
         self._open: list[asyncio.Queue[PendingElicitation]] = []
+        self.asked: dict[str, PendingElicitation] = {}
+        """Run -> what a server asks in it now."""
 
     @contextmanager
     def open(self) -> "Generator[asyncio.Queue[PendingElicitation]]":
@@ -58,13 +69,20 @@ class Elicitations:
         finally:
             self._open.remove(queue)
 
-    async def on_elicitation(self, context: Any, params: Any) -> types.ElicitResult:
+    async def answer(self, asked: PendingElicitation, ctx: RunContext[Any]) -> None:
+        """Ask a person through the run."""
+        self.asked[ctx.run_id] = asked
+        try:
+            asked.settle(await ctx.wait(asked.question))
+        finally:
+            self.asked.pop(ctx.run_id, None)
+
+    async def on_elicitation(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         """The client's callback."""
         del context
         if not self._open:
             return types.ElicitResult(action="decline")
-        schema: Any = getattr(params, "requested_schema", None) or {}
-        asked = PendingElicitation(str(params.message), schema, asyncio.get_running_loop().create_future())
+        asked = PendingElicitation(params, asyncio.get_running_loop().create_future())
         self._open[-1].put_nowait(asked)
         return await asked.result
 

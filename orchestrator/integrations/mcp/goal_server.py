@@ -11,7 +11,14 @@ from typing import Any, Final
 import mcp_types as types
 from mcp import MCPError
 from mcp.server import Server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ServerEvent,
+    ToolsListChanged,
+)
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import checked
@@ -29,10 +36,16 @@ SEND_SECONDS: Final = 5.0
 """How long a client may take to accept a notification."""
 MAX_CONNECTIONS: Final = 1000
 """Connections of clients that are notified; the oldest beyond it is forgotten."""
+_CHANGES: Final[dict[str, tuple[ServerEvent, str]]] = {
+    "tools": (ToolsListChanged(), "send_tool_list_changed"),
+    "resources": (ResourcesListChanged(), "send_resource_list_changed"),
+    "prompts": (PromptsListChanged(), "send_prompt_list_changed"),
+}
+"""What changed -> the event for subscribers, and the method that notifies a client of an older protocol."""
 
 
 class Listeners:
-    """The clients that have asked for the tools, or, since protocol 2026-07-28, have subscribed to changes."""
+    """The clients that have asked for a list, or, since protocol 2026-07-28, have subscribed to changes."""
 
     def __init__(self) -> None:
         self._bus = InMemorySubscriptionBus()
@@ -44,32 +57,33 @@ class Listeners:
         self._work: set[asyncio.Task[None]] = set()
 
     def add(self, session: Any) -> None:
-        """A client was shown the tools, in the running loop."""
+        """A client was shown a list, in the running loop."""
         self._sessions[id(getattr(session, "_connection", session))] = session
         if len(self._sessions) > MAX_CONNECTIONS:
             self._sessions.popitem(last=False)
         self._loop = asyncio.get_running_loop()
 
-    def notify(self) -> None:
-        """Notify each client that the tools changed; from any thread."""
+    def notify(self, kind: str = "tools") -> None:
+        """Notify each client that the tools, the resources or the prompts changed; from any thread."""
         loop = self._loop
         if loop is not None:
             with suppress(RuntimeError):  # the loop is closed, and its clients are gone
-                loop.call_soon_threadsafe(self._start)
+                loop.call_soon_threadsafe(self._start, kind)
 
-    def _start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._notify_all(), name="mcp:tools changed")
+    def _start(self, kind: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._notify_all(kind), name=f"mcp:{kind} changed")
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
-    async def _notify_all(self) -> None:
-        await asyncio.gather(self._bus.publish(ToolsListChanged()), *map(self._send, list(self._sessions.items())))
+    async def _notify_all(self, kind: str) -> None:
+        event, method = _CHANGES[kind]
+        sending = (self._send(method, *known) for known in list(self._sessions.items()))
+        await asyncio.gather(self._bus.publish(event), *sending)
 
-    async def _send(self, known: tuple[int, Any]) -> None:
-        connection, session = known
+    async def _send(self, method: str, connection: int, session: Any) -> None:
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await session.send_tool_list_changed()
+                await getattr(session, method)()
         except Exception:  # a client that is gone, or that subscribes instead
             self._sessions.pop(connection, None)
 

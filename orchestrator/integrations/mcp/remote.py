@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import mcp_types as types
 from mcp import Client
@@ -65,6 +65,13 @@ class RemoteTool:
     """As the server gave it."""
 
 
+_CHANGED: Final[Mapping[type[Any], str]] = {
+    types.ToolListChangedNotification: "tools",
+    types.ResourceListChangedNotification: "resources",
+    types.PromptListChangedNotification: "prompts",
+}
+
+
 class McpServer:
     """An MCP server: `McpServer("files", command=["files-server", "/data"])` or `McpServer("crm", url="http://...")`.
 
@@ -106,10 +113,10 @@ class McpServer:
         """What the server offers, by name; `None` until it was asked."""
         transport: Transport = HttpTransport(url, headers, timeout) if url else StdioTransport(command, env, cwd, log)
         self._sampling = Sampling(sampling) if sampling is not None else None
-        self._on_change: list[Callable[[], Awaitable[None]]] = []
+        self._on_change: dict[str, list[Callable[[], Awaitable[None]]]] = {kind: [] for kind in _CHANGED.values()}
         self._changes: set[asyncio.Task[None]] = set()
         self.connection = Connection(name, self._opening(transport), timeout, transport)
-        self.connection.on_tools_changed = self._list_again
+        self.connection.on_changed = self._take_change
 
     def _opening(self, transport: Transport) -> Callable[[], AbstractAsyncContextManager[Client]]:
         def opened() -> Client:
@@ -124,21 +131,25 @@ class McpServer:
         return opened
 
     async def _on_message(self, message: Any) -> None:
-        """The tools changed: list them again, beside the session, which must go on reading."""
-        if isinstance(message, types.ToolListChangedNotification):
-            task = asyncio.create_task(self._list_again(), name=f"mcp:{self.name}:tools")
+        """Something changed: take it in beside the session, which must go on reading."""
+        kind = next((kind for changed, kind in _CHANGED.items() if isinstance(message, changed)), "")
+        if kind:
+            task = asyncio.create_task(self._take_change(kind), name=f"mcp:{self.name}:{kind}")
             self._changes.add(task)
             task.add_done_callback(self._changes.discard)
 
-    async def _list_again(self) -> None:
+    async def _take_change(self, kind: str) -> None:
         with contextlib.suppress(Exception):  # the next call says what is wrong with the server
-            await self.list_tools()
-            for listener in self._on_change:
+            if kind == "tools":
+                await self.list_tools()
+            for listener in self._on_change[kind]:
                 await listener()
 
-    def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
-        """Call a function after the server said that its tools changed; `listed` holds the new ones then."""
-        self._on_change.append(listener)
+    def on_change(self, listener: Callable[[], Awaitable[None]], kind: str = "tools") -> None:
+        """Call a function after the server said that its `tools`, `resources` or `prompts` changed; `listed` holds the
+        new tools then.
+        """
+        self._on_change[kind].append(listener)
 
     async def __aenter__(self) -> Self:
         await self.list_tools()

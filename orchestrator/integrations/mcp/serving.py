@@ -75,7 +75,9 @@ async def serve_stdio(server: "Serves") -> None:
     """Serve one client on standard input and output until it hangs up. What tools print goes to standard error."""
     async with stdio_server() as (read, write):
         with redirect_stdout(sys.stderr):
-            options = server.server.create_initialization_options(NotificationOptions(tools_changed=True))
+            options = server.server.create_initialization_options(
+                NotificationOptions(tools_changed=True, resources_changed=True, prompts_changed=True)
+            )
             await server.server.run(read, write, options)
 
 

@@ -153,7 +153,8 @@ class HttpTransport:
         try:
             await response.aread()
             message: Any = json.loads(response.request.content)
-            call: Any = (message["params"].get("_meta") or {}).get(CALL_ID)
+            meta: Any = message["params"].get("_meta")
+            call: Any = meta.get(CALL_ID) if meta else None
         except (ValueError, KeyError, TypeError, AttributeError, httpx2.HTTPError):
             return
         if call is None:

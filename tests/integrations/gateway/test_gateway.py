@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, ElicitResult
 
 from orchestrator import DefinitionError, Orchestrator, Policy
-from orchestrator.integrations.gateway import Gateway, LookServer, load_config
+from orchestrator.integrations.gateway import Gateway, GatewayConfig, LookServer, load_config
 from tests.support.telemetry import Recorder, id_of, parent_of
 
 SERVER = Path(__file__).with_name("two_servers.py")
@@ -25,6 +25,26 @@ approval = ["spare_order"]
 [alternatives]
 search = [{tool = "find", arguments = {q = "query"}}]
 order = ["spare_order"]
+"""
+
+
+ASKING = """
+import json, sys
+def say(**m): print(json.dumps({"jsonrpc": "2.0", **m}), flush=True)
+for line in sys.stdin:
+    m = json.loads(line); i = m.get("id"); method = m.get("method")
+    if i is None: continue
+    if method == "initialize":
+        info = {"capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
+        say(id=i, result={"protocolVersion": "2025-06-18", **info})
+    elif method == "tools/list": say(id=i, result={"tools": [{"name": "order", "inputSchema": {"type": "object"}}]})
+    elif method == "tools/call":
+        fields = {"size": {"type": "string"}, "count": {"type": "integer"}}
+        form = {"type": "object", "properties": fields, "required": ["size"]}
+        say(id="ask", method="elicitation/create", params={"message": "Which size?", "requestedSchema": form})
+        while (answer := json.loads(sys.stdin.readline())).get("id") != "ask": pass
+        say(id=i, result={"content": [{"type": "text", "text": json.dumps(answer["result"])}]})
+    else: say(id=i, error={"code": -32601, "message": "no"})
 """
 
 
@@ -95,15 +115,64 @@ async def test_the_own_no_of_a_tool_without_alternative_is_passed_on(file: Path)
     assert (result.is_error, text(result)) == (True, "no such thing")
 
 
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
 @pytest.mark.parametrize("approve", [True, False])
-async def test_approvals_are_asked_by_elicitation(file: Path, approve: bool) -> None:
+async def test_approvals_are_asked_by_elicitation(file: Path, approve: bool, mode: Any) -> None:
     async def elicit(context: Any, params: Any) -> ElicitResult:
         return ElicitResult(action="accept", content={"approve": approve})
 
-    async with connected(file, elicitation_callback=elicit, mode="legacy") as (client, _):
+    async with connected(file, elicitation_callback=elicit, mode=mode) as (client, gateway):
         result = await client.call_tool("spare_order", {"item": "pen"})
+        assert len(gateway.orc.store.runs(parent=None)) == 1
     assert result.is_error is not approve
     assert ("spare order pen" in text(result)) is approve
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_client_that_can_ask_nobody_is_told_how_to_answer(file: Path, mode: Any) -> None:
+    async with connected(file, mode=mode) as (client, _):
+        result = await client.call_tool("spare_order", {"item": "pen"})
+    assert result.is_error
+    assert "orchestrator resume gateway-" in text(result)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize(
+    ("action", "content", "answer"),
+    [
+        ("accept", {"size": "L", "count": 2}, {"action": "accept", "content": {"size": "L", "count": 2}}),
+        ("decline", None, {"action": "decline"}),
+        (None, None, {"action": "decline"}),
+    ],
+)
+async def test_what_a_server_asks_is_asked_at_the_client(
+    tmp_path: Path, mode: Any, action: Any, content: Any, answer: Any
+) -> None:
+    asked: list[Any] = []
+
+    async def elicit(context: Any, params: Any) -> ElicitResult:
+        asked.append(params)
+        await asyncio.sleep(0.7)  # longer than the server may take
+        return ElicitResult(action=action, content=content)
+
+    entry = {"command": sys.executable, "args": ["-c", ASKING]}
+    config = GatewayConfig.model_validate({"servers": {"shop": entry}, "rules": {"timeout": 0.5}})
+    options: Any = {"elicitation_callback": elicit} if action else {}
+    orc = Orchestrator(policy=FAST)
+    gateway = Gateway(config, orc)
+    async with orc, gateway, Client(gateway.server, mode=mode, **options) as client:
+        result = await client.call_tool("order", {})
+    assert json.loads(text(result)) == answer
+    assert [(each.message, sorted(each.requested_schema["properties"])) for each in asked] == [
+        ("Which size?", ["count", "size"])
+    ] * bool(action)
+
+
+async def test_a_call_goes_on_only_with_what_was_asked_of_it(file: Path) -> None:
+    async with connected(file) as (client, _):
+        for state in ("gateway-0123456789abcdef", "other"):
+            with pytest.raises(MCPError, match="nothing that was asked"):
+                await client.call_tool("spare_order", {"item": "pen"}, request_state=state)
 
 
 async def test_progress_tells_of_the_reroute(file: Path) -> None:

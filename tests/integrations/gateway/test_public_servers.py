@@ -264,6 +264,11 @@ def test_the_inspector_sees_the_tools_of_all_servers(installed: Installed, tmp_p
     given = ("--tool-name", "get-sum", "--tool-arg", "a=2", "--tool-arg", "b=3")
     called = inspected(installed, tmp_path, *server, "--method", "tools/call", *given)
     assert "5" in called["content"][0]["text"]
+    prompts = inspected(installed, tmp_path, *server, "--method", "prompts/list")["prompts"]
+    assert prompts
+    resources = inspected(installed, tmp_path, *server, "--method", "resources/list")["resources"]
+    read = inspected(installed, tmp_path, *server, "--method", "resources/read", "--uri", resources[0]["uri"])
+    assert read["contents"][0]["uri"] == resources[0]["uri"]
 
 
 def test_the_inspector_reaches_a_goal_and_looks_at_its_run(installed: Installed, tmp_path: Path) -> None:
