@@ -109,7 +109,8 @@ class Policy(Settings):
     max_seconds: Seconds | None = None
     max_calls: int | None = Field(default=None, ge=1)
     patience: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 60
-    """Seconds that a write which outlived its time-out, or was in flight at a cancellation, is waited for."""
+    """Seconds that a write which outlived its time-out, or was in flight at a cancellation, is waited for; and that a
+    write waits for a store that cannot take its intent (at least 10)."""
     max_threads: int = Field(default=64, ge=1, le=10_000)
     """Threads of a process that run sync tools."""
     learn: bool = True

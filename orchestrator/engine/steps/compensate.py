@@ -25,7 +25,16 @@ from .reconcile import reconciled
 from .retry import pause
 
 DURABLE_WITHIN: Final = 10.0
-"""Seconds that an intent may take to become durable."""
+"""Seconds that an intent may take to become durable, where the policy's `patience` is shorter."""
+
+
+async def intent_durable(run: Run) -> None:
+    """Wait until what `run` recorded is durable, for the policy's `patience`: a database that restarts costs no effect.
+
+    Raises `StoreError` after that, and when the record was refused or lost.
+    """
+    patience = max(DURABLE_WITHIN, run.runtime.policy.patience)
+    await run.runtime.store.settled(patience, run.state.run_id, run.token)
 
 
 class _Lost(Exception):
@@ -68,7 +77,7 @@ async def compensate_effect(
     clock, store = run.runtime.clock, run.runtime.store
     started = clock.monotonic()
     try:
-        await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
+        await intent_durable(run)
     except StoreError as error:
         problem, uncertain = f"its intent could not be made durable: {class_name_of(error)}", False
     else:

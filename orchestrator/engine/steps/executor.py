@@ -23,7 +23,7 @@ from orchestrator.health.failures.classify import message_of
 from .approval import why_approval
 from .arguments import arguments
 from .blocking import blocking_note
-from .compensate import DURABLE_WITHIN, compensate_effect
+from .compensate import DURABLE_WITHIN, compensate_effect, intent_durable
 from .context import CallContext, idempotency_key
 from .costs import cost_of, cost_or_charged, note_unknown_cost
 from .invocation import GRACE, Invocation, StillRunning
@@ -250,7 +250,7 @@ class StepExecutor:
 
     async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
         try:
-            await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
+            await intent_durable(self.run)
         except StoreError as error:
             failed = StoreError(f"its intent could not be made durable: {error}")
             failure = self._failure(FailureKind.OUTAGE, context, failed)

@@ -1,0 +1,49 @@
+"""A write is made when its intent is durable: it waits for a store that is away, and is not made without it."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestrator import Orchestrator, Policy, Status, tool
+from orchestrator.engine.steps import compensate
+
+
+@pytest.mark.parametrize(("patience", "status", "paid"), [(60.0, Status.REACHED, 1), (0.0, Status.ESCALATED, 0)])
+async def test_a_write_waits_for_a_store_that_is_away_for_the_patience_of_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, status: Status, paid: int
+) -> None:
+    monkeypatch.setattr(compensate, "DURABLE_WITHIN", 0.05)
+    path, payments, back = tmp_path / "runs.db", 0, threading.Event()
+
+    def hold() -> None:
+        """Another process, as it were, holds the write lock for a while."""
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        held.set()
+        back.wait(0.5)
+        connection.execute("ROLLBACK")
+        connection.close()
+
+    held, holder = threading.Event(), threading.Thread(target=hold)
+
+    @tool(gives="price")
+    def look() -> int:
+        holder.start()
+        assert held.wait(30)
+        return 3
+
+    @tool(gives="receipt", effect="write")
+    async def pay(price: int) -> str:
+        nonlocal payments
+        payments += 1
+        return f"paid {price}"
+
+    async with Orchestrator([look, pay], store=path, policy=Policy(patience=patience)) as orc:
+        outcome = await orc.run("receipt", run_id="order-1")
+        back.set()
+        holder.join()
+        assert (outcome.status, payments) == (status, paid)
+        if not paid:
+            assert "its intent could not be made durable" in outcome.failures[0].message
