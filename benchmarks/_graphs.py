@@ -9,7 +9,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.price_table import NoHealthFacts, PriceTable
 from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
 
@@ -20,7 +20,7 @@ END = "END"
 INPUT = "k0"
 
 
-class Weather(Healthy):
+class Weather(NoHealthFacts):
     """Health that a benchmark sets by hand."""
 
     def __init__(self) -> None:

@@ -396,7 +396,7 @@ class Orchestrator(Registration, RecordedRuns):
 
     async def _call_again(self, run_id: str) -> Outcome[Any]:
         self._open()
-        return await resuming.call_again(self._runtime, run_id)
+        return await resuming.repeat_calls(self._runtime, run_id)
 
     def _lease(self, name: str, owner: str, seconds: float) -> bool:
         return self.store.try_lease(name, owner, seconds)

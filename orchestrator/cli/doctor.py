@@ -36,7 +36,7 @@ def _doctor(project: options.ProjectOption = None, as_json: options.AsJson = Fal
         "version": __version__,
         "python": platform.python_version(),
         "distribution": _installed(DISTRIBUTION),
-        "stranger": _stranger(),
+        "stranger": _other_project(),
         "extras": {extra: missing_modules(extra) for extra in EXTRAS},
         "keys": {variable: bool(os.environ.get(variable)) for _, variable in PROVIDERS.values() if variable},
         "tools": len(everything),
@@ -75,7 +75,7 @@ def _installed(name: str) -> str:
         return f"{name}, not installed as one (a source tree)"
 
 
-def _stranger() -> str:
+def _other_project() -> str:
     """The version of the other project of this name, if it is installed."""
     try:
         found = importlib.metadata.distribution("orchestrator")

@@ -37,11 +37,11 @@ def open_project(folder: Path | None) -> "Project":
     from orchestrator.project import load_project
 
     if folder is None:
-        _tell_of_project_here()
+        _hint_at_project_here()
     return load_project(folder if folder is not None else catalog_root())
 
 
-def _tell_of_project_here() -> None:
+def _hint_at_project_here() -> None:
     """A project is never loaded unasked, since that runs its code; in its folder a message says how to load it."""
     here, folders = Path.cwd(), ("tools", "agents")
     if here != catalog_root() and any(next((here / name).glob("*.py"), None) for name in folders):

@@ -49,7 +49,7 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
     return ""
 
 
-def can_be_stored(text: str) -> bool:
+def storable_text(text: str) -> bool:
     """Whether every database takes the text: no half of a surrogate pair, no NUL. What cannot be stored is no id."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 

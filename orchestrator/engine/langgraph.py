@@ -107,8 +107,8 @@ class Nodes:
         return await _drive_on(run, Phase.ESCALATE)
 
     def _over(self, outcome: Outcome[Any]) -> dict[str, Any]:
-        told = {key: outcome.values[key] for key in self._goal if key in outcome.values}
-        return {"run_id": outcome.run_id, "phase": str(Phase.END), **told, "outcome": outcome.portable()}
+        values = {key: outcome.values[key] for key in self._goal if key in outcome.values}
+        return {"run_id": outcome.run_id, "phase": str(Phase.END), **values, "outcome": outcome.portable()}
 
 
 async def _drive_on(run: Run, phase: Phase) -> Phase:

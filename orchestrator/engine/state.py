@@ -53,7 +53,7 @@ ASKS_ONLY = frozenset({"approval", "question"})
 
 
 @dataclass(slots=True)
-class Doing:
+class OpenCall:
     """A call that has begun and not ended."""
 
     call_id: str
@@ -126,9 +126,9 @@ class RunState:
     failed_attempts: Counter[str] = field(default_factory=Counter[str])
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
     """Tools whose effects took place, in the order in which they did."""
-    doing: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    doing: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
     """Calls in flight, by tool."""
-    last: dict[str, Doing] = field(default_factory=dict[str, Doing])
+    last: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
     """The last call of a tool that ended uncertain, or happened with no valid output: what it was made from."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])
     over_budget: set[str] = field(default_factory=set[str])
@@ -380,7 +380,9 @@ class RunState:
         self.started_calls += 1
         self.attempts[event.tool] = self.attempts.get(event.tool, 0) + 1
         self.tries[event.tool] = self.tries.get(event.tool, 0) + 1
-        self.doing[event.tool] = Doing(event.call_id, StartedFrom(event.keys, event.via), event.effect, event.attempt)
+        self.doing[event.tool] = OpenCall(
+            event.call_id, StartedFrom(event.keys, event.via), event.effect, event.attempt
+        )
 
     def _call_ended(self, event: CallEnded) -> None:
         doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
@@ -401,7 +403,7 @@ class RunState:
         if event.ok and doing is not None:
             self._finish(event, doing)
 
-    def _note_effect_of_failure(self, event: CallEnded, doing: Doing | None) -> None:
+    def _note_effect_of_failure(self, event: CallEnded, doing: OpenCall | None) -> None:
         assert event.failure is not None
         if event.failure.kind is FailureKind.AMBIGUOUS:
             self.uncertain[event.tool] = self.doubt[event.tool] = event.failure.id
@@ -418,7 +420,7 @@ class RunState:
         self.uncertain.pop(tool, None)
         self.doubt.pop(tool, None)
 
-    def _finish(self, event: CallEnded, doing: Doing) -> None:
+    def _finish(self, event: CallEnded, doing: OpenCall) -> None:
         self.done[event.tool] = doing.taken
         self.done_at[event.tool] = event.at
         self.done_by[event.tool] = event.call_id

@@ -305,12 +305,12 @@ def _plain_digest(values: Mapping[str, Any], view: GraphRevision) -> str:
 
 def describe_values(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
     """Keys with the name of their type and their size, for people and models: never the contents."""
-    told: dict[str, str] = {}
+    described: dict[str, str] = {}
     for key in sorted(keys):
         value = values.get(key)
         size = f" of {len(value)}" if isinstance(value, Sized) else ""
-        told[key] = f"{type(value).__name__}{size}"
-    return told
+        described[key] = f"{type(value).__name__}{size}"
+    return described
 
 
 __all__ = [

@@ -7,7 +7,7 @@ from orchestrator.escalation.rungs.ask_model import AskModel
 from orchestrator.escalation.rungs.demote import Demote
 
 from .admissibility import ANSWER, MODEL_RIGHTS, PERSON_RIGHTS, Validate, admit, rights_of
-from .ladder import Climb, Consulting, Means, RefusedAnswer, Rung, RungReply, check_ladder, climb, rung_name
+from .ladder import Climb, Consulting, RefusedAnswer, Rung, RungContext, RungReply, check_ladder, climb, rung_name
 from .notify import NotificationSink, Notify, Terminal, Webhook, announce, ask_on_terminal
 from .options import Hole, Option, options_for
 from .question import Question, accepted, interpret_answer, is_refusal, resolution_at_deadline
@@ -25,7 +25,6 @@ __all__ = [
     "Consulting",
     "Demote",
     "Hole",
-    "Means",
     "ModelUsage",
     "NotificationSink",
     "Notify",
@@ -36,6 +35,7 @@ __all__ = [
     "ResolutionKind",
     "Router",
     "Rung",
+    "RungContext",
     "RungReply",
     "Terminal",
     "Validate",

@@ -41,7 +41,7 @@ class RefusedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class RungContext:
     """What a run provides to a rung that it consults."""
 
     validate: Validate | None = None
@@ -69,7 +69,7 @@ class RungReply:
 class Consulting(Protocol):
     """A rung that reports its usage; `consult` is called instead of the rung itself."""
 
-    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
+    async def consult(self, impasse: Impasse, means: RungContext) -> RungReply:
         """Answer the impasse within `means.timeout`. Problems are reported in the reply, not raised."""
         ...
 
@@ -135,7 +135,7 @@ async def climb(
     validate: Validate | None = None,
     on_event: Callable[[ModelUsage | RefusedAnswer], None] | None = None,
     start_at: int = 0,
-    means: Means | None = None,
+    means: RungContext | None = None,
 ) -> Climb:
     """Ask the rungs in order until one gives an admissible resolution or a question.
 
@@ -145,7 +145,7 @@ async def climb(
     is left to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an
     exception.
     """
-    lent = _within_budget(means or Means(validate), impasse)
+    lent = _within_budget(means or RungContext(validate), impasse)
     if validate is not None:
         lent = replace(lent, validate=validate)
     asked: list[ModelUsage] = []
@@ -166,14 +166,14 @@ async def climb(
     return Climb(asked=tuple(asked), refused=tuple(refused), next_rung=len(ladder))
 
 
-def _within_budget(means: Means, impasse: Impasse) -> Means:
+def _within_budget(means: RungContext, impasse: Impasse) -> RungContext:
     left = impasse.budget_left.get("seconds")
     if left is None or impasse.kind == "budget":
         return means
     return replace(means, timeout=left if means.timeout is None else min(left, means.timeout))
 
 
-async def _ask(rung: Rung, impasse: Impasse, means: Means) -> RungReply:
+async def _ask(rung: Rung, impasse: Impasse, means: RungContext) -> RungReply:
     name, clock = rung_name(rung), means.clock
     # a rung that is consulted keeps to the time itself, so that what it spent is not lost
     grace = GRACE if isinstance(rung, Consulting) else 0.0
@@ -191,7 +191,7 @@ async def _ask(rung: Rung, impasse: Impasse, means: Means) -> RungReply:
     return replace(reply, asked=asked)
 
 
-async def _reply(rung: Any, impasse: Impasse, means: Means) -> RungReply:
+async def _reply(rung: Any, impasse: Impasse, means: RungContext) -> RungReply:
     if isinstance(rung, Consulting):
         reply: RungReply = await call_user(rung.consult, impasse, means)
         return reply

@@ -36,7 +36,7 @@ class HealthFacts(Protocol):
         ...
 
 
-class Healthy(HealthFacts):
+class NoHealthFacts(HealthFacts):
     """`HealthFacts` where nothing ever fails: everything is as declared."""
 
     @override
@@ -71,7 +71,7 @@ class Healthy(HealthFacts):
 
 
 @runtime_checkable
-class Touched(HealthFacts, Protocol):
+class HealthFactsByTarget(HealthFacts, Protocol):
     """`HealthFacts` that know which tools and transitions have recorded facts; all others are as declared."""
 
     def touched(self) -> Iterable[str]:
@@ -84,7 +84,7 @@ class Touched(HealthFacts, Protocol):
 
 
 @runtime_checkable
-class ReadAtOnce(HealthFacts, Protocol):
+class HealthFactsInOneRead(HealthFacts, Protocol):
     """`HealthFacts` that tell all of one tool at once."""
 
     def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
@@ -97,7 +97,7 @@ def transition_name(source: str, target: str) -> str:
     return f"{source} -> {target}"
 
 
-class Recorded(Healthy):
+class RecordedHealthFacts(NoHealthFacts):
     """`HealthFacts` out of a record: replay prices with it, and asks nobody."""
 
     def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:

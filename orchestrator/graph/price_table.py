@@ -22,7 +22,14 @@ from orchestrator.core.price import (
 )
 from orchestrator.core.process.forks import new_lock
 
-from .health_facts import HealthFacts, Healthy, ReadAtOnce, Recorded, Touched, transition_name
+from .health_facts import (
+    HealthFacts,
+    HealthFactsByTarget,
+    HealthFactsInOneRead,
+    NoHealthFacts,
+    RecordedHealthFacts,
+    transition_name,
+)
 from .revision import GraphRevision, ToolSpec, Transition
 
 
@@ -65,8 +72,8 @@ class PriceTable:
         self.pricing = pricing
         self._usd = pricing.usd if isinstance(pricing, Formula) else None
         self._graph = graph
-        self._health = facts or Healthy()
-        self._reading = self._health.reading if isinstance(self._health, ReadAtOnce) else self._one_by_one
+        self._health = facts or NoHealthFacts()
+        self._reading = self._health.reading if isinstance(self._health, HealthFactsInOneRead) else self._one_by_one
         self._entries: dict[str, _Entry] = {}
         self._facts: dict[str, tuple[ToolSpec, PriceFacts]] = {}
         self._changes: list[tuple[str, _Entry | None]] = []
@@ -77,7 +84,7 @@ class PriceTable:
         self._touched: set[str] | None = None
         self.untouched_success = 1.0
         """The probability of success of a tool without recorded facts."""
-        if isinstance(self._health, Touched):
+        if isinstance(self._health, HealthFactsByTarget):
             self._touched = {*self._health.touched(), *(b for _, b in self._health.touched_transitions())}
             self.untouched_success = self._health.success("")
 
@@ -220,7 +227,7 @@ class PriceTable:
         return {name: self.node_facts(self._node(name)) for name in names if name in self._touched}
 
     def record(self, view: GraphRevision, names: Iterable[str] | None = None) -> dict[str, PriceFacts]:
-        """The facts from which `Recorded` gives the same prices later: those of these tools, or of all.
+        """The facts from which `RecordedHealthFacts` gives the same prices later: those of these tools, or of all.
 
         A transition whose health is not perfect is recorded under `transition_name(source, target)`.
         """
@@ -292,11 +299,11 @@ __all__ = [
     "PICO",
     "PRICINGS",
     "HealthFacts",
-    "Healthy",
+    "NoHealthFacts",
     "PriceFacts",
     "PriceTable",
     "Pricing",
-    "Recorded",
+    "RecordedHealthFacts",
     "picodollars",
     "self_healing_router",
     "standard",

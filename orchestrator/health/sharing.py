@@ -17,7 +17,7 @@ from .registry import HealthRegistry
 class HealthStore(Protocol):
     """The store through which processes share health; every `Store` is one."""
 
-    def merge_health(self, news: Mapping[str, Mapping[str, Any]], merge: "Merge") -> None:
+    def merge_health(self, deltas: Mapping[str, Mapping[str, Any]], merge: "Merge") -> None:
         """Enqueue that what is stored of each label becomes `merge(stored, delta)`, atomically with respect to other
         writers.
         """
@@ -31,7 +31,7 @@ class HealthStore(Protocol):
 class Merge(Protocol):
     """How a delta is added to what is stored."""
 
-    def __call__(self, stored: Mapping[str, Any] | None, news: Mapping[str, Any], /) -> dict[str, Any]:
+    def __call__(self, stored: Mapping[str, Any] | None, delta: Mapping[str, Any], /) -> dict[str, Any]:
         """The two as one."""
         ...
 
@@ -49,7 +49,7 @@ def refresh(health: HealthRegistry, store: HealthStore) -> None:
     health.merge_remote(store.load_health(), snapshot_count)
 
 
-def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life: float) -> dict[str, Any]:
+def merged(stored: Mapping[str, Any] | None, delta: Mapping[str, Any], half_life: float) -> dict[str, Any]:
     """What is stored and what is new as one: counts added at the later of the two times, the later turn of the circuit.
 
     Something stored that cannot be read is replaced.
@@ -58,9 +58,9 @@ def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life:
         assert stored is not None
         before = Entry.from_json(dict(stored), float(stored["time"]), half_life)
     except (AssertionError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return {**news, "writes": 1}
-    now = max(float(stored["time"]), float(news["time"]))
-    fresh = Entry.from_json(dict(news), float(news["time"]), half_life)
+        return {**delta, "writes": 1}
+    now = max(float(stored["time"]), float(delta["time"]))
+    fresh = Entry.from_json(dict(delta), float(delta["time"]), half_life)
     before.add(fresh)
     before.voices = before.voices.merged(fresh.voices, now)
     opener = fresh.turn == before.turn and before.circuit.state is CircuitState.CLOSED
@@ -68,7 +68,7 @@ def merged(stored: Mapping[str, Any] | None, news: Mapping[str, Any], half_life:
         before.circuit, before.hand_at, before.turned_at = fresh.circuit, fresh.hand_at, fresh.turned_at
     return {
         "version": 2,
-        "target": news["target"],
+        "target": delta["target"],
         "time": now,
         **before.to_json(now),
         "declaration": fresh.declaration,

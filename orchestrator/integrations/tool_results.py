@@ -109,3 +109,8 @@ def statement(name: str, outcome: Outcome[Any], line: str) -> str:
     elif not tried and outcome.impasse is not None:
         parts.append(outcome.impasse.message)
     return " ".join(parts)
+
+
+def arguments_key(name: str) -> str:
+    """The key of the arguments of an adopted or served tool."""
+    return f"{name}.arguments"

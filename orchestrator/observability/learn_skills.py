@@ -94,7 +94,7 @@ def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple
     """Key -> the outcome of the step that gave it."""
     texts: dict[str, str] | None = None
     for event in _events(store.records(run_id)):
-        if isinstance(event, CallEnded) and _tells(event):
+        if isinstance(event, CallEnded) and _is_observation(event):
             chosen = _choice(state, event.tool)
             view = _view(store, state.graph, views)
             if chosen is not None and view is not None:
@@ -123,7 +123,7 @@ def _events(records: list[Record]) -> Iterator[Event]:
         yield event
 
 
-def _tells(event: CallEnded) -> bool:
+def _is_observation(event: CallEnded) -> bool:
     """Whether an attempt is evidence of how good its agent is."""
     return event.failure.kind.says_something_of_the_work if event.failure else event.ok
 
@@ -183,7 +183,7 @@ class SkillsLearned:
 
 
 @dataclass(frozen=True)
-class How:
+class SkillSearch:
     """How skills are looked for."""
 
     model: "BaseChatModel | str | None" = None
@@ -196,12 +196,12 @@ class How:
     on_problem: Callable[[str], None] = lambda _: None
 
 
-async def learn_skills(store: Store, how: How | None = None, *, dry_run: bool = False) -> SkillsLearned:
+async def learn_skills(store: Store, how: SkillSearch | None = None, *, dry_run: bool = False) -> SkillsLearned:
     """Propose skills by what the runs of a store show, and make them the next version of its handbook.
 
     With `dry_run` nothing is changed. Raises `StoreError`, also when other processes change the handbook all the time.
     """
-    how = how or How()
+    how = how or SkillSearch()
     runs = how.runs
     work = await asyncio.to_thread(lambda: recorded_work(store, runs))
     for _ in range(TRIES):
@@ -214,7 +214,7 @@ async def learn_skills(store: Store, how: How | None = None, *, dry_run: bool = 
     raise StoreError("other processes change the handbook so fast that this one does not get its turn")
 
 
-async def proposed(handbook: Handbook, work: RecordedWork, how: How) -> Proposal:
+async def proposed(handbook: Handbook, work: RecordedWork, how: SkillSearch) -> Proposal:
     """What a handbook would become by recorded work."""
     if work.why_nothing:
         return Proposal(handbook, handbook, (work.why_nothing,))

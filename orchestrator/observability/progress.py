@@ -35,7 +35,7 @@ class ProgressSink:
     def __init__(self, console: Console, *, live: bool | None = None) -> None:
         self._console = console
         self._depth: dict[str, int] = {}
-        self._doing: dict[str, _Doing] = {}
+        self._doing: dict[str, _CallInFlight] = {}
         wanted = console.is_terminal if live is None else live
         self._live = Live(console=console, transient=True, get_renderable=self._shown) if wanted else None
         self._open = 0
@@ -77,7 +77,7 @@ class ProgressSink:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, CallStarted):
-            self._doing[event.call_id] = _Doing(event.tool, event.run_id)
+            self._doing[event.call_id] = _CallInFlight(event.tool, event.run_id)
         elif isinstance(event, CallEnded):
             self._doing.pop(event.call_id, None)
         elif isinstance(event, Progressed):
@@ -89,7 +89,7 @@ class ProgressSink:
         return Group(*(doing.row() for doing in list(self._doing.values())))
 
 
-class _Doing:
+class _CallInFlight:
     """A call in flight."""
 
     def __init__(self, tool: str, run_id: str) -> None:

@@ -75,12 +75,12 @@ class RecordedRuns:
         Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
         `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
         """
-        from .learn_skills import How, learn_skills
+        from .learn_skills import SkillSearch, learn_skills
 
         self._runtime.runs.check_open()
         self.store.flush()
         options = self.selector.options
-        how = How(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
+        how = SkillSearch(model, options.embedding, keep_texts, on_problem=self.store.on_problem)
         return await self._background.learning.synced(lambda: learn_skills(self.store, how, dry_run=dry_run))
 
     @property

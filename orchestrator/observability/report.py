@@ -264,8 +264,12 @@ def _people(story: Story) -> str:
 
 def _effects(story: Story) -> str:
     undone = "".join(f"<li>{_text(name)} was undone</li>" for name in story.compensated)
-    standing = "".join(f"<li>{_text(name)} still stands, or is uncertain</li>" for name in story.uncompensated)
-    return f"<h3>Effects that the outcome does not use</h3><ul>{undone}{standing}</ul>" if undone or standing else ""
+    effects_left = "".join(f"<li>{_text(name)} still stands, or is uncertain</li>" for name in story.uncompensated)
+    return (
+        f"<h3>Effects that the outcome does not use</h3><ul>{undone}{effects_left}</ul>"
+        if undone or effects_left
+        else ""
+    )
 
 
 def _anchored(run: _Run) -> str:

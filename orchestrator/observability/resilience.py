@@ -16,7 +16,7 @@ from orchestrator.core.price import PriceFacts, Pricing
 from orchestrator.core.route import Problem, Route
 from orchestrator.core.text import plain
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PriceTable, Recorded
+from orchestrator.graph.price_table import PriceTable, RecordedHealthFacts
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
@@ -140,7 +140,7 @@ class _Plans:
     ) -> None:
         self._view = view
         self._problem = problem
-        self._planner = Planner(ToolGraph(), PriceTable(view, policy, pricing, Recorded(facts)), policy)
+        self._planner = Planner(ToolGraph(), PriceTable(view, policy, pricing, RecordedHealthFacts(facts)), policy)
         self._known: dict[frozenset[str], Route | None] = {}
         self._impasse: NoRoute | None = None
 

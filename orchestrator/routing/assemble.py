@@ -146,14 +146,14 @@ class _Wiring:
                 takers.setdefault(place, []).append(tool)
         ready = [(names[tool], tool) for tool, count in missing.items() if not count]
         heapify(ready)
-        had: set[int] = set()
+        reached: set[int] = set()
         while ready:
             _, tool = heappop(ready)
             self.ordered.append(tool)
             for place in (*c.gives[tool], c.tools + tool):
-                if place in had or place in free:
+                if place in reached or place in free:
                     continue
-                had.add(place)
+                reached.add(place)
                 if place < c.tools:
                     self.giver[place] = tool
                 for taker in takers.get(place, ()):

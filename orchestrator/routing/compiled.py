@@ -24,7 +24,7 @@ Onward = list[tuple[int, int, int]]
 """(tool, start, where it leads)."""
 
 
-def _roomy(count: int) -> int:
+def _capacity_for(count: int) -> int:
     return count + count // 4 + SPARE
 
 
@@ -34,9 +34,9 @@ class Compiled:
     def __init__(self, view: GraphRevision) -> None:
         self.view = view
         keys = sorted(view.keys)
-        self.tools = _roomy(len(keys))
+        self.tools = _capacity_for(len(keys))
         """The place of tool 0."""
-        self.room = _roomy(len(view.nodes))
+        self.room = _capacity_for(len(view.nodes))
         """The first start by a transition."""
         self.begin = self.tools + self.room
         """The place of `START`."""

@@ -31,7 +31,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     planned = build_instance(situation)
     reachable = set(planned.adders)
     unreachable = [g for g in open_goal if c.key[g] not in reachable]
-    starts = _wish(skeleton, situation, states)
+    starts = _cheapest_opening(skeleton, situation, states)
     if starts is None:
         return _never(situation, unreachable)
     for start in sorted(starts, key=lambda start: c.names[c.tool_of(start)]):
@@ -50,7 +50,7 @@ def _hint(key: str, known: Sequence[str]) -> str:
     return f" ({found[0].lower()}{found[1:]})" if found else ""
 
 
-def _wish(skeleton: Skeleton, situation: Situation, states: int) -> Sequence[int] | None:
+def _cheapest_opening(skeleton: Skeleton, situation: Situation, states: int) -> Sequence[int] | None:
     """The plan that needs the fewest unusable parts to work again; `None` when no repair would help."""
     c, values = situation.compiled, situation.weights.values
     costs = {start: NEVER if c.gated(tool) else 1 for tool in c.tool.values() for start in c.starts(tool)}

@@ -63,7 +63,7 @@ class Planner:
         self._prices = prices
         self._policy = policy
         self._lock = new_lock()
-        self._grounds: dict[int, _Ground] = {}
+        self._grounds: dict[int, _PreparedRevision] = {}
 
     def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
@@ -92,18 +92,18 @@ class Planner:
             ground.weights.sync()
             return ground.weights
 
-    def _ground(self, view: GraphRevision) -> "_Ground":
+    def _ground(self, view: GraphRevision) -> "_PreparedRevision":
         known = (
             self._grounds.pop(id(view), None)
             or self._grown(view)
-            or _Ground(RoutingWeights(Compiled(view), self._prices))
+            or _PreparedRevision(RoutingWeights(Compiled(view), self._prices))
         )
         while len(self._grounds) >= KEEP_REVISIONS:
             del self._grounds[next(iter(self._grounds))]
         self._grounds[id(view)] = known
         return known
 
-    def _grown(self, view: GraphRevision) -> "_Ground | None":
+    def _grown(self, view: GraphRevision) -> "_PreparedRevision | None":
         """The ground of the latest revision that this one came from, brought up to it."""
         earlier = [g for g in self._grounds.values() if leads_to(g.weights.compiled.view, view)]
         ground = max(earlier, key=lambda g: g.weights.compiled.view.position, default=None)
@@ -116,7 +116,7 @@ class Planner:
         return ground
 
 
-class _Ground:
+class _PreparedRevision:
     """One revision made ready for planning, with what was learned about the goals asked for."""
 
     def __init__(self, weights: RoutingWeights) -> None:
@@ -124,10 +124,10 @@ class _Ground:
         self.roots: dict[int, Rooted] = {}
         self.skeletons: dict[tuple[int, ...], Skeleton] = {}
 
-    def as_of(self, cursor: int) -> "_Ground":
+    def as_of(self, cursor: int) -> "_PreparedRevision":
         """The same revision at the prices of then."""
         self.weights.sync()
-        then = _Ground(self.weights.as_of(cursor))
+        then = _PreparedRevision(self.weights.as_of(cursor))
         then.skeletons = self.skeletons
         return then
 

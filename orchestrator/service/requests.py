@@ -149,10 +149,10 @@ class RequestError(Exception):
 
     def response(self) -> Response:
         """The answer: JSON with one message, and the open questions where one of them has to be named."""
-        told: dict[str, Any] = {"error": clean(self.message, 500)}
+        body: dict[str, Any] = {"error": clean(self.message, 500)}
         if self.questions:
-            told["questions"] = [question.model_dump() for question in self.questions]
-        return JSONResponse(told, self.status, headers=self.headers)
+            body["questions"] = [question.model_dump() for question in self.questions]
+        return JSONResponse(body, self.status, headers=self.headers)
 
 
 async def read_body(request: Request, model: type[BaseModel]) -> Any:

@@ -37,7 +37,7 @@ def most_now(most: int, limits: Mapping[str, int], busy: Mapping[str, int]) -> i
     return most if ALL not in limits else max(0, min(most, limits[ALL] - sum(busy.values())))
 
 
-class Turns:
+class TenantTurns:
     """Whose turn it is, over the looks of one process into a queue: fair, however few runs are taken at a time.
 
     Start-time fair queueing (Goyal, Vin and Cheng 1996) with runs of equal size: the next run of a tenant starts where

@@ -38,7 +38,7 @@ from orchestrator.store.ledger.writes import (
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
 from .protocol import FIRST_TOKEN, OnProblem, OnRefused, Record, RunRow, Seal, SummaryHints
 from .signals import NoSignals, Signals
-from .transport.protocol import Transport
+from .transport.protocol import QueueTransport
 
 
 def _ignore(run_id: str, token: int) -> None:
@@ -65,7 +65,7 @@ class MemoryStore:
         self._documents: dict[str, dict[int, str]] = {}
 
     embedded = True
-    transport: Transport | None = None
+    transport: QueueTransport | None = None
 
     @property
     def signals(self) -> Signals:
@@ -274,12 +274,12 @@ class MemoryStore:
 
     def merge_health(
         self,
-        news: Mapping[str, Mapping[str, Any]],
+        deltas: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         """Add to the health of these names."""
         with self._ownership.lock:
-            for name, data in news.items():
+            for name, data in deltas.items():
                 text = self._health.get(name)
                 self._health[name] = encode_body(merge(None if text is None else json.loads(text), data))[0]
 

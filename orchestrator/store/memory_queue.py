@@ -9,7 +9,7 @@ from orchestrator.core.process.forks import new_rlock
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.ledger.writes import LedgerState
 
-from .fairness import QueuedRun, Turns, most_now, room
+from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died
 from .protocol import TENANT, ClaimedRun, RunRow, Share, Swept
 
@@ -90,7 +90,7 @@ class MemoryQueue:
         self._of = ownership
         self._entries: dict[str, _Entry] = {}
         self._cancelled: set[str] = set()
-        self._turns = Turns()
+        self._turns = TenantTurns()
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""

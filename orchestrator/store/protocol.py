@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from orchestrator.core.enums import Status
 
 from .signals import Signals
-from .transport.protocol import Transport
+from .transport.protocol import QueueTransport
 
 FIRST_TOKEN: Final = 1
 """The fencing token of the owner who begins a run."""
@@ -245,7 +245,7 @@ class Store(Protocol):
         ...
 
     @property
-    def transport(self) -> Transport | None:
+    def transport(self) -> QueueTransport | None:
         """The queue engine that carries ids of runs to workers; `None`: signals alone."""
         ...
 
@@ -400,7 +400,7 @@ class Store(Protocol):
 
     def merge_health(
         self,
-        news: Mapping[str, Mapping[str, Any]],
+        deltas: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         """Enqueue that the health of each name becomes `merge(stored, delta)`, atomically over processes.

@@ -118,7 +118,7 @@ class FakeClock:
 
         def wake() -> None:
             event.fire()
-            if self._somebody_sleeps(event.loop):
+            if self._has_sleepers(event.loop):
                 self._idleness[id(event.loop)].watch()
 
         if event.loop is _running_loop():
@@ -128,14 +128,14 @@ class FakeClock:
 
     def _when_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Jump to the next event, if somebody sleeps; whether to go on watching."""
-        if not self._somebody_sleeps(loop):
+        if not self._has_sleepers(loop):
             return False
         event = self._next()
         if event is not None:
             self._fire(event)
-        return self._somebody_sleeps(loop)
+        return self._has_sleepers(loop)
 
-    def _somebody_sleeps(self, loop: asyncio.AbstractEventLoop) -> bool:
+    def _has_sleepers(self, loop: asyncio.AbstractEventLoop) -> bool:
         with self._lock:
             return any(e.is_sleep and not e.over and e.loop is loop for e in self._events)
 

@@ -55,7 +55,7 @@ class Idleness:
             return
         busy = threads_at_work(self.loop)
         patience = _PAUSES_FOR_THREADS if busy else 1
-        if (busy or ready is None or _may_be_woken(self.loop)) and self._pauses < patience:
+        if (busy or ready is None or _can_wake(self.loop)) and self._pauses < patience:
             self._pauses += 1
             self._quiet = 0
             self.loop.call_later(_PAUSE, self._look)
@@ -66,7 +66,7 @@ class Idleness:
             self.loop.call_soon(self._look)
 
 
-def _may_be_woken(loop: Any) -> bool:
+def _can_wake(loop: Any) -> bool:
     """Whether a socket, a child process or a timer of the real clock may wake the loop."""
     selector = getattr(loop, "_selector", None)
     sockets = len(selector.get_map()) if selector is not None else 2

@@ -67,7 +67,7 @@ class DecisionSnapshot:
     standard: bool
     """Whether the prices are those of the framework's formula, so that their parts add up."""
 
-    standing: tuple[str, ...]
+    route_after: tuple[str, ...]
     """The route that holds after the decision: the one it chose, or the one it goes on with."""
 
     @property
@@ -116,7 +116,7 @@ def snapshot_of(history: RunHistory, position: int, store: Store) -> DecisionSna
         prices=_prices(decision, planned, policy, problem),
         policy=policy.name if policy is not None else "",
         runner_up=None if graph is None else next_best(graph, problem, decision, state.policy),
-        standing=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
+        route_after=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
         standard=policy is not None and _is_standard(policy) and "priced" not in planned.facts,
     )
 

@@ -79,10 +79,10 @@ def draw(snapshot: DecisionSnapshot) -> Drawing | None:
 class _Artist:
     def __init__(self, snapshot: DecisionSnapshot, view: GraphRevision) -> None:
         self.snapshot, self.view = snapshot, view
-        self.route = set(snapshot.standing) - (set(snapshot.problem.done) - set(snapshot.route))
+        self.route = set(snapshot.route_after) - (set(snapshot.problem.done) - set(snapshot.route))
         self.culprits = snapshot.culprits
         names = worth_drawing(snapshot, view)
-        self.folds = folded(names, view, self._tool_state, {*self.culprits, *snapshot.standing[:1]})
+        self.folds = folded(names, view, self._tool_state, {*self.culprits, *snapshot.route_after[:1]})
         self.fold_of = {name: fold for fold in self.folds for name in fold.tools}
         too_many = len(names) - len(self.fold_of) > MOST_TOOLS
         shown = sorted(most_important(snapshot, view)[:MOST_TOOLS]) if too_many else names
@@ -114,7 +114,7 @@ class _Artist:
 
     def _title(self) -> str:
         dead = [name for name in self.drawn if self._tool_state(name) == "dead"]
-        route = abridged(self.snapshot.standing, " then ") or "no route"
+        route = abridged(self.snapshot.route_after, " then ") or "no route"
         return f"Chosen: {route}." + (f" Cannot be used: {abridged(dead, ', ')}." if dead else "")
 
     def _is_inside(self, key: str) -> bool:
@@ -171,7 +171,7 @@ class _Artist:
     @property
     def focus(self) -> str:
         """The tool that the decision is about: what failed, else where the chosen route begins."""
-        return next((name for name in (*self.culprits, *self.snapshot.standing) if name in self.tools), "")
+        return next((name for name in (*self.culprits, *self.snapshot.route_after) if name in self.tools), "")
 
     def _key(self, key: str, at: Placed) -> Shape:
         hand = self.snapshot.problem.at_hand

@@ -39,7 +39,7 @@ def most_important(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str
     problem = snapshot.problem
     first = [
         *snapshot.culprits,
-        *snapshot.standing,
+        *snapshot.route_after,
         *problem.running,
         *(snapshot.runner_up.tools if snapshot.runner_up is not None else ()),
         *problem.unusable,
@@ -55,7 +55,7 @@ def _leading_to(snapshot: DecisionSnapshot, view: GraphRevision) -> set[str]:
     found: set[str] = set()
     keys = [
         *snapshot.problem.goal,
-        *(key for name in snapshot.standing if name in view.nodes for key in view.nodes[name].gives),
+        *(key for name in snapshot.route_after if name in view.nodes for key in view.nodes[name].gives),
     ]
     seen, tools = set(keys), [name for key in keys for name in view.producers(key)]
     while tools:

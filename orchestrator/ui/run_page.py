@@ -81,7 +81,7 @@ class RunPages:
         """The page of a run, at a decision or at its latest; `None` when there is no such decision."""
         history = self._library.history(row)
         wanted = request.path_params.get("decision")
-        position = mattered(history) if wanted is None else history.position(wanted)
+        position = opening_decision(history) if wanted is None else history.position(wanted)
         if position is None:
             return None
         store = self._backend.store
@@ -164,7 +164,7 @@ def _steps(history: RunHistory, position: int) -> dict[str, Any]:
     }
 
 
-def mattered(history: RunHistory) -> int:
+def opening_decision(history: RunHistory) -> int:
     """The place of the decision that a page opens on: why a run did not reach its goal, else how it was healed.
 
     The last decision where nothing went wrong; -1 where there is none yet.

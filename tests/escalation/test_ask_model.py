@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 
 from orchestrator.core.route import Impasse
 from orchestrator.errors import DefinitionError
-from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
+from orchestrator.escalation import AskModel, Climb, Resolution, RungContext, climb
 from tests.escalation.impasses import ambiguous, approval, asked_by_tool, no_route, typed
 from tests.escalation.openai_server import Fails, OpenAIServer, Says, chooses, serving
 
@@ -246,7 +246,7 @@ def test_what_is_no_model_is_told_at_once(model: Any) -> None:
 
 
 async def test_values_are_shown_only_when_both_sides_allow_it() -> None:
-    means = Means(contents={"parcel": "12 kg", "address": "Main Street"})
+    means = RungContext(contents={"parcel": "12 kg", "address": "Main Street"})
     with serving(chooses(STOP)) as server:
         for contents in (False, ("parcel",), True):
             await climb([AskModel(server.model(), contents=contents)], no_route(), means=means)

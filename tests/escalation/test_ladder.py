@@ -11,12 +11,12 @@ from orchestrator.escalation import (
     AskHuman,
     AskModel,
     Demote,
-    Means,
     ModelUsage,
     Question,
     RefusedAnswer,
     Resolution,
     ResolutionKind,
+    RungContext,
     RungReply,
     check_ladder,
     climb,
@@ -99,7 +99,7 @@ async def test_a_rung_that_takes_too_long_is_recorded_and_passed_over() -> None:
         await asyncio.sleep(60)
         return Resolution.stop()
 
-    done = await climb([slow, gives(Resolution.stop())], no_route(), means=Means(timeout=0.01))
+    done = await climb([slow, gives(Resolution.stop())], no_route(), means=RungContext(timeout=0.01))
     assert done.by == "rung"
     assert done.asked[0].problems == ("took longer than 0.01 seconds",)
 
@@ -171,7 +171,7 @@ class Counts:
     async def __call__(self, impasse: Impasse) -> Resolution | None:
         return None
 
-    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
+    async def consult(self, impasse: Impasse, means: RungContext) -> RungReply:
         refused = (RefusedAnswer(self.name, "malformed"),)
         return RungReply(None, ModelUsage("ignored", calls=1, repairs=1, input_tokens=10, usd=0.5), refused)
 

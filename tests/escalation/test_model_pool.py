@@ -2,7 +2,7 @@
 
 from orchestrator.agents.models.pool import ModelPool
 from orchestrator.errors import RateLimited
-from orchestrator.escalation import AskModel, Means, Router, climb
+from orchestrator.escalation import AskModel, Router, RungContext, climb
 from orchestrator.testing import FakeClock
 from tests.escalation.impasses import no_route
 from tests.escalation.openai_server import Fails, chooses, serving
@@ -55,7 +55,7 @@ def test_what_tokens_cost() -> None:
 
 
 async def test_a_dead_model_is_not_asked_first_every_time() -> None:
-    means = Means(clock=FakeClock())
+    means = RungContext(clock=FakeClock())
     with serving(Fails(401)) as dead, serving(chooses(5)) as works:
         rung = AskModel([dead.model(), works.model(model="second")])
         for _ in range(10):

@@ -12,7 +12,7 @@ from orchestrator.agents import chat as chat_agent
 from orchestrator.agents.models.providers import one_attempt
 from orchestrator.agents.models.structured_output import OutputMode, modes_of
 from orchestrator.core.clock import SystemClock
-from orchestrator.escalation import AskModel, Climb, Means, Resolution, climb
+from orchestrator.escalation import AskModel, Climb, Resolution, RungContext, climb
 from orchestrator.testing import ScriptedChatModel
 from tests.escalation.anthropic_server import OVERLOADED, limited, serving_anthropic
 from tests.escalation.impasses import no_route, typed
@@ -172,7 +172,7 @@ async def test_thinking_that_forbids_a_forced_tool_is_no_obstacle() -> None:
 async def test_trouble_of_anthropic_for_a_moment_is_met_by_one_more_request(trouble: Fails) -> None:
     clock = Restless()
     with anthropic(trouble, chooses(5)) as (server, name):
-        done = await climb([AskModel(name)], no_route(), means=Means(clock=clock))
+        done = await climb([AskModel(name)], no_route(), means=RungContext(clock=clock))
         assert len(server.requests) == 2
     assert done.resolution == Resolution.stop("because")
     assert (done.calls, done.repairs, done.asked[0].attempts) == (1, 0, 2)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, SecretStr
 
 from orchestrator import Goal, Orchestrator, Refused, Status
 from orchestrator.core.privacy.redaction import FAILED
-from orchestrator.escalation import AskModel, Means, climb
+from orchestrator.escalation import AskModel, RungContext, climb
 from orchestrator.graph.tool import Tool
 from orchestrator.observability import tracing
 from tests.escalation.impasses import no_route
@@ -92,7 +92,7 @@ async def test_a_hook_that_fails_shows_nothing(caplog: pytest.LogCaptureFixture)
 
 async def test_a_value_that_cannot_be_written_is_named_by_its_type() -> None:
     with serving(chooses(5)) as server:
-        means = Means(contents={"handle": object(), "deep": {"inner": object()}})
+        means = RungContext(contents={"handle": object(), "deep": {"inner": object()}})
         await climb([AskModel(server.model(), contents=True)], no_route(), means=means)
         assert '"handle": "\\"object\\""' in server.prompts[0]
         assert "0x" not in server.prompts[0]

@@ -10,7 +10,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.errors import DefinitionError
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.price_table import NoHealthFacts, PriceTable
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 
@@ -179,7 +179,7 @@ def test_an_override_of_another_type_changes_nothing() -> None:
         graph.add(Tool(wrong, name="other", gives="page"))
 
 
-class Down(Healthy):
+class Down(NoHealthFacts):
     """Health with some tools down."""
 
     def __init__(self) -> None:

@@ -16,10 +16,10 @@ from orchestrator.errors import DefinitionError
 from orchestrator.graph.graph import ToolGraph
 from orchestrator.graph.price_table import (
     PICO,
-    Healthy,
+    NoHealthFacts,
     PriceFacts,
     PriceTable,
-    Recorded,
+    RecordedHealthFacts,
     self_healing_router,
     standard,
     transition_name,
@@ -27,7 +27,7 @@ from orchestrator.graph.price_table import (
 from orchestrator.graph.tool import Tool
 
 
-class Watched(Healthy):
+class Watched(NoHealthFacts):
     """Health that counts how often it is asked."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ def test_a_table_gives_the_price_of_its_formula(
 ) -> None:
     policy = Policy()
     facts = PriceFacts("a", money, latency, risk, competence, pressure, success)
-    table = PriceTable(two(), policy, facts=Recorded({"a": facts}))
+    table = PriceTable(two(), policy, facts=RecordedHealthFacts({"a": facts}))
     price = table.price("a", overrides=facts)
     assert price == round(standard(policy)(facts) * PICO)
 
@@ -193,11 +193,11 @@ def test_recorded_facts_give_the_same_prices() -> None:
     table = PriceTable(graph, Policy(), facts=health)
     record = table.record(graph.view())
     assert set(record) == {"a", "b", transition_name("a", "b")}
-    again = PriceTable(graph.view(), Policy(), facts=Recorded(record))
+    again = PriceTable(graph.view(), Policy(), facts=RecordedHealthFacts(record))
     assert again.price("b", 0.125, source="a") == table.price("b", 0.125, source="a")
     assert again.price("a") == table.price("a")
-    assert PriceTable(graph.view(), Policy(), facts=Recorded({})).price("a") is None
-    assert PriceTable(graph.view(), Policy(), facts=Recorded({}, 0.5)).price("a") == table.price("a")
+    assert PriceTable(graph.view(), Policy(), facts=RecordedHealthFacts({})).price("a") is None
+    assert PriceTable(graph.view(), Policy(), facts=RecordedHealthFacts({}, 0.5)).price("a") == table.price("a")
 
 
 def test_who_knows_what_he_heard_of_is_not_asked_about_the_rest() -> None:

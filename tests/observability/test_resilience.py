@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import NoRoute, Orchestrator, Tool
 from orchestrator.core.route import Problem
-from orchestrator.graph.price_table import PriceTable, Recorded
+from orchestrator.graph.price_table import PriceTable, RecordedHealthFacts
 from orchestrator.observability.resilience import Resilience, analyse, source_keys
 from orchestrator.routing import Planner
 
@@ -48,7 +48,7 @@ def price_without(orc: Orchestrator, lost: frozenset[str]) -> float:
     """The price of the cheapest route without these tools."""
     view = orc.graph.view()
     left = [tool for tool in orc.graph if tool.name not in lost]
-    facts = Recorded({name: orc.price_facts(name) for name in view.nodes})
+    facts = RecordedHealthFacts({name: orc.price_facts(name) for name in view.nodes})
     smaller = Orchestrator(left).graph
     planner = Planner(smaller, PriceTable(smaller.view(), orc.policy, None, facts), orc.policy)
     return planner.plan(Problem(("goal",), {"given": None})).price

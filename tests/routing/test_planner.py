@@ -15,7 +15,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.errors import DefinitionError, NoRoute
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PriceFacts, PriceTable, Recorded
+from orchestrator.graph.price_table import PriceFacts, PriceTable, RecordedHealthFacts
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
@@ -186,7 +186,7 @@ def test_a_record_gives_the_same_route() -> None:
         planner = planner_of(world)
         planned = outcome(planner, problem)
         try:
-            prices = PriceTable(view, world.policy, None, Recorded(record))
+            prices = PriceTable(view, world.policy, None, RecordedHealthFacts(record))
             again: object = Planner(ToolGraph(), prices, world.policy).plan(problem, view)
         except NoRoute as no_route:
             again = no_route.impasse

@@ -8,12 +8,12 @@ from orchestrator.core.enums import START
 from orchestrator.core.policy import Policy
 from orchestrator.core.route import Problem, Route, StartedFrom
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import Healthy, PriceTable
+from orchestrator.graph.price_table import NoHealthFacts, PriceTable
 from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import ToolOptions
 
 
-class Shaky(Healthy):
+class Shaky(NoHealthFacts):
     """Health facts that a test sets by hand."""
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ def test_what_health_knows_of_cost_is_not_counted_twice() -> None:
 
 def test_a_record_that_drew_from_posteriors_is_drawn_again() -> None:
     drew = RecordedExploration("thompson", seed=4, width=0.25)
-    seen = Judged("a", 0.0, Estimate(0.8, 0.5, 0.9, 3.0), beliefs=((4.0, 1.0),))
+    seen = Judged("a", 0.0, Estimate(0.8, 0.5, 0.9, 3.0), posteriors=((4.0, 1.0),))
     first = [counted_again(seen, {"x": 1.0}, ExplorationRound(n), drew) for n in range(20)]
     assert first == [counted_again(seen, {"x": 1.0}, ExplorationRound(n), drew) for n in range(20)]
     assert len(set(first)) == 20

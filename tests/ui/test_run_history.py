@@ -80,6 +80,6 @@ async def test_a_retry_goes_on_with_the_route_that_holds() -> None:
         made = read_history(row, orc.store.records(outcome.run_id))
         moments = [snapshot_of(made, position, orc.store) for position in range(len(made.decisions))]
         assert [snapshot.decision.kind for snapshot in moments] == [DecisionKind.ROUTE, DecisionKind.RETRY]
-        assert [snapshot.standing for snapshot in moments] == [("quote",), ("quote",)]
+        assert [snapshot.route_after for snapshot in moments] == [("quote",), ("quote",)]
         drawings = [draw(snapshot) for snapshot in moments]
         assert all(drawing is not None and drawing.title.startswith("Chosen: quote.") for drawing in drawings)

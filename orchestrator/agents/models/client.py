@@ -80,7 +80,7 @@ class Consultant:
 
         `router` prices and heals the models: the run's, or one of their own.
         """
-        talk = _Talk(clock, clock.monotonic() + seconds, self._pooled(clock, router))
+        talk = _Exchange(clock, clock.monotonic() + seconds, self._pooled(clock, router))
         place, message = await self._first(talk, it)
         value: T | None = None
         if message is not None:
@@ -93,7 +93,7 @@ class Consultant:
                 value = None if message is None else talk.take(it, raw_answer(message))
         return Consulted(value, talk.asked(name), tuple(talk.unusable))
 
-    async def _first(self, talk: "_Talk", it: Consultation[Any]) -> "tuple[int, AIMessage | None]":
+    async def _first(self, talk: "_Exchange", it: Consultation[Any]) -> "tuple[int, AIMessage | None]":
         """The first model that answers; when all fail, the one that failed for a moment is asked once more."""
         later: list[tuple[float, int]] = []
         for place in talk.pool.order():
@@ -109,7 +109,7 @@ class Consultant:
         return 0, None
 
     async def _request(
-        self, talk: "_Talk", place: int, it: Consultation[Any], user: str
+        self, talk: "_Exchange", place: int, it: Consultation[Any], user: str
     ) -> "tuple[AIMessage | None, float | None]":
         """One model's answer; or `None`, and in how many seconds it is worth asking again, if it is."""
         talk.model = talk.pool.name(place)
@@ -125,7 +125,7 @@ class Consultant:
                 return None, retry_after_of(error, talk.clock.time()) or AGAIN_AFTER
         return None, None
 
-    async def _answer(self, talk: "_Talk", place: int, it: Consultation[Any], user: str) -> "AIMessage":
+    async def _answer(self, talk: "_Exchange", place: int, it: Consultation[Any], user: str) -> "AIMessage":
         """One model's answer in the best way that it can. Raises what its client raises, and `TimeoutError`."""
         named = self.models[place]
         model = await talk.clock.wait_for(asyncio.to_thread(load_model, named), talk.left())  # it may import much
@@ -143,7 +143,7 @@ class Consultant:
                 return message
         raise AssertionError("plain JSON is the last mode")
 
-    async def _send(self, talk: "_Talk", place: int, request: "Awaitable[AIMessage]") -> "AIMessage":
+    async def _send(self, talk: "_Exchange", place: int, request: "Awaitable[AIMessage]") -> "AIMessage":
         talk.attempts += 1
         began = talk.clock.monotonic()
         message = await talk.clock.wait_for(request, talk.left())
@@ -164,7 +164,7 @@ class Consultant:
 
 
 @dataclass
-class _Talk:
+class _Exchange:
     """One consultation while it goes on."""
 
     clock: Clock

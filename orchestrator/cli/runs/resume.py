@@ -71,7 +71,7 @@ def _resume(
                 await asyncio.to_thread(keep_answer, orc.store, row.run_id, answer, by or _user(), question)
                 return None
             given: Any = answer
-            if given is None and row.status is Status.WAITING and _person_is_there(as_json):
+            if given is None and row.status is Status.WAITING and _asks_on_terminal(as_json):
                 given = _ask(orc, row.run_id, question)
             outcome = await orc.resume(row.run_id, given, by=by or _user(), question=question)
             return outcome, await asyncio.to_thread(durable, orc.store, row.run_id)
@@ -87,7 +87,7 @@ def _resume(
         if sink is not None:
             sink.close()
     if done is None:
-        _tell_kept(row.run_id, as_json=as_json)
+        _show_kept_answer(row.run_id, as_json=as_json)
         return
     outcome, now = done
     if as_json:
@@ -97,7 +97,7 @@ def _resume(
     raise typer.Exit(int(exit_of(outcome.status)))
 
 
-def _tell_kept(run_id: str, *, as_json: bool) -> None:
+def _show_kept_answer(run_id: str, *, as_json: bool) -> None:
     """Say that the answer waits in the store for a program that has the run's tools."""
     if as_json:
         write_json({"schema": "orchestrator.answer/1", "run_id": run_id, "kept": True})
@@ -107,7 +107,7 @@ def _tell_kept(run_id: str, *, as_json: bool) -> None:
     say(f"The run goes on when its program or a worker picks it up: `{with_its_own} --project DIR` (or --app).")
 
 
-def _person_is_there(as_json: bool) -> bool:
+def _asks_on_terminal(as_json: bool) -> bool:
     return not as_json and sys.stdin.isatty() and sys.stdout.isatty()
 
 

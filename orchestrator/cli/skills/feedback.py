@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("judgements")(_judgements)
 
 
-class Word(StrEnum):
+class Rating(StrEnum):
     """How good work was."""
 
     GOOD = "good"
@@ -30,7 +30,7 @@ class Word(StrEnum):
 def _feedback(
     run: options.RunArgument,
     key: Annotated[str, typer.Argument(metavar="KEY", help="What the work gave.", show_default=False)],
-    word: Annotated[Word, typer.Argument(metavar="good|bad", show_default=False)],
+    word: Annotated[Rating, typer.Argument(metavar="good|bad", show_default=False)],
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
     """Say how good the work behind a key of a run was; the choice of agents learns from it.
@@ -39,7 +39,7 @@ def _feedback(
     """
     with reading(store) as opened:
         row = find_run(opened, run)
-        feedback_on_record(opened, row.run_id, key, word is Word.GOOD)
+        feedback_on_record(opened, row.run_id, key, word is Rating.GOOD)
     say(f"{plain(key)} of {plain(row.run_id)}: {word}")
 
 

@@ -10,7 +10,7 @@ from orchestrator.cli.screen import complain, say, write_json
 from orchestrator.cli.session import existing
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.text import counted, plain
-from orchestrator.observability.learn_skills import MOST_RUNS, How, SkillsLearned, learn_skills
+from orchestrator.observability.learn_skills import MOST_RUNS, SkillSearch, SkillsLearned, learn_skills
 from orchestrator.selection.learning.proposal import Proposal
 from orchestrator.store import open_store
 
@@ -33,9 +33,9 @@ def _learn(
     keep_texts: Annotated[
         bool, typer.Option("--keep-texts", help="Keep words and examples of the work in the handbook.")
     ] = False,
-    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="How many of the newest runs to read.")] = (
-        MOST_RUNS
-    ),
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, help="SkillSearch many of the newest runs to read.")
+    ] = (MOST_RUNS),
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
@@ -47,7 +47,7 @@ def _learn(
         raise InputError(f"There is no store at {store!r} yet: nothing has been run here. --store names another one.")
     if model is not None and not model.strip():
         raise DefinitionError("--model names a chat model, such as openai:gpt-5-mini.")
-    how = How(
+    how = SkillSearch(
         model=model, keep_texts=keep_texts, runs=runs, on_problem=lambda problem: complain(problem, status="warning")
     )
     opened = open_store(store)
@@ -58,7 +58,7 @@ def _learn(
     if as_json:
         write_json(_json(learned))
     else:
-        _tell(learned, dry_run=dry_run)
+        _show_learned(learned, dry_run=dry_run)
 
 
 def _json(learned: SkillsLearned) -> dict[str, object]:
@@ -75,7 +75,7 @@ def _json(learned: SkillsLearned) -> dict[str, object]:
     }
 
 
-def _tell(learned: SkillsLearned, *, dry_run: bool) -> None:
+def _show_learned(learned: SkillsLearned, *, dry_run: bool) -> None:
     proposal, work = learned.proposal, learned.work
     if not work.why_nothing:
         read = f"{counted(work.runs, 'run')}, {counted(work.steps, 'step')} of agents"

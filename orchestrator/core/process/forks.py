@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 
-class Renewed(Protocol):
+class RenewedAfterFork(Protocol):
     """Something that belongs to one process."""
 
     def after_fork(self) -> None:
@@ -17,7 +17,7 @@ class Renewed(Protocol):
         ...
 
 
-class Quiet(Protocol):
+class PausedAtFork(Protocol):
     """Something whose work must not be half done when the process forks."""
 
     def before_fork(self) -> None:
@@ -48,12 +48,12 @@ def new_rlock() -> "threading.RLock":
     return lock
 
 
-def renew_after_fork(thing: Renewed) -> None:
+def renew_after_fork(thing: RenewedAfterFork) -> None:
     """Have `thing.after_fork()` called in every child, after the locks are free."""
     _RENEWED.add(thing)
 
 
-def quiet_at_fork(thing: Quiet) -> None:
+def pause_at_fork(thing: PausedAtFork) -> None:
     """Have `thing` finish its work before this process forks, and go on in the parent afterwards."""
     _QUIET.add(thing)
 

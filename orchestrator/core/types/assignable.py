@@ -150,27 +150,29 @@ def _classes(given: Any, taken: Any) -> Fit:
     wanted = get_args(taken)
     if all(plain_type(arg) is Any for arg in wanted) or other in UNREAD:
         return Fit.YES
-    had = _arguments(given, other, len(wanted))
-    return Fit.MAYBE if had is None else _pairwise(had, wanted, is_tuple=other is tuple)
+    actual = _arguments(given, other, len(wanted))
+    return Fit.MAYBE if actual is None else _pairwise(actual, wanted, is_tuple=other is tuple)
 
 
-def _pairwise(had: tuple[Any, ...], wanted: tuple[Any, ...], *, is_tuple: bool) -> Fit:
+def _pairwise(actual: tuple[Any, ...], wanted: tuple[Any, ...], *, is_tuple: bool) -> Fit:
     if is_tuple:
-        had, wanted = _as_long(had, wanted)
-        if len(had) != len(wanted):
+        actual, wanted = _as_long(actual, wanted)
+        if len(actual) != len(wanted):
             return Fit.NO
-    if len(had) != len(wanted):
+    if len(actual) != len(wanted):
         return Fit.MAYBE
-    return min((fit(plain_type(one), plain_type(two)) for one, two in zip(had, wanted, strict=True)), default=Fit.YES)
+    return min(
+        (fit(plain_type(one), plain_type(two)) for one, two in zip(actual, wanted, strict=True)), default=Fit.YES
+    )
 
 
-def _as_long(had: tuple[Any, ...], wanted: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _as_long(actual: tuple[Any, ...], wanted: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Items of two tuple types, those of `tuple[X, ...]` repeated as often as the other has items."""
-    if had[-1:] == (...,) and wanted[-1:] == (...,):
-        return had[:1], wanted[:1]
-    if had[-1:] == (...,):
-        return had[:1] * len(wanted), wanted
-    return had, (wanted[:1] * len(had) if wanted[-1:] == (...,) else wanted)
+    if actual[-1:] == (...,) and wanted[-1:] == (...,):
+        return actual[:1], wanted[:1]
+    if actual[-1:] == (...,):
+        return actual[:1] * len(wanted), wanted
+    return actual, (wanted[:1] * len(actual) if wanted[-1:] == (...,) else wanted)
 
 
 def _related(given: type, taken: type) -> Fit:
@@ -196,9 +198,9 @@ def _typed_dicts(given: type, taken: type) -> Fit:
         return _related(dict, taken)
     if not is_typed_dict(given):
         return Fit.NO if _related(given, Mapping) is Fit.NO else Fit.MAYBE
-    had, wanted = (typing.get_type_hints(each) for each in (given, taken))
+    actual, wanted = (typing.get_type_hints(each) for each in (given, taken))
     required: frozenset[str] = cast("Any", taken).__required_keys__
-    fits = [fit(had[key], wanted[key]) for key in wanted if key in had]
+    fits = [fit(actual[key], wanted[key]) for key in wanted if key in actual]
     complete = required <= cast("Any", given).__required_keys__
     return min([*fits, Fit.YES if complete else Fit.MAYBE])
 

@@ -167,7 +167,7 @@ class Background:
         self.learning.signal_won(verdict, by_a_run=bool(concerned))
 
     def run_began(self, run: Run) -> None:
-        for signal in self.hub.standing(run.state.run_id):
+        for signal in self.hub.active_signals(run.state.run_id):
             _act(signal, run)
         self.learning.run_began(run)
 

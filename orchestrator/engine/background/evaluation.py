@@ -158,9 +158,9 @@ class WorkEvaluator:
 
     async def _judged(self, work: FinishedWork) -> None:
         runtime, clock = self._runtime, self._runtime.clock
-        began, problem, said = clock.monotonic(), "", Judgement(None)
+        began, problem, judgement = clock.monotonic(), "", Judgement(None)
         try:
-            said = as_judgement(await clock.wait_for(self._asked(work), JUDGE_TIMEOUT))
+            judgement = as_judgement(await clock.wait_for(self._asked(work), JUDGE_TIMEOUT))
         except TimeoutError:
             problem = f"gave no judgement within {JUDGE_TIMEOUT:g} s"
         except Exception as error:
@@ -171,18 +171,18 @@ class WorkEvaluator:
             tool=work.agent.name,
             keys=work.keys,
             by=judge_name(work.judge),
-            good=said.good,
-            weight=0.0 if said.good is None else said.sure,
-            cost=said.usd,
-            tokens=said.tokens,
+            good=judgement.good,
+            weight=0.0 if judgement.good is None else judgement.sure,
+            cost=judgement.usd,
+            tokens=judgement.tokens,
             seconds=max(0.0, clock.monotonic() - began),
             problem=problem,
             traceparent=work.traceparent,
         )
         if problem:
             self._problem(f"the judge {event.by} of {work.agent.name} in run {work.run_id} {problem}")
-        if said.good is not None:
-            runtime.selector.learn(work.agent, work.demand, said.good, said.sure)
+        if judgement.good is not None:
+            runtime.selector.learn(work.agent, work.demand, judgement.good, judgement.sure)
         emit_judgement(runtime, event)
         await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
 

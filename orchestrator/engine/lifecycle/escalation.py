@@ -22,20 +22,20 @@ from orchestrator.escalation import (
     ANSWER,
     AskHuman,
     Climb,
-    Means,
     ModelUsage,
     Question,
     RefusedAnswer,
     Resolution,
     ResolutionKind,
     Router,
+    RungContext,
     climb,
     interpret_answer,
     resolution_at_deadline,
 )
 
 from .impasses import described, impasse_now, judged_now
-from .resolutions import apply, settled, validate_answer
+from .resolutions import apply_resolution, settled, validate_answer
 
 
 async def escalate_impasse(run: Run) -> bool:
@@ -185,17 +185,17 @@ class _Escalation:
         at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
             resolution = resolution_at_deadline(question, impasse, validate=self.validate)
-            said = f"nobody answered within {question.deadline:g} seconds"
+            reason = f"nobody answered within {question.deadline:g} seconds"
         else:
             met = judged_now(run, impasse)
             resolution = interpret_answer(question, met, raw, validate=self.validate, by=by or None, at=at)
-            said = f"answered by {by or 'a person'}"
+            reason = f"answered by {by or 'a person'}"
         text = "a value" if self._is_answer(impasse, resolution) else resolution.text
         run.emit(RunResumed(**run.stamp(), policy=run.other_policy(), answer=text, by=by, question_id=question.id))
         run.decide(
             DecisionKind.RESUME,
             text,
-            reason=said,
+            reason=reason,
             subject=question.text,
             candidates=tuple(Candidate(choice, None) for choice in question.choices),
             facts={"resolution": resolution.to_json(content=False), "by": by},
@@ -205,7 +205,7 @@ class _Escalation:
             return True, run.scheduler is not None  # the child takes the answer itself
         if self._is_answer(impasse, resolution):
             return True, self._answer_call(impasse, asked.asking, resolution.value)
-        return await apply(run, impasse, resolution, subject=self.base), False
+        return await apply_resolution(run, impasse, resolution, subject=self.base), False
 
     def _is_answer(self, impasse: Impasse, resolution: Resolution) -> bool:
         return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
@@ -243,10 +243,10 @@ class _Escalation:
             means=self._means(),
         )
 
-    def _means(self) -> Means:
+    def _means(self) -> RungContext:
         runtime = self.run.runtime
         router = Router(runtime.health, runtime.prices.pricing)
-        return Means(clock=runtime.clock, contents=dict(self.run.values.values), router=router)
+        return RungContext(clock=runtime.clock, contents=dict(self.run.values.values), router=router)
 
     def validate(self, key: str, value: Any) -> Any:
         return validate_answer(self.run, self.impasse, key, value)
@@ -333,7 +333,7 @@ class _Escalation:
             ),
         )
         by_model = any(a.model for a in climbed.asked if a.rung == climbed.by)
-        return await apply(self.run, impasse, resolution, subject=self.base, by_model=by_model)
+        return await apply_resolution(self.run, impasse, resolution, subject=self.base, by_model=by_model)
 
     def _too_many(self, impasse: Impasse) -> bool:
         """Approvals and questions were to be expected; they do not count."""

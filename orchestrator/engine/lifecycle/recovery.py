@@ -14,7 +14,7 @@ from orchestrator.core.route import Impasse, Step
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.run import OpenQuestion, Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.state import Doing, RunState
+from orchestrator.engine.state import OpenCall, RunState
 from orchestrator.engine.steps.compensate import compensate_effect, effect_stands, takes_key
 from orchestrator.engine.steps.context import CallContext
 from orchestrator.engine.steps.executor import StepExecutor
@@ -73,7 +73,7 @@ async def settle_suspended(run: Run) -> None:
             await _settle_call(run, name, doing)
 
 
-def _ended(run: Run, name: str, doing: Doing) -> dict[str, Any]:
+def _ended(run: Run, name: str, doing: OpenCall) -> dict[str, Any]:
     return {
         **run.stamp(),
         "call_id": doing.call_id,
@@ -84,12 +84,12 @@ def _ended(run: Run, name: str, doing: Doing) -> dict[str, Any]:
     }
 
 
-def _executor(run: Run, tool: Tool, doing: Doing) -> StepExecutor:
+def _executor(run: Run, tool: Tool, doing: OpenCall) -> StepExecutor:
     step = Step(tool.name, dict.fromkeys(doing.taken.keys), doing.taken.via, (), 0, str(doing.effect))
     return StepExecutor(run, step, tool)
 
 
-async def _settle_call(run: Run, name: str, doing: Doing) -> None:
+async def _settle_call(run: Run, name: str, doing: OpenCall) -> None:
     """A read in flight is simply lost; a write in flight may have happened (promise 4)."""
     tool = run.view.tools.get(name)
     ended = _ended(run, name, doing)
@@ -122,7 +122,7 @@ async def _settle_uncertain(run: Run, name: str) -> None:
         run.open.append(question_of(run, name, Uncertain(failure.message)))
 
 
-async def _find_out(run: Run, tool: Tool, doing: Doing, failure: Failure) -> None:
+async def _find_out(run: Run, tool: Tool, doing: OpenCall, failure: Failure) -> None:
     found = await _executor(run, tool, doing).settled(
         failure, CallContext(run, tool.name, doing.attempt, doing.call_id)
     )

@@ -13,7 +13,7 @@ from orchestrator.engine.run import Run
 from orchestrator.escalation import Resolution, ResolutionKind
 
 
-async def apply(
+async def apply_resolution(
     run: Run, impasse: Impasse, resolution: Resolution, *, subject: Impasse | None = None, by_model: bool = False
 ) -> bool:
     """Put an admitted resolution into effect; whether the run goes on.
@@ -132,4 +132,4 @@ async def wait_for(run: Run, tool: str | None, seconds: float) -> None:
         forget()
 
 
-__all__ = ["apply", "settled", "validate_answer", "wait_for"]
+__all__ = ["apply_resolution", "settled", "validate_answer", "wait_for"]

@@ -88,7 +88,7 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
     return found if isinstance(found, Outcome) else await join(found)
 
 
-async def call_again(runtime: Runtime, run_id: str) -> Outcome[Any]:
+async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
     """Go on with a waiting run whose process is gone, without an answer: its calls are made again, and ask again."""
     async with runtime.runs.turn(run_id):
         run = live_run(runtime, run_id)

@@ -6,7 +6,7 @@ from orchestrator.agents.agent import Agent
 from orchestrator.core.events import DemandTold
 from orchestrator.engine.run import Run
 from orchestrator.selection import Demand
-from orchestrator.selection.learning.llm_judge import DemandSaid
+from orchestrator.selection.learning.llm_judge import InferredDemand
 
 from .demands import step_text
 
@@ -17,7 +17,7 @@ async def ask_what_is_demanded(run: Run) -> None:
     if demands.model is None or not _may_be_asked(run):
         return
     for key, text in _unsure(run):
-        if not demands.said(text):
+        if not demands.inferred(text):
             await _ask(run, key, text)
 
 
@@ -57,23 +57,23 @@ async def _ask(run: Run, key: str, text: str) -> None:
     runtime = run.runtime
     model, clock = runtime.demands.model, runtime.clock
     assert model is not None
-    began, problem, said = clock.monotonic(), "", DemandSaid(Demand())
+    began, problem, inferred = clock.monotonic(), "", InferredDemand(Demand())
     try:
-        said = await run.within_deadline(model(text, runtime.selector.handbook), model.timeout)
-        problem = "it gave no answer that makes sense" if said.demand.neutral else ""
+        inferred = await run.within_deadline(model(text, runtime.selector.handbook), model.timeout)
+        problem = "it gave no answer that makes sense" if inferred.demand.neutral else ""
     except TimeoutError:
         problem = "it gave no answer in time"
     except Exception as error:
         problem = type(error).__name__
-    runtime.demands.note(text, said.demand)
+    runtime.demands.note(text, inferred.demand)
     run.emit(
         DemandTold(
             **run.stamp(),
             key=key,
             model=model.name,
-            demand=said.demand.weights,
-            cost=said.usd,
-            tokens=said.tokens,
+            demand=inferred.demand.weights,
+            cost=inferred.usd,
+            tokens=inferred.tokens,
             seconds=max(0.0, clock.monotonic() - began),
             problem=problem,
         )

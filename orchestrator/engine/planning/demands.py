@@ -32,7 +32,7 @@ class Demands:
     """Called when a user's function fails; the demand is then neutral."""
     model: DemandModel | None = None
     """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""
-    _said: dict[str, Demand] = field(default_factory=dict[str, Demand])
+    _inferred: dict[str, Demand] = field(default_factory=dict[str, Demand])
     """Text -> what the model said of it; neutral where it said nothing that makes sense."""
     _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
     _skills: Any = None
@@ -117,18 +117,18 @@ class Demands:
         """Whether somebody declared what is demanded of one of these agents."""
         return any(key in self.sources for agent in agents for key in agent.gives)
 
-    def said(self, text: str) -> bool:
+    def inferred(self, text: str) -> bool:
         """Whether the model was asked about a text, and the skills are still the same."""
         self._sync_skills()
-        return text in self._said
+        return text in self._inferred
 
-    def note(self, text: str, said: Demand) -> None:
+    def note(self, text: str, inferred: Demand) -> None:
         """Cache the model's answer for a text; neutral where the answer could not be used."""
         self._sync_skills()
-        if len(self._said) >= REMEMBERED:
-            del self._said[next(iter(self._said))]
+        if len(self._inferred) >= REMEMBERED:
+            del self._inferred[next(iter(self._inferred))]
         size = self.selector.demand(text).size
-        self._said[text] = said if said.neutral else Demand(said.weights, source="model", size=size)
+        self._inferred[text] = inferred if inferred.neutral else Demand(inferred.weights, source="model", size=size)
         self._known.pop((text, NEUTRAL), None)
 
     def _sync_skills(self) -> None:
@@ -136,14 +136,14 @@ class Demands:
         if self._skills is not skills:
             if self._skills != skills:
                 self._known.clear()
-                self._said.clear()
+                self._inferred.clear()
             self._skills = skills
 
     def _resolved(self, declared: Demand, text: str) -> Demand:
         self._sync_skills()
-        said = self._said.get(text)
-        if declared.neutral and said is not None and not said.neutral:
-            return said
+        inferred = self._inferred.get(text)
+        if declared.neutral and inferred is not None and not inferred.neutral:
+            return inferred
         found = self._known.get((text, declared))
         if found is None:
             found = self.selector.demand(text or None, declared)

@@ -87,12 +87,12 @@ def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
 def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
     """How each candidate was scored, and its price in parts: enough to recompute its competence."""
     runtime = run.runtime
-    told: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
+    record: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
     if not runtime.own_pricing and runtime.policy.pricing == "standard":
         formula = standard(runtime.policy)
-        told["parts"] = {name: formula.terms(made.facts[name]) for name in rivals if name in made.facts}
+        record["parts"] = {name: formula.terms(made.facts[name]) for name in rivals if name in made.facts}
     explore = runtime.selector.options.exploration
-    return told if explore is None else {**told, "exploration": explore.to_json()}
+    return record if explore is None else {**record, "exploration": explore.to_json()}
 
 
 def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:

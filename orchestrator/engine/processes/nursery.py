@@ -31,10 +31,10 @@ def main() -> None:
     os.set_blocking(wake, False)
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, note)
+    signal.signal(signal.SIGCHLD, ignore_signal)
     living: set[int] = set()
     try:
-        serve(control, wake, living)
+        serve_commands(control, wake, living)
     finally:
         for pid in living:
             kill(pid)
@@ -44,7 +44,7 @@ def main() -> None:
         os._exit(0)
 
 
-def note(number: int, frame: object) -> None:
+def ignore_signal(number: int, frame: object) -> None:
     """Nothing to do: the signal has already written to the pipe that wakes this process."""
 
 
@@ -62,7 +62,7 @@ def quiet_imports() -> None:
     warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
 
-def serve(control: socket.socket, wake: int, living: set[int]) -> None:
+def serve_commands(control: socket.socket, wake: int, living: set[int]) -> None:
     """Carry out commands until the other end is gone or says so."""
     while True:
         watched: list[Any] = [control, wake]
@@ -71,7 +71,7 @@ def serve(control: socket.socket, wake: int, living: set[int]) -> None:
             with suppress(BlockingIOError):
                 while os.read(wake, 512):
                     pass
-        bury(control, living)
+        reap(control, living)
         if control not in ready:
             continue
         message, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 1)
@@ -117,7 +117,7 @@ def fork(control: socket.socket, wake: int, descriptor: int) -> int:
     return pid
 
 
-def bury(control: socket.socket, living: set[int]) -> None:
+def reap(control: socket.socket, living: set[int]) -> None:
     """Reap the workers that have ended, and report them."""
     while living:
         try:

@@ -111,7 +111,7 @@ class Processes:
         if received is None:
             worker.dead.wait(5)
             worker.connection.close()
-            raise_in(call, self._counted(call, death_of(worker, memory)))
+            raise_in(call, self._counted(call, crash_error(worker, memory)))
         reply: CallReply = pickle.loads(received)
         if reply.retire:
             worker.connection.close()
@@ -246,7 +246,7 @@ class Processes:
                 nursery.wait(5)
 
 
-def death_of(worker: WorkerProcess, memory: float | None) -> Exception:
+def crash_error(worker: WorkerProcess, memory: float | None) -> Exception:
     """What a worker's end means."""
     if memory is not None and worker.peak * 1024 > 0.95 * memory * 1_000_000 and not worker.killed:
         return MemoryError(f"it needs more than {memory:g} MB")

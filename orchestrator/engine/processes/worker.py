@@ -64,7 +64,7 @@ def work(connection: socket.socket) -> None:
 def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
     """Make one call."""
     try:
-        settle_in(job, finder)
+        prepare_worker(job, finder)
         call = load_function(job.call) if isinstance(job.call, Named) else pickle.loads(job.call)
         args, kwargs = pickle.loads(job.arguments)
         limit_memory(job.memory)
@@ -85,7 +85,7 @@ def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
 
 def failed(error: BaseException) -> CallReply:
     """An error as a reply; one that cannot be serialised becomes a plain one that names it."""
-    told = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
+    formatted = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this file
     last = next((frame for frame in reversed(frames) if is_own(frame.filename)), frames[-1] if frames else None)
     plain = RuntimeError(f"{type(error).__name__}: {reply_text(error)}")
@@ -96,7 +96,7 @@ def failed(error: BaseException) -> CallReply:
     except Exception:
         pickled = dumps(plain)
     place = (last.filename, last.lineno, last.name) if last is not None and last.lineno else None
-    return CallReply(error=pickled, traceback=told, place=place)
+    return CallReply(error=pickled, traceback=formatted, place=place)
 
 
 def reply_text(error: BaseException) -> str:
@@ -107,7 +107,7 @@ def reply_text(error: BaseException) -> str:
         return "its text cannot be had"
 
 
-def settle_in(job: CallRequest, finder: ProjectFinder) -> None:
+def prepare_worker(job: CallRequest, finder: ProjectFinder) -> None:
     """Folder, import path, environment and project modules as they are where the call comes from."""
     finder.files = job.modules
     with suppress(OSError):

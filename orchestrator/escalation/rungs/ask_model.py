@@ -12,7 +12,7 @@ from orchestrator.core.privacy.redaction import Redact, shown_outside
 from orchestrator.core.route import Impasse
 from orchestrator.core.text import clean
 from orchestrator.escalation.admissibility import MODEL_RIGHTS, check_resolution, longest_wait
-from orchestrator.escalation.ladder import Means, RefusedAnswer, RungReply
+from orchestrator.escalation.ladder import RefusedAnswer, RungContext, RungReply
 from orchestrator.escalation.options import Hole, Option, options_for
 from orchestrator.escalation.prompt import SYSTEM, answer_schema, describe_impasse, repair, shown_options
 from orchestrator.escalation.resolution import Resolution
@@ -73,10 +73,10 @@ class AskModel:
 
     async def __call__(self, impasse: Impasse) -> Resolution | None:
         """The model's choice; `None` when it gave none that can be used."""
-        answer: Resolution | None = (await self.consult(impasse, Means())).answer
+        answer: Resolution | None = (await self.consult(impasse, RungContext())).answer
         return answer
 
-    async def consult(self, impasse: Impasse, means: Means) -> RungReply:
+    async def consult(self, impasse: Impasse, means: RungContext) -> RungReply:
         """The model's choice, and what asking for it took."""
         options = shown_options(options_for(impasse, self.rights, self.max_wait))
         if not options:  # a person must look
@@ -95,7 +95,7 @@ class AskModel:
         done = await self.consultant.consult(question, self.name, means.clock, seconds, means.router)
         return RungReply(done.value, done.asked, tuple(self._refusal(problem) for problem in done.unusable))
 
-    def _read(self, answer: RawAnswer, options: Sequence[Option], impasse: Impasse, means: Means) -> Resolution:
+    def _read(self, answer: RawAnswer, options: Sequence[Option], impasse: Impasse, means: RungContext) -> Resolution:
         """The admissible resolution that an answer chose. Raises `Unusable`."""
         made = read_choice(answer, options, min(self.max_wait, longest_wait(impasse)))
         _, refused = check_resolution(made, impasse, self.rights, asked_by=self.name, validate=means.validate)

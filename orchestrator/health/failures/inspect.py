@@ -100,7 +100,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
         return {}
 
 
-def words_of(error: BaseException) -> str:
+def error_words(error: BaseException) -> str:
     """What an error says, with the body of its answer where the client (httpx, requests) has read it already."""
     body: Any = getattr(getattr(error, "response", None), "_content", None)
     text = body[:MOST_WORDS].decode("utf-8", "replace") if isinstance(body, bytes) else ""

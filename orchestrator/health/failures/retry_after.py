@@ -9,7 +9,7 @@ from typing import Any, Final
 from orchestrator.core.errors import RateLimited
 from orchestrator.health.quota_headers import UNITS, renewed_in
 
-from .inspect import RATE_LIMIT_TEXT, aws_code, from_library, headers_of, status_of, words_of
+from .inspect import RATE_LIMIT_TEXT, aws_code, error_words, from_library, headers_of, status_of
 
 _THROTTLED: Final = re.compile(
     "throttl|toomanyrequests|requestlimitexceeded|throughputexceeded|slowdown", re.IGNORECASE
@@ -40,7 +40,7 @@ def is_rate_limit(error: BaseException) -> bool:
     if status == 403:
         return _of_headers(headers_of(error), 0.0) is not None
     if status is None:
-        return bool(RATE_LIMIT_TEXT.search(words_of(error)))
+        return bool(RATE_LIMIT_TEXT.search(error_words(error)))
     return status == 429 or bool(_THROTTLED.search(aws_code(error)))
 
 
@@ -58,7 +58,7 @@ def retry_after_of(error: BaseException, now: float | None = None) -> float | No
     if found is not None or not is_rate_limit(error):
         return found
     found = None if now is None else renewed_in(headers, now)
-    return _of_words(words_of(error)) if found is None else found
+    return _of_words(error_words(error)) if found is None else found
 
 
 def _of_headers(headers: Mapping[str, str], now: float) -> float | None:

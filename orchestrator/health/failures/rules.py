@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from orchestrator.core.enums import FailureKind
 
-from .inspect import ACCOUNT_TEXT, aws_code, links_of, of_status, of_text, status_of, words_of
+from .inspect import ACCOUNT_TEXT, aws_code, error_words, links_of, of_status, of_text, status_of
 from .retry_after import is_rate_limit, retry_after_of
 
 TRANSIENT, OUTAGE, ACCOUNT, INVALID, REFUSAL, CALLER, BUG = (
@@ -39,7 +39,7 @@ def _by_status(error: Any) -> Classification:
 
 
 def _quota_spent(error: Any) -> bool:
-    words = words_of(error)
+    words = error_words(error)
     return "insufficient_quota" in words or (bool(ACCOUNT_TEXT.search(words)) and not retry_after_of(error, 0.0))
 
 
@@ -168,7 +168,7 @@ def _model_client(error: Any) -> Classification:
     status = status_of(error)
     if status in (401, 402, 403, 404) or getattr(error, "code", None) in ("insufficient_quota", "invalid_api_key"):
         return ACCOUNT
-    if status == 400 and ACCOUNT_TEXT.search(words_of(error)):
+    if status == 400 and ACCOUNT_TEXT.search(error_words(error)):
         return ACCOUNT
     return _by_status(error)
 

@@ -110,7 +110,7 @@ class MonitorHub:
         for watcher in woken:
             watcher.consider(event)
 
-    def standing(self, run_id: str) -> tuple[Signal, ...]:
+    def active_signals(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
         if self.board.empty:
             return ()
@@ -129,7 +129,7 @@ class MonitorHub:
         run = self._fold.runs.get(run_id)
         keeping = (SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE)
         about = (tool.name, WHOLE_RUN)
-        found = [s for s in self.standing(run_id) if s.target in about and s.action in keeping]
+        found = [s for s in self.active_signals(run_id) if s.target in about and s.action in keeping]
         for monitor in self.monitors:
             ask: Any = getattr(monitor, "gate", None)
             if run is None or ask is None:

@@ -46,7 +46,7 @@ def cleaned(metadata: str | None, heading: str | None = None) -> str | None:
     if (
         FILE_LIKE.search(title)
         or NO_TITLE.match(title)
-        or not _says_something(title, least=0.25)
+        or not _is_informative(title, least=0.25)
         or MISREAD.search(title)
     ):
         return None
@@ -88,7 +88,7 @@ def usable_title(heading: str | None) -> str | None:
     if not heading:
         return None
     line = _one_line(re.sub(r"^(?:#+\s+|[-*•]\s+)", "", heading.strip()))
-    if not 3 <= len(line) <= MAX_TITLE or NO_HEADING.match(line) or NO_TITLE.match(line) or not _says_something(line):
+    if not 3 <= len(line) <= MAX_TITLE or NO_HEADING.match(line) or NO_TITLE.match(line) or not _is_informative(line):
         return None
     if line.endswith((",", ";", ":", "-")) or (line.endswith((".", "。")) and len(line.split()) > 12):
         return None
@@ -99,7 +99,7 @@ def first_line(text: str) -> str | None:
     """The first line that says something, if it is one; a paragraph is no title."""
     lines = [line.strip() for line in text.splitlines()[:13]] or [""]
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if _says_something(line) and not NO_HEADING.match(line) and "|" not in line and not _is_row(line):
+        if _is_informative(line) and not NO_HEADING.match(line) and "|" not in line and not _is_row(line):
             wrapped = after and (after[0].islower() or min(len(line), len(after)) > 50)
             return None if len(line) > 100 or wrapped else line
     return None
@@ -122,7 +122,7 @@ def _cut(title: str) -> str:
     return title[:MAX_TITLE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
 
 
-def _says_something(line: str, least: float = 0.4) -> bool:
+def _is_informative(line: str, least: float = 0.4) -> bool:
     letters = sum(character.isalpha() for character in line)
     return letters >= 2 and letters >= least * len(line.replace(" ", ""))
 

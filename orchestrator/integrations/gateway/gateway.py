@@ -27,11 +27,11 @@ from orchestrator.integrations.mcp.answers import refusal
 from orchestrator.integrations.mcp.goal_server import Listeners
 from orchestrator.integrations.mcp.remote import McpServer
 from orchestrator.integrations.mcp.serving import serve_opened
-from orchestrator.integrations.tool_results import statement
+from orchestrator.integrations.tool_results import arguments_key, statement
 
 from .asking import UNASKED, answer_of, ask, asked_by_server, asks_between_rounds, can_ask, request_of
 from .config import GatewayConfig
-from .graph import GatewayGraph, arguments_key, result_key
+from .graph import GatewayGraph, result_key
 from .passing import Passing
 
 MAX_ROUNDS: Final = 1000

@@ -16,7 +16,7 @@ from orchestrator.integrations.alternatives import FallbackTool
 from orchestrator.integrations.mcp.calling import call_remote
 from orchestrator.integrations.mcp.remote import McpServer, RemoteTool, effect_of, reconcile_of
 from orchestrator.integrations.mcp.results import content_text
-from orchestrator.integrations.tool_results import reported_error, reported_kind
+from orchestrator.integrations.tool_results import arguments_key, reported_error, reported_kind
 
 from .config import GatewayConfig
 
@@ -36,11 +36,6 @@ class Served:
     def output_schema(self) -> Any:
         """What its server says of its structured output."""
         return self.remote.definition.output_schema if self.remote.definition is not None else None
-
-
-def arguments_key(name: str) -> str:
-    """The key of the arguments of a tool."""
-    return f"{name}.arguments"
 
 
 def result_key(name: str) -> str:
@@ -180,4 +175,4 @@ class GatewayGraph:
         self.orc.add(tool)
 
 
-__all__ = ["GatewayGraph", "Served", "arguments_key", "result_key", "served_name"]
+__all__ = ["GatewayGraph", "Served", "result_key", "served_name"]

@@ -16,7 +16,7 @@ from orchestrator.core.types.schema import read_signature, validate
 from orchestrator.graph.langchain_tool import parameters_of
 from orchestrator.graph.tool import Tool
 from orchestrator.integrations.alternatives import FallbackTool, read_alternatives
-from orchestrator.integrations.tool_results import fitted, reported_kind
+from orchestrator.integrations.tool_results import arguments_key, fitted, reported_kind
 
 from .calls import ToolCall
 from .session import is_child
@@ -38,11 +38,6 @@ class Adopted:
         if self.keys is None:
             return {arguments_key(name): dict(arguments), CALL: call}
         return {key: arguments[p] for p, key in self.keys.items() if p in arguments}
-
-
-def arguments_key(name: str) -> str:
-    """The key of the arguments of a tool."""
-    return f"{name}.arguments"
 
 
 def answer_key(name: str) -> str:
@@ -256,4 +251,4 @@ def _stated_effect(tool: BaseTool) -> Effect:
         return Effect.WRITE
 
 
-__all__ = ["CALL", "Adopted", "Adoption", "FallbackTool", "answer_key", "arguments_key", "call_token"]
+__all__ = ["CALL", "Adopted", "Adoption", "FallbackTool", "answer_key", "call_token"]

@@ -168,7 +168,7 @@ class Healer:
             task.cancel()
             raise
         finally:
-            session.deafen(key)
+            session.stop_listening(key)
         if task.done():
             return task.result()
         question = notice.result()

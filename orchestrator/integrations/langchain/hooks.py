@@ -163,7 +163,7 @@ def task_of(request: ToolCallRequest) -> str:
     return str(configurable_of(request).get("__pregel_task_id") or "")
 
 
-def labels_of(thread: str) -> dict[str, str]:
+def thread_labels(thread: str) -> dict[str, str]:
     """The labels of a root run."""
     return {"thread_id": thread} if thread else {}
 
@@ -173,6 +173,6 @@ def run_of_node(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
     configurable = configurable_of(request)
     thread, task = thread_of(request), configurable.get("__pregel_task_id")
     if not task:
-        return f"node-{uuid.uuid4().hex[:16]}", labels_of(thread)
+        return f"node-{uuid.uuid4().hex[:16]}", thread_labels(thread)
     named = f"{thread}/{configurable.get('checkpoint_ns', '')}/{task}"
-    return f"node-{hashlib.sha256(named.encode()).hexdigest()[:16]}", labels_of(thread)
+    return f"node-{hashlib.sha256(named.encode()).hexdigest()[:16]}", thread_labels(thread)

@@ -24,7 +24,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.store import Store
 
 from .healer import Healer
-from .hooks import Hooks, labels_of, run_of_node, shared_loop, thread_of
+from .hooks import Hooks, run_of_node, shared_loop, thread_labels, thread_of
 
 if TYPE_CHECKING:
     Base = AgentMiddleware["HealingState", Any, Any]
@@ -147,8 +147,8 @@ class HealingMiddleware(Base):
 
     async def _begin(self, run: str, thread: str) -> None:
         sessions = self._healer.sessions
-        sessions.begun_anew(thread)
-        await sessions.open(run, labels_of(thread))
+        sessions.restarted(thread)
+        await sessions.open(run, thread_labels(thread))
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call."""
@@ -179,4 +179,4 @@ def _where(request: ToolCallRequest) -> tuple[str, Mapping[str, str]]:
         run = cast("Mapping[str, Any]", state).get("healing_run")
     else:
         run = getattr(state, "healing_run", None)
-    return (str(run), labels_of(thread_of(request))) if run else run_of_node(request)
+    return (str(run), thread_labels(thread_of(request))) if run else run_of_node(request)

@@ -132,7 +132,7 @@ class Session:
             break
         return notice
 
-    def deafen(self, key: str) -> None:
+    def stop_listening(self, key: str) -> None:
         """The call waits no more."""
         self._listening.pop(key, None)
 
@@ -291,7 +291,7 @@ class Sessions:
         held.interrupted = False
         return True
 
-    def begun_anew(self, thread: str) -> None:
+    def restarted(self, thread: str) -> None:
         """An agent begins on a thread: sessions of that thread that nothing works in any more end."""
         for name, held in [*self._open.items()] if thread else ():
             if held.thread == thread and not held.active:

@@ -42,10 +42,10 @@ def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Ef
 
 def reconcile_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Callable[..., Any] | None:
     """For a tool that may be called again without harm: whether an uncertain call took place does not matter."""
-    return _do_it_again if trusted and annotations is not None and annotations.idempotent_hint else None
+    return _call_again if trusted and annotations is not None and annotations.idempotent_hint else None
 
 
-def _do_it_again(**inputs: Any) -> Any:
+def _call_again(**inputs: Any) -> Any:
     """It may have happened; happening again changes nothing."""
     del inputs
     return NOT_DONE

@@ -15,7 +15,7 @@ from orchestrator.core.context import RunContext
 from orchestrator.core.errors import CallerError, InvalidOutput
 
 from .document import Operation
-from .styles import in_body, in_cookie, in_header, in_path, in_query, plain, text
+from .styles import in_body, in_cookie, in_header, in_path, in_query, plain_value, text
 
 MAX_REDIRECTS: Final = 10
 MAX_WORDS: Final = 300
@@ -78,9 +78,9 @@ async def _followed(client: httpx.AsyncClient, response: httpx.Response, secret:
 
 def _error_text(operation: Operation, response: httpx.Response) -> str:
     """What was answered, with the server's own words and without the address, which may hold a secret."""
-    said = f"{operation.method.upper()} {operation.path}: {response.status_code} {response.reason_phrase}".rstrip()
+    summary = f"{operation.method.upper()} {operation.path}: {response.status_code} {response.reason_phrase}".rstrip()
     words = _words(response)
-    return f"{said}: {words[:MAX_WORDS]}" if words else said
+    return f"{summary}: {words[:MAX_WORDS]}" if words else summary
 
 
 def _words(response: httpx.Response) -> str:
@@ -105,7 +105,7 @@ def _request(api: Api, operation: Operation, inputs: Mapping[str, Any], deps: An
     for parameter in operation.parameters:
         if inputs.get(parameter.label) is None:
             continue
-        value = plain(inputs[parameter.label])
+        value = plain_value(inputs[parameter.label])
         match parameter.where:
             case "path":
                 filled[parameter.name] = in_path(parameter, value)

@@ -127,7 +127,7 @@ class Document:
             method=method,
             path=path,
             description=str(stated.get("summary") or stated.get("description") or f"{method.upper()} {path}"),
-            parameters=_told_apart([*parameters, *([body] if body else [])]),
+            parameters=_with_distinct_names([*parameters, *([body] if body else [])]),
             body_kind=kind,
             response=response,
             security=tuple(security or ()),
@@ -188,7 +188,7 @@ def _parameter(name: str, where: str, stated: Mapping[str, Any]) -> OperationPar
     )
 
 
-def _told_apart(parameters: list[OperationParameter]) -> tuple[OperationParameter, ...]:
+def _with_distinct_names(parameters: list[OperationParameter]) -> tuple[OperationParameter, ...]:
     """Each with a name of its own: what is in the body or the path keeps its name, others say where they are."""
     order = ("body", "path", "query", "header", "cookie")
     taken: set[str] = set()

@@ -19,19 +19,19 @@ _PREFIXES: Final = {"label": (".", "."), "matrix": (";", ";")}
 """Style of a path -> what it begins with, and what is between exploded items."""
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value as JSON data, in which bytes stay bytes. Fields that were left out are left out."""
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         return {
-            str((fields[name].alias if name in fields else None) or name): plain(each)
+            str((fields[name].alias if name in fields else None) or name): plain_value(each)
             for name, each in value
             if each is not None or (name in fields and fields[name].is_required())
         }
     if _is_object(value):
-        return {name: plain(each) for name, each in _fields(value)}
+        return {name: plain_value(each) for name, each in _fields(value)}
     if _is_list(value):
-        return [plain(each) for each in _items(value)]
+        return [plain_value(each) for each in _items(value)]
     return value if isinstance(value, bytes) else to_jsonable_python(value, by_alias=True, exclude_none=True)
 
 
@@ -187,4 +187,15 @@ def _part(name: str, value: Any) -> tuple[str | None, bytes] | tuple[None, bytes
     return None, text(value).encode()
 
 
-__all__ = ["FORM", "MULTIPART", "in_body", "in_cookie", "in_header", "in_path", "in_query", "is_json", "plain", "text"]
+__all__ = [
+    "FORM",
+    "MULTIPART",
+    "in_body",
+    "in_cookie",
+    "in_header",
+    "in_path",
+    "in_query",
+    "is_json",
+    "plain_value",
+    "text",
+]

@@ -47,19 +47,19 @@ class EventDescriber:
     def take(self, record: int, event: Event, state: RunState) -> None:
         """Tell one event; `state` is the run after it."""
         self._record, self._state = record, state
-        self._tell(event)
+        self._describe(event)
 
     def _say(self, event: Event, kind: EntryKind, text: str, tool: str | None = None, **more: Any) -> None:
         at = max(0.0, event.at - self._state.started_at)
         self.entries.append(StoryEntry(self._record, at, kind, text, tool, **more))
 
     @singledispatchmethod
-    def _tell(self, event: Event) -> None:
+    def _describe(self, event: Event) -> None:
         """Events that people need not read of fall through."""
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
-    @_tell.register
+    @_describe.register
     def _(self, event: Decided) -> None:
         decision = event.decision
         kind = EntryKind.DECISION
@@ -80,7 +80,7 @@ class EventDescriber:
             chosen=decision.chosen,
         )
 
-    @_tell.register
+    @_describe.register
     def _(self, event: ConditionChecked) -> None:
         self._conditions[event.tool] = event.holds
 
@@ -104,18 +104,18 @@ class EventDescriber:
         by = str(decision.facts.get("by", "")) or self.escalations[-1].by
         self.escalations[-1] = replace(self.escalations[-1], reply=decision.chosen, by=by)
 
-    @_tell.register
+    @_describe.register
     def _(self, event: RungAsked) -> None:
         self._rungs.append(ExplainedRung(event.rung, event.answer, event.admitted, event.model, event.calls))
         model = f" ({event.model})" if event.model else ""
         self._say(event, EntryKind.ESCALATION, f"{event.rung}{model} was asked: {event.answer}.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: DemandTold) -> None:
         result = event.problem or listed([f"{skill} {share:.2f}" for skill, share in event.demand.items()])
         self._say(event, EntryKind.CHANGE, f"{event.model} was asked what {event.key} demands: {result}.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: RunWaiting) -> None:
         question = str(event.question.get("text", ""))
         choices = tuple(str(choice) for choice in event.question.get("choices", ()))
@@ -123,7 +123,7 @@ class EventDescriber:
             self.escalations[-1] = replace(self.escalations[-1], question=question, choices=choices)
         self._say(event, EntryKind.PERSON, f"A person is asked: {question}")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: RunResumed) -> None:
         if event.after_crash:
             self._say(event, EntryKind.CHANGE, "Picked up again after the process that ran it had stopped.")
@@ -134,7 +134,7 @@ class EventDescriber:
 
     # -- work ----------------------------------------------------------------------------------------------------
 
-    @_tell.register
+    @_describe.register
     def _(self, event: CallEnded) -> None:
         if event.failure is not None:
             failure = event.failure
@@ -152,7 +152,7 @@ class EventDescriber:
             text = f"{event.tool} gave {listed(event.gives)} ({duration(event.seconds)}{price}){found}."
             self._say(event, EntryKind.CALL, text, event.tool)
 
-    @_tell.register
+    @_describe.register
     def _(self, event: PartEnded) -> None:
         how = f" ({duration(event.seconds)})"
         if event.left_out:
@@ -163,7 +163,7 @@ class EventDescriber:
             text = f"{event.tool} called {event.part}, which failed: {kind_words(event.failure)}, {event.error}{how}"
         self._say(event, EntryKind.CALL, _full_stop(text), event.tool)
 
-    @_tell.register
+    @_describe.register
     def _(self, event: EffectUndone) -> None:
         if event.ok:
             self._say(event, EntryKind.UNDOING, f"The effect of {event.tool} was undone.", event.tool)
@@ -173,12 +173,12 @@ class EventDescriber:
 
     # -- what changed --------------------------------------------------------------------------------------------
 
-    @_tell.register
+    @_describe.register
     def _(self, event: SignalRaised) -> None:
         text = f"{event.monitor or 'A monitor'} on {event.target}: {event.kind}, {event.action}: {event.reason}"
         self._say(event, EntryKind.SIGNAL, _full_stop(text))
 
-    @_tell.register
+    @_describe.register
     def _(self, event: ToolAllowed) -> None:
         if event.approved:
             text = f"{event.tool} was approved."
@@ -188,24 +188,24 @@ class EventDescriber:
             text = f"{event.tool} may be used again{' in spite of its health' if event.forced else ''}."
         self._say(event, EntryKind.CHANGE, text, event.tool)
 
-    @_tell.register
+    @_describe.register
     def _(self, event: ValueProvided) -> None:
         taint = "; nothing is written with it unless a person approves" if event.tainted else ""
         self._say(event, EntryKind.CHANGE, f"{event.key} was provided by {event.by}{taint}.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: ValuesExpired) -> None:
         self._say(event, EntryKind.CHANGE, f"What {listed(event.tools)} had read was too old to rely on.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: BudgetRaised) -> None:
         self._say(event, EntryKind.CHANGE, "The budget was raised.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: GraphChanged) -> None:
         self._say(event, EntryKind.CHANGE, f"The tools changed: planned on revision {event.revision} from here on.")
 
-    @_tell.register
+    @_describe.register
     def _(self, event: ProblemReported) -> None:
         self._say(event, EntryKind.PROBLEM, _full_stop(f"{event.source} had a problem: {event.message}"))
 

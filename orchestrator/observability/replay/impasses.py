@@ -42,14 +42,14 @@ def _is_of_a_child(context: ReplayContext, decision: Decision) -> bool:
 
 def _limit(context: ReplayContext, decision: Decision) -> list[Finding]:
     """A run meets so many impasses and no more; the next one stops it."""
-    met, limit = context.state.impasses, context.policy.max_impasses
+    count, limit = context.state.impasses, context.policy.max_impasses
     stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
     if decision.facts.get("impasse") in (*ASKS_ONLY, "cancelled"):
         return []
-    if stopped == (met >= limit):
+    if stopped == (count >= limit):
         return []
     then, now = ("halt", "go on") if stopped else (str(decision.kind), "halt")
-    return [Finding("limit", then, now, f"{met} impasses were met, and the policy allows {limit}")]
+    return [Finding("limit", then, now, f"{count} impasses were met, and the policy allows {limit}")]
 
 
 def _no_route(context: ReplayContext, decision: Decision) -> list[Finding]:

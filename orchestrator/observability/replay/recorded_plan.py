@@ -14,7 +14,7 @@ from orchestrator.core.route import Problem, Route
 from orchestrator.engine.planning.candidates import Pricer
 from orchestrator.engine.planning.planning import Planned, fact_from_row, with_last_resort
 from orchestrator.graph.graph import ToolGraph
-from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, Recorded
+from orchestrator.graph.price_table import PICO, PriceFacts, PriceTable, Pricing, RecordedHealthFacts
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
@@ -82,7 +82,7 @@ class RecordedPlan:
             return Planned(None, no_route.impasse, facts, self.otherwise)
 
     def _table(self, more: Mapping[str, PriceFacts]) -> PriceTable:
-        facts = Recorded({**self.facts, **more}, self.otherwise)
+        facts = RecordedHealthFacts({**self.facts, **more}, self.otherwise)
         return PriceTable(self.view, self.policy, _own_pricing(self.priced), facts)
 
 

@@ -64,7 +64,7 @@ class Watched(SpanExporter):
     def worth_it(self) -> bool:
         """Whether a new trace may be delivered."""
         if self.down:
-            self._see_to_asking()  # a forked child has the exporter, but not the thread
+            self._start_polling()  # a forked child has the exporter, but not the thread
         return not self.down
 
     def _note(self, *, down: bool) -> None:
@@ -72,9 +72,9 @@ class Watched(SpanExporter):
             LOG.warning("The collector of spans %s", "cannot be reached: no run is traced" if down else "is back")
         self.down = down
         if down:
-            self._see_to_asking()
+            self._start_polling()
 
-    def _see_to_asking(self) -> None:
+    def _start_polling(self) -> None:
         if self._asking is not None and self._asking.is_alive():
             return
         with self._lock:
@@ -107,7 +107,7 @@ class Watched(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-class WhileDelivered(Sampler):
+class SampledWhileDelivered(Sampler):
     """Leaves out new traces while the collector is down; what belongs to a trace that was begun is as it was begun."""
 
     def __init__(self, sampler: Sampler, exporter: Watched) -> None:
@@ -133,10 +133,10 @@ class WhileDelivered(Sampler):
 
     def get_description(self) -> str:
         """For people."""
-        return f"WhileDelivered({self._sampler.get_description()})"
+        return f"SampledWhileDelivered({self._sampler.get_description()})"
 
 
-def somebody_listens(endpoint: str) -> Callable[[], bool]:
+def collector_listens(endpoint: str) -> Callable[[], bool]:
     """Whether anybody takes connections at an endpoint; where a proxy is between, that is unknown, so it is yes."""
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -115,12 +115,12 @@ def _tracer_provider(resource: "Resource") -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    from .collector import Watched, WhileDelivered, not_while_asking, somebody_listens
+    from .collector import SampledWhileDelivered, Watched, collector_listens, not_while_asking
 
     made = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = Watched(OTLPSpanExporter(timeout=_timeout("TRACES")), somebody_listens(_endpoint("TRACES")))
+    exporter = Watched(OTLPSpanExporter(timeout=_timeout("TRACES")), collector_listens(_endpoint("TRACES")))
     logging.getLogger(OTLPSpanExporter.__module__).addFilter(not_while_asking)
-    made.sampler = WhileDelivered(made.sampler, exporter)
+    made.sampler = SampledWhileDelivered(made.sampler, exporter)
     made.add_span_processor(BatchSpanProcessor(exporter))
     return made
 

@@ -166,7 +166,7 @@ class TracingSink:
             if row is None:
                 self._anchor.watch(store, run_id, lambda row: self._seal(row, opened))
             else:
-                self._tell_head(row, opened.span if opened else None)
+                self._publish_head(row, opened.span if opened else None)
         if traced is not None:
             traced.end()
         elif opened is not None:
@@ -175,14 +175,14 @@ class TracingSink:
     def _seal(self, row: RunRow, opened: Opened | None) -> None:
         """The head was not known when the run's span ended: a short span of its own carries it."""
         if opened is None:
-            self._tell_head(row, None)
+            self._publish_head(row, None)
             return
         attributes: Attributes = {names.SPAN_KIND: names.CHAIN, names.RUN_ID: row.run_id}
         span = self._tracer.start_span(names.SEAL, opened.context, attributes=attributes)
-        self._tell_head(row, span)
+        self._publish_head(row, span)
         span.end()
 
-    def _tell_head(self, row: RunRow, span: Span | None) -> None:
+    def _publish_head(self, row: RunRow, span: Span | None) -> None:
         trace_id = span_id = ""
         if span is not None:
             span.set_attributes({names.LEDGER_HEAD: row.head, names.LEDGER_COUNT: row.count})

@@ -103,10 +103,10 @@ class Beam:
                     waiting[top] = {}
                     fresh.append(top)
                 into = waiting[top]
-                had = into.get(after)
-                if had is None or c <= had[0]:
+                known = into.get(after)
+                if known is None or c <= known[0]:
                     longer = (trail, start) if start >= 0 else trail
-                    if had is None or c < had[0] or self._earlier(longer, had[3]):
+                    if known is None or c < known[0] or self._earlier(longer, known[3]):
                         into[after] = (c, v, m, longer)
         return fresh
 

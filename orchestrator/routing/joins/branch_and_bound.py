@@ -264,12 +264,12 @@ def _reach(
 def _landmark(instance: Instance, chosen: frozenset[int], excluded: frozenset[int]) -> list[int]:
     """Actions of which every completion holds one. The open proposition with the fewest of them is taken."""
     tools = {instance.tool[a] for a in chosen}
-    had = {p for a in chosen for p in instance.adds[a]}
+    available = {p for a in chosen for p in instance.adds[a]}
     wanted = instance.in_order({p for a in chosen for p in instance.pre[a]}.union(instance.goal))
     choices = [
         [a for a in instance.adders.get(p, ()) if a not in excluded and instance.tool[a] not in tools]
         for p in wanted
-        if p not in had
+        if p not in available
     ]
     if choices:
         return min(choices, key=len)
@@ -280,11 +280,11 @@ def _landmark(instance: Instance, chosen: frozenset[int], excluded: frozenset[in
 
 
 def _grounded(instance: Instance, chosen: frozenset[int]) -> set[int]:
-    had: set[int] = set()
+    available: set[int] = set()
     waiting = sorted(chosen)
     while True:
-        ready = [a for a in waiting if all(p in had for p in instance.pre[a])]
+        ready = [a for a in waiting if all(p in available for p in instance.pre[a])]
         if not ready:
-            return had
-        had.update(p for a in ready for p in instance.adds[a])
+            return available
+        available.update(p for a in ready for p in instance.adds[a])
         waiting = [a for a in waiting if a not in ready]

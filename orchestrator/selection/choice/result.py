@@ -152,7 +152,7 @@ class Snapshot:
         return text
 
 
-def nobody(pool: Pool, refusals: Mapping[int, str]) -> str:
+def no_agent_reason(pool: Pool, refusals: Mapping[int, str]) -> str:
     """Why there is nobody to choose."""
     if not pool.agents:
         return "There is no agent to choose. Add one."

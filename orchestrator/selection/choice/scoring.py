@@ -31,7 +31,7 @@ class Judged:
     """What to expect, with its 90 % interval and the calls of late that it rests on."""
     newcomer: bool = False
     """Whether it came later than others that are proven, and is not proven itself."""
-    beliefs: tuple[tuple[float, float], ...] = ()
+    posteriors: tuple[tuple[float, float], ...] = ()
     """The Beta posterior (a, b) for each demanded skill, where competence was drawn or widened; else empty."""
     shift: float = 0.0
     """What the size of the work added to it."""
@@ -46,8 +46,8 @@ class Judged:
             row["newcomer"] = True
         if self.trial:
             row["trial"] = True
-        if self.beliefs:
-            row["beliefs"] = [list(belief) for belief in self.beliefs]
+        if self.posteriors:
+            row["beliefs"] = [list(belief) for belief in self.posteriors]
             if self.shift:
                 row["shift"] = self.shift
         return row
@@ -55,9 +55,9 @@ class Judged:
     @classmethod
     def from_json(cls, agent: str, row: Mapping[str, Any]) -> "Judged":
         """What `to_json` wrote."""
-        beliefs = tuple((float(a), float(b)) for a, b in row.get("beliefs", ()))
+        posteriors = tuple((float(a), float(b)) for a, b in row.get("beliefs", ()))
         seen, shift = Estimate(*row["expected"]), float(row.get("shift", 0.0))
-        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), beliefs, shift, bool(row.get("trial")))
+        return cls(agent, row["counted"], seen, bool(row.get("newcomer")), posteriors, shift, bool(row.get("trial")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ class Counted:
         trial = bool(self.trial[row])
         if not trial and (not self.explored or newcomer):
             return Judged(agent.name, counted, estimate, newcomer)
-        beliefs = table.beliefs(table.columns(self.demand)[0], agent.name)
+        posteriors = table.posteriors(table.columns(self.demand)[0], agent.name)
         shift = float(table.shifts(self.demand.size)[row])
-        return Judged(agent.name, counted, estimate, newcomer, tuple(beliefs), shift, trial)
+        return Judged(agent.name, counted, estimate, newcomer, tuple(posteriors), shift, trial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +129,18 @@ def counted_again(
     """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
     if judged.newcomer and not judged.trial:
         return 1.0 if turn.probe else 0.0
-    if not judged.trial and (explore is None or not judged.beliefs):
+    if not judged.trial and (explore is None or not judged.posteriors):
         return min(1.0, max(0.0, judged.estimate.mean))
     names = sorted(skills) or [""]
     weights = np.array([skills.get(name, 1.0) for name in names])
-    a = np.array([[belief[0]] for belief in judged.beliefs])
-    b = np.array([[belief[1]] for belief in judged.beliefs])
+    a = np.array([[belief[0]] for belief in judged.posteriors])
+    b = np.array([[belief[1]] for belief in judged.posteriors])
     if explore is not None and explore.strategy == "thompson" and not judged.trial:
         keys = draws.keys_of(names), draws.keys_of([judged.agent])
         sharp = explore.width**-2
         drawn = float(weights @ draws.beta(a * sharp, b * sharp, *keys, explore.seed, turn.number)[:, 0])
         return min(1.0, max(0.0, drawn + judged.shift))
-    pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.beliefs, strict=True)
+    pairs: Iterable[tuple[float, tuple[float, float]]] = zip(weights.tolist(), judged.posteriors, strict=True)
     variance = math.fsum(weight * weight * beta_variance(a, b) for weight, (a, b) in pairs)
     width = TRIAL_WIDTH if judged.trial or explore is None else explore.width
     return min(1.0, judged.estimate.mean + width * math.sqrt(variance))

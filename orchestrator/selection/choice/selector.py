@@ -27,7 +27,7 @@ from .demand_inference import SkillIndex
 from .embedding import Embedding
 from .exploration import Exploration, ExplorationRound, Onboarding, Turns
 from .pool import BaseFacts, Bools, Costs, Pool
-from .result import Selection, Snapshot, nobody
+from .result import Selection, Snapshot, no_agent_reason
 from .scoring import Counting, Judged
 
 
@@ -161,7 +161,7 @@ class Selector:
         prices = np.where(eligible, pool.prices(costs, counted.values, policy, self.options.pricing), np.inf)
         row = int(np.argmin(prices)) if len(prices) else -1
         if row < 0 or not np.isfinite(prices[row]):
-            raise InputError(nobody(pool, refusals))
+            raise InputError(no_agent_reason(pool, refusals))
         ties = tuple(pool.names[other] for other in np.flatnonzero(prices == prices[row]) if other != row)
         seen = Snapshot(pool, costs, wanted, policy, counted.values, prices, counted.newcomers, refusals, handbook)
         return Selection(pool.names[row], wanted, seen.reason(row), turn, ties, seen.candidates)

@@ -122,7 +122,7 @@ class CompetenceTable:
         """Calls of late that each agent's estimate rests on."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
 
-    def beliefs(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
+    def posteriors(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
         """The Beta posterior (a, b) of an agent in each of these columns."""
         row = self.rows[name]
         return [(float(self.a[column, row]), float(self.b[column, row])) for column in columns]

@@ -29,7 +29,7 @@ SHOWN_TEXTS = 40
 
 
 @dataclass(frozen=True)
-class DemandSaid:
+class InferredDemand:
     """What a model says that a text demands; neutral where it said nothing that makes sense."""
 
     demand: Demand
@@ -37,7 +37,7 @@ class DemandSaid:
     tokens: int = 0
 
 
-class _Shown:
+class _ModelOfWork:
     """A model that is shown work."""
 
     model: "BaseChatModel | str"
@@ -55,7 +55,7 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class DemandModel(_Shown):
+class DemandModel(_ModelOfWork):
     """A chat model that says what work demands: `Orchestrator(demand_model=DemandModel("openai:...", cost=0.001))`.
 
     It is shown the text of a step, and the names and descriptions of the skills.
@@ -71,7 +71,7 @@ class DemandModel(_Shown):
     leaves: bool | None = None
     """Whether what it is shown leaves this machine; `None`: derived from the model's name, true for a remote model."""
 
-    async def __call__(self, text: str, handbook: Handbook) -> DemandSaid:
+    async def __call__(self, text: str, handbook: Handbook) -> InferredDemand:
         """What a text demands: one call. Raises what the model's client raises."""
         skills = {name: skill for name, skill in sorted(handbook.skills.items()) if skill.merged_into is None}
         listed = "\n".join(f"- {name}: {skill.description or skill.title}" for name, skill in skills.items())
@@ -85,17 +85,17 @@ class DemandModel(_Shown):
             weights = {name: answer[name] for name in skills if name in answer}  # pyright: ignore[reportUnknownVariableType]
         sound = all(isinstance(w, int | float) and 0 < w < 1e9 for w in weights.values())
         demand = Demand(weights, source="model") if weights and sound else Demand()
-        return DemandSaid(demand, *_spent(self.cost, usage))
+        return InferredDemand(demand, *_spent(self.cost, usage))
 
 
-class _Said(BaseModel):
+class _JudgementReply(BaseModel):
     good: bool
     sure: Annotated[float, Field(gt=0, le=1)]
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class ModelJudge(_Shown):
+class ModelJudge(_ModelOfWork):
     """A chat model that judges work: `Orchestrator(judge=ModelJudge("openai:...", "Is the brief faithful?"))`.
 
     It sees what an agent was given and what it gave. Alone: `await judge(inputs, output)`.
@@ -122,7 +122,7 @@ class ModelJudge(_Shown):
         answer, usage = await ask_model(self.model, system, user)
         usd, tokens = _spent(self.cost, usage)
         try:
-            found = _Said.model_validate(answer)
+            found = _JudgementReply.model_validate(answer)
         except ValidationError:
             return Judgement(None, usd=usd, tokens=tokens)
         return Judgement(found.good, min(found.sure, self.trust), found.reason, usd, tokens)

@@ -179,10 +179,10 @@ def _grouped(
         space = {"shared": handbook.shared, "boilerplate": handbook.boilerplate}
     found = _renamed(discover(texts, skills=number, embedding=embed, **space), handbook)
     work = [o for o in reassigned(seen, SkillIndex(found, embed)) if not o.demand.neutral]
-    return _Grouping(found, work, _told_apart(work))
+    return _Grouping(found, work, _log_bayes_factor(work))
 
 
-def _told_apart(work: Sequence[Observation]) -> float:
+def _log_bayes_factor(work: Sequence[Observation]) -> float:
     """Logarithm of the Bayes factor for as many skills as there are over one, by the outcomes of the main skill."""
     groups: dict[str, list[Observation]] = {}
     for seen in work:

@@ -80,7 +80,7 @@ def widest_direction(vectors: Floats, rounds: int = 30) -> Floats:
     return direction / length if length > 0 else direction
 
 
-def telling_words(texts: Sequence[str], others: Sequence[str], count: int = 8) -> tuple[str, ...]:
+def distinctive_words(texts: Sequence[str], others: Sequence[str], count: int = 8) -> tuple[str, ...]:
     """The words that distinguish some texts from others: log-odds of document frequency, smoothed; best first."""
     here = Counter(word for text in texts for word in set(words_of(text)))
     there = Counter(word for text in others for word in set(words_of(text)))
@@ -318,7 +318,7 @@ def _made(skill: Skill, texts: Sequence[str], vectors: Floats, inside: Bools, ke
         return skill.model_copy(update={"prototype": prototype})
     mine = [text for text, here in zip(texts, inside.tolist(), strict=True) if here]
     rest = [text for text, here in zip(texts, inside.tolist(), strict=True) if not here]
-    words = telling_words(mine, rest)
+    words = distinctive_words(mine, rest)
     body = {"indicators": words, "examples": typical_texts(mine, vectors[inside]), "name": " ".join(words[:3])}
     return skill.model_copy(update={"prototype": prototype, **body})
 

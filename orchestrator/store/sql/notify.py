@@ -160,7 +160,7 @@ class NotifySignals:
         while not self._closing.is_set():
             now = time.monotonic()
             if now - max(self._echoed, began) > 2 * ECHO_SECONDS:
-                self._tell()
+                self._deliver()
                 return
             if now - last_echo >= ECHO_SECONDS:
                 last_echo = now
@@ -174,7 +174,7 @@ class NotifySignals:
                 if first:  # what was sent while nobody listened is found now
                     self._call(None)
 
-    def _tell(self) -> None:
+    def _deliver(self) -> None:
         if not self._reported:
             self._reported = True
             self._report(

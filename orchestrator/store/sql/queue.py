@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, sel
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
-from orchestrator.store.fairness import Turns, most_now, room
+from orchestrator.store.fairness import TenantTurns, most_now, room
 from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.protocol import SLOT, ClaimedRun, RunRow, Swept
-from orchestrator.store.transport.protocol import Transport
+from orchestrator.store.transport.protocol import QueueTransport
 
 from .accounts import Ask
 from .candidates import busy_tenants, candidates
@@ -31,13 +31,13 @@ _CLAIMED: Final = (RUNS.c.run_id, RUNS.c.token, RUNS.c.cancel, RUNS.c.length, RU
 class SqlQueue:
     """`RunQueue` over the table of runs."""
 
-    def __init__(self, ask: Ask, now: Now, signal: Callable[[], None], transport: Transport | None = None) -> None:
+    def __init__(self, ask: Ask, now: Now, signal: Callable[[], None], transport: QueueTransport | None = None) -> None:
         """`signal` notifies other processes that a run became runnable; with a `transport` jobs do."""
         self._ask = ask
         self._now = now
         self._signal = signal
         self._transport = transport
-        self._turns = Turns()
+        self._turns = TenantTurns()
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""
@@ -46,7 +46,7 @@ class SqlQueue:
             lambda connection: self._submit(connection, fresh, request, delay, priority)
         )
         if existing is None:
-            self._tell()
+            self._signal_runnable()
         return existing
 
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
@@ -70,14 +70,14 @@ class SqlQueue:
         """Queue a waiting run with its answer."""
         done: bool = self._ask(lambda connection: self._answer(connection, run_id, answer))
         if done:
-            self._tell()
+            self._signal_runnable()
         return done
 
     def cancel(self, run_id: str) -> bool:
         """Ask for the cancellation of a run; one that waits is queued, so that a worker ends it."""
         done: bool = self._ask(lambda connection: self._cancel(connection, run_id))
         if done:
-            self._tell()
+            self._signal_runnable()
         return done
 
     def cancelled(self, owner: str) -> list[str]:
@@ -90,7 +90,7 @@ class SqlQueue:
         """Queue what lost its owner and what is due."""
         swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts))
         if swept.lost or swept.due:
-            self._tell()
+            self._signal_runnable()
         return swept
 
     def abandoned(self) -> list[str]:
@@ -125,7 +125,7 @@ class SqlQueue:
 
         changed: bool = self._ask(work)
         if changed and now:
-            self._tell()
+            self._signal_runnable()
         return changed
 
     def _send(self, connection: Connection, run_ids: Sequence[str]) -> None:
@@ -137,7 +137,7 @@ class SqlQueue:
         except Exception as error:  # an engine's own class of exception: it is tried again as a lost connection is
             raise OSError(f"{self._transport.name} took no job: {type(error).__name__}: {error}") from error
 
-    def _tell(self) -> None:
+    def _signal_runnable(self) -> None:
         if self._transport is None:
             self._signal()
 

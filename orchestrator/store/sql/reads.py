@@ -9,7 +9,7 @@ from sqlalchemy import URL, ColumnElement, Engine, Select, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from orchestrator.core.checks import can_be_stored
+from orchestrator.core.checks import storable_text
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.chain import canonical_text
@@ -39,7 +39,7 @@ class SqlReads:
         """The row of a run."""
         if plain_text(run_id) != run_id:
             return None  # no store holds such an id
-        if not can_be_stored(run_id):
+        if not storable_text(run_id):
             return None
         rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
         return statements.run_row(rows[0]) if rows else None
@@ -84,7 +84,7 @@ class SqlReads:
 
     def records(self, run_id: str, after: int = 0) -> list[Record]:
         """The ledger of a run."""
-        if not can_be_stored(run_id):
+        if not storable_text(run_id):
             return []
         query = select(RECORDS).where(RECORDS.c.run_id == run_id, RECORDS.c.seq > after).order_by(RECORDS.c.seq)
         rows = self._read(lambda connection: connection.execute(query).all())
@@ -92,7 +92,7 @@ class SqlReads:
 
     def records_of(self, run_ids: Sequence[str], kinds: Collection[str] = ()) -> dict[str, list[Record]]:
         """The records of several runs, in one read."""
-        asked = [run_id for run_id in run_ids if can_be_stored(run_id)]
+        asked = [run_id for run_id in run_ids if storable_text(run_id)]
         query = select(RECORDS).where(RECORDS.c.run_id.in_(asked)).order_by(RECORDS.c.run_id, RECORDS.c.seq)
         if kinds:
             query = query.where(RECORDS.c.kind.in_(sorted(kinds)))

@@ -14,13 +14,13 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.process.forks import new_lock, quiet_at_fork, renew_after_fork
+from orchestrator.core.process.forks import new_lock, pause_at_fork, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
 from orchestrator.store.protocol import OnProblem, OnRefused, RunRow
 from orchestrator.store.shutdown import OPEN
 from orchestrator.store.signals import QUEUE, NoSignals, Signals
-from orchestrator.store.transport.protocol import Transport
+from orchestrator.store.transport.protocol import QueueTransport
 
 from . import documents, ownership
 from . import writes as statements
@@ -89,13 +89,13 @@ class SqlStore(SqlReads):
         self._gated = False
         self._key: bytes | None = None
         engine = queue_engine(where)
-        self._transport: Transport | None = open_transport(engine, self._url) if engine else None
+        self._transport: QueueTransport | None = open_transport(engine, self._url) if engine else None
         self._queue = SqlQueue(self._ask, self._now, lambda: self._signals.send(QUEUE), self._transport)
         self._accounts = SqlAccounts(self._ask, self._now)
         self._open()
         OPEN.add(self)
         renew_after_fork(self)
-        quiet_at_fork(self)
+        pause_at_fork(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown_url(self._url)!r})"
@@ -121,7 +121,7 @@ class SqlStore(SqlReads):
         return self._signals
 
     @property
-    def transport(self) -> Transport | None:
+    def transport(self) -> QueueTransport | None:
         """The queue engine that the store's URL names."""
         return self._transport
 
@@ -168,14 +168,14 @@ class SqlStore(SqlReads):
 
     def merge_health(
         self,
-        news: Mapping[str, Mapping[str, Any]],
+        deltas: Mapping[str, Mapping[str, Any]],
         merge: Callable[[Mapping[str, Any] | None, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         """Enqueue an addition to the health of these names."""
 
         def add(connection: Connection, _: WriteRequest) -> None:
-            stored = documents.lock_health(connection, sorted(news))
-            merged = {name: encode_body(merge(stored.get(name), data))[0] for name, data in sorted(news.items())}
+            stored = documents.lock_health(connection, sorted(deltas))
+            merged = {name: encode_body(merge(stored.get(name), data))[0] for name, data in sorted(deltas.items())}
             documents.set_health(connection, merged)
 
         self._enqueue_call(add)
@@ -402,13 +402,13 @@ class SqlStore(SqlReads):
 
     def reject(self, item: Any, error: Exception) -> str:
         """Report a write that no database takes (called by the writer's thread)."""
-        said = reason(error, self._url)
+        cause = reason(error, self._url)
         if isinstance(item, WriteRequest):
-            self.report(f"the store refused a call: {said}")
+            self.report(f"the store refused a call: {cause}")
         else:
-            problem = f"a write of run {item.run_id!r} was refused: {said}"
+            problem = f"a write of run {item.run_id!r} was refused: {cause}"
             self._lose(RefusedWrite(item.run_id, item.token, problem, lost=True))
-        return said
+        return cause
 
     def report(self, problem: str) -> None:
         """Report a problem."""

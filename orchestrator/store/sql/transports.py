@@ -4,14 +4,14 @@ from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.transport.protocol import Transport
+from orchestrator.store.transport.protocol import QueueTransport
 
 from .engine import reason, shown_url
 
 _LOCK = text("SELECT pg_advisory_xact_lock(7165428094412372)")
 
 
-def open_transport(name: str, url: URL) -> Transport:
+def open_transport(name: str, url: URL) -> QueueTransport:
     """The engine of this name. Raises `StoreError` where its package is not installed."""
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
@@ -26,7 +26,7 @@ def open_transport(name: str, url: URL) -> Transport:
         raise StoreError(str(error)) from error
 
 
-def install(transport: Transport, engine: Engine, url: URL) -> None:
+def install(transport: QueueTransport, engine: Engine, url: URL) -> None:
     """Make the engine's tables where they are missing. Raises `StoreError`."""
     try:
         with engine.begin() as connection:

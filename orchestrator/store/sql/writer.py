@@ -232,9 +232,9 @@ class Writer:
             except Exception as error:
                 if len(items) > 1:
                     return all(self._write([item]) for item in items)
-                said = self._committer.reject(items[0], error)
+                cause = self._committer.reject(items[0], error)
                 if isinstance(items[0], WriteRequest):
-                    items[0].error = StoreError(f"the store refused what it was given: {said}")
+                    items[0].error = StoreError(f"the store refused what it was given: {cause}")
                 break
             else:
                 self.trouble = None

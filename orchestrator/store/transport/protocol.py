@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 
-class Transport(Protocol):
+class QueueTransport(Protocol):
     """Carries jobs, each of which is the id of a run that may start now; one may come twice, late, or never."""
 
     @property
@@ -25,4 +25,4 @@ class Transport(Protocol):
         ...
 
 
-__all__ = ["Transport"]
+__all__ = ["QueueTransport"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Orchestrator, Policy, Unavailable
-from orchestrator.observability.learn_skills import How, learn_skills, recorded_work
+from orchestrator.observability.learn_skills import SkillSearch, learn_skills, recorded_work
 from orchestrator.selection import Handbook
 from orchestrator.selection.skills.storage import change_handbook, stored_handbook
 from orchestrator.store import MemoryStore, open_store
@@ -155,7 +155,7 @@ async def test_a_handbook_that_others_change_meanwhile_is_learned_into_anew(
 
     monkeypatch.setattr(store, "swap_document", others_first)
     model = ScriptedChatModel(["I cannot tell"], repeat=True)
-    learned = await learn_skills(store, How(model=model))
+    learned = await learn_skills(store, SkillSearch(model=model))
     assert learned.stored
     assert len(swaps) == 2
     found = stored_handbook(store)

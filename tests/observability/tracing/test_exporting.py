@@ -146,7 +146,7 @@ async def test_a_dead_collector_is_given_a_rest(
 
     watched = collector.Watched(deaf, somebody_listens, rest=0.01)
     monkeypatch.setattr(collector, "LONGEST_REST", 0.01)
-    recorder.provider.sampler = collector.WhileDelivered(recorder.provider.sampler, watched)
+    recorder.provider.sampler = collector.SampledWhileDelivered(recorder.provider.sampler, watched)
     async with Orchestrator([carrier], tracer_provider=recorder.provider) as orchestrator:
 
         async def traced() -> int:
@@ -181,10 +181,10 @@ def test_whether_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/traces"
-        assert collector.somebody_listens(endpoint)()
-    assert not collector.somebody_listens(endpoint)()
+        assert collector.collector_listens(endpoint)()
+    assert not collector.collector_listens(endpoint)()
     monkeypatch.setenv("http_proxy", "http://proxy.invalid:1")
-    assert collector.somebody_listens(endpoint)()  # who knows
+    assert collector.collector_listens(endpoint)()  # who knows
 
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_end() -> None:
