@@ -107,7 +107,8 @@ class Route:
         """A route that abandons nothing, of which the tools are known and the steps are made when first asked for."""
         route = object.__new__(cls)
         known = {"goal": goal, "tools": tools, "pico": pico, "bound_pico": pico, "revision": revision}
-        route.__dict__.update(known, explain=explain, _make_steps=steps)
+        known |= {"explain": explain, "_make_steps": steps}
+        route.__dict__.update(known)
         return route
 
     if not TYPE_CHECKING:

@@ -262,6 +262,8 @@ class Runtime:
     def queues(self) -> dict[str, float]:
         """The saturated tools -> seconds until one more call of each would get a slot, estimated from latencies."""
         found: dict[str, float] = {}
+        if not self.limits:
+            return found
         for name, slots in list(self.limits.items()):
             capacity = slots.capacity()
             if capacity is not None and slots.held + slots.waiting >= capacity:

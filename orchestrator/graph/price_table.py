@@ -172,6 +172,8 @@ class PriceTable:
         entry = self._entries.get(node.name)
         if entry is None or entry[0] is not node:
             entry = self._entry(node)
+        if entry[5] <= 0:
+            return [None for _ in transitions]
         return [self._price(entry, t.cost, self._passes(t.source, node.name)) for t in transitions]
 
     def untouched_picos(

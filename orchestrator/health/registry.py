@@ -164,11 +164,11 @@ class HealthRegistry:
 
     def waits(self) -> dict[str, float]:
         """The tools that are not to be called now -> seconds until they may."""
+        if not self.entries.restless:
+            return {}
         with self._lock:
             now = self._now()
-            waiting = self.entries.troubled() if self.entries.restless else []
-            if not waiting:
-                return {}
+            waiting = self.entries.troubled()
             names = {name for entry in waiting if entry.wait(now) > 0 for name in self._names_in(entry)}
         return {name: wait for name in sorted(map(target_name, names)) if (wait := self.wait(name)) > 0}
 
@@ -185,8 +185,10 @@ class HealthRegistry:
     @property
     def accounts_refused(self) -> bool:
         """Whether any account is refused now, in a quick look: whether `account_refused` is worth asking."""
+        if not self.entries.restless:
+            return False
         with self._lock:
-            return bool(self.entries.restless) and any(e.circuit.account for e in self.entries.troubled())
+            return any(e.circuit.account for e in self.entries.troubled())
 
     def account_refused(self, name: str) -> bool:
         """Whether its account, or the one that it shares, cannot be used now."""

@@ -1,6 +1,7 @@
 """From a plan (starts of tools) to a `Route` (steps with names, sources and order)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 
 from orchestrator.core.route import Alternative, Route, Step
@@ -32,56 +33,61 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
     else:
         costs = [values[start] for _, start in path.starts]
     tools = tuple([names[tool] for tool, _ in path.starts])
-    links = _Links(c, problem.at_hand, path.starts, costs)
-    return Route.lazy(problem.goal, tools, links.steps, path.cost >> SHIFT, c.view.revision, explain)
+    steps = partial(_linked, c, problem.at_hand, path.starts, costs, len(c.growths), c.plain)
+    return Route.lazy(problem.goal, tools, steps, path.cost >> SHIFT, c.view.revision, explain)
 
 
-class _Links:
-    """A path that was found, from which its steps are made: later, and also when the graph has grown since."""
+def _linked(
+    c: Compiled,
+    at_hand: Mapping[str, str | None],
+    starts: Sequence[tuple[int, int]],
+    costs: Sequence[int],
+    growths: int,
+    plain: bool,
+) -> tuple[Step, ...]:
+    """The steps of a path that was found when the graph had grown so often; those of earlier paths are used again."""
+    nodes, bare, made, same_graph = c.nodes, c.bare, c.steps, len(c.growths) == growths
+    if len(made) > KEEP_STEPS:
+        made.clear()
+    given: dict[str, str] = {}
+    steps: list[Step] = []
+    before = -1
+    for (tool, start), cost in zip(starts, costs, strict=True):
+        keeps = same_graph and before >= 0 and bare[tool]
+        step = made.get((start, before, cost)) if keeps else None
+        if step is None:
+            if plain and before >= 0:
+                given = dict.fromkeys(nodes[before].gives, nodes[before].name)
+            step = _link(c, at_hand, given, tool, start, before, cost)
+            if keeps:
+                made[start, before, cost] = step
+        steps.append(step)
+        before = tool
+        if not plain:
+            for key in nodes[tool].gives:
+                given.setdefault(key, step.tool)
+    return tuple(steps)
 
-    __slots__ = ("_at_hand", "_compiled", "_costs", "_growths", "_plain", "_starts")
 
-    def __init__(
-        self, c: Compiled, at_hand: Mapping[str, str | None], starts: Sequence[tuple[int, int]], costs: Sequence[int]
-    ) -> None:
-        self._compiled, self._at_hand, self._starts, self._costs = c, at_hand, starts, costs
-        self._growths, self._plain = len(c.growths), c.plain
-
-    def steps(self) -> tuple[Step, ...]:
-        """One step for each start; those that were in a path before are used again."""
-        c = self._compiled
-        nodes, bare, made, same_graph = c.nodes, c.bare, c.steps, len(c.growths) == self._growths
-        if len(made) > KEEP_STEPS:
-            made.clear()
-        given: dict[str, str] = {}
-        steps: list[Step] = []
-        before = -1
-        for (tool, start), cost in zip(self._starts, self._costs, strict=True):
-            keeps = same_graph and before >= 0 and bare[tool]
-            step = made.get((start, before, cost)) if keeps else None
-            if step is None:
-                if self._plain and before >= 0:
-                    given = dict.fromkeys(nodes[before].gives, nodes[before].name)
-                step = self._link(tool, start, before, cost, given)
-                if keeps:
-                    made[start, before, cost] = step
-            steps.append(step)
-            before = tool
-            if not self._plain:
-                for key in nodes[tool].gives:
-                    given.setdefault(key, step.tool)
-        return tuple(steps)
-
-    def _link(self, tool: int, start: int, before: int, cost: int, given: Mapping[str, str]) -> Step:
-        node, at_hand = self._compiled.nodes[tool], self._at_hand
-        sources: dict[str, str | None] = {}
-        for key in (*node.needs, *node.optional):
-            if key in at_hand:
-                sources[key] = at_hand[key]
-            elif key in given:
-                sources[key] = given[key]
-        after = (self._compiled.names[before],) if before >= 0 else ()
-        return Step(node.name, sources, self._compiled.via(start), after, cost >> SHIFT, node.effect)
+def _link(
+    c: Compiled,
+    at_hand: Mapping[str, str | None],
+    given: Mapping[str, str],
+    tool: int,
+    start: int,
+    before: int,
+    cost: int,
+) -> Step:
+    """One step of a path: it waits for the one before."""
+    node = c.nodes[tool]
+    sources: dict[str, str | None] = {}
+    for key in (*node.needs, *node.optional):
+        if key in at_hand:
+            sources[key] = at_hand[key]
+        elif key in given:
+            sources[key] = given[key]
+    after = (c.names[before],) if before >= 0 else ()
+    return Step(node.name, sources, c.via(start), after, cost >> SHIFT, node.effect)
 
 
 def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:

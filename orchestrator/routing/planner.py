@@ -64,12 +64,17 @@ class Planner:
         self._policy = policy
         self._lock = new_lock()
         self._grounds: dict[int, _PreparedRevision] = {}
+        self._latest: _PreparedRevision | None = None
+        """The one that was planned on last."""
 
     def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
         with self._lock:
-            ground = self._ground(view or self._graph.view())
-            explain = partial(self._beaten, ground.weights.compiled.view, problem, self._prices.now)
+            view = view or self._graph.view()
+            ground = self._latest
+            if ground is None or ground.weights.compiled.view is not view:
+                ground = self._latest = self._ground(view)
+            explain = partial(self._beaten, view, problem, self._prices.now)
             return ground.plan(problem, self._policy, explain)
 
     def _beaten(self, view: GraphRevision, problem: Problem, cursor: int) -> tuple[Alternative, ...]:
@@ -82,8 +87,7 @@ class Planner:
         """Forget what was learned about goals. The next plan of each is as its first; nothing else changes."""
         with self._lock:
             for ground in self._grounds.values():
-                ground.roots.clear()
-                ground.skeletons.clear()
+                ground.forget()
 
     def weights(self) -> RoutingWeights:
         """The costs on the current revision, up to date."""
@@ -123,6 +127,13 @@ class _PreparedRevision:
         self.weights = weights
         self.roots: dict[int, Rooted] = {}
         self.skeletons: dict[tuple[int, ...], Skeleton] = {}
+        self._root_of_last: Rooted | None = None
+
+    def forget(self) -> None:
+        """Forget what was learned about goals."""
+        self.roots.clear()
+        self.skeletons.clear()
+        self._root_of_last = None
 
     def as_of(self, cursor: int) -> "_PreparedRevision":
         """The same revision at the prices of then."""
@@ -148,12 +159,12 @@ class _PreparedRevision:
         goal, mask = situation.open_goal()
         if goal and min(goal) < 0:
             raise NoRoute(impasse_of(None, situation, policy.planning_states))
-        simple, path = situation.compiled.simple, Path()
-        if len(goal) == 1 and (simple or not situation.stakes.names):
+        path = Path()
+        if len(goal) == 1 and (not situation.stakes.names or situation.compiled.simple):
             path = shortest(self._root(goal[0]), situation, mask)
-            if path.cost < min(path.joined, NEVER):
-                starts = [start for _, start in path.starts]
-                return chain(situation, path, explain) or to_route(situation, starts, path.cost, explain)
+            if path.cost < path.joined and path.cost < NEVER:
+                route = chain(situation, path, explain)
+                return route or to_route(situation, [start for _, start in path.starts], path.cost, explain)
         skeleton = _recent(self.skeletons, goal, lambda: Skeleton(situation.compiled, goal))
         found = best_plan(skeleton, situation, policy.planning_states)
         if found is None:
@@ -168,7 +179,9 @@ class _PreparedRevision:
         return to_route(situation, found.starts, found.bound, explain)
 
     def _root(self, goal: int) -> Rooted:
-        return _recent(self.roots, goal, lambda: Rooted(self.weights, goal))
+        if self._root_of_last is None or self._root_of_last.goal != goal:
+            self._root_of_last = _recent(self.roots, goal, lambda: Rooted(self.weights, goal))
+        return self._root_of_last
 
 
 def _recent(known: dict[K, V], key: K, make: Callable[[], V]) -> V:

@@ -83,6 +83,11 @@ class Situation:
     transitions that leave them; `shut` tools do not start (again); `over` holds the costs that differ from the shared.
     """
 
+    passed: Set[int] = _NONE
+    rerun: Set[int] = _NONE
+    """Tools that count as done because their value was provided, and may run all the same for another key."""
+    over: Mapping[int, int] = _NO_COSTS
+
     def __init__(self, weights: RoutingWeights, problem: Problem) -> None:
         self.weights = weights
         self.compiled = c = weights.compiled
@@ -98,11 +103,8 @@ class Situation:
         self.shut = self.started
         if problem.unusable:
             self.shut = self.started.union([tool[t] for t in problem.unusable if t in tool])
-        self.passed: Set[int] = _NONE
-        self.rerun: Set[int] = _NONE
         if c.transition_source:
             self._pass()
-        self.over: dict[int, int] = _NO_COSTS
         if problem.facts or problem.unusable_transitions:
             self._differ()
 
@@ -116,23 +118,28 @@ class Situation:
 
     def _pass(self) -> None:
         c = self.compiled
-        given = {t for k, origin in self.free.items() if origin is None for t in c.producers[k]}
+        producers = c.producers
+        given = {t for k, origin in self.free.items() if origin is None for t in producers[k]}
         self.rerun = given - self.started
-        """Tools that count as done because their value was provided, and may run all the same for another key."""
-        self.passed = {c.begin, *[c.tools + t for t in self.started], *[c.tools + t for t in self.rerun]}
+        tools = c.tools
+        passed = {tools + t for t in self.started}
+        passed.add(c.begin)
+        if self.rerun:
+            passed.update([tools + t for t in self.rerun])
+        self.passed = passed
 
     def _differ(self) -> None:
         c, problem = self.compiled, self.problem
-        self.over = {}
+        self.over = over = dict[int, int]()
         for name in problem.facts:
             if name in c.tool:
                 for start in c.starts(c.tool[name]):
-                    self.over[start] = self.weights.cost(start, problem.facts)
+                    over[start] = self.weights.cost(start, problem.facts)
         for a, b in problem.unusable_transitions:
             source = c.begin if a == START else c.tools + c.tool.get(a, -1)
             tool = c.tool.get(b, -1)
             if tool >= 0 and source >= c.tools and source in c.into[tool]:
-                self.over[c.first[tool] + c.into[tool].index(source)] = NEVER
+                over[c.first[tool] + c.into[tool].index(source)] = NEVER
 
     def cost(self, start: int) -> int:
         """What a start costs in this run, `NEVER` when it cannot be; whether the tool is shut is another matter."""
@@ -175,6 +182,10 @@ class Situation:
         A key that no tool knows is -1.
         """
         c, stakes, at_hand = self.compiled, self.stakes, self.problem.at_hand
+        if len(self.problem.goal) == 1:
+            k = c.key.get(self.problem.goal[0], -1)
+            if k not in self.free and self.problem.goal[0] not in at_hand:
+                return (k,), 0
         wanted: list[int] = []
         mask = 0
         for name in self.problem.goal:

@@ -74,18 +74,25 @@ class RoutingWeights:
         self.compiled = compiled
         self.prices = prices
         self.values = [NEVER] * (compiled.room + len(compiled.transition_source))
-        self._cursor = -1
+        self.cursor = -1
+        """Up to here the changes of prices are taken in."""
+        self._latest: tuple[int, Iterable[str] | None] = (-1, None)
+        """The cursor before the latest sync, and what was re-priced since."""
         self._grown = len(compiled.growths)
 
     def sync(self) -> None:
         """Take in what was added to the graph, and what was re-priced; at first, everything."""
         if self._grown < len(self.compiled.growths):
             self._grow()
-        if self._cursor < 0:
-            changed = None
-            self._cursor = self.prices.now
-        else:
-            self._cursor, changed = self.prices.changes_since(self._cursor)
+        if self.cursor < 0:
+            self.cursor = self.prices.now
+            self._learn_all()
+            return
+        now, changed = self.prices.changes_since(self.cursor)
+        if now == self.cursor:
+            return
+        self._latest = (self.cursor, changed)
+        self.cursor = now
         if changed is None:
             self._learn_all()
             return
@@ -93,6 +100,12 @@ class RoutingWeights:
         for name in changed:
             if name in tools:
                 self._learn(tools[name])
+
+    def changed_since(self, cursor: int) -> Iterable[str] | None:
+        """The tools re-priced between `cursor` and the latest sync, at least; `None` when that is no longer known."""
+        if cursor == self.cursor:
+            return ()
+        return self._latest[1] if cursor == self._latest[0] else self.prices.changes_since(cursor)[1]
 
     def _learn_all(self) -> None:
         """Work out the costs of all starts; of many tools that nothing is known of, all at once."""
@@ -145,7 +158,7 @@ class RoutingWeights:
     def as_of(self, cursor: int) -> "RoutingWeights":
         """The costs as they were: what was chosen is explained by what it was chosen by."""
         then = RoutingWeights(self.compiled, self.prices)
-        then.values, then._cursor = list(self.values), self.prices.now
+        then.values, then.cursor = list(self.values), self.prices.now
         for name, picos in self.prices.changed_from(cursor).items():
             for start in self.compiled.starts(self.compiled.tool[name]) if name in self.compiled.tool else ():
                 pico = picos.get(self.compiled.via(start))

@@ -109,7 +109,7 @@ def _mapping(target: type, args: tuple[Any, ...]) -> OptionKind:
     only_keys = values is ANYTHING
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, target):
+        if type(value) is not dict and not isinstance(value, target):
             return False
         given = cast("Mapping[Any, Any]", value)
         return _all(keys, given) and (only_keys or _all(values, given.values()))

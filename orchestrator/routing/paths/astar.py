@@ -251,7 +251,11 @@ def _teaches(situation: Situation) -> bool:
     if situation.problem.unusable or situation.over or situation.stakes.names:
         return False
     gives, free = situation.compiled.gives, situation.free
-    return all(k in free for t in situation.started for k in gives[t])
+    for tool in situation.started:
+        for k in gives[tool]:
+            if k not in free:
+                return False
+    return True
 
 
 def _held(search: AStarSearch) -> dict[int, int]:

@@ -10,6 +10,7 @@ any plan through that place still has to pay.
 """
 
 from bisect import insort
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import chain
 
@@ -48,32 +49,39 @@ class Rooted:
 
     def prepare(self, situation: Situation) -> None:
         """Bring the distances up to date for a search from `situation`."""
-        if self.distance and self._grown < len(self.weights.compiled.growths):
+        weights = self.weights
+        if self._grown < len(weights.compiled.growths) and self.distance:
             self._grow()
-        if self.work > REBUILD * self._built or not self._reaches(situation):
+        if self.work > REBUILD * self._built or (self.radius < NEVER and not self._reaches(situation)):
             self._build(situation)
-        self._cursor, changed = self.weights.prices.changes_since(self._cursor)
+        changed = weights.changed_since(self._cursor)
+        self._cursor = weights.cursor
         if changed is None:
             self._build(situation)
             changed = ()
-        if changed or situation.problem.facts:
-            self._repair(situation, {*changed, *situation.problem.facts})
+        facts = situation.problem.facts
+        if facts:
+            changed = {*changed, *facts}
+        if changed:
+            self._repair(situation, changed)
 
     def ahead(self, place: int) -> Ahead:
         """The ways on from a place to tools that wait for nothing else, cheapest first, at the shared prices."""
         found = self.known.get(place)
         if found is None:
-            found = self.known[place] = self.ways(place, {})
+            values, distance = self.weights.values, self.distance
+            found = [(values[s] + distance[place], tool, s) for tool, s, place in self.weights.compiled.onward(place)]
+            found.sort()
+            while found and found[-1][0] >= NEVER:
+                found.pop()
+            self.known[place] = found
         return found
 
-    def ways(self, place: int, over: dict[int, int]) -> Ahead:
+    def ways(self, place: int, over: Mapping[int, int]) -> Ahead:
         """The same where the starts in `over` cost something else."""
         values, distance = self.weights.values, self.distance
         onward = self.weights.compiled.onward(place)
-        if over:
-            ways = [(over.get(s, values[s]) + distance[place], tool, s) for tool, s, place in onward]
-        else:
-            ways = [(values[s] + distance[place], tool, s) for tool, s, place in onward]
+        ways = [(over.get(s, values[s]) + distance[place], tool, s) for tool, s, place in onward]
         ways.sort()
         while ways and ways[-1][0] >= NEVER:
             ways.pop()
@@ -123,8 +131,6 @@ class Rooted:
         self.known[place] = changed
 
     def _reaches(self, situation: Situation) -> bool:
-        if self.radius >= NEVER:
-            return True
         if not self.distance:
             return False
         distance, radius = self.distance, self.radius
@@ -140,7 +146,7 @@ class Rooted:
 
     def _build(self, situation: Situation) -> None:
         """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
-        self._cursor = self.weights.prices.now
+        self._cursor = self.weights.cursor
         self._grown = len(self.weights.compiled.growths)
         self.known = {}
         self.work = 0
@@ -246,14 +252,15 @@ class Rooted:
                 distance[unused.start : unused.stop] = [NEVER] * len(unused)
         self.distance = distance
 
-    def _repair(self, situation: Situation, names: set[str]) -> None:
+    def _repair(self, situation: Situation, names: Iterable[str]) -> None:
         """Lower what has come nearer since the last search, here or for this run only."""
         c, over = self.weights.compiled, situation.over
         lowered: list[tuple[int, int]] = []
         for name in names:
-            if name in c.tool:
-                self._forget(c.tool[name])
-                self._lower(c.tool[name], lowered, over)
+            tool = c.tool.get(name)
+            if tool is not None:
+                self._forget(tool)
+                self._lower(tool, lowered, over)
         if lowered:
             self._propagate(lowered, over)
 
@@ -290,7 +297,7 @@ class Rooted:
             if found and any(way[1] == tool for way in found):
                 self.known[place] = [way for way in found if way[1] != tool]
 
-    def _propagate(self, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
+    def _propagate(self, lowered: list[tuple[int, int]], over: Mapping[int, int]) -> None:
         """Lower what lies before places that were lowered, from there backwards."""
         c = self.weights.compiled
         heapify(lowered)
@@ -318,7 +325,7 @@ class Rooted:
                     self._forget(here - tools)
                     self._lower(here - tools, lowered, over)
 
-    def _lower(self, tool: int, lowered: list[tuple[int, int]], over: dict[int, int]) -> None:
+    def _lower(self, tool: int, lowered: list[tuple[int, int]], over: Mapping[int, int]) -> None:
         """Lower the places before a tool where going on by it has become the nearer way.
 
         Of the shared cost and this run's the lower one counts: a distance must hold for both.

@@ -33,6 +33,7 @@ class AStarSearch:
         "special",
         "tied",
         "tried",
+        "ways",
     )
 
     def __init__(self, rooted: Rooted, situation: Situation, limit: int | None = None) -> None:
@@ -62,6 +63,8 @@ class AStarSearch:
         """Whether a tool may wait for two things, or run although it counts as done."""
         self.known = rooted.known if self.special is None else {}
         """The ways on from a place, cheapest first, where that was asked for."""
+        self.ways = rooted.ahead if self.special is None else self._ways
+        """The ways on from a place, cheapest first."""
         self.direct = not self.odd and self.special is None and limit is None
         """Whether the rest of the best path may be read off the distances."""
         self.end = rooted.goal
@@ -76,11 +79,8 @@ class AStarSearch:
         tool = c.tool_of(start)
         return (*(c.needs[tool] or (c.begin,)), *c.into[tool])
 
-    def ways(self, place: int) -> Ahead:
-        """The ways on from a place, cheapest first."""
-        if self.special is None:
-            return self.rooted.ahead(place)
-        special = place in self.special
+    def _ways(self, place: int) -> Ahead:
+        special = self.special is not None and place in self.special
         found = self.rooted.ways(place, self.situation.over) if special else self.rooted.ahead(place)
         self.known[place] = found
         return found
