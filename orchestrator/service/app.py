@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.checks import check_name
@@ -22,7 +24,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.observability.answering import QuestionNotOpen, keep_answer, open_questions
 from orchestrator.store.protocol import TENANT, RunRow
 
-from .access import RateLimit, Tokens
+from .access import RateLimit, StreamLimit, Tokens
 from .metrics import exposition
 from .openapi import document
 from .requests import AnswerBody, RequestError, ShownQuestion, Submission, read_body
@@ -39,10 +41,13 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class Service:
     """Handles requests; each belongs to the tenant of its token, who sees only runs with that label."""
 
-    def __init__(self, orc: Orchestrator, tokens: Tokens, rate: RateLimit | None = None) -> None:
+    def __init__(
+        self, orc: Orchestrator, tokens: Tokens, rate: RateLimit | None = None, streams: StreamLimit | None = None
+    ) -> None:
         self._orc = orc
         self._tokens = tokens
         self._rate = rate or RateLimit()
+        self._streams = streams or StreamLimit()
         self.stopping = asyncio.Event()
 
     def app(self) -> Starlette:
@@ -193,8 +198,11 @@ class Service:
     async def _events(self, request: Request, tenant: str) -> Response:
         row = await self._owned(request, tenant)
         after = _number(request.headers.get("last-event-id"), 0)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._stream(request, row.run_id, after), 200, headers, "text/event-stream")
+        if not self._streams.take(tenant):
+            why = "too many streams of events are open: end one, or ask for GET /runs/{run_id} now and then"
+            raise RequestError(429, why, {"Retry-After": "5"})
+        events = self._stream(request, row.run_id, after)
+        return _Events(events, partial(self._streams.give_back, tenant))
 
     async def _stream(self, request: Request, run_id: str, after: int) -> AsyncIterator[str]:
         """Server-sent events: each record of the run from `after` on, until the run has ended or the client left."""
@@ -219,6 +227,22 @@ class Service:
         if row is None or row.labels.get(TENANT) != tenant:
             raise RequestError(404, "there is no such run")
         return row
+
+
+class _Events(StreamingResponse):
+    """Server-sent events; `ended` is called when they end, whoever ends them."""
+
+    def __init__(self, events: AsyncIterator[str], ended: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, 200, headers, "text/event-stream")
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 def _number(text: str | None, default: int) -> int:

@@ -1,6 +1,7 @@
 """The HTTP service: what each tenant may do, and what is refused."""
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator
@@ -9,12 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from pydantic import BaseModel
 
 from orchestrator import Orchestrator, RunContext, tool
 from orchestrator.errors import InputError
 from orchestrator.service import requests as bodies
-from orchestrator.service.access import LARGEST_BODY, RateLimit, Tokens, read_tokens
+from orchestrator.service.access import LARGEST_BODY, RateLimit, StreamLimit, Tokens, read_tokens
 from orchestrator.service.app import Service
 
 ACME, OTHER = "acme-token-of-32-characters-0001", "other-token-of-32-characters-001"
@@ -302,3 +304,38 @@ def test_tokens_are_read_from_a_file_or_made(tmp_path: Path) -> None:
     for wrong in ("{", '{"a": 1}', "[]", '{"short": "t"}', str(tmp_path / "none")):
         with pytest.raises(InputError):
             read_tokens(wrong)
+
+
+async def test_a_tenant_has_so_many_streams_open_and_no_more(orc: Orchestrator) -> None:
+    service = Service(orc, Tokens({ACME: "acme", OTHER: "other"}), streams=StreamLimit(2))
+    config = uvicorn.Config(service.app(), port=0, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - it says nothing
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http, contextlib.AsyncExitStack() as stack:
+        run_id = await submitted(http, delay=1_000.0)
+        theirs = (await http.post("/runs", json={"goal": "y", "inputs": {"x": 1}}, headers=as_tenant(OTHER))).json()
+        path = f"/runs/{run_id}/events"
+        for _ in range(2):
+            opened = await stack.enter_async_context(http.stream("GET", path, headers=as_tenant()))
+            assert opened.status_code == 200
+        refused = await http.get(path, headers=as_tenant())
+        assert refused.status_code == 429
+        assert "too many streams" in refused.json()["error"]
+        assert int(refused.headers["Retry-After"]) > 0
+        assert (await http.get("/runs", headers=as_tenant())).status_code == 200
+        other = f"/runs/{theirs['run_id']}/events"
+        async with http.stream("GET", other, headers=as_tenant(OTHER)) as of_another_tenant:
+            assert of_another_tenant.status_code == 200
+        await stack.aclose()  # its clients leave
+        async with asyncio.timeout(20):
+            while True:
+                async with http.stream("GET", path, headers=as_tenant()) as again:
+                    if again.status_code == 200:
+                        break
+                await asyncio.sleep(0.05)
+    service.stopping.set()
+    server.should_exit = True
+    await serving

@@ -1,5 +1,7 @@
 """Effects: ambiguity is not failure, what was done is undone or reported, and nothing is done twice."""
 
+import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,37 @@ async def test_the_result_of_a_write_is_on_disk_before_anything_is_made_of_it(
         assert (await orc.run("used")).value == "used"
     calls = [name for name in told if name in ("CallStarted", "CallEnded", "durable")]
     assert calls[:5] == ["CallStarted", "durable", "CallEnded", "durable", "CallStarted"]
+
+
+@pytest.mark.parametrize(("patience", "reached"), [(30.0, True), (0.05, False)])
+async def test_an_outage_of_the_store_is_waited_out_before_an_effect_as_long_as_the_policy_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, reached: bool
+) -> None:
+    monkeypatch.setattr("orchestrator.engine.steps.compensate.DURABLE_WITHIN", 0.05)
+    path, calls = tmp_path / "runs.db", list[str]()
+    locked: list[sqlite3.Connection] = []
+
+    def look() -> int:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("BEGIN IMMEDIATE")  # from now on nothing can be written
+        locked.append(connection)
+        return 1
+
+    tools = [
+        Tool(look, gives="seen"),
+        Tool(lambda seen: calls.append("paid"), name="pay", gives="receipt", needs=["seen"], effect="write"),
+    ]
+    policy = Policy(retries=Retries(base_seconds=0), patience=patience)
+    async with Orchestrator(tools, policy=policy, store=path) as orc:
+        running = asyncio.create_task(orc.run("receipt"))
+        async with asyncio.timeout(20):
+            while not locked:  # noqa: ASYNC110 - a thread says nothing by itself
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.4)
+            assert calls == []
+            locked[0].close()
+            outcome = await running
+    assert (outcome.status is Status.REACHED, calls) == (reached, ["paid"] if reached else [])
 
 
 async def test_a_write_with_an_invalid_output_did_happen_and_is_undone() -> None:
