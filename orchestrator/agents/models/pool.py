@@ -77,8 +77,8 @@ class ModelPool:
         price = self._usd.get(self.name(place), (0.0, 0.0))
         return (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
 
-    def answered(self, place: int, seconds: float, usd: float) -> None:
-        """Take in an answer."""
+    def answered(self, place: int, seconds: float, usd: float | None) -> None:
+        """Take in an answer; `usd` is `None` where nobody says how many tokens it took."""
         self._health.record(self.health_names[place], True, seconds=seconds, cost=usd)
 
     def failed(self, place: int, error: Exception, now: float | None = None) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
@@ -22,13 +22,11 @@ from orchestrator.core.calls.options import check_names, checked
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
-from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.price_table import standard
 from orchestrator.health import HealthRegistry
-from orchestrator.health.failures.classify import retry_after_of
 
-REST: Final = 10.0
-"""Seconds after a failure in which a model is asked only when the others fail."""
+from .attempts import Attempts
+
 _ALONE: Final[Any] = {"callbacks": []}
 """The config of the models inside: the callbacks of the caller see one model, and count its tokens once."""
 
@@ -107,16 +105,13 @@ class HealingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        attempt = _Attempts(self._pool, messages, self._resting)
-        while (place := attempt.next()) is not None:
-            attempt.wait(time.sleep)
-            try:
+        attempts = self._attempts(messages)
+        for place in attempts:
+            time.sleep(attempts.pause())
+            with attempts.made(place):
                 answer = self._ready(place, kwargs).invoke(messages, _ALONE, stop=stop, **_rest(kwargs))
-            except Exception as error:
-                attempt.failed(place, error, self._max_wait)
-            else:
-                return attempt.result(place, answer)
-        raise attempt.error()
+                return attempts.result(place, answer)
+        raise attempts.error()
 
     @override
     async def _agenerate(
@@ -126,18 +121,16 @@ class HealingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        attempt = _Attempts(self._pool, messages, self._resting)
-        while (place := attempt.next()) is not None:
-            await asyncio.sleep(attempt.pause())
-            try:
+        attempts = self._attempts(messages)
+        for place in attempts:
+            await asyncio.sleep(attempts.pause())
+            with attempts.made(place):
                 ready = await self._aready(place, kwargs)
                 answer = await ready.ainvoke(messages, _ALONE, stop=stop, **_rest(kwargs))
-            except Exception as error:
-                attempt.failed(place, error, self._max_wait)
-            else:
-                return attempt.result(place, answer)
-        raise attempt.error()
+                return attempts.result(place, answer)
+        raise attempts.error()
 
+    @override
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -145,26 +138,21 @@ class HealingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        attempt = _Attempts(self._pool, messages, self._resting)
-        while (place := attempt.next()) is not None:
-            attempt.wait(time.sleep)
-            begun = False
-            try:
+        attempts = self._attempts(messages)
+        for place in attempts:
+            time.sleep(attempts.pause())
+            with attempts.made(place):
                 for chunk in self._ready(place, kwargs).stream(messages, _ALONE, stop=stop, **_rest(kwargs)):
-                    made = attempt.chunk(place, chunk, first=not begun)
-                    begun = True
-                    if run_manager:
-                        run_manager.on_llm_new_token(made.text, chunk=made)
+                    for made in attempts.chunks(place, chunk):
+                        if run_manager:
+                            run_manager.on_llm_new_token(made.text, chunk=made)
+                        yield made
+                for made in attempts.ended(place):
                     yield made
-            except Exception as error:
-                attempt.failed(place, error, self._max_wait)
-                if begun:
-                    raise
-            else:
-                attempt.ended(place)
                 return
-        raise attempt.error()
+        raise attempts.error()
 
+    @override
     async def _astream(
         self,
         messages: list[BaseMessage],
@@ -172,26 +160,23 @@ class HealingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        attempt = _Attempts(self._pool, messages, self._resting)
-        while (place := attempt.next()) is not None:
-            await asyncio.sleep(attempt.pause())
-            begun = False
-            try:
+        attempts = self._attempts(messages)
+        for place in attempts:
+            await asyncio.sleep(attempts.pause())
+            with attempts.made(place):
                 ready = await self._aready(place, kwargs)
                 async for chunk in ready.astream(messages, _ALONE, stop=stop, **_rest(kwargs)):
-                    made = attempt.chunk(place, chunk, first=not begun)
-                    begun = True
-                    if run_manager:
-                        await run_manager.on_llm_new_token(made.text, chunk=made)
+                    for made in attempts.chunks(place, chunk):
+                        if run_manager:
+                            await run_manager.on_llm_new_token(made.text, chunk=made)
+                        yield made
+                for made in attempts.ended(place):
                     yield made
-            except Exception as error:
-                attempt.failed(place, error, self._max_wait)
-                if begun:
-                    raise
-            else:
-                attempt.ended(place)
                 return
-        raise attempt.error()
+        raise attempts.error()
+
+    def _attempts(self, messages: Sequence[BaseMessage]) -> Attempts:
+        return Attempts(self._pool, _last_model(messages), self._resting, self._max_wait)
 
     def _ready(self, place: int, kwargs: Mapping[str, Any]) -> Any:
         return _bound(load_model(self.models[place]), kwargs)
@@ -209,100 +194,6 @@ def _bound(model: BaseChatModel, kwargs: Mapping[str, Any]) -> Any:
 
 def _rest(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if not name.startswith("healing_")}
-
-
-class _Attempts:
-    """The attempts of one request: which model is next, and what was tried."""
-
-    def __init__(self, pool: ModelPool, messages: Sequence[BaseMessage], resting: dict[int, float]) -> None:
-        self._pool = pool
-        self._resting = resting
-        now = time.monotonic()
-        self._order = sorted(pool.order(), key=lambda place: resting.get(place, 0.0) > now)
-        self._worth = [(pool.name(place), pool.price(place)) for place in self._order]
-        self._errors: list[tuple[int, Exception]] = []
-        self._later: tuple[float, int] | None = None
-        self._pause = 0.0
-        self._began = 0.0
-        self._reason = "it is the cheapest by price and health"
-        last = _last_model(messages)
-        for place in self._order:
-            if pool.name(place) == last and pool.usable(place) and resting.get(place, 0.0) <= now:
-                self._order.remove(place)
-                self._order.insert(0, place)
-                self._reason = "the conversation stays with it"
-                break
-
-    def next(self) -> int | None:
-        """The next model; after all of them failed, once more the one that said when to come again."""
-        self._began = time.monotonic()
-        if self._order:
-            return self._order.pop(0)
-        if self._later is None:
-            return None
-        (self._pause, place), self._later = self._later, None
-        return place
-
-    def pause(self) -> float:
-        """Seconds to wait before this attempt."""
-        seconds, self._pause = self._pause, 0.0
-        return seconds
-
-    def wait(self, sleep: Callable[[float], None]) -> None:
-        """Wait before this attempt."""
-        if seconds := self.pause():
-            sleep(seconds)
-
-    def failed(self, place: int, error: Exception, longest: float) -> None:
-        """Take in a failure."""
-        self._pool.failed(place, error, time.time())
-        again = retry_after_of(error, time.time())
-        self._resting[place] = time.monotonic() + max(REST, again or 0.0)
-        first = not any(earlier == place for earlier, _ in self._errors)
-        self._errors.append((place, error))
-        if first and again is not None and again <= longest and (self._later is None or again < self._later[0]):
-            self._later = again, place
-
-    def result(self, place: int, answer: AIMessage) -> ChatResult:
-        """The answer of a model, with the record of how it came about."""
-        used = answer.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
-        usd = self._pool.usd(place, (used["input_tokens"], used["output_tokens"]))
-        self._pool.answered(place, time.monotonic() - self._began, usd)
-        self._resting.pop(place, None)
-        noted = answer.model_copy(
-            update={"response_metadata": {**answer.response_metadata, RECORD: self._record(place)}}
-        )
-        return ChatResult(generations=[ChatGeneration(message=noted)])
-
-    def chunk(self, place: int, chunk: Any, *, first: bool) -> ChatGenerationChunk:
-        """A chunk of an answer; the first one carries the record."""
-        message: Any = (
-            chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**chunk.model_dump(exclude={"type"}))
-        )
-        if first:
-            noted = {**message.response_metadata, RECORD: self._record(place)}
-            message = message.model_copy(update={"response_metadata": noted})
-        return ChatGenerationChunk(message=message)
-
-    def ended(self, place: int) -> None:
-        """A stream ended well."""
-        self._pool.answered(place, time.monotonic() - self._began, 0.0)
-        self._resting.pop(place, None)
-
-    def _record(self, place: int) -> dict[str, Any]:
-        tried = [
-            {"model": self._pool.name(p), "error": f"{type(e).__name__}: {message_of(e)}"} for p, e in self._errors
-        ]
-        prices = [{"model": name, "price": price} for name, price in self._worth]
-        reason = f"{', '.join(each['model'] for each in tried)} failed" if tried else self._reason
-        return {"model": self._pool.name(place), "candidates": prices, "failed": tried, "reason": reason}
-
-    def error(self) -> Exception:
-        """What is raised when every model failed."""
-        _, first = self._errors[0]
-        for place, error in self._errors[1:]:
-            first.add_note(f"{self._pool.name(place)}: {type(error).__name__}: {message_of(error)}")
-        return first
 
 
 def _last_model(messages: Sequence[BaseMessage]) -> str:

@@ -1,17 +1,23 @@
 """Several chat models as one, against scripted servers that speak the OpenAI protocol."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
 import orchestrator
 from orchestrator import Agent, DefinitionError, Orchestrator
+from orchestrator.agents.models.pool import name_of_model
 from orchestrator.agents.models.providers import known_price
 from orchestrator.integrations.langchain import HealingChatModel
+from orchestrator.testing import ScriptedChatModel
 from tests.escalation.model_server import Fails, Says
 from tests.escalation.openai_server import OpenAIServer, serving
 
@@ -70,6 +76,57 @@ async def test_streams_fall_back_until_the_first_token(sync: bool) -> None:
     for chunk in chunks[1:]:
         whole += chunk
     assert record(whole)["model"] == "second"
+
+
+class Broken(ScriptedChatModel):
+    """Streams the first part of an answer, and breaks off."""
+
+    first: str = ""
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(message=AIMessageChunk(content=self.first))
+        raise ConnectionResetError("broke off")
+
+
+@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize("first", ["", "hel"])
+async def test_a_stream_that_breaks_off_is_begun_anew_only_while_nothing_of_it_was_given(
+    sync: bool, first: str
+) -> None:
+    with serving(Says("hello")) as up:
+        model = HealingChatModel([Broken(responses=["x"], first=first), client(up, "second")])
+        given: list[Any] = []
+        with contextlib.ExitStack() as stack:
+            if first:
+                stack.enter_context(pytest.raises(ConnectionResetError))
+            if sync:
+                given.extend(model.stream("hi"))
+            else:
+                async for chunk in model.astream("hi"):
+                    given.append(chunk)
+    assert "".join(str(chunk.text) for chunk in given) == (first or "hello")
+
+
+class Metered(ScriptedChatModel):
+    """Says in its last chunk how many tokens it took, or never."""
+
+    says: bool = True
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        used = UsageMetadata(input_tokens=1_000_000, output_tokens=0, total_tokens=1_000_000)
+        yield ChatGenerationChunk(message=AIMessageChunk(content="hello"))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=used if self.says else None))
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_a_stream_costs_what_its_tokens_cost(says: bool) -> None:
+    scripted = Metered(responses=["x"], says=says)
+    orc = Orchestrator()
+    model = HealingChatModel([scripted], prices={name_of_model(scripted): (2.0, 0.0)}, orc=orc)
+    assert "".join([chunk.text async for chunk in model.astream("hi")]) == "hello"
+    learned = orc.health.money(f"model:{name_of_model(scripted)}", 7.0)
+    assert (learned == 7.0) is not says
+    assert learned != 0
 
 
 async def test_tools_and_structured_output_are_kept() -> None:
