@@ -23,7 +23,8 @@ from orchestrator.store import Store
 from .adopt import Adoption, call_token
 from .calls import ToolCall
 from .replies import LOST
-from .session import Session, SessionQuestion, Sessions
+from .session import Session, SessionQuestion
+from .sessions import Sessions
 
 _TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 """Kinds of failures whose message is the tool's own answer to the model."""
