@@ -195,7 +195,11 @@ class PriceTable:
         usd = formula.price(money[at] + np.array(costs), latency[at], risk[at], 1.0, attempts)
         if not (usd >= 0).all() or not (usd < UNPAYABLE).all():
             return None
-        return [int(pico) for pico in np.rint(usd * PICO).tolist()]
+        picos = np.rint(usd * PICO)
+        if (picos < 2**62).all():
+            whole: list[int] = picos.astype(np.int64).tolist()
+            return whole
+        return [int(pico) for pico in picos.tolist()]
 
     def is_touched(self, name: str) -> bool:
         """Whether a tool has recorded facts, or they must be asked for."""

@@ -28,21 +28,81 @@ class LiveGraph:
     key_type: Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Cone:
-    """All that could take part in a route to some keys. Names are sorted."""
+    """All that could take part in a route to some keys, worked out when it is first asked for. Names are sorted."""
 
-    tools: tuple[str, ...]
-    names: frozenset[str]
-    """The same, for looking names up in."""
-    keys: frozenset[str]
-    """The keys that these tools need, and those wanted."""
-    agents: tuple[str, ...]
-    """The tools that are agents."""
-    timed: tuple[str, ...]
-    """The tools whose latency is a function of their inputs."""
-    conditional: tuple[str, ...]
-    """The tools that have a `when`."""
+    def __init__(self, view: "GraphRevision", goal: tuple[str, ...]) -> None:
+        self._view, self._goal = view, goal
+
+    def follows(self, names: Set[str], specs: Iterable[ToolSpec]) -> bool:
+        """Whether it is known, and the same in a revision in which these tools have changed."""
+        if "_reached" not in self.__dict__ or not names.isdisjoint(self.names):
+            return False
+        return all(self.keys.isdisjoint(spec.gives) for spec in specs)
+
+    def of(self, view: "GraphRevision") -> "Cone":
+        """The same in another revision."""
+        cone = Cone(view, self._goal)
+        cone._reached = self._reached
+        return cone
+
+    @cached_property
+    def _reached(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The tools, and the keys that they need with those wanted."""
+        view = self._view
+        keys, waiting = set(self._goal), list(self._goal)
+        tools: set[str] = set()
+        while waiting:
+            fresh = list(view.producers(waiting.pop()))
+            while fresh:
+                tool = fresh.pop()
+                if tool in tools:
+                    continue
+                tools.add(tool)
+                fresh += [t.source for t in view.incoming(tool) if t.source in view.nodes]
+                needed = [key for key in view.nodes[tool].needs if key not in keys]
+                keys.update(needed)
+                waiting += needed
+        return frozenset(tools), frozenset(keys)
+
+    @cached_property
+    def tools(self) -> tuple[str, ...]:
+        """The tools."""
+        return tuple(sorted(self.names))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The same, for looking names up in."""
+        return self._reached[0]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that these tools need, and those wanted."""
+        return self._reached[1]
+
+    @cached_property
+    def _special(self) -> tuple[Tool, ...]:
+        known = self._view.special
+        return tuple([known[name] for name in sorted(known) if name in self.names]) if known else ()
+
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """The tools that are agents."""
+        return tuple([tool.name for tool in self._special if tool.is_agent])
+
+    @cached_property
+    def timed(self) -> tuple[str, ...]:
+        """The tools whose latency is a function of their inputs."""
+        return tuple([tool.name for tool in self._special if callable(tool.latency)])
+
+    @cached_property
+    def conditional(self) -> tuple[str, ...]:
+        """The tools that have a `when`."""
+        return tuple([tool.name for tool in self._special if tool.when is not None])
+
+
+def _is_special(tool: Tool) -> bool:
+    return tool.when is not None or tool.is_agent or callable(tool.latency)
 
 
 class GraphRevision:
@@ -100,8 +160,11 @@ class GraphRevision:
         self._follow_keys(new, names, specs)
         self._follow_transitions(new, names, live)
         for goal, cone in self._cones.items():
-            if names.isdisjoint(cone.names) and not any(not cone.keys.isdisjoint(spec.gives) for spec in specs):
-                new._cones[goal] = cone
+            if cone.follows(names, specs):
+                new._cones[goal] = cone.of(new)
+        if "special" in self.__dict__:
+            kept = {name: tool for name, tool in self.special.items() if name not in names}
+            new.special = kept | {name: t for name in names if (t := tools.get(name)) is not None and _is_special(t)}
         return new
 
     def _follow_keys(self, new: "GraphRevision", names: set[str], specs: Sequence[ToolSpec]) -> None:
@@ -174,33 +237,13 @@ class GraphRevision:
         """The tools that could take part in a route to these keys; worked out once."""
         found = self._cones.get(goal)
         if found is None:
-            found = self._cones[goal] = self._backwards(goal)
+            found = self._cones[goal] = Cone(self, goal)
         return found
 
-    def _backwards(self, goal: tuple[str, ...]) -> Cone:
-        keys, waiting = set(goal), list(goal)
-        tools: set[str] = set()
-        while waiting:
-            fresh = list(self.producers(waiting.pop()))
-            while fresh:
-                tool = fresh.pop()
-                if tool in tools:
-                    continue
-                tools.add(tool)
-                fresh += [t.source for t in self.incoming(tool) if t.source in self.nodes]
-                needed = [key for key in self.nodes[tool].needs if key not in keys]
-                keys.update(needed)
-                waiting += needed
-        names = tuple(sorted(tools))
-        known = [self._tools[name] for name in names if name in self._tools]
-        return Cone(
-            names,
-            frozenset(tools),
-            frozenset(keys),
-            agents=tuple(tool.name for tool in known if tool.is_agent),
-            timed=tuple(tool.name for tool in known if callable(tool.latency)),
-            conditional=tuple(tool.name for tool in known if tool.when is not None),
-        )
+    @cached_property
+    def special(self) -> Mapping[str, Tool]:
+        """Agents, and tools whose latency or use depends on their inputs."""
+        return {name: tool for name, tool in self._tools.items() if _is_special(tool)}
 
     def key_type(self, key: str) -> Any:
         """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where nobody annotates it."""

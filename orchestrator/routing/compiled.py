@@ -89,10 +89,9 @@ class Compiled:
         self._order: tuple[int, list[int] | None] | None = None
         self.growths: list[Growth] = []
         """What has changed since this was made, in order."""
-        for node in view.nodes.values():
-            self.append(node)
-        for tool in range(len(self.names)) if view.connected else ():
-            self.join(tool)
+        self._append_all(list(view.nodes.values()))
+        if view.connected:
+            self._join_all()
         for tool in range(len(self.names)):
             self.classify(tool)
         self.transitions = len(self.transition_source)
@@ -107,6 +106,41 @@ class Compiled:
     def simple(self) -> bool:
         """Whether no tool waits for two things: then every plan is a path."""
         return not self.joining
+
+    def _append_all(self, nodes: list[ToolSpec]) -> None:
+        """`append` for all tools of a graph at once."""
+        key, count = self.key, len(nodes)
+        self.nodes, self.names = nodes, [node.name for node in nodes]
+        self.tool = dict(zip(self.names, range(count), strict=True))
+        self.needs = [tuple([key[k] for k in node.needs]) for node in nodes]
+        self.gives = [tuple([key[k] for k in node.gives]) for node in nodes]
+        for lists, numbers in ((self.producers, self.gives), (self.consumers, self.needs)):
+            for tool, found in enumerate(numbers):
+                for k in found:
+                    lists[k].append(tool)
+        self.into, self.first, self.out = [()] * count, list(range(count)), [[] for _ in nodes]
+        self.alone, self.bare = [False] * count, [False] * count
+        self.target = list(range(self.tools, self.tools + count))
+        self.effects = {tool for tool, node in enumerate(nodes) if node.effect != Effect.READ}
+
+    def _join_all(self) -> None:
+        """`join` for all tools of a graph at once."""
+        place_of = {name: self.tools + tool for name, tool in self.tool.items()}
+        place_of[START] = self.begin
+        sources, targets, out, incoming = self.transition_source, self.transition_target, self.out, self.view.incoming
+        start = self.room
+        for tool, name in enumerate(self.names):
+            found = incoming(name)
+            if not found:
+                continue
+            gate = self.tools + tool  # a source that was removed stands as the tool's own place: see `gated`
+            places = [place_of.get(t.source, gate) for t in found]
+            self.into[tool], self.first[tool] = tuple(places), start
+            sources += places
+            targets += [tool] * len(places)
+            for place in places:
+                (self.entries if place == self.begin else out[place - self.tools]).append((tool, start))
+                start += 1
 
     def append(self, node: ToolSpec) -> int:
         """Number a tool."""

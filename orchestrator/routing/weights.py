@@ -115,11 +115,17 @@ class RoutingWeights:
         starts: list[int] = []
         rows: list[int] = []
         costs: list[float] = []
+        first, into, incoming, names = c.first, c.into, c.view.incoming, c.names
         for row, tool in enumerate(plain):
-            found = c.starts(tool)
-            starts += found
-            rows += [row] * len(found)
-            costs += [t.cost for t in c.view.incoming(c.names[tool])] if c.into[tool] else (0.0,)
+            if into[tool]:
+                found = [t.cost for t in incoming(names[tool])]
+                starts += range(first[tool], first[tool] + len(found))
+                rows += [row] * len(found)
+                costs += found
+            else:
+                starts.append(tool)
+                rows.append(row)
+                costs.append(0.0)
         picos = prices.untouched_picos([c.nodes[t] for t in plain], rows, costs) if plain else None
         if picos is None:
             plain = []
