@@ -164,22 +164,23 @@ class MemoryQueue:
         with self._of.lock:
             return sorted(run_id for run_id in self._cancelled if self._of.owners.get(run_id) == owner)
 
-    def sweep(self, most_attempts: int) -> Swept:
+    def sweep(self, most_attempts: int, *, proven: bool = False) -> Swept:
         """Queue what lost its owner and what is due."""
         with self._of.lock:
             now, lost, due, aside = self._of.now(), list[str](), list[str](), list[str]()
             for run_id, state in sorted(self._of.runs.items()):
                 owner = self._of.owners.get(run_id, "")
+                gone = owner_died(owner) if proven and owner else not self._of.holds(owner)
                 started = state.count > 0 or run_id in self._entries
                 if state.row.parent is not None:
                     continue
-                if state.status is Status.RUNNING and started and not self._of.holds(owner):
+                if state.status is Status.RUNNING and started and gone:
                     self._queue(run_id, now)
                     self._entries[run_id].attempts += 1 if owner else 0
                     if owner and not owner_died(owner):
                         self._of.doubtful[run_id] = state.token + 1
                     lost.append(run_id)
-                elif state.status is Status.WAITING and owner and not self._of.holds(owner):
+                elif state.status is Status.WAITING and owner and gone:
                     self._of.owners.pop(run_id)  # it is answered, or due, as one that was released
                 elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
                     self._queue(run_id, now)

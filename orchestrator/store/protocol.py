@@ -156,8 +156,11 @@ class RunQueue(Protocol):
         """The runs of this owner whose cancellation was asked for."""
         ...
 
-    def sweep(self, most_attempts: int) -> Swept:
-        """Queue the runs whose owner is gone and the waiting ones whose time came."""
+    def sweep(self, most_attempts: int, *, proven: bool = False) -> Swept:
+        """Queue the runs whose owner is gone and the waiting ones whose time came.
+
+        `proven`: an owner is gone only where its process is known to be, however long ago its lease has ended.
+        """
         ...
 
     def abandoned(self) -> list[str]:

@@ -3,13 +3,17 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from orchestrator import Orchestrator, Tool
+from orchestrator.engine.background import worker
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.store import SqlStore
 from orchestrator.store.protocol import slot_name
 
 
-async def test_two_workers_call_a_limited_tool_one_at_a_time(tmp_path: Path) -> None:
+async def test_two_workers_call_a_limited_tool_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LEASE_SECONDS", 600.0)  # whose lease ends, loses its runs and its slots
     at_once, most = 0, 0
 
     async def slow(x: int) -> int:

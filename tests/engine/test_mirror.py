@@ -21,7 +21,6 @@ TESTED_BY = {
     "background/background": "background/test_leaving",
     "background/closing": "background/test_leaving",
     "background/observers": "background/test_learning",
-    "background/heartbeat": "lifecycle/test_ownership",
     "lifecycle/child_effects": "steps/test_child_undo_crash",
     "lifecycle/compiled": "test_langgraph",
     "lifecycle/driver": "lifecycle/test_callers",

@@ -554,6 +554,18 @@ class StoreConformance:
         assert store.queue.sweep(3).due == ("b",)
         assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["b"]
 
+    def test_a_sweep_after_an_outage_takes_nothing_from_owners_that_may_live(
+        self, store: Store, clock: "Moment"
+    ) -> None:
+        machine, _, started, rest = owner_name().split("|")
+        dead = "|".join((machine, "999999999", started, rest))
+        for name, owner in (("a", "elsewhere|1|1|x"), ("b", dead)):
+            store.queue.submit(run_row(name), "{}")
+            assert [run.run_id for run in store.queue.take(owner, 10.0, 5)] == [name]
+        clock.now += 11.0
+        assert store.queue.sweep(3, proven=True).lost == ("b",)
+        assert store.queue.sweep(3).lost == ("a",)
+
     def test_one_queued_run_is_taken_before_its_time(self, store: Store) -> None:
         store.queue.submit(run_row("a"), "asked", delay=1_000.0)
         assert store.queue.take("v", 30, 5) == []

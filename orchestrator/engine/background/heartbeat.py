@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Callable, MutableMapping
 from typing import Final, Protocol
@@ -11,7 +12,7 @@ from orchestrator.core.process.forks import new_lock, renew_after_fork
 from orchestrator.store.owner import owner_name
 from orchestrator.store.protocol import Store
 
-LEASE_SECONDS: Final = 4.0
+LEASE_SECONDS: Final = 3.5
 """How long a run stays owned without a renewal; an owner of this machine whose process is gone loses it at once."""
 RENEW_SECONDS: Final = 1.0
 """Seconds between two renewals: one statement, however many runs."""
@@ -54,6 +55,10 @@ class Heartbeat:
         self._lock = new_lock()
         self._stopping = threading.Event()
         self._broken = False
+        self._renewed: float | None = None
+        """When the lease was last renewed, in monotonic seconds; `None` while it need not be."""
+        self._restored = float("-inf")
+        """When it was last renewed too late."""
         self.workers = 0
         """Workers of this process: with one, its lease is renewed also while it drives no run."""
         self._before = store.on_refused
@@ -79,6 +84,7 @@ class Heartbeat:
             run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.released
         }
         if not tokens and not self.workers:
+            self._renewed = None
             return
         try:
             lost = self._store.renew(self.owner, LEASE_SECONDS, tokens)
@@ -88,9 +94,24 @@ class Heartbeat:
             self._broken = True
             return
         self._broken = False
+        self._note_renewal(time.monotonic())
         for run_id in sorted(lost):
             self.refused(run_id, tokens[run_id])
         self._cancel()
+
+    def _note_renewal(self, now: float) -> None:
+        if self._renewed is not None and now - self._renewed > LEASE_SECONDS:
+            self._restored = now
+        self._renewed = now
+
+    def lapsed(self) -> bool:
+        """Whether this process could not renew its lease in time, now or a lease ago.
+
+        After an outage of the store the others could not either: their leases say nothing until they had time for it.
+        """
+        now = time.monotonic()
+        late = self._renewed is not None and now - self._renewed > LEASE_SECONDS
+        return late or now - self._restored < LEASE_SECONDS
 
     def _cancel(self) -> None:
         """Cancel the runs whose cancellation another process asked for."""
@@ -111,7 +132,7 @@ class Heartbeat:
         """In a forked child: another owner, with no runs, whose thread starts with its first run."""
         self.owner = owner_name()
         self._live.clear()
-        self.workers = 0
+        self.workers, self._renewed = 0, None
         self._thread = None
 
 

@@ -188,7 +188,7 @@ class Worker:
             return
         if run is not None:
             await self._ends_or_is_lost(run)
-            self.done += 1
+            self.done += not run.left
 
     async def _hand_back(self) -> None:
         """Hand back what could not be begun: this process is alive, so nobody else would take it."""
@@ -258,7 +258,7 @@ class Worker:
         except StoreError:  # no answer at once: another worker sweeps, or this one at its next look
             mine = False
         if mine:
-            swept = store.queue.sweep(self._options.most_attempts)
+            swept = store.queue.sweep(self._options.most_attempts, proven=self._runtime.heartbeat.lapsed())
             for run_id in swept.set_aside:
                 store.on_problem(f"run {run_id!r} was set aside: its owners died {self._options.most_attempts} times")
         return store.queue.cancelled(owner) if self._tasks else []

@@ -86,9 +86,9 @@ class SqlQueue:
         found: list[str] = self._ask(lambda connection: list(connection.execute(query).scalars()))
         return found
 
-    def sweep(self, most_attempts: int) -> Swept:
+    def sweep(self, most_attempts: int, *, proven: bool = False) -> Swept:
         """Queue what lost its owner and what is due."""
-        swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts))
+        swept: Swept = self._ask(lambda connection: self._sweep(connection, most_attempts, proven))
         if swept.lost or swept.due:
             self._signal_runnable()
         return swept
@@ -205,9 +205,9 @@ class SqlQueue:
             self._send(connection, [run_id])
         return True
 
-    def _sweep(self, connection: Connection, most_attempts: int) -> Swept:
+    def _sweep(self, connection: Connection, most_attempts: int, proven: bool) -> Swept:
         now = self._now(connection)
-        gone = self._gone(connection, now)
+        gone = self._gone(connection, now, proven=proven)
         doubt = case((RUNS.c.owner.in_([owner for owner in gone if not owner_died(owner)]), RUNS.c.token + 1))
         doubtful = func.coalesce(doubt, RUNS.c.doubtful)
         started = or_(RUNS.c.length > 0, RUNS.c.submitted.isnot(None))
@@ -225,14 +225,20 @@ class SqlQueue:
         due = _ids(connection, update(RUNS).where(due_now).values(**_queued(now)))
         set_aside = tuple(run_id for run_id, aside in found if aside)
         self._send(connection, [*(run_id for run_id, aside in found if not aside), *due])
-        _drop_slots(connection, now)
+        _drop_slots(connection, now, proven=proven)
         connection.execute(delete(OWNERS).where(OWNERS.c.expires < now - _OWNER_KEPT_SECONDS))
         return Swept(lost, due, set_aside)
 
-    def _gone(self, connection: Connection, now: float) -> list[str]:
+    def _gone(self, connection: Connection, now: float, *, proven: bool = False) -> list[str]:
         """Owners of open runs that keep nothing any more."""
         owned = select(RUNS.c.owner).where(or_(_RUNNING, _WAITING), RUNS.c.owner != "").distinct()
-        return [owner for owner in connection.execute(owned).scalars().all() if not holds(connection, owner, now)]
+        owners = connection.execute(owned).scalars().all()
+        return [owner for owner in owners if _is_gone(connection, owner, now, proven=proven)]
+
+
+def _is_gone(connection: Connection, owner: str, now: float, *, proven: bool) -> bool:
+    """Whether an owner keeps nothing; `proven`: only if its process is known to be gone."""
+    return owner_died(owner) if proven else not holds(connection, owner, now)
 
 
 def abandoned(connection: Connection, now: float) -> tuple[str, ...]:
@@ -249,11 +255,11 @@ def _taken(row: Any, asked: Any) -> ClaimedRun:
     return ClaimedRun(row.run_id, row.token, request, answer, bool(row.cancel), row.length, labels)
 
 
-def _drop_slots(connection: Connection, now: float) -> None:
+def _drop_slots(connection: Connection, now: float, *, proven: bool) -> None:
     """Give back the slots of tools that processes hold which are gone."""
     is_slot = LEASES.c.name.startswith(SLOT, autoescape=True)
     owners = connection.execute(select(LEASES.c.owner).where(is_slot).distinct()).scalars().all()
-    gone = [owner for owner in owners if not holds(connection, owner, now)]
+    gone = [owner for owner in owners if _is_gone(connection, owner, now, proven=proven)]
     if gone:
         connection.execute(delete(LEASES).where(is_slot, LEASES.c.owner.in_(gone)))
 
