@@ -195,32 +195,35 @@ class EntryTable:
 
     def publish_deltas(self) -> None:
         """Collect from now on what this process alone observes, for `pending_deltas`."""
-        self._publishes = True
-        for entry in self._entries.values():
-            entry.start_delta()
+        with self.lock:
+            self._publishes = True
+            for entry in self._entries.values():
+                entry.start_delta()
 
     def pending_deltas(self) -> dict[str, dict[str, Any]]:
         """What this process has observed since the last call, by label: for `sharing.merged`."""
-        now, time = self._clock.monotonic(), self._clock.time()
-        found: dict[str, dict[str, Any]] = {}
-        for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0])):
-            delta = entry.delta
-            if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
-                continue
-            item = _item(entry, time, entry.delta_to_json(now))
-            own = {self._name: (time, entry.opened_here)} if delta.calls else {}
-            found[target_name(label)] = {**item, "voices": Voices(own).to_json()}
-            entry.start_delta()
-            entry.writes += 1
-        self.published += bool(found)
-        return found
+        with self.lock:
+            now, time = self._clock.monotonic(), self._clock.time()
+            found: dict[str, dict[str, Any]] = {}
+            for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0])):
+                delta = entry.delta
+                if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
+                    continue
+                item = _item(entry, time, entry.delta_to_json(now))
+                own = {self._name: (time, entry.opened_here)} if delta.calls else {}
+                found[target_name(label)] = {**item, "voices": Voices(own).to_json()}
+                entry.start_delta()
+                entry.writes += 1
+            self.published += bool(found)
+            return found
 
     def is_urgent(self, targets: Iterable[Target]) -> bool:
         """Whether something about these targets, or about their credentials, cannot wait to be published."""
-        if not self._publishes:
-            return False
-        labels = [label for target in targets for label in (self.label(target), target, self._scope_label(target))]
-        return any(self._entries[label].is_urgent for label in labels if label in self._entries)
+        with self.lock:
+            if not self._publishes:
+                return False
+            labels = [label for target in targets for label in (self.label(target), target, self._scope_label(target))]
+            return any(self._entries[label].is_urgent for label in labels if label in self._entries)
 
     def _scope_label(self, target: Target) -> Target:
         return (self.declaration(target).scope if isinstance(target, str) else None) or target

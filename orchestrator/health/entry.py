@@ -3,7 +3,7 @@ from it.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.core.enums import CircuitState
@@ -53,6 +53,13 @@ class Readings:
     def at(self) -> float:
         """When they were last added to; monotonic seconds."""
         return max(self.latency.at, self.money.at)
+
+    def expected_money(self, declared: float) -> float:
+        """US dollars of an attempt: the mean of what attempts reported; as declared where that is no different."""
+        learned = self.money.value
+        if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
+            return declared
+        return learned
 
 
 @dataclass(slots=True)
@@ -245,6 +252,18 @@ class Entry:
         if circuit.state is CircuitState.OPEN:
             return None if circuit.manual or circuit.probe_at is None else max(0.0, circuit.probe_at - now)
         return 0.0
+
+    def advance(self, policy: Policy, now: float) -> bool:
+        """Move to `now`; whether that changed a price."""
+        ticked = self.circuit.ticked(now)
+        over = [by for by, override in self.overrides.items() if now >= override.until]
+        ramped = self.circuit.ramp_from is not None
+        changed = ramped or bool(over) or ticked is not self.circuit or not self.pressure.idle(now)
+        ended = ramped and not self.ramping(policy, now)
+        self.circuit = replace(ticked, ramp_from=None) if ended else ticked
+        for by in over:
+            del self.overrides[by]
+        return changed
 
     def ramping(self, policy: Policy, now: float) -> bool:
         """Whether it recovered so recently that it does not get its full share yet."""

@@ -1,7 +1,6 @@
 """`HealthRegistry`: what is known about every tool: facts for prices, admission of calls, what calls showed."""
 
 import math
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeGuard
@@ -12,14 +11,14 @@ from orchestrator.core.enums import START, CircuitState, FailureKind
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
-from orchestrator.graph.tool_options import MAX_COST
 from orchestrator.health.failures.classify import counts_for_health
 
 from .admission import Lease, ProbeLeases, Unlease, admit_through
+from .attempts import Attempts
 from .circuit import Circuit
-from .declaration import CREDENTIAL, Declaration
+from .declaration import CREDENTIAL
 from .entries import EntryTable
-from .entry import GRAINS, RESTORED, Entry, Override, Readings, target_name
+from .entry import GRAINS, RESTORED, Entry, Override, target_name
 from .status import Admission, Target, ToolHealth
 from .status import seconds as shown_seconds
 
@@ -50,7 +49,7 @@ class HealthRegistry:
         """The names of the tools with a credential."""
         self.entries = EntryTable(policy, clock)
         self._clock = clock
-        self._seed = seed
+        self._attempts = Attempts(policy, clock, seed, lambda problem: self.entries.on_problem(problem))
         self.probes = ProbeLeases(lease, unlease)
         """Which process may probe a half-open circuit."""
         self._lock = self.entries.lock
@@ -84,7 +83,7 @@ class HealthRegistry:
             return cost, latency, 1.0, 1.0, self.success(name)
         readings = entry.readings.get(declared.cost) if self.policy.learn else None
         if readings is not None:
-            cost = _learned(readings, cost) if readings.money.weight else cost
+            cost = readings.expected_money(cost) if readings.money.weight else cost
             latency = readings.latency.expected(latency)
         now = self._now()
         scope = None if declared.scope is None else self.entries.scope(name)
@@ -147,7 +146,7 @@ class HealthRegistry:
         """US dollars of an attempt: the mean of what attempts reported, else as declared."""
         entry = self.entries.find(name) if self.policy.learn else None
         readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
-        return declared if readings is None else _learned(readings, declared)
+        return declared if readings is None else readings.expected_money(declared)
 
     def competence(self, name: str) -> float:
         """1: agents bring their own."""
@@ -212,12 +211,7 @@ class HealthRegistry:
         status = (self.entries.find(target) or self._unseen).status(self.policy, now, epoch, cost)
         scope = self.entries.scope(target) if isinstance(target, str) else None
         if scope is not None:
-            account = scope.status(self.policy, now, epoch, "")
-            status = replace(status, wait=max(status.wait, account.wait), reason=status.reason or account.reason)
-            if status.circuit is CircuitState.CLOSED and account.circuit is not CircuitState.CLOSED:
-                status = replace(
-                    status, circuit=account.circuit, opened_at=account.opened_at, next_probe_in=account.next_probe_in
-                )
+            status = status.with_account(scope.status(self.policy, now, epoch, ""))
         return replace(status, name=target_name(target))
 
     def touched(self) -> tuple[str, ...]:
@@ -355,10 +349,10 @@ class HealthRegistry:
             shared = scope is not None and (kind is FailureKind.ACCOUNT or (ok and scope.circuit != Circuit()))
             blamed = [scope] if scope is not None and kind is FailureKind.ACCOUNT else [entry]
             for each in (entry, *((scope,) if scope is not None and shared else ())):
-                self._observe(each, ok, kind, now, message, owner, blamed=each in blamed)
+                self._attempts.count(each, ok, kind, now, message, owner, blamed=each in blamed)
             if via is not None:
-                self._observe(self.entries.entry((via, name)), ok, kind, now, message, owner, blamed=False)
-            self._read(entry, declared, ok or kind is None or counts_for_health(kind), seconds, cost, now)
+                self._attempts.count(self.entries.entry((via, name)), ok, kind, now, message, owner, blamed=False)
+            self._attempts.measure(entry, declared, ok or kind is None or counts_for_health(kind), seconds, cost, now)
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, None)
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
@@ -372,75 +366,14 @@ class HealthRegistry:
         targets = self._sharing(name) if scope is not None and shared_too else (name,)
         self._notify(*targets, *(((via, name),) if via is not None else ()))
 
-    def _read(
-        self,
-        entry: Entry,
-        declared: Declaration,
-        counted: bool,
-        seconds: float | None,
-        cost: float | None,
-        now: float,
-    ) -> None:
-        """Add to the latency and money of attempts. A cost that is no amount of money is reported and left out."""
-        if cost is not None and not 0 <= cost <= MAX_COST:  # NaN included
-            problem = f"The cost {cost!r} that {declared.tool!r} reported is ignored: it is no amount of dollars."
-            self.entries.on_problem(problem)
-            cost = None
-        for each in entry.both():
-            if counted and seconds is not None and math.isfinite(seconds):
-                each.readings_of(declared.cost).latency.observe(max(0.0, seconds), now)
-            if cost is not None:
-                readings = each.readings_of(declared.cost)
-                readings.money = readings.money.observed(cost, now, self.policy.circuit.half_life)
-
-    def _observe(
-        self, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str, *, blamed: bool
-    ) -> None:
-        """Count an attempt, and turn the circuit of the entry that is `blamed` for it."""
-        verdict, policy, before = entry.verdicts.pop(owner, True), self.policy.circuit, entry.circuit
-        for each in entry.both():
-            each.calls += 1
-        circuit = entry.circuit.ticked(now)
-        if not ok:
-            entry.last_failure = message or (str(kind) if kind else "failed")
-            if kind is FailureKind.BUG and message:
-                entry.last_failure = f"{kind}: {message}"
-        if not ok and kind is not None and not counts_for_health(kind):
-            reachable = kind is FailureKind.REFUSAL and circuit.state is CircuitState.HALF_OPEN and verdict
-            entry.circuit = (circuit.succeeded(policy, now) if reachable else circuit).released(owner)
-        else:
-            for each in entry.both():
-                each.evidence = each.evidence.observed(ok, now, policy.half_life)
-                each.failures += not ok
-            if ok:
-                entry.last_ok = now
-                circuit = circuit.succeeded(policy, now, late=not verdict).released(owner)
-            elif blamed and kind is FailureKind.ACCOUNT:
-                circuit = circuit.account_failed(policy, now, self._draw(entry), f"account: {entry.last_failure}")
-            elif blamed:
-                draw, by = self._draw(entry), owner if verdict else "late"
-                circuit = circuit.failed(policy, now, draw, entry.last_failure, by)
-            elif kind is FailureKind.ACCOUNT:
-                circuit = circuit.released(owner)
-            entry.circuit = circuit
-        self._note_turn(entry, before)
-
-    def _draw(self, entry: Entry) -> float:
-        return random.Random(f"{self._seed}:{entry.lease_label}:{entry.circuit.openings}").random()
-
-    def _note_turn(self, entry: Entry, before: Circuit) -> None:
-        if entry.circuit.turned_from(before):
-            entry.turned_at, entry.unanswered_since = self._clock.time(), None
-            entry.opened_here = entry.turned_at if entry.circuit.state is CircuitState.OPEN else 0.0
-
     @checked(InputError)
     def shut(self, name: str, reason: str) -> None:
         """Open a tool's circuit at once; it is probed again as after failures."""
         with self._lock:
             entry = self.entries.entry(name)
             before = entry.circuit
-            entry.circuit = before.shut(self.policy.circuit, self._now(), self._draw(entry), reason)
-            self._note_turn(entry, before)
+            entry.circuit = before.shut(self.policy.circuit, self._now(), self._attempts.draw(entry), reason)
+            self._attempts.note_turn(entry, before)
         self._notify(name)
 
     def record_check(self, name: str, ok: bool, message: str = "") -> None:
@@ -509,23 +442,11 @@ class HealthRegistry:
                 entry = self.entries.at(label)
                 if not everything and (entry.untroubled or entry.timeless):
                     restless.discard(label)
-                elif self._passed(entry, now) or everything:
+                elif entry.advance(self.policy, now) or everything:
                     changed.update(self._names_in(entry))
         if changed:
             self._notify(*changed)
         return frozenset(changed)
-
-    def _passed(self, entry: Entry, now: float) -> bool:
-        """Move an entry to `now`; whether that changed a price."""
-        ticked = entry.circuit.ticked(now)
-        over = [by for by, override in entry.overrides.items() if now >= override.until]
-        ramped = entry.circuit.ramp_from is not None
-        changed = ramped or bool(over) or ticked is not entry.circuit or not entry.pressure.idle(now)
-        ended = ramped and not entry.ramping(self.policy, now)
-        entry.circuit = replace(ticked, ramp_from=None) if ended else ticked
-        for by in over:
-            del entry.overrides[by]
-        return changed
 
     def subscribe(self, listener: Callable[[frozenset[Target]], None]) -> Callable[[], None]:
         """Call `listener` with the targets whose prices changed; returns what ends it. A listener never raises."""
@@ -533,11 +454,6 @@ class HealthRegistry:
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     # -- stored and shared -------------------------------------------------------------------------------------------
-
-    @property
-    def snapshot_count(self) -> int:
-        """How often deltas were published: what was loaded before the latest of them does not hold them yet."""
-        return self.entries.published
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """Everything, as plain data by label for a store: statistics, and circuits exactly."""
@@ -550,25 +466,9 @@ class HealthRegistry:
             targets = self.entries.restore(data)
         self._notify(*targets)
 
-    def publish_deltas(self) -> None:
-        """Collect from now on what this process alone observes, for the others that share its store."""
-        with self._lock:
-            self.entries.publish_deltas()
-
-    def is_urgent(self, targets: Iterable[Target]) -> bool:
-        """Whether a circuit of these targets turned, or they are not to be called for a while, and the store does not
-        have that yet.
-        """
-        with self._lock:
-            return self.entries.is_urgent(targets)
-
-    def pending_deltas(self) -> dict[str, dict[str, Any]]:
-        """What this process alone has observed since the last call, by label: for `sharing.merged`."""
-        with self._lock:
-            return self.entries.pending_deltas()
-
     def merge_remote(self, data: Mapping[str, Mapping[str, Any]], snapshot_count: int) -> None:
-        """Merge what other processes stored. No-op if deltas were published after `snapshot_count` was read.
+        """Merge what other processes stored. No-op if deltas were published after
+        `entries.published` was read as `snapshot_count`.
 
         Their counts are added; of circuits the latest turn is taken as a hint: one that opened stays closed here if
         this process has seen the tool succeed since.
@@ -619,14 +519,6 @@ class HealthRegistry:
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(changed)
-
-
-def _learned(readings: Readings, declared: float) -> float:
-    """The mean of what attempts reported in US dollars; as declared where that is no different."""
-    learned = readings.money.value
-    if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
-        return declared
-    return learned
 
 
 def _is_scope(target: Target) -> TypeGuard[str]:

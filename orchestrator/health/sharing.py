@@ -38,14 +38,14 @@ class Merge(Protocol):
 
 def publish(health: HealthRegistry, store: HealthStore) -> None:
     """Enqueue what this process has observed since it last published."""
-    deltas = health.pending_deltas()
+    deltas = health.entries.pending_deltas()
     if deltas:
         store.merge_health(deltas, partial(merged, half_life=health.policy.circuit.half_life))
 
 
 def refresh(health: HealthRegistry, store: HealthStore) -> None:
     """Merge what the other processes have published. Raises `StoreError` when the store cannot be read."""
-    snapshot_count = health.snapshot_count
+    snapshot_count = health.entries.published
     health.merge_remote(store.load_health(), snapshot_count)
 
 

@@ -1,6 +1,6 @@
 """`ToolHealth`: the public view of a tool's health."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.core.enums import CircuitState
@@ -41,6 +41,13 @@ class ToolHealth:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {**asdict(self), "circuit": str(self.circuit)}
+
+    def with_account(self, account: "ToolHealth") -> "ToolHealth":
+        """With the wait, the reason and the circuit of the credential that the tool shares with others."""
+        found = replace(self, wait=max(self.wait, account.wait), reason=self.reason or account.reason)
+        if self.circuit is not CircuitState.CLOSED or account.circuit is CircuitState.CLOSED:
+            return found
+        return replace(found, circuit=account.circuit, opened_at=account.opened_at, next_probe_in=account.next_probe_in)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def stored_health(store: Store) -> HealthRegistry:
     """What a store knows of the health of tools, under the shipped limits."""
     registry = HealthRegistry(Policy(), SystemClock())
     registry.restore_snapshot(store.load_health())
-    registry.publish_deltas()
+    registry.entries.publish_deltas()
     registry.poll()
     return registry
 

@@ -30,7 +30,7 @@ class Town:
     def _begun(self, clock: StillClock) -> HealthRegistry:
         health = HealthRegistry(POLICY, clock, lease=self.store.try_lease, unlease=self.store.release_lease)
         health.restore_snapshot(self.store.load_health())
-        health.publish_deltas()
+        health.entries.publish_deltas()
         return health
 
     def restarted(self) -> HealthRegistry:
@@ -81,7 +81,7 @@ def test_counts_of_all_processes_add_up_and_are_told_once(town: Town) -> None:
         assert health.money("a", 0.0) == 0.5
         assert status.p50 == pytest.approx(1.0, rel=0.05)
         assert health.status("a", "b").calls == 1
-    assert one.pending_deltas() == {}
+    assert one.entries.pending_deltas() == {}
 
 
 def test_what_was_seen_since_it_was_loaded_is_not_lost(town: Town) -> None:
@@ -89,7 +89,7 @@ def test_what_was_seen_since_it_was_loaded_is_not_lost(town: Town) -> None:
     two.record("a", True)
     sharing.publish(two, town.store)
     one.record("a", True)
-    count, loaded = one.snapshot_count, town.store.load_health()
+    count, loaded = one.entries.published, town.store.load_health()
     sharing.publish(one, town.store)
     one.merge_remote(loaded, count)
     assert one.status("a").calls == 1, "what was loaded before the news were told would have taken them away"
@@ -197,17 +197,17 @@ def test_a_wait_and_a_refused_credential_do_not_wait_to_be_published(town: Town)
     for health in town.all:
         health.use_tools({"a": known}.get, lambda _: ("a",))
     one.record("a", True)
-    assert not one.is_urgent(["a"])
+    assert not one.entries.is_urgent(["a"])
     one.record("a", False, FailureKind.TRANSIENT, retry_after=30, rate_limited=True)
-    assert one.is_urgent(["a"])
+    assert one.entries.is_urgent(["a"])
     town.meet()
     assert two.wait("a") == 30
-    assert not any(health.is_urgent(["a"]) for health in town.all)
+    assert not any(health.entries.is_urgent(["a"]) for health in town.all)
     one.record("a", False, FailureKind.ACCOUNT)
-    assert one.is_urgent(["a"])
+    assert one.entries.is_urgent(["a"])
     town.meet()
     assert two.status("a").circuit is CircuitState.OPEN
-    assert not any(health.is_urgent(["a"]) for health in town.all)
+    assert not any(health.entries.is_urgent(["a"]) for health in town.all)
 
 
 def test_a_store_that_is_down_opens_and_closes_nothing(town: Town) -> None:
@@ -225,7 +225,7 @@ def test_a_store_that_is_down_opens_and_closes_nothing(town: Town) -> None:
 @pytest.mark.parametrize("stored", [None, {}, {"time": "x"}, {"version": 1, "target": "a", "time": 1.0}])
 def test_what_is_stored_and_cannot_be_read_is_replaced(town: Town, stored: dict[str, Any] | None) -> None:
     fail(town.all[0])
-    (news,) = town.all[0].pending_deltas().values()
+    (news,) = town.all[0].entries.pending_deltas().values()
     assert sharing.merged(stored, news, 300) == {**news, "writes": 1}
 
 

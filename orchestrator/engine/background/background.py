@@ -56,7 +56,7 @@ class Background:
         """Whether the store was unreachable at the last heartbeat; it is reported once."""
         if self._durable:
             runtime.health.restore_snapshot(runtime.store.load_health())
-            runtime.health.publish_deltas()
+            runtime.health.entries.publish_deltas()
             runtime.health.subscribe(self._note_urgent)
 
     def start(self) -> None:
@@ -151,7 +151,7 @@ class Background:
 
     def _note_urgent(self, targets: Iterable[Any]) -> None:
         """Save health at once where a circuit turned or a wait was asked for: only statistics may be seconds old."""
-        if self._runtime.health.is_urgent(targets):
+        if self._runtime.health.entries.is_urgent(targets):
             self._save_health()
             self._runtime.store.signals.send(HEALTH)
 
