@@ -65,10 +65,9 @@ class Orchestrator(Registration, RecordedRuns):
     """Plans and runs goals over registered tools and agents, and explains its decisions afterwards.
 
     `policy` is a `Policy` or the name of one; `pricing` replaces the price formula; `escalation` is the ladder of an
-    impasse; `judge` judges the work of agents when a run has ended; `demand_model` is asked what a step demands
-    where its text leaves that unsure; `store` is `None` (memory), a path (SQLite) or a database URL; `deps` is handed
-    to tools and never stored.
-    Raises `DefinitionError` for what is wrong as written and `StoreError` for a store that cannot be opened.
+    impasse; `judge` judges the work of agents when a run has ended; `demand_model` is asked for the demand of a step
+    whose text is unclear; `store` is `None` (memory), a path (SQLite) or a database URL; `deps` is passed to tools and
+    never stored. Raises `DefinitionError` for a wrong declaration and `StoreError` for a store that cannot be opened.
     """
 
     _project_loader: ClassVar[Callable[[Any, Path, dict[str, Any]], Any]]
@@ -162,7 +161,7 @@ class Orchestrator(Registration, RecordedRuns):
     ) -> Route:
         """The route that a run would begin with; runs nothing. Raises `NoRoute` and `InputError`.
 
-        It is without exploration, which is drawn anew for each run.
+        The plan contains no exploration, which is drawn for each run.
         """
         return resuming.plan_only(self._runtime, Goal.of(goal), inputs or {}, **preferences)
 
@@ -180,9 +179,9 @@ class Orchestrator(Registration, RecordedRuns):
     ) -> Outcome[Any]:
         """Reach a goal from `inputs`; returns when the run has ended or waits for a person.
 
-        The options are those of `RunOptions`: `run_id` (one used before means that run), `budget`, `dial`,
-        `constraints`; child goals keep to them. Raises `InputError` for an unknown goal, values of the wrong type, or
-        other inputs under a known id.
+        The options are those of `RunOptions`: `run_id` (reusing one joins or returns that run), `budget`, `dial`,
+        `constraints`; they apply to child goals too. Raises `InputError` for an unknown goal, values of the wrong type,
+        or other inputs under a known id.
         """
         self._open()
         return await launch.launch(self._runtime, Goal.of(goal), inputs or {}, **options)
@@ -194,7 +193,7 @@ class Orchestrator(Registration, RecordedRuns):
         """The same as `run`, for code that is not async; works inside a running event loop too (notebooks).
 
         All calls share one event loop in a thread of its own. Ctrl-C cancels the run and waits for its end; a second
-        one leaves the run as it stands, for `recover` where the store outlives the process.
+        one leaves the run as it is, for `recover` if the store is durable.
         """
         self._runtime.runs.check_open()
         with waiting_outside_limits():
@@ -214,18 +213,18 @@ class Orchestrator(Registration, RecordedRuns):
     async def resume(
         self, run_id: str, answer: Any = None, *, by: str = "", question: str | None = None
     ) -> Outcome[Any]:
-        """Go on with a run: give a waiting one its answer, or pick up one whose process died.
+        """Continue a run: answer a waiting run, or take over one whose process died.
 
         `answer` is a `Resolution`, or a plain value where the question asked for one; `by` says who answered.
-        `question` is the id of the one that it answers, where several are open (`Outcome.questions`), else the first.
-        An ended run gives its outcome. Raises `InputError` for an unknown run, or an answer that is none.
+        `question` is the id of the question that it answers (`Outcome.questions`); default: the first. For an ended run
+        its outcome is returned. Raises `InputError` for an unknown run or an invalid answer.
         """
         self._open()
         return await resuming.resume(self._runtime, run_id, answer, by, question)
 
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
-        """Stop a run: its reads at once, a write in flight when it has finished; what was done is undone or listed."""
+        """Stop a run: reads at once, a write in flight when it has finished; effects are undone or listed."""
         self._runtime.runs.check_open()
         return await resuming.cancel(self._runtime, run_id, reason)
 
@@ -233,10 +232,10 @@ class Orchestrator(Registration, RecordedRuns):
     async def submit(
         self, goal: str | Goal[Any], inputs: Mapping[str, Any] | None = None, **options: Unpack[SubmitOptions]
     ) -> str:
-        """Put a run into the queue of the store and return its id; it belongs to nobody, and outlives its caller.
+        """Put a run into the queue of the store and return its id. The run does not depend on its caller.
 
-        The options are those of `run`, and `priority`, `delay` (seconds) and `at` (seconds since the epoch). In memory
-        and in a file this process drives it as well; in a server's database `orchestrator worker` does. Raises
+        The options are those of `run`, and `priority`, `delay` (seconds) and `at` (seconds since the epoch). With a
+        store in memory or in a file this process executes it; with a database server `orchestrator worker` does. Raises
         `InputError` as `run` does, and for inputs that cannot be stored.
         """
         self._open()
@@ -247,16 +246,17 @@ class Orchestrator(Registration, RecordedRuns):
 
     @checked(InputError)
     async def wait(self, run_id: str) -> Outcome[Any]:
-        """The outcome of a run once it has ended or waits for a person, whichever process drives it.
+        """The outcome of a run once it has ended or waits for a person, whichever process executes it.
 
-        Whoever leaves changes nothing. Raises `InputError` for an unknown run, and for one that was set aside.
+        Cancelling this call does not cancel the run. Raises `InputError` for an unknown run and for one that was set
+        aside.
         """
         self._runtime.runs.check_open()
         return await queued.wait(self._runtime, run_id)
 
     @checked()
     def worker(self, options: WorkerOptions | None = None) -> Worker:
-        """A worker on the queue of the store: `await orc.worker().run()` drives runs until it is stopped."""
+        """A worker on the queue of the store: `await orc.worker().run()` executes runs until it is stopped."""
         self._open()
         return Worker(self._runtime, options)
 
@@ -270,10 +270,10 @@ class Orchestrator(Registration, RecordedRuns):
     ) -> Any:
         """The run to a goal as a LangGraph `CompiledStateGraph`: input keys in, goal keys and `outcome` out.
 
-        `inputs` are values that every invocation starts with (what it gives itself replaces them), or the names of
-        the keys that it takes from the state (default: every key of the graph but the goal's). Draw the graph, stream
-        it, checkpoint it, or put it as a node into a graph of your own. Every run of it keeps to `dial` and
-        `constraints`, as `run` does. Raises `InputError` for an unknown goal or input, or a dial outside [0, 1].
+        `inputs` are values that every invocation starts with (values of the invocation replace them), or the names of
+        the keys that it takes from the state (default: every key of the graph except those of the goal). The graph can
+        be drawn, streamed, checkpointed, or used as a node of another graph. `dial` and `constraints` apply to every
+        run of it. Raises `InputError` for an unknown goal or input, or a dial outside [0, 1].
         """
         return compile_goal(self._runtime, Goal.of(goal), inputs, checkpointer, **preferences)
 
@@ -286,11 +286,11 @@ class Orchestrator(Registration, RecordedRuns):
         description: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Any:
-        """A LangChain tool whose calls reach the goal: a run each, healed and recorded.
+        """A LangChain tool for the goal: each call is a run, healed and recorded.
 
-        It takes the keys that the goal needs and no tool gives. Its message is the value, its artifact the record.
-        Under a LangGraph with a checkpointer a question of the run is an `interrupt`. Raises `InputError` for an
-        unknown goal, `DefinitionError` for a type that no schema describes.
+        Its arguments are the keys that the goal needs and no tool gives. Its message is the value, its artifact the
+        record. Under a LangGraph with a checkpointer a question of the run is an `interrupt`. Raises `InputError` for
+        an unknown goal, `DefinitionError` for a type that no schema describes.
         """
         wanted, view = Goal.of(goal), self.graph.view()
         check_goal(wanted, view.keys)
@@ -314,9 +314,9 @@ class Orchestrator(Registration, RecordedRuns):
     ) -> Request:
         """Turn a request in words into a goal and inputs; runs nothing.
 
-        `examples` are texts for each goal (default: what the tools say of themselves); `model` is asked only where
-        they leave it unsure. Unsure without one means a question back with the candidates, and what is missing is
-        asked for all at once. Raises `InputError` for an empty text.
+        `examples` are texts for each goal (default: the descriptions of the tools). `model` is asked only if the
+        examples are not clear; without a model the result is then a question with the candidates. All missing inputs
+        are asked for at once. Raises `InputError` for an empty text.
         """
         view = self.graph.view()
         interpreter = Interpreter(examples or examples_of(view), model, clock=self._runtime.clock)
@@ -324,7 +324,7 @@ class Orchestrator(Registration, RecordedRuns):
 
     @checked()
     def add_sink(self, sink: Sink) -> None:
-        """Have something observe every event of every run."""
+        """Add an observer of every event of every run."""
         self._runtime.sinks.append(sink)
 
     # -- projects and lifetime ---------------------------------------------------------------------------------------
@@ -361,10 +361,11 @@ class Orchestrator(Registration, RecordedRuns):
         self.close()
 
     async def aclose(self) -> None:
-        """End the runs, stop monitors, write what is left to write, close the store. A second call does nothing.
+        """End the runs, stop monitors, write all records, close the store. A second call does nothing.
 
-        Runs in memory are cancelled; runs in a durable store are released as they stand, for `resume` or a worker.
-        Afterwards the calls that begin, continue or learn from runs raise `InputError`; plans and records can be read.
+        Runs in memory are cancelled; runs in a durable store are released in their current state, for `resume` or a
+        worker. Afterwards the calls that begin, continue or learn from runs raise `InputError`; plans and records can
+        be read.
         """
         await self._end(None)
 
@@ -383,14 +384,14 @@ class Orchestrator(Registration, RecordedRuns):
         in_a_loop(self._end(blocked))
 
     def _open(self) -> None:
-        """Begin the background work. Raises `InputError` where this orchestrator was closed."""
+        """Begin the background work. Raises `InputError` if this orchestrator was closed."""
         self._runtime.runs.check_open()
         self._background.start()
 
     # -- wiring ------------------------------------------------------------------------------------------------------
 
     def _members(self) -> set[str]:
-        """The agents that others are made of: they have health, and are no nodes."""
+        """The members of consensus and panel agents: they have health and are not nodes of the graph."""
         agents = (tool for tool in self.graph.view().tools.values() if isinstance(tool, Agent))
         return {member for agent in agents for member in agent.members}
 
@@ -403,7 +404,7 @@ class Orchestrator(Registration, RecordedRuns):
 
 
 async def call_again(orc: Orchestrator, run_id: str) -> Outcome[Any]:
-    """Make the calls of a waiting run again whose process is gone, without an answer: they ask again.
+    """Repeat the calls of a waiting run whose process is gone, without an answer: they ask again.
 
     For integrations, which show questions in a way of their own.
     """

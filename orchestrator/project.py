@@ -1,11 +1,11 @@
 """Project folders: `tools/*.py`, `agents/*.py`, `policies/*.toml` and `schedules/*.toml`, loaded by path.
 
-Files may lie in folders of one level: `tools/web/*.py`; a folder with an `__init__.py` is a package and left alone.
+Files may lie in folders of one level: `tools/web/*.py`; a folder with an `__init__.py` is a package and ignored.
 
 A file is plain Python that imports `orchestrator` and installed packages. Every `Tool` and `Agent` at its top level is
-taken; a function `setup(orc)` in it is called with the orchestrator, for what is not a tool: `orc.connect(...)`,
-`orc.require_skills(...)`. Files whose names begin with `_` are left alone, and files cannot import each other: a
-project folder is no package, so it can never shadow one.
+registered. A function `setup(orc)` in it is called with the orchestrator, for `orc.connect(...)` and
+`orc.require_skills(...)`. Files whose names begin with `_` are ignored. Files cannot import each other: a project
+folder is not a package, so it can never shadow one.
 
 Loading a project runs its code. Only a folder that the caller names is ever loaded.
 """
@@ -55,7 +55,7 @@ class Project:
 
     @cached_property
     def schedules(self) -> tuple[Schedule, ...]:
-        """What `schedules/*.toml` says is to be submitted when, by name. Raises `DefinitionError` naming the file."""
+        """The schedules of `schedules/*.toml`, by name. Raises `DefinitionError` naming the file."""
         return schedules_of(self.root / "schedules")
 
     def policy(self, name: str | Path) -> Policy:

@@ -23,9 +23,9 @@ _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e
 
 
 def problem_with(text: str, longest: int = MAX_NAME) -> str:
-    """Why `text` cannot be a name; empty when it can.
+    """Why `text` cannot be a name; empty if it can.
 
-    Refused are what some database, terminal or model reads as something else than what a person sees: control
+    Rejected are characters that a database, terminal or model reads differently from what a person sees: control
     characters, line breaks, surrogates, tag characters, direction marks, blanks at the ends.
     """
     if not text:
@@ -50,7 +50,7 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
 
 
 def storable_text(text: str) -> bool:
-    """Whether every database takes the text: no half of a surrogate pair, no NUL. What cannot be stored is no id."""
+    """Whether every database accepts the text: no lone surrogate, no NUL. Other texts are not valid ids."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 

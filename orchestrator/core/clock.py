@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time as the framework sees it; `orchestrator.testing.FakeClock` is the other implementation."""
+    """The source of time and waits; `orchestrator.testing.FakeClock` is the implementation for tests."""
 
     def time(self) -> float:
         """Seconds since the epoch: for people and for records, never for a decision."""

@@ -22,7 +22,7 @@ class SubCall:
     """A call within a call: of a member of a consensus, or of an agent's own tool. Outside a run it records nothing."""
 
     refused: str = ""
-    """Why it may not be made now: the member is down, or the budget used up; empty when it may."""
+    """Why it may not be made now: the member is down, or the budget is used up; empty if it may."""
 
     def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Any = None) -> None:
         """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
@@ -32,10 +32,10 @@ class SubCall:
 
 
 class RunContext(ABC, Generic[Deps]):
-    """Passed to a tool through a parameter annotated `RunContext` (or `RunContext[MyDeps]`), which is no need."""
+    """The context of a call, for a parameter annotated `RunContext` (or `RunContext[MyDeps]`); no key fills it."""
 
     deps: Deps
-    """What the user gave as `Orchestrator(deps=...)`. Never stored, never shown."""
+    """The value of `Orchestrator(deps=...)`. Never stored, never shown."""
 
     run_id: str
     """The run that this call belongs to."""
@@ -66,32 +66,32 @@ class RunContext(ABC, Generic[Deps]):
     ) -> "Outcome[Any]":
         """Run a child goal in the same graph: own values; shared budget, deadline and health; a child span.
 
-        It is a call: reached for again with equal inputs it runs again. With a `key` it happens once per key in this
-        call. After a crash or a question the children that ended give their outcomes again; in a new attempt of the
-        step those that reached their goal do. Raises `Escalated` when it reached no goal (`check=False` gives that
-        outcome too), `Refused` when the same goal with equal inputs is open above, and `InputError` for a key that was
-        used with another goal or other inputs.
+        It is a call: a second reach with equal inputs runs again. With a `key` it happens once per key in this call.
+        After a crash or a question the children that ended return their recorded outcomes; in a new attempt of the step
+        those that reached their goal do. Raises `Escalated` when it reached no goal (`check=False` gives that outcome
+        too), `Refused` when the same goal with equal inputs is open above, and `InputError` for a key that was used
+        with another goal or other inputs.
         """
 
     @abstractmethod
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person: the run waits, and this returns the answer once `orc.resume(run_id, answer)` gave one.
 
-        While its process drives the run the call stays suspended and goes on with the answer. After the process was
-        lost it is made again from its first line: recorded answers are found by the question's text and type.
+        While its process executes the run the call stays suspended and continues with the answer. If the process was
+        lost, the call is made again from its first line; recorded answers are matched by the question's text and type.
         """
 
     def inputs_of(self, goal: "str | Goal[Any]") -> Mapping[str, tuple[Any, bool]]:
         """What `reach` takes for a goal: key -> its type and whether it is required. These keys no tool gives.
 
-        Raises `InputError` for a key that nothing in the graph gives or needs. Outside a run no goal takes anything.
+        Raises `InputError` for a key that nothing in the graph gives or needs. Outside a run the result is empty.
         """
         del goal
         return {}
 
     async def discard(self, outcome: "Outcome") -> None:
-        """Say that what a child run did is not used although this call may succeed: its effects are undone, or listed,
-        when the run ends. Raises `InputError` for a run that this step did not reach for.
+        """Declare that a child run is not used although this call may succeed: its effects are undone, or listed, when
+        the run ends. Raises `InputError` for a run that this step did not start.
         """
         del outcome
 
@@ -110,7 +110,7 @@ class RunContext(ABC, Generic[Deps]):
 
     @abstractmethod
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Report a quota that an answer stated: the tool gets dearer before the limit is hit.
+        """Report a quota: the price of the tool rises before the limit is reached.
 
         `reset_seconds` is the time until the quota is full again.
         """
@@ -123,22 +123,23 @@ class RunContext(ABC, Generic[Deps]):
         """
 
     def chose(self, chosen: str, among: "Sequence[Candidate]", reason: str, facts: Mapping[str, Any]) -> None:
-        """Put a choice that the call made on the record of its run, as a decision of kind `select`.
+        """Record a choice that the call made, as a decision of kind `select`.
 
         `facts` is what it was made from, as plain data without contents. Does nothing outside a run.
         """
 
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
-        """Begin a call within this call, on the record of its run; `label` is unique within the call.
+        """Begin a recorded call within this call; `label` is unique within the call.
 
-        Unless it is `refused`, make the call and report its end with `ended`. `anyway`: the call is made even when
+        Unless it is `refused`, make the call and report its end with `ended`. With `anyway` the call is made even if
         its member is down or the budget is used up.
         """
         del name, kind, label, anyway
         return SubCall()
 
     async def member(self, name: str, label: str) -> SubCall:
-        """Begin a call of a member of a team within this call, as `part`; a probe of its health is asked for first."""
+        """Begin a call of a member of a consensus or panel, as `part`; a lease for the probe of its health is taken
+        first."""
         return self.part(name, PartKind.MEMBER, label)
 
     @property

@@ -2,13 +2,13 @@
 
 The `gen_ai.` names are those of the OpenTelemetry semantic conventions for generative AI (status: development), in the
 version below. `openinference.span.kind`, `input.*` and `output.*` are those of OpenInference, which Arize Phoenix
-reads. For decisions of routing there is no convention; ours are in the namespace `orchestrator.`.
+reads. There is no convention for routing decisions; their names are in the namespace `orchestrator.`.
 """
 
 from typing import Final
 
 __version__: Final = "0.1.0"
-"""The version of the framework, which spans name as that of their instrumentation scope."""
+"""The version of the framework, and of the instrumentation scope of its spans."""
 SCOPE: Final = "orchestrator"
 """The instrumentation scope of all spans and metrics, and the name of the logger."""
 GENAI_VERSION: Final = "1.42.0-dev"
@@ -116,7 +116,7 @@ DECISION_ANSWERS: Final = "orchestrator.decision.answers"
 CANDIDATES: Final = "orchestrator.decision.candidates"
 CANDIDATE_PRICES: Final = "orchestrator.decision.candidate_prices"
 UNUSABLE_PRICE: Final = -1.0
-"""Stands in `CANDIDATE_PRICES` for what cannot be used: its price is infinite, which many viewers cannot hold."""
+"""The value in `CANDIDATE_PRICES` of an unusable candidate, whose infinite price many viewers cannot represent."""
 
 ATTEMPT_NUMBER: Final = "orchestrator.attempt"
 ATTEMPTS: Final = "orchestrator.attempts"

@@ -1,4 +1,4 @@
-"""The words of the framework as string enums, and the small types everything shares."""
+"""The string enums of the framework, and small shared types."""
 
 from enum import StrEnum
 from typing import Final
@@ -8,7 +8,7 @@ START: Final = "START"
 
 
 class NotDone:
-    """The type of `NOT_DONE`, which `reconcile` returns when an uncertain effect did not take place."""
+    """The type of `NOT_DONE`, which `reconcile` returns if an ambiguous effect did not happen."""
 
     _instance: "NotDone | None" = None
 
@@ -25,11 +25,11 @@ class NotDone:
 
 
 NOT_DONE: Final = NotDone()
-"""What `reconcile` returns when it knows that the effect did not take place."""
+"""What `reconcile` returns if it knows that the effect did not happen."""
 
 
 class Effect(StrEnum):
-    """What a tool does to the world."""
+    """What a tool changes outside the program."""
 
     READ = "read"
     WRITE = "write"
@@ -37,7 +37,7 @@ class Effect(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a run stands. `reached`, `demoted` and `escalated` are ends; runs only move forward."""
+    """The status of a run. `reached`, `demoted` and `escalated` are final; a status never moves back."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -100,17 +100,17 @@ class FailureKind(StrEnum):
 
     @property
     def says_something_of_the_work(self) -> bool:
-        """Whether it says something about the quality of an agent's work, not only about its availability."""
+        """Whether it is evidence about the quality of an agent's work, not only about its availability."""
         return self in (FailureKind.INVALID_OUTPUT, FailureKind.BUG)
 
 
 class PartKind(StrEnum):
-    """What is called within a call."""
+    """What kind of thing a call within a call is made to."""
 
     MEMBER = "member"
-    """An agent that another one is made of: it has health of its own."""
+    """A member of a consensus or a panel: it has its own health."""
     TOOL = "tool"
-    """A tool of an agent's own, which the router knows nothing of."""
+    """An agent's own tool, which the router does not know."""
 
 
 class CircuitState(StrEnum):

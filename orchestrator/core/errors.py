@@ -44,14 +44,14 @@ class StoreError(OrchestratorError):
 
 
 class OwnershipLost(BaseException):
-    """Another process has taken the run over: this one stops at once. Never leaves `run`.
+    """Another process has taken over the run, so this one stops at once. Never raised out of `run`.
 
-    No `Exception`: neither a user's function nor the handling of failures may take it for a failure of a tool.
+    Not an `Exception`: neither a user's function nor failure handling may mistake it for a failure of a tool.
     """
 
 
 class WorkerCrashed(OrchestratorError):
-    """The worker process of a call died: native code crashed, or something killed it. What it had done is unknown."""
+    """The worker process of a call died: native code crashed, or it was killed. It is unknown what it had done."""
 
 
 class ToolError(OrchestratorError):
@@ -73,7 +73,7 @@ class RateLimited(ToolError):
 
 
 class Refused(ToolError):
-    """A business no: the tool works and declined. It says nothing about the tool's health."""
+    """The tool works and declined (no seats, not found). It does not change the tool's health."""
 
 
 class CallerError(ToolError):

@@ -1,7 +1,7 @@
 """The frozen events of a run. Ledger, tracing, progress, viewer and streams are sinks of them.
 
 An event is a fact: a run's state is the fold of its events (`engine/state.py`), a ledger record is an event's plain
-data, and replay folds the records and makes the decisions again. No event holds an input, an output or a prompt;
+data, and replay folds the records and computes the decisions again. No event holds an input, an output or a prompt;
 `Progressed` alone carries what a tool reports, and is never stored.
 """
 
@@ -38,7 +38,7 @@ class RunStarted(Event):
     inputs: tuple[str, ...]
     """Keys that were provided."""
     inputs_digest: str
-    """SHA-256 of the inputs, so that another call with this run's id is recognised."""
+    """Keyed digest of the inputs, to detect other inputs under this run's id."""
     policy: Mapping[str, Any]
     graph: str
     """Digest of the graph; the graph itself is stored once under it."""
@@ -51,25 +51,25 @@ class RunStarted(Event):
     parent_call: str | None = None
     depth: int = 0
     resumable: bool = True
-    """False when a value cannot be stored, so that a crash would end the run for good."""
+    """False if a value cannot be stored, so that no other process can continue the run after a crash."""
     not_resumable: tuple[str, ...] = ()
-    """The keys to blame for that."""
+    """The keys whose values cannot be stored."""
     turn: int = 0
     """The turn of its choices of agents, which decides what is drawn; 0 where no agent could take part."""
     probe: bool = False
-    """Whether agents that are not proven may be tried out in this run."""
+    """Whether unproven agents may be tried in this run."""
     dial: float | None = None
-    """What the caller preferred, from 0 (cheapest) to 1 (best); the policy has it in it."""
+    """What the caller preferred, from 0 (cheapest) to 1 (best); the recorded policy includes it."""
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`Constraints.to_json()`: which agents may be used."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     tainted: tuple[str, ...] = ()
-    """Inputs that derive from what a model provided, in the run that reached for this one."""
+    """Inputs that derive from a value that a model provided in the parent run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphChanged(Event):
-    """The tools changed while the run was going on; from here on it plans on this revision."""
+    """The tools changed during the run; from here on it plans on this revision."""
 
     graph: str
     revision: int
@@ -104,7 +104,7 @@ class CallStarted(Event):
     """The transition that led to it."""
     agent: bool = False
     probe: bool = False
-    """Whether this call finds out if a broken tool works again."""
+    """Whether this call is the probe of a half-open circuit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +131,14 @@ class CallEnded(Event):
     llm_calls: int = 0
     """Control-plane model calls of child runs that the call made."""
     reconciled: bool = False
-    """The result was found out afterwards, not returned by the call."""
+    """The result came from `reconcile`, not from the call."""
     children_cost: float = 0.0
-    """US dollars of `cost` that child runs of the call cost, which their `ChildEnded` has counted already."""
+    """US dollars of `cost` that child runs cost; their `ChildEnded` events count them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnded(Event):
-    """A child run that a call reached has ended: what it cost, and what of it still stands."""
+    """A child run has ended: its cost, and its effects that still stand."""
 
     call_id: str
     tool: str
@@ -155,7 +155,7 @@ class ChildEnded(Event):
     uncompensated: tuple[str, ...] = ()
     """Effects that stand, or may stand, although nothing uses them, as `run id#tool`."""
     tainted: bool = False
-    """Whether what it gave derives from a value that a model provided."""
+    """Whether its output derives from a value that a model provided."""
     generation: int = 0
     """Failed attempts of the step before the one that started it."""
     at_end: float = 0.0
@@ -221,7 +221,7 @@ class ToolAllowed(Event):
     abandon: bool = False
     """Whether the tool's effect may be left behind."""
     forced: bool = False
-    """Whether it may be used in spite of its health."""
+    """Whether it may be used although its circuit is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +237,7 @@ class ValueProvided(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValuesExpired(Event):
-    """Reads that had been done were too old to rely on; they run again when they are needed."""
+    """Values of reads were older than their `ttl`; the reads run again when they are needed."""
 
     tools: tuple[str, ...]
 
@@ -275,7 +275,7 @@ class RungAsked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandTold(Event):
-    """A model was asked what a step demands, because its text leaves that unsure."""
+    """A model was asked for the demand of a step whose text is unclear."""
 
     key: str
     model: str
@@ -290,7 +290,7 @@ class DemandTold(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalLowered(Event):
-    """The run goes on for a lesser goal."""
+    """The run continues with a lesser goal."""
 
     goal: tuple[str, ...]
 
@@ -313,18 +313,18 @@ class RunWaiting(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    """The run goes on: a person answered, or it was picked up after a crash."""
+    """The run continues: a person answered, or it was taken over after a crash."""
 
     answer: str = ""
     by: str = ""
     after_crash: bool = False
     question_id: str = ""
     policy: Mapping[str, Any] | None = None
-    """The policy that it goes on under, where that is not the one it began under."""
+    """The policy from here on, if it is not the one that the run began with."""
     token: int = 0
-    """The fencing token under which it goes on."""
+    """The fencing token from here on."""
     owner_unproven: bool = False
-    """Whether the owner before is not proven dead: it may still send what it had begun."""
+    """Whether the previous owner is not proven dead: it may still send a request that it began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,7 +336,7 @@ class EffectUndone(Event):
     reason: str = ""
     seconds: float = 0.0
     uncertain: bool = False
-    """Whether the compensation may have taken place all the same: its answer was lost."""
+    """Whether the compensation may have happened although it failed: its answer was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,7 +349,7 @@ class Progressed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemReported(Event):
-    """Something beside the work broke (a monitor, a sink, an exporter, the shared store) and the run went on."""
+    """Something other than a call failed (a monitor, a sink, an exporter, the shared store), and the run went on."""
 
     source: str
     message: str
@@ -374,7 +374,7 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkJudged(Event):
-    """The work of an agent was judged: by a judge after the run had ended, or by a person.
+    """The work of an agent was judged, by a judge after the run had ended or by a person.
 
     It is stored beside the run's ledger, which is closed by then, and holds neither the work nor the explanation.
     """
@@ -402,7 +402,7 @@ class Sink(Protocol):
     """An observer of runs. It must not block; when it raises, the failure is reported and the run goes on."""
 
     def on_event(self, event: Event) -> None:
-        """Take one event. Called on the run's own event loop, in order."""
+        """Receive one event. Called on the run's event loop, in order."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`Goal`: the keys that somebody wants, with the lesser goals that would do."""
+"""`Goal`: the wanted keys, with acceptable lesser goals."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ V = TypeVar("V", default=Any)
 
 @dataclass(frozen=True, init=False)
 class Goal(Generic[V]):
-    """One key, or several, that a run is to have a value for.
+    """One or several keys for which a run has to find values.
 
     `demotions` are lesser goals that are acceptable, best first; `providable` are the keys that a model may provide a
     value for when no route is left; `type` makes the outcome typed: `Goal("label", type=Label)`.
@@ -96,7 +96,7 @@ def _goal_of_key(key: str) -> Goal[Any]:
 @checked_init(InputError)
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend at most; `None` is no limit. Raises `InputError` for what is no limit."""
+    """The limits of a run; `None` means no limit. Raises `InputError` for an invalid limit."""
 
     usd: float | None = None
     """US dollars."""

@@ -62,12 +62,12 @@ class Retries(Settings):
     """How often and how soon a transient failure is tried again, and what healing may cost altogether."""
 
     attempts: int = Field(default=2, ge=0, le=100)
-    """Retries of one step after its first attempt, where the tool does not say."""
+    """Retries of one step after its first attempt, if the tool sets no `retries`."""
     base_seconds: Weight = 0.1
     """First back-off; it doubles, with full jitter."""
     max_seconds: Seconds = 5
     max_retry_after: Seconds = 30
-    """Seconds; a longer Retry-After is not waited for: the run is rerouted, or its impasse names the time."""
+    """Seconds; for a longer Retry-After the run does not wait: it is rerouted, or its impasse names the time."""
     share: Fraction = 0.2
     """Retries and fallbacks allowed, as a share of calls."""
     floor: int = Field(default=10, ge=0)
@@ -75,7 +75,7 @@ class Retries(Settings):
 
 
 class Policy(Settings):
-    """How to price, how long to try, what to allow. Unknown fields are errors.
+    """The terms of prices, the limits of runs and what is allowed. Unknown fields are errors.
 
     A subclass adds fields of its own, for a pricing function to read.
     """
@@ -85,43 +85,43 @@ class Policy(Settings):
     pricing: str = "standard"
     """Name of a registered pricing."""
     step_cost: Weight = 0.0001
-    """US dollars per step, so that free tools still differ and plans stay short."""
+    """US dollars per step, so that free tools have a price and short plans are preferred."""
     time_value: Weight = 0.001
     """US dollars per second."""
     risk_value: Weight = 0.1
     """US dollars for a risk of 1."""
     quality_value: Weight = 0.5
-    """US dollars for full competence; 1/λ."""
+    """US dollars between a competence of 0 and of 1; 1/λ."""
     timeout: Seconds = 60
-    """Seconds per call, where the tool does not say."""
+    """Seconds per call, if the tool sets no `timeout`."""
     max_impasses: int = Field(default=5, ge=1)
     planning_states: int = Field(default=4000, ge=0)
     """States the exact search of a plan with joins may visit."""
     fail_fast: bool = False
-    """Whether the last usable alternative may be ejected by its circuit."""
+    """Whether an open circuit excludes a tool even if it is the last alternative."""
     escalation: tuple[str, ...] = ("demote",)
     """Names of registered rungs."""
     max_spend: float | None = Field(default=None, ge=0)
-    """US dollars per run, where the caller gives no budget."""
+    """US dollars per run, if the caller gives no budget."""
     max_spend_per_day: float | None = Field(default=None, ge=0)
     max_spend_per: Mapping[str, Dollars] = {}
     """US dollars per UTC day and value of a label: `{"tenant": 5}` limits each tenant."""
     max_seconds: Seconds | None = None
     max_calls: int | None = Field(default=None, ge=1)
     patience: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 60
-    """Seconds that a write which outlived its time-out, or was in flight at a cancellation, is waited for; and that a
-    write waits for a store that cannot take its intent (at least 10)."""
+    """Seconds for which a run waits for a write that exceeded its time-out or was in flight at a cancellation, and for
+    which a write waits for a store that cannot record its intent (at least 10)."""
     max_threads: int = Field(default=64, ge=1, le=10_000)
     """Threads of a process that run sync tools."""
     learn: bool = True
-    """Whether prices are learned from calls; `False` prices by what is declared alone."""
+    """Whether prices are learned from calls; with `False` they come from declarations alone."""
     approve_above: float | None = Field(default=None, ge=0)
-    """US dollars: a write that costs more asks a person first."""
+    """US dollars: a write that costs more needs a person's approval."""
     durability: Literal["async", "sync"] = "async"
-    """Whether the result of a read is on disk before anything is made of it (`sync`), or milliseconds later (`async`).
+    """`sync`: the result of a read is committed before a dependent step starts. `async`: within milliseconds.
 
-    Intents of writes are durable before the write, and their results before anything is made of them, in either case;
-    what `async` may repeat after a crash are reads.
+    In both cases the intent of a write is durable before the call, and its result before a dependent step starts. With
+    `async` a crash may repeat reads.
     """
     keep_values: bool = False
     """Whether the stored values of a run stay when it has ended."""

@@ -12,7 +12,7 @@ from .policy import Policy
 PICO: Final = 10**12
 """Picodollars in a US dollar."""
 UNPAYABLE: Final = 1e30
-"""US dollars from which on a price counts as infinite."""
+"""US dollars; a price of at least this counts as infinite."""
 
 
 def picodollars(usd: Any, tool: str) -> int | None:
@@ -27,7 +27,7 @@ def picodollars(usd: Any, tool: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class PriceFacts:
-    """Everything a price is made of, for one tool by one transition."""
+    """The facts of a price, for one tool by one transition."""
 
     tool: str
     money: float
@@ -49,7 +49,7 @@ Pricing = Callable[[PriceFacts], float]
 
 
 def price_by(pricing: Pricing, facts: PriceFacts) -> int | None:
-    """What a pricing says of a tool, in whole picodollars; `None` for infinite.
+    """The price of a tool by a pricing, in whole picodollars; `None` for infinite.
 
     Raises `DefinitionError` for a pricing that raises, or gives no number of at least 0.
     """
@@ -184,7 +184,7 @@ PRICINGS: Final[dict[str, Callable[[Policy], Pricing]]] = {
 
 
 def formula_name(policy: Policy) -> str:
-    """What a record says of the formula of its prices, so that it replays when `standard` has become another."""
+    """The name of a price formula in a record, so that the record replays after `standard` has changed."""
     return QualityOnce.name if policy.pricing == "standard" else policy.pricing
 
 

@@ -1,4 +1,4 @@
-"""What planning takes and gives: `Problem` in, `Route` or `Impasse` out. Plain data, no behaviour that decides."""
+"""Input and output of planning: `Problem` in, `Route` or `Impasse` out. Plain data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from .price import PICO, PriceFacts
 from .text import abridged
 
 CONDITION_FALSE: Final = "its condition does not hold"
-"""Why a tool is unusable whose `when` was false: nothing about it is broken, so it is the last to be blamed."""
+"""The reason of a tool whose `when` was false. It is not broken, so other tools are blamed before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StartedFrom:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Where a run stands, as far as planning is concerned."""
+    """The state of a run, as far as planning needs it."""
 
     goal: tuple[str, ...]
     at_hand: Mapping[str, str | None]
@@ -32,14 +32,14 @@ class Problem:
     done: Mapping[str, StartedFrom] = field(default_factory=dict[str, StartedFrom])
     """Tools that succeeded in this run. They cost nothing and do not run again."""
     running: Mapping[str, StartedFrom] = field(default_factory=dict[str, StartedFrom])
-    """Tools in flight: what they will give costs nothing."""
+    """Tools in flight: their outputs cost nothing."""
     unusable: Mapping[str, str] = field(default_factory=dict[str, str])
     """Tool -> why this run may not start it."""
     unusable_transitions: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     facts: Mapping[str, PriceFacts] = field(default_factory=dict[str, PriceFacts])
     """Facts that hold for this run only (an agent under this run's demand), in place of the shared ones."""
     may_abandon: frozenset[str] = frozenset()
-    """Done effects that a person allowed to leave behind although they cannot be undone."""
+    """Completed effects that a person allowed the run to abandon although they cannot be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Route:
-    """The chosen plan: a DAG of steps, its true price, a lower bound, and (when asked for) what it beat."""
+    """The chosen plan: a DAG of steps, its true price, a lower bound, and (computed on demand) its alternatives."""
 
     goal: tuple[str, ...]
     steps: tuple[Step, ...]
@@ -143,13 +143,13 @@ class Route:
 
     @cached_property
     def alternatives(self) -> Sequence["Alternative"]:
-        """What this route beat, best first; computed when first asked for."""
+        """The alternatives of this route, best first; computed on first use."""
         return tuple(self.explain()) if self.explain else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A way that was not chosen."""
+    """A route that was not chosen."""
 
     instead_of: str | None
     """The step it would replace; `None` for the next best route as a whole."""
@@ -157,7 +157,7 @@ class Alternative:
     pico: int
     """Price of the whole route that it would make, in picodollars."""
     more_pico: int
-    """By how much that is dearer than the chosen route, in picodollars."""
+    """By how much that price is above the chosen route's, in picodollars."""
 
     @property
     def price(self) -> float:
@@ -166,7 +166,7 @@ class Alternative:
 
     @property
     def more(self) -> float:
-        """By how much that is dearer than the chosen route, in US dollars."""
+        """By how much that price is above the chosen route's, in US dollars."""
         return self.more_pico / PICO
 
 
@@ -179,12 +179,12 @@ class Blame:
     """Why it cannot be used: an open circuit, used-up retries, a refusal, a false `when`, a missing approval ..."""
     last_error: str = ""
     health: str = ""
-    """How it is, in a few words: its circuit, and how many of its calls failed."""
+    """Its health in a few words: its circuit, and how many of its calls failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LesserGoal:
-    """A declared lesser goal and what it would cost from where the run stands."""
+    """A declared lesser goal and its price from the current state of the run."""
 
     goal: tuple[str, ...]
     price: float | None
@@ -194,15 +194,15 @@ class LesserGoal:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Impasse:
-    """No feasible route: what cannot be had, who is to blame, and what is left to choose from."""
+    """No feasible route: the keys that cannot be produced, the tools to blame, and the remaining choices."""
 
     goal: tuple[str, ...]
     unreachable: tuple[str, ...]
-    """The keys that cannot be had."""
+    """The keys that cannot be produced."""
     blame: tuple[Blame, ...]
     """A smallest set of unusable tools that, working again, would open a route."""
     reason: str = ""
-    """What happened, when it is more than a missing route: an uncertain effect, a spent budget, a missing approval."""
+    """What happened, if it is not only a missing route: an ambiguous effect, a used-up budget, a missing approval."""
     kind: str = "no_route"
     """`no_route`, `unknown_goal`, `ambiguous`, `approval`, `budget`, `question`, `progress` or `cancelled`."""
     question: str | None = None

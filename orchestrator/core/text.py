@@ -90,7 +90,7 @@ def usd(amount: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: `12 ms`, `0.42 s`, `3.1 s`, `2 min 5 s`, `3 h 10 min`."""
+    """Seconds in readable form: `12 ms`, `0.42 s`, `3.1 s`, `2 min 5 s`, `3 h 10 min`."""
     if seconds is None:
         return "-"
     if 0 < seconds < 0.0005:
@@ -121,7 +121,7 @@ def listed(names: "tuple[str, ...] | list[str]", last: str = "and") -> str:
 
 
 def abridged(names: Sequence[str], between: str = " → ", most: int = 7) -> str:
-    """Names with something between them; of many the first, how many more, and the last two."""
+    """Names with a separator; of many the first, the number of omitted ones, and the last two."""
     if len(names) > most:
         names = [*names[: most - 3], f"{len(names) - most + 1} more", *names[-2:]]
     return between.join(names)
