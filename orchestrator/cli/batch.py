@@ -30,7 +30,8 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, duration, plain, shortened, usd
 from orchestrator.engine.options import RunOptions
 from orchestrator.observability.explain.summary import healed, trail
-from orchestrator.store.protocol import RunRow, Seal, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow, Seal
 
 from .result import MARKS, durable, run_json, trail_text
 from .screen import Exit, debugging, exit_of, hanging, screen, worst, write_json

@@ -11,7 +11,8 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import counted, duration, plain, plain_lines, shortened, usd
 from orchestrator.observability.explain.summary import Tried, healed, trail
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from .invocation import command
 from .screen import debugging, exit_of, plain_json, say

@@ -9,7 +9,7 @@ from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.store import Store, open_store
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .invocation import DEFAULT_STORE, app_given, command
 from .screen import complain

@@ -5,7 +5,8 @@ import random
 from typing import Final
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.protocol import Store, slot_name
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import slot_name
 
 from .threads import Threads
 

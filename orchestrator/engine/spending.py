@@ -10,7 +10,8 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
-from orchestrator.store.protocol import Share, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Share
 
 RECENT: Final = 32
 """Recent charges that are kept per tool."""

@@ -23,7 +23,8 @@ from orchestrator.selection.learning.updates import CHECKED, Observation, Spent
 from orchestrator.selection.skills.handbook import Handbook
 from orchestrator.selection.skills.storage import numbered_handbook, swap_handbook
 from orchestrator.store.ledger.encoding import readable_event
-from orchestrator.store.protocol import Record, RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Record, RunRow
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

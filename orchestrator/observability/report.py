@@ -18,7 +18,8 @@ from orchestrator.core.text import counted, duration, listed, plain, usd
 from orchestrator.observability.explain.model import EntryKind, StoryEntry
 from orchestrator.observability.explain.story import Story, read_story
 from orchestrator.store.ledger.verify import Verification, export, verify_run
-from orchestrator.store.protocol import RunRow, Seal, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow, Seal
 
 from .signature import Signature, sign
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from orchestrator.core.enums import FailureKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.text import plain
-from orchestrator.store.protocol import RunRow, Store, SummaryHints
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow, SummaryHints
 
 _PAGE: Final = 500
 _LARGEST_PAGE: Final = 4000

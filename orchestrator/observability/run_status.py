@@ -6,7 +6,8 @@ from typing import Any
 from orchestrator.core.enums import Status
 from orchestrator.core.text import duration
 from orchestrator.store.owner import owner_died
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 
 def waiting_text(row: RunRow, now: float) -> str:

@@ -22,7 +22,7 @@ from orchestrator.core.errors import DefinitionError, InputError, StoreError
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.observability.answering import QuestionNotOpen, keep_answer, open_questions
-from orchestrator.store.protocol import TENANT, RunRow
+from orchestrator.store.rows import TENANT, RunRow
 
 from .access import RateLimit, StreamLimit, Tokens
 from .metrics import exposition

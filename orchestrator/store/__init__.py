@@ -6,7 +6,8 @@ from . import shutdown as shutdown  # what is registered first runs last
 from .memory import MemoryStore
 from .open import open_store
 from .owner import owner_died, owner_name
-from .protocol import OnProblem, Record, RunRow, Seal, Store
+from .protocol import OnProblem, Store
+from .rows import Record, RunRow, Seal
 
 if TYPE_CHECKING:
     from orchestrator.store.sql.store import SqlStore

@@ -36,7 +36,8 @@ from orchestrator.store.ledger.writes import (
 )
 
 from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
-from .protocol import FIRST_TOKEN, OnProblem, OnRefused, Record, RunRow, Seal, SummaryHints
+from .protocol import OnProblem, OnRefused
+from .rows import FIRST_TOKEN, Record, RunRow, Seal, SummaryHints
 from .signals import NoSignals, Signals
 from .transport.protocol import QueueTransport
 

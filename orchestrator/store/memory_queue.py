@@ -11,7 +11,7 @@ from orchestrator.store.ledger.writes import LedgerState
 
 from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died
-from .protocol import TENANT, ClaimedRun, RunRow, Share, Swept
+from .rows import TENANT, ClaimedRun, RunRow, Share, Swept
 
 _DAY = 86_400
 

@@ -1,216 +1,22 @@
 """The `Store` protocol, and the rows it returns."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from orchestrator.core.enums import Status
 
+from .queue import Accounts, RunQueue
+from .rows import Record, RunRow, Seal, SummaryHints
 from .signals import Signals
 from .transport.protocol import QueueTransport
-
-FIRST_TOKEN: Final = 1
-"""The fencing token of the owner who begins a run."""
-
-TENANT: Final = "tenant"
-"""The label whose value is the tenant of a run: limits and fairness of the queue go by it."""
-
-SLOT: Final = "slot:"
-"""Leases whose names begin so are slots of a tool's limit over all processes."""
-
-
-def slot_name(tool: str, number: int) -> str:
-    """The name of the lease that is slot `number` of a tool."""
-    return f"{SLOT}{tool}:{number}"
-
 
 OnProblem = Callable[[str], None]
 """Called, from any thread, with what a store could not do. It must not call the store."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """One record of a run's ledger: `at` in seconds since the epoch, `body` plain JSON, the hash of the one before."""
-
-    run_id: str
-    seq: int
-    kind: str
-    at: float
-    body: dict[str, Any]
-    prev: str
-    hash: str
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run: what it was asked for, where it stands, and the head (last hash) and count of its ledger."""
-
-    run_id: str
-    parent: str | None
-    goal: str
-    status: Status
-    policy: str
-    started: float
-    ended: float | None
-    head: str
-    count: int
-    trace_id: str
-    summary: dict[str, Any]
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    wake: float | None = None
-    """When a queued run may start, or a waiting one goes on without an answer; by the store's clock."""
-    attempts: int = 0
-    """Owners that died while they drove the run, since it last made progress."""
-
-
-@dataclass(frozen=True)
-class Seal:
-    """One link of the chain over runs: the head of an ended run, and the hash of the seal before."""
-
-    n: int
-    run_id: str
-    head: str
-    prev: str
-    hash: str
-    lane: int = 0
-    """Which chain: the processes of a PostgreSQL store seal in several chains, so that none waits for another."""
-
-
-@dataclass(frozen=True)
-class ClaimedRun:
-    """A run that a worker took from the queue, its fencing token, and what was asked for (see `submit`)."""
-
-    run_id: str
-    token: int
-    request: str | None
-    answer: str | None
-    cancel: bool = False
-    """Whether its cancellation was asked for: nothing of it begins any more."""
-    count: int = 0
-    """Records of its ledger: 0 for a run that has not begun."""
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True)
-class Swept:
-    """What a sweep of the queue changed, as ids of runs."""
-
-    lost: tuple[str, ...] = ()
-    """Runs whose owner is gone; they are queued again."""
-    due: tuple[str, ...] = ()
-    """Waiting runs whose time came; they are queued."""
-    set_aside: tuple[str, ...] = ()
-    """Runs that lost their owner too often: no worker takes them until `retry`."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A part of what a label may spend on a UTC day, leased to one process until `expires` (store's clock)."""
-
-    label: str
-    day: int
-    """Days since 1970-01-01, UTC."""
-    usd: float
-    expires: float
-
-
-class RunQueue(Protocol):
-    """Runs that wait for a worker. The run's row is the truth; whatever transports ids to workers is a hint."""
-
-    def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
-        """Create a queued run with what was asked for (JSON text); the row that exists, if there is one.
-
-        `row.wake` is the earliest start by the clock of the store; `delay` seconds from now where it is `None`.
-        """
-        ...
-
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
-        """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
-
-        `limits`: the most runs of a tenant (`"*"`: of each; `"**"`: of all together) that are driven at one time, over
-        all workers.
-        """
-        ...
-
-    def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
-        """Own this queued run, whether it is due or was set aside; `None` where it is not queued."""
-        ...
-
-    def requeue(self, run_id: str, token: int, *, delay: float = 0.0, note: str = "") -> bool:
-        """Give a run that was taken back to the queue; `False` when the token is no longer the run's.
-
-        `note` says why its worker could not drive it; it is the row's `summary["left"]` until the run waits or ends.
-        """
-        ...
-
-    def answer(self, run_id: str, answer: str) -> bool:
-        """Queue a waiting run with an answer (JSON text); `False` when it does not wait."""
-        ...
-
-    def cancel(self, run_id: str) -> bool:
-        """Ask for the cancellation of a run that another process may drive; `False` when there is none to cancel."""
-        ...
-
-    def cancelled(self, owner: str) -> list[str]:
-        """The runs of this owner whose cancellation was asked for."""
-        ...
-
-    def sweep(self, most_attempts: int, *, proven: bool = False) -> Swept:
-        """Queue the runs whose owner is gone and the waiting ones whose time came.
-
-        `proven`: an owner is gone only where its process is known to be, however long ago its lease has ended.
-        """
-        ...
-
-    def abandoned(self) -> list[str]:
-        """Runs (no children) that have begun and that nobody drives: running or queued again, without a live owner."""
-        ...
-
-    def retry(self, run_id: str) -> bool:
-        """Queue again a run that was set aside."""
-        ...
-
-    def next_due(self) -> float | None:
-        """Seconds until the next queued run may start; `None`: none is queued for later."""
-        ...
-
-
-class Accounts(Protocol):
-    """What labels may spend per UTC day, over all processes of a store (store's clock)."""
-
-    def lease(self, label: str, limit: float, wanted: float, owner: str, ttl: float) -> Share:
-        """Reserve up to `wanted` US dollars of what is left of `limit` today; `usd` 0 when nothing is left.
-
-        A process has one share per label and day: what it leases is added to it, and `expires` is renewed.
-        """
-        ...
-
-    def settle(self, share: Share, owner: str, spent: float, returned: float) -> None:
-        """Book `spent` dollars of a share, and give `returned` dollars back."""
-        ...
-
-    def spent(self, label: str) -> float:
-        """What was booked for a label today."""
-        ...
-
-
 OnRefused = Callable[[str, int], None]
 """Called, from any thread, with a run and the token under which a write was refused: another owner has the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryHints:
-    """What is known of the summaries of the runs that a caller looks for, so that a database reads fewer of them."""
-
-    since: float | None = None
-    """Seconds since the epoch: the runs began then or later."""
-    until: float | None = None
-    """Seconds since the epoch: the runs began before."""
-    names: tuple[str, ...] = ()
-    """Texts that occur in the summary as JSON strings: names of tools, classes of failures."""
-    healed: bool = False
-    """The run reached a goal, lesser or not, although calls failed."""
 
 
 class Store(Protocol):

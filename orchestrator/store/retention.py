@@ -6,7 +6,8 @@ from typing import Final
 
 from orchestrator.core.errors import StoreError
 
-from .protocol import RunRow, Store
+from .protocol import Store
+from .rows import RunRow
 
 KEPT: Final = "kept_runs"
 """The kind of the document that names them."""

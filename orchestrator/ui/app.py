@@ -18,7 +18,7 @@ from orchestrator.api import Orchestrator
 from orchestrator.core.errors import InputError, OrchestratorError, StoreError
 from orchestrator.core.text import plain
 from orchestrator.store import Store
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .agents_page import agents_page, health_page
 from .backend import Backend

@@ -12,7 +12,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.process.installation import catalog_folder
 from orchestrator.observability.replay.backtest import backtest
 from orchestrator.observability.run_filter import RunFilter
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from .backend import Backend
 from .render_pages import render

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from orchestrator.core.enums import CircuitState, Status
 from orchestrator.observability.run_filter import RunFilter, was_healed
 from orchestrator.observability.run_status import lost_runs
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .backend import Backend
 from .render_pages import render

@@ -20,7 +20,8 @@ from orchestrator.observability.explain.sentences import EventDescriber
 from orchestrator.observability.explain.story import answers_of
 from orchestrator.store.ledger.encoding import CLOSED, readable_event
 from orchestrator.store.ledger.verify import Verification, check_chain
-from orchestrator.store.protocol import Record, RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Record, RunRow
 
 MOST_VERIFIED: Final = 5000
 """Records that are checked while a page is made; more are checked when asked for."""

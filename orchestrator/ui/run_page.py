@@ -16,7 +16,8 @@ from orchestrator.escalation.options import Hole
 from orchestrator.escalation.question import choices_of
 from orchestrator.graph.revision import GraphRevision, ToolSpec
 from orchestrator.observability.run_status import lost_runs
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from .backend import Backend
 from .decision_view import DecisionSnapshot, snapshot_of

@@ -14,7 +14,7 @@ from orchestrator.core.enums import FailureKind, Status
 from orchestrator.core.errors import InputError
 from orchestrator.observability.run_filter import RunFilter, read_time
 from orchestrator.observability.run_status import lost_runs, only_here_text, waiting_text
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .backend import Backend
 from .render_pages import render

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from orchestrator.core.enums import Status
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .run_history import RunHistory, TimelineRow
 

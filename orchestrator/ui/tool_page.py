@@ -13,7 +13,8 @@ from orchestrator.graph.revision import ToolSpec
 from orchestrator.observability.recorded import recorded_graphs
 from orchestrator.observability.run_filter import RunFilter
 from orchestrator.store.ledger.encoding import readable_event
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from .backend import Backend
 from .render_pages import render

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator import Status
 from orchestrator.store import SqlStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 from tests.cli.conftest import Cli
 
 STORE = ".orchestrator/runs.db"

@@ -9,7 +9,7 @@ from orchestrator import Orchestrator, Tool
 from orchestrator.engine.background import worker
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.store import SqlStore
-from orchestrator.store.protocol import slot_name
+from orchestrator.store.rows import slot_name
 
 
 async def test_two_workers_call_a_limited_tool_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
 from orchestrator.store.ledger.encoding import LIMIT, NOTE
 from orchestrator.store.ledger.verify import GENESIS, export, verify_export, verify_run, verify_store
-from orchestrator.store.protocol import FIRST_TOKEN, SummaryHints
 from orchestrator.store.retention import Erasure, erase_values
+from orchestrator.store.rows import FIRST_TOKEN, SummaryHints
 from tests.store.rows import body, ended_run, run_row
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from orchestrator.core.enums import Status
 from orchestrator.store import SqlStore
-from orchestrator.store.protocol import SummaryHints
+from orchestrator.store.rows import SummaryHints
 from tests.store.rows import run_row
 
 

@@ -13,7 +13,7 @@ from orchestrator.errors import StoreError
 from orchestrator.selection.learning.evaluation import judgements_of
 from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import MemoryStore, SqlStore, open_store
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 from orchestrator.ui import create_app
 from orchestrator.ui.backend import Backend
 from tests.ui.worlds import HERE, TOKEN, World, admitted, csrf_of, orchestrator, world

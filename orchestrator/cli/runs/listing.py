@@ -16,7 +16,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.text import counted, duration, plain, usd
 from orchestrator.observability.run_filter import RunFilter, read_time
 from orchestrator.observability.run_status import lost_runs, only_here_text, waiting_text
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 
 def register(app: typer.Typer) -> None:

@@ -17,7 +17,8 @@ from orchestrator.core.text import counted, duration, listed, plain, usd
 from orchestrator.observability.replay.backtest import Backtest, backtest
 from orchestrator.observability.replay.replay import replay_run
 from orchestrator.project import Project
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 _PAGE: Final = 500
 _SHOWN: Final = 20

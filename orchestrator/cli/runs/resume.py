@@ -21,7 +21,7 @@ from orchestrator.core.text import listed, plain
 from orchestrator.escalation.notify import ask_on_terminal
 from orchestrator.observability.answering import keep_answer, missing_tools, open_questions
 from orchestrator.observability.progress import ProgressSink
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 
 def register(app: typer.Typer) -> None:

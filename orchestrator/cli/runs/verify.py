@@ -23,7 +23,7 @@ from orchestrator.store.ledger.verify import (
     verify_run,
     verify_store,
 )
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from orchestrator.engine.lifecycle.driver import give_up
 from orchestrator.engine.lifecycle.queued import NotForThisWorker, drive_taken, submit
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.store.protocol import ClaimedRun
+from orchestrator.store.rows import ClaimedRun
 from orchestrator.store.signals import QUEUE
 
 from .heartbeat import LEASE_SECONDS

@@ -10,7 +10,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import same_digest
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .driver import dismiss, enlist, live_here, start
 from .finish import outcome_of

@@ -11,7 +11,7 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.children import ChildRuns
-from orchestrator.store.protocol import Record, RunRow
+from orchestrator.store.rows import Record, RunRow
 
 from .driver import join, start, stop_waiting
 from .phases import Phase

@@ -19,7 +19,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
-from orchestrator.store.protocol import ClaimedRun, RunRow
+from orchestrator.store.rows import ClaimedRun, RunRow
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .known import check_same_request, set_aside

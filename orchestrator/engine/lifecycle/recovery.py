@@ -26,7 +26,7 @@ from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
 from orchestrator.store.ledger.encoding import events_of
-from orchestrator.store.protocol import Record, RunRow
+from orchestrator.store.rows import Record, RunRow
 from orchestrator.store.unknown_run import unknown_run
 
 from .child_effects import find_child

@@ -22,7 +22,7 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import not_storable
 from orchestrator.escalation import Resolution, is_refusal
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .driver import (
     dismiss,

@@ -23,7 +23,7 @@ from orchestrator.engine.state import RunState
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import FIRST_TOKEN, RunRow
+from orchestrator.store.rows import FIRST_TOKEN, RunRow
 
 from .driver import enlist, join, let_go, live_run, note_end, start, stop_waiting
 from .finish import end_as_it_stands

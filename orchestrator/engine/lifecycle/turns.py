@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from orchestrator.core.enums import Status
 from orchestrator.engine.runtime import Runtime
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 T = TypeVar("T")
 POLL_SECONDS: Final = (0.001, 0.02, 0.05, 0.1, 0.2)

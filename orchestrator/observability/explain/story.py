@@ -15,7 +15,8 @@ from orchestrator.core.events import Decided, RunStarted
 from orchestrator.core.outcome import Call
 from orchestrator.engine.state import RunState
 from orchestrator.store.ledger.encoding import readable_event
-from orchestrator.store.protocol import Record, RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Record, RunRow
 from orchestrator.store.unknown_run import unknown_run
 
 from .model import (

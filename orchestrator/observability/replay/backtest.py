@@ -13,7 +13,8 @@ from typing import Any
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import InputError
 from orchestrator.core.policy import Policy
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from .recorded_plan import Expectation
 from .replay import Replay, Replayed, replay_run

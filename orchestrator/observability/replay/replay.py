@@ -17,7 +17,8 @@ from orchestrator.core.policy import Policy
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.ledger.encoding import CLOSED, event_of
-from orchestrator.store.protocol import Record, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Record
 from orchestrator.store.unknown_run import unknown_run
 
 from .context import Finding, ReplayContext, compared

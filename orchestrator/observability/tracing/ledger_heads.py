@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.process.forks import new_lock
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 GATHER: Final = 0.05
 """Seconds that ended runs are gathered: by then the writer has committed them without being hurried."""

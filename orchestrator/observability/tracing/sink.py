@@ -25,7 +25,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from orchestrator.core import conventions as names
 from orchestrator.core.events import CallEnded, Event, RunResumed, RunStarted, RunWaiting, WorkJudged
-from orchestrator.store.protocol import RunRow, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import RunRow
 
 from . import logs as journal
 from .attributes import Attributes, brief, of_evaluation, of_judgement

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring as _quoted
 from math import isfinite
 from typing import Any, Final
 
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 GENESIS: Final = "0" * 64
 """What the first record of a run, and the first seal of a store, name as the hash before."""

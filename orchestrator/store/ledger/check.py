@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from orchestrator.store.protocol import Record, RunRow
+from orchestrator.store.rows import Record, RunRow
 
 from .chain import GENESIS, link, row_digest
 from .encoding import CLOSED

@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, from_body
-from orchestrator.store.protocol import OnProblem, Record, RunRow
+from orchestrator.store.protocol import OnProblem
+from orchestrator.store.rows import Record, RunRow
 
 from .chain import GENESIS, canonical_text
 

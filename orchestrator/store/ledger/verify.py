@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 
 from orchestrator.core.enums import Status
 from orchestrator.graph.revision import GraphRevision
-from orchestrator.store.protocol import Record, RunRow, Seal, Store
+from orchestrator.store.protocol import Store
+from orchestrator.store.rows import Record, RunRow, Seal
 from orchestrator.store.unknown_run import unknown_run
 
 from .chain import GENESIS, canonical, canonical_text, link, seal_link

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.enums import Status
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 
 from .chain import canonical_text, link_text, row_digest
 from .encoding import CLOSED, plain_text

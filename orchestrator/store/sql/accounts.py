@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.engine import Connection
 
-from orchestrator.store.protocol import Share
+from orchestrator.store.rows import Share
 
 from .tables import ACCOUNTS, SHARES, Now, take_turn, upsert
 

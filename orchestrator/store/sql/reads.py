@@ -14,7 +14,7 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.store.ledger.chain import canonical_text
 from orchestrator.store.ledger.encoding import decode_body, needle, plain_text
-from orchestrator.store.protocol import Record, RunRow, Seal, SummaryHints
+from orchestrator.store.rows import Record, RunRow, Seal, SummaryHints
 
 from . import writes as statements
 from .engine import reason, shown_url

@@ -17,7 +17,8 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.process.forks import new_lock, pause_at_fork, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
-from orchestrator.store.protocol import OnProblem, OnRefused, RunRow
+from orchestrator.store.protocol import OnProblem, OnRefused
+from orchestrator.store.rows import RunRow
 from orchestrator.store.shutdown import OPEN
 from orchestrator.store.signals import QUEUE, NoSignals, Signals
 from orchestrator.store.transport.protocol import QueueTransport

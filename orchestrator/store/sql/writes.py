@@ -11,7 +11,7 @@ from orchestrator.core.enums import Status
 from orchestrator.store.ledger.chain import GENESIS, canonical_text, seal_link
 from orchestrator.store.ledger.encoding import decode_body, search_text
 from orchestrator.store.ledger.writes import LedgerState, RefusedWrite, Write, apply
-from orchestrator.store.protocol import FIRST_TOKEN, TENANT, Record, RunRow
+from orchestrator.store.rows import FIRST_TOKEN, TENANT, Record, RunRow
 
 from .bulk import Cells, insert_rows, rows_of_runs, update_runs
 from .tables import LABELS, RECORDS, REQUESTS, RUNS, SEALS, VALUES, take_turn, upsert

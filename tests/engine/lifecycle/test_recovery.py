@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from orchestrator import InputError, Orchestrator, Status, Tool
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 from tests.engine.crashing import WINDOWS, Death, World, crash_and_resume
 from tests.support import forked
 

@@ -40,7 +40,7 @@ from orchestrator.observability.replay import retries as answers
 from orchestrator.observability.replay.replay import Replay, replay_run
 from orchestrator.routing.paths import ties
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import Record
+from orchestrator.store.rows import Record
 from orchestrator.testing import FakeClock, fail
 from tests.support.random_runs import random_orchestrator, random_policy, random_run
 from tests.support.random_teams import random_job, random_team

@@ -23,7 +23,7 @@ from orchestrator import (
 from orchestrator.core import conventions as names
 from orchestrator.observability.tracing import TracingSink, collector
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.protocol import RunRow
+from orchestrator.store.rows import RunRow
 from tests.support.telemetry import Recorder, receiving
 
 from .shop import carrier
