@@ -146,7 +146,7 @@ def _callable(work: Any) -> Callable[..., Any]:
 class Person:
     """`Agent(Person("Is {brief} fit to send?"), name="editor", needs=["brief"], gives={"verdict": bool})`.
 
-    The question may name the inputs in braces. The run waits, and goes on once `orc.resume(run_id, answer)` answers.
+    The question may name inputs in braces. The run waits until `orc.resume(run_id, answer)` answers.
     """
 
     question: str

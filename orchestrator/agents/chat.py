@@ -87,7 +87,7 @@ class ChatWorker:
         return read_answer(answer.text, self.gives)
 
     async def _converse(self, ctx: RunContext, talk: Conversation) -> "AIMessage":
-        """Let the model call its tools until it answers; a recorded conversation goes on where it was."""
+        """Let the model call its tools until it answers; a recorded conversation continues where it was."""
         from .listener import config_for
 
         model = load_model(self.model)
@@ -155,7 +155,7 @@ def answer_format(gives: Mapping[str, Any]) -> str:
 def read_answer(text: str, gives: Mapping[str, Any]) -> Any:
     """The data in a model's answer: text as it is, JSON parsed, code fences and words around it left out.
 
-    Raises `InvalidOutput` when there is none. Types are checked by whoever called the agent.
+    Raises `InvalidOutput` when there is none. Types are checked by the caller of the agent.
     """
     if _wants_text(gives):
         if not text.strip():

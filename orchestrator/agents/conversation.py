@@ -1,4 +1,4 @@
-"""The recorded conversation of a chat-model agent: it goes on after a question, a crash or a retry."""
+"""The recorded conversation of a chat-model agent: it continues after a question, a crash or a retry."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def unanswered_call(tool: str) -> UnansweredToolCall:
 
 @dataclass
 class Conversation:
-    """The messages of one step of one run. They are recorded from the first tool call on; before it, nothing has
-    happened that must not happen again, and a new attempt begins anew.
+    """The messages of one step of one run. They are recorded from the first tool call on; before it, no effect has
+    happened, and a new attempt starts from the beginning.
     """
 
     ctx: RunContext[Any]

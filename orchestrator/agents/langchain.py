@@ -59,7 +59,7 @@ class RunnableWorker:
     fields: tuple[str, ...] | None
     """Fields of the mapping that it takes; `None` when it takes one bare value."""
     reads: bool = False
-    """Whether the agent is declared to read only: then it may be begun anew whatever its tools did."""
+    """Whether the agent is declared to read only: then it may be started again whatever its tools did."""
 
     def as_agent(self, options: AgentOptions) -> "tuple[RunnableWorker, AgentOptions]":
         """This worker, and the user's options with the needs that the runnable declares."""
@@ -101,7 +101,7 @@ class GraphWorker:
     keys: tuple[str, ...]
     """Keys of its input state."""
     reads: bool = False
-    """Whether the agent is declared to read only: then it may be begun anew whatever its tools did."""
+    """Whether the agent is declared to read only: then it may be started again whatever its tools did."""
     threads: ThreadedGraph | None = None
 
     def as_agent(self, options: AgentOptions) -> "tuple[GraphWorker, AgentOptions]":

@@ -29,7 +29,7 @@ class AgentOptions(ToolOptions, total=False):
 
 @runtime_checkable
 class AgentAdapter(Protocol):
-    """What knows how an agent is made of it: a chat model, a graph, a consensus, a person."""
+    """The adapter that makes an agent of it: a chat model, a graph, a consensus, a person."""
 
     def as_agent(self, options: AgentOptions) -> tuple[Callable[..., Any], AgentOptions]:
         """The callable, and the options where `options`, which the user wrote, leave something open; checks them."""

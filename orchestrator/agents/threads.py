@@ -42,7 +42,7 @@ def _copied(obj: Any) -> Any:
 
 
 class ThreadedGraph:
-    """A compiled graph with a checkpointer: its own, or one in memory, so that a failed run of it can go on."""
+    """A compiled graph with a checkpointer: its own, or one in memory, so that a failed run of it can continue."""
 
     def __init__(self, graph: Any) -> None:
         self.in_memory = isinstance(graph, Pregel) and not graph.checkpointer  # pyright: ignore[reportUnknownMemberType]

@@ -11,7 +11,7 @@
     └── ToolError            raised by tools, to say what happened
         ├── Unavailable      nothing happened: the tool cannot be used now
         ├── RateLimited      nothing happened: too many calls (.retry_after, seconds)
-        ├── Refused          a business no: no seats, not found
+        ├── Refused the tool works and declined: no seats, not found
         ├── CallerError      the call was wrong: bad arguments, no permission
         └── InvalidOutput    the call returned what its schema or `ensure` rejects
 

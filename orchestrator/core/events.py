@@ -211,8 +211,8 @@ class ToolExcluded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAllowed(Event):
-    """The run may start a tool again: after a wait, a raised budget, or a person's permission. Its retries count
-    anew.
+    """The run may start a tool again: after a wait, a raised budget, or a person's permission. Its retries are counted
+    from zero.
     """
 
     tool: str
@@ -399,7 +399,7 @@ class WorkJudged(Event):
 
 
 class Sink(Protocol):
-    """An observer of runs. It must not block; when it raises, the failure is reported and the run goes on."""
+    """An observer of runs. It must not block; when it raises, the failure is reported and the run continues."""
 
     def on_event(self, event: Event) -> None:
         """Receive one event. Called on the run's event loop, in order."""

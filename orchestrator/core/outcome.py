@@ -18,7 +18,8 @@ V = TypeVar("V", default=Any)
 
 
 class NoRoute(OrchestratorError):
-    """No feasible route leads to the goal; `impasse` says which keys cannot be had and which tools are to blame."""
+    """No feasible route leads to the goal; `impasse` says which keys cannot be obtained and which tools are to
+    blame."""
 
     def __init__(self, impasse: Impasse) -> None:
         super().__init__(impasse.message)

@@ -92,7 +92,7 @@ class Route:
     """Revision of the graph that it was planned on."""
     explain: Callable[[], Sequence["Alternative"]] | None = field(default=None, compare=False, repr=False)
     not_storable: tuple[str, ...] = field(default=(), compare=False)
-    """Keys, provided or given by effects, that cannot be stored: only the process that began the run can go on."""
+    """Keys, provided or given by effects, that cannot be stored: only the process that began the run can continue."""
 
     @classmethod
     def lazy(

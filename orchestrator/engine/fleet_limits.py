@@ -42,7 +42,7 @@ class FleetLimit:
             await asyncio.sleep(LOOK_SECONDS * (0.5 + random.random()))
 
     def take(self) -> None:
-        """Go on without a slot: for a call that lent its own, and cannot wait."""
+        """Continue without a slot: for a call that lent its own, and cannot wait."""
         self._held.append("")
 
     def release(self) -> None:

@@ -31,7 +31,7 @@ class Shared(Protocol):
 class Recorder:
     """Writes the events of one run to its ledger and passes them to the sinks, in order.
 
-    A sink that fails is reported; the run goes on. `token` is the fencing token: the store refuses the records of a
+    A sink that fails is reported; the run continues. `token` is the fencing token: the store refuses the records of a
     worker that has lost the run.
     """
 

@@ -50,7 +50,7 @@ class Registration:
         return added
 
     def _swap(self, tool: Tool) -> Tool:
-        """Put a tool in the place of the one of its name; returns the old one."""
+        """Put a tool in place of the one of its name; returns the old one."""
         old = self.graph.replace(tool)
         if isinstance(old, Agent):
             self.selector.remove(old.name)
@@ -92,7 +92,7 @@ class Registration:
     @contextmanager
     @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
-        """Put `tool` in the place of the one with its name, for the length of a `with`: made for tests."""
+        """Put `tool` in place of the one with its name, for the length of a `with`: made for tests."""
         old = self._swap(tool)
         try:
             yield tool
@@ -118,7 +118,7 @@ class Registration:
         """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand.
 
         Raises `DefinitionError` for a key that no tool gives, and `InputError` for impossible weights and for a skill
-        that nobody knows: here where the agents of the key are there already, else when a run needs one of them.
+        that is unknown: here where the agents of the key are there already, else when a run needs one of them.
         """
         view = self.graph.view()
         if not view.producers(key):

@@ -17,7 +17,7 @@ KEPT_OUTCOMES = 1024
 
 
 class RunRegistry:
-    """Knows every run of this process. Thread-safe; a run may live in any event loop."""
+    """Registry of all runs of this process. Thread-safe; a run may live in any event loop."""
 
     def __init__(self) -> None:
         self._live: dict[str, Any] = {}
@@ -35,7 +35,7 @@ class RunRegistry:
             )
 
     def after_fork(self) -> None:
-        """In a forked child: nobody there is taking a turn, and the runs are the parent's."""
+        """In a forked child: no lock is held, and the runs belong to the parent."""
         self._lock = Lock()
         self._turns.clear()
         self._live.clear()

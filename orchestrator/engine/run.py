@@ -86,7 +86,7 @@ class Run:
         self.asked: dict[str, OpenQuestion] = {}
         """The questions that people are to answer, by id: of this run and of the children that it waits for."""
         self.on_wake: Callable[[], None] | None = None
-        """Called when something happens in a run that waits: one of its suspended calls may go on by itself."""
+        """Called when something happens in a run that waits: one of its suspended calls may continue by itself."""
         self.answer: tuple[str, Any, str] | None = None
         """A person's answer on its way in: the question's id, the answer, and who gave it."""
         self.scheduler: Any = None
@@ -113,7 +113,7 @@ class Run:
         self.ended_children: dict[str, Run] = {}
         """Child runs that have ended, until the root has: their values are needed to undo their effects."""
         self.once_calls: dict[tuple[str, str], Any] = {}
-        """Step and key -> the call of `ctx.once` that goes on, also where its attempt was given up."""
+        """Step and key -> the call of `ctx.once` in flight, also if its attempt was given up."""
         self._left = False
         self.fenced = False
         """Whether another owner has the run: nothing more is decided, done or recorded here."""
@@ -134,7 +134,7 @@ class Run:
     # -- ownership and the event loop --------------------------------------------------------------------------------
 
     def rebind(self) -> None:
-        """Go on in the running event loop, which may be another one than before."""
+        """Continue in the running event loop, which may be another one than before."""
         self.loop = asyncio.get_running_loop()
         if self._rebound is not None:
             self._rebound.set()
@@ -163,11 +163,11 @@ class Run:
 
     @property
     def left(self) -> bool:
-        """Whether this process leaves the run, which it stores, as it stands: nothing of it ends here."""
+        """Whether this process leaves the run, which it stores, as it is: nothing of it ends here."""
         return self._left or self.fenced or (self.parent is not None and self.parent.left)
 
     def leave(self) -> None:
-        """Leave the run and all below it as they stand, for whoever recovers them; in memory nobody does."""
+        """Leave the run and all below it as they are, for the process that recovers them; in memory nobody does."""
         self._left = self.durable
 
     def cancel(self, reason: str) -> None:
@@ -308,12 +308,12 @@ class Run:
         return self.task is None or self.result.done()
 
     async def answered(self) -> None:
-        """Returns when a run that waits goes on."""
+        """Returns when a run that waits continues."""
         while self.waits and self._rebound is not None:
             await self._rebound.wait()
 
     def call_waits(self, call_id: str) -> bool:
-        """Whether a call in flight can only go on when a person has answered: it asked, or its children did."""
+        """Whether a call in flight can only continue when a person has answered: it asked, or its children did."""
         return self.pending.only_people(call_id)
 
     def give(self, question_id: str, answer: Any, by: str) -> None:
@@ -342,13 +342,13 @@ class Run:
     # -- the plan ----------------------------------------------------------------------------------------------------
 
     def use(self, planned: Planned) -> None:
-        """Go on with this plan."""
+        """Continue with this plan."""
         self.plan, self.route, self.impasse = planned, planned.route, planned.impasse
         if self.first_route is None:
             self.first_route = planned.route
 
     def follow(self, view: GraphRevision) -> None:
-        """Go on with this revision of the graph."""
+        """Continue with this revision of the graph."""
         self.view = view
 
     @property

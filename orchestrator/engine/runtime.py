@@ -63,7 +63,7 @@ class OpenedSpan(Protocol):
 
 
 class Tracing(Protocol):
-    """Who knows the span of each run."""
+    """Maps each run to its span."""
 
     def open(self, run_id: str, goal: str, link: str = "") -> Any:
         """Begin the span of a run in the current context: an `OpenedSpan`."""
@@ -95,7 +95,7 @@ class Tracing(Protocol):
 
 
 class Observers(Protocol):
-    """What goes on beside the runs and is called at their turning points. Every call returns at once but `learn`."""
+    """Background work that runs call when they begin, record and end. Every call returns at once, except `learn`."""
 
     def begun(self, run: Any) -> None:
         """A run has begun: signals that hold already reach it too."""
@@ -167,9 +167,9 @@ class Runtime:
     in_flight: Counter[str] = field(default_factory=Counter[str])
     """Calls in flight, by tool, over all runs."""
     deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
-    """Questions whose default takes effect when nobody answers."""
+    """Questions whose default takes effect at their deadline."""
     given_up: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
-    """Calls that nobody waits for any more and that have not ended."""
+    """Abandoned calls that have not ended."""
     fleet_limits: dict[str, int] = field(default_factory=dict[str, int])
     """Tool -> the most calls at one time over all processes of the store."""
     limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
@@ -234,7 +234,7 @@ class Runtime:
         return view.digest
 
     def crowded(self, name: str, *, last_resort: bool) -> bool:
-        """Whether a tool that is failing everybody, or has only just recovered, has as many calls as it may.
+        """Whether a tool with an open circuit, or one that has just recovered, has as many calls as it may.
 
         While its circuit is open a tool that is the last resort gets a trickle, and after its recovery twice as many
         calls at one time as have succeeded since: healing must not become the overload.

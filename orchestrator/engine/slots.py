@@ -103,7 +103,7 @@ class CallSlots:
         self._limits = limits
         self._held = False
         self._lent = 0
-        self._lock = Lock()  # a forked child goes on with no call of its parent
+        self._lock = Lock()  # a forked child continues with no call of its parent
 
     async def acquire(self) -> None:
         """Take all slots, in a fixed order."""

@@ -1,4 +1,4 @@
-"""`RunState`: where a run stands, as the fold of its events. No I/O, no clock: replay builds the same state."""
+"""`RunState`: the state of a run, as the fold of its events. No I/O, no clock: replay builds the same state."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -85,7 +85,7 @@ class ChildRecord:
 
 
 def label_of(run_id: str, tool: str) -> str:
-    """How an effect is named in the records of the runs above the one that had it."""
+    """The name of an effect in the records of the runs above its own."""
     return tool if "#" in tool else f"{run_id}#{tool}"
 
 
@@ -156,7 +156,7 @@ class RunState:
     tries: Counter[str] = field(default_factory=Counter[str])
     """Attempts since the tool was last allowed: what its retries are counted by."""
     allowed: set[str] = field(default_factory=set[str])
-    """Tools that somebody with the right to do so allowed in spite of their health."""
+    """Tools that a rung with that right allowed in spite of their health."""
     started_calls: int = 0
     own_calls: int = 0
     """Calls that agents made of tools of their own; they count for the budget."""

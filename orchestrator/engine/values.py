@@ -19,7 +19,7 @@ from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
 
 PROVIDED = ""
-"""Stands for the giver of a value that was provided."""
+"""The giver of a value that was provided from outside."""
 KEPT = "!"
 """Begins the giver of what a step keeps for its next call."""
 
@@ -99,7 +99,7 @@ def load_value(annotation: Any, text: str) -> Any:
 
 
 def can_be_stored(annotation: Any) -> bool:
-    """Whether values of a type can be written down at all (pydantic knows how)."""
+    """Whether pydantic can serialise values of a type."""
     try:
         return annotation is Any or _known_to_be_storable(annotation)
     except TypeError:  # a type that cannot be hashed
@@ -146,7 +146,7 @@ class ValueTable:
         """Key -> why its stored value cannot be read."""
 
     def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
-        """Take in what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
+        """Store what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
         self._outputs[giver] = dict(outputs)
         kept = tuple([key for key in outputs if key not in self.values])
         for key in kept:
@@ -204,7 +204,8 @@ class ValueTable:
                 self._write(f"{giver}\x1f{key}", view.given_type(giver, key), key, self.values[key])
 
     def bound_to_process(self, at_hand: Mapping[str, str | None], effects: Iterable[str]) -> list[str]:
-        """Keys at hand without which another process cannot go on: provided or given by an effect, and not stored."""
+        """Keys at hand without which another process cannot continue: provided or given by an effect, and not
+        stored."""
         done = set(effects)
         return [key for key in sorted(self.unstored) if key in at_hand and (not at_hand[key] or at_hand[key] in done)]
 

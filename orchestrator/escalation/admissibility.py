@@ -34,7 +34,7 @@ _OPEN: Final[Mapping[str, frozenset[ResolutionKind]]] = {
     "cancelled": frozenset({K.STOP}),
 }
 _PERSONS_ONLY: Final = frozenset({"ambiguous", "approval", "question"})
-"""Kinds of impasse that only somebody with a person's rights settles."""
+"""Kinds of impasse that only a rung with a person's rights can settle."""
 
 
 def rights_of(rung: object) -> frozenset[ResolutionKind]:
@@ -56,14 +56,14 @@ def is_person(rights: frozenset[ResolutionKind]) -> bool:
 
 
 def open_kinds(impasse: Impasse, rights: frozenset[ResolutionKind]) -> frozenset[ResolutionKind]:
-    """The kinds of resolution that may answer this impasse, by somebody with these rights."""
+    """The kinds of resolution that may answer this impasse with these rights."""
     if impasse.kind in _PERSONS_ONLY and not is_person(rights):
         return frozenset()
     return _OPEN.get(impasse.kind, frozenset({K.STOP})) & rights
 
 
 def keys_to_provide(impasse: Impasse, rights: frozenset[ResolutionKind]) -> tuple[str, ...]:
-    """The keys that somebody with these rights may provide a value for."""
+    """The keys for which a value may be provided with these rights."""
     if impasse.kind == "question":
         return (ANSWER,)
     if is_person(rights):

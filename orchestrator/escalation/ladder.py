@@ -141,8 +141,8 @@ async def climb(
 
     `validate` makes a provided value the key's type, or raises; `means` are what the run provides: its clock, a time
     limit per rung, values that may be shown; `on_event` is called with every rung asked and every refusal, as it
-    happens; `start_at` goes on after a question. A rung that raises, takes longer than `means.timeout` or the time that
-    is left to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an
+    happens; `start_at` continues after a question. A rung that raises, takes longer than `means.timeout` or the time
+    that is left to the run, or answers inadmissibly, is recorded and passed over. Only cancellation leaves it as an
     exception.
     """
     lent = _within_budget(means or RungContext(validate), impasse)

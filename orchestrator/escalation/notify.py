@@ -1,4 +1,4 @@
-"""Tells people that a run waits: by webhook, on a terminal, through any callable; and asks on a terminal."""
+"""Notifies people that a run waits: by webhook, on a terminal, through any callable; and asks on a terminal."""
 
 import asyncio
 import inspect

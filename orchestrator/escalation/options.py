@@ -14,7 +14,7 @@ from .resolution import Resolution, ResolutionKind
 
 
 class Hole(StrEnum):
-    """The value that whoever chooses an option must supply."""
+    """The value that must be supplied with a chosen option."""
 
     NONE = "none"
     VALUE = "value"
@@ -56,7 +56,7 @@ class Option:
 
 
 def options_for(impasse: Impasse, rights: frozenset[ResolutionKind], max_wait: float = math.inf) -> tuple[Option, ...]:
-    """Every admissible resolution for somebody with these rights, in a fixed order; giving up is the last.
+    """Every resolution that is admissible with these rights, in a fixed order; giving up is the last.
 
     `max_wait`, in seconds, is a limit on waits, beside that of the run.
     """

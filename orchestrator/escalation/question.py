@@ -32,7 +32,7 @@ class Question:
     deadline: float | None = None
     """Seconds after which the default holds; `None`: the run waits until somebody answers."""
     default: Resolution | None = None
-    """What holds when nobody answers in time; without one the run stops."""
+    """The answer at the deadline; without one the run stops."""
     key: str | None = None
     """The key that a plain value answers; `None` when the question asks for no value."""
     answer_type: str | None = None
@@ -50,7 +50,7 @@ class Question:
     about: str = ""
     """What it is about, in words: why it is asked."""
     not_storable: tuple[str, ...] = ()
-    """Keys whose values cannot be stored: only the process that drives the run can go on with an answer."""
+    """Keys whose values cannot be stored: only the process that drives the run can continue with an answer."""
 
     def asked(self, at: float, id: str = "") -> "Question":
         """The question with its name and the time (seconds since the epoch) at which it was asked."""

@@ -100,7 +100,7 @@ class Resolution:
     def raise_budget(
         cls, usd: float | None = None, seconds: float | None = None, calls: int | None = None, message: str = ""
     ) -> "Resolution":
-        """Let the run spend this much more."""
+        """Raise the budget of the run by this much."""
         return cls(ResolutionKind.RAISE_BUDGET, usd=usd, seconds=seconds, calls=calls, message=message)
 
     @property

@@ -58,10 +58,10 @@ class ToolGraph:
         self._last: GraphRevision | None = None
         """The last revision made; `_log` says what has changed since."""
         self._before: GraphRevision | None = None
-        """The one before, kept so that it is freed by the next change and not in the midst of a plan."""
+        """The one before, kept so that it is freed at the next change and not during a plan."""
         self._log: list[str] = []
         self._asked = False
-        """Whether somebody has the current revision."""
+        """Whether the current revision is in use."""
         self._weights: EdgeWeights | None = None
         self._listeners: list[Callable[[], None]] = []
         self._nx: tuple[int, int, Drawn] | None = None
@@ -127,7 +127,7 @@ class ToolGraph:
 
     @checked()
     def replace(self, tool: Tool) -> Tool:
-        """Put `tool` in the place of the one of its name, whose transitions it takes over. Returns the old one.
+        """Put `tool` in place of the one of its name, whose transitions it takes over. Returns the old one.
 
         Raises `DefinitionError` when there is none of that name, or a key does not fit.
         """
@@ -145,7 +145,7 @@ class ToolGraph:
     @contextmanager
     @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
-        """Within the block, `tool` stands in the place of the one of its name."""
+        """Within the block, `tool` stands in place of the one of its name."""
         old = self.replace(tool)
         try:
             yield tool
@@ -261,7 +261,7 @@ class ToolGraph:
         self._changed(tool.name)
 
     def _changed(self, *names: str) -> None:
-        """Note the tools that were changed. Where somebody has the revision before, the next one is made at once.
+        """Note the tools that were changed. If the previous revision is in use, the next one is made at once.
 
         So the change pays for it, not the first plan after it; a batch of changes pays for one.
         """

@@ -9,7 +9,7 @@ from orchestrator.core.price import PriceFacts
 
 
 class HealthFacts(Protocol):
-    """What the price asks of those who watch the tools. Every answer is read when a tool is re-priced, not before."""
+    """The facts of health that a price needs. They are read when a tool is re-priced."""
 
     def success(self, name: str) -> float:
         """Posterior mean probability of success in [0, 1]; 0 for an open circuit."""
@@ -85,7 +85,7 @@ class HealthFactsByTarget(HealthFacts, Protocol):
 
 @runtime_checkable
 class HealthFactsInOneRead(HealthFacts, Protocol):
-    """`HealthFacts` that tell all of one tool at once."""
+    """`HealthFacts` that return all facts of a tool at once."""
 
     def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
         """Money, latency, competence, pressure and success of a tool with such a declared cost and latency."""
@@ -98,7 +98,7 @@ def transition_name(source: str, target: str) -> str:
 
 
 class RecordedHealthFacts(NoHealthFacts):
-    """`HealthFacts` out of a record: replay prices with it, and asks nobody."""
+    """`HealthFacts` out of a record: replay prices with it alone."""
 
     def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:
         self._facts = facts

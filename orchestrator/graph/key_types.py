@@ -52,7 +52,7 @@ class KeyTypes:
         return sorted(others, key=lambda other: other[0])
 
     def note(self, tool: Tool) -> None:
-        """Take in the annotations of a tool."""
+        """Add the annotations of a tool."""
         for side, annotated in (("given", list(tool.gives.items())), ("taken", _taken(tool))):
             for key, annotation in annotated:
                 entry = self._keys.setdefault(key, _Key())

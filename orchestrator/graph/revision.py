@@ -168,7 +168,7 @@ class GraphRevision:
         return new
 
     def _follow_keys(self, new: "GraphRevision", names: set[str], specs: Sequence[ToolSpec]) -> None:
-        """Give the next revision what was worked out of this one: who gives and takes a key."""
+        """Carry over to the next revision what was computed for this one: the givers and takers of each key."""
         if "_producers" in self.__dict__:
             fresh = [new._nodes[name] for name in names if name in new._nodes]
             new._producers, new._consumers = self._producers.copy(), self._consumers.copy()
@@ -246,7 +246,7 @@ class GraphRevision:
         return {name: tool for name, tool in self._tools.items() if _is_special(tool)}
 
     def key_type(self, key: str) -> Any:
-        """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where nobody annotates it."""
+        """The type of `key`: the narrowest that a tool takes, else what is given; `Any` where it has no annotation."""
         return self._key_types.get(key, Any)
 
     def given_type(self, tool: str, key: str) -> Any:
@@ -360,7 +360,7 @@ def _put(known: dict[str, V], name: str, value: V | None) -> None:
 
 
 def _exchange(index: _Names, key: str, gone: Set[str], fresh: Collection[str]) -> None:
-    """Put the fresh names of a key in the place of those that are gone."""
+    """Put the fresh names of a key in place of those that are gone."""
     kept = [name for name in index.get(key, ()) if name not in gone]
     _put(index, key, tuple(sorted([*kept, *fresh])) or None)
 

@@ -1,4 +1,4 @@
-"""What planning knows of the parts of a graph: `ToolSpec` of a tool, `Transition` of an explicit edge."""
+"""The parts of a graph as planning sees them: `ToolSpec` of a tool, `Transition` of an explicit edge."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def json_text(data: Any) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToolSpec:
-    """What planning knows of a tool: plain data, no callable."""
+    """A tool as planning sees it: plain data, no callable."""
 
     name: str
     needs: tuple[str, ...]
@@ -82,7 +82,7 @@ class ToolSpec:
 
     @classmethod
     def of(cls, tool: Tool) -> "ToolSpec":
-        """What planning knows of `tool`. A cost that is a function counts as what it says of no usage at all."""
+        """The spec of `tool`. A cost function counts with its result for no usage."""
         needs = sorted(set(tool.needs.values()))
         return cls(
             name=tool.name,

@@ -24,7 +24,7 @@ OWN_WORD_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class Voices:
-    """Processes that called the tool lately: when they last published, and when their own calls opened the circuit.
+    """Processes that called the tool recently: when they last published, and when their own calls opened the circuit.
 
     Times are seconds since the epoch; an opening of 0 is none.
     """
@@ -74,7 +74,8 @@ class Circuit:
     """Times it opened without closing in between: the back-off doubles with each."""
     manual: bool = False
     account: bool = False
-    """Whether it opened because the account behind it cannot be used: no call can succeed, so nobody tries early."""
+    """Whether it opened because the account behind it cannot be used: no call can succeed, so it is not probed
+    early."""
     reason: str = ""
     owner: str | None = None
     """Who holds the probe."""

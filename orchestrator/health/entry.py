@@ -96,7 +96,7 @@ class Entry:
     opened_here: float = 0.0
     """When calls of this process opened the circuit that is open, in seconds since the epoch; 0: others did."""
     voices: Voices = field(default_factory=Voices)
-    """What the processes of the store say of the circuit; in memory, what was last read."""
+    """The reports of the other processes about the circuit, as last read."""
     delta: "Entry | None" = None
     """What this process has observed since it last published, if it publishes."""
     published: tuple[float, float] = (0.0, 0.0)
@@ -117,7 +117,8 @@ class Entry:
 
     @property
     def turn(self) -> tuple[float, float]:
-        """Orders what processes say of the circuit: the later turn is right, and one by hand before any other."""
+        """Orders the reports of processes about the circuit: the later change wins, and one by hand wins over any
+        other."""
         return (self.hand_at, self.turned_at)
 
     def both(self) -> "tuple[Entry, ...]":
@@ -155,7 +156,7 @@ class Entry:
         self.delta, self.published, self.published_wait = self.empty(), self.turn, self.pressure.wait_until
 
     def has_pressure(self, now: float) -> bool:
-        """Whether a quota, a rate limit or a wait makes it dearer."""
+        """Whether a quota, a rate limit or a wait makes it more expensive."""
         return not self.pressure.idle(now)
 
     def delta_to_json(self, now: float) -> dict[str, Any]:
@@ -243,7 +244,7 @@ class Entry:
         return None
 
     def wait(self, now: float) -> float:
-        """Seconds until the other side wants to be called again."""
+        """Seconds until the other side accepts calls again."""
         return max(0.0, self.pressure.wait_until - now)
 
     def probe_wait(self, now: float) -> float | None:
@@ -284,7 +285,7 @@ class Entry:
         return not waits and circuit.ramp_from is None and not self.overrides and self.pressure.untouched
 
     def why(self, now: float) -> str:
-        """Why it cannot be used, or why it is dearer; empty when nothing is wrong."""
+        """Why it cannot be used, or why it is more expensive; empty when nothing is wrong."""
         forbidden = self.forbidden(now)
         if forbidden:
             return forbidden

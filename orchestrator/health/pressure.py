@@ -68,7 +68,7 @@ class Pressure:
         return replace(self, wait_until=max(self.wait_until, now + seconds))
 
     def idle(self, now: float) -> bool:
-        """Whether nothing presses any more, and nobody asked to wait."""
+        """Whether no pressure and no wait is left."""
         return self.value(now) == 1.0 and now >= self.wait_until
 
     def to_json(self, now: float) -> dict[str, Any]:

@@ -118,7 +118,8 @@ class HealthRegistry:
         return self.usable(name), self.usable(name, last_resort=True)
 
     def transition_success(self, source: str, target: str) -> float:
-        """1 for a transition that nothing is wrong with, less when signals make it dearer, 0 when tripped or forbidden.
+        """1 for a transition that nothing is wrong with, less when signals make it more expensive, 0 when tripped or
+        forbidden.
 
         Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
         """
@@ -336,7 +337,7 @@ class HealthRegistry:
         owner: str = "",
         rate_limited: bool = False,
     ) -> None:
-        """Take in one attempt that ended after `seconds`.
+        """Count one attempt that ended after `seconds`.
 
         `cost` is what it reported in US dollars; `None` where it reported nothing, which counts for latency alone.
         Refusals and caller errors leave health as it is, except that a probe which got an answer proves the tool
@@ -377,7 +378,8 @@ class HealthRegistry:
         self._notify(name)
 
     def record_check(self, name: str, ok: bool, message: str = "") -> None:
-        """Take in a background check. One that passes lets an open circuit probe at once; one that fails counts."""
+        """Record a background check. One that passes allows a probe of an open circuit at once; one that fails
+        counts."""
         if not ok:
             self.record(name, False, FailureKind.OUTAGE, message=message or "its health check failed")
             return

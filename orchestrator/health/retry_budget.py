@@ -80,7 +80,7 @@ class RetryBudget:
             return True
 
     def left(self, name: str) -> float:
-        """Retries and fallbacks that could be had for a tool now."""
+        """Retries and fallbacks that a tool has left now."""
         with self._lock:
             now, floor = self._clock.monotonic(), float(self._retries.floor)
             return min(self._overall.refilled(now, floor).tokens, self._tool(name).refilled(now, floor).tokens)

@@ -32,9 +32,9 @@ class ToolHealth:
     next_probe_in: float | None = None
     """Seconds until an open circuit lets a probe through; `None` for one opened by hand."""
     wait: float = 0.0
-    """Seconds until the other side wants to be called again."""
+    """Seconds until the other side accepts calls again."""
     reason: str = ""
-    """Why it is open, forbidden or dearer."""
+    """Why it is open, forbidden or more expensive."""
     manual: bool = False
     """Whether it was opened by hand, and stays so until it is restored by hand."""
 

@@ -63,7 +63,7 @@ def fitted(value: Any, annotation: Any) -> Any:
 
 
 def first_fitting(candidates: Iterable[Any], annotation: Any) -> Any:
-    """The first candidate that is of the type as it stands, else the first that validation accepts, else the first."""
+    """The first candidate that is of the type as it is, else the first that validation accepts, else the first."""
     listed = list(candidates)
     if annotation is Any:
         return listed[0]

@@ -1,4 +1,4 @@
-"""Values that a text names, for keys of simple types. What is not plainly there is left out, never made up."""
+"""Values that a text names, for keys of simple types. Values that the text does not contain are left out."""
 
 import re
 import types
@@ -102,7 +102,7 @@ def _listed(text: str, annotation: Any) -> Iterator[tuple[int, Mention]]:
 
 
 def _only_ones(pieces: Sequence[Mention], used: set[int], left: Mapping[str, Any]) -> list[tuple[str, Any, int]]:
-    """Keys and pieces that fit nobody else."""
+    """Keys and pieces of text that fit only each other."""
     free = [(place, piece) for place, piece in enumerate(pieces) if place not in used]
     fitting = {key: _fits(key, annotation, free) for key, annotation in left.items()}
     places = [place for fits in fitting.values() for place, _ in fits]

@@ -68,7 +68,7 @@ SHOWN: Final = 5
 
 
 class Interpreter:
-    """Knows what the goals of a graph are asked for like.
+    """Finds the goal of a request by examples.
 
     `examples` are texts for each goal; a few, in the words of those who ask, are enough. `model` is asked only where
     the examples are unsure: a LangChain chat model, a string, or several. `threshold`, in [0, 1], is the confidence

@@ -1,4 +1,5 @@
-"""Answers to waiting runs whose program is not at hand: checked against the record, and kept for whoever has it."""
+"""Answers to waiting runs whose program is not loaded: checked against the record, and kept for a process that has
+it."""
 
 import json
 from typing import Any
@@ -37,7 +38,7 @@ def open_questions(store: Store, run_id: str) -> list[tuple[Question, Impasse]]:
 
 
 def keep_answer(store: Store, run_id: str, answer: Any, by: str, question: str | None = None) -> None:
-    """Put the answer into the store and the run into the queue: its program, or a worker of its project, goes on.
+    """Put the answer into the store and the run into the queue: its program, or a worker of its project, continues.
 
     `question` is the id of the one that it answers, else the first. Raises `QuestionNotOpen` for a run or a question
     that does not wait, and `InputError` for what is no answer to it.

@@ -43,7 +43,7 @@ class RecordedWork:
     runs: int = 0
     """Runs that were read."""
     judged: int = 0
-    """Steps that a person or a judge had something to say of."""
+    """Steps with a judgement by a person or a judge."""
 
     @property
     def steps(self) -> int:
@@ -71,7 +71,7 @@ class RecordedWork:
 
 
 def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
-    """What the newest runs of a store tell. Runs that cannot be read are left out. Raises `StoreError`."""
+    """The work in the newest runs of a store. Runs that cannot be read are left out. Raises `StoreError`."""
     rows: dict[str, RunRow] = {}
     for offset in range(0, runs, _PAGE):  # a run that begins meanwhile may show a row twice
         page = store.runs(limit=min(_PAGE, runs - offset), offset=offset)
@@ -165,7 +165,7 @@ def _view(store: Store, digest: str, views: dict[str, GraphRevision]) -> GraphRe
 
 
 TRIES: Final = 5
-"""How often it is proposed anew because another process changed the handbook meanwhile."""
+"""How often it is proposed again because another process changed the handbook meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class ProgressSink:
             self._live.stop()
 
     def _write(self, line: Text) -> None:
-        """A line; when its reader has gone the run goes on unheard, although Rich would end the program."""
+        """A line; when its reader has gone the run continues unheard, although Rich would end the program."""
         try:
             self._console.print(line, soft_wrap=True)
         except (BrokenPipeError, SystemExit):

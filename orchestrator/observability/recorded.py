@@ -1,4 +1,4 @@
-"""The tool graph as recent runs recorded it: what is known of a program whose code is not at hand."""
+"""The tool graph as recent runs recorded it: recorded facts about a program that is not loaded."""
 
 from contextlib import suppress
 
@@ -46,7 +46,7 @@ def recorded_agents(store: Store, most: int = MOST_RUNS) -> dict[str, ToolSpec]:
 
 
 def stored_health(store: Store) -> HealthRegistry:
-    """What a store knows of the health of tools, under the shipped limits."""
+    """The health of tools in a store, under the default limits."""
     registry = HealthRegistry(Policy(), SystemClock())
     registry.restore_snapshot(store.load_health())
     registry.entries.publish_deltas()

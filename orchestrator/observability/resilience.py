@@ -39,7 +39,7 @@ class ToolAnalysis:
     price_without: float | None
     """US dollars."""
     more: float | None
-    """By how much that is dearer than the route of today, in US dollars."""
+    """By how much that is more expensive than the route of today, in US dollars."""
     chance_with_alternative: float
     """Chance of success if it had an alternative that is as good as itself."""
 

@@ -26,7 +26,7 @@ def waiting_text(row: RunRow, now: float) -> str:
 
 
 def only_here_text(row: RunRow) -> str:
-    """Why no other process could go on with an answer; empty where any can."""
+    """Why no other process could continue with an answer; empty where any can."""
     waits: Any = row.summary.get("waits")
     if row.status is not Status.WAITING or not isinstance(waits, Mapping):
         return ""

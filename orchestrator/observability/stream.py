@@ -9,7 +9,7 @@ from orchestrator.core.process.loops import cancelled_once
 
 
 class QueueSink:
-    """Hands the events of one run to whoever iterates over it, until it is closed."""
+    """An async iterator over the events of one run, until it is closed."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id

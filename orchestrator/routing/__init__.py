@@ -1,4 +1,4 @@
-"""Routing: from where a run stands to its goal by the cheapest feasible plan. Pure: no I/O, no clock, no await."""
+"""Routing: from the state of a run to its goal by the cheapest feasible plan. Pure: no I/O, no clock, no await."""
 
 from .planner import Planner
 

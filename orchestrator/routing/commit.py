@@ -2,8 +2,8 @@
 
 The rule: while a read can run, no write does, and an irreversible step only when nothing else can. Under that rule the
 order is the one with the least expected waste: what the completed steps have cost when a later one fails. Between steps
-that are free of each other it is ascending `price * success / (1 - success)`: one that is likely to fail goes before a
-dear one that its failure would waste (the order of independent tests: Mitten, Operations Research, 1960).
+that are free of each other it is ascending `price * success / (1 - success)`: one that is likely to fail goes before an
+expensive one that its failure would waste (the order of independent tests: Mitten, Operations Research, 1960).
 
 Steps that wait for each other are put in order as strings (Monma and Sidney, Mathematics of Operations Research 4,
 1979), which is exact where no step has more than one taker; up to `EXACT` steps are tried in all orders otherwise; the
@@ -136,7 +136,7 @@ def _cheapest_order(tasks: list[Task]) -> list[Task]:
     after: dict[int, tuple[float, int]] = {(1 << len(tasks)) - 1: (0.0, -1)}
 
     def waste(done: int) -> float:
-        """The least expected waste from here on; `after` remembers it with the task to go on with."""
+        """The least expected waste from here on; `after` remembers it with the task to continue with."""
         if done in after:
             return after[done][0]
         ready = [i for i in range(len(tasks)) if not done >> i & 1 and needs[i] & done == needs[i]]

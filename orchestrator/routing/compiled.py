@@ -283,7 +283,7 @@ class Compiled:
         return found
 
     def forget_ways(self, places: Iterable[int]) -> None:
-        """Have the ways on from these places worked out anew."""
+        """Have the ways on from these places worked out again."""
         for place in places:
             self._successors.pop(place, None)
             self._onward.pop(place, None)

@@ -15,7 +15,7 @@ def leads_to(earlier: GraphRevision, later: GraphRevision) -> bool:
 
 
 def grow(c: Compiled, view: GraphRevision) -> bool:
-    """Make a compiled graph one of a later revision of the same live graph; False where it is better made anew."""
+    """Make a compiled graph one of a later revision of the same live graph; False where it is better made again."""
     names = sorted(set(view.log[c.view.position : view.position]))
     specs = [view.nodes[name] for name in names if name in view.nodes]
     keys = sorted({key for spec in specs for key in _keys_of(spec) if key not in c.key})

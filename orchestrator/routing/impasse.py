@@ -94,7 +94,7 @@ def _why_infinite(situation: Situation, tool: int) -> str:
 
 
 def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
-    """Even with everything working there is no way: name the needs that nobody meets."""
+    """Even with everything working there is no way: name the needs that nothing satisfies."""
     c = situation.compiled
     seen, stack, lacking = set(unreachable), list(unreachable), dict[str, str]()
     while stack:

@@ -1,4 +1,4 @@
-"""`Planner`: the cheapest feasible route from where a run stands. Pure: no clock, no randomness, no I/O."""
+"""`Planner`: the cheapest feasible route from the state of a run. Pure: no clock, no randomness, no I/O."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,7 +143,7 @@ class _PreparedRevision:
         return then
 
     def grow(self, view: GraphRevision) -> bool:
-        """Become the ground of a later revision; False where that is better made anew."""
+        """Become the ground of a later revision; False where that is better made again."""
         c = self.weights.compiled
         if not grow(c, view):
             return False

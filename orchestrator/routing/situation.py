@@ -1,4 +1,4 @@
-"""`Situation`: where a run stands, on a compiled graph: what is free, what is out, what it costs here."""
+"""`Situation`: the state of a run, on a compiled graph: what is free, what is out, what it costs here."""
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace

@@ -12,7 +12,7 @@ SHIFT: Final = 20
 """A cost is `picodollars << SHIFT | steps` in one integer: comparing costs compares prices first, then steps."""
 STEP: Final = 1
 MANY: Final = 1000
-"""Tools from which on prices are worked out all at once."""
+"""Tools from which prices are worked out all at once."""
 NEVER: Final = 1 << 200
 """The cost of what cannot be."""
 
@@ -81,7 +81,7 @@ class RoutingWeights:
         self._grown = len(compiled.growths)
 
     def sync(self) -> None:
-        """Take in what was added to the graph, and what was re-priced; at first, everything."""
+        """Update with what was added to the graph, and what was re-priced; at first, everything."""
         if self._grown < len(self.compiled.growths):
             self._grow()
         if self.cursor < 0:

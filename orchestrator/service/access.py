@@ -26,7 +26,7 @@ STREAMS: Final = 50
 
 
 class Tokens:
-    """Tokens and the tenants that they stand for; only digests are kept, compared in constant time."""
+    """Tokens and their tenants; only digests are kept, compared in constant time."""
 
     def __init__(self, tenants: Mapping[str, str]) -> None:
         """`tenants`: token -> tenant. Raises `InputError` for a token or tenant that is none."""

@@ -230,7 +230,7 @@ class Service:
 
 
 class _Events(StreamingResponse):
-    """Server-sent events; `ended` is called when they end, whoever ends them."""
+    """Server-sent events; `ended` is called when they end, for any reason."""
 
     def __init__(self, events: AsyncIterator[str], ended: Callable[[], None]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

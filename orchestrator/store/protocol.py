@@ -78,7 +78,7 @@ class Store(Protocol):
 
         With an `owner`, who owns it from its creation for `ttl` seconds, with the token `FIRST_TOKEN`.
 
-        When the store cannot be reached: `StoreError`, and the creation stays enqueued, so the run may go on.
+        When the store cannot be reached: `StoreError`, and the creation stays enqueued, so the run may continue.
         """
         ...
 
@@ -99,7 +99,7 @@ class Store(Protocol):
         ...
 
     def drop_values_below(self, run_id: str) -> None:
-        """Enqueue the deletion of the values of all runs below an ended run; those of one that goes on stay."""
+        """Enqueue the deletion of the values of all runs below an ended run; those of one that continues stay."""
         ...
 
     def set_status(
@@ -113,7 +113,7 @@ class Store(Protocol):
     ) -> None:
         """Enqueue a move: running and waiting alternate until an end, and an end never changes.
 
-        `wake` is when a waiting run goes on without an answer. An end releases the run.
+        `wake` is when a waiting run continues without an answer. An end releases the run.
 
         An end appends the closing record (`closed`, at `ended`) and seals the run in the chain over runs; nothing can
         be appended after it.
@@ -237,7 +237,7 @@ class Store(Protocol):
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
         """Keep the next version of a document if its newest is still number `after` (0: there is none yet).
 
-        `False` when somebody else was quicker. Versions older than the newest `keep` are let go.
+        `False` if another process was quicker. Versions older than the newest `keep` are let go.
         """
         ...
 

@@ -61,7 +61,7 @@ def erase_values(store: Store, labels: Mapping[str, str]) -> Erasure:
 
 
 def _root_ended(store: Store, row: RunRow) -> bool:
-    """Whether nobody above the run goes on: a parent that does uses what its children gave."""
+    """Whether nobody above the run continues: a parent that does uses what its children gave."""
     above: RunRow | None = row
     while above is not None and above.status.ended:
         if above.parent is None:

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 
 class Closes(Protocol):
-    """A store that must be closed at the end, and opened anew in a forked child."""
+    """A store that must be closed at the end, and opened again in a forked child."""
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is enqueued, for at most so many seconds."""

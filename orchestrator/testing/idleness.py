@@ -37,7 +37,7 @@ class Idleness:
         self._pauses = 0
 
     def watch(self) -> None:
-        """Begin to look, or begin anew: something has just happened."""
+        """Begin to look, or start again: something has just happened."""
         self._quiet = self._pauses = 0
         if not self._watching:
             self._watching = True

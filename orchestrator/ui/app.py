@@ -159,7 +159,7 @@ class _Viewer:
     # -- acting --------------------------------------------------------------------------------------------------------
 
     async def answer(self, request: Request) -> Response:
-        """Go on with a waiting run."""
+        """Continue with a waiting run."""
         form = await read_form(request, self._keys)
         row = await asyncio.to_thread(self._row, request)
         try:

@@ -22,7 +22,7 @@ from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
 
 FORM_TIMEOUT: Final = 3.0
-"""Seconds that a form waits for a run to go on; after that the page shows how it goes."""
+"""Seconds that a form waits for a run to continue; after that the page shows how it goes."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Backend:
         return self.orchestrator is not None or self.opening is not None
 
     async def answer(self, run_id: str, answer: Any, by: str) -> None:
-        """Go on with a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
+        """Continue with a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
 
         Where its tools are not at hand the answer is kept in the store, for its program or a worker of its project.
         Raises `OrchestratorError` for an answer that is none.

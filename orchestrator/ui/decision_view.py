@@ -68,7 +68,7 @@ class DecisionSnapshot:
     """Whether the prices are those of the framework's formula, so that their parts add up."""
 
     route_after: tuple[str, ...]
-    """The route that holds after the decision: the one it chose, or the one it goes on with."""
+    """The route that holds after the decision: the one it chose, or the one it continues with."""
 
     @property
     def route(self) -> tuple[str, ...]:
@@ -82,8 +82,8 @@ class DecisionSnapshot:
         return tuple(dict.fromkeys(failures[each].tool for each in self.decision.answers if each in failures))
 
     def dearer(self, candidate: Candidate) -> float | None:
-        """By how many US dollars a candidate is dearer than what was chosen in its place: a tool than the tool that it
-        would replace, anything else than the choice. `None` where the two cannot be compared."""
+        """By how many US dollars a candidate is more expensive than what was chosen in its place: a tool than the tool
+        that it would replace, anything else than the choice. `None` where the two cannot be compared."""
         chosen: float | None = None
         if candidate.facts is not None and self.route:
             replaced = self.prices.get(candidate.reason.removeprefix("instead of "))

@@ -41,7 +41,7 @@ class TimelineRow:
     at: float
     """Seconds since the run began."""
     until: float | None = None
-    """For a call, when it ended; `None` while it goes on."""
+    """For a call, when it ended; `None` while it is in progress."""
     text: str = ""
     tool: str = ""
     attempt: int = 1

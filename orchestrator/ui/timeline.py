@@ -175,7 +175,7 @@ def timeline(asked: str, history: RunHistory, current: str, children: Sequence[R
 
 
 def _ends(rows: Sequence[TimelineRow], last: float) -> list[tuple[float, float]]:
-    """When each row began and ended; what goes on lasts until now."""
+    """When each row began and ended; what continues lasts until now."""
     return [(row.at, last if row.state == "running" else row.until or row.at) for row in rows]
 
 

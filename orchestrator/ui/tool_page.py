@@ -84,7 +84,7 @@ def trend_of(store: Store, rows: Iterable[RunRow], tool: str) -> Trend:
 
 
 def tool_page(backend: Backend, keys: Keys, name: str) -> HTMLResponse:
-    """The page. Raises `HTTPException` 404 for a tool that nobody knows."""
+    """The page. Raises `HTTPException` 404 for a tool that is unknown."""
     tools, transitions = backend.statuses()
     status = next((tool for tool in tools if tool.name == name), None)
     if status is None:

@@ -165,7 +165,7 @@ class Consultant:
 
 @dataclass
 class _Exchange:
-    """One consultation while it goes on."""
+    """One consultation in progress."""
 
     clock: Clock
     deadline: float

@@ -34,14 +34,14 @@ class Router:
 
     @classmethod
     def alone(cls, clock: Clock) -> "Router":
-        """For whoever asks a model outside a run."""
+        """For model calls outside a run."""
         policy = Policy()
         return cls(HealthRegistry(policy, clock), standard(policy))
 
 
 class ModelPool:
-    """The models of a rung, with the health and the price of each. A model that fails becomes dearer, and the next one
-    is asked first; one whose circuit is open comes last, and is tried again once its time has passed.
+    """The models of a rung, with the health and the price of each. After a failure the price of a model rises, and the
+    next one is called first; one whose circuit is open comes last, and is tried again once its time has passed.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class ModelPool:
         return (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
 
     def answered(self, place: int, seconds: float, usd: float | None) -> None:
-        """Take in an answer; `usd` is `None` where nobody says how many tokens it took."""
+        """Record an answer; `usd` is `None` if the number of tokens is unknown."""
         self._health.record(self.health_names[place], True, seconds=seconds, cost=usd)
 
     def failed(self, place: int, error: Exception, now: float | None = None) -> None:
-        """Take in a request that failed. Whatever the reason, another model is the better choice for a while.
+        """Record a failed request. Whatever the reason, another model is the better choice for a while.
 
         `now`, in seconds since the epoch, is for a server that says when to come again by date.
         """

@@ -83,7 +83,7 @@ def one_attempt(model: M) -> M:
     """The same chat model without the retries of its client; itself where it has none, or they are unknown to us.
 
     The clients of OpenAI (and what is made of it, such as vLLM's) and Anthropic repeat a request twice by default and
-    sleep in between, unseen by budgets, deadlines and health. The copy shares the connections of the original.
+    sleep in between, which budgets, deadlines and health cannot see. The copy shares the connections of the original.
     """
     if getattr(model, "max_retries", 0) == 0:
         return model
@@ -95,7 +95,7 @@ def one_attempt(model: M) -> M:
     if "_async_client" not in cached:
         return model
     made = model.model_copy(update={"max_retries": 0})
-    for name in cached:  # made anew when it is first used, as `max_retries` now says
+    for name in cached:  # made again when it is first used, as `max_retries` now says
         vars(made).pop(name, None)
     return made
 

@@ -24,7 +24,7 @@ class OutputMode(StrEnum):
 ANSWER_TOOL: Final = "answer"
 """The tool whose call is a model's answer."""
 NOT_SUPPORTED: Final = frozenset({400, 404, 415, 422, 501})
-"""HTTP statuses with which servers turn down a request for tools or schemas that they do not know."""
+"""HTTP statuses by which servers reject a request for tools or schemas that they do not support."""
 
 
 def modes_of(model: "BaseChatModel") -> tuple[OutputMode, ...]:

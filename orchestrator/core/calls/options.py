@@ -209,7 +209,7 @@ def _refuse_unbound(
     args: Any,
     kwargs: Mapping[str, Any],
 ) -> None:
-    """Where the arguments did not even bind, say so by their names; an error of the function itself is let through."""
+    """Where the arguments did not even bind, say so by their names; an error of the function itself is raised."""
     if problem.__traceback__ is not None and problem.__traceback__.tb_next is None:
         raise error(misfit(what, call, args, kwargs)) from None
 

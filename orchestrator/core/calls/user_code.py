@@ -1,6 +1,6 @@
-"""Calls a user's function, sync or async: the one place where code that is not ours is entered.
+"""Calls a user's function, sync or async: the only place that calls user code.
 
-What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` that nobody asked for and every other
+What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` without a cancellation, and every other
 `BaseException` become an `AbnormalExit`, so that neither the event loop nor other runs are affected.
 """
 
@@ -151,7 +151,7 @@ class _Watched(Stepped):
         return result
 
     async def _taken_back(self) -> bool:
-        """Take its own cancellations back; whether there were any, and nobody else cancelled the task."""
+        """Undo the task's own cancellations. Returns whether there were any and no other cancellation."""
         own, self._own = self._own, 0
         task = asyncio.current_task()
         if task is None or not own:
@@ -199,7 +199,7 @@ def _from_a_signal(error: KeyboardInterrupt) -> bool:
 
 
 def abnormal_exit(error: BaseException) -> AbnormalExit:
-    """The `Exception` that stands for a `BaseException` out of a user's function."""
+    """The `Exception` that represents a `BaseException` of a user's function."""
     why = {
         "SystemExit": "it tried to end the process",
         "CancelledError": "something it awaited was cancelled, and the run was not",
@@ -209,7 +209,7 @@ def abnormal_exit(error: BaseException) -> AbnormalExit:
 
 
 def describe_error(error: BaseException, *, text: bool = True) -> str:
-    """Type, message and place of an exception, whatever its own methods do: `KeyError: 'x' (tools/a.py:12)`."""
+    """Type, message and place of an exception, also if its own methods raise: `KeyError: 'x' (tools/a.py:12)`."""
     message = error_text(error) if text else ""
     place = raised_at(error)
     return class_name_of(error) + (f": {message}" if message else "") + (f" ({place})" if place else "")
@@ -221,7 +221,7 @@ def class_name_of(error: BaseException) -> str:
 
 
 def error_text(error: BaseException, most: int = 500) -> str:
-    """Its message, shortened; empty where it cannot be had."""
+    """Its message, shortened; empty where it cannot be obtained."""
     try:
         text = str(error)
     except BaseException:

@@ -74,7 +74,7 @@ def _redact_whole(text: str, secrets: Iterable[str]) -> str:
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with a mark in the place of each run of spans that overlap."""
+    """The text with a mark in place of each run of spans that overlap."""
     kept: list[str] = []
     done = 0
     for start, end in sorted(spans):

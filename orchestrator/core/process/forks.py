@@ -13,7 +13,7 @@ class RenewedAfterFork(Protocol):
     """Something that belongs to one process."""
 
     def after_fork(self) -> None:
-        """Begin anew, in the child: nothing of the parent's threads, connections or runs is kept."""
+        """Start again, in the child: nothing of the parent's threads, connections or runs is kept."""
         ...
 
 
@@ -25,7 +25,7 @@ class PausedAtFork(Protocol):
         ...
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """Continue."""
         ...
 
 
@@ -54,7 +54,7 @@ def renew_after_fork(thing: RenewedAfterFork) -> None:
 
 
 def pause_at_fork(thing: PausedAtFork) -> None:
-    """Have `thing` finish its work before this process forks, and go on in the parent afterwards."""
+    """Have `thing` finish its work before this process forks, and continue in the parent afterwards."""
     _QUIET.add(thing)
 
 

@@ -109,7 +109,7 @@ class _Call:
 class LoopThread:
     """Runs coroutines for callers that are not async, in one event loop that outlives the calls.
 
-    `needed` says whether the loop must go on although nobody calls. Safe to use from several threads; a forked child
+    `needed` says whether the loop must continue although nobody calls. Safe to use from several threads; a forked child
     begins with none.
     """
 

@@ -206,7 +206,7 @@ def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 LAZY: Final = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
-"""What is not read when it is validated."""
+"""Types that are not consumed during validation."""
 
 
 def _is_instance(value: Any, kind: type) -> bool:

@@ -1,4 +1,4 @@
-"""Own copies of values for calls: what one call does to a value, no other call sees."""
+"""Copies of values for calls, so that a change that one call makes is not visible to another."""
 
 import copy
 import dataclasses

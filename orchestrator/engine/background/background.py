@@ -172,7 +172,7 @@ class Background:
         self.learning.run_began(run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
-        """Report what broke beside the work, to every run that goes on; the runs go on."""
+        """Report what broke beside the work, to every run that continues; the runs continue."""
         for run in self._runtime.runs.all_live():
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")

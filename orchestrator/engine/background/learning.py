@@ -24,7 +24,7 @@ class LearningQueue:
     """Applies pending observations in a thread, after a run has ended or before one begins; stores the result
     periodically.
 
-    Read and write errors are reported; runs go on with the state in memory.
+    Read and write errors are reported; runs continue with the state in memory.
     """
 
     def __init__(self, runtime: Runtime, hub: MonitorHub) -> None:
@@ -61,7 +61,7 @@ class LearningQueue:
                 await self._hub.look(monitor, self._hub.facts(()))
 
     def sync(self) -> None:
-        """Store what was learned, and take in what other processes did. Raises what the store raises."""
+        """Store what was learned, and apply what other processes did. Raises what the store raises."""
         selector = self._runtime.selector
         if self._keeper is not None and (selector.agents or selector.unstored):
             self._keeper.sync()

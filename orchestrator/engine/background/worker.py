@@ -48,7 +48,7 @@ class WorkerOptions:
     schedules: Sequence[Schedule] = ()
     """Goals that are submitted at their times, by whichever worker is first."""
     drain_seconds: float = 30.0
-    """How long runs may go on after `stop` before they are returned to the queue."""
+    """How long runs may continue after `stop` before they are returned to the queue."""
 
 
 class Worker:
@@ -88,7 +88,7 @@ class Worker:
         self._hint.set()
 
     def stop(self, drain_seconds: float | None = None) -> None:
-        """Take nothing more; runs in progress go on for a while and are then returned to the queue."""
+        """Take nothing more; runs in progress continue for a while and are then returned to the queue."""
         if drain_seconds is not None:
             self._options = replace(self._options, drain_seconds=drain_seconds)
         self._stopping.set()
@@ -115,7 +115,7 @@ class Worker:
             self._runtime.heartbeat.workers -= 1
 
     async def _receive(self) -> None:
-        """Let the store's queue engine wake this worker; it is started again when it stops, whatever stopped it."""
+        """Subscribe to the store's queue engine; it is started again when it stops, whatever stopped it."""
         transport, broken = self._runtime.store.transport, False
         while transport is not None:
             self._engine_runs = True
@@ -276,7 +276,7 @@ class Worker:
             await asyncio.wait_for(self._hint.wait(), pause)
 
     async def _drain(self) -> None:
-        """Let runs end for a while, then hand them back as they stand."""
+        """Let runs end for a while, then hand them back as they are."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._options.drain_seconds)
         for run_id in list(self._tasks.values()):

@@ -75,9 +75,9 @@ async def join(run: Run) -> Outcome[Any]:
 
 
 async def leave(run: Run, reason: str) -> None:
-    """Cancel a run that nobody waits for: reads stop, a write in flight finishes within the policy's patience.
+    """Cancel a run without a waiting caller: reads stop, a write in flight finishes within the policy's patience.
 
-    A second cancellation does not wait for that: the run is given up as it stands.
+    A second cancellation does not wait for that: the run is given up as it is.
     """
     run.scope.cancel(reason)
     with cancelled_once():
@@ -90,7 +90,7 @@ async def leave(run: Run, reason: str) -> None:
 
 
 async def give_up(run: Run) -> None:
-    """Stop driving a run as it stands: in memory it ends with what stands listed, on disk it is left to `recover`."""
+    """Stop driving a run as it is: in memory it ends with what stands listed, on disk it is left to `recover`."""
     task = run.task
     if task is None or task.done():
         return
@@ -127,7 +127,7 @@ async def _outcome(run: Run) -> Outcome[Any]:
 
 
 def _retrieved(future: "asyncio.Future[Any]") -> None:
-    """An error that comes after its caller has left is no error that nobody saw."""
+    """Mark an error that comes after its caller has left as retrieved."""
     if not future.cancelled():
         future.exception()
 
@@ -189,7 +189,7 @@ def _note_break(run: Run, error: BaseException) -> None:
 
 
 def _fail(run: Run, error: BaseException) -> None:
-    """Tell those who wait for the outcome that there is none."""
+    """Inform the waiting callers that there is no outcome."""
     if run.result.done():
         return
     run_id = run.state.run_id
@@ -284,7 +284,7 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
     for each in path:
         each.rebind()
         each.give(question_id, raw, by)
-        each.state.status = Status.RUNNING  # at once: a second answer meets a run that goes on
+        each.state.status = Status.RUNNING  # at once: a second answer meets a run that continues
         each.runtime.store.set_status(each.state.run_id, Status.RUNNING, token=each.token)
     return path
 
@@ -331,11 +331,11 @@ async def _settle_lost(run: Run) -> None:
     await settle_suspended(run)
 
 
-# -- suspended calls that go on by themselves ------------------------------------------------------------------------
+# -- suspended calls that continue by themselves --------------------------------------------------------------------
 
 
 def watch_calls(run: Run) -> None:
-    """Have a waiting run go on when one of its suspended calls does."""
+    """Have a waiting run continue when one of its suspended calls does."""
     run.on_wake = partial(_look_again, run)
     _look_again(run)
 
@@ -373,7 +373,7 @@ async def _go_on(run: Run) -> None:
 
 
 async def _at_rest(run: Run) -> None:
-    """A run that has begun to wait is released before it goes on."""
+    """A run that has begun to wait is released before it continues."""
     if not run.is_at_rest:
         with contextlib.suppress(Exception):
             await _outcome(run)
@@ -400,7 +400,7 @@ def check_answer(run: Run, impasse: Impasse, question: Question, raw: Any) -> No
 
 
 def watch_deadline(run: Run) -> None:
-    """Have the default of each question take effect when nobody has answered it in time."""
+    """Apply the default of each question at its deadline."""
     for asked in run.asked.values():
         question = asked.question
         if question.due is not None and question.run in ("", run.state.run_id):
@@ -426,7 +426,7 @@ async def _take_default(run: Run, question_id: str, seconds: float) -> None:
 
 
 def _stop_watching(run: Run) -> None:
-    """Nobody waits for the deadlines of the questions any more; they are watched again where the run waits again."""
+    """Stop waiting for the deadlines of the questions; they are watched again where the run waits again."""
     for task in run.watches:
         if task is not asyncio.current_task() and task.get_loop() is asyncio.get_running_loop():
             task.cancel()

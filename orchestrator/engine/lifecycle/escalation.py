@@ -39,7 +39,8 @@ from .resolutions import apply_resolution, settled, validate_answer
 
 
 async def escalate_impasse(run: Run) -> bool:
-    """Take the run's impasse to its ladder, once: whether the run goes on; False when it ends or waits (`asked`)."""
+    """Pass the run's impasse to its ladder, once. Returns whether the run continues; False if it ends or waits
+    (`asked`)."""
     return await _Escalation(run).escalate()
 
 
@@ -85,7 +86,7 @@ def has_changed(run: Run) -> bool:
 
 
 def withdraw_questions(run: Run) -> None:
-    """The run goes on without an answer: questions that nobody waits for are withdrawn, others are shown again."""
+    """The run continues without an answer: questions that nobody waits for are withdrawn, others are shown again."""
     for question_id in _withdrawn(run):
         del run.asked[question_id]
     run.emit(RunResumed(**run.stamp(), answer=WITHDRAWN))
@@ -117,7 +118,7 @@ def _still_open(run: Run, asked: OpenQuestion) -> bool:
 
 
 async def answered(run: Run) -> "tuple[bool, bool]":
-    """Take a person's answer in: whether the run goes on, and whether its route still stands.
+    """Apply a person's answer: whether the run continues, and whether its route still stands.
 
     Raises `InputError` for what is no answer.
     """

@@ -51,7 +51,7 @@ def _ended(run: Run, status: Status) -> None:
 
 
 def end_as_it_stands(run: Run) -> Outcome[Any]:
-    """End a run as it stands: nothing is undone, and everything that stands, or may, is listed."""
+    """End a run as it is: nothing is undone, and everything that stands, or may, is listed."""
     state = run.state
     _answer_what_is_left(run, reached=False)
     impasse = Impasse(state.goal, (), (), reason=run.cancelled or "It was given up.", kind="cancelled")
@@ -95,7 +95,7 @@ def _tool_of(label: str) -> str:
 
 
 def outcome_of(run: Run) -> Outcome[Any]:
-    """The outcome of a run as it stands."""
+    """The outcome of a run as it is."""
     state = run.state
     reached = state.status in (Status.REACHED, Status.DEMOTED)
     impasse = Impasse.from_json(state.impasse) if state.impasse else None

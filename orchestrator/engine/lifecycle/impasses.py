@@ -1,4 +1,5 @@
-"""An impasse as it is shown to whoever is to decide: what is to blame, what is at hand, and what is left to choose."""
+"""An impasse as it is shown to a rung of the ladder: the tools to blame, the values at hand, and the remaining
+choices."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -95,7 +96,7 @@ def _budget_left(run: Run) -> dict[str, float]:
 
 
 def judged_now(run: Run, impasse: Impasse) -> Impasse:
-    """The impasse as the graph is now: tools that were added since, and give what could not be had, count too."""
+    """The impasse as the graph is now: tools that were added since, and give what could not be obtained, count too."""
     if impasse.kind not in ("no_route", "progress"):
         return impasse
     view = run.runtime.graph.view()

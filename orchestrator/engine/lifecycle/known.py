@@ -83,7 +83,7 @@ async def known_to_store(
     try:
         check_same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
     except InputError:
-        dismiss(run)  # it goes on: it was asked for, though not like this
+        dismiss(run)  # it continues: it was asked for, though not like this
         raise
     return run
 
@@ -110,7 +110,7 @@ def check_same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str
 
 
 def set_aside(row: RunRow) -> InputError:
-    """What to say of a queued run that no worker takes any more."""
+    """The message about a queued run that no worker takes any more."""
     return InputError(
         f"The run {row.run_id!r} was set aside: {row.attempts} processes died while they drove it. "
         f"`orchestrator recover {row.run_id}` queues it again."

@@ -28,7 +28,7 @@ class Phase(StrEnum):
 
 
 async def plan(run: Run) -> Phase:
-    """Choose a route from where the run stands."""
+    """Choose a route from the current state of the run."""
     if run.open and any(impasse.kind != "approval" for impasse in run.open):
         return Phase.ESCALATE
     await check_conditions(run)

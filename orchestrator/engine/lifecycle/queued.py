@@ -29,7 +29,7 @@ from .requests import check_goal, check_inputs, check_when, refuse_unknown
 from .start import begin, new_run_id, wanted_of
 
 RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-"""Seconds between two looks at a run that another process drives; the last one repeats."""
+"""Seconds between two polls of a run that another process executes; the last one repeats."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class NotForThisWorker(OrchestratorError):
 
 
 async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
-    """Begin or go on with a run that this process took; `None` when nothing is to be done. The run belongs to nobody.
+    """Begin or continue with a run that this process took; `None` when nothing is to be done. The run belongs to
+    nobody.
 
     Raises `NotForThisWorker`.
     """

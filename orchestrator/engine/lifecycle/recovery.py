@@ -161,7 +161,7 @@ async def _settle_invalid(run: Run, name: str) -> None:
 
 
 async def _output_found(run: Run, name: str) -> Any:
-    """What `reconcile` says of an effect: its output or `NOT_DONE`; `None` when that is not known."""
+    """The answer of `reconcile` about an effect: its output or `NOT_DONE`; `None` when that is not known."""
     tool = run.view.tools.get(name)
     done, last = run.state.done.get(name), run.state.last.get(name)
     taken = done or (last.taken if last else None)
@@ -261,7 +261,7 @@ def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mappi
 
 
 def _not_begun(runtime: Runtime, run_id: str, token: int) -> InputError:
-    """What to say of a run without records, which whoever runs its id again may own."""
+    """The message about a run without records, which a later call with its id may own."""
     runtime.store.release(run_id, token)
     return unknown_run(runtime.store, run_id)
 
@@ -277,9 +277,9 @@ async def recover(
 ) -> Run | None:
     """Take over a run that no process drives, and restore its state; `None` while another worker owns it.
 
-    `token`: of a run that this process owns already. `to_stop`: it is only to be ended, which values that cannot be had
-    do not prevent.
-    Raises `InputError` when there is no such run, or a value that it needs could not be stored.
+    `token`: of a run that this process owns already. `to_stop`: it is only to be ended, which values that cannot be
+    obtained do not prevent. Raises `InputError` when there is no such run, or a value that it needs could not be
+    stored.
     """
 
     def load() -> tuple[int | None, list[Record], dict[str, str], int]:
@@ -329,7 +329,8 @@ async def recover(
 
 
 def _check_values(run: Run, *, to_stop: bool) -> None:
-    """Values that cannot be had from the store: what was read is read again; what was provided or done cannot be."""
+    """Values that cannot be obtained from the store: what was read is read again; what was provided or done cannot
+    be."""
     values, at_hand = run.values, run.state.at_hand
     lost = [key for key in sorted(values.unstored) if key in at_hand]
     for giver in sorted({at_hand[key] or "" for key in lost}):

@@ -52,7 +52,7 @@ def check_when(options: SubmitOptions) -> None:
 
 def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *, named_only: bool = False) -> None:
     """Raises `InputError` for an input that nothing takes, and for a skill that is demanded on the way to the goal and
-    that nobody knows, with the nearest name: it may be one misspelt. `named_only`: the values are not at hand yet.
+    that is unknown, with the nearest name: it may be one misspelt. `named_only`: the values are not at hand yet.
     """
     view = runtime.graph.view()
     runtime.demands.check_declared(view, goal.keys, {} if named_only else inputs)

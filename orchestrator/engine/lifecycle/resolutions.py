@@ -16,7 +16,7 @@ from orchestrator.escalation import Resolution, ResolutionKind
 async def apply_resolution(
     run: Run, impasse: Impasse, resolution: Resolution, *, subject: Impasse | None = None, by_model: bool = False
 ) -> bool:
-    """Put an admitted resolution into effect; whether the run goes on.
+    """Put an admitted resolution into effect; whether the run continues.
 
     `subject`: the entry of `Run.open` that the impasse is about.
     """

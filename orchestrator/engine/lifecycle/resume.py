@@ -73,7 +73,7 @@ def plan_only(
 
 
 async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None = None) -> Outcome[Any]:
-    """Go on with a waiting or crashed run. An ended run gives its outcome; a running one is joined.
+    """Continue with a waiting or crashed run. An ended run gives its outcome; a running one is joined.
 
     `question` is the id of the one that is answered; without it that is the first one shown now.
     """
@@ -89,7 +89,7 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
 
 
 async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
-    """Go on with a waiting run whose process is gone, without an answer: its calls are made again, and ask again."""
+    """Continue with a waiting run whose process is gone, without an answer: its calls are made again, and ask again."""
     async with runtime.runs.turn(run_id):
         run = live_run(runtime, run_id)
         if run is None:
@@ -125,7 +125,7 @@ async def _resumed(
         start(live, Phase.ESCALATE)
         return live
     if answer is not None and question in live.asked:
-        raise NotYet  # it goes on with another answer, and takes this one when it waits again
+        raise NotYet  # it continues with another answer, and takes this one when it waits again
     enlist(live)
     return live
 
@@ -167,7 +167,7 @@ async def _resume_recorded(
 
 
 async def _leave_to_others(run: Run) -> None:
-    """Let go of a waiting run that was only looked at, and of what was picked up below it."""
+    """Release a waiting run that was only inspected, and the child runs that were taken over with it."""
     below = [each for each in run.runtime.runs.all_live() if each is not run and root_of(each) is run]
     for each in (*below, run):
         run.runtime.runs.leave(each.state.run_id)

@@ -1,8 +1,8 @@
 """What stays of a run that has ended: its outcome without values in memory, and no values in the store.
 
-The values of a child run's goal stay until its root ends: a call that is made again gets them. A run whose id somebody
-may ask for again (the caller chose it, or a person was asked about it) keeps the values of its goal, so that the id
-gives the same outcome. The policy's `keep_values` keeps all in the store.
+The values of a child run's goal stay until its root ends: a call that is made again gets them. A run whose id may be
+used again (the caller chose it, or a person was asked about it) keeps the values of its goal, so that the id gives the
+same outcome. The policy's `keep_values` keeps all in the store.
 """
 
 import sys
@@ -47,7 +47,7 @@ def forget_values(run: Run) -> None:
 
 
 def _is_known(run: Run) -> bool:
-    """Whether somebody knows the run's id who may not have its outcome."""
+    """Whether a caller may use the run's id who does not have its outcome."""
     return run.named or run.state.waited > 0
 
 

@@ -17,7 +17,7 @@ GRACE: Final = 0.25
 
 
 async def shut_down(runtime: Runtime, blocked: asyncio.AbstractEventLoop | None = None) -> None:
-    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they stand.
+    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they are.
 
     `blocked`: the event loop that waits for this without going on; nothing can be awaited there.
     """
@@ -36,7 +36,7 @@ async def _shut_down(run: Run, blocked: asyncio.AbstractEventLoop | None) -> Non
     reason = "the orchestrator was closed"
     if not run.loop.is_running() or run.loop is blocked:  # nothing can be awaited there any more
         if run.loop is blocked and run.task is not None:
-            run.loop.call_soon_threadsafe(run.task.cancel)  # it ends once the loop goes on
+            run.loop.call_soon_threadsafe(run.task.cancel)  # it ends once the loop continues
         run.runtime.runs.leave(run.state.run_id)
         if run.durable:
             await let_go(run)
@@ -50,7 +50,7 @@ async def _shut_down(run: Run, blocked: asyncio.AbstractEventLoop | None) -> Non
 
 
 async def leave_waiting(runtime: Runtime) -> None:
-    """End the suspended calls of runs that wait for people, and leave these runs as they stand."""
+    """End the suspended calls of runs that wait for people, and leave these runs as they are."""
     for run in runtime.runs.all_live():
         if run.state.status is Status.WAITING and run.scheduler is not None and run.loop is asyncio.get_running_loop():
             await run.scheduler.leave()

@@ -207,7 +207,7 @@ async def _end_waiting(child: Run) -> None:
 
 
 def _torn_down(run: Run, call_id: str) -> bool:
-    """Whether the run is left as it stands, or the event loop ends under it while it only waits: nothing is over."""
+    """Whether the run is left as it is, or the event loop ends under it while it only waits: nothing is over."""
     return run.left or (run.scheduler is not None and run.scheduler.is_torn_down(call_id))
 
 
@@ -371,8 +371,8 @@ def _create(runtime: Runtime, row: RunRow) -> int | None:
 def _create_owned(runtime: Runtime, row: RunRow) -> int:
     """Create the run, owned by this process from its creation; returns its fencing token. Raises `NotYet`.
 
-    A store that cannot be reached keeps the creation enqueued: the run goes on, and makes no write until its intent is
-    durable. A run without a record was never begun: its process died, and nothing happened.
+    A store that cannot be reached keeps the creation enqueued: the run continues, and makes no write until its intent
+    is durable. A run without a record was never begun: its process died, and nothing happened.
     """
     try:
         existing = runtime.store.begin(row, runtime.owner, LEASE_SECONDS)

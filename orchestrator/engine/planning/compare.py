@@ -10,7 +10,7 @@ from .waits import known_waits
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The two ways on, both priced as whole routes from where the run stands."""
+    """The two ways on, both priced as whole routes from the current state of the run."""
 
     again: int | None = None
     """Picodollars of the cheapest route by the tool; `None` where there is none, or it was not worked out."""

@@ -12,7 +12,7 @@ from .demands import step_text
 
 
 async def ask_what_is_demanded(run: Run) -> None:
-    """Ask about every choice ahead whose text is at hand and leaves unsure what it demands; one call for each text."""
+    """Ask a model about every coming choice whose text is at hand and unclear; one call for each text."""
     demands = run.runtime.demands
     if demands.model is None or not _may_be_asked(run):
         return

@@ -63,7 +63,7 @@ class Demands:
     def declared(self, view: GraphRevision, keys: Iterable[str], values: Mapping[str, Any]) -> Demand:
         """What was declared for the first of these keys for which anything was; neutral while a value is missing.
 
-        Neutral also where a function fails or demands a skill that nobody knows, which is reported once.
+        Neutral also where a function fails or demands a skill that is unknown, which is reported once.
         """
         key = next((key for key in keys if key in self.sources), None)
         if key is None:
@@ -86,7 +86,7 @@ class Demands:
             self.on_problem(problem)
 
     def check(self, view: GraphRevision, key: str, demand: Demand) -> None:
-        """Raises `InputError` for a skill demanded of a step for `key` that nobody knows: it may be one misspelt.
+        """Raises `InputError` for a skill demanded of a step for `key` that is unknown: it may be one misspelt.
 
         Where no agent that gives the key declares any skills, they are learned from outcomes, and any name will do.
         """

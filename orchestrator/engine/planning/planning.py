@@ -46,7 +46,7 @@ class Planned:
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
     """Tool -> seconds before it can be called, where that is known."""
     problem: Problem | None = None
-    """What was solved, with the facts that hold for this run only."""
+    """The problem that was solved, with the facts that hold for this run only."""
 
 
 def solve(
@@ -222,7 +222,7 @@ def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dic
 def own_prices(
     prices: PriceTable, view: GraphRevision, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
 ) -> list[list[Any]]:
-    """What the user's own pricing says of these tools by each of their transitions: replay calls no user code.
+    """The prices of these tools by the user's own pricing, by each of their transitions: replay calls no user code.
 
     Rows of tool, facts as a row, and the price in picodollars (`None` for infinite).
     """
@@ -277,7 +277,7 @@ def fact_from_row(tool: str, row: Iterable[float]) -> PriceFacts:
 
 
 def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[str, Any]) -> dict[str, bool]:
-    """What every `when` whose inputs are at hand says. One that raises does not hold."""
+    """The result of every `when` whose inputs are at hand. One that raises does not hold."""
     said: dict[str, bool] = {}
     for name in view.cone(tuple(goal)).conditional:
         tool = view.tools[name]

@@ -1,4 +1,4 @@
-"""Planning from where a run stands: values that expired, conditions, the route, and the decisions that say so."""
+"""Planning from the state of a run: values that expired, conditions, the route, and the decisions that say so."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ CONSISTENT_READS = 10
 
 
 def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
-    """Plan from where the run stands and put the decision on record; False when there is no route.
+    """Plan from the current state of the run and put the decision on record; False when there is no route.
 
     The decision answers the failures that are its to answer. Without a route nothing is decided yet: calls in flight
     finish first, and then the impasse is escalated.
@@ -73,7 +73,7 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
 
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:
-    """Plan for the run as it stands, or as it would stand with a lesser goal; its waits and its deadline count."""
+    """Plan for the run as it is, or as it would stand with a lesser goal; its waits and its deadline count."""
     own = run.own_waits() if run.not_before else {}
     waits = known_waits(run.runtime, run.view, state.goal, own, run.account.seconds_left())
     return planning.solve(
@@ -88,7 +88,7 @@ def plan_for(run: Run, state: RunState) -> planning.Planned:
 
 
 def follow_graph(run: Run) -> None:
-    """Plan on the newest revision; what is in flight goes on."""
+    """Plan on the newest revision; what is in flight continues."""
     view = run.runtime.graph.view()
     if view.digest != run.state.graph:
         run.follow(view)

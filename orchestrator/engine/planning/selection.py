@@ -76,7 +76,7 @@ def _expected(judged: Judged) -> str:
 
 
 def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
-    """A candidate that says what was expected of it, and what counted where that is something else."""
+    """A candidate with its expected competence, and the competence that counted if that differs."""
     if judged is None or candidate.reason:
         return candidate
     other = abs(judged.counted - judged.estimate.mean) > 1e-9

@@ -171,7 +171,7 @@ class Processes:
             self._idle.append(worker)
 
     def kill(self, worker: WorkerProcess, ticket: object) -> None:
-        """End a worker, whatever it does, unless it has answered and makes the call of somebody else."""
+        """End a worker, unless it has answered and makes another call."""
         with self._lock, suppress(OSError):
             if worker.ticket is not ticket:
                 return

@@ -1,4 +1,4 @@
-"""Errors of calls in workers, raised in this process as if the function itself had raised them here."""
+"""Raises errors of calls in workers in this process, as if the function had raised them here."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn

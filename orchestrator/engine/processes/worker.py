@@ -121,7 +121,7 @@ def prepare_worker(job: CallRequest, finder: ProjectFinder) -> None:
 
 
 def limit_memory(megabytes_more: float | None) -> None:
-    """Let this process grow by so much and no further; `None`: as far as the system lets it.
+    """Limit the growth of this process's memory; `None`: as far as the system lets it.
 
     RLIMIT_DATA: private writable memory, wherever it comes from (getrlimit(2), Linux 4.7 and later).
     """

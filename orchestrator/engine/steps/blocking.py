@@ -9,7 +9,7 @@ from typing_extensions import override
 from orchestrator.core.calls.user_code import Stepped
 
 BLOCKING_SECONDS: Final = 0.5
-"""From here on a step counts as blocking: no other run of the loop goes on meanwhile, and no time-out fires."""
+"""From here on a step counts as blocking: no other run of the loop continues meanwhile, and no time-out fires."""
 
 
 class TimedCall(Stepped):

@@ -138,7 +138,7 @@ class ChildRuns:
         return outcome
 
     def _is_tainted(self) -> bool:
-        """Whether what the call knows derives from what a model provided."""
+        """Whether the inputs of the call derive from a value that a model provided."""
         state = self._run.state
         doing = state.doing.get(self._tool)
         taken = doing.taken.keys if doing is not None else ()
@@ -175,7 +175,7 @@ class ChildRuns:
         run.account.close_child(self._call_id, child_id, outcome.cost, counted=first)
 
     def discard(self, outcome: Outcome[Any]) -> None:
-        """The effects of a child are not used. Raises `InputError` for an outcome that is none of this step's."""
+        """The effects of a child are not used. Raises `InputError` for an outcome that does not belong to this step."""
         if outcome.run_id not in self._run.state.children:
             raise InputError(f"The run {outcome.run_id!r} is no child of {self._run.state.run_id!r}.")
         self._run.emit(ChildDiscarded(**self._run.stamp(), child=outcome.run_id))
@@ -183,7 +183,7 @@ class ChildRuns:
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
         """End the children that the call left behind: they stop, and are waited for within the policy's patience.
 
-        A cancellation meanwhile is raised when they have ended; a second one gives them up as they stand.
+        A cancellation meanwhile is raised when they have ended; a second one gives them up as they are.
         """
         tasks = {task for task in self._tasks.values() if not task.done()}
         if not tasks:
@@ -221,7 +221,7 @@ def _shortened(run_id: str) -> str:
 
 
 async def _given_up(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
-    for _ in range(2):  # the second cancellation gives a child up as it stands
+    for _ in range(2):  # the second cancellation gives a child up as it is
         left = {task for task in tasks if not task.done()}
         for task in left:
             task.cancel()

@@ -61,7 +61,7 @@ async def compensate_effect(
 ) -> bool:
     """Compensate one effect of this run, or of one below (`of`); one that fails is listed, never swallowed.
 
-    `facts` are what it was decided on at the end of a run; `None` while it goes on.
+    `facts` are what it was decided on at the end of a run; `None` while it is in progress.
     """
     if not can_be_undone(tool):
         return False
@@ -147,7 +147,7 @@ def takes_key(tool: Tool) -> bool:
 
 
 async def effect_stands(run: Run, tool: Tool) -> bool | None:
-    """What `reconcile` says of an effect after its compensation may have taken place; `None` when it does not know."""
+    """The answer of `reconcile` about an effect whose compensation may have happened; `None` if it cannot tell."""
     if tool.reconcile is None:
         return None
     try:

@@ -101,7 +101,7 @@ class CallContext(RunContext[Any]):
 
     @checked(what="ctx.wait()")
     async def wait(self, question: str, type: Any = Any) -> Any:
-        """Ask a person, again where the answer is none of the wanted type."""
+        """Ask a person, and again if the answer is not of the wanted type."""
         asked, wanted = question, "" if type is Any else type_name(type)
         while True:
             self._asked[asked, wanted] += 1

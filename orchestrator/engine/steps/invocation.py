@@ -1,7 +1,7 @@
 """One call of a tool's function, which may outlive its time-out.
 
 A sync call runs in a thread that nothing can end; an async one may ignore its cancellation. So a call that is given up
-may still be running: what it returns late is taken, and while it runs nothing is believed about its effect.
+may still be running: a late result is used, and while the call runs `NOT_DONE` is not accepted.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Invocation:
         self._open = 0
         """Of the task and the thread, how many have not ended."""
         self._given_up = False
-        self._lock = Lock()  # a forked child goes on with no call of its parent
+        self._lock = Lock()  # a forked child continues with no call of its parent
 
     def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], *, in_thread: bool) -> None:
         """Begin the call; its slots are given back when it has ended."""
@@ -134,7 +134,7 @@ class Invocation:
             here = asyncio.current_task()
             if self._stopped:
                 raise TimeoutError
-            if here is not None and not here.cancelling():  # the call cancelled itself; the event loop goes on
+            if here is not None and not here.cancelling():  # the call cancelled itself; the event loop continues
                 raise abnormal_exit(asyncio.CancelledError())
         return task.result()  # raises what the call raised; where the event loop ends, that it was cancelled
 

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is tried again (pure, so that replay can decide it anew), and the back-off before it."""
+"""Whether a failed attempt is tried again (pure, so that replay can decide it again), and the back-off before it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -120,9 +120,9 @@ def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, las
 
 
 def _compared(run: Run, tool: Tool, failure: Failure, facts: RetryFacts, *, last_resort: bool) -> RetryFacts:
-    """The facts with the prices of the ways on. What cannot be rerouted (an effect in doubt, an agent that is told its
-    mistake) has no other way. Without one, a circuit that opened during the attempt does not take the retries away;
-    one that was open before does, so that retries do not prolong an outage.
+    """The facts with the prices of the ways on. An ambiguous effect, and an agent that is asked again with its error,
+    cannot be rerouted. Without one, a circuit that opened during the attempt does not take the retries away; one that
+    was open before does, so that retries do not prolong an outage.
     """
     bound = failure.kind in (FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT) or tool.name in run.state.doubt
     found = Comparison() if bound else compare(run, tool.name, facts.wait)
@@ -132,7 +132,7 @@ def _compared(run: Run, tool: Tool, failure: Failure, facts: RetryFacts, *, last
 
 
 def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
-    """Whether the attempt is made again, after a wait that the run knows; if so, the decision is on record."""
+    """Whether the attempt is made again, after a wait that is recorded in the run; if so, the decision is on record."""
     if failed.answered:
         if failed.repeatable:
             run.hold_back(tool.name, pause(run.runtime, run.state.tries[tool.name], failed.failure.retry_after))
@@ -157,7 +157,7 @@ def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
 def why_not_retried(run: Run, failure: Failure) -> tuple[str, bool]:
     """Why a failed attempt is not made again, and whether a later plan of the run may use the tool all the same.
 
-    It may where retries are left: it was only dearer, or had to be waited for too long.
+    It may where retries are left: it was only more expensive, or had to be waited for too long.
     """
     recorded = run.not_retried.get(failure.id)
     if recorded is None:

@@ -20,7 +20,7 @@ TURNS: Final = 32
 
 
 class StepScheduler:
-    """Executes the current route of a run until the goal is reached, or nothing can go on."""
+    """Executes the current route of a run until the goal is reached, or nothing can continue."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -34,13 +34,13 @@ class StepScheduler:
         """Tools whose condition was checked since the route was chosen."""
 
     async def drive(self) -> bool:
-        """True when every key of the goal has a value; False when nothing can go on without an answer.
+        """True when every key of the goal has a value; False when nothing can continue without an answer.
 
         Calls that wait for a person then stay suspended; drive again once there is an answer.
         """
         try:
             return await self._drive()
-        except asyncio.CancelledError:  # the run is given up as it stands
+        except asyncio.CancelledError:  # the run is given up as it is
             await self._give_up()
             raise
 
@@ -65,7 +65,7 @@ class StepScheduler:
 
     @property
     def only_waits(self) -> bool:
-        """Whether every call under way can only go on when a person has answered."""
+        """Whether every call under way can only continue when a person has answered."""
         return all(map(self._waits, self.tasks))
 
     async def _waits_for_people(self) -> bool:
@@ -112,14 +112,14 @@ class StepScheduler:
                 self._take_ended()
                 if patience.done() and self.tasks:
                     await self._give_up(settling=False)
-        except asyncio.CancelledError:  # the run is given up as it stands
+        except asyncio.CancelledError:  # the run is given up as it is
             await self._give_up()
             raise
         finally:
             patience.cancel()
 
     def _waits(self, name: str) -> bool:
-        """Whether a call under way can only go on when a person has answered."""
+        """Whether a call under way can only continue when a person has answered."""
         executor = self._executors[name]
         return executor.in_call and not self.tasks[name].done() and self.run.call_waits(executor.call_id)
 
@@ -134,13 +134,13 @@ class StepScheduler:
         return any(task.cancelled() or task.cancelling() > 0 for task in self.tasks.values())
 
     def abandon(self) -> None:
-        """End the suspended calls without waiting for that, and leave the run as it stands."""
+        """End the suspended calls without waiting for that, and leave the run as it is."""
         self.run.on_wake = None
         for task in self.tasks.values():
             task.cancel()
 
     async def leave(self) -> None:
-        """End the suspended calls and leave the run as it stands: they are made again when there is an answer."""
+        """End the suspended calls and leave the run as it is: they are made again when there is an answer."""
         self.run.on_wake = None
         tasks = list(self.tasks.values())
         for task in tasks:

@@ -32,7 +32,7 @@ class CallPart(SubCall):
         self._count(1)
 
     def _count(self, by: int) -> None:
-        """A tool's call counts for the budget of calls from its beginning: several of one turn may go on at once."""
+        """A tool's call counts for the budget of calls from its beginning: several of one turn may continue at once."""
         if self._kind is PartKind.TOOL and self._open:
             self._run.account.count_parts(by)
 

@@ -18,9 +18,9 @@ from orchestrator.escalation.resolution import Resolution
 class AskHuman:
     """Asks a person: the run waits, through restarts too, until `orc.resume(run_id, answer)` or the deadline.
 
-    `prompt` is the question's text, or a function of the impasse that makes it; `deadline` is in seconds; `default`
-    is what holds when nobody answers in time (stop, when there is none); `key` asks for a value of that key;
-    `notify` are notification channels, such as `Webhook(url)`.
+    `prompt` is the question's text, or a function of the impasse that makes it; `deadline` is in seconds; `default` is
+    the answer at the deadline (without one: stop); `key` asks for a value of that key; `notify` are notification
+    channels, such as `Webhook(url)`.
 
     Raises `DefinitionError` for a deadline that is no positive number, for a default that only a person may decide
     (approve, allow, raise a budget), and for a default without a deadline.

@@ -1,4 +1,4 @@
-"""What a failure says about a tool, and what may be done next: `classify`, and the table behind it.
+"""The class of a failure, and what may be done next: `classify`, and the table behind it.
 
 | kind | examples | health | answer |
 |---|---|---|---|
@@ -6,7 +6,7 @@
 | outage | `Unavailable`, a name that does not resolve, a missing program or package | falls | reroute |
 | account | 401, 402; of clients of models also 403, 404 and limits of use | its circuit opens at once | reroute |
 | invalid output | schema or `ensure` rejects it, malformed JSON | falls | re-ask an agent, else reroute |
-| refusal | a business no: not found, no seats | unchanged | unusable in this run for these inputs |
+| refusal | `Refused`: not found, no seats | unchanged | unusable in this run for these inputs |
 | caller error | bad arguments, 400, 403 | unchanged | no retry |
 | ambiguous | a write that may have happened | falls | reconcile, or escalate |
 | bug | any other exception | falls | reroute |
@@ -211,7 +211,7 @@ def counts_for_health(kind: FailureKind) -> bool:
 
 
 def no_error_text(output: Any) -> bool:
-    """An `ensure=` for tools that answer `"Error: no seats"` as if it were a result.
+    """An `ensure=` for tools that return `"Error: no seats"` as a result.
 
     Raises `Refused`, `CallerError`, `RateLimited`, `Unavailable` or `ToolError` by the words; anything else passes.
     """

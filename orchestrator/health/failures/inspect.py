@@ -1,4 +1,4 @@
-"""What an error carries, whatever library it comes from: a status, words, the errors it was raised for."""
+"""The facts of an error of any library: its status, its texts, the errors that caused it."""
 
 import errno
 import re
@@ -106,7 +106,7 @@ def error_words(error: BaseException) -> str:
     text = body[:MOST_WORDS].decode("utf-8", "replace") if isinstance(body, bytes) else ""
     try:
         return f"{str(error)[:MOST_WORDS]}\n{text}"
-    except Exception:  # an error whose text cannot be had
+    except Exception:  # an error whose text cannot be obtained
         return text
 
 
@@ -149,7 +149,7 @@ _PATTERNS: Final = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pa
 def of_text(text: str) -> FailureKind:
     """The kind of a failure that a tool reports in words (an MCP error result, a LangChain `ToolException`).
 
-    Words for overload, networks, permission and arguments are recognised; what remains is the tool's own no.
+    Texts about overload, networks, permission and arguments are recognised; every other text is a refusal.
     """
     for kind, pattern in _PATTERNS:
         if pattern.search(text):

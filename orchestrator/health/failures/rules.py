@@ -1,4 +1,4 @@
-"""What foreign exceptions mean: rows by type name, so that no library is imported to recognise its errors.
+"""The classes of foreign exceptions: rows by type name, so that no library is imported to recognise its errors.
 
 A row's name is the top package and the class, such as `httpx.TimeoutException`; the most specific class of an error
 that has a row decides. A row is a kind, or a function that looks at the error and may pass (`None`).
@@ -59,7 +59,7 @@ def _google_auth(error: Any) -> Classification:
 
 
 def _connecting(error: Any) -> Classification:
-    """By the operating system's error underneath: a name that does not resolve, a certificate, a refusal."""
+    """By the operating system's error that caused it: a name that does not resolve, a certificate, a refusal."""
     for link in links_of(error):
         if isinstance(link, OSError) and type(link) is not OSError:
             return link
@@ -76,7 +76,7 @@ def _os_error(error: OSError) -> Classification:
 
 
 def _file_not_found(error: FileNotFoundError) -> Classification:
-    """A file that is not there is a no; a program that is not there is a tool that cannot be used."""
+    """A missing file is a refusal; a missing program means that the tool cannot be used."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -163,7 +163,7 @@ def _grpc(error: Any) -> Classification:
 def _model_client(error: Any) -> Classification:
     """Of a client of models: refused credentials, retired models, spent quotas and limits of use are the account's.
 
-    Limits of use answer 400 like bad arguments, but other arguments do not help: the words decide.
+    Usage limits are reported with 400 like bad arguments, but other arguments do not help: the text decides.
     """
     status = status_of(error)
     if status in (401, 402, 403, 404) or getattr(error, "code", None) in ("insufficient_quota", "invalid_api_key"):

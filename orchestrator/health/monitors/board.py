@@ -35,7 +35,7 @@ class _Held:
 
 
 class SignalBoard:
-    """Holds signals until their time is over, and lets one per target act.
+    """Holds signals until they expire; one per target acts.
 
     `reweight` and `forbid` without a run act on health; with a run, and `approve` and `halt`, they are the engine's to
     carry out, which is called with every signal that newly wins.
@@ -58,7 +58,7 @@ class SignalBoard:
         return self._settle(now)
 
     def sweep(self, now: float) -> tuple[WinningSignal, ...]:
-        """Let what is over go; the verdicts whose winner is new because another went."""
+        """Remove expired signals; the verdicts whose winner is new because another went."""
         return self._settle(now)
 
     def holding(self, now: float) -> tuple[Signal, ...]:

@@ -47,7 +47,7 @@ class BudgetMonitor:
         self._warn_at = warn_at
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once when something was paid for, else every second."""
+        """Is called at once after a paid call, else every second."""
         return isinstance(event, CallEnded | WorkJudged) and event.cost > 0
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

@@ -46,8 +46,9 @@ class Learns(Protocol):
 class Drift:
     """Reports agents whose outcomes, costs or use of tools drift from their own history.
 
-    One whose outcomes got worse is dearer by `factor` for `ttl` seconds, until the record that counts less from now on
-    has been made anew; what got dearer or slower has its price from what calls cost and take, and is reported only.
+    One whose outcomes got worse is more expensive by `factor` for `ttl` seconds, until the record that counts less from
+    now on has been made again; what got more expensive or slower has its price from what calls cost and take, and is
+    reported only.
     """
 
     interval = 5.0

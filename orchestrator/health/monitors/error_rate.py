@@ -14,7 +14,7 @@ from .signal import Signal
 
 
 class ErrorRate:
-    """Makes a tool dearer, by up to `factor`, as its share of failures grows from `rate` to 1.
+    """Makes a tool more expensive, by up to `factor`, as its share of failures grows from `rate` to 1.
 
     Looks at the last `window` attempts, from `evidence` of them on; refusals and caller errors do not count.
     """
@@ -43,7 +43,7 @@ class ErrorRate:
         self._seen: dict[str, deque[bool]] = {}
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once after a failure."""
+        """Is called at once after a failure."""
         return isinstance(event, CallEnded) and event.failure is not None
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

@@ -41,13 +41,13 @@ class MonitoredHealth(Protocol):
         ...
 
     def record_check(self, name: str, ok: bool, message: str = "") -> None:
-        """Take in a background check."""
+        """Record a background check."""
         ...
 
 
 @dataclass(slots=True)
 class RunFacts:
-    """A run that goes on, as monitors see it. Read it; it is kept by the hub."""
+    """A run that continues, as monitors see it. Read it; it is kept by the hub."""
 
     run_id: str
     goal: str
@@ -69,7 +69,7 @@ class RunFacts:
     """Monotonic seconds when it began to wait."""
 
     def seconds(self, now: float) -> float:
-        """Seconds at work: a person's time is none of the run's."""
+        """Seconds at work: the time of a person does not count for the run."""
         return (now if self.asked_at is None else self.asked_at) - self.began
 
 
@@ -84,7 +84,7 @@ class DailySpend:
     """Of calls, one after another."""
 
     def begin(self, time: float) -> None:
-        """Start anew when a day is over; `time` in seconds since the epoch."""
+        """Start again when a day is over; `time` in seconds since the epoch."""
         if int(time // DAY) != self.day:
             self.day, self.usd, self.calls, self.seconds = int(time // DAY), 0.0, 0, 0.0
 
@@ -137,7 +137,7 @@ class RunStatistics:
         self.today = today or DailySpend()
 
     def apply(self, event: Event, now: float) -> None:
-        """Take in one event; `now` in monotonic seconds."""
+        """Apply one event; `now` in monotonic seconds."""
         if int(event.at // DAY) != self.today.day:
             self.today.begin(event.at)
         if isinstance(event, RunStarted):

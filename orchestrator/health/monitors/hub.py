@@ -29,7 +29,7 @@ MAX_BACKLOG: Final = 1024
 MONITOR_TIMEOUT: Final = 10.0
 """Seconds that one look may take."""
 _OURS: Final = (SignalRaised, ProblemReported)
-"""What monitors themselves cause: if it woke them, they would wake each other for ever."""
+"""What monitors themselves cause: otherwise they would wake each other for ever."""
 
 
 class MonitorHub:
@@ -80,7 +80,7 @@ class MonitorHub:
         self._loop = None
 
     def start(self) -> None:
-        """Begin, in the running event loop, unless they run in another one that goes on."""
+        """Begin, in the running event loop, unless they run in another one that continues."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and (self._loop is loop or self._loop.is_running()):
             return  # one loop watches for all
@@ -94,7 +94,7 @@ class MonitorHub:
         await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
 
     def on_event(self, event: Event) -> None:
-        """Take in one event and wake the monitors; never waits, never raises."""
+        """Apply one event and wake the monitors; never waits, never raises."""
         now = self._clock.monotonic()
         self._fold.apply(event, now)
         kind = type(event)
@@ -163,7 +163,7 @@ class MonitorHub:
             self._on_verdict(verdict)
 
     async def look(self, monitor: Monitor, facts: MonitorFacts) -> None:
-        """Let a monitor look once. Raises whatever it raises, and `TimeoutError` when it takes too long."""
+        """Call a monitor once. Raises whatever it raises, and `TimeoutError` when it takes too long."""
         found = await self._clock.wait_for(call_user(_awaited_list, monitor, facts), self._patience)
         self.post([_signed(signal, monitor) for signal in found])
 

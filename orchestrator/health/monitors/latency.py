@@ -13,7 +13,7 @@ from .signal import Signal
 
 
 class Latency:
-    """Makes a tool dearer while its recent calls take `times` as long as its own median did.
+    """Makes a tool more expensive while its recent calls take `times` as long as its own median did.
 
     The median is taken over the `history` calls before the last `recent` ones; differences under `floor` seconds do
     not matter.
@@ -43,7 +43,7 @@ class Latency:
         self._seen: dict[str, deque[float]] = {}
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once after a call that took long enough to matter."""
+        """Is called at once after a slow call."""
         return isinstance(event, CallEnded) and event.seconds >= self._floor
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

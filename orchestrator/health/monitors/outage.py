@@ -13,7 +13,7 @@ from .signal import Signal
 
 
 class Outage:
-    """Makes a tool dearer after a few outages in a row, and reports every open circuit to people.
+    """Makes a tool more expensive after a few outages in a row, and reports every open circuit to people.
 
     A failure that only configuration can end (a refused account, 403) is reported too. The factor is small: it turns
     the choice between near equals, while a tool that is worth the risk is used until its circuit opens.
@@ -32,7 +32,7 @@ class Outage:
         self._row: Counter[str] = Counter()
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once after a failure."""
+        """Is called at once after a failure."""
         return isinstance(event, CallEnded) and event.failure is not None
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

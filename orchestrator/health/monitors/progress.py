@@ -31,7 +31,7 @@ class Progress:
         self._still = still
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once when a tool was called that often."""
+        """Is called at once when a tool was called that often."""
         return isinstance(event, CallStarted) and event.attempt >= self._repeats
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

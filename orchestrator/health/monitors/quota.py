@@ -15,7 +15,8 @@ from .signal import Signal
 
 
 class Quota:
-    """Makes a tool dearer as its quota is used up, and forbids it when it is spent, until a call falls out of the time.
+    """Makes a tool more expensive as its quota is used up, and forbids it when it is spent, until a call falls out of
+    the time.
 
     Quota({"geocode": (100, 60)}): a hundred calls in any sixty seconds. Counts this process's attempts.
     """
@@ -34,7 +35,7 @@ class Quota:
         self._begun: dict[str, deque[float]] = {tool: deque() for tool in self._limits}
 
     def wakes(self, event: Event) -> bool:
-        """Looks at once when a tool with a quota is called."""
+        """Is called at once when a tool with a quota is called."""
         return isinstance(event, CallStarted) and event.tool in self._limits
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:

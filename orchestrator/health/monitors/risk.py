@@ -16,9 +16,9 @@ from .signal import Signal
 class Risk:
     """Demands approval of a write whose price or amount is above `limit`, or whose risk is at least `risk`.
 
-    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that hold one.
-    A tool with `approval=True` of its own asks anyway and is left alone. It is asked before each write begins (`gate`),
-    so no write can slip through before the signal.
+    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that hold one. A tool
+    with `approval=True` needs approval anyway and is ignored. It is asked before each write begins (`gate`), so no
+    write can slip through before the signal.
     """
 
     interval = 60.0

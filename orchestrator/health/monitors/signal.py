@@ -27,7 +27,7 @@ class Signal:
 
     target: str | tuple[str, str]
     kind: str
-    """What was seen, in a word: `outage`, `latency`, `quota` ..."""
+    """The kind of observation: `outage`, `latency`, `quota` ..."""
     priority: float
     """In [0, 1]; the highest wins."""
     action: SignalAction = SignalAction.NONE

@@ -12,7 +12,7 @@ SHORT_SCRIPTS = re.compile("[\u0600-\u06ff\u0590-\u05ff\uac00-\ud7af\u0900-\u097
 
 
 def keywords_of(text: str, language: str | None = None, most: int = 6) -> list[str]:
-    """At most `most` words, the most telling first; ties by where they stand first."""
+    """At most `most` words, the most characteristic first; ties by where they stand first."""
     stops = stop_words(language)
     if language in ("zh", "ja", "th"):
         return _of_spaceless(text, stops, most)

@@ -201,7 +201,7 @@ def _string(call: Any, *arguments: Any) -> str:
 
 
 def metadata_title(pdf: Any) -> str | None:
-    """The title in the document's information, as it stands there."""
+    """The title in the document's information, unchanged."""
     with suppress(Exception):
         return " ".join(str(pdf.get_metadata_value("Title")).split()) or None
     return None

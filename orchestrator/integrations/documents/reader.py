@@ -14,10 +14,10 @@ from .plausible import check_readable
 
 
 class Reading(BaseModel):
-    """Facts about a document that its reader knows and its text does not tell."""
+    """Facts about a document besides its text."""
 
     title: str | None = None
-    """From the document's metadata, as it stands there; `None` where there is none."""
+    """From the document's metadata, unchanged; `None` if there is none."""
     heading: str | None = None
     """What the document shows as its title: the first heading, or the largest line of the first page."""
     pages: int | None = None

@@ -67,7 +67,7 @@ def _joined(lines: list[str]) -> str:
 
 
 def _runs_on(before: str, line: str, width: int) -> bool:
-    """Whether a sentence goes on from one line to the next."""
+    """Whether a sentence continues from one line to the next."""
     if "|" in before or "|" in line or re.match(r"[-*•‣◦·▪]\s|\d{1,3}[.)]\s", line):
         return False
     return line[0].islower() or len(before) > 0.75 * width

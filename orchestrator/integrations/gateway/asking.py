@@ -33,7 +33,7 @@ def request_of(question: Any, asked: types.ElicitRequestParams | None) -> types.
 
 
 def answer_of(result: Any, *, approval: bool) -> Any:
-    """What a run is answered with. Whoever declines an approval does not approve; a form goes back to its server."""
+    """What a run is answered with. A declined request is not an approval; a form goes back to its server."""
     content: Mapping[str, Any] = getattr(result, "content", None) or {}
     accepted = getattr(result, "action", "") == "accept"
     if approval:

@@ -37,7 +37,7 @@ class Rules(Settings):
     """The TOML file: every table may be left out, an unknown one is an error that names the nearest."""
 
     trust: tuple[str, ...] = ()
-    """Servers whose annotations may be believed: which tools only read, and which may be called again."""
+    """Servers whose annotations are used: which tools only read, and which may be called again."""
     timeout: float = Field(default=30.0, gt=0)
     """Seconds for opening a session and for each answer."""
     effects: dict[str, Effect] = Field(default_factory=dict)

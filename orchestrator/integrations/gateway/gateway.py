@@ -63,7 +63,7 @@ class Gateway:
         self.problems: dict[str, str] = {}
         """Server -> why it could not be asked for its tools."""
         self._rounds: OrderedDict[str, str] = OrderedDict()
-        """Run -> the tool whose call goes on with an answer of a person."""
+        """Run -> the tool whose call continues with an answer of a person."""
         self._progress = _Progress()
         self._listeners = Listeners()
         orc.add_sink(self._progress)

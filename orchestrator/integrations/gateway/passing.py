@@ -37,7 +37,8 @@ class _Kind:
         """Name here -> its server, and its name there."""
 
     async def listed(self, servers: Mapping[str, McpServer]) -> list[Any]:
-        """The things of every server, each under a name of its own. A server that does not answer is left out."""
+        """The tools, prompts and resources of every server, under unique names. A server that does not answer is left
+        out."""
         asked = (listed(server.connection, self.kind) for server in servers.values())
         answers = await asyncio.gather(*asked, return_exceptions=True)
         places: dict[str, tuple[McpServer, str]] = {}

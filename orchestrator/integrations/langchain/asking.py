@@ -32,7 +32,7 @@ class Asking:
         self._lock = threading.Lock()
 
     def ask(self, request: ToolCallRequest, question: SessionQuestion, key: str, problem: str) -> Any:
-        """The answer of a person to a question of the call with this key; `UNASKED` where nobody can be asked.
+        """The answer of a person to a question of the call with this key; `UNASKED` if there is no person to ask.
 
         `problem` is why the answer before it was none. Raises `GraphInterrupt` until there is an answer.
         """
@@ -51,7 +51,7 @@ class Asking:
             return _task_name(configurable_of(request)) in self._tasks
 
     def take_on(self, request: ToolCallRequest, shown: Mapping[str, Any]) -> None:
-        """Go on where another process stopped: `shown` is what its `shown` gave."""
+        """Continue where another process stopped: `shown` is what its `shown` gave."""
         self._task(configurable_of(request)).take_on(shown)
 
     def shown(self, request: ToolCallRequest) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class _Task:
             return self._answers[key].popleft()
 
     def _draw(self, key: str, question: Any, *, alone: bool) -> None:
-        """Take in one answer. Raises `GraphInterrupt` when there is none."""
+        """Record one answer. Raises `GraphInterrupt` when there is none."""
         try:
             answer = interrupt(self._shown or question)
         except GraphInterrupt:

@@ -34,9 +34,9 @@ _ALONE: Final[Any] = {"callbacks": []}
 class HealingChatModel(BaseChatModel):
     """`HealingChatModel(["openai:gpt-5-mini", "anthropic:claude-haiku-4-5"])`: a chat model over several.
 
-    The cheapest by price and health is asked; one that fails becomes dearer and the next one answers, at once. A
-    conversation stays with the model that answered it last while that one works. Rate limits and failures of an account
-    (no credit, a revoked key) close a model for a while. Streaming falls back until the first token.
+    The cheapest by price and health is asked; one that fails becomes more expensive and the next one answers, at once.
+    A conversation stays with the model that answered it last while that one works. Rate limits and failures of an
+    account (no credit, a revoked key) close a model for a while. Streaming falls back until the first token.
 
     `prices` are US dollars per million input and output tokens by model; unknown ones come from genai-prices. `orc`
     shares health and policy with an orchestrator. `response_metadata["orchestrator"]` of each answer says which model

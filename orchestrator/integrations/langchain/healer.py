@@ -93,7 +93,7 @@ class Healer:
                 await self.sessions.close(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
-        """Go on with a call after its question was answered; empty, or why the value is no answer."""
+        """Continue with a call after its question was answered; empty, or why the value is no answer."""
         session = await self.sessions.open(root, {})
         key = key_of(call)
         asked = session.questions.get(key, question)
@@ -212,7 +212,7 @@ def _shown(task: str) -> str:
 
 
 def key_of(call: ToolCall) -> str:
-    """Tells the calls of an agent apart, and is the same when a graph runs its node again after an interrupt."""
+    """Distinguishes the calls of an agent; the same when a graph runs its node again after an interrupt."""
     state: Any = call.request.state
     messages: Any = state
     if not isinstance(state, list):

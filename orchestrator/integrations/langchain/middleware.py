@@ -163,7 +163,7 @@ class HealingMiddleware(Base):
         return await self._hooks.acall(request, handler)
 
     def _rejoin(self, request: ToolCallRequest) -> None:
-        """After an interrupt the agent goes on in another invocation, without the hook that opened its root run."""
+        """After an interrupt the agent continues in another invocation, without the hook that opened its root run."""
         run = _where(request)[0]
         if self._healer.sessions.rejoined(run):
             at_end(request.runtime, partial(self._healer.sessions.left, run))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownMemberType]

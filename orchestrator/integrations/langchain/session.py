@@ -16,7 +16,7 @@ NAME: Final = "agent run"
 
 @dataclass(frozen=True)
 class SessionQuestion:
-    """A person is asked before a call can go on."""
+    """A person is asked before a call can continue."""
 
     text: str
     choices: tuple[str, ...]
@@ -61,7 +61,7 @@ class Session:
         self._listening: dict[str, asyncio.Future[SessionQuestion | None]] = {}
         """Key of a call -> where its next question goes."""
         self._resumed: dict[str, asyncio.Future[None]] = {}
-        """Run -> where it is noted that it goes on."""
+        """Run -> where it is noted that it continues."""
 
     @property
     def is_reachable(self) -> bool:
@@ -70,7 +70,7 @@ class Session:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a call will come back: it was interrupted, waits for a person, or was answered and goes on."""
+        """Whether a call will come back: it was interrupted, waits for a person, or was answered and continues."""
         return bool(self.kept or self.questions or self.pending)
 
     def begin(self) -> None:
@@ -120,11 +120,11 @@ class Session:
         self._listening.pop(key, None)
 
     def resuming(self, run_id: str) -> "asyncio.Future[None]":
-        """Done when that run goes on."""
+        """Done when that run continues."""
         return self._resumed.setdefault(run_id, self.loop.create_future())
 
     def note(self, event: RunWaiting | RunResumed) -> None:
-        """Take in that a run below this one waits, or goes on.
+        """Record that a child run waits, or continues.
 
         This one reports the questions of runs that waited already when this process took it on.
         """
@@ -148,7 +148,7 @@ class Session:
                 return
         for key in self.questions:
             if is_child(asks, key):
-                self.questions[key] = made  # asked anew
+                self.questions[key] = made  # asked again
                 return
         self._asked[asks] = made
 

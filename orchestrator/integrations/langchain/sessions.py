@@ -125,7 +125,7 @@ class Sessions:
                 await asyncio.wait({held.root}, timeout=CLOSE_SECONDS)
 
     def left(self, run_id: str, interrupted: bool) -> None:
-        """The invocation of an agent has ended: its session ends too, unless the graph waits to go on."""
+        """The invocation of an agent has ended: its session ends too, unless the graph waits to continue."""
         for name in [name for name in [*self._open] if _is_of(name, run_id)]:
             held = self._open.get(name)
             if held is None:
@@ -152,7 +152,7 @@ class Sessions:
 
 
 def _take_replies(held: Session, outcome: Outcome[Any]) -> None:
-    """Take in the replies that an ended root run has on record, in this process or another one."""
+    """Read the replies that an ended root run has on record, in this process or another one."""
     if outcome.ok:
         for key, reply in from_data(outcome.value).items():
             held.replies.setdefault(key, reply)

@@ -38,7 +38,7 @@ class Terms:
 
 
 def remote_call(connection: Connection, terms: Terms) -> Callable[..., Awaitable[Any]]:
-    """A function with the parameters of the tool. Raises what the classes of failures know (`results`)."""
+    """A function with the parameters of the tool. Raises exceptions that failure classification knows (`results`)."""
 
     async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
         arguments = {name: _as_json(terms, name, value) for name, value in {**terms.fixed, **inputs}.items()}

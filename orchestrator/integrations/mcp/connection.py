@@ -64,7 +64,7 @@ class _Session:
     given_up: bool = False
 
     def on_message(self, error: BaseException | None) -> None:
-        """Take in how a call ended."""
+        """Record how a call ended."""
         if error is None or isinstance(error, ToolError) or (isinstance(error, MCPError) and error.code in _ANSWERED):
             self.silent = 0
         elif isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT:
@@ -76,7 +76,7 @@ class _Session:
             self.given_up = True
 
     def close_when_idle(self) -> None:
-        """End it unless calls are under way: those go on, and the last one ends it."""
+        """End it unless calls are under way: those continue, and the last one ends it."""
         if self.given_up and not self.calls:
             self.stop.set()
 

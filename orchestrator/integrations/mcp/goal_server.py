@@ -100,8 +100,8 @@ INSTRUCTIONS: Final = (
 class GoalServer:
     """Goals of an orchestrator as the tools of an MCP server. Each call is a run, recorded like any other.
 
-    `budget`, in US dollars, is for each call. No tool answers the question of a waiting run: whoever calls may be a
-    model, and approvals are for people.
+    `budget`, in US dollars, is for each call. No tool answers the question of a waiting run: the caller may be a model,
+    and approvals are for people.
     """
 
     @checked()

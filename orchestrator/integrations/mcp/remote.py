@@ -1,4 +1,4 @@
-"""`McpServer`: an MCP server whose tools become tools of the graph; the user decides what it is trusted with."""
+"""`McpServer`: an MCP server whose tools become tools of the graph; the user decides what it is trusted for."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ from .transports import HttpTransport, StdioTransport, Transport
 
 
 def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Effect:
-    """`read`, `write` or `irreversible`. What an untrusted server says of itself counts for nothing: it writes."""
+    """`read`, `write` or `irreversible`. Declarations of an untrusted server are ignored: it writes."""
     if not trusted or annotations is None or not annotations.read_only_hint:
         destroys = trusted and annotations is not None and annotations.destructive_hint
         return Effect.IRREVERSIBLE if destroys else Effect.WRITE
@@ -77,8 +77,8 @@ class McpServer:
 
     `timeout`, in seconds, is for opening a session and for each answer. `env` and `cwd` are those of the process that a
     `command` starts, `log` the file that takes what it writes to standard error (default: nobody), `headers` those of
-    each request to a `url`. A tool counts as a write until `trust=True` says that what the server tells of its tools
-    (their parameters, and whether they only read) may be believed.
+    each request to a `url`. A tool counts as a write until `trust=True` says that the server's declarations
+    (parameters, and which tools only read) are used.
 
     What the server asks during a call is a question of the run; `sampling` is the chat model, or its name, that
     answers its requests to sample, which are declined without one.
@@ -131,7 +131,7 @@ class McpServer:
         return opened
 
     async def _on_message(self, message: Any) -> None:
-        """Something changed: take it in beside the session, which must go on reading."""
+        """Something changed: handle it in a task of its own, because the session must continue reading."""
         kind = next((kind for changed, kind in _CHANGED.items() if isinstance(message, changed)), "")
         if kind:
             task = asyncio.create_task(self._take_change(kind), name=f"mcp:{self.name}:{kind}")

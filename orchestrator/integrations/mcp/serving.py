@@ -36,7 +36,7 @@ async def serve_http(server: Server[Any], listening: socket.socket, token: str) 
 
 
 class _Guarded:
-    """Turns away whoever does not know the token."""
+    """Rejects requests without the token."""
 
     def __init__(self, app: Any, token: str) -> None:
         if not token:

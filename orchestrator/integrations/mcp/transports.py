@@ -26,7 +26,7 @@ LAST_WORDS: Final = 2000
 
 
 class Transport(Protocol):
-    """Makes a transport of the official client, anew for each session."""
+    """Makes a transport of the official client, again for each session."""
 
     def __call__(self) -> Any:
         """The async context manager of a transport."""

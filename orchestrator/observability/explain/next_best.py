@@ -1,7 +1,7 @@
-"""The next best route: what a recorded decision would have chosen, had it been forced to choose otherwise.
+"""The next best route: the best alternative of a recorded decision.
 
-Planned again from the record alone (the graph, the state and the price facts of that moment), so it can be shown years
-later and calls nobody's code.
+Planned again from the record alone (the graph, the state and the price facts of that moment), so it needs no user code
+and can be made at any later time.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class RunnerUp:
     price: float
     """US dollars."""
     more: float
-    """By how much it is dearer than the chosen route, in US dollars."""
+    """By how much it is more expensive than the chosen route, in US dollars."""
     without: str
     """The step of the chosen route that it does without."""
 

@@ -1,7 +1,7 @@
 """The story of a run, built from its record: goal, choices, failures, answers.
 
-`tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story
-of a run can be built by any process, long after it ended or while it goes on.
+`tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story of
+a run can be built by any process, long after it ended or while it is in progress.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Story:
     """The keys that were given."""
     policy: str
     asked: tuple[str, ...]
-    """What was asked of the choice of agents, in words: the dial, and who might be used."""
+    """Dial and constraints of the choice of agents, as text: the dial, and who might be used."""
     started: float
     """Seconds since the epoch."""
     ended: float | None
@@ -107,7 +107,7 @@ def read_story(store: Store, run_id: str, *, rivals: bool = True) -> Story:
 def story_of(
     row: RunRow, records: Sequence[Record], graphs: Store | None = None, children: tuple[str, ...] = ()
 ) -> Story:
-    """The story that a run's row and records tell. `graphs` finds a recorded graph, for the next best route."""
+    """The history of a run, from its row and records. `graphs` finds a recorded graph, for the next best route."""
     state, describer = RunState(row.run_id), EventDescriber()
     route: ExplainedRoute | None = None
     inputs: tuple[str, ...] = ()

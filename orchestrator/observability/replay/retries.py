@@ -1,4 +1,4 @@
-"""Checks of the decisions that go on after a failure, and of what is undone: retry, reconcile, compensate."""
+"""Checks of the decisions that continue after a failure, and of what is undone: retry, reconcile, compensate."""
 
 import math
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Suspends tracing while the collector is unreachable; a thread checks when it is back.
 
-An exporter that fails has tried again for seconds, and the batch is lost: building the next ones would cost every call
-and help nobody. A run that begins while the collector is down has no spans, also when it comes back meanwhile.
+An exporter that fails has tried again for seconds, and the batch is lost: making further spans would slow every call
+for nothing. A run that begins while the collector is down has no spans, also when it comes back meanwhile.
 """
 
 import logging
@@ -36,7 +36,7 @@ _CONNECT_SECONDS: Final = 1.0
 class Watched(SpanExporter):
     """An exporter that knows whether its last batch was delivered, and finds out when the next one can be.
 
-    `answers` is a cheap look at whether anybody listens at all; only then an empty batch is sent.
+    `answers` is a cheap check whether a collector is listening; only then an empty batch is sent.
     """
 
     def __init__(self, exporter: SpanExporter, answers: Callable[[], bool] = lambda: True, rest: float = REST) -> None:

@@ -40,7 +40,8 @@ def setup(
     redact: Redact | None = None,
     max_content: int = MAX_CONTENT,
 ) -> bool:
-    """Send spans and metrics to where the environment says, if it does and nobody set up OpenTelemetry before.
+    """Send spans and metrics to the endpoint in the environment, if there is one and OpenTelemetry was not set up
+    before.
 
     `capture_content` puts inputs and outputs on spans (`None`: as `ORCHESTRATOR_CAPTURE_CONTENT` says; default off),
     each value through `redact(key, value)` and cut to `max_content` characters; that holds for the user's own

@@ -47,7 +47,7 @@ class Anchor:
         self._idle.set()
 
     def watch(self, store: Store, run_id: str, publish: Tell) -> None:
-        """Tell the row of a run once it is durable. Returns at once."""
+        """Publish the row of a run once it is durable. Returns at once."""
         with self._lock:
             self._queue.append(_Ended(store, run_id, publish))
             self._idle.clear()
@@ -83,7 +83,7 @@ class Anchor:
 
 
 def _write_head(ended: _Ended) -> bool:
-    """Tell the head of a run; `False` when the store cannot be reached, which it reports itself."""
+    """Publish the head of a run; `False` when the store cannot be reached, which it reports itself."""
     try:
         ended.store.flush(DURABLE_TIMEOUT)
         row = ended.store.run(ended.run_id)

@@ -20,7 +20,7 @@ MOST_KEPT: Final = 256
 
 
 class Circuits(Protocol):
-    """Who knows the circuits: the health registry."""
+    """The source of circuit states: the health registry."""
 
     def touched(self) -> tuple[str, ...]:
         """Names of the tools that something is known about."""
@@ -76,7 +76,7 @@ class Meters:
                 pass
 
     def hand_over(self, but: int = 0) -> None:
-        """Give the instruments what was kept for them, but so many. From any thread."""
+        """Pass kept measurements to the instruments, up to a number. From any thread."""
         with suppress(IndexError):  # another thread was quicker
             while len(self._kept) > but:
                 self._kept.popleft()()

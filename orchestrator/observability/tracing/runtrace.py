@@ -207,7 +207,7 @@ class RunTrace:
         self._give_up(decision)
 
     def _home(self, decision: Decision) -> Context:
-        """Where a decision's span belongs: under its step when it goes on with it, else under the run."""
+        """Where a decision's span belongs: under its step when it continues with it, else under the run."""
         step = self._steps.get(decision.subject or "")
         if step is not None and decision.kind in STEP_LEVEL:
             step.failed_at = 0

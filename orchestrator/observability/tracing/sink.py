@@ -41,7 +41,7 @@ DRAIN_SECONDS = 5.0
 KEPT = 10_000
 """Runs that wait whose first span is remembered."""
 SINKS: "WeakSet[TracingSink]" = WeakSet()
-"""Every sink there is, so that the end of the process can wait for what they have to tell."""
+"""All sinks, so that the end of the process can wait for their last exports."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -77,7 +77,7 @@ class _Known:
 
 
 class TracingSink:
-    """Tells runs as spans, metrics and log records. While nobody listens it does next to nothing.
+    """Exports runs as spans, metrics and log records. Without an exporter it does almost nothing.
 
     `provider` and `meters` are the OpenTelemetry providers to use instead of the global ones; `live` are the runs of
     the process by id (asked for values when content capture is on); `circuits` is the health registry.
@@ -239,7 +239,7 @@ class TracingSink:
         self._known[run_id] = known  # the first span stays the one to link to
 
     def _rest(self, run_id: str) -> None:
-        """A run that waits may wait for days: its span ends, and the one it goes on with links to its first."""
+        """A run that waits may wait for days: its span ends, and the one it continues with links to its first."""
         opened = self._runs.pop(run_id, None)
         traced = self._recorded.pop(run_id, None)
         if traced is not None:
@@ -248,7 +248,7 @@ class TracingSink:
             opened.span.end()
 
     def close(self) -> None:
-        """Tell what is left to tell, and end the spans of runs that were left behind."""
+        """Export what is left, and end the spans of abandoned runs."""
         self._anchor.drain(DRAIN_SECONDS)
         for run_id in list(self._runs):
             self.abandon(run_id, InterruptedError())

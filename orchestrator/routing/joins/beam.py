@@ -25,9 +25,9 @@ class Beam:
     plan: tuple[int, ...] | None
     """That plan; `None` when there is none."""
     dropped: int = NEVER
-    """No plan through a state that had to go costs less."""
+    """Lower bound of the price of plans through dropped states."""
     went: int = 0
-    """How many states had to go."""
+    """Number of dropped states."""
     looked_at: int = 0
     waiting: dict[int, dict[int, State]] = field(default_factory=dict[int, dict[int, State]])
     """For each decision the states for which it is next, by what is open."""
@@ -50,7 +50,7 @@ class Beam:
                 heappush(order, -fresh)
 
     def _keep(self, node: int) -> list[tuple[int, State]]:
-        """The states that go on."""
+        """The states that are kept."""
         states = list(self.waiting.pop(node).items())
         if len(states) <= self.width:
             return states

@@ -58,7 +58,7 @@ class Instance:
 
 
 def build_instance(situation: Situation, cost_of: CostOf | None = None) -> Instance:
-    """The actions that the goal may rest on and that can be reached from where the run stands."""
+    """The actions that the goal may rest on and that can be reached from the current state of the run."""
     c, keys = situation.compiled, situation.compiled.tools
     raw = Instance(situation, *situation.open_goal())
     seen = set(raw.goal)

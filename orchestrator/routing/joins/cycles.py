@@ -16,7 +16,7 @@ def untangled(
 
     From where the run stands the circle is often broken: a key at hand opens nothing. Where it is not, the order is
     that of the values under sums (Knuth, Information Processing Letters 6, 1977), and options against it are left out.
-    The goal is `None` when it cannot be had.
+    The goal is `None` when it cannot be obtained.
     """
     free = {skeleton.key_node[k] for k in situation.free if k in skeleton.key_node}
     now = [_open_now(skeleton, situation, node, free, over) for node in range(len(skeleton.options))]

@@ -1,6 +1,6 @@
 """`Skeleton`: the decisions that a plan consists of, one producer for each key that the goal may depend on.
 
-A node is a decision: by which tool a key is had, or by which transition a tool starts. The second kind exists for tools
+A node is a decision: which tool produces a key, or by which transition a tool starts. The second kind exists for tools
 that more than one decision may lead to - because they give several keys, or transitions leave them - so that they are
 paid once.
 """

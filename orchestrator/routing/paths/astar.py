@@ -1,4 +1,4 @@
-"""Exact shortest paths: goal-rooted A* from where a run stands.
+"""Exact shortest paths: goal-rooted A* from the state of a run.
 
 A path is a plan in which every step waits for one thing only; all else it needs is free. The search also notes the
 least that a plan with a real join could cost: where that is more than the path found, the path is the best of all
@@ -18,7 +18,7 @@ from .straight import ends_straight
 from .ties import first_by_names
 
 FEW = 8
-"""Places that a run stands at without being asked whether they lead on."""
+"""Up to this many start places are not checked for ways on."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Path:
 
 
 def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | None = None) -> Path:
-    """The best path from where the run stands to the root's goal.
+    """The best path from the current state of the run to the root's goal.
 
     Where a plan with a join could cost less than any path, the search stops; with a `limit`, where no path costs less.
     """
@@ -53,7 +53,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
 
 
 def _begin(search: AStarSearch, goal_mask: int) -> None:
-    """Put in every place from which the run can go on."""
+    """Put in every place from which the run can continue."""
     situation, distance, heap = search.situation, search.distance, search.heap
     c, stakes = situation.compiled, situation.stakes
     begin: Collection[int] = situation.passed or (c.begin,)
@@ -203,7 +203,7 @@ def _reach(search: AStarSearch, tool: int, start: int, place: int, g: int) -> No
 
 
 def _by_transition(search: AStarSearch, tool: int, start: int, place: int, g: int) -> None:
-    """Go on by a transition to a tool that needs keys too."""
+    """Extend the path by a transition to a tool that needs keys too."""
     situation = search.situation
     if all(k in situation.free for k in situation.compiled.needs[tool]):
         _reach(search, tool, start, place, g)
@@ -212,7 +212,7 @@ def _by_transition(search: AStarSearch, tool: int, start: int, place: int, g: in
 
 
 def _from_one_of(search: AStarSearch, tool: int, key: int, g: int) -> None:
-    """Go on from a key to a tool that waits for more.
+    """Extend the path from a key to a tool that waits for more.
 
     What waits for this key only, and for a transition that leaves a place passed, is a path. From a free key the
     tools with transitions are left to the places that these leave.
@@ -238,7 +238,7 @@ def _from_one_of(search: AStarSearch, tool: int, key: int, g: int) -> None:
 
 
 def _note_join(search: AStarSearch, tool: int, g: int, free: bool) -> None:
-    """A chain goes on here, but not a path. From a `free` place it is no plan: that one comes by what is lacking."""
+    """A chain continues here, but not a path. From a `free` place it is no plan: that one comes by what is lacking."""
     g += search.distance[search.situation.compiled.target[tool]]
     if free:
         search.beside = min(search.beside, g)
@@ -247,7 +247,7 @@ def _note_join(search: AStarSearch, tool: int, g: int, free: bool) -> None:
 
 
 def _teaches(situation: Situation) -> bool:
-    """Whether what a search found holds for every run: nothing was out for this run alone."""
+    """Whether the result of a search holds for every run: no tool was unusable for this run alone."""
     if situation.problem.unusable or situation.over or situation.stakes.names:
         return False
     gives, free = situation.compiled.gives, situation.free

@@ -18,7 +18,7 @@ from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER, RoutingWeights
 
 REBUILD = 8
-"""A root is made anew when searches have looked at this many times the places that making it took."""
+"""A root is made again when searches have looked at this many times the places that making it took."""
 FEW = 16
 """Ways on from a place; more are kept in order one by one."""
 SWEPT = 16
@@ -26,7 +26,7 @@ SWEPT = 16
 
 
 Ahead = list[tuple[int, int, int]]
-"""(what it costs to go on to the goal by it, tool, start): the ways on from a place, cheapest first."""
+"""(what it costs to continue to the goal by it, tool, start): the ways on from a place, cheapest first."""
 
 
 class Rooted:
@@ -106,7 +106,7 @@ class Rooted:
             self._forget(place - c.tools)
 
     def _forget(self, tool: int) -> None:
-        """What goes on by this tool has changed."""
+        """The ways on by this tool have changed."""
         c, known = self.weights.compiled, self.known
         for place in c.into[tool] or c.needs[tool] or (c.begin,):
             if place in known:
@@ -116,7 +116,8 @@ class Rooted:
                 known.pop(place, None)
 
     def _change(self, place: int, tool: int) -> None:
-        """Bring one of the ways on from a place up to date: of few, all are worked out anew when they are asked for."""
+        """Bring one of the ways on from a place up to date: of few, all are worked out again when they are asked
+        for."""
         found = self.known[place]
         if len(found) <= FEW:
             del self.known[place]
@@ -197,7 +198,7 @@ class Rooted:
         self._built = len(values) // SWEPT + 1
 
     def _spread(self, stops: set[int]) -> None:
-        """Dijkstra backwards from the goal until one of `stops` is met, from which a run could go on."""
+        """Dijkstra backwards from the goal until one of `stops` is met, from which a run could continue."""
         c, values = self.weights.compiled, self.weights.values
         needs, into, first, tools, folded, unfolded = c.needs, c.into, c.first, c.tools, c.folded, c.unfolded
         distance = [NEVER] * (c.begin + 1)
@@ -265,7 +266,7 @@ class Rooted:
             self._propagate(lowered, over)
 
     def _grow(self) -> None:
-        """Take in tools and transitions that are new: places from which the goal has come nearer are lowered.
+        """Add new tools and transitions: places from which the goal has come nearer are lowered.
 
         Where something is gone the distances stay, as they do where a price has risen.
         """

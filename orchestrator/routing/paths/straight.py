@@ -27,7 +27,7 @@ def straight(search: AStarSearch, place: int) -> tuple[Steps, bool]:
     """The one shortest path from a place that is closed, always by the nearest next; whether it leads to the goal.
 
     Each distance on the way must be what the nearest way on says; then no other path is as short. The steps end before
-    the goal where one is not, where two ways are as near, or where this run cannot go on by the nearest. No tool may
+    the goal where one is not, where two ways are as near, or where this run cannot continue by the nearest. No tool may
     wait for two things.
     """
     situation, distance, known = search.situation, search.distance, search.known

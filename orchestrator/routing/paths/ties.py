@@ -48,7 +48,7 @@ _Onward = dict[int, list[tuple[int, int, list[int]]]]
 
 
 def _onward(search: AStarSearch) -> _Onward:
-    """For every place on a best path what goes on from it along one."""
+    """For every place on a best path, the steps that lead on from it along one."""
     onward: _Onward = {}
     seen = {search.goal}
     stack = [search.goal]

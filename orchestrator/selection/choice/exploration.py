@@ -23,14 +23,14 @@ class ExplorationRound:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """How a new agent gets work while others are proven: what it may cost, until there is evidence.
+    """How new agents are tried while others are proven, and what that may cost.
 
-    An agent that came after the first outcomes were learned from is a newcomer in a demand until `evidence` calls of
-    late tell of it. On trial it counts at the upper bound of its posterior, one standard deviation above the mean, so
-    that a better newcomer gets its share at once. The trial is over when the newcomer has done `budget` pieces of work
-    less well than the best proven alternative is expected to have done in its place. After that it counts at its worst
-    (competence 0), except in a `share` of the choices, where it counts at its best (competence 1). So one newcomer
-    costs at most `budget`, plus `share` of the choices, in work well done.
+    An agent that came after the first outcomes were learned from is a newcomer in a demand until it has `evidence`
+    recent calls. On trial its competence counts as the upper bound of its posterior, one standard deviation above the
+    mean, so that a better newcomer is chosen at once. The trial is over when the newcomer has done `budget` pieces of
+    work less well than the best proven alternative is expected to have done in its place. After that its competence
+    counts as 0, except in a `share` of the choices, where it counts as 1. So one newcomer costs at most `budget` good
+    outcomes, plus those of a `share` of the choices.
     """
 
     share: float = 0.05
@@ -98,7 +98,7 @@ class Turns:
         return self._taken
 
     def mark_persisted(self, turns: int) -> None:
-        """The others know of so many turns now."""
+        """Other processes have taken this many turns."""
         with self._lock:
             self._taken -= turns
 

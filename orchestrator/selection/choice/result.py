@@ -153,7 +153,7 @@ class Snapshot:
 
 
 def no_agent_reason(pool: Pool, refusals: Mapping[int, str]) -> str:
-    """Why there is nobody to choose."""
+    """Why no agent can be chosen."""
     if not pool.agents:
         return "There is no agent to choose. Add one."
     why = [f"{pool.names[row]} ({refusals.get(row, 'cannot be used now')})" for row in range(len(pool.agents))]

@@ -32,7 +32,7 @@ from .scoring import Counting, Judged
 
 
 class SelectorOptions(TypedDict, total=False):
-    """How a selector prices, explores, and takes in newcomers; every one may be left out."""
+    """How a selector prices, explores, and tries newcomers; every one may be left out."""
 
     policy: Policy
     pricing: Pricing | None
@@ -188,7 +188,7 @@ class Selector:
         """What to expect of these agents under a demand, and the competence that counts in their prices.
 
         They are alternatives: as long as one of those that are `usable` (default: all) is proven, a newcomer is held
-        back, but in a turn that probes. Without a turn nothing is drawn and nobody is held back.
+        back, but in a turn that probes. Without a turn nothing is drawn and no newcomer is held back.
         """
         handbook, pool = self._current()
         wanted = handbook.resolved(Demand.of(demand))
@@ -379,7 +379,7 @@ class Selector:
 
 
 def _refreshed(pool: Pool | None, learned: Learned, agents: Mapping[str, Agent]) -> Pool | None:
-    """The pool after what was learned; `None` where it is to be made anew, for there are more skills."""
+    """The pool after what was learned; `None` where it is to be made again, for there are more skills."""
     if pool is None or set(learned.handbook.skills) - set(pool.table.skills):
         return None
     return pool.refreshed(learned.agents & set(agents), learned.skills, learned.handbook)

@@ -73,7 +73,7 @@ def competence(
     agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, relative_price: float = 0.0
 ) -> Estimate:
     """What to expect of an agent under a demand: posterior means weighed by the demand, and moved by the size of the
-    work where that is known. `relative_price` is how dear the agent is among its alternatives (`relative_prices`).
+    work where that is known. `relative_price` is the agent's price relative to its alternatives (`relative_prices`).
 
     A neutral demand names no skill and takes the agent's whole record.
     """

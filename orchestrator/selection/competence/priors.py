@@ -16,8 +16,8 @@ TRANSFER = 8.0
 """What an agent's record in other skills counts for at most, in calls, in a skill that it does not declare; and what
 its price counts for beside that record."""
 PRICE_TELLS = 0.2
-"""How much better an agent is believed to be that is ten times as dear, before there is evidence; on the longest work
-it is twice that, on the shortest nothing."""
+"""Prior difference in competence of an agent that is ten times as expensive, before there is evidence; on the longest
+work it is twice that, on the shortest nothing."""
 
 
 class Priced(Protocol):
@@ -72,10 +72,10 @@ def price_prior(relative_price: float) -> float:
 
 
 def relative_prices(agents: Iterable[Priced]) -> dict[str, float]:
-    """Agent -> how dear it is among those that give the same keys, in [-1, 1].
+    """Agent -> its relative price among those that give the same keys, in [-1, 1].
 
-    The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as dear, or more. An
-    agent that states no cost has the relative price 0, and so has one without alternatives.
+    The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as expensive, or more.
+    An agent that states no cost has the relative price 0, and so has one without alternatives.
     """
     stated = {agent.name: (agent, cost) for agent in agents if (cost := agent.planned_cost()) > 0}
     found: dict[str, float] = {}

@@ -54,7 +54,7 @@ class CompetenceTable:
         return copied
 
     def refresh(self, agents: Iterable[str], skills: Iterable[str], handbook: Handbook) -> None:
-        """Take in what the handbook now says of some agents in all skills, and of all agents in some skills."""
+        """Update with the handbook's current values of some agents in all skills, and of all agents in some skills."""
         names = sorted(agents)
         for skill in self._columns:
             self._fill(skill, names, handbook)
@@ -63,7 +63,7 @@ class CompetenceTable:
         self._fill_sizes(self.names, handbook)
 
     def relative_price(self, agent: str) -> float:
-        """How dear an agent is among its alternatives (`relative_prices`)."""
+        """Relative price of an agent among its alternatives (`relative_prices`)."""
         return self._relative_prices.get(agent, 0.0)
 
     def _fill_sizes(self, agents: Iterable[str], handbook: Handbook) -> None:

@@ -44,7 +44,7 @@ def size_shifts(short: Surplus, long: Surplus, relative_price: float) -> tuple[f
     """What short and what long work add to an agent's competence, from how it went with either.
 
     Each is the surplus per call over that of all work, drawn towards a prior that is worth eight calls. The prior is
-    set by the agent's `relative_price`, for a dear agent is believed to earn its price in long work.
+    set by the agent's `relative_price`, because an expensive agent is expected to be better in long work.
     """
     calls = short.calls + long.calls
     common = (short.successes + long.successes) / calls if calls > 0 else 0.0

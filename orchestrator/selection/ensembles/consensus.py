@@ -168,7 +168,7 @@ class Consensus:
         return self, {**member_options((self.probe, *self.agents), self._cost), **options}
 
     async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
-        """Find the output; `inputs` are by key. Raises `InvalidOutput` when nobody gave one."""
+        """Find the output; `inputs` are by key. Raises `InvalidOutput` if no member gave one."""
         verdict = await self.verdict(ctx, inputs, feedback)
         ctx.usage[f"mode_{verdict.mode}"] += 1
         facts = {key: value for key, value in verdict.to_json().items() if key != "errors"}

@@ -11,8 +11,8 @@ from .cusum import Cusum, DriftSignal
 from .updates import CHECKED, Observation
 
 METRICS: Final = ("outcome", "checked", "seconds", "usd", "tokens", "tool_calls")
-"""What is summed, each by itself. Work that somebody judged is `outcome`, work that only checks have judged `checked`:
-nearly all of it passes its checks, and would hide that people think less of it. A drift of either is of the outcome."""
+"""What is summed, each by itself. Judged work is `outcome`, work that only checks have judged is `checked`: nearly all
+of it passes its checks, and would hide that people think less of it. A drift of either is of the outcome."""
 NOISE: Final = 0.02
 """Seconds that say nothing of an agent: a busy machine takes them from anybody."""
 Sums = Mapping[str, Cusum]
@@ -23,7 +23,7 @@ def watch(sums: Sums, seen: Observation, expected: float | None = None) -> tuple
     """An agent's sums after one observation, and the signals that it sets off.
 
     `expected` is the competence that was expected under its demand, where there was evidence enough to expect any;
-    after a signal the history of its metric starts anew.
+    after a signal the history of its metric starts again.
     """
     after, signals = dict(sums), list[DriftSignal]()
     for metric in METRICS:

@@ -1,4 +1,4 @@
-"""What judges say of work, and where it is kept: beside the ledger of a run, which is closed when they speak."""
+"""Judgements of work, and where they are kept: beside the ledger of a run, which is closed before they are made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TRUSTED: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a judge says of a piece of work. Raises `InputError` for a weight outside (0, 1]."""
+    """A judge's verdict on a piece of work. Raises `InputError` for a weight outside (0, 1]."""
 
     good: bool | None
     """`None`: it came to no judgement that makes sense; nothing is learned, and what it cost still counts."""

@@ -43,7 +43,7 @@ class Learner:
         self._pending.append(observation)
 
     def learn(self, handbook: Handbook, agents: Mapping[str, Agent], evidence: float) -> Learned:
-        """The handbook after everything that waits; the record of an agent that has drifted is believed less."""
+        """The handbook after everything that waits; the evidence about an agent that has drifted is reduced."""
         batch: list[Observation] = []
         while self._pending:
             batch.append(self._pending.popleft())
@@ -68,7 +68,7 @@ class Learner:
 
     @property
     def alarmed(self) -> bool:
-        """Whether drift was found that nobody has asked for."""
+        """Whether drift was found that has not been read."""
         return bool(self._signals)
 
     def merge_drift(self, handbook: Handbook) -> None:

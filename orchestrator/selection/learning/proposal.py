@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 LEAST_TEXTS: Final = 40
-"""Distinct texts of which nobody said what they demand, before skills are looked for in them."""
+"""Minimum number of distinct texts without a declared demand, before skills are searched for in them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Proposal:
     before: Handbook
     after: Handbook
     notes: tuple[str, ...] = ()
-    """What was looked at and left as it is, and why."""
+    """What was examined and left unchanged, and why."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Discovered skill -> the words that distinguish its texts, for display; kept only on request."""
 

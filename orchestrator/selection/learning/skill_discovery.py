@@ -1,5 +1,6 @@
-"""Skills found in what was observed: discovered in texts, split where agents differ within one, merged where nobody
-tells two apart. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the other.
+"""Skills found in what was observed: discovered in texts, split where agents differ within one, merged where outcomes
+do not distinguish them. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the
+other.
 """
 
 import math
@@ -215,7 +216,7 @@ def split(
 ) -> Handbook:
     """The handbook with a skill split in two, if the agents differ within it; else the same handbook.
 
-    Only observations with a text count. The skill becomes the parent of its parts, whose evidence is counted anew; an
+    Only observations with a text count. The skill becomes the parent of its parts, whose evidence is counted again; an
     insight keeps the statistics.
     """
     embed = embedding_of(handbook, embedding)

@@ -46,7 +46,7 @@ class Evidence(BaseModel):
         return self if kept == 1 else _evidence(self.successes * kept, self.failures * kept, now)
 
     def scaled(self, factor: float) -> "Evidence":
-        """The same rate, believed less (or more)."""
+        """The same rate, with less (or more) weight."""
         return _evidence(self.successes * factor, self.failures * factor, self.at)
 
     def plus(self, other: "Evidence") -> "Evidence":
@@ -86,7 +86,7 @@ class Surplus(BaseModel):
         return self if kept == 1 else _surplus(self.calls * kept, self.successes * kept, now)
 
     def scaled(self, factor: float) -> "Surplus":
-        """The same surplus per call, believed less (or more)."""
+        """The same surplus per call, with less (or more) weight."""
         return _surplus(self.calls * factor, self.successes * factor, self.at)
 
     def plus(self, other: "Surplus") -> "Surplus":

@@ -102,7 +102,7 @@ class Handbook(BaseModel):
     drifted: tuple[DriftSignal, ...] = ()
     """Drift that is not on the record of a run yet."""
     turns: Annotated[int, Field(ge=0)] = 0
-    """Turns taken by all who learn into this handbook: a process goes on counting where the others are."""
+    """Turns taken by all who learn into this handbook: a process continues counting where the others are."""
     revisions: tuple[Revision, ...] = ()
     """How to get back to the versions before, newest last."""
 

@@ -17,7 +17,7 @@ DOCUMENT: Final = "handbook"
 KEPT_VERSIONS: Final = 20
 """Versions of the document that stay in the store."""
 TRIES: Final = 20
-"""How often a version is made anew because another process was quicker, before the next time is waited for."""
+"""How often a version is made again because another process was quicker, before the next time is waited for."""
 
 
 def stored_handbook(store: Store) -> Handbook | None:
@@ -26,7 +26,7 @@ def stored_handbook(store: Store) -> Handbook | None:
 
 
 def keep_handbook(store: Store, handbook: Handbook) -> None:
-    """Put a handbook in the place of the store's; processes that learn there go on from it."""
+    """Put a handbook in place of the store's; processes that learn there continue from it."""
     store.put_document(DOCUMENT, handbook.model_dump(mode="json"))
 
 
@@ -50,7 +50,7 @@ def numbered_handbook(store: Store) -> tuple[int, Handbook]:
 
 
 def swap_handbook(store: Store, handbook: Handbook, after: int) -> bool:
-    """Put a handbook in the place of version number `after`; `False` when somebody else was quicker."""
+    """Put a handbook in place of version number `after`; `False` if another process was quicker."""
     return store.swap_document(DOCUMENT, handbook.model_dump(mode="json"), after, KEPT_VERSIONS)
 
 
@@ -70,9 +70,9 @@ class _Offered:
 class Keeper:
     """Reads the handbook when it begins, and with each `sync` stores what was learned and takes in what others did.
 
-    Nobody's outcomes are lost: what was learned here is learned again on top of the store's newest version, which is
-    swapped only for the version that was read. A handbook that the selector was given before is where an empty store
-    begins; of a store that has one it is taken what that does not know.
+    No outcomes are lost: what was learned here is learned again on top of the store's newest version, which is swapped
+    only for the version that was read. A handbook that the selector was given before is where an empty store begins; of
+    a store that has one it is taken what that does not know.
     """
 
     def __init__(self, selector: Selector, store: Store) -> None:
@@ -94,7 +94,7 @@ class Keeper:
             self._seen = number
 
     def sync(self) -> None:
-        """Learn from what waits, store it, and take in what others stored; not for the path of a call.
+        """Learn from what waits, store it, and apply what others stored; not for the path of a call.
 
         Raises `StoreError` when the store cannot be reached, and `DefinitionError` when its handbook makes no sense;
         nothing is lost by either.
@@ -108,7 +108,7 @@ class Keeper:
             raise StoreError("other processes store what they learn so fast that this one does not get its turn")
 
     def _synced(self) -> bool:
-        """Whether the store has everything now; `False` when somebody else was quicker."""
+        """Whether the store has everything now; `False` if another process was quicker."""
         selector, number = self._selector, self._number()
         if number == self._seen or (number == 0 and self._seen < 0):
             if not selector.unstored:

@@ -71,7 +71,7 @@ class StoreVerification:
     sealed: int
     """Runs that have ended."""
     runs: int
-    """Runs, also those that go on."""
+    """Runs, also those that continue."""
 
     @property
     def ok(self) -> bool:
@@ -82,7 +82,7 @@ class StoreVerification:
 def verify_run(store: Store, run_id: str, head: str = "") -> Verification:
     """Check the ledger of one run in a store, and the graphs on which it says that decisions were made.
 
-    `head` is one that was noted before: a ledger that was written anew, or cut, does not lead to it any more.
+    `head` is one that was noted before: a ledger that was written again, or cut, does not lead to it any more.
     Raises:
         InputError: there is no such run.
     """
@@ -210,7 +210,7 @@ def _all_runs(store: Store) -> Iterator[str]:
 
 
 def _snapshot(store: Store, run_id: str) -> tuple[RunRow, list[Record]]:
-    """A run and its records as they were at one moment, also while the run goes on."""
+    """A run and its records as they were at one moment, also while the run continues."""
     row, records = store.run(run_id), store.records(run_id)
     for _ in range(_TRIES):
         if row is None:

@@ -450,7 +450,7 @@ class SqlStore(SqlReads):
         self._writer = Writer(self, self._tidy)
 
     def _reopen(self) -> None:
-        """The file was removed or replaced: what was just committed is gone, so make it anew and write again."""
+        """The file was removed or replaced: what was just committed is gone, so make it again and write again."""
         self.engine.dispose()
         self.reader.dispose()
         try:
@@ -467,7 +467,7 @@ class SqlStore(SqlReads):
         self._gated = self._gate.acquire(timeout=FORK_SECONDS if self.embedded else 0.0)
 
     def after_fork_in_parent(self) -> None:
-        """Transactions go on."""
+        """Transactions continue."""
         if self._gated:
             self._gated = False
             self._gate.release()

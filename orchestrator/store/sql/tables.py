@@ -131,7 +131,7 @@ REQUESTS: Final = Table(
     Column("request", Text),
     Column("answer", Text),
 )
-"""What was asked for with a queued run, and the answer a waiting one goes on with. Deleted when the run ends."""
+"""What was asked for with a queued run, and the answer a waiting one continues with. Deleted when the run ends."""
 
 OWNERS: Final = Table(
     "orchestrator_owners",
