@@ -1,4 +1,4 @@
-"""Makes `docs/reference/mistakes.md`: fifty mistakes of beginners, each run, with the message that it gets.
+"""Makes `docs/reference/mistakes.md`: mistakes of beginners, each run, with the message that it gets.
 
 python docs/mistakes.py            # write the page
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from orchestrator import (
     Agent,
@@ -21,6 +21,7 @@ from orchestrator import (
     Policy,
     RateLimited,
     Resolution,
+    RunContext,
     Tool,
     tool,
 )
@@ -124,6 +125,67 @@ def two_keys(x: int) -> int:
     return x
 
 
+class Caller:
+    def __call__(self, item: str) -> str:
+        return item
+
+
+class Shipping(Protocol):
+    def ship(self) -> str: ...
+
+
+def ship(order: Shipping) -> str:
+    return order.ship()
+
+
+def two_contexts(item: str, ctx: RunContext, context: RunContext) -> str:
+    return item
+
+
+async def asks(amount: float, ctx: RunContext) -> str:
+    return str(await ctx.wait("Is that right?", _any("str")))
+
+
+def all_of_them(amount: float) -> list[float]:
+    made: Any = (part for part in (amount, amount))
+    return cast("list[float]", made)
+
+
+async def child_outcome(order: str, ctx: RunContext) -> str:
+    return cast("str", await ctx.reach("paid", {"amount": 1}))
+
+
+async def misspelt_reach(order: str, ctx: RunContext) -> str:
+    return str((await ctx.reach("paid", _any({"amount": 1}), ky="first")).value)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def forgotten_await(order: str, ctx: RunContext) -> str:
+    reached: Any = ctx.reach("paid", {"amount": 1})
+    try:
+        return str(reached.value)
+    finally:
+        reached.close()
+
+
+def failing(call: Callable[..., Any]) -> None:
+    """Run a tool that makes a mistake in its call; raises what came of it."""
+    orc = Orchestrator([Tool(call, gives="done"), Tool(pay, gives="paid")], clock=FakeClock(), monitors=())
+    given: dict[str, Any] = {"amount": 1.0} if "amount" in orc.graph[call.__name__].needs else {"order": "o-1"}
+    _ = orc.run_sync("done", given).value
+
+
+def two_inputs() -> None:
+    orc = paying()
+    orc.run_sync("paid", {"amount": 1}, run_id="order-7")
+    orc.run_sync("paid", {"amount": 2}, run_id="order-7")
+
+
+def closed() -> None:
+    orc = paying()
+    orc.close()
+    orc.run_sync("paid", {"amount": 1})
+
+
 def connected_twice() -> None:
     orc = Orchestrator([Tool(pay, name="a"), Tool(pay, name="b")])
     orc.connect("a", "b")
@@ -205,6 +267,41 @@ MISTAKES: list[tuple[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] 
     ("`**kwargs`", lambda: Tool(any_named), (), {}),
     ("a model of pydantic 1", of_old_model, (), {}),
     ("the tool before a gated one is removed", removed_gate, (), {}),
+    ("`@tool` twice", lambda: tool(_any(tool(pay))), (), {}),
+    ("`Tool(Caller)`, a class with `__call__`", Tool, (Caller,), {}),
+    ("a builtin with `*args`", Tool, (print,), {}),
+    ("two contexts", Tool, (two_contexts,), {}),
+    ("a protocol that is checked nowhere", Tool, (ship,), {}),
+    ("`compensate=` without `effect='write'`", Tool, (pay,), {"compensate": print}),
+    ("`effect=None`", Tool, (pay,), {"effect": None}),
+    ("`name=''`", Tool, (pay,), {"name": ""}),
+    ("`gives=['paid', 'paid']`", Tool, (pay,), {"gives": ["paid", "paid"]}),
+    ("`gives=[]`", Tool, (pay,), {"gives": []}),
+    ("`needs=` leaves out a parameter", Tool, (both,), {"needs": ["first"]}),
+    ("`latency='1s'`", Tool, (pay,), {"latency": "1s"}),
+    ("`approval='yes'`", Tool, (pay,), {"effect": "write", "approval": "yes"}),
+    ("`Agent(pay, skills={'paying': 5})`", Agent, (pay,), {"skills": {"paying": 5}}),
+    ("`Budget(usd='5')`", Budget, (), {"usd": "5"}),
+    ("`budget='5'`", lambda: paying().run_sync("paid", {}, budget=_any("5")), (), {}),
+    ("`dial='cheap'`", lambda: paying().run_sync("paid", {}, dial=_any("cheap")), (), {}),
+    ("`Goal('paid', demotions=[3])`", Goal, ("paid",), {"demotions": [3]}),
+    ("a lesser goal that is misspelt", lambda: paying().plan(Goal("paid", demotions=["amuont"])), (), {}),
+    ("a goal of another type", lambda: paying().run_sync(Goal("paid", type=dict), {"amount": 1}), (), {}),
+    ("`Policy(retries={'max_retrys': 3})`", Policy, (), {"retries": {"max_retrys": 3}}),
+    ("a policy that is misspelt", Orchestrator, ([],), {"policy": "balancd"}),
+    ("`store='/tmp'`, a folder", Orchestrator, ([],), {"store": "/tmp"}),
+    ("`store='mongodb://…'`", Orchestrator, ([],), {"store": "mongodb://host/runs"}),
+    ("a run id with other inputs", two_inputs, (), {}),
+    ("a run of a closed orchestrator", closed, (), {}),
+    ("`Resolution('yes')`", Resolution, ("yes",), {}),
+    ("`connect` of a key", lambda: paying().connect("amount", "pay"), (), {}),
+    ("`override(function)`", lambda: paying().override(_any(pay)).__enter__(), (), {}),
+    ("`feedback(run, key, 'yes')`", lambda: paying().feedback("order-7", "paid", _any("yes")), (), {}),
+    ("`ctx.wait(question, 'str')`", lambda: failing(asks), (), {}),
+    ("`ctx.reach(goal, inputs, ky=...)`", lambda: failing(misspelt_reach), (), {}),
+    ("`ctx.reach(...)` without `await`", lambda: failing(forgotten_await), (), {}),
+    ("the outcome of `ctx.reach` for its value", lambda: failing(child_outcome), (), {}),
+    ("a tool returns a generator", lambda: failing(all_of_them), (), {}),
 ]
 
 

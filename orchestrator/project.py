@@ -12,6 +12,7 @@ Loading a project runs its code. Only a folder that the caller names is ever loa
 
 import hashlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -106,7 +107,9 @@ def load_project(path: Path) -> Project:
     if path.is_file():
         raise DefinitionError(f"{str(path)!r} is a file: a project is a folder with tools/ or agents/ in it.")
     if not path.is_dir():
-        raise DefinitionError(f"There is no folder {str(path)!r}. `orchestrator init {path}` makes a project there.")
+        raise DefinitionError(
+            f"There is no folder {str(path)!r}. `orchestrator init {shlex.quote(str(path))}` makes a project there."
+        )
     if not any((path / folder).is_dir() for folder in FOLDERS):
         raise DefinitionError(f"{str(path)!r} is no project: it has neither a folder tools/ nor a folder agents/.")
     graph, found, sources = ToolGraph(), list[Tool](), dict[str, Path]()

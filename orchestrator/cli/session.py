@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.errors import InputError, StoreError
+from orchestrator.core.errors import InputError, StoreError, nearest
 from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.store import Store, open_store
 from orchestrator.store.rows import RunRow
+from orchestrator.store.unknown_run import LATEST
 
 from .invocation import DEFAULT_STORE, app_given, command
 from .screen import complain
@@ -150,7 +151,8 @@ def find_run(store: Store, text: str) -> RunRow:
         return row
     found = _beginning(store, text, children=False) or _beginning(store, text, children=True)
     if not found:
-        raise InputError(f"There is no run {plain(text, 60)!r} in this store. `{command('runs')}` lists them.")
+        hint = nearest(text, [LAST, *(row.run_id for row in store.runs(limit=LATEST))])
+        raise InputError(f"There is no run {plain(text, 60)!r} in this store.{hint} `{command('runs')}` lists them.")
     if len(found) > 1:
         names = ", ".join(plain(row.run_id) for row in found[:5])
         raise InputError(f"{plain(text, 60)!r} begins the ids of several runs: {names}. Give more of it.")

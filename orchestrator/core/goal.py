@@ -1,7 +1,7 @@
 """`Goal`: the wanted keys, with acceptable lesser goals."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final, Generic
 
@@ -26,6 +26,8 @@ class Goal(Generic[V]):
     keys: tuple[str, ...]
     demotions: tuple["Goal", ...]
     providable: tuple[str, ...]
+    value_type: Any = field(compare=False, repr=False)
+    """Checked against the type of the key when a run begins; values have the key's own type. `None` after storage."""
 
     @checked()
     def __init__(
@@ -38,7 +40,6 @@ class Goal(Generic[V]):
     ) -> None:
         if isinstance(type, str):
             raise DefinitionError(f"A goal's type is a class, not the text {type!r}.")
-        del type  # read by type checkers only: the key's own type is what is enforced
         names = (keys,) if isinstance(keys, str) else tuple(keys)
         if not names or not all(isinstance(name, str) and name for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"A goal names one key or several, not {keys!r}.")
@@ -47,6 +48,7 @@ class Goal(Generic[V]):
         if isinstance(demotions, str):
             demotions = (demotions,)
         object.__setattr__(self, "keys", tuple(dict.fromkeys(names)))
+        object.__setattr__(self, "value_type", type)
         object.__setattr__(self, "demotions", tuple(Goal.of(goal) for goal in demotions))
         object.__setattr__(self, "providable", (providable,) if isinstance(providable, str) else tuple(providable))
 
@@ -85,6 +87,7 @@ class Goal(Generic[V]):
         object.__setattr__(made, "keys", tuple(data["keys"]))
         object.__setattr__(made, "demotions", tuple(map(Goal.from_json, data["demotions"])))
         object.__setattr__(made, "providable", tuple(data["providable"]))
+        object.__setattr__(made, "value_type", None)
         return made
 
 

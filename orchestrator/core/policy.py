@@ -206,7 +206,20 @@ def _fields(kind: type[BaseModel], location: list[str]) -> list[str]:
 
 
 def _explain(kind: type[Policy], path: Path, text: str, error: ValidationError) -> str:
-    return "\n".join(f"{path}:{_line_of(text, where)}: {problem}" for where, problem in _problems(kind, error))
+    section, part = _part(kind, error.title)
+    return "\n".join(
+        f"{path}:{_line_of(text, [*section, *where])}: {'.'.join([*section, ''])}{problem}"
+        for where, problem in _problems(part, error)
+    )
+
+
+def _part(kind: type[BaseModel], name: str) -> tuple[list[str], type[BaseModel]]:
+    """Where the part of a policy stands whose class has this name, and that class; the policy itself for any other."""
+    for field, info in kind.model_fields.items():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel) and part.__name__ == name:
+            return [field], part
+    return [], kind
 
 
 def _line_of(text: str, location: list[str]) -> int:

@@ -53,6 +53,11 @@ class Resolution:
     at: float | None = field(default=None, compare=False)
     """When, in seconds since the epoch."""
 
+    def __post_init__(self) -> None:
+        if self.kind not in tuple(ResolutionKind):
+            known = ", ".join(f"Resolution.{kind}()" for kind in ResolutionKind)
+            raise InputError(f"There is no resolution of the kind {self.kind!r}. Make one with {known}.")
+
     @classmethod
     @checked(InputError, what="Resolution.demote()")
     def demote(cls, goal: "str | Goal[Any] | Iterable[str]", message: str = "") -> "Resolution":

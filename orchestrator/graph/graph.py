@@ -282,7 +282,9 @@ class ToolGraph:
     def _known(self, name: str | Tool) -> str:
         name = name.name if isinstance(name, Tool) else name
         if name not in self._tools:
-            raise DefinitionError(f"There is no tool {name!r}.{nearest(name, self._tools)}")
+            is_key = any(name in tool.gives or name in tool.takes.values() for tool in self._tools.values())
+            hint = f" {name!r} is a key." if is_key else nearest(name, self._tools)
+            raise DefinitionError(f"There is no tool {name!r}.{hint}")
         return name
 
 

@@ -47,7 +47,8 @@ class Tool:
         self.call = call
         self.place = place_of(call) or calling_place()
         """File and line of the declaration, for messages; empty where Python does not know."""
-        self.name: str = check_name("a tool", options.get("name") or _default_name(call), DefinitionError)
+        name = options.get("name")
+        self.name: str = check_name("a tool", _default_name(call) if name is None else name, DefinitionError)
         self.signature = read_signature(call, _frames_locals())
         _check_form(self.name, call, options, self.place)
         self.needs, self.optional = _needs(self.name, self.signature, options)
@@ -262,6 +263,8 @@ def _from_langchain(tool: Any, options: ToolOptions) -> tuple[Callable[..., Any]
 
 def check_tool_options(kind: str, call: Any, options: Mapping[str, Any], declared: type) -> None:
     """Raises `DefinitionError` for an unknown option, or one of the wrong kind, of a tool or an agent."""
+    if isinstance(call, Tool):
+        raise DefinitionError(f"{kind} takes a function, not {shown_value(call)}, which is one already.")
     if kind == "Tool" and not callable(call) and not is_langchain_tool(call):
         raise DefinitionError(f"Tool takes a function, not {shown_value(call)}.")
     name = options.get("name") or getattr(call, "__name__", None) or type(call).__name__
@@ -275,9 +278,16 @@ def _check_form(name: str, call: Callable[..., Any], options: ToolOptions, place
         raise DefinitionError(
             f"Tool {name!r} is a generator{where}: a tool returns its value. Return a list; ctx.report shows progress."
         )
-    if not inspect.isfunction(call) or options.get("needs") is not None:
+    if inspect.isclass(call) and "__call__" in vars(call) and call.__init__ is object.__init__:
+        raise DefinitionError(
+            f"Tool {name!r} is a class{where} whose objects are called. Make a tool of one: Tool({call.__name__}())."
+        )
+    if not (inspect.isfunction(call) or inspect.isbuiltin(call)) or options.get("needs") is not None:
         return
-    parameters = list(inspect.signature(call).parameters.values())
+    try:
+        parameters = list(inspect.signature(call).parameters.values())
+    except ValueError:  # a builtin without one: its needs= are asked for
+        return
     owner = call.__qualname__.rpartition(".")[0]
     if parameters and parameters[0].name in ("self", "cls") and owner and not owner.endswith("<locals>"):
         raise DefinitionError(

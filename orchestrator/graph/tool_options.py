@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from orchestrator.core.errors import DefinitionError, nearest
 
@@ -27,7 +27,7 @@ class ToolOptions(TypedDict, total=False):
     """Expected seconds per call, or a function of the inputs that says so."""
     risk: float
     """In [0, 1]."""
-    effect: str
+    effect: Annotated[str, "'read', 'write' or 'irreversible'"]
     """`"read"`, `"write"` or `"irreversible"`."""
     timeout: float | None
     """Seconds a call may take. Default: the policy's."""
@@ -78,6 +78,12 @@ def check_functions(tool: str, parameters: Collection[str], options: Mapping[str
 
     `parameters` are those of the tool, by which `when`, `approval`, `reconcile` and `latency` get the inputs.
     """
+    undoes = [option for option in ("compensate", "reconcile") if options.get(option) is not None]
+    if undoes and options.get("effect", "read") == "read":
+        raise DefinitionError(
+            f"Tool {tool!r}: {undoes[0]}= is for a tool that changes something, and this one reads. Declare "
+            "effect='write'; or leave it out."
+        )
     for option in (*_TAKES_OUTPUT, *_TAKES_INPUTS, "health_check"):
         function = options.get(option)
         if callable(function):

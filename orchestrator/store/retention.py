@@ -43,8 +43,10 @@ def keep_run(store: Store, run_id: str, *, keep: bool = True) -> None:
 
 
 def erase_values(store: Store, labels: Mapping[str, str]) -> Erasure:
-    """Erase the values of every ended run that has these labels, and of its children; a child counts as ended when its
-    root has. Records hold none, so that ledgers verify as before. Raises `StoreError`.
+    """Erase the values of every ended run that has these labels, and of the ended runs below it.
+
+    A run below an ended root that has not ended itself keeps its values, with those of its own children. Records hold
+    none, so that ledgers verify as before. Raises `StoreError`.
     """
     erased, still_open, offset = list[str](), list[str](), 0
     while page := store.runs(labels=labels, limit=_PAGE, offset=offset):
@@ -53,11 +55,27 @@ def erase_values(store: Store, labels: Mapping[str, str]) -> Erasure:
             if not row.status.ended:
                 still_open.append(row.run_id)
             elif _root_ended(store, row):
-                store.drop_values(row.run_id)
-                store.drop_values_below(row.run_id)
                 erased.append(row.run_id)
+                store.drop_values(row.run_id)
+                still_open += _erase_below(store, row.run_id)
     store.flush()
-    return Erasure(tuple(erased), tuple(still_open))
+    return Erasure(tuple(erased), tuple(dict.fromkeys(still_open)))
+
+
+def _erase_below(store: Store, run_id: str) -> list[str]:
+    """Erase the values of the ended runs below one; returns those that have not ended."""
+    still_open, above = list[str](), [run_id]
+    while above:
+        parent, offset = above.pop(), 0
+        while page := store.runs(parent=parent, limit=_PAGE, offset=offset):
+            offset += len(page)
+            for row in page:
+                if row.status.ended:
+                    store.drop_values(row.run_id)
+                    above.append(row.run_id)
+                else:
+                    still_open.append(row.run_id)
+    return still_open
 
 
 def _root_ended(store: Store, row: RunRow) -> bool:

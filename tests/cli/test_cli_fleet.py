@@ -82,7 +82,7 @@ def test_maintenance_of_a_store(cli: Cli) -> None:
     checked = cli("store", "check", "--json").json
     assert (checked["schema"], checked["runs"], checked["problems"]) == (2, {"reached": 1}, [])
     assert "copied 1 run" in cli("store", "copy", "copy.db").out
-    assert cli("store", "copy", "copy.db").exit == 1
+    assert cli("store", "copy", "copy.db").exit == 2
     assert cli("store", "prune", "--older-than", "soon").exit == 2
     assert "deleted 0 runs" in cli("store", "prune", "--older-than", "1d").out
     assert "deleted 1 run" in cli("store", "prune", "--older-than", "0s").out

@@ -667,6 +667,15 @@ class StoreConformance:
         assert set(erase_values(store, {"customer": "7"}).erased) == {"root", "child", "below"}
         assert not any(store.values(run_id) for run_id in ("root", "child", "below"))
 
+    def test_values_of_an_open_run_below_an_ended_root_are_not_erased(self, store: Store) -> None:
+        for run_id, parent in (("root", None), ("ended", "root"), ("open", "root"), ("below", "open")):
+            store.begin(run_row(run_id, parent=parent, labels={"customer": "7"} if parent is None else {}))
+            store.put_value(run_id, "v", "1")
+        for run_id in ("ended", "below", "root"):
+            store.set_status(run_id, Status.REACHED, 2.0)
+        assert erase_values(store, {"customer": "7"}) == Erasure(("root",), ("open",))
+        assert [run_id for run_id in ("root", "ended", "open", "below") if store.values(run_id)] == ["open", "below"]
+
     def test_the_key_of_digests_stays(self, store: Store) -> None:
         assert len(store.digest_key()) == 32
         assert store.digest_key() == store.digest_key()

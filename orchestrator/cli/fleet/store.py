@@ -1,21 +1,25 @@
 """`orchestrator store`: migrate, check, prune and copy a store, keep runs, erase values."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
 
 from orchestrator.cli import options
+from orchestrator.cli.invocation import command
 from orchestrator.cli.options import read_labels, read_status
 from orchestrator.cli.screen import Exit, say, write_json
 from orchestrator.cli.session import existing, find_run, reading
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.text import counted, listed, plain
 from orchestrator.store import open_store
 from orchestrator.store.ledger.verify import verify_store
 from orchestrator.store.retention import erase_values, keep_run, kept_runs
 
+_NO_PROJECT: Final = ("--project", "--policy")
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -64,7 +68,7 @@ def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.
         problems = verify_store(opened).problems
         opened.close()
     else:
-        problems = (f"schema version {found.schema}: run `orchestrator store migrate --store {plain(store)}`",)
+        problems = (f"schema version {found.schema}: run `{command('store', 'migrate', but=_NO_PROJECT)}`",)
     if as_json:
         write_json({**asdict(found), "problems": problems})
     else:
@@ -72,9 +76,9 @@ def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.
         size = f"{found.bytes / 1e6:,.1f} MB"
         say(f"{plain(store)}: schema version {found.schema}, {size}, runs: {counts or 'none'}")
         if found.abandoned:
-            say(f"nobody drives {', '.join(map(plain, found.abandoned))}: `orchestrator recover` picks them up")
+            say(f"nobody drives {', '.join(map(plain, found.abandoned))}: `{command('recover')}` picks them up")
         if found.set_aside:
-            say(f"set aside: {', '.join(map(plain, found.set_aside))}: `orchestrator recover RUN` tries one again")
+            say(f"set aside: {', '.join(map(plain, found.set_aside))}: `{command('recover', 'RUN')}` tries one again")
         for problem in problems:
             say(f"problem: {plain(problem)}", style="red")
     raise typer.Exit(int(Exit.UNEXPECTED if problems else Exit.REACHED))
@@ -138,8 +142,18 @@ def _copy(
     from orchestrator.store.sql import maintenance
 
     _must_exist(store)
-    copied = maintenance.copy(store, target)
+    with _named():
+        copied = maintenance.copy(store, target)
     say(f"copied {counted(copied['orchestrator_runs'], 'run')} to {plain(target)}")
+
+
+@contextmanager
+def _named() -> Generator[None]:
+    """A store that cannot be opened in here was wrongly named: that is for the caller to mend."""
+    try:
+        yield
+    except StoreError as error:
+        raise InputError(str(error)) from error
 
 
 def _must_exist(store: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options
+from orchestrator.cli.invocation import command
 from orchestrator.cli.screen import complain, say, write_json
 from orchestrator.cli.session import existing
 from orchestrator.core.errors import DefinitionError, InputError
@@ -95,7 +96,8 @@ def _show_learned(learned: SkillsLearned, *, dry_run: bool) -> None:
         _diff(proposal)
         say(f"Version {proposal.before.version} stays; without --dry-run this becomes the next one.")
     else:
-        say(f"Version {learned.handbook.version}; `orchestrator skills rollback {proposal.before.version}` goes back.")
+        back = command("skills", "rollback", str(proposal.before.version), but=("--project", "--policy"))
+        say(f"Version {learned.handbook.version}; `{back}` goes back.")
 
 
 def _diff(proposal: Proposal) -> None:

@@ -4,7 +4,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral, Real
 from typing import Any, Literal, Union, cast, get_args, get_origin, is_typeddict
@@ -50,7 +50,8 @@ def option_kind(annotation: Any) -> OptionKind:
             _words(map(repr, args)), test=lambda value: any(value == arg and type(value) is type(arg) for arg in args)
         )
     if origin is typing.Annotated:
-        return option_kind(args[0])
+        kind, words = option_kind(args[0]), [each for each in args[1:] if isinstance(each, str)]
+        return replace(kind, words=words[0]) if words else kind
     target = origin or annotation
     if not inspect.isclass(target) or origin is type:
         return ANYTHING

@@ -102,7 +102,7 @@ async def call_user(call: Callable[..., Any], /, *args: Any, in_thread: InThread
             raise
         raise abnormal_exit(error) from None
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise AbnormalExit("it returned a generator where a value was expected: it contains `yield`")
+        raise AbnormalExit("it returned a generator where a value was expected: return a list")
     if inspect.iscoroutine(result):
         result.close()
         raise AbnormalExit("it returned a coroutine where a value was expected: an `await` is missing")

@@ -3,6 +3,7 @@
 import inspect
 import sys
 import types
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -18,6 +19,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
 
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError, InvalidOutput
@@ -66,7 +68,12 @@ def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | N
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             continue
         annotation = hints.get(parameter.name, Any)
-        if annotation is RunContext or get_origin(annotation) is RunContext:
+        if _is_context(annotation):
+            if context is not None:
+                raise DefinitionError(
+                    f"{getattr(call, '__name__', call)!r} takes two contexts of the run, {context!r} and "
+                    f"{parameter.name!r}. Leave one out."
+                )
             context = parameter.name
             continue
         parameters.append(
@@ -80,6 +87,12 @@ def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | N
     for name, annotation, required in getattr(call, OTHERS, ()):
         parameters.append(Parameter(name, annotation, required, False))
     return CallSignature(tuple(parameters), context, hints.get("return", Any), takes_any)
+
+
+def _is_context(annotation: Any) -> bool:
+    """Whether a parameter takes the context of the run: `RunContext`, `RunContext[Deps]`, either `| None`."""
+    plain = without_none(base_type(annotation))
+    return plain is RunContext or get_origin(plain) is RunContext
 
 
 def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +165,9 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
         typed = _typed_keys(gives)
     else:
         keys = [_key(key) for key in gives]
+        twice = [key for key, times in Counter(keys).items() if times > 1]
+        if twice:
+            raise DefinitionError(f"Tool {name!r} names the key {twice[0]!r} twice in gives=.")
         if len(keys) == 1:
             return {keys[0]: returns}
         typed = dict.fromkeys(keys, Any)
@@ -194,9 +210,14 @@ def _make_adapter(annotation: Any) -> TypeAdapter[Any]:
             f"The type {type_name(annotation)} cannot be used for a key: it is a model of pydantic 1. Make it one of "
             "pydantic 2: `from pydantic import BaseModel`."
         )
+    if getattr(annotation, "_is_protocol", False) and not getattr(annotation, "_is_runtime_protocol", False):
+        raise DefinitionError(
+            f"The type {type_name(annotation)} cannot be used for a key: values cannot be checked against a protocol "
+            "without @runtime_checkable. Decorate it so: `from typing import runtime_checkable`."
+        )
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:
+    except (PydanticUserError, SchemaError):
         pass  # a model, dataclass or typed dict brings its own config
     try:
         return TypeAdapter(annotation)

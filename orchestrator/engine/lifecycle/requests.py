@@ -10,9 +10,12 @@ from orchestrator.core.errors import InputError, InvalidOutput, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import UnknownGoal
 from orchestrator.core.route import Impasse
+from orchestrator.core.types.assignable import Fit, fit
+from orchestrator.core.types.schema import type_name
 from orchestrator.engine.options import SubmitOptions
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import checked_inputs
+from orchestrator.graph.revision import GraphRevision
 
 LOG: Final = logging.getLogger(SCOPE)
 _PRIORITIES: Final = 2**31
@@ -55,12 +58,25 @@ def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any],
     that is unknown, with the nearest name: it may be one misspelt. `named_only`: the values are not at hand yet.
     """
     view = runtime.graph.view()
+    _check_type(goal, view)
     runtime.demands.check_declared(view, goal.keys, {} if named_only else inputs)
     if not view.unknown(inputs):
         return
     taken = known_inputs(runtime, goal, inputs)
     for key in sorted(key for key in inputs if key not in taken):
         raise InputError(f"Nothing takes the input {key!r}.{_names(_known_keys(runtime, goal), key)}")
+
+
+def _check_type(goal: Goal[Any], view: GraphRevision) -> None:
+    """Raises `InputError` for a `type=` that no value of the key can have."""
+    if goal.value_type is None or len(goal.keys) > 1:
+        return
+    key, of_key = goal.name, view.key_type(goal.name)
+    if fit(of_key, goal.value_type) is Fit.NO:
+        wanted, own = type_name(goal.value_type), type_name(of_key)
+        raise InputError(
+            f"Goal({key!r}, type={wanted}): {key!r} is of the type {own}. Write type={own}, or leave it out."
+        )
 
 
 def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +93,9 @@ def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:
 
 def _names(known: Collection[str], name: str) -> str:
     """The keys there are, those nearest to `name` first."""
-    return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12]) or 'none'}."
+    if not known:
+        return " There are no tools at all."
+    return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12])}."
 
 
 __all__ = ["check_goal", "check_inputs", "check_when", "known_inputs", "refuse_unknown"]

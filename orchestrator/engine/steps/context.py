@@ -13,7 +13,7 @@ from orchestrator.core.calls.options import checked
 from orchestrator.core.checks import check_name
 from orchestrator.core.context import RunContext, SubCall
 from orchestrator.core.enums import DecisionKind, PartKind, Status
-from orchestrator.core.errors import InputError, InvalidOutput, Refused, StoreError, nearest
+from orchestrator.core.errors import DefinitionError, InputError, InvalidOutput, Refused, StoreError, nearest
 from orchestrator.core.events import Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
@@ -102,6 +102,8 @@ class CallContext(RunContext[Any]):
     @checked(what="ctx.wait()")
     async def wait(self, question: str, type: Any = Any) -> Any:
         """Ask a person, and again if the answer is not of the wanted type."""
+        if isinstance(type, str):
+            raise DefinitionError(f"ctx.wait(): type is a class, such as str, not the text {type!r}.")
         asked, wanted = question, "" if type is Any else type_name(type)
         while True:
             self._asked[asked, wanted] += 1

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from orchestrator.core.calls.user_code import UserFunctionError, call_user
 from orchestrator.core.errors import InvalidOutput, ToolError
+from orchestrator.core.outcome import Outcome
 from orchestrator.core.types.schema import validate
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
@@ -18,7 +19,12 @@ async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
         outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
     else:
         raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
-    outputs = {key: validate(key, run.view.given_type(tool.name, key), value) for key, value in outputs.items()}
+    try:
+        outputs = {key: validate(key, run.view.given_type(tool.name, key), value) for key, value in outputs.items()}
+    except InvalidOutput as error:
+        if not isinstance(raw, Outcome):
+            raise
+        raise InvalidOutput(f"{error}. It returned the Outcome of a run: return outcome.value") from None
     if tool.ensure is not None:
         await ensured(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
     return outputs

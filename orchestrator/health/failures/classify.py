@@ -252,6 +252,8 @@ def failure_of(
 def _bug_message(error: BaseException, message: str) -> str:
     name, place = type_name_of(error), raised_at(error)
     described = name if message in (name, type(error).__name__) else f"{name}: {message}"
+    if isinstance(error, AttributeError | TypeError) and "'coroutine' object" in message:
+        described += ": an `await` is missing"
     return f"{described} ({place})" if place else described
 
 
