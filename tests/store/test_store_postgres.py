@@ -242,13 +242,14 @@ def test_a_lost_answer_of_a_commit_says_nothing_of_the_next_batch(postgres: str)
         return WriteRequest(work)
 
     given_up, following = note("given up"), note("following")
-    transactions: Any = store._transactions  # pyright: ignore[reportPrivateUsage]
+    commits: Any = store._commits  # pyright: ignore[reportPrivateUsage]
+    transactions = commits._transactions
     transactions._unanswered = (number, [])  # it was committed, and nobody heard of that
-    store._tried = [given_up]  # pyright: ignore[reportPrivateUsage]
-    store.commit([given_up])
+    commits._tried = [given_up]
+    commits.commit([given_up])
     assert done == []  # asked again, it is not done twice
-    transactions._unanswered, store._tried = (number, []), [given_up]  # pyright: ignore[reportPrivateUsage]
-    store.commit([following])  # whoever waited for the first has left
+    transactions._unanswered, commits._tried = (number, []), [given_up]
+    commits.commit([following])  # whoever waited for the first has left
     assert following.answer == ["following"]
     store.close()
 

@@ -27,7 +27,7 @@ _PAUSE: Final = 0.1
 
 
 class SqlReads:
-    """The reading half of a `SqlStore`."""
+    """The reading half of a `SqlStore`, which inherits it: a read of the one is a read of the `Store` protocol."""
 
     _url: URL
     reader: Engine

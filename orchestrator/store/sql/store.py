@@ -1,20 +1,17 @@
 """The store in a database: SQLite in a file, or PostgreSQL."""
 
 import asyncio
-import secrets
-import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.process.forks import new_lock, pause_at_fork, renew_after_fork
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
 from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
 from orchestrator.store.protocol import OnProblem, OnRefused
@@ -26,17 +23,13 @@ from orchestrator.store.transport.protocol import QueueTransport
 from . import documents, ownership
 from . import writes as statements
 from .accounts import SqlAccounts
+from .commits import Commits
 from .engine import (
-    advice,
     check_writable,
     database_url,
-    empty_log,
     engines,
-    is_denied,
     prepare,
     queue_engine,
-    reason,
-    same_file,
     schema_version,
     shown_url,
 )
@@ -45,7 +38,7 @@ from .queue import SqlQueue
 from .reads import SqlReads
 from .tables import SCHEMA_VERSION, Now, database_time
 from .transports import install, open_transport
-from .writer import CAPACITY, StoreOutage, Transactions, Writer, WriteRequest
+from .writer import CAPACITY, Writer, WriteRequest
 
 T = TypeVar("T")
 
@@ -53,10 +46,6 @@ _ANSWER_SECONDS = 10.0
 LEASE_SECONDS = 0.5
 """Seconds that asking for a lease may take."""
 _FRESH_SECONDS = 0.5
-FORK_SECONDS = 3.0
-"""How long a fork waits for the end of a transaction."""
-LANES = 16
-"""Chains of seals in PostgreSQL: processes that end runs at the same time seldom wait for each other."""
 _LOST_KEPT = 10_000
 
 
@@ -67,9 +56,6 @@ class SqlStore(SqlReads):
         StoreError: the database cannot be opened, or is not ours to use.
     """
 
-    _tried: Sequence[Any] = ()
-    """The writes of the last transaction that was tried."""
-
     def __init__(
         self, where: str | Path, on_problem: OnProblem = LOG.warning, clock: Callable[[], float] | None = None
     ) -> None:
@@ -78,16 +64,9 @@ class SqlStore(SqlReads):
         self.on_refused: OnRefused = _ignore
         self._now: Now = database_time if clock is None else lambda _: clock()
         self._url = database_url(where)
-        self._foreign: set[str] = set()
         self._lost: dict[tuple[str, int | None], str] = {}
         self._dropped: dict[str, int] = {}
         self._lock = new_lock()
-        self._erased = False
-        self._tried = ()
-        self._gate = threading.Lock()
-        """Held during a transaction. SQLite keeps its locks in the memory of the process: a child that is forked
-        meanwhile would find the file locked for ever, by a thread that it does not have."""
-        self._gated = False
         self._key: bytes | None = None
         engine = queue_engine(where)
         self._transport: QueueTransport | None = open_transport(engine, self._url) if engine else None
@@ -96,7 +75,6 @@ class SqlStore(SqlReads):
         self._open()
         OPEN.add(self)
         renew_after_fork(self)
-        pause_at_fork(self)
 
     def __repr__(self) -> str:
         return f"SqlStore({shown_url(self._url)!r})"
@@ -162,8 +140,8 @@ class SqlStore(SqlReads):
 
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
         """Enqueue a graph."""
-        if digest not in self._graphs:
-            self._graphs.add(digest)
+        if digest not in self._commits.graphs:
+            self._commits.graphs.add(digest)
             text = encode_body(data, limit=None)[0]
             self._enqueue_call(lambda connection, _: documents.add_graph(connection, digest, text))
 
@@ -268,7 +246,7 @@ class SqlStore(SqlReads):
             if existing is None and owner:
                 ownership.renew_owner(connection, owner, self._now(connection) + ttl)
             if call.abandoned and existing is not None and not same_run(existing, wanted):
-                self._foreign.add(wanted.run_id)
+                self._commits.foreign.add(wanted.run_id)
             return existing
 
         answer: RunRow | None = self._writer.call(WriteRequest(create, keep=True), _ANSWER_SECONDS)
@@ -359,58 +337,6 @@ class SqlStore(SqlReads):
         """Whether the writer has found that the database is away."""
         return self._writer.trouble is not None
 
-    def commit(self, items: Sequence[Any]) -> None:
-        """One durable transaction (called by the writer's thread)."""
-        if not {id(item) for item in self._tried}.issuperset(map(id, items)):
-            self._transactions.forget()  # these were not in it: what became of the last one says nothing of them
-        self._tried = items
-        try:
-            with self._gate:
-                refusals = self._transactions.run(lambda connection: self._work(connection, items))
-            if not self._same_file():
-                self._reopen()
-        except (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError):
-            self._transactions.forget()
-            raise
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            self.engine.dispose()
-            message = f"the store {shown_url(self._url)} cannot be written: {advice(error, self._url)}"
-            raise StoreOutage(message, needs_help=is_denied(error)) from error
-        self._tried = ()
-        for refusal in refusals:
-            self._lose(refusal)
-
-    def _tidy(self) -> None:
-        """Values that were deleted are still in SQLite's log of writes: empty it (called by the writer's thread)."""
-        if self._erased:
-            self._erased = not empty_log(self.engine)
-
-    def _work(self, connection: Connection, items: Sequence[Any]) -> list[RefusedWrite]:
-        refusals: list[RefusedWrite] = []
-        writes: list[Write] = []
-        for item in items:
-            if not isinstance(item, WriteRequest):
-                writes.append(item)
-                continue
-            if writes:
-                refusals += statements.write(connection, writes, self._foreign, self._lane)
-                writes = []
-            item.answer = item.work(connection, item)
-        if writes:
-            refusals += statements.write(connection, writes, self._foreign, self._lane)
-        self._erased = self._erased or any(isinstance(item, DropValues) for item in items)
-        return refusals
-
-    def reject(self, item: Any, error: Exception) -> str:
-        """Report a write that no database takes (called by the writer's thread)."""
-        cause = reason(error, self._url)
-        if isinstance(item, WriteRequest):
-            self.report(f"the store refused a call: {cause}")
-        else:
-            problem = f"a write of run {item.run_id!r} was refused: {cause}"
-            self._lose(RefusedWrite(item.run_id, item.token, problem, lost=True))
-        return cause
-
     def report(self, problem: str) -> None:
         """Report a problem."""
         report_problem(self.on_problem, problem)
@@ -436,50 +362,21 @@ class SqlStore(SqlReads):
         except StoreError:
             self.engine.dispose()
             raise
-        self._transactions = Transactions(self.engine)
-        self._tried = ()
-        self._same_file = same_file(self._url)
-        self._graphs: set[str] = set()
         postgres = self._url.get_backend_name() == "postgresql"
         self._signals: Signals = NoSignals()
         if postgres:
             self._signals = NotifySignals(
                 self._url, self.reader, lambda wake: self._writer.when_durable(wake), self.report
             )
-        self._lane = 1 + secrets.randbelow(LANES) if postgres else 0
-        self._writer = Writer(self, self._tidy)
-
-    def _reopen(self) -> None:
-        """The file was removed or replaced: what was just committed is gone, so make it again and write again."""
-        self.engine.dispose()
-        self.reader.dispose()
-        try:
-            engines(self._url)
-            prepare(self.engine, self._url)
-        except StoreError as error:
-            raise StoreOutage(str(error)) from error
-        self._same_file = same_file(self._url)
-        self._graphs.clear()
-        raise StoreOutage(f"the file of the store {shown_url(self._url)} was removed or replaced")
-
-    def before_fork(self) -> None:
-        """Wait for the end of a transaction, but not for long: a server's database needs no such care."""
-        self._gated = self._gate.acquire(timeout=FORK_SECONDS if self.embedded else 0.0)
-
-    def after_fork_in_parent(self) -> None:
-        """Transactions continue."""
-        if self._gated:
-            self._gated = False
-            self._gate.release()
+        self._commits = Commits(self._url, self.engine, self.reader, self._lose, self.report)
+        self._writer = Writer(self._commits, self._commits.tidy)
 
     def after_fork(self) -> None:
         """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
-        self._gate, self._gated = threading.Lock(), False
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
-        self._transactions = Transactions(self.engine)
-        self._tried = ()
-        self._writer = Writer(self, self._tidy)
+        self._commits.after_fork()
+        self._writer = Writer(self._commits, self._commits.tidy)
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is enqueued and let go of the database."""
