@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from orchestrator import Orchestrator
 from orchestrator.core.enums import Status
@@ -314,3 +314,48 @@ def test_a_server_that_takes_no_writes_is_one_clear_error(postgres: str) -> None
     SqlStore(postgres).close()
     with pytest.raises(StoreError, match="cannot be written: the server or the role is read-only"):
         Orchestrator(store=f"{postgres}&options=-cdefault_transaction_read_only%3Don")
+
+
+def test_a_look_into_a_long_queue_reads_little_of_it_whatever_the_statistics_say(postgres: str) -> None:
+    store = SqlStore(postgres)
+    columns = "run_id, status, policy, started, head, length, trace_id, search, goal, summary, submitted, wake, tenant"
+    tenant = "CASE WHEN mod(n, 100) = 0 THEN 't' || n ELSE '' END"
+    row = "'{status}', 'balanced', n, '', 0, '', '', 'g', '{{}}', n, n, " + tenant
+    with store.engine.begin() as connection:
+        ended = row.format(status="reached")
+        connection.exec_driver_sql(
+            f"INSERT INTO orchestrator_runs ({columns}) SELECT 'e' || n, {ended} FROM generate_series(1, 3000) AS n"
+        )
+    with store.reader.connect() as connection:
+        connection.exec_driver_sql("ANALYZE orchestrator_runs")  # nothing is queued, it says from now on
+    with store.engine.begin() as connection:
+        queued = row.format(status="queued")
+        connection.exec_driver_sql(
+            f"INSERT INTO orchestrator_runs ({columns}) SELECT 'q' || n, {queued} FROM generate_series(1, 5000) AS n"
+        )
+    sent: list[tuple[str, Any]] = []
+    event.listen(
+        store.engine,
+        "before_cursor_execute",
+        lambda c, u, statement, parameters, x, m: sent.append((statement, parameters)),
+    )
+    taken = store.queue.take("me|1|1|x", 60.0, 100)
+    assert len(taken) == 100
+    assert len({run.run_id[-2:] == "00" for run in taken}) == 2  # of both kinds of tenants
+    assert store.queue.next_due() == 0.0
+    plans: list[str] = []
+    with store.engine.connect() as connection:
+        for statement, parameters in list(sent):
+            if "orchestrator_runs" in statement:
+                plan = connection.exec_driver_sql("EXPLAIN " + statement, parameters)
+                plans.append("\n".join(line[0] for line in plan))
+        connection.rollback()
+    store.close()
+    assert len(plans) == 5, plans
+    oldest, tenants, of_each, claimed, soonest = plans
+    assert "Sort" not in oldest + tenants + soonest
+    assert "orchestrator_runs_ready" in oldest
+    assert "orchestrator_runs_ready" in soonest
+    assert "orchestrator_runs_turns" in tenants
+    assert "orchestrator_runs_turns" in of_each
+    assert claimed.count("orchestrator_runs_pkey") == 2

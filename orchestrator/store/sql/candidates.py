@@ -19,29 +19,58 @@ _TENANTS: Final = 1000
 """Tenants that PostgreSQL looks at beside those of the oldest runs."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 
+# The conditions and orders are those of the indexes `orchestrator_runs_ready` and `orchestrator_runs_turns`.
+_OLDEST: Final = text(
+    """
+    SELECT run_id, tenant, priority FROM orchestrator_runs
+    WHERE (status || '') = 'queued' AND wake <= :now AND tenant <> ALL(CAST(:without AS text[]))
+    ORDER BY priority DESC, wake, run_id LIMIT :most
+    """
+)
 _TENANTS_QUEUED: Final = text(
     """
     WITH RECURSIVE queued(tenant, n) AS (
-        (SELECT tenant, 1 FROM orchestrator_runs WHERE status = 'queued' ORDER BY tenant LIMIT 1)
+        (SELECT tenant, 1 FROM orchestrator_runs WHERE ('' || status) = 'queued' ORDER BY tenant LIMIT 1)
         UNION ALL
         SELECT (SELECT next.tenant FROM orchestrator_runs AS next
-                WHERE next.status = 'queued' AND next.tenant > queued.tenant ORDER BY next.tenant LIMIT 1), n + 1
+                WHERE ('' || next.status) = 'queued' AND next.tenant > queued.tenant
+                ORDER BY next.tenant LIMIT 1), n + 1
         FROM queued WHERE queued.tenant IS NOT NULL AND n < :most)
     SELECT tenant FROM queued WHERE tenant IS NOT NULL AND tenant <> ALL(CAST(:seen AS text[]))
     """
 )
 """The tenants of queued runs by one probe of the index for each of them, however many runs they have queued."""
-
 _OLDEST_OF_EACH: Final = text(
     """
     SELECT oldest.run_id, oldest.tenant, oldest.priority
     FROM unnest(CAST(:tenants AS text[])) AS of(name) CROSS JOIN LATERAL (
         SELECT run_id, tenant, priority, wake FROM orchestrator_runs
-        WHERE status = 'queued' AND tenant = of.name AND wake <= :now
+        WHERE ('' || status) = 'queued' AND tenant = of.name AND wake <= :now
         ORDER BY priority DESC, wake, run_id LIMIT :each) AS oldest
     ORDER BY oldest.priority DESC, oldest.wake, oldest.run_id
     """
 )
+_NEXT_WAKE: Final = text(
+    """
+    WITH RECURSIVE soonest(priority, wake) AS (
+        (SELECT priority, wake FROM orchestrator_runs WHERE (status || '') = 'queued'
+         ORDER BY priority DESC, wake, run_id LIMIT 1)
+        UNION ALL
+        SELECT next.priority, next.wake FROM soonest CROSS JOIN LATERAL (
+            SELECT priority, wake FROM orchestrator_runs
+            WHERE (status || '') = 'queued' AND priority < soonest.priority
+            ORDER BY priority DESC, wake, run_id LIMIT 1) AS next)
+    SELECT min(wake) FROM soonest
+    """
+)
+"""When the next queued run may start: the soonest of each priority, by one probe of the index for each of them."""
+
+
+def next_wake(connection: Connection) -> float | None:
+    """When the next queued run may start; `None`: none is queued that may."""
+    statement: Any = _NEXT_WAKE if is_postgres(connection) else select(func.min(RUNS.c.wake)).where(_READY)
+    wake = connection.execute(statement).scalar()
+    return None if wake is None else float(wake)
 
 
 def candidates(connection: Connection, now: float, full: Collection[str]) -> list[QueuedRun]:
@@ -61,6 +90,9 @@ def busy_tenants(connection: Connection) -> Mapping[str, int]:
 
 
 def _oldest(connection: Connection, now: float, without: Collection[str]) -> list[QueuedRun]:
+    if is_postgres(connection):
+        asked = {"now": now, "without": sorted(without), "most": _LOOKED_AT}
+        return _queued(connection.execute(_OLDEST, asked))
     conditions: list[ColumnElement[bool]] = [_READY, RUNS.c.wake <= now]
     if without:
         conditions.append(RUNS.c.tenant.notin_(sorted(without)))
@@ -95,4 +127,4 @@ def _queued(rows: Any) -> list[QueuedRun]:
     return [QueuedRun(row.run_id, row.tenant, row.priority) for row in rows]
 
 
-__all__ = ["busy_tenants", "candidates"]
+__all__ = ["busy_tenants", "candidates", "next_wake"]

@@ -17,7 +17,19 @@ from orchestrator.store.owner import owner_died, shown_owner
 
 from .engine import database_url, engines, prepare, reason, schema_version, shown_url
 from .queue import abandoned
-from .tables import LABELS, METADATA, PRUNED, RECORDS, REQUESTS, RUNS, SCHEMA_VERSION, VALUES, database_time, take_turn
+from .tables import (
+    LABELS,
+    METADATA,
+    OBSOLETE_INDEXES,
+    PRUNED,
+    RECORDS,
+    REQUESTS,
+    RUNS,
+    SCHEMA_VERSION,
+    VALUES,
+    database_time,
+    take_turn,
+)
 
 _PAGE: Final = 500
 _LOOK_SECONDS: Final = 0.5
@@ -107,6 +119,8 @@ def _make_indexes(connection: Connection) -> tuple[str, ...]:
     missing = [index for table in METADATA.sorted_tables for index in table.indexes if index.name not in there]
     for index in missing:
         index.create(connection)
+    for name in OBSOLETE_INDEXES:
+        connection.execute(text(f"DROP INDEX IF EXISTS {name}"))
     return tuple(sorted(str(index.name) for index in missing))
 
 

@@ -14,7 +14,7 @@ from orchestrator.store.rows import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import QueueTransport
 
 from .accounts import Ask
-from .candidates import busy_tenants, candidates
+from .candidates import busy_tenants, candidates, next_wake
 from .ownership import holds, renew_owner
 from .tables import LEASES, OWNERS, REQUESTS, RUNS, Now, take_turn, upsert
 from .writes import create_run
@@ -105,11 +105,10 @@ class SqlQueue:
 
     def next_due(self) -> float | None:
         """Seconds until the next queued run may start."""
-        soonest = select(func.min(RUNS.c.wake)).where(_READY)
 
         def look(connection: Connection) -> float | None:
-            wake = connection.execute(soonest).scalar()
-            return None if wake is None else max(0.0, float(wake) - self._now(connection))
+            wake = next_wake(connection)
+            return None if wake is None else max(0.0, wake - self._now(connection))
 
         found: float | None = self._ask(look)
         return found
@@ -169,8 +168,9 @@ class SqlQueue:
     def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
         """Own those of the chosen runs that are still queued."""
         renew_owner(connection, owner, self._now(connection) + ttl)
-        ids = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), _READY).with_for_update(skip_locked=True)
-        statement = update(RUNS).where(RUNS.c.run_id.in_(ids), _READY)
+        queued = func.lower(RUNS.c.status) == str(Status.QUEUED)  # found by their ids, not by an index of the queue
+        free = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(chosen), queued).with_for_update(skip_locked=True)
+        statement = update(RUNS).where(RUNS.c.run_id.in_(select(free.cte("free").c.run_id)))
         moved = statement.values(status=str(Status.RUNNING), owner=owner, token=RUNS.c.token + 1, wake=None)
         owned = connection.execute(moved.returning(*_CLAIMED)).all()
         rows = {row.run_id: row for row in owned}

@@ -35,7 +35,6 @@ def _extend_runs() -> None:
         sa.Column("doubtful", sa.Integer, nullable=False, server_default="0"),
     ):
         op.add_column(_RUNS, column)
-    op.create_index("orchestrator_runs_queue", _RUNS, ["status", sa.text("priority DESC"), "wake"])
     op.create_index("orchestrator_runs_owner", _RUNS, ["owner"], sqlite_where=_OWNED, postgresql_where=_OWNED)
     token = f"SELECT token FROM {_CLAIMS} WHERE {_CLAIMS}.run_id = {_RUNS}.run_id"
     op.execute(f"UPDATE {_RUNS} SET token = coalesce(({token}), 0)")
