@@ -7,9 +7,10 @@ import pytest
 
 from orchestrator.store import MemoryStore, SqlStore, Store
 from tests.store.conformance import Moment, StoreConformance
+from tests.store.queue_conformance import QueueConformance
 
 
-class TestMemory(StoreConformance):
+class TestMemory(StoreConformance, QueueConformance):
     """In memory."""
 
     @pytest.fixture
@@ -17,7 +18,7 @@ class TestMemory(StoreConformance):
         return MemoryStore(clock=clock)
 
 
-class TestSqlite(StoreConformance):
+class TestSqlite(StoreConformance, QueueConformance):
     """In a SQLite file."""
 
     @pytest.fixture
@@ -27,7 +28,7 @@ class TestSqlite(StoreConformance):
         store.close()
 
 
-class TestPostgres(StoreConformance):
+class TestPostgres(StoreConformance, QueueConformance):
     """In PostgreSQL."""
 
     @pytest.fixture

@@ -12,10 +12,6 @@ import subprocess
 import sys
 import urllib.request
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -30,7 +26,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import OutputParserException
 from langchain_core.tools import ToolException
-from pydantic import BaseModel, SecretStr
 
 from benchmarks import failures as benchmark
 from orchestrator.core.enums import FailureKind
@@ -38,7 +33,6 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.privacy import redaction
 from orchestrator.errors import (
     CallerError,
-    DefinitionError,
     Escalated,
     InvalidOutput,
     RateLimited,
@@ -46,73 +40,20 @@ from orchestrator.errors import (
     ToolError,
     Unavailable,
 )
-from orchestrator.graph.tool import Tool
 from orchestrator.health.failures import classify as failures
 from orchestrator.health.failures import inspect as failure_signs
 from orchestrator.health.failures import retry_after
 from orchestrator.health.failures import rules as failure_rules
 from orchestrator.health.failures.classify import (
-    FailureTable,
     classify,
-    counts_for_health,
     failure_of,
-    is_rate_limit,
-    message_of,
-    no_error_text,
-    redact,
-    retry_after_of,
-    retryable,
-    secret_strings,
-    traceback_of,
 )
+from tests.health.failures.errors import WRITE, Shape, Unlisted, a_tool, http_error, of_read, of_write, raised
 
 MODULES = [failures, failure_rules, failure_signs, redaction, retry_after]
 TRANSIENT, OUTAGE, INVALID = FailureKind.TRANSIENT, FailureKind.OUTAGE, FailureKind.INVALID_OUTPUT
 REFUSAL, CALLER = FailureKind.REFUSAL, FailureKind.CALLER_ERROR
 AMBIGUOUS, BUG, ACCOUNT = FailureKind.AMBIGUOUS, FailureKind.BUG, FailureKind.ACCOUNT
-
-
-def _tool(effect: str = "read", classify_: Callable[[BaseException], Any] | None = None) -> Tool:
-    def call(a: int) -> int:
-        return a
-
-    if classify_ is None:
-        return Tool(call, name="t", gives="b", effect=effect)
-    return Tool(call, name="t", gives="b", effect=effect, classify=classify_)
-
-
-READ, WRITE = _tool(), _tool("write")
-
-
-def of_read(error: BaseException) -> FailureKind:
-    """The kind of an error out of a read."""
-    return classify(error, READ, started=True)
-
-
-def of_write(error: BaseException) -> FailureKind:
-    """The kind of an error out of a write that had begun."""
-    return classify(error, WRITE, started=True)
-
-
-def _http(status: int, **headers: str) -> httpx.HTTPStatusError:
-    request = httpx.Request("POST", "http://example.test")
-    return httpx.HTTPStatusError(
-        f"status {status}", request=request, response=httpx.Response(status, request=request, headers=headers)
-    )
-
-
-def _raised(action: Callable[[], Any]) -> BaseException:
-    try:
-        action()
-    except BaseException as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-class Shape(BaseModel):
-    """Something with a schema."""
-
-    side: int
 
 
 def _openai(status: int, code: str | None = None) -> openai.APIStatusError:
@@ -132,10 +73,6 @@ def _litellm(name: str, message: str, base: type[Any] = Exception) -> BaseExcept
         return cast("BaseException", kind(message))
     response = httpx.Response(401, request=httpx.Request("POST", "http://example.test"))
     return cast("BaseException", kind(message, response=response, body=None))
-
-
-class _Ours(Exception):
-    """An exception that nobody knows."""
 
 
 KINDS: list[tuple[BaseException, FailureKind]] = [
@@ -158,11 +95,11 @@ KINDS: list[tuple[BaseException, FailureKind]] = [
     (PermissionError("report.pdf"), CALLER),
     (ModuleNotFoundError("pypdf"), OUTAGE),
     (ssl.SSLCertVerificationError("expired"), OUTAGE),
-    (_raised(lambda: json.loads("{")), INVALID),
-    (_raised(lambda: ElementTree.fromstring("<a>")), INVALID),
-    (_raised(lambda: b"\xff".decode()), INVALID),
-    (_raised(lambda: Shape.model_validate({"side": "x"})), INVALID),
-    (_raised(lambda: subprocess.run(["no-such-program"], check=True)), OUTAGE),
+    (raised(lambda: json.loads("{")), INVALID),
+    (raised(lambda: ElementTree.fromstring("<a>")), INVALID),
+    (raised(lambda: b"\xff".decode()), INVALID),
+    (raised(lambda: Shape.model_validate({"side": "x"})), INVALID),
+    (raised(lambda: subprocess.run(["no-such-program"], check=True)), OUTAGE),
     (subprocess.TimeoutExpired("ocr", 5), TRANSIENT),
     (subprocess.CalledProcessError(127, "ocr"), OUTAGE),
     (subprocess.CalledProcessError(-9, "ocr"), TRANSIENT),
@@ -211,7 +148,7 @@ KINDS: list[tuple[BaseException, FailureKind]] = [
     (ExceptionGroup("mixed", [TimeoutError(), KeyError("x")]), BUG),
     (KeyError("x"), BUG),
     (RecursionError(), BUG),
-    (_Ours("?"), BUG),
+    (Unlisted("?"), BUG),
 ]
 
 
@@ -240,8 +177,8 @@ def test_kinds_of_errors_out_of_a_read(error: BaseException, kind: FailureKind) 
     ],
 )
 def test_kinds_of_http_answers(status: int, read: FailureKind, write: FailureKind) -> None:
-    assert of_read(_http(status)) is read
-    assert of_write(_http(status)) is write
+    assert of_read(http_error(status)) is read
+    assert of_write(http_error(status)) is write
 
 
 @pytest.mark.parametrize(
@@ -255,7 +192,7 @@ def test_kinds_of_http_answers(status: int, read: FailureKind, write: FailureKin
         httpx.ConnectTimeout("x"),
         httpx.RemoteProtocolError("x"),
         KeyError("x"),
-        _Ours("x"),
+        Unlisted("x"),
         ToolError("x"),
         ToolException("no seats"),
         sqlite3.IntegrityError("UNIQUE"),
@@ -266,7 +203,7 @@ def test_kinds_of_http_answers(status: int, read: FailureKind, write: FailureKin
 )
 def test_a_write_that_had_begun_may_have_happened(error: BaseException) -> None:
     assert of_write(error) is AMBIGUOUS
-    assert classify(error, _tool("irreversible"), started=True) is AMBIGUOUS
+    assert classify(error, a_tool("irreversible"), started=True) is AMBIGUOUS
     assert classify(error, WRITE, started=False) is of_read(error)
 
 
@@ -290,7 +227,7 @@ def test_proof_that_nothing_happened(error: BaseException) -> None:
 
 def test_a_write_with_an_invalid_output_did_happen() -> None:
     assert of_write(InvalidOutput("receipt is no Receipt")) is INVALID
-    assert of_write(_raised(lambda: json.loads("{"))) is AMBIGUOUS
+    assert of_write(raised(lambda: json.loads("{"))) is AMBIGUOUS
 
 
 def test_a_handled_error_before_is_no_proof() -> None:
@@ -304,10 +241,10 @@ def test_a_handled_error_before_is_no_proof() -> None:
         try:
             raise ConnectionRefusedError
         except ConnectionRefusedError:
-            raise _Ours("second gateway hung up")  # noqa: B904
+            raise Unlisted("second gateway hung up")  # noqa: B904
 
-    assert of_write(_raised(second_gateway_after_the_first_refused)) is AMBIGUOUS
-    assert of_write(_raised(wrapped_in_its_own)) is AMBIGUOUS
+    assert of_write(raised(second_gateway_after_the_first_refused)) is AMBIGUOUS
+    assert of_write(raised(wrapped_in_its_own)) is AMBIGUOUS
 
 
 async def test_a_port_nobody_listens_on_is_a_refused_connection() -> None:
@@ -327,9 +264,9 @@ async def test_a_port_nobody_listens_on_is_a_refused_connection() -> None:
 def test_blocking_clients_say_so_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
-    errors = [_raised(lambda: urllib.request.urlopen(address))]
+    errors = [raised(lambda: urllib.request.urlopen(address))]
     with httpx.Client(trust_env=False) as client:
-        errors.append(_raised(lambda: client.post(address)))
+        errors.append(raised(lambda: client.post(address)))
     assert [of_write(error) for error in errors] == [TRANSIENT] * 2
 
 
@@ -363,241 +300,9 @@ def test_classification_is_total(
     name: str, module: str, attributes: dict[str, Any], started: bool, effect: str
 ) -> None:
     error: BaseException = type(name, (Exception,), {"__module__": module, **attributes})("boom")
-    kind = classify(error, _tool(effect), started=started)
+    kind = classify(error, a_tool(effect), started=started)
     assert isinstance(kind, FailureKind)
     assert failure_of(error, kind, "t", id="f1").tool == "t"
-
-
-# ------------------------------------------------------------------ tables of projects and tools
-
-
-class CardDeclined(Exception):
-    """A payment library's no."""
-
-
-def test_a_project_adds_rows_by_type_name_and_predicate() -> None:
-    table = FailureTable(
-        [
-            (lambda error: "maintenance" in str(error), OUTAGE),
-            (f"{__name__.split('.')[0]}._Ours", TRANSIENT),
-            (CardDeclined, "refusal"),
-        ]
-    )
-    assert classify(CardDeclined(), READ, started=True, table=table) is REFUSAL
-    assert classify(_Ours("x"), READ, started=True, table=table) is TRANSIENT
-    assert classify(KeyError("maintenance"), READ, started=True, table=table) is OUTAGE
-    assert classify(KeyError("else"), READ, started=True, table=table) is BUG
-
-
-def test_rows_are_asked_in_order_and_may_pass() -> None:
-    table = FailureTable([(KeyError, lambda error: None), (KeyError, "refusal"), (KeyError, "outage")])
-    assert classify(KeyError(), READ, started=True, table=table) is REFUSAL
-
-
-def test_a_row_that_breaks_says_nothing() -> None:
-    def broken(error: BaseException) -> bool:
-        raise RuntimeError("my own bug")
-
-    assert classify(KeyError(), READ, started=True, table=FailureTable([(broken, "refusal")])) is BUG
-    assert classify(KeyError(), _tool(classify_=lambda error: "nonsense"), started=True) is BUG
-
-
-def test_the_tools_own_row_comes_first() -> None:
-    declined = _tool("write", lambda error: "refusal" if isinstance(error, CardDeclined) else None)
-    table = FailureTable([(CardDeclined, "bug")])
-    assert classify(CardDeclined(), declined, started=True, table=table) is REFUSAL
-    assert classify(KeyError(), declined, started=True, table=table) is AMBIGUOUS
-
-
-def test_what_rows_may_say_of_a_write() -> None:
-    def by_table(kind: str) -> FailureKind:
-        return classify(CardDeclined(), WRITE, started=True, table=FailureTable([(CardDeclined, kind)]))
-
-    assert [by_table(kind) for kind in ("refusal", "caller_error")] == [REFUSAL, CALLER]
-    assert [by_table(kind) for kind in ("transient", "outage", "bug", "invalid_output")] == [AMBIGUOUS] * 4
-    assert classify(CardDeclined(), _tool("write", lambda error: "outage"), started=True) is OUTAGE
-    assert classify(CardDeclined(), _tool("write", lambda error: "transient"), started=True) is AMBIGUOUS
-    assert classify(Refused("x"), _tool("write", lambda error: "ambiguous"), started=True) is AMBIGUOUS
-
-
-@pytest.mark.parametrize(
-    ("match", "kind", "words"),
-    [(CardDeclined, "fatal", "fatal"), ("CardDeclined", "refusal", "package.Class"), (7, "refusal", "7")],
-)
-def test_rows_that_make_no_sense(match: Any, kind: Any, words: str) -> None:
-    with pytest.raises(DefinitionError, match=words):
-        FailureTable([(match, kind)])
-
-
-def test_what_kinds_mean() -> None:
-    assert [kind for kind in FailureKind if retryable(kind)] == [TRANSIENT]
-    assert [kind for kind in FailureKind if not counts_for_health(kind)] == [REFUSAL, CALLER]
-
-
-# ------------------------------------------------------------------ waiting
-
-
-def test_retry_after_in_seconds_dates_and_milliseconds() -> None:
-    date = "Wed, 21 Oct 2026 07:28:30 GMT"
-    assert retry_after_of(RateLimited(retry_after=2.5)) == 2.5
-    assert retry_after_of(RateLimited()) is None
-    assert retry_after_of(_http(503, **{"retry-after": "7"})) == 7
-    assert retry_after_of(_http(429, **{"retry-after": date, "date": "Wed, 21 Oct 2026 07:28:00 GMT"})) == 30
-    assert retry_after_of(_http(429, **{"retry-after-ms": "250"})) == 0.25
-    now = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
-    later = format_datetime(datetime(2026, 10, 21, 7, 29, tzinfo=UTC), usegmt=True)
-    assert retry_after_of(_http(429, **{"retry-after": later}), now.timestamp()) == 60
-    assert retry_after_of(_http(429, **{"retry-after": later})) is None
-    earlier = format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True)
-    assert retry_after_of(_http(429, **{"retry-after": earlier}), now.timestamp()) == 0
-
-
-@pytest.mark.parametrize("value", ["", "soon", "-3", "inf", "nan"])
-def test_a_retry_after_that_makes_no_sense_is_none(value: str) -> None:
-    assert retry_after_of(_http(429, **{"retry-after": value}), 0.0) is None
-
-
-def test_rate_limits_are_told_apart() -> None:
-    assert [is_rate_limit(error) for error in (RateLimited(), _http(429), _http(503), KeyError("429"))] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-
-
-# ------------------------------------------------------------------ tools that answer errors in words
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("Error: not enough seats on flight HAT229", Refused),
-        ("Error: flight HAT030 not available on date 2024-05-13", Refused),
-        ("Error: payment method not found", Refused),
-        ("Error: rate limit exceeded", RateLimited),
-        ("error: 503 service unavailable", Unavailable),
-        ("Error: the request timed out", TimeoutError),
-        ("Error: missing required argument 'user_id'", CallerError),
-        ("Exception: permission denied", CallerError),
-    ],
-)
-def test_errors_in_words(text: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        no_error_text(text)
-
-
-@pytest.mark.parametrize("output", ["Errors were made", "[]", "255.0", {"error": 1}, 7, None])
-def test_other_outputs_are_no_errors(output: Any) -> None:
-    assert no_error_text(output) is True
-
-
-# ------------------------------------------------------------------ privacy
-
-
-@dataclass
-class Deps:
-    """What a user hands to tools."""
-
-    key: SecretStr
-    url: str
-
-
-class Person(BaseModel):
-    """A nested input."""
-
-    name: str
-    cards: dict[str, list[str]]
-    pin: int = 0
-
-
-def test_secrets_are_the_leaves_of_inputs_and_deps() -> None:
-    person = Person(name="Ada Lovelace", cards={"visa": ["4111 1111"]}, pin=123456)
-    found = secret_strings({"person": person, "deps": Deps(SecretStr("sk-12345"), "http://x.test"), "n": (1, "abc")})
-    assert {"Ada Lovelace", "4111 1111", "123456", "sk-12345", "http://x.test"} <= found
-    assert not {"abc", "1", "visa"} & found
-    assert secret_strings({"ada@example.org": 1, b"bytes": True}) == {"ada@example.org", "bytes"}
-
-
-def test_of_other_objects_only_their_own_strings_count() -> None:
-    class Client:
-        def __init__(self) -> None:
-            self.api_key = "sk-client-1"
-            self.token = SecretStr("tok-9")
-            self.headers = {"connection": "keep-alive"}
-
-    assert secret_strings(Client()) == {"sk-client-1", "tok-9"}
-    assert secret_strings([Client, len, json]) == set()
-
-
-def test_secrets_of_what_refers_to_itself_end() -> None:
-    loop: list[Any] = ["secret word"]
-    loop.append(loop)
-    assert secret_strings(loop) == {"secret word"}
-
-
-@pytest.mark.parametrize(
-    ("text", "secrets"),
-    [
-        ("invalid literal for int(): '4111 1111'", {"4111 1111"}),
-        ("bad key 'sk-12345' for sk-12345", {"sk-12345"}),
-        (repr("line one\nline two"), {"line one\nline two"}),
-        (json.dumps({"name": "Żółć 'x'"}), {"Żółć 'x'"}),
-        ("could not parse 'the quick brown fox jum...'", {"the quick brown fox jumps over the lazy dog"}),
-        ("unknown user ada@example.org", {"write to ada@example.org, please, about the invoice"}),
-        ("outer and inner", {"outer", "outer and inner"}),
-    ],
-)
-def test_redacted(text: str, secrets: set[str]) -> None:
-    shown = redact(text, secrets)
-    for secret in secrets:
-        assert secret not in shown
-        assert all(secret[i : i + 12] not in shown for i in range(len(secret) - 11))
-    assert "[redacted]" in shown
-
-
-@given(st.text(min_size=4, max_size=40), st.text(max_size=30), st.text(max_size=30))
-def test_a_secret_never_survives(secret: str, before: str, after: str) -> None:
-    shown = redact(before + secret + after, {secret})
-    assert secret not in shown.replace("[redacted]", "\0")
-
-
-LONG = " ".join(f"paragraph {number} of a long document about nothing much" for number in range(3_000))
-
-
-@given(st.integers(0, len(LONG) - 200), st.integers(15, 150))
-def test_an_excerpt_of_a_long_document_never_survives(start: int, length: int) -> None:
-    excerpt = LONG[start : start + length]
-    shown = redact(f"could not parse '{excerpt}...'", {LONG})
-    assert excerpt not in shown
-    assert shown.startswith("could not parse '")
-
-
-def test_common_words_survive() -> None:
-    text = "could not connect to the server: no such host"
-    assert redact(text, {"the server room is on the second floor, call me"}) == text
-
-
-def test_messages_are_one_printable_line() -> None:
-    assert message_of(ValueError("a\x1b[31m\nb\tc \u202e d")) == "a b c d"
-    assert message_of(KeyError()) == "KeyError"
-    assert len(message_of(ValueError("x" * 9999))) == 1000
-    assert message_of(_raised(lambda: Shape.model_validate({"side": "hunter2"}))).startswith("side: ")
-    assert "hunter2" not in message_of(_raised(lambda: Shape.model_validate({"side": "hunter2"})))
-
-
-def test_tracebacks_hold_places_and_causes_but_no_values() -> None:
-    def inner(card: str) -> int:
-        try:
-            return int(card)
-        except ValueError as error:
-            raise RuntimeError(f"payment with {card} failed") from error
-
-    error = _raised(lambda: inner("4111-1111-1111"))
-    text = traceback_of(error, {"4111-1111-1111"})
-    assert "4111" not in text
-    assert "in inner" in text
-    assert text.index("ValueError") < text.index("RuntimeError: payment with [redacted] failed")
 
 
 # ------------------------------------------------------------------ the benchmark
@@ -629,7 +334,7 @@ def test_the_benchmark_says_what_is_missing(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_failure_survives_its_record() -> None:
     failure = failure_of(
-        _http(429, **{"retry-after": "3"}), TRANSIENT, "t", id="f1", call_id="c1", attempt=2, step="s", at=12.5
+        http_error(429, **{"retry-after": "3"}), TRANSIENT, "t", id="f1", call_id="c1", attempt=2, step="s", at=12.5
     )
     assert Failure.from_json(json.loads(json.dumps(failure.to_json()))) == failure
     assert (failure.retry_after, failure.rate_limited, failure.status) == (3, True, 429)

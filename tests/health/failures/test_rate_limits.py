@@ -3,6 +3,8 @@
 import email.message
 import io
 import urllib.error
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -13,9 +15,18 @@ from langchain_core.tools import ToolException
 
 from orchestrator.core.enums import FailureKind
 from orchestrator.core.failure import Failure
+from orchestrator.errors import (
+    RateLimited,
+)
 from orchestrator.graph.tool import Tool
-from orchestrator.health.failures.classify import classify, failure_of
+from orchestrator.health.failures.classify import (
+    classify,
+    failure_of,
+    is_rate_limit,
+    retry_after_of,
+)
 from orchestrator.health.quota_headers import QuotaLeft, quota_of
+from tests.health.failures.errors import http_error
 
 NOW = 1_700_000_000.0
 TRANSIENT, ACCOUNT, REFUSAL = FailureKind.TRANSIENT, FailureKind.ACCOUNT, FailureKind.REFUSAL
@@ -177,3 +188,32 @@ def test_a_body_that_was_not_read_is_not_read_now() -> None:
 def test_headers_of_anthropic_say_what_is_left() -> None:
     headers = {name.replace("_", "-"): value for name, value in ANTHROPIC.items()}
     assert quota_of(headers, NOW) == QuotaLeft(0, 50, 20)
+
+
+def test_retry_after_in_seconds_dates_and_milliseconds() -> None:
+    date = "Wed, 21 Oct 2026 07:28:30 GMT"
+    assert retry_after_of(RateLimited(retry_after=2.5)) == 2.5
+    assert retry_after_of(RateLimited()) is None
+    assert retry_after_of(http_error(503, **{"retry-after": "7"})) == 7
+    assert retry_after_of(http_error(429, **{"retry-after": date, "date": "Wed, 21 Oct 2026 07:28:00 GMT"})) == 30
+    assert retry_after_of(http_error(429, **{"retry-after-ms": "250"})) == 0.25
+    now = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
+    later = format_datetime(datetime(2026, 10, 21, 7, 29, tzinfo=UTC), usegmt=True)
+    assert retry_after_of(http_error(429, **{"retry-after": later}), now.timestamp()) == 60
+    assert retry_after_of(http_error(429, **{"retry-after": later})) is None
+    earlier = format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True)
+    assert retry_after_of(http_error(429, **{"retry-after": earlier}), now.timestamp()) == 0
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-3", "inf", "nan"])
+def test_a_retry_after_that_makes_no_sense_is_none(value: str) -> None:
+    assert retry_after_of(http_error(429, **{"retry-after": value}), 0.0) is None
+
+
+def test_rate_limits_are_told_apart() -> None:
+    assert [is_rate_limit(error) for error in (RateLimited(), http_error(429), http_error(503), KeyError("429"))] == [
+        True,
+        True,
+        False,
+        False,
+    ]

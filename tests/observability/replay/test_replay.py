@@ -1,10 +1,8 @@
-"""Replay: agreement on random runs, and each planted fault named by its decision."""
+"""Replay: random runs, and runs of many kinds, come out again as they were recorded."""
 
 import asyncio
-import copy
 import re
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -17,10 +15,7 @@ from hypothesis import strategies as st
 from orchestrator import (
     NOT_DONE,
     AskHuman,
-    Decision,
     DecisionKind,
-    Demote,
-    Goal,
     InputError,
     Orchestrator,
     Policy,
@@ -33,87 +28,12 @@ from orchestrator import (
     Unavailable,
     tool,
 )
-from orchestrator.core.policy import Retries
 from orchestrator.core.process.installation import catalog_root
-from orchestrator.engine.steps import retry as retrying
-from orchestrator.observability.replay import retries as answers
 from orchestrator.observability.replay.replay import Replay, replay_run
-from orchestrator.routing.paths import ties
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.rows import Record
-from orchestrator.testing import FakeClock, fail
+from orchestrator.testing import fail
+from tests.observability.replay.shop import Altered, buy, carrier, find, shipped, shop, table
 from tests.support.random_runs import random_orchestrator, random_policy, random_run
 from tests.support.random_teams import random_job, random_team
-
-
-class Altered(MemoryStore):
-    """A store that shows one decision otherwise than it was recorded."""
-
-    def __init__(self, store: Any, decision: str, change: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__()
-        self._store = store
-        self._decision = decision
-        self._change = change
-
-    def records(self, run_id: str, after: int = 0) -> list[Record]:
-        """The records, one of them changed."""
-        found: list[Record] = self._store.records(run_id, after)
-        for record in found:
-            if record.kind == "Decided" and record.body["decision"]["id"] == self._decision:
-                body = copy.deepcopy(record.body)
-                self._change(body["decision"])
-                object.__setattr__(record, "body", body)
-        return found
-
-    def graph(self, digest: str) -> dict[str, Any] | None:
-        """The graph as it is."""
-        data: dict[str, Any] | None = self._store.graph(digest)
-        return data
-
-
-@tool(gives="quote", cost=0.002)
-def carrier(parcel: str) -> float:
-    return float(len(parcel))
-
-
-@tool(gives="quote", cost=0.02)
-def table(parcel: str) -> float:
-    return float(len(parcel)) + 1
-
-
-def no_void(label: str) -> None:
-    del label
-
-
-@tool(gives="label", effect="write", compensate=no_void, undo_cost=0.1)
-def buy(quote: float) -> str:
-    return f"label for {quote}"
-
-
-@tool(gives="shipped")
-def ship(label: str) -> bool:
-    raise Refused(f"no lorry for {label}")
-
-
-def shop(**options: Any) -> Orchestrator:
-    """A healing, retrying, demoting, compensating little workflow."""
-    flaky = fail(carrier, times=4, error=ConnectionResetError("reset"))
-    return Orchestrator([flaky, table, buy, ship], clock=FakeClock(), **options)
-
-
-async def shipped(orchestrator: Orchestrator) -> str:
-    """The id of a run that heals, is demoted and compensates."""
-    outcome = await orchestrator.run(Goal("shipped", demotions=["quote"]), {"parcel": "p"})
-    kinds = [decision.kind for decision in outcome.decisions]
-    assert outcome.status is Status.DEMOTED
-    assert {"route", "retry", "reroute", "demote", "compensate"} <= set(kinds)
-    return outcome.run_id
-
-
-def find(replay: Replay, kind: str) -> Decision:
-    """The first decision of a kind."""
-    return next(each.decision for each in replay.decisions if each.decision.kind == kind)
-
 
 # -- agreement -------------------------------------------------------------------------------------------------------
 
@@ -424,195 +344,6 @@ orchestrator.run_sync("b", run_id="r")
         replay = orchestrator.replay("r")
     assert [str(each) for each in replay.differences] == []
     assert [each.decision.kind for each in replay.decisions][1:3] == ["resume", "reconcile"]
-
-
-# -- planted faults --------------------------------------------------------------------------------------------------
-
-
-def _dearer(decision: dict[str, Any]) -> None:
-    decision["facts"]["prices"]["carrier"][0] = 1.0
-
-
-def _other_price(decision: dict[str, Any]) -> None:
-    decision["price"] += 0.001
-
-
-def _other_pico(decision: dict[str, Any]) -> None:
-    decision["facts"]["price"] += 1
-
-
-def _other_candidate(decision: dict[str, Any]) -> None:
-    decision["candidates"][1]["price"] += 0.5
-
-
-def _other_route(decision: dict[str, Any]) -> None:
-    decision["chosen"], decision["facts"]["tools"] = "table > buy > ship", ["table", "buy", "ship"]
-
-
-def _other_answer(decision: dict[str, Any]) -> None:
-    decision["answers"] = []
-
-
-def _no_retries(decision: dict[str, Any]) -> None:
-    decision["facts"]["retries"] = 0
-
-
-def _other_reason(decision: dict[str, Any]) -> None:
-    decision["reason"] = "because"
-
-
-def _retry_it(decision: dict[str, Any]) -> None:
-    for facts in decision["facts"]["not_retried"].values():
-        facts["retries"] = 10
-
-
-def _cheaper_offer(decision: dict[str, Any]) -> None:
-    decision["facts"]["met"]["offers"][0]["price"] = 5.0
-
-
-def _another_goal(decision: dict[str, Any]) -> None:
-    decision["chosen"] = "parcel"
-
-
-def _undo_another(decision: dict[str, Any]) -> None:
-    decision["subject"] = "carrier"
-
-
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("route", _dearer),
-        ("route", _other_price),
-        ("route", _other_pico),
-        ("route", _other_candidate),
-        ("route", _other_route),
-        ("reroute", _other_answer),
-        ("reroute", _retry_it),
-        ("retry", _no_retries),
-        ("retry", _other_reason),
-        ("demote", _cheaper_offer),
-        ("demote", _another_goal),
-        ("demote", _other_answer),
-        ("compensate", _undo_another),
-        ("compensate", _other_price),
-    ],
-)
-async def test_a_changed_record_is_named(kind: str, change: Callable[[dict[str, Any]], None]) -> None:
-    async with shop() as orchestrator:
-        run_id = await shipped(orchestrator)
-        replay = orchestrator.replay(run_id)
-        assert replay.agrees
-        changed = find(replay, kind).id
-        again = replay_run(Altered(orchestrator.store, changed, change), run_id)
-    assert not again.agrees
-    difference = again.differences[0]
-    assert difference.decision == changed
-    assert difference.recorded != difference.recomputed
-    assert changed in str(difference)
-    assert difference.to_json()["decision"] == changed
-
-
-def the_last_of(ways: list[Any]) -> Any:
-    """A tie rule that is broken: of equal ways the one that comes last by name."""
-    return ways[-1]
-
-
-async def test_a_broken_tie_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    twins = [Tool(lambda p: p, name=name, needs={"p": "a"}, gives="b", cost=0.01) for name in ("x", "y")]
-    async with Orchestrator(twins) as orchestrator:
-        outcome = await orchestrator.run("b", {"a": 1})
-        assert outcome.decisions[0].chosen == "x"
-        assert orchestrator.replay(outcome.run_id).agrees
-        monkeypatch.setattr(ties, "_first_of", the_last_of)
-        difference = orchestrator.replay(outcome.run_id).differences[0]
-    assert (difference.decision, difference.recorded, difference.recomputed) == ("d1", "x", "y")
-    assert "ties break" in difference.why
-
-
-async def test_a_broken_tie_rule_names_the_decision_in_which_there_was_a_tie(monkeypatch: pytest.MonkeyPatch) -> None:
-    twins = [Tool(lambda p: p, name=name, needs={"p": "a"}, gives="b", cost=0.01) for name in ("x", "y")]
-    cheap = Tool(lambda p: p, name="cheap", needs={"p": "a"}, gives="b", cost=0.001)
-    async with Orchestrator([*twins, fail(cheap, error=Refused("no"))]) as orchestrator:
-        outcome = await orchestrator.run("b", {"a": 1})
-        assert [(d.id, d.chosen) for d in outcome.decisions] == [("d1", "cheap"), ("d2", "x")]
-        monkeypatch.setattr(ties, "_first_of", the_last_of)
-        differences = orchestrator.replay(outcome.run_id).differences
-    assert {difference.decision for difference in differences} == {"d2"}
-    assert (differences[0].what, differences[0].recorded, differences[0].recomputed) == ("route", "x", "y")
-
-
-async def test_a_changed_retry_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with shop() as orchestrator:
-        run_id = await shipped(orchestrator)
-
-        def never(facts: retrying.RetryFacts) -> tuple[bool, str]:
-            return False, f"attempt {facts.attempt} was the last"
-
-        monkeypatch.setattr(answers, "decide_retry", never)
-        replay = orchestrator.replay(run_id)
-    assert {difference.kind for difference in replay.differences} == {DecisionKind.RETRY}
-
-
-async def test_a_lost_rung_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with shop() as orchestrator:
-        run_id = await shipped(orchestrator)
-
-        async def passes(self: Demote, impasse: Any) -> None:
-            del self, impasse
-
-        monkeypatch.setattr(Demote, "__call__", passes)
-        replay = orchestrator.replay(run_id)
-    assert [(each.decision, each.what) for each in replay.differences] == [
-        (find(replay, "demote").id, "best lesser goal")
-    ]
-
-
-# -- other policies --------------------------------------------------------------------------------------------------
-
-
-async def test_another_policy_says_what_would_have_been_decided() -> None:
-    fast = Tool(lambda p: p, name="fast", needs={"p": "a"}, gives="b", cost=0.01, latency=0.1)
-    slow = Tool(lambda p: p, name="slow", needs={"p": "a"}, gives="b", cost=0.001, latency=5.0)
-    async with Orchestrator([fast, slow], policy=Policy(time_value=0.0001)) as orchestrator:
-        outcome = await orchestrator.run("b", {"a": 1})
-        assert outcome.decisions[0].chosen == "slow"
-        assert orchestrator.replay(outcome.run_id, Policy(time_value=0.0002)).agrees
-        hurried = orchestrator.replay(outcome.run_id, Policy(name="hurried", time_value=0.1))
-    assert (hurried.policy, hurried.other, hurried.agrees) == ("hurried", True, False)
-    assert [(each.decision, each.recorded, each.recomputed) for each in hurried.differences] == [("d1", "slow", "fast")]
-
-
-async def test_another_policy_may_retry_where_this_one_gave_up() -> None:
-    async with shop(policy=Policy(retries=Retries(attempts=1))) as orchestrator:
-        run_id = await shipped(orchestrator)
-        assert orchestrator.replay(run_id).agrees
-        patient = orchestrator.replay(run_id, Policy(retries=Retries(attempts=9)))
-        hasty = orchestrator.replay(run_id, Policy(retries=Retries(attempts=0)))
-    assert {(each.what, each.recomputed) for each in patient.differences} == {("retry after f2", "retry")}
-    assert {(each.kind, each.recomputed) for each in hasty.differences} == {(DecisionKind.RETRY, "no retry")}
-
-
-async def test_a_reconciled_effect_is_decided_again() -> None:
-    lost = Tool(
-        lambda quote: f"label for {quote}",
-        name="buy",
-        needs={"quote": "quote"},
-        gives="label",
-        effect="write",
-        reconcile=lambda quote: NOT_DONE,
-    )
-    async with Orchestrator([fail(lost, times=1, error=TimeoutError("?"))], clock=FakeClock()) as orchestrator:
-        outcome = await orchestrator.run("label", {"quote": 1.0})
-        replay = orchestrator.replay(outcome.run_id)
-        assert replay.agrees
-        decision = find(replay, "reconcile")
-        assert decision.chosen == "retry"
-
-        def exhausted(decision: dict[str, Any]) -> None:
-            decision["facts"]["retry"]["retries"] = 0
-
-        again = replay_run(Altered(orchestrator.store, decision.id, exhausted), outcome.run_id)
-    assert [each.decision for each in again.differences if each.what == "answer"] == [decision.id]
 
 
 # -- what cannot be replayed -----------------------------------------------------------------------------------------
