@@ -106,6 +106,9 @@ class Tool:
         """This tool as a LangChain tool, which calls its function unchecked; the original of one made of a LangChain
         tool. Raises `DefinitionError` for a tool that takes the `RunContext`: `orc.as_tool(goal)` gives it a run.
         """
+        declared: Tool | None = getattr(self, "declared", None)
+        if declared is not None:  # an agent has adopted it
+            return declared.as_langchain()
         original = getattr(self.call, "langchain_tool", None)
         if original is None and self.signature is not None and self.signature.context:
             raise DefinitionError(

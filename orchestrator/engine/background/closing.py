@@ -1,7 +1,9 @@
 """Closes an orchestrator: its runs, then the background work, then the store."""
 
 import asyncio
+import logging
 from contextlib import suppress
+from typing import Final
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.process.loops import LoopThread
@@ -12,8 +14,9 @@ from orchestrator.escalation import NotificationSink
 from .background import Background
 from .evaluation import WorkEvaluator
 
-JUDGED_WITHIN = 30.0
+JUDGED_WITHIN: Final = 30.0
 """Seconds that closing waits for judges."""
+LOG: Final = logging.getLogger("orchestrator")
 
 
 async def close_all(
@@ -45,8 +48,11 @@ async def close_all(
 def _close_parts(runtime: Runtime) -> None:
     for sink in runtime.sinks:
         closing = getattr(sink, "close", None)
-        if closing is not None:
-            closing()
+        try:
+            if closing is not None:
+                closing()
+        except Exception:  # the store and the other sinks are closed all the same
+            LOG.exception("%s could not be closed", type(sink).__name__)
     with suppress(StoreError):  # reported by the store; the shares return when they expire
         runtime.daily.close()
     runtime.store.close()

@@ -19,7 +19,7 @@ from orchestrator.integrations.alternatives import FallbackTool, read_alternativ
 from orchestrator.integrations.tool_results import arguments_key, fitted, reported_kind
 
 from .calls import ToolCall
-from .session import is_child
+from .session import NAME, is_child
 
 CALL: Final = "tool_call"
 """The key of the id under which a call in progress is found."""
@@ -46,28 +46,50 @@ def answer_key(name: str) -> str:
 
 
 class Adoption:
-    """The tools that were adopted into an orchestrator."""
+    """The tools that were adopted into an orchestrator, by all agents and nodes that it heals.
 
-    def __init__(self, orc: Orchestrator, alternatives: Any, effects: Mapping[str, str] | None) -> None:
+    Tools of one name are one tool of the graph, with one health; each call runs the tool of its own agent.
+    """
+
+    def __init__(self, orc: Orchestrator) -> None:
         self.orc = orc
-        self.alternatives, self.objects = read_alternatives(alternatives, (BaseTool, Tool))
-        self.effects = {name: Effect(effect) for name, effect in (effects or {}).items()}
         self.calls: dict[str, ToolCall] = {}
         """Calls in progress, by the id that is handed through the graph."""
+        self._alternatives: dict[str, dict[str, FallbackTool]] = {}
+        self._objects: dict[str, Any] = {}
+        self._effects: dict[str, Effect] = {}
         self._adopted: dict[str, Adopted] = {}
-        self._stands_in: dict[str, list[str]] = {}
-        for name, listed in self.alternatives.items():
-            for one in listed:
-                self._stands_in.setdefault(one.name, []).append(name)
+
+    def declare(self, alternatives: Any, effects: Mapping[str, str] | None) -> Mapping[str, set[str]]:
+        """Take in the options of one agent; the names in each. Raises `DefinitionError`, also where two agents say
+        different effects of one tool.
+        """
+        listed, objects = read_alternatives(alternatives, (BaseTool, Tool))
+        stated = {name: Effect(effect) for name, effect in (effects or {}).items()}
+        for name, effect in stated.items():
+            before = self._effects.get(name, effect)
+            if before is not effect:
+                raise DefinitionError(
+                    f"effects= says {str(effect)!r} of {name!r}; for another agent or node of this orchestrator it is "
+                    f"{str(before)!r}, and tools of one name are one tool there."
+                )
+        self._effects |= stated
+        self._objects |= objects
+        for name, ones in listed.items():
+            self._alternatives.setdefault(name, {}).update({one.name: one for one in ones})
+        named = {*listed, *(one.name for ones in listed.values() for one in ones)}
+        for name in named | {*stated}:
+            self._adopted.pop(name, None)
+        return {"alternatives": named, "effects": {*stated}}
 
     def call_of(self, run_id: str) -> ToolCall | None:
         """The call in progress that a child run was started for."""
         return next((call for token, call in self.calls.items() if _started_for(run_id, token)), None)
 
-    def check(self, names: Iterable[str]) -> None:
+    def check(self, names: Iterable[str], options: Mapping[str, set[str]]) -> None:
         """Raises `DefinitionError` for an option that names a tool which the agent does not have."""
-        known = {*names, *self.orc.graph.view().tools, *self.objects}
-        for option, named in (("alternatives", {*self.alternatives, *self._stands_in}), ("effects", {*self.effects})):
+        known = {*names, *self.orc.graph.view().tools, *self._objects}
+        for option, named in options.items():
             for name in sorted(named - known):
                 raise DefinitionError(f"{option}= names {name!r}, which is no tool here.{nearest(name, known)}")
 
@@ -76,28 +98,34 @@ class Adoption:
         found = self._adopted.get(tool.name)
         if found is not None:
             return found
+        if tool.name == NAME:
+            raise DefinitionError(f"A tool of an agent cannot be called {NAME!r}: that is the run of the agent itself.")
         known = self.orc.graph.view().tools.get(tool.name)
-        if known is not None and not getattr(known, "adopted", False):
-            found = self._declared(tool, known)
+        declared: Tool | None = getattr(known, "declared", None)
+        if known is not None and (declared is not None or not getattr(known, "adopted", False)):
+            found = self._declared(tool, declared or known)
         else:
             self._add(tool)
             found = Adopted(answer_key(tool.name), None)
         self._adopted[tool.name] = found
-        for one in self.alternatives.get(tool.name, ()):
+        for one in self._alternatives.get(tool.name, {}).values():
             self._add_alternative(tool, one, every, found)
         return found
+
+    def _stands_in(self, name: str) -> list[str]:
+        return [other for other, listed in self._alternatives.items() if name in listed]
 
     # -- tools of the agent ------------------------------------------------------------------------------------------
 
     def _add(self, tool: BaseTool) -> None:
-        names = [tool.name, *(n for n in self._stands_in.get(tool.name, ()) if self._own_goal(n))]
+        names = [tool.name, *(n for n in self._stands_in(tool.name) if self._own_goal(n))]
 
         async def work(_context: RunContext[Any], arguments: dict[str, Any], tool_call: str) -> Any:
             call = self.calls.get(tool_call)
             if call is None:
                 raise Unavailable("the agent that made this call is no longer running")
             given = call.request.tool_call["args"] if call.tool == tool.name else arguments
-            value = await call.invoke(tool, given)
+            value = await call.invoke(call.own(tool), given)
             return value if len(names) == 1 else dict.fromkeys(map(answer_key, names), value)
 
         self._put(
@@ -107,7 +135,7 @@ class Adoption:
                 description=tool.description,
                 needs={"arguments": arguments_key(tool.name), "tool_call": CALL},
                 gives=dict.fromkeys(map(answer_key, names), Any),
-                effect=self.effects.get(tool.name) or _stated_effect(tool),
+                effect=self._effects.get(tool.name) or _stated_effect(tool),
                 classify=reported_kind,
                 share=True,
             )
@@ -128,7 +156,7 @@ class Adoption:
                     kwargs[known.signature.context] = ctx
                 output = known.call(*args, **kwargs)
                 return await output if hasattr(output, "__await__") else output
-            await call.invoke(tool, call.request.tool_call["args"])
+            await call.invoke(call.own(tool), call.request.tool_call["args"])
             if call.interrupted is not None:
                 await call.abandon()
             return _typed(call, known)
@@ -137,8 +165,9 @@ class Adoption:
         types = known.parameter_types
         clone.call = with_signature(work, known.name, types, set(known.needs), doc=known.description)
         clone.signature, clone.is_async = read_signature(clone.call), True
-        if tool.name in self.effects:
-            clone.effect = self.effects[tool.name]
+        if tool.name in self._effects:
+            clone.effect = self._effects[tool.name]
+        clone.declared = known  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         clone.adopted = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         self.orc.graph.replace(clone)
         return Adopted(next(iter(known.gives)), {**known.needs, **known.optional})
@@ -148,7 +177,7 @@ class Adoption:
     def _add_alternative(
         self, tool: BaseTool, one: FallbackTool, every: Mapping[str, BaseTool], target: Adopted
     ) -> None:
-        given = self.objects.get(one.name, every.get(one.name))
+        given = self._objects.get(one.name, every.get(one.name))
         known = self.orc.graph.view().tools.get(one.name)
         if isinstance(given, BaseTool):
             self.adopt(given, every)

@@ -13,6 +13,7 @@ from langchain_core.tools import ToolException
 from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
+from orchestrator.core.calls.user_code import abnormal_exit, must_propagate
 from orchestrator.core.errors import CallerError, Refused
 from orchestrator.integrations.tool_results import reported_error
 
@@ -41,6 +42,8 @@ class ToolCall:
 
     request: ToolCallRequest
     run: Runner
+    number: int = 0
+    """How often middleware around the healing has made this call before: each time it is another one."""
     reply: Any = None
     """What the tool that answered gave: a message, a `Command`, or a list of these."""
     results: dict[str, ToolMessage] = field(default_factory=dict[str, ToolMessage])
@@ -67,6 +70,13 @@ class ToolCall:
     def id(self) -> str:
         """The id of the tool call."""
         return str(self.request.tool_call["id"] or "")
+
+    def own(self, tool: Any) -> Any:
+        """The tool of that name which the agent of this call has; another agent's where it has none."""
+        if tool.name == self.tool:
+            return self.request.tool
+        every: Any = self.request.runtime.tools  # pyright: ignore[reportUnknownMemberType]
+        return next((each for each in every or () if each.name == tool.name), tool)
 
     async def invoke(self, tool: Any, arguments: Mapping[str, Any]) -> Any:
         """Run a tool with these arguments under the id of this call; the value that is recorded for its answer.
@@ -124,7 +134,14 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
 
     async def work(request: ToolCallRequest, began: asyncio.Event) -> Any:
         began.set()
-        return await handler(request)
+        try:
+            return await handler(request)
+        except Exception:
+            raise
+        except BaseException as error:  # a tool that exits, or is cancelled by itself, ends no event loop
+            if must_propagate(error):
+                raise
+            raise abnormal_exit(error) from None
 
     async def here(request: ToolCallRequest) -> Any:
         began = asyncio.Event()
@@ -187,6 +204,10 @@ class CallerThread:
             result.set_result(self._handler(request))
         except Exception as error:
             result.set_exception(error)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            result.set_exception(abnormal_exit(error))
 
 
 __all__ = ["CallerThread", "Runner", "ToolCall", "in_loop"]

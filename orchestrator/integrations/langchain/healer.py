@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from langchain_core.tools import BaseTool
 
@@ -26,6 +27,10 @@ from .replies import LOST
 from .session import Session, SessionQuestion
 from .sessions import Sessions
 
+_PLAIN: Final = re.compile(r"[ -~]{0,100}")
+"""Ids of tool calls that are part of the name of a run as they are; a model may give any text."""
+_PARTS: Final = "_langchain"
+"""The attribute of an orchestrator that holds what its healed agents share."""
 _TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 """Kinds of failures whose message is the tool's own answer to the model."""
 
@@ -47,15 +52,15 @@ class Healer:
         if orc is not None and (policy is not None or store is not None):
             raise DefinitionError("policy= and store= are those of orc=: give either orc= or these.")
         self.orc = orc if orc is not None else Orchestrator(policy=policy, store=store)
-        self.adoption = Adoption(self.orc, alternatives, _checked(effects))
-        self.sessions = Sessions(self.orc)
+        self.adoption, self.sessions = _parts_of(self.orc)
+        self._named = self.adoption.declare(alternatives, _checked(effects))
         self._as_original = as_original
         self._resuming: set[asyncio.Task[Any]] = set()
 
     def adopt(self, tools: Iterable[BaseTool]) -> None:
         """Adopt tools before they are called, so that what is wrong with the options is known at once."""
         every = {tool.name: tool for tool in tools}
-        self.adoption.check(every)
+        self.adoption.check(every, self._named)
         for tool in every.values():
             self.adoption.adopt(tool, every)
 
@@ -90,7 +95,7 @@ class Healer:
             if not resting:
                 session.rest()
             if close and not session.active and not session.is_awaited:
-                await self.sessions.close(root)
+                await self.sessions.end(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
         """Continue with a call after its question was answered; empty, or why the value is no answer."""
@@ -139,6 +144,8 @@ class Healer:
         try:
             inputs = adopted.inputs(token, call.tool, call.request.tool_call["args"])
             outcome = await self._reach(call, session, adopted.goal, inputs, key)
+        except InputError as error:  # arguments that do not fit the types of the keys
+            return call.message(f"{call.tool} was not called: {error}", error=True)
         finally:
             self.adoption.calls.pop(token, None)
         if isinstance(outcome, SessionQuestion):
@@ -195,6 +202,12 @@ class Healer:
         return call.message(statement(call.tool, outcome, f"effects={{{call.tool!r}: 'read'}}"), error=True)
 
 
+def _parts_of(orc: Orchestrator) -> tuple[Adoption, Sessions]:
+    """What all agents and nodes share that one orchestrator heals."""
+    found: tuple[Adoption, Sessions] | None = orc.__dict__.get(_PARTS)
+    return found or orc.__dict__.setdefault(_PARTS, (Adoption(orc), Sessions(orc)))
+
+
 async def _outcome(reaching: Any) -> Any:
     try:
         return await reaching
@@ -218,7 +231,11 @@ def key_of(call: ToolCall) -> str:
     if not isinstance(state, list):
         messages = cast("Mapping[str, Any]", state).get("messages", ()) if isinstance(state, Mapping) else ()
     request_json = json.dumps([call.name, call.request.tool_call["args"], len(messages)], sort_keys=True, default=repr)
-    return f"{call.id}-{hashlib.sha256(request_json.encode()).hexdigest()[:8]}"
+    again = f"-{call.number + 1}" if call.number else ""
+    named = (
+        call.id if _PLAIN.fullmatch(call.id) else hashlib.sha256(call.id.encode("utf-8", "replace")).hexdigest()[:16]
+    )
+    return f"{named}-{hashlib.sha256(request_json.encode()).hexdigest()[:8]}{again}"
 
 
 def _checked(effects: Any) -> Mapping[str, str]:

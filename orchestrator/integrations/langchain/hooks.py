@@ -5,8 +5,10 @@ import hashlib
 import os
 import threading
 import uuid
+import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphInterrupt
@@ -54,6 +56,7 @@ class Hooks:
         self._close = close
         """Whether a root run ends with its last call."""
         self._asking = Asking()
+        self._repeats = _Repeats()
 
     def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call of a sync agent. Tools run in the calling thread.
@@ -63,7 +66,7 @@ class Hooks:
         if request.tool is None or _is_async_alone(request.tool):
             return handler(request)
         thread = CallerThread(handler)
-        call = ToolCall(request, thread.run)
+        call = ToolCall(request, thread.run, self._repeats.number(request))
         root, labels = self._where(request)
         home = self._healer.sessions.loop_of(root) or shared_loop()
 
@@ -90,7 +93,7 @@ class Hooks:
         """Heal a call of an async agent. Tools run in the calling loop."""
         if request.tool is None:
             return await handler(request)
-        call = ToolCall(request, in_loop(handler))
+        call = ToolCall(request, in_loop(handler), self._repeats.number(request))
         root, labels = self._where(request)
         home = self._healer.sessions.loop_of(root)
         while True:
@@ -139,6 +142,24 @@ class Hooks:
             await in_home(self._healer.show(root, task_of(request), self._asking.shown(request)), home)
             await in_home(self._healer.settle(root), home)
             raise
+
+
+class _Repeats:
+    """Counts how often each tool call of an execution is made: middleware around the healing may make one again."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[weakref.ref[Any], Counter[str]]] = {}
+
+    def number(self, request: ToolCallRequest) -> int:
+        """How often this call was made before. An execution has a runtime of its own for each call."""
+        runtime = cast("Any", request.runtime)  # pyright: ignore[reportUnknownMemberType]
+        place = id(runtime)
+        known = self._made.get(place)
+        if known is None or known[0]() is not runtime:
+            known = self._made[place] = weakref.ref(runtime, lambda _: self._made.pop(place, None)), Counter()
+        name = repr(request.tool_call)
+        known[1][name] += 1
+        return known[1][name] - 1
 
 
 def _is_async_alone(tool: BaseTool) -> bool:

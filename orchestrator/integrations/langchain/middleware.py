@@ -132,12 +132,12 @@ class HealingMiddleware(Base):
         del runtime
         run = state.get("healing_run", "")
         home = self._healer.sessions.loop_of(run) or shared_loop()
-        asyncio.run_coroutine_threadsafe(self._healer.sessions.close(run), home).result()
+        asyncio.run_coroutine_threadsafe(self._healer.sessions.end(run), home).result()
 
     async def aafter_agent(self, state: HealingState, runtime: Runtime[Any]) -> None:
         """End the root run."""
         del runtime
-        await self._healer.sessions.close(state.get("healing_run", ""))
+        await self._healer.sessions.end(state.get("healing_run", ""))
 
     def _named(self, runtime: Runtime[Any]) -> str:
         """The id of a new root run, which ends with this invocation of the graph if no hook ends it."""

@@ -31,6 +31,8 @@ class Session:
     def __init__(self, run_id: str, thread: str, replies: dict[str, Any]) -> None:
         self.run_id = run_id
         self.thread = thread
+        self.owner: object = None
+        """The middleware that opened it."""
         self.loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[RunContext[Any]] = self.loop.create_future()
         self.closing = asyncio.Event()

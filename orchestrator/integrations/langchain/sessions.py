@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
@@ -29,6 +30,10 @@ CLOSE_SECONDS: Final = 5.0
 """How long the end of a root run is waited for."""
 
 
+_EVERY: Final["weakref.WeakSet[Sessions]"] = weakref.WeakSet()
+"""Those of all orchestrators of this process."""
+
+
 class Sessions:
     """The root runs of one orchestrator."""
 
@@ -41,6 +46,7 @@ class Sessions:
         if NAME not in orc.graph.view().tools:
             orc.add(Tool(self._hold, name=NAME, needs={"session": INPUT}, gives=GOAL, timeout=1e7, share=True))
         orc.add_sink(self)
+        _EVERY.add(self)
 
     async def _hold(self, run_context: RunContext[Any], session: str) -> Any:
         held = self._open.get(session)
@@ -74,6 +80,7 @@ class Sessions:
             name = run_id if number == 1 else f"{run_id}.{number}"
             held = self._open.get(name)
             if held is None:
+                self._take_over(run_id)
                 held = self._begin(name, run_id, labels)
             if not held.opened.done():
                 await self._opening(held)
@@ -85,6 +92,16 @@ class Sessions:
                     raise held.root.exception() or Unavailable("the run of the agent could not be opened")
                 _take_replies(held, held.root.result())
             number += 1
+
+    def _take_over(self, run_id: str) -> None:
+        """Go on where another agent object of this process was interrupted: a program may make one for each request."""
+        for other in [*_EVERY]:
+            held = None if other is self else other._newest(run_id)
+            if held is None or held.active:
+                continue
+            self._replies.setdefault(run_id, held.replies)
+            other._open.pop(held.run_id, None)
+            _let_end(held, "broke off")
 
     async def _opening(self, held: Session) -> None:
         if held.loop is asyncio.get_running_loop() and held.root is not None:
@@ -111,7 +128,7 @@ class Sessions:
             outcome = await call_again(self._orc, held.run_id)
         return outcome
 
-    async def close(self, run_id: str) -> None:
+    async def end(self, run_id: str) -> None:
         """End the session of that id, if it is open: its run ends, and compensates nothing."""
         for name in [name for name in [*self._open] if _is_of(name, run_id)]:
             held = self._open.pop(name, None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pytest
@@ -231,6 +232,59 @@ def test_a_command_is_passed_on() -> None:
     original, healed = both([note], ("note", {}))
     assert healed == original
     assert healed[0]["content"] == "noted"
+
+
+@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+async def test_a_tool_that_exits_is_a_failure_of_the_tool(sync: bool, error: BaseException) -> None:
+    @tool
+    def leave(q: str) -> str:
+        """Leave."""
+        raise error
+
+    graph = graph_of(HealingToolNode([leave, brave], alternatives={"leave": ["brave"]}, effects={"leave": "read"}))
+    given: Any = {"messages": [asked(("leave", {"q": "a"}))]}
+    result = await (asyncio.to_thread(graph.invoke, given) if sync else graph.ainvoke(given))
+    assert (result["messages"][-1].content, result["messages"][-1].name) == ("brave a", "leave")
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_an_orchestrator_that_heals_is_closed(sync: bool, tmp_path: Path) -> None:
+    orc = Orchestrator(store=tmp_path / "runs.db")
+    agent = create_agent(
+        ScriptedChatModel(responses=[asked(("brave", {"q": "a"})), "done"]),
+        [brave],
+        middleware=[HealingMiddleware(orc)],
+    )
+    given: Any = {"messages": [HumanMessage("hi")]}
+    await (asyncio.to_thread(agent.invoke, given) if sync else agent.ainvoke(given))
+    await (asyncio.to_thread(orc.close) if sync else orc.aclose())
+    assert [*asyncio.all_tasks()] == [asyncio.current_task()]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize("kind", [ToolNode, HealingToolNode])
+async def test_middleware_around_the_healing_may_make_a_call_again(kind: Any, sync: bool) -> None:
+    made: list[str] = []
+
+    @tool
+    def count(q: str) -> str:
+        """Count."""
+        made.append(q)
+        return f"{q}{len(made)}"
+
+    def twice(request: Any, execute: Any) -> ToolMessage:
+        first, second = execute(request), execute(request)
+        return ToolMessage(first.content + second.content, tool_call_id=request.tool_call["id"])
+
+    async def atwice(request: Any, execute: Any) -> ToolMessage:
+        first, second = await execute(request), await execute(request)
+        return ToolMessage(first.content + second.content, tool_call_id=request.tool_call["id"])
+
+    graph = graph_of(kind([count], wrap_tool_call=twice, awrap_tool_call=atwice))
+    given: Any = {"messages": [asked(("count", {"q": "a"}))]}
+    result = await asyncio.to_thread(graph.invoke, given) if sync else await graph.ainvoke(given)
+    assert result["messages"][-1].content == "a1a2"
 
 
 @pytest.mark.parametrize("sync", [True, False])
