@@ -99,7 +99,6 @@ class Orchestrator(Registration, RecordedRuns):
         clock = clock or SystemClock()
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
-        self.health.subscribe(lambda targets: self._runtime.repriced(targets))
         self.graph.use_weights(prices)
         self.selector = selector or Selector(policy=self.policy)
         models = [name for rung in ladder for name in getattr(rung, "health_names", ())]
@@ -132,6 +131,7 @@ class Orchestrator(Registration, RecordedRuns):
             own_pricing=pricing is not None,
             deps=deps,
         )
+        self.health.subscribe(self._runtime.repriced)
         self._background = Background(self._runtime, monitors)
         self._evaluator = WorkEvaluator(self._runtime, lambda: self._background.hub.today.usd)
         self._sync_calls = LoopThread(lambda: bool(self._runtime.runs.all_live()))

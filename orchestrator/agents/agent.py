@@ -25,6 +25,8 @@ class Agent(Tool):
     it unchanged; its competence under a step's demand enters its price. Raises `DefinitionError` for nonsense.
     """
 
+    is_agent = True
+
     def __init__(self, call: Any, **options: Unpack[AgentOptions]) -> None:
         check_tool_options("Agent", call, options, AgentOptions)
         work = _worker(call, options)
@@ -47,11 +49,6 @@ class Agent(Tool):
     def skills(self) -> Mapping[str, float]:
         """Declared competence per skill, in [0, 1]."""
         return self._skills
-
-    @property
-    def is_agent(self) -> bool:
-        """True."""
-        return True
 
     def _feedback_parameter(self, options: AgentOptions) -> str | None:
         """Name of the parameter that takes the error of a rejected answer; it is never filled from a key."""

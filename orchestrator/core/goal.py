@@ -120,6 +120,11 @@ class Budget:
             return UNLIMITED
         return budget if isinstance(budget, Budget) else cls(usd=_check_limit("A budget in US dollars", budget))
 
+    def given(self) -> dict[str, float]:
+        """The limits that there are, by name."""
+        limits = {"usd": self.usd, "seconds": self.seconds, "calls": self.calls}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     @classmethod
     def from_json(cls, data: Mapping[str, float | None]) -> "Budget":
         """The budget of a record; a limit that is not in it is none."""

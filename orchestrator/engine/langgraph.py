@@ -68,7 +68,7 @@ class Nodes:
             enlist(found)
             return self._over(await join(found))
         await own_again(found)  # where it waited, any process could have taken its answer
-        with found.traced():
+        with found.runtime.tracing.within(found.state.run_id):
             following = await _drive_on(found, phase)
             if following is Phase.WAIT:
                 following = await self._interrupted(found)

@@ -41,7 +41,7 @@ class CallQuestion:
 
 
 @dataclass(eq=False, slots=True)
-class _Reach:
+class Reach:
     """A child run that a call awaits."""
 
     call_id: str
@@ -54,20 +54,21 @@ class PendingWaits:
     def __init__(self, children: Mapping[str, Waiter]) -> None:
         self._children = children
         """The child runs that have not ended, by id."""
-        self._reaches: list[_Reach] = []
+        self.reaches: list[Reach] = []
+        """Child runs that calls in flight await."""
         self.questions: list[CallQuestion] = []
         """Questions of calls in flight."""
 
     @contextmanager
     def reaching(self, call_id: str, child_id: str) -> Generator[None]:
         """While a call awaits this child run."""
-        reach = _Reach(call_id, child_id)
-        self._reaches.append(reach)
+        reach = Reach(call_id, child_id)
+        self.reaches.append(reach)
         try:
             yield
         finally:
-            if reach in self._reaches:
-                self._reaches.remove(reach)
+            if reach in self.reaches:
+                self.reaches.remove(reach)
 
     @contextmanager
     def asking(self, question: CallQuestion) -> Generator[None]:
@@ -90,12 +91,12 @@ class PendingWaits:
     def drop(self) -> None:
         """Forget all waits: the event loop of the calls is gone."""
         self.questions.clear()
-        self._reaches.clear()
+        self.reaches.clear()
 
     def only_people(self, call_id: str) -> bool:
         """Whether everything that a call waits for is a person's answer, here or in a child run."""
         asked = [question for question in self.questions if question.call_id == call_id]
-        reached = [reach for reach in self._reaches if reach.call_id == call_id]
+        reached = [reach for reach in self.reaches if reach.call_id == call_id]
         if not asked and not reached:
             return False
         open_still = all(not question.answered.done() for question in asked)

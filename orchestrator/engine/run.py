@@ -79,6 +79,8 @@ class Run:
         """What the current route was planned on, or that there is none."""
         self.route: Route | None = None
         self.first_route: Route | None = None
+        self.last_resort = False
+        """Whether the route uses tools with an open circuit, because there is no other."""
         self.impasse: Impasse | None = None
         """Why there is no route."""
         self.open: list[Impasse] = []
@@ -197,7 +199,7 @@ class Run:
         self.wake.set()
         if self.cancelled is not None and self._rebound is not None:
             self._rebound.set()
-        if self.waits and self.on_wake is not None:
+        if self.on_wake is not None and self.waits:
             self.on_wake()
         above = self.parent
         while above is not None and not (above.waits and above.on_wake is not None):
@@ -223,10 +225,6 @@ class Run:
     def cancelled(self) -> str | None:
         """Why the run is to stop, once it is."""
         return self.scope.reason
-
-    def traced(self) -> "contextlib.AbstractContextManager[None]":
-        """Make the run's span the current one: what is started meanwhile is its child."""
-        return self.runtime.tracing.within(self.state.run_id)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -273,7 +271,7 @@ class Run:
         facts: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Put a decision on record."""
-        given_up = {failure: self.not_retried.pop(failure) for failure in answers if failure in self.not_retried}
+        given_up = answers and {f: self.not_retried.pop(f) for f in answers if f in self.not_retried}
         if given_up:
             facts = {**(facts or {}), "not_retried": given_up}
         decision = Decision(
@@ -344,17 +342,13 @@ class Run:
     def use(self, planned: Planned) -> None:
         """Continue with this plan."""
         self.plan, self.route, self.impasse = planned, planned.route, planned.impasse
+        self.last_resort = planned.last_resort
         if self.first_route is None:
             self.first_route = planned.route
 
     def follow(self, view: GraphRevision) -> None:
         """Continue with this revision of the graph."""
         self.view = view
-
-    @property
-    def last_resort(self) -> bool:
-        """Whether the route uses tools with an open circuit, because there is no other."""
-        return self.plan is not None and self.plan.last_resort
 
     @property
     def cast(self) -> Cast:
@@ -402,13 +396,9 @@ class Run:
         """Whether a call of this tool in a run above has reached for this run."""
         return self.parent is not None and (name in self.parent.state.doing or self.parent.is_called_above(name))
 
-    def seconds_left(self) -> float | None:
-        """Until the deadline of this run or of one above it; `None` without one."""
-        return self.account.seconds_left()
-
     async def within_deadline(self, work: Awaitable[T], timeout: float | None) -> T:
         """The result of `work` within its time-out and the run's deadline. Raises `TimeoutError`."""
-        left = self.seconds_left()
+        left = self.account.seconds_left()
         limits = [limit for limit in (timeout, None if left is None else max(0.0, left)) if limit is not None]
         limit = min(limits, default=None)
         try:

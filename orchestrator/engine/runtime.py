@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Sink
-from orchestrator.core.goal import Goal
+from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.process.forks import renew_after_fork
@@ -40,6 +40,8 @@ from .threads import Threads
 
 LAST_RESORT_CALLS = 2
 """Calls at one time to a tool with an open circuit that there is no alternative to."""
+NO_LIMITS: Final[Mapping[str, float | None]] = {"usd": None, "seconds": None, "calls": None}
+"""The limits of a run that has none of its own."""
 DIALS = 8
 """Settings of the preference dial whose prices are kept up to date."""
 
@@ -192,6 +194,16 @@ class Runtime:
         """The policy as plain data, for records."""
         return self.policy.model_dump(mode="json")
 
+    def limits_of(self, budget: Budget) -> Mapping[str, float | None]:
+        """The limits of a run: those that its caller gave, and where it gave none, the policy's."""
+        return {**self.own_limits, **budget.given()}
+
+    @cached_property
+    def own_limits(self) -> Mapping[str, float | None]:
+        """The policy's limits of a run."""
+        policy = self.policy
+        return {"usd": policy.max_spend, "seconds": policy.max_seconds, "calls": policy.max_calls}
+
     @cached_property
     def limits_days(self) -> bool:
         """Whether the policy limits what is spent in a day."""
@@ -335,4 +347,4 @@ class Runtime:
         return (was and not usable) or (was_last_resort and not last_resort)
 
 
-__all__ = ["DemandSource", "Runtime"]
+__all__ = ["NO_LIMITS", "DemandSource", "Runtime"]

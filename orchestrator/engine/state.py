@@ -195,7 +195,7 @@ class RunState:
             at_hand=dict(self.at_hand),
             done=dict(self.done),
             running=self._running() if self.doing or self.doubt else {},
-            unusable=self.unusable(),
+            unusable=self.unusable() if self.excluded or self.conditions or self.uncertain else {},
             may_abandon=frozenset(self.effects if self.lowered else self.may_abandon),
         )
 
@@ -424,7 +424,8 @@ class RunState:
         self.done[event.tool] = doing.taken
         self.done_at[event.tool] = event.at
         self.done_by[event.tool] = event.call_id
-        self._settled(event.tool)
+        if self.doubt or self.uncertain:
+            self._settled(event.tool)
         for key in event.kept:
             self.at_hand.setdefault(key, event.tool)
         if event.call_id in self.tainted_calls or self.tainted.intersection(doing.taken.keys):

@@ -18,27 +18,19 @@ class CancelScope:
     def __init__(self, wake: Callable[[], None], parent: "CancelScope | None" = None) -> None:
         self._wake = wake
         self._parent = parent
-        self._reason: str | None = None
         self._below: list[CancelScope] = []
         if parent is not None:
             parent._below.append(self)
-
-    @property
-    def reason(self) -> str | None:
-        """Why this run, or one above it, is to stop; `None` while it is not."""
-        if self._reason is None and self._parent is not None:
-            return self._parent.reason
-        return self._reason
+        self.reason: str | None = None if parent is None else parent.reason
+        """Why this run, or one above it, is to stop; `None` while it is not. Read after this scope stands below its
+        parent: a cancellation from another thread is not missed."""
 
     def cancel(self, reason: str) -> None:
         """Stop the run and all below it; the first reason stays."""
-        self._reason = self._reason or reason
-        self._notify()
-
-    def _notify(self) -> None:
+        self.reason = self.reason or reason
         self._wake()
         for scope in tuple(self._below):
-            scope._notify()
+            scope.cancel(self.reason)
 
     def leave(self) -> None:
         """Take an ended run out of the scope above it; nobody is woken any more."""
@@ -179,9 +171,10 @@ class BudgetAccount:
 
     def seconds_left(self) -> float | None:
         """Until the deadline of this run or of one above it; `None` without one."""
+        own = None if self._state.budget.seconds is None else self._own_seconds_left()
         if self._parent is None:
-            return self._own_seconds_left()
-        own, above = self._own_seconds_left(), self._parent.seconds_left()
+            return own
+        above = self._parent.seconds_left()
         return min((left for left in (own, above) if left is not None), default=None)
 
     def _own_seconds_left(self) -> float | None:

@@ -11,9 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from orchestrator.core.enums import Effect
-from orchestrator.core.errors import InvalidOutput
-from orchestrator.core.privacy.redaction import raised_at
-from orchestrator.core.types.schema import adapter, explain, type_name, validate
+from orchestrator.core.types.schema import adapter, explain, type_name
 from orchestrator.core.values.content import class_of, content_of, same_content
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.store.protocol import Store
@@ -148,13 +146,15 @@ class ValueTable:
     def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
         """Store what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
         self._outputs[giver] = dict(outputs)
-        kept = tuple([key for key in outputs if key not in self.values])
-        for key in kept:
-            self.values[key] = outputs[key]
+        kept: list[str] = []
+        for key, value in outputs.items():
+            if key not in self.values:
+                self.values[key] = value
+                kept.append(key)
         if self._durable:
             for key, value in outputs.items():
                 self._write(f"{giver}\x1f{key}", view.given_type(giver, key), key, value)
-        return kept
+        return tuple(kept)
 
     def drop(self, giver: str) -> None:
         """Drop what a tool gave: it is older than its `ttl`."""
@@ -238,23 +238,6 @@ def _question_name(text: str, wanted: str) -> str:
     return hashlib.sha256(f"{text}\x1f{wanted}".encode()).hexdigest()[:24]
 
 
-def checked_inputs(inputs: Mapping[str, Any], view: GraphRevision) -> dict[str, Any]:
-    """Inputs as the types of their keys. Raises `InvalidOutput` for one that is not."""
-    checked: dict[str, Any] = {}
-    for key, value in inputs.items():
-        kind = view.key_type(key)
-        if kind is Any:
-            checked[key] = value
-            continue
-        try:
-            checked[key] = validate(key, kind, value)
-        except InvalidOutput:
-            raise
-        except Exception as error:
-            raise InvalidOutput(f"{key}: a validator raised {type(error).__name__} ({raised_at(error)})") from error
-    return checked
-
-
 def not_storable(view: GraphRevision, inputs: Mapping[str, Any], tools: Iterable[str]) -> tuple[str, ...]:
     """Keys of a plan that another process could not have: inputs, and what effects give, that cannot be stored."""
     found: set[str] = set()
@@ -323,7 +306,6 @@ __all__ = [
     "Digest",
     "ValueTable",
     "can_be_stored",
-    "checked_inputs",
     "describe_values",
     "digest",
     "not_storable",

@@ -212,10 +212,9 @@ class GraphRevision:
     def _consumers(self) -> _Names:
         return _index((key, node.name) for node in self._nodes.values() for key in (*node.needs, *node.optional))
 
-    def unknown(self, keys: Iterable[str]) -> list[str]:
+    def unknown(self, keys: Iterable[str]) -> set[str]:
         """Those of these names that no tool takes or gives."""
-        given, taken = self._producers, self._consumers
-        return [key for key in keys if key not in given and key not in taken]
+        return set(keys).difference(self._producers).difference(self._consumers)
 
     def producers(self, key: str) -> tuple[str, ...]:
         """The tools that give `key`, sorted."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 from typing_extensions import Unpack
 
@@ -39,6 +39,9 @@ class Tool:
     Calling the tool calls the function itself, unchecked: that is what unit tests want.
     Raises `DefinitionError` for options that make no sense.
     """
+
+    is_agent: ClassVar[bool] = False
+    """Whether a model, a program or a person does the work, chosen by skill."""
 
     def __init__(self, call: "Callable[..., Any] | BaseTool", **options: Unpack[ToolOptions]) -> None:
         check_tool_options("Tool", call, options, ToolOptions)
@@ -139,11 +142,6 @@ class Tool:
     def skills(self) -> Mapping[str, float]:
         """Declared competence per skill; a plain tool has none."""
         return {}
-
-    @property
-    def is_agent(self) -> bool:
-        """Whether a model, a program or a person does the work, chosen by skill."""
-        return False
 
     def bind(self, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for a call with `inputs` (parameter -> value)."""

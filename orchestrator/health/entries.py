@@ -1,6 +1,5 @@
 """`EntryTable`: the entries of all targets in memory, by declaration, and how they are stored and shared."""
 
-import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -45,8 +44,9 @@ class EntryTable:
         """How often deltas were published: what was loaded before the latest of them does not hold them yet."""
         self._half_life = policy.circuit.half_life
         self._clock = clock
-        self._entries: dict[Target, Entry] = {}
-        self._transitions: set[tuple[str, str]] = set()
+        self.by_label: dict[Target, Entry] = {}
+        self.transitions: tuple[tuple[str, str], ...] = ()
+        """The transitions that something is known about, sorted."""
         self._labels: dict[str, set[str]] = {}
         """Name of a tool -> the labels of its entries."""
         self._declared: dict[str, tuple[Tool, Declaration]] = {}
@@ -60,15 +60,11 @@ class EntryTable:
         self._name = secrets.token_hex(4)
 
     def __contains__(self, label: object) -> bool:
-        return label in self._entries
+        return label in self.by_label
 
     def items(self) -> list[tuple[Target, Entry]]:
         """Every label with its entry."""
-        return list(self._entries.items())
-
-    def at(self, label: Target) -> Entry:
-        """The entry under a label that is known."""
-        return self._entries[label]
+        return list(self.by_label.items())
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
@@ -88,47 +84,49 @@ class EntryTable:
     def find(self, target: Target) -> Entry | None:
         """The entry of a target, if anything is known about it. Without a graph, the latest one of that name."""
         if not isinstance(target, str):
-            return self._entries.get(target)
+            return self.by_label.get(target)
         declared = self.declaration(target)
-        found = self._entries.get(declared.label)
+        found = self.by_label.get(declared.label)
         if found is not None and (declared.digest or len(self._labels.get(target, ())) < 2):
             return found
         if declared.digest:
-            by_hand = self._entries.get(target)
+            by_hand = self.by_label.get(target)
             return self.entry(target) if by_hand is not None and by_hand.circuit.manual else None
         labels = self._labels.get(target, set())
-        entries = [self._entries[label] for label in sorted(labels)]
+        entries = [self.by_label[label] for label in sorted(labels)]
         return max(entries, key=lambda e: (e.circuit.manual, e.evidence.at, e.turned_at), default=None)
 
     def lookup(self, name: str) -> tuple[Declaration, Entry | None]:
         """How a tool is declared, and its entry if anything is known about it."""
         declared = self.declaration(name)
-        found = self._entries.get(declared.label) if declared.digest else None
+        found = self.by_label.get(declared.label) if declared.digest else None
         return declared, found or self.find(name)
 
-    def gates(self, name: str) -> tuple[Entry | None, Entry]:
-        """The entries that decide about a call, to be changed: of its credential, where there is one, and its own."""
+    def gates(self, name: str) -> tuple[Declaration, Entry | None, Entry]:
+        """How a tool is declared, and the entries that decide about a call, to be changed: of its credential, if
+        anything is known about it, and its own.
+        """
         declared = self.declaration(name)
-        entry = self._entries.get(declared.label)
+        entry = self.by_label.get(declared.label)
         if entry is None:
             entry = self.entry(name)
         self.restless.add(declared.label)
-        return None if declared.scope is None else self._entries.get(declared.scope), entry
+        return declared, None if declared.scope is None else self.by_label.get(declared.scope), entry
 
     def scope(self, name: str) -> Entry | None:
         """The entry that all tools with the credential of this one share, if anything is known about it."""
         label = self.declaration(name).scope
-        return None if label is None else self._entries.get(label)
+        return None if label is None else self.by_label.get(label)
 
     def entry(self, target: Target) -> Entry:
         """The entry of a target, to be changed."""
         declared = self.declaration(target) if isinstance(target, str) else None
         label: Target = target if declared is None else declared.label
-        found = self._entries.get(label)
+        found = self.by_label.get(label)
         if found is None:
             digest = "" if declared is None else declared.digest
             found = self._put(label, Entry(self._half_life, target, digest))
-            by_hand = self._entries.get(target) if digest else None
+            by_hand = self.by_label.get(target) if digest else None
             if by_hand is not None and by_hand.circuit.manual:
                 found.merge_circuit(by_hand)
         self.restless.add(label)
@@ -140,22 +138,22 @@ class EntryTable:
         if label is None:
             return None
         self.restless.add(label)
-        return self._entries.get(label) or self._put(label, Entry(self._half_life, label))
+        return self.by_label.get(label) or self._put(label, Entry(self._half_life, label))
 
     def of_name(self, target: Target) -> list[Entry]:
         """The entries of every declaration of a name, to be changed: what is done by hand means all of them."""
         if not isinstance(target, str):
             return [self.entry(target)]
         self.entry(target)
-        if target not in self._entries:
+        if target not in self.by_label:
             self._put(target, Entry(self._half_life, target))
         self.restless.update(self._labels[target])
-        return [self._entries[label] for label in sorted(self._labels[target])]
+        return [self.by_label[label] for label in sorted(self._labels[target])]
 
     def _put(self, label: Target, entry: Entry) -> Entry:
-        self._entries[label] = entry
+        self.by_label[label] = entry
         if isinstance(label, tuple):
-            self._transitions.add(label)
+            self.transitions = tuple(sorted({*self.transitions, label}))
         if isinstance(label, str) and isinstance(entry.target, str) and not entry.target.startswith(CREDENTIAL):
             self._labels.setdefault(entry.target, set()).add(label)
         if self._publishes and entry.delta is None:
@@ -164,16 +162,12 @@ class EntryTable:
 
     def troubled(self) -> list[Entry]:
         """The entries that something is wrong with now, or lately was."""
-        known = self._entries
+        known = self.by_label
         return [known[label] for label in self.restless if label in known and not known[label].untroubled]
 
     def names(self) -> tuple[str, ...]:
         """Names of the tools that something is known about, sorted."""
         return tuple(sorted(self._labels))
-
-    def transitions(self) -> tuple[tuple[str, str], ...]:
-        """The transitions that something is known about, sorted."""
-        return tuple(sorted(self._transitions))
 
     # -- stored and shared -------------------------------------------------------------------------------------------
 
@@ -182,7 +176,7 @@ class EntryTable:
         now, time = self._clock.monotonic(), self._clock.time()
         return {
             target_name(label): _item(entry, time, entry.to_json(now))
-            for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0]))
+            for label, entry in sorted(self.by_label.items(), key=lambda pair: target_name(pair[0]))
         }
 
     def restore(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
@@ -197,7 +191,7 @@ class EntryTable:
         """Collect from now on what this process alone observes, for `pending_deltas`."""
         with self.lock:
             self._publishes = True
-            for entry in self._entries.values():
+            for entry in self.by_label.values():
                 entry.start_delta()
 
     def pending_deltas(self) -> dict[str, dict[str, Any]]:
@@ -205,7 +199,7 @@ class EntryTable:
         with self.lock:
             now, time = self._clock.monotonic(), self._clock.time()
             found: dict[str, dict[str, Any]] = {}
-            for label, entry in sorted(self._entries.items(), key=lambda pair: target_name(pair[0])):
+            for label, entry in sorted(self.by_label.items(), key=lambda pair: target_name(pair[0])):
                 delta = entry.delta
                 if delta is None or not (delta.calls or entry.turn != entry.published or entry.has_pressure(now)):
                     continue
@@ -223,7 +217,7 @@ class EntryTable:
             if not self._publishes:
                 return False
             labels = [label for target in targets for label in (self.label(target), target, self._scope_label(target))]
-            return any(self._entries[label].is_urgent for label in labels if label in self._entries)
+            return any(self.by_label[label].is_urgent for label in labels if label in self.by_label)
 
     def _scope_label(self, target: Target) -> Target:
         return (self.declaration(target).scope if isinstance(target, str) else None) or target
@@ -233,19 +227,19 @@ class EntryTable:
         changed = {name: item for name, item in data.items() if self._written_by_others(item)}
         targets: list[Target] = []
         for label, stored in self.read(changed).items():
-            mine = self._entries.get(label)
+            mine = self.by_label.get(label)
             if mine is None:
                 mine = self._put(label, Entry(self._half_life, stored.target, stored.declaration))
             self.restless.add(label)
             mine.merge_remote(stored)
             if label == stored.target and stored.hand_at:
                 for other in sorted(self._labels.get(label, ())) if isinstance(label, str) else ():
-                    self._entries[other].merge_circuit(stored)
+                    self.by_label[other].merge_circuit(stored)
             targets.append(stored.target)
         return targets
 
     def _written_by_others(self, item: Mapping[str, Any]) -> bool:
-        mine = self._entries.get(_label_of(item)) if "target" in item else None
+        mine = self.by_label.get(_label_of(item)) if "target" in item else None
         return mine is None or mine.writes != item.get("writes", 0)
 
     def read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
@@ -261,10 +255,6 @@ class EntryTable:
                 problem = StoreError(f"The stored health of {name!r} is ignored: it cannot be read ({error!r}).")
                 self.on_problem(str(problem))
         return found
-
-    def grain(self, now: float, grains: int) -> int:
-        """The number of the grain of time in which evidence counts as constant."""
-        return math.floor(now / (self._half_life / grains))
 
 
 def _item(entry: Entry, time: float, data: dict[str, Any]) -> dict[str, Any]:

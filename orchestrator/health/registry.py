@@ -55,7 +55,9 @@ class HealthRegistry:
         self._lock = self.entries.lock
         self._now = clock.monotonic
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
-        self._grain = self.entries.grain(self._now(), GRAINS)
+        self._grain_seconds = policy.circuit.half_life / GRAINS
+        self._grain = math.floor(self._now() / self._grain_seconds)
+        """The number of the grain of time in which evidence counts as constant."""
         self._unseen = Entry(policy.circuit.half_life)
 
     def __repr__(self) -> str:
@@ -158,7 +160,8 @@ class HealthRegistry:
         """Seconds before which the tool, or any tool with its credential, is not to be called; 0 for none."""
         if not self.entries.restless:  # what makes anybody wait is among them
             return 0.0
-        entry, scope = self.entries.find(name), self.entries.scope(name)
+        declared, entry = self.entries.lookup(name)
+        scope = None if declared.scope is None else self.entries.scope(name)
         wait = 0.0 if entry is None or entry.untroubled else entry.wait(self._now())
         return wait if scope is None else max(wait, scope.wait(self._now()))
 
@@ -225,7 +228,7 @@ class HealthRegistry:
     def touched_transitions(self) -> tuple[tuple[str, str], ...]:
         """The transitions that something is known about, sorted."""
         with self._lock:
-            return self.entries.transitions()
+            return self.entries.transitions
 
     # -- by hand -----------------------------------------------------------------------------------------------------
 
@@ -289,7 +292,7 @@ class HealthRegistry:
         Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
         """
         with self._lock:
-            scope, entry = self.entries.gates(name)
+            _, scope, entry = self.entries.gates(name)
             if scope is None and entry.untroubled:
                 entry.verdicts[owner] = False
                 return FREE
@@ -344,8 +347,9 @@ class HealthRegistry:
         reachable. `via` is the tool whose transition led here.
         """
         with self._lock:
-            now, entry, declared = self._now(), self.entries.entry(name), self.entries.declaration(name)
-            scope = None if declared.scope is None else self.entries.scope_entry(name)
+            now, (declared, scope, entry) = self._now(), self.entries.gates(name)
+            if declared.scope is not None:
+                scope = self.entries.scope_entry(name)
             # A credential's entry counts account failures, and successes that prove it good again; nothing else.
             shared = scope is not None and (kind is FailureKind.ACCOUNT or (ok and scope.circuit != Circuit()))
             blamed = [scope] if scope is not None and kind is FailureKind.ACCOUNT else [entry]
@@ -357,15 +361,20 @@ class HealthRegistry:
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, None)
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
-            ended = [each for each in (entry, scope) if each is not None and each.lease == owner and owner]
-            for each in ended:
-                each.lease = None
-            passed = [each for each in ended if each.circuit.state is not CircuitState.OPEN]
+            passed = self._end_probe(owner, entry, scope) if owner else []
         for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
             self.probes.give_back(each.lease_label, owner)
         shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared
         targets = self._sharing(name) if scope is not None and shared_too else (name,)
         self._notify(*targets, *(((via, name),) if via is not None else ()))
+
+    @staticmethod
+    def _end_probe(owner: str, *entries: Entry | None) -> list[Entry]:
+        """Give up the probes that this owner held; returns those that did not fail."""
+        ended = [each for each in entries if each is not None and each.lease == owner]
+        for each in ended:
+            each.lease = None
+        return [each for each in ended if each.circuit.state is not CircuitState.OPEN]
 
     @checked(InputError)
     def shut(self, name: str, reason: str) -> None:
@@ -436,12 +445,13 @@ class HealthRegistry:
         changed: set[Target] = set()
         with self._lock:
             now, restless = self._now(), self.entries.restless
-            grain = self.entries.grain(now, GRAINS)
+            grain = math.floor(now / self._grain_seconds)
             everything, self._grain = grain != self._grain, grain
             if not (everything or restless):
                 return frozenset()
-            for label in [t for t, _ in self.entries.items()] if everything else list(restless):
-                entry = self.entries.at(label)
+            entries = self.entries.by_label
+            for label in list(entries) if everything else list(restless):
+                entry = entries[label]
                 if not everything and (entry.untroubled or entry.timeless):
                     restless.discard(label)
                 elif entry.advance(self.policy, now) or everything:

@@ -66,7 +66,8 @@ class RetryBudget:
         with self._lock:
             now, floor = self._clock.monotonic(), float(self._retries.floor)
             self._overall = self._overall.refilled(now, floor, self._retries.share)
-            self._tools[name] = self._tool(name).refilled(now, floor, self._retries.share)
+            tool = self._tools.get(name) or self._full()
+            self._tools[name] = tool.refilled(now, floor, self._retries.share)
 
     def allow(self, name: str) -> bool:
         """Take one token for a retry of a tool, or a fallback from it; False when it is not affordable."""

@@ -1,6 +1,10 @@
-"""The store of a single process: nothing outlives it, everything else is as in a database."""
+"""The store of a single process: nothing outlives it, everything else is as in a database.
+
+Records are encoded, chained by hashes and sealed when something reads them; what they say is fixed when they are added.
+"""
 
 import json
+import marshal
 import math
 import secrets
 import time
@@ -19,7 +23,6 @@ from orchestrator.store.ledger.encoding import (
     encode_body,
     exact,
     finite_time,
-    fresh_row,
     needle,
     report_problem,
     search_text,
@@ -27,15 +30,13 @@ from orchestrator.store.ledger.encoding import (
 from orchestrator.store.ledger.writes import (
     Append,
     DropValues,
-    LedgerState,
     PutValue,
     SetStatus,
     Write,
-    add_record,
     apply,
 )
 
-from .memory_queue import MemoryAccounts, MemoryOwnership, MemoryQueue
+from .memory_queue import MemoryAccounts, MemoryLedger, MemoryOwnership, MemoryQueue
 from .protocol import OnProblem, OnRefused
 from .rows import FIRST_TOKEN, Record, RunRow, Seal, SummaryHints
 from .signals import NoSignals, Signals
@@ -53,10 +54,13 @@ class MemoryStore:
         """`clock`: seconds since the epoch."""
         self.on_problem = on_problem
         self.on_refused: OnRefused = _ignore
-        self._ownership = MemoryOwnership(clock)
+        self._ownership = MemoryOwnership(clock, self._report)
         self._runs = self._ownership.runs
         self._lost: dict[tuple[str, int | None], str] = {}
         self._seals: list[Seal] = []
+        self._ended: list[MemoryLedger] = []
+        """Runs that have ended and have no seal yet, in the order in which they did: seals are made when they are read.
+        """
         self._key = secrets.token_bytes(32)
         self._queue = MemoryQueue(self._ownership)
         self._accounts = MemoryAccounts(clock)
@@ -91,22 +95,30 @@ class MemoryStore:
         """Create the run, or return the row there is."""
         with self._ownership.lock:
             state = self._runs.get(row.run_id)
-            if state is None:
-                self._runs[row.run_id] = LedgerState.of(fresh_row(row), FIRST_TOKEN if owner else 0)
+            if state is not None:
+                return state.now()
+            self._ownership.enter(row, FIRST_TOKEN if owner else 0)
+            if owner:
                 self._ownership.own(row.run_id, owner, ttl)
-            return None if state is None else state.now()
+            return None
 
     def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
         """Add a record."""
-        text, problem = encode_body(body)
-        if problem:
-            report_problem(self.on_problem, f"record {kind!r} of run {run_id!r}: {problem}")
+        plain: Any = body
+        at = float(at) if math.isfinite(at) else 0.0
         with self._ownership.lock:
             state = self._runs.get(run_id)
             if state is not None and state.ended is None and token in (None, state.token) and kind in EVENTS:
-                add_record(state, kind, float(at) if math.isfinite(at) else 0.0, text)
-                return
-        self._write(Append(run_id, token, kind, finite_time(at), text))  # it is refused, or its kind is to be checked
+                try:
+                    state.unread.append((kind, at, marshal.dumps(plain)))
+                    state.count += 1
+                    return
+                except ValueError:  # it is no plain data
+                    pass
+        text, problem = encode_body(body)
+        if problem:
+            self._report(f"record {kind!r} of run {run_id!r}: {problem}")
+        self._write(Append(run_id, token, kind, at, text))  # it is refused, or its kind is to be checked
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
         """Keep a value."""
@@ -120,15 +132,15 @@ class MemoryStore:
         """Delete the values of all runs below an ended run."""
         with self._ownership.lock:
             state = self._runs.get(run_id)
-            below = [child for child, each in self._runs.items() if self._is_below(each.now().parent, run_id)]
-        if state is not None and state.now().status.ended:
+            below = [child for child, each in self._runs.items() if self._is_below(each.row.parent, run_id)]
+        if state is not None and state.status.ended:
             for child in below:
                 self._write(DropValues(child, None))
 
     def _is_below(self, parent: str | None, run_id: str) -> bool:
         while parent is not None and parent != run_id:
             above = self._runs.get(parent)
-            parent = above.now().parent if above is not None else None
+            parent = above.row.parent if above is not None else None
         return parent is not None
 
     def set_status(
@@ -152,18 +164,20 @@ class MemoryStore:
                 self._lost[refusal.run_id, refusal.token] = refusal.problem
             if state is not None and state.sealed:
                 state.sealed = False
-                self._seal(state)
+                self._ended.append(state)
                 self._ownership.owners.pop(write.run_id, None)
                 self._queue.ended(write.run_id)
         if refusal is not None:
-            report_problem(self.on_problem, refusal.problem)
+            self._report(refusal.problem)
             if refusal.fenced and refusal.token is not None:
                 self.on_refused(refusal.run_id, refusal.token)
 
-    def _seal(self, state: LedgerState) -> None:
+    def _seal(self, row: RunRow) -> None:
         n, prev = len(self._seals) + 1, self._seals[-1].hash if self._seals else GENESIS
-        run_id = state.row.run_id
-        self._seals.append(Seal(n, run_id, state.head, prev, seal_link(prev, n, run_id, state.head)))
+        self._seals.append(Seal(n, row.run_id, row.head, prev, seal_link(prev, n, row.run_id, row.head)))
+
+    def _report(self, problem: str) -> None:
+        report_problem(self.on_problem, problem)
 
     async def settled(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
         """Memory is as durable as it will ever be; raises only for what was refused."""
@@ -223,7 +237,7 @@ class MemoryStore:
         search: str | None,
         parent: str | EllipsisType | None,
         labels: Mapping[str, str] | None,
-    ) -> list[LedgerState]:
+    ) -> list[MemoryLedger]:
         with self._ownership.lock:
             states = list(self._runs.values())
         return [
@@ -239,6 +253,8 @@ class MemoryStore:
         """The ledger of a run."""
         with self._ownership.lock:
             state = self._runs.get(run_id)
+            if state is not None:
+                state.chain()
             stored = [] if state is None else state.records[max(after, 0) :]
         return [Record(run_id, r.seq, r.kind, r.at, decode_body(r.text), r.prev, r.hash) for r in stored]
 
@@ -250,6 +266,9 @@ class MemoryStore:
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
         """The chain over runs."""
         with self._ownership.lock:
+            ended, self._ended = self._ended, []
+            for state in ended:
+                self._seal(state.now())
             return [seal for seal in self._seals[max(after, 0) :] if run_id in (None, seal.run_id)]
 
     def values(self, run_id: str) -> dict[str, str]:

@@ -1,34 +1,89 @@
 """Ownership, queue and accounts of a store in memory: for programs of one process, and for tests."""
 
+import marshal
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from typing_extensions import override
 
 from orchestrator.core.enums import Status
 from orchestrator.core.process.forks import new_rlock
-from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
-from orchestrator.store.ledger.writes import LedgerState
+from orchestrator.store.ledger.encoding import CLOSED, LOG, decode_body, encode_body, fresh_row, report_problem
+from orchestrator.store.ledger.writes import LedgerState, closing_text
 
 from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died
+from .protocol import OnProblem
 from .rows import TENANT, ClaimedRun, RunRow, Share, Swept
 
 _DAY = 86_400
 
 
+@dataclass(slots=True)
+class MemoryLedger(LedgerState):
+    """A run in memory. Its records are encoded and chained when something reads them: most are never read."""
+
+    unread: list[tuple[str, float, bytes | str]] = field(default_factory=list[tuple[str, float, bytes | str]])
+    """Kind, time and body of the records that are not in the chain yet. A body is its text, or marshalled plain data:
+    one object that nobody can change, made in a tenth of the time.
+    """
+    report: OnProblem = LOG.warning
+
+    @override
+    def add(self, kind: str, at: float, text: str) -> None:
+        """Add a record."""
+        self.count += 1
+        self.unread.append((kind, at, text))
+
+    @override
+    def close(self, at: float) -> None:
+        """Add the closing record, whose text is made when it is read: nothing of the row changes after the end."""
+        self.ended = at
+        self.add(CLOSED, at, "")
+        self.sealed = True
+
+    @override
+    def now(self) -> RunRow:
+        """The row as it is now, with the head of the chain."""
+        self.chain()
+        return LedgerState.now(self)
+
+    def chain(self) -> None:
+        """Encode the records that were added, and give them their places in the chain."""
+        unread, self.unread = self.unread, []
+        for kind, at, body in unread:
+            seq = len(self.records) + 1
+            text = body if isinstance(body, str) else self._encoded(kind, marshal.loads(body))
+            self.link(seq, kind, at, closing_text(self, seq) if kind == CLOSED else text)
+
+    def _encoded(self, kind: str, body: Mapping[str, Any]) -> str:
+        text, problem = encode_body(body)
+        if problem:
+            report_problem(self.report, f"record {kind!r} of run {self.row.run_id!r}: {problem}")
+        return text
+
+
 class MemoryOwnership:
     """The runs of a store, who owns each, and the leases of owners."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], report: OnProblem = LOG.warning) -> None:
         self.lock = new_rlock()
         self.now = now
-        self.runs: dict[str, LedgerState] = {}
+        self.report = report
+        self.runs: dict[str, MemoryLedger] = {}
         self.owners: dict[str, str] = {}
         """Run -> who owns it."""
         self.doubtful: dict[str, int] = {}
         """Run -> token of the last takeover from an owner that was not proven dead."""
         self._expires: dict[str, float] = {}
         """Owner -> end of its lease."""
+
+    def enter(self, row: RunRow, token: int = 0) -> None:
+        """Begin to keep a run."""
+        state = self.runs[row.run_id] = MemoryLedger.of(fresh_row(row), token)
+        state.report = self.report
 
     def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
         """The next token of a run, unless another owner holds it."""
@@ -98,7 +153,7 @@ class MemoryQueue:
             if row.run_id in self._of.runs:
                 return self._of.runs[row.run_id].now()
             wake = row.wake if row.wake is not None else self._of.now() + delay
-            self._of.runs[row.run_id] = LedgerState.of(fresh_row(replace(row, status=Status.QUEUED, wake=wake)))
+            self._of.enter(replace(row, status=Status.QUEUED, wake=wake))
             self._entries[row.run_id] = _Entry(priority, wake, request)
             return None
 
@@ -113,7 +168,7 @@ class MemoryQueue:
     def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
         """Own this queued run, whether it is due or was set aside."""
         with self._of.lock:
-            queued = run_id in self._entries and self._of.runs[run_id].now().status is Status.QUEUED
+            queued = run_id in self._entries and self._of.runs[run_id].status is Status.QUEUED
             return self._own(run_id, owner, ttl) if queued else None
 
     def _own(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:

@@ -114,8 +114,11 @@ def children_are_paid_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def cancellation_does_not_reach_children(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(CancelScope, "reason", property(lambda self: self._reason))
-    patch.setattr(CancelScope, "_notify", lambda self: self._wake())
+    def cancel(scope: CancelScope, reason: str) -> None:
+        scope.reason = scope.reason or reason
+        scope._wake()  # pyright: ignore[reportPrivateUsage]
+
+    patch.setattr(CancelScope, "cancel", cancel)
 
 
 def a_joiner_that_leaves_cancels(patch: pytest.MonkeyPatch) -> None:

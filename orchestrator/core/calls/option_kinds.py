@@ -113,7 +113,8 @@ def _mapping(target: type, args: tuple[Any, ...]) -> OptionKind:
         if type(value) is not dict and not isinstance(value, target):
             return False
         given = cast("Mapping[Any, Any]", value)
-        return _all(keys, given) and (only_keys or _all(values, given.values()))
+        texts = keys.exact.issuperset(map(type, given)) or _all(keys, given)
+        return texts and (only_keys or _all(values, given.values()))
 
     return OptionKind("a mapping", test=accepts, shape="mapping", inner=(keys, values))
 

@@ -8,54 +8,19 @@ import asyncio
 import inspect
 import signal
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any
-
-from typing_extensions import override
+from time import perf_counter
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from typing import Any, Final
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.privacy.redaction import raised_at
 
-
-class Stepped(ABC):
-    """Awaits work as `await` does; a subclass says what happens before and after each of its steps."""
-
-    def __init__(self, work: Awaitable[Any]) -> None:
-        self._work = work
-
-    @abstractmethod
-    def before(self) -> None:
-        """A step begins."""
-
-    @abstractmethod
-    def after(self) -> None:
-        """A step has ended, whether it returned, raised or awaits something."""
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps = self._work.__await__()
-        send, value = steps.send, None
-        error: BaseException | None = None
-        while True:
-            self.before()
-            try:
-                yielded = send(value) if error is None else steps.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                self.after()
-            error = None
-            try:
-                value = yield yielded
-            except GeneratorExit:
-                steps.close()
-                raise
-            except BaseException as thrown:
-                error = thrown
-
-
+_NO_OPTIONS: Final[Mapping[str, Any]] = {}
+_NO_VALUES: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
+"""What a function returns that should have returned a value."""
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
 
@@ -82,31 +47,105 @@ def is_async(call: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
 
 
-async def call_user(call: Callable[..., Any], /, *args: Any, in_thread: InThread | None = None, **kwargs: Any) -> Any:
-    """The result of a user's function; a sync one runs in a thread where `in_thread` is given.
+def call_user(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    """The result of a user's function, which is called in the event loop: see `UserCall.result`."""
+    return UserCall(call, args, kwargs).result()
 
-    Raises what it raises, `AbnormalExit` for a `BaseException` of its own, and `asyncio.CancelledError` only where
-    the calling task was cancelled.
-    """
-    try:
-        if in_thread is not None and not is_async(call):
-            result = await in_thread(partial(call_plain, call, *args, **kwargs))
-        else:
-            result = call_plain(call, *args, **kwargs)
-        if inspect.isawaitable(result):
-            result = await _Watched(result).end()
-    except Exception:
-        raise
-    except BaseException as error:
-        if must_propagate(error):
+
+class UserCall:
+    """One call of a user's function, sync or async; a sync one runs in a thread where `in_thread` is given."""
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = _NO_OPTIONS,
+        in_thread: InThread | None = None,
+    ) -> None:
+        self._call = call
+        self._args = args
+        self._kwargs = kwargs
+        self._in_thread = in_thread
+        self._cancelled_itself = 0
+        """How often a step of an async function cancelled the task that it runs in."""
+        self.longest = 0.0
+        """Seconds of real time that the longest step of an async function took so far, from one await to the next."""
+
+    async def result(self) -> Any:
+        """What the function returns.
+
+        Raises what it raises, `AbnormalExit` for a `BaseException` of its own, and `asyncio.CancelledError` only where
+        the calling task was cancelled.
+        """
+        try:
+            if self._in_thread is not None and not is_async(self._call):
+                result = await self._in_thread(partial(call_plain, self._call, *self._args, **self._kwargs))
+            else:
+                result = call_plain(self._call, *self._args, **self._kwargs)
+            if inspect.isawaitable(result):
+                result = await self._step_by_step(result)
+                if self._cancelled_itself and await self._taken_back():
+                    raise AbnormalExit("it cancelled its own task")
+        except Exception:
             raise
-        raise abnormal_exit(error) from None
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise AbnormalExit("it returned a generator where a value was expected: return a list")
-    if inspect.iscoroutine(result):
-        result.close()
-        raise AbnormalExit("it returned a coroutine where a value was expected: an `await` is missing")
-    return result
+        except BaseException as error:
+            if self._cancelled_itself and isinstance(error, asyncio.CancelledError) and await self._taken_back():
+                raise AbnormalExit("it cancelled its own task") from None
+            if must_propagate(error):
+                raise
+            raise abnormal_exit(error) from None
+        if isinstance(result, _NO_VALUES):
+            raise _no_value(result)
+        return result
+
+    @types.coroutine
+    def _step_by_step(self, work: Awaitable[Any]) -> Generator[Any, Any, Any]:
+        """Awaits as `await` does; measures each step, and counts how often one cancelled the task."""
+        steps, task = work.__await__(), asyncio.current_task()
+        send, value = steps.send, None
+        error: BaseException | None = None
+        while True:
+            began, before = perf_counter(), task.cancelling() if task else 0
+            try:
+                yielded = send(value) if error is None else steps.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                self.longest = max(self.longest, perf_counter() - began)
+                if task:
+                    self._cancelled_itself = max(0, self._cancelled_itself + task.cancelling() - before)
+            error = None
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as thrown:
+                error = thrown
+
+    async def _taken_back(self) -> bool:
+        """Undo the task's own cancellations. Returns whether there were any and no other cancellation."""
+        own, self._cancelled_itself = self._cancelled_itself, 0
+        task = asyncio.current_task()
+        if task is None or not own:
+            return False
+        for _ in range(own):
+            task.uncancel()
+        if not task.cancelling():
+            try:
+                await asyncio.sleep(0)  # one that was not raised yet is raised here
+            except asyncio.CancelledError:
+                if task.cancelling():
+                    raise
+        return not task.cancelling()
+
+
+def _no_value(result: Any) -> AbnormalExit:
+    """The error of a function that returned a generator or a coroutine where a value was expected."""
+    if not isinstance(result, CoroutineType):
+        return AbnormalExit("it returned a generator where a value was expected: return a list")
+    result.close()
+    return AbnormalExit("it returned a coroutine where a value was expected: an `await` is missing")
 
 
 def call_plain(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -128,53 +167,6 @@ def call_plain(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     finally:
         if loop is not None and task is not None:
             asyncio.tasks._enter_task(loop, task)  # pyright: ignore[reportPrivateUsage]
-
-
-class _Watched(Stepped):
-    """Awaits a user's coroutine, and counts how often one of its steps cancelled the task that it runs in."""
-
-    def __init__(self, work: Awaitable[Any]) -> None:
-        super().__init__(work)
-        self._own = 0
-        self._before = 0
-
-    async def end(self) -> Any:
-        """What the coroutine returned or raised; `AbnormalExit` where it cancelled its own task."""
-        try:
-            result = await self
-        except asyncio.CancelledError:
-            if await self._taken_back():
-                raise AbnormalExit("it cancelled its own task") from None
-            raise
-        if await self._taken_back():
-            raise AbnormalExit("it cancelled its own task")
-        return result
-
-    async def _taken_back(self) -> bool:
-        """Undo the task's own cancellations. Returns whether there were any and no other cancellation."""
-        own, self._own = self._own, 0
-        task = asyncio.current_task()
-        if task is None or not own:
-            return False
-        for _ in range(own):
-            task.uncancel()
-        if not task.cancelling():
-            try:
-                await asyncio.sleep(0)  # one that was not raised yet is raised here
-            except asyncio.CancelledError:
-                if task.cancelling():
-                    raise
-        return not task.cancelling()
-
-    @override
-    def before(self) -> None:
-        task = asyncio.current_task()
-        self._before = task.cancelling() if task else 0
-
-    @override
-    def after(self) -> None:
-        if task := asyncio.current_task():
-            self._own = max(0, self._own + task.cancelling() - self._before)
 
 
 def must_propagate(error: BaseException) -> bool:

@@ -57,10 +57,15 @@ class _Reader:
         self._open: set[int] = set()
 
     def digest(self, value: Any) -> bytes:
-        kind = class_of(value)
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
         read = _PLAIN.get(kind)
-        if read is not None:
-            return self._plain(value, kind, read)
+        if read is not None:  # as every other digest: of the tag and the class, and of the one part with its length
+            try:
+                part = read(value)
+            except Exception:
+                return self._unknown(value)
+            head = f"plain:{kind.__qualname__}:".encode("utf-8", "surrogatepass")
+            return hashlib.sha256(b"".join((head, len(part).to_bytes(8, "big"), part))).digest()
         if id(value) in self._open or len(self._open) > DEPTH:
             return self._unknown(value)
         self._open.add(id(value))
@@ -75,15 +80,6 @@ class _Reader:
             whole.update(len(part).to_bytes(8, "big"))
             whole.update(part)
         return whole.digest()
-
-    def _plain(self, value: Any, kind: type[Any], read: Callable[[Any], bytes]) -> bytes:
-        """As every other digest: of the tag and the class, and of the one part with its length before it."""
-        try:
-            part = read(value)
-        except Exception:
-            return self._unknown(value)
-        head = f"plain:{kind.__qualname__}:".encode("utf-8", "surrogatepass")
-        return hashlib.sha256(b"".join((head, len(part).to_bytes(8, "big"), part))).digest()
 
     def _unknown(self, value: Any) -> bytes:
         self.opaque = True

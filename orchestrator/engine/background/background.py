@@ -61,7 +61,8 @@ class Background:
 
     def start(self) -> None:
         """Begin, once per event loop."""
-        self.hub.start()
+        if self.hub.loop is not asyncio.get_running_loop():
+            self.hub.start()
         if not self._durable:
             return
         self._runtime.heartbeat.start()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
-from orchestrator.core.calls.user_code import call_user, must_propagate
+from orchestrator.core.calls.user_code import UserCall, must_propagate
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.text import counted
 from orchestrator.engine.run import Run
@@ -187,7 +187,7 @@ class WorkEvaluator:
         await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
 
     async def _asked(self, work: FinishedWork) -> Any:
-        return await call_user(work.judge, work.inputs, work.output, in_thread=self._runtime.threads.run)
+        return await UserCall(work.judge, (work.inputs, work.output), in_thread=self._runtime.threads.run).result()
 
     def _problem(self, message: str) -> None:
         self._runtime.store.on_problem(message)

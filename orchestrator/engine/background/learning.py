@@ -30,7 +30,7 @@ class LearningQueue:
     def __init__(self, runtime: Runtime, hub: MonitorHub) -> None:
         self._runtime = runtime
         self._hub = hub
-        self._unreported: dict[tuple[str, str], Signal] = {}
+        self.unreported: dict[tuple[str, str], Signal] = {}
         """Drift, by agent and kind, found while no run of that agent was live; the next run reports it. The
         handbook has it too, so that the next run may be another process's."""
         self._keeper = None if isinstance(runtime.store, MemoryStore) else Keeper(runtime.selector, runtime.store)
@@ -83,15 +83,13 @@ class LearningQueue:
         if by_a_run:
             self._runtime.selector.drift_recorded(signal.label)
         else:
-            self._unreported[signal.label, signal.kind] = signal
+            self.unreported[signal.label, signal.kind] = signal
 
     def run_began(self, run: Run) -> None:
         """Put drift that was found between runs on the record of a run that may use the agent."""
-        if not self._unreported:
-            return
         agents = run.view.cone(run.state.goal).agents
-        for agent, kind in sorted(key for key in self._unreported if key[0] in agents):
-            run.emit(raised(run, self._unreported.pop((agent, kind))))
+        for agent, kind in sorted(key for key in self.unreported if key[0] in agents):
+            run.emit(raised(run, self.unreported.pop((agent, kind))))
             self._runtime.selector.drift_recorded(agent)
 
 

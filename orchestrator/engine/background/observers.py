@@ -26,7 +26,9 @@ class BackgroundObservers:
         self._notifications = notifications
 
     def begun(self, run: Run) -> None:
-        self._background().run_began(run)
+        background = self._background()
+        if background.learning.unreported or background.hub.board.held:
+            background.run_began(run)
 
     def ended(self, run: Run) -> None:
         self._evaluator().observe(run)

@@ -54,7 +54,7 @@ def _inputs(
         if key in goal.keys:
             raise InputError(f"compile(): {key!r} is a key of the goal: a compiled goal never takes it in.")
     refuse_unknown(runtime, goal, dict.fromkeys(inputs), named_only=True)
-    return (check_inputs(runtime, inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
+    return (check_inputs(runtime.graph.view(), inputs), read) if isinstance(inputs, Mapping) else ({}, tuple(inputs))
 
 
 def _nodes(
@@ -75,7 +75,8 @@ def _nodes(
     async def start_run(state: Mapping[str, Any]) -> Run:
         runtime.runs.check_open()
         given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
-        run = await begin(dialled, goal, check_inputs(runtime, given), wanted, run_id=new_run_id(), in_graph=True)
+        checked = check_inputs(runtime.graph.view(), given)
+        run = await begin(dialled, goal, checked, wanted, run_id=new_run_id(), in_graph=True)
         run.recorder.follow(machine.StreamSink())
         return run
 

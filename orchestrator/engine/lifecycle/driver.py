@@ -37,10 +37,10 @@ def start(run: Run, phase: Phase) -> None:
     The caller counts as one of the run's waiters: follow with `join`.
     """
     enlist(run)
-    _stop_watching(run)
+    if run.watches:
+        _stop_watching(run)
     run.task = asyncio.create_task(_drive(run, phase), name=f"run:{run.state.run_id}")
-    run.task.add_done_callback(partial(_cut_short, run))
-    run.task.add_done_callback(_retrieved)  # `join` raises the error of `run.result`
+    run.task.add_done_callback(partial(_task_over, run))
 
 
 def enlist(run: Run) -> None:
@@ -126,12 +126,6 @@ async def _outcome(run: Run) -> Outcome[Any]:
     return result.result()
 
 
-def _retrieved(future: "asyncio.Future[Any]") -> None:
-    """Mark an error that comes after its caller has left as retrieved."""
-    if not future.cancelled():
-        future.exception()
-
-
 class Abandoned(OrchestratorError):
     """This process has stopped driving the run."""
 
@@ -169,9 +163,11 @@ async def _broken_off(run: Run, error: BaseException) -> None:
     _fail(run, error)
 
 
-def _cut_short(run: Run, task: "asyncio.Task[Outcome[Any]]") -> None:
+def _task_over(run: Run, task: "asyncio.Task[Outcome[Any]]") -> None:
     """A task that is cancelled before its first step does nothing: its run is broken off here."""
-    if task.cancelled() and not run.result.done():
+    if not task.cancelled():
+        task.exception()  # `join` raises that of `run.result`; after its caller has left nobody is to see it
+    elif not run.result.done():
         error = asyncio.CancelledError()
         _note_break(run, error)
         _fail(run, error)

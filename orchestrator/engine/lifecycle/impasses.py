@@ -87,7 +87,7 @@ def _budget_left(run: Run) -> dict[str, float]:
     budget, left = run.state.budget, dict[str, float]()
     if budget.usd is not None:
         left["usd"] = max(0.0, budget.usd - run.account.spent())
-    seconds = run.seconds_left()
+    seconds = run.account.seconds_left()
     if seconds is not None:
         left["seconds"] = max(0.0, seconds)
     if budget.calls is not None:

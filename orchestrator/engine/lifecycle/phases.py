@@ -31,10 +31,12 @@ async def plan(run: Run) -> Phase:
     """Choose a route from the current state of the run."""
     if run.open and any(impasse.kind != "approval" for impasse in run.open):
         return Phase.ESCALATE
-    await check_conditions(run)
+    if run.view.cone(run.state.goal).conditional:
+        await check_conditions(run)
     again = bool(run.state.unanswered) or run.first_route is not None
     kind = DecisionKind.REROUTE if run.state.unanswered else DecisionKind.ROUTE
-    await ask_what_is_demanded(run)
+    if run.runtime.demands.model is not None:
+        await ask_what_is_demanded(run)
     found = replan(run, kind, "from where the run stands" if again else "the cheapest feasible route")
     return Phase.EXECUTE if found else Phase.ESCALATE
 
@@ -95,7 +97,7 @@ PHASES: Final[Mapping[Phase, Callable[[Run], Awaitable[Phase]]]] = {
 
 async def drive(run: Run, phase: Phase) -> Phase:
     """Go through the phases until the run waits or has ended."""
-    with run.traced():
+    with run.runtime.tracing.within(run.state.run_id):  # what is started meanwhile is its child
         while phase in PHASES:
             phase = await PHASES[phase](run)
     return phase

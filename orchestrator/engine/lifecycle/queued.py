@@ -25,7 +25,7 @@ from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .known import check_same_request, set_aside
 from .phases import Phase
 from .recovery import outcome_on_record, recover, row_of
-from .requests import check_goal, check_inputs, check_when, refuse_unknown
+from .requests import check_goal, check_inputs, check_request, check_when
 from .start import begin, new_run_id, wanted_of
 
 RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -79,9 +79,9 @@ class SubmittedRequest:
 async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
     """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
     check_when(options)
-    given = check_inputs(runtime, inputs)
-    check_goal(goal, runtime.graph.view().keys, given)
-    refuse_unknown(runtime, goal, given)
+    view = runtime.graph.view()
+    given = check_inputs(view, inputs)
+    check_request(runtime, view, goal, given)
     wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
     request = SubmittedRequest(goal, given, wanted).to_json(runtime)

@@ -323,7 +323,7 @@ async def recover(
         run.emit(
             RunResumed(**run.stamp(), policy=run.other_policy(), after_crash=True, token=token, owner_unproven=unproven)
         )
-        with run.traced():
+        with run.runtime.tracing.within(run.state.run_id):
             await settle_what_was_left(run)
     return run
 

@@ -9,12 +9,12 @@ from orchestrator.core.conventions import SCOPE
 from orchestrator.core.errors import InputError, InvalidOutput, nearest
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import UnknownGoal
+from orchestrator.core.privacy.redaction import raised_at
 from orchestrator.core.route import Impasse
 from orchestrator.core.types.assignable import Fit, fit
-from orchestrator.core.types.schema import type_name
+from orchestrator.core.types.schema import type_name, validate
 from orchestrator.engine.options import SubmitOptions
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.values import checked_inputs
 from orchestrator.graph.revision import GraphRevision
 
 LOG: Final = logging.getLogger(SCOPE)
@@ -34,12 +34,30 @@ def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] =
             raise InputError(f"Nothing needs the providable key {key!r}.{_names({*known, *given}, key)}")
 
 
-def check_inputs(runtime: Runtime, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs as the types of their keys. Raises `InputError`."""
-    try:
-        return checked_inputs(inputs, runtime.graph.view())
-    except InvalidOutput as error:
-        raise InputError(f"Input {error}") from None
+def check_inputs(view: GraphRevision, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs as the types of their keys. Raises `InputError` for one that is not."""
+    checked: dict[str, Any] = {}
+    for key, value in inputs.items():
+        kind = view.key_type(key)
+        if kind is Any:
+            checked[key] = value
+            continue
+        try:
+            checked[key] = validate(key, kind, value)
+        except InvalidOutput as error:
+            raise InputError(f"Input {error}") from None
+        except Exception as error:
+            raised = f"{key}: a validator raised {type(error).__name__} ({raised_at(error)})"
+            raise InputError(f"Input {raised}") from error
+    return checked
+
+
+def check_request(runtime: Runtime, view: GraphRevision, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+    """Both checks, of a goal and of its inputs by their names: `check_goal` and `refuse_unknown`."""
+    typed = goal.value_type is not None
+    if typed or runtime.demands.sources or view.unknown((*goal.every_key, *goal.providable, *inputs)):
+        check_goal(goal, view.keys, inputs)
+        refuse_unknown(runtime, goal, inputs)
 
 
 def check_when(options: SubmitOptions) -> None:
@@ -98,4 +116,4 @@ def _names(known: Collection[str], name: str) -> str:
     return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12])}."
 
 
-__all__ = ["check_goal", "check_inputs", "check_when", "known_inputs", "refuse_unknown"]
+__all__ = ["check_goal", "check_inputs", "check_request", "check_when", "known_inputs", "refuse_unknown"]

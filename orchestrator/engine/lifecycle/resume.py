@@ -42,7 +42,7 @@ from .finish import outcome_of
 from .phases import Phase
 from .queued import cancel_queued, wait
 from .recovery import outcome_on_record, recorded_outcome, recover, row_of
-from .requests import check_goal, check_inputs, refuse_unknown
+from .requests import check_inputs, check_request
 from .turns import NotYet, check_begun, in_turn
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
@@ -55,9 +55,8 @@ def plan_only(
     """The route that a run would begin with. Raises `NoRoute`."""
     runtime = runtime.dialled(preferences.get("dial"))
     view = runtime.graph.view()
-    check_goal(goal, view.keys, inputs)
-    given = check_inputs(runtime, inputs)
-    refuse_unknown(runtime, goal, given)
+    given = check_inputs(view, inputs)
+    check_request(runtime, view, goal, given)
     conditions = planning.known_conditions(view, goal.keys, given)
     unusable = {tool: CONDITION_FALSE for tool, holds in conditions.items() if not holds}
     unusable |= refused_agents(runtime, view, goal, preferences.get("constraints"))

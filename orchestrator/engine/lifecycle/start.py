@@ -12,13 +12,13 @@ from orchestrator.core.checks import check_labels, check_name
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost, StoreError
 from orchestrator.core.events import RunStarted
-from orchestrator.core.goal import UNLIMITED, Budget, Goal
+from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
 from orchestrator.core.process.loops import cancelled_once
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import RunOptions, Wanted
 from orchestrator.engine.run import Run
-from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.runtime import NO_LIMITS, Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.selection.choice.exploration import ExplorationRound
@@ -30,7 +30,7 @@ from .finish import end_as_it_stands
 from .known import known, known_to_store
 from .phases import Phase
 from .recovery import fold, recover
-from .requests import check_goal, check_inputs, known_inputs, refuse_unknown
+from .requests import check_goal, check_inputs, check_request, known_inputs
 from .turns import NotYet, in_turn
 
 T = TypeVar("T")
@@ -38,19 +38,21 @@ AWAY_SECONDS = 0.5
 """Seconds between two questions to a store that cannot be reached."""
 NO_TURN = ExplorationRound()
 """Of a run that no agent could take part in."""
+NOTHING_MORE = Wanted()
+"""Of a run that was begun without options."""
 
 
 async def launch(
     runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[RunOptions]
 ) -> Outcome[Any]:
     """Run a goal; a `run_id` that was used before gives that run's outcome, or joins it. Raises `InputError`."""
-    view, run_id = runtime.graph.view(), options.get("run_id")
-    runtime = runtime.dialled(options.get("dial"))
-    given = check_inputs(runtime, inputs)
-    wanted = wanted_of(options)
+    view, wanted, run_id = runtime.graph.view(), NOTHING_MORE, None
+    if options:
+        runtime, run_id = runtime.dialled(options.get("dial")), options.get("run_id")
+        wanted = wanted_of(options)
+    given = check_inputs(view, inputs)
     if run_id is None:
-        check_goal(goal, view.keys, inputs)
-        refuse_unknown(runtime, goal, given)
+        check_request(runtime, view, goal, given)
         run = await begin(runtime, goal, given, wanted, run_id=new_run_id())
         start(run, Phase.PLAN)
         return await _joined(runtime, run)
@@ -79,8 +81,7 @@ async def _found_or_begun(
     found = await known(runtime, run_id, goal, asked, overdue)
     if found is not None:
         return found
-    check_goal(goal, runtime.graph.view().keys, given)
-    refuse_unknown(runtime, goal, given)
+    check_request(runtime, runtime.graph.view(), goal, given)
     run = await begin(runtime, goal, given, wanted, run_id=run_id, named=True)
     start(run, Phase.PLAN)
     return run
@@ -98,7 +99,7 @@ async def launch_child(
         check_goal(goal, runtime.graph.view().keys, inputs)
     except (DefinitionError, UnknownGoal) as error:
         raise Escalated(str(error)) from error
-    given = check_inputs(runtime, known_inputs(runtime, goal, inputs))
+    given = check_inputs(runtime.graph.view(), known_inputs(runtime, goal, inputs))
     look = partial(_child, parent, run_id, goal, given, call_id, tainted)
     child = partial(in_turn, runtime, run_id, look)
     found = await _with_the_store(parent, child, begins=True)
@@ -249,14 +250,26 @@ async def begin(
         await runtime.observers.learn()  # what the runs before have shown
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)
-    trace_id = opened.trace_id
-    row = _row(runtime, run_id, goal, parent, trace_id, wanted.labels)
+    row = RunRow(
+        run_id=run_id,
+        parent=parent.state.run_id if parent else None,
+        goal=goal.name,
+        status=Status.RUNNING,
+        policy=runtime.policy.name,
+        started=runtime.clock.time(),
+        ended=None,
+        head="",
+        count=0,
+        trace_id=opened.trace_id,
+        summary={},
+        labels=wanted.labels,
+    )
     left = False
     try:
         if token is None and durable:
             token, left = await _whole(runtime.threads.run(partial(_create_owned, runtime, row)))
-        elif token is None:
-            token = _create(runtime, row)
+        elif token is None and runtime.store.begin(row) is not None:
+            raise NotYet
     except BaseException:
         opened.end()
         raise
@@ -269,7 +282,7 @@ async def begin(
         token=token,
         named=named,
         in_graph=in_graph,
-        trace_id=trace_id,
+        trace_id=opened.trace_id,
     )
     runtime.tracing.adopt(run_id, goal.name, opened)
     runtime.runs.enter(run)
@@ -305,6 +318,7 @@ def _started(
     not_stored: list[str] = []
     if run.durable:
         not_stored = sorted({*run.values.unstored, *(k for k in view.keys if not can_be_stored(view.key_type(k)))})
+    limits = runtime.own_limits if wanted.budget is None else runtime.limits_of(wanted.budget)
     turn = runtime.selector.turn() if view.cone(goal.every_key).agents else NO_TURN
     return RunStarted(
         **run.stamp(),
@@ -314,7 +328,7 @@ def _started(
         policy=runtime.policy_data,
         graph=runtime.store_graph(view),
         revision=view.revision,
-        budget=_limits(runtime, wanted.budget or UNLIMITED, child=parent is not None),
+        budget=NO_LIMITS if parent is not None else limits,  # a child spends its parent's
         traceparent=traceparent,
         parent=parent.state.run_id if parent else None,
         parent_call=parent_call or None,
@@ -328,44 +342,6 @@ def _started(
         constraints=wanted.constraints.to_json() if wanted.constraints else {},
         tainted=tuple(sorted(inputs)) if wanted.tainted else (),
     )
-
-
-def _limits(runtime: Runtime, budget: Budget, *, child: bool) -> dict[str, float | None]:
-    """The budget that the caller gave, and where it gave none, the policy's; a child spends its parent's."""
-    policy = runtime.policy
-    if child:
-        return {"usd": None, "seconds": None, "calls": None}
-    return {
-        "usd": budget.usd if budget.usd is not None else policy.max_spend,
-        "seconds": budget.seconds if budget.seconds is not None else policy.max_seconds,
-        "calls": budget.calls if budget.calls is not None else policy.max_calls,
-    }
-
-
-def _row(
-    runtime: Runtime, run_id: str, goal: Goal[Any], parent: Run | None, trace_id: str, labels: Mapping[str, str]
-) -> RunRow:
-    return RunRow(
-        run_id=run_id,
-        parent=parent.state.run_id if parent else None,
-        goal=goal.name,
-        status=Status.RUNNING,
-        policy=runtime.policy.name,
-        started=runtime.clock.time(),
-        ended=None,
-        head="",
-        count=0,
-        trace_id=trace_id,
-        summary={},
-        labels=labels,
-    )
-
-
-def _create(runtime: Runtime, row: RunRow) -> int | None:
-    """Create a run in memory, which needs no token. Raises `NotYet`."""
-    if runtime.store.begin(row) is not None:
-        raise NotYet
-    return None
 
 
 def _create_owned(runtime: Runtime, row: RunRow) -> int:

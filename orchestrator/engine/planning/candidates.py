@@ -7,6 +7,7 @@ from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import PICO
 from orchestrator.core.route import Candidate, Route
 from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable
 
@@ -51,9 +52,9 @@ class Pricer:
         All prices are those of whole routes. An alternative tool that cannot be used is listed by itself, without a
         price.
         """
-        chosen = describe_route(route)
-        listed, routes = [Candidate(chosen, route.price, "the chosen route")], {chosen}
-        for step, key, name in self._alternatives(route):
+        chosen = chosen_route(route)
+        listed, routes = [chosen], {chosen.name}
+        for step, key, name in alternatives(route, self.view):
             reason = f"instead of {step}"
             rival = self.candidate(name, reason)
             if rival.price is None or self.plan is None:
@@ -64,20 +65,6 @@ class Pricer:
                     routes.add(rival.name)
                     listed.append(rival)
         return tuple(listed)
-
-    def _alternatives(self, route: Route) -> list[tuple[str, str, str]]:
-        """Step, key, and another tool that gives the key; each tool once."""
-        found: list[tuple[str, str, str]] = []
-        seen, wanted, nodes = set(route.tools), set(route.goal), self.view.nodes
-        for step in route.steps:
-            wanted.update(nodes[step.tool].needs)
-        for step in route.steps:
-            for key in sorted(wanted.intersection(nodes[step.tool].gives)):
-                for name in self.view.producers(key):
-                    if name not in seen:
-                        seen.add(name)
-                        found.append((step.tool, key, name))
-        return found
 
     def _alternative_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
         """The cheapest route by a tool that could give a key."""
@@ -92,6 +79,35 @@ class Pricer:
         """Agents that could do the same work, the cheapest first."""
         listed = [self.candidate(name) for name in names]
         return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
+
+
+def chosen_route(route: Route) -> Candidate:
+    """A route as the candidate that was chosen."""
+    return Candidate(describe_route(route), route.pico / PICO, "the chosen route")
+
+
+def alternatives(route: Route, view: GraphRevision) -> list[tuple[str, str, str]]:
+    """Step, key, and another tool that gives the key; each tool once."""
+    found: list[tuple[str, str, str]] = []
+    seen, wanted, nodes = set(route.tools), set(route.goal), view.nodes
+    for step in route.steps:
+        wanted.update(nodes[step.tool].needs)
+    for step in route.steps:
+        for key in sorted(wanted.intersection(nodes[step.tool].gives)):
+            for name in view.producers(key):
+                if name not in seen:
+                    seen.add(name)
+                    found.append((step.tool, key, name))
+    return found
+
+
+def route_candidates(runtime: Runtime, view: GraphRevision, state: RunState, planned: Planned) -> tuple[Candidate, ...]:
+    """A planned route and what it was chosen among: see `Pricer.route`."""
+    route = planned.route
+    assert route is not None
+    if not alternatives(route, view):
+        return (chosen_route(route),)
+    return pricer(runtime, view, state.unusable(), planned).route(route)
 
 
 def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
@@ -115,4 +131,4 @@ def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], p
     return Pricer(runtime.prices, view, unusable, planned.facts, why, plan_without)
 
 
-__all__ = ["Pricer", "pricer"]
+__all__ = ["Pricer", "pricer", "route_candidates"]

@@ -44,7 +44,7 @@ def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:
     problem = replace(problem, unusable={**problem.unusable, **dict.fromkeys(sorted(left_out), "left out to compare")})
     own = run.own_waits()
     waits = known_waits(
-        run.runtime, run.view, state.goal, {**own, tool: max(wait, own.get(tool, 0.0))}, run.seconds_left()
+        run.runtime, run.view, state.goal, {**own, tool: max(wait, own.get(tool, 0.0))}, run.account.seconds_left()
     )
     values = run.values.values
     return solve(

@@ -14,7 +14,7 @@ from .demands import step_text
 async def ask_what_is_demanded(run: Run) -> None:
     """Ask a model about every coming choice whose text is at hand and unclear; one call for each text."""
     demands = run.runtime.demands
-    if demands.model is None or not _may_be_asked(run):
+    if not _may_be_asked(run):
         return
     for key, text in _unsure(run):
         if not demands.inferred(text):
@@ -49,7 +49,7 @@ def _may_be_asked(run: Run) -> bool:
     limits = (state.constraints, run.runtime.selector.options.constraints)
     if any(limit is not None and not limit.lets_see(model) for limit in limits):
         return False
-    left = run.seconds_left()
+    left = run.account.seconds_left()
     return (state.budget.usd is None or run.account.spent() < state.budget.usd) and (left is None or left > 0)
 
 

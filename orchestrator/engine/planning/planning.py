@@ -13,6 +13,7 @@ from orchestrator.core.route import Impasse, Problem, Route
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
+from orchestrator.graph.revision import Cone
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 from .agents import NOBODY, Cast, cast
@@ -72,10 +73,11 @@ def solve(
         special = special_facts(runtime, view, problem.goal, values, allowed, known)
         special |= waits.applied(lambda name: special.get(name) or runtime.prices.facts(name))
         problem = replace(problem, unusable={**waits.refused, **problem.unusable}, facts=special)
-    planned = _attempt(runtime, view, problem, recorded=recorded)
+    taken_down = cone if recorded else None
+    planned = _attempt(runtime, view, problem, taken_down)
     if planned.route is None and not runtime.policy.fail_fast:
         revived = _last_resort(runtime, cone.tools, problem)
-        planned = with_last_resort(planned, revived, partial(_revived, runtime, view, problem, recorded))
+        planned = with_last_resort(planned, revived, partial(_revived, runtime, view, problem, taken_down))
     return planned if known is NOBODY and waits is NO_WAITS else replace(planned, cast=known, waits=waits.seconds)
 
 
@@ -95,38 +97,40 @@ def with_last_resort(
     return replace(second, last_resort=True, revived=known)
 
 
-def _attempt(runtime: Runtime, view: GraphRevision, problem: Problem, *, recorded: bool) -> Planned:
-    """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread."""
+def _attempt(runtime: Runtime, view: GraphRevision, problem: Problem, recorded: Cone | None) -> Planned:
+    """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread.
+
+    `recorded`: the tools whose facts are taken down.
+    """
     prices, route, impasse = runtime.prices, None, None
     facts: Mapping[str, PriceFacts] = {}
     for _ in range(MAX_PLAN_ATTEMPTS):
         now = prices.now
-        if recorded:
-            facts = price_facts(runtime, view, problem.facts, problem.goal)
+        if recorded is not None:
+            facts = price_facts(runtime, view, problem.facts, recorded)
         try:
             route, impasse = runtime.planner.plan(problem, view), None
         except NoRoute as no_route:
             route, impasse = None, no_route.impasse
-        if not recorded or prices.now == now:
+        if recorded is None or prices.now == now:
             break
     return Planned(route, impasse, facts, prices.untouched_success, problem=problem)
 
 
 def _revived(
-    runtime: Runtime, view: GraphRevision, problem: Problem, recorded: bool, more: Mapping[str, PriceFacts]
+    runtime: Runtime, view: GraphRevision, problem: Problem, recorded: Cone | None, more: Mapping[str, PriceFacts]
 ) -> Planned:
     """As `_attempt`, with these facts of tools that are down."""
-    return _attempt(runtime, view, replace(problem, facts={**problem.facts, **more}), recorded=recorded)
+    return _attempt(runtime, view, replace(problem, facts={**problem.facts, **more}), recorded)
 
 
 def price_facts(
-    runtime: Runtime, view: GraphRevision, special: Mapping[str, PriceFacts], goal: tuple[str, ...]
+    runtime: Runtime, view: GraphRevision, special: Mapping[str, PriceFacts], cone: Cone
 ) -> dict[str, PriceFacts]:
     """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
 
     In a large graph, tools without observations are left out: they are as declared.
     """
-    cone = view.cone(goal)
     names, transitions = cone.tools, runtime.health.touched_transitions()
     if len(names) > ALL_FACTS and not runtime.own_pricing:
         heard = {*runtime.health.touched(), *(target for _, target in transitions), *special}

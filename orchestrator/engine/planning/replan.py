@@ -14,8 +14,9 @@ from orchestrator.graph.tool import Tool
 
 from . import planning
 from .agents import NOBODY, UNCONSTRAINED
-from .candidates import pricer
+from .candidates import route_candidates
 from .selection import decide_agents, exclude_refused
+from .waits import NONE as NO_WAITS
 from .waits import known_waits
 
 CONSISTENT_READS = 10
@@ -28,7 +29,8 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
     The decision answers the failures that are its to answer. Without a route nothing is decided yet: calls in flight
     finish first, and then the impasse is escalated.
     """
-    follow_graph(run)
+    if run.runtime.graph.view().digest != run.state.graph:
+        follow_graph(run)
     run.runtime.health.poll()
     if run.state.done_at:
         _expire(run)
@@ -64,8 +66,7 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
         planned = plan_for(run, run.state)
         if planned.route is None:
             return planned, (), {}
-        prices = pricer(run.runtime, run.view, run.state.unusable(), planned)
-        candidates = prices.route(planned.route)
+        candidates = route_candidates(run.runtime, run.view, run.state, planned)
         facts = planning.route_facts(run.runtime, run.view, planned, run.state.revision)
         if run.runtime.prices.now == cursor:
             break
@@ -74,8 +75,9 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:
     """Plan for the run as it is, or as it would stand with a lesser goal; its waits and its deadline count."""
-    own = run.own_waits() if run.not_before else {}
-    waits = known_waits(run.runtime, run.view, state.goal, own, run.account.seconds_left())
+    waits = NO_WAITS
+    if run.not_before or run.runtime.limits or run.runtime.health.entries.restless:  # else nothing makes anybody wait
+        waits = known_waits(run.runtime, run.view, state.goal, run.own_waits(), run.account.seconds_left())
     return planning.solve(
         run.runtime,
         state.problem(),

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from orchestrator.agents.models.parse import unpacked
@@ -47,12 +48,16 @@ class CallContext(RunContext[Any]):
         self.tool = tool
         self.attempt = attempt
         self.call_id = call_id
-        self.idempotency_key = idempotency_key(run.state.run_id, tool)
         self.labels = run.state.labels
         self.usage: Counter[str] = Counter()
         self.charged = 0.0
         """US dollars that the call itself cost."""
         self._children: ChildRuns | None = None
+
+    @cached_property
+    def idempotency_key(self) -> str:  # type: ignore[override]  # made when it is asked for
+        """A key that stays the same over the retries of this step, and after a crash."""
+        return idempotency_key(self.run_id, self.tool)
 
     @property
     def children(self) -> ChildRuns:
@@ -69,7 +74,7 @@ class CallContext(RunContext[Any]):
     @property
     def spent(self) -> float:
         """US dollars that the call charged, with what its child runs cost."""
-        return self.charged + self.of_children[0]
+        return self.charged if self._children is None else self.charged + self._children.cost
 
     @checked(what="ctx.reach()")
     async def reach(
@@ -144,6 +149,8 @@ class CallContext(RunContext[Any]):
     def waited(self) -> float:
         """Seconds in which the call, or a child run of it, waited for a person; no time of the call itself."""
         run = self._run
+        if not self._waiting and self._children is None:
+            return self._waited
         now, at = run.runtime.clock.monotonic(), run.runtime.clock.time()
         own = self._waited + sum(now - since for since in self._waiting.values())
         children = {**run.ended_children, **run.children}.values()

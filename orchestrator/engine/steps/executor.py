@@ -22,11 +22,10 @@ from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
 from .arguments import arguments
-from .blocking import blocking_note
 from .compensate import DURABLE_WITHIN, compensate_effect, intent_durable
 from .context import CallContext, idempotency_key
 from .costs import cost_of, cost_or_charged, note_unknown_cost
-from .invocation import GRACE, Invocation, StillRunning
+from .invocation import GRACE, Invocation, StillRunning, blocking_note
 from .outputs import validated_outputs
 from .reconcile import note_found, settle
 from .result import (
@@ -70,6 +69,8 @@ class StepExecutor:
         """Whether it is being found out if an effect took place: a halt waits for that."""
         self.own_cost = 0.0
         """US dollars of the last attempt, without its child runs."""
+        self._limited = False
+        """Whether a limit in US dollars holds."""
         self._expected = 0.0
         """US dollars that the attempt is expected to cost, where a limit holds."""
         self._invocation: Invocation | None = None
@@ -81,12 +82,13 @@ class StepExecutor:
 
     async def make(self) -> StepResult:
         """Execute the step; never raises for what a tool does."""
-        try:
-            why = await why_approval(self.run, self.tool, self.inputs)
-        except UserFunctionError as error:
-            return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
-        if why:
-            return NeedsApproval(why)
+        if self.tool.approval or self.tool.effect is not Effect.READ:
+            try:
+                why = await why_approval(self.run, self.tool, self.inputs)
+            except UserFunctionError as error:
+                return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
+            if why:
+                return NeedsApproval(why)
         waiting = WaitForTurn(self.run, self.tool)
         while True:
             match result := await waiting.turn() or await self._attempt():
@@ -118,10 +120,11 @@ class StepExecutor:
     async def _attempt(self) -> AttemptResult:
         """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
         days = DailyLimits.of(self.runtime.policy, self.run.state.labels) if self.runtime.limits_days else {}
-        limits = self._limits(in_dollars=bool(days) or self.run.account.limited)
-        slots = CallSlots(*limits)
+        self._limited = self.run.account.limited
+        limits = self._limits(in_dollars=bool(days) or self._limited)
+        slots = CallSlots(*limits) if limits else None
         try:
-            if limits:
+            if slots is not None:
                 await self.run.within_deadline(slots.acquire(), None)
         except TimeoutError:
             return NotStarted("the deadline has passed", over_budget=True)
@@ -129,7 +132,7 @@ class StepExecutor:
         try:
             return await (self._reserved(days, invocation) if days else self._admitted(invocation))
         finally:
-            if not invocation.running:
+            if slots is not None and not invocation.running:
                 slots.release()
 
     async def _reserved(self, days: Mapping[str, float], invocation: Invocation) -> AttemptResult:
@@ -166,7 +169,9 @@ class StepExecutor:
 
         Under a limit `in_dollars`, a tool of unknown cost is called alone until one call has reported.
         """
-        own, name = self.runtime.limit(self.tool), self.tool.name
+        name = self.tool.name
+        limited = self.tool.max_concurrency is not None or name in self.runtime.limits
+        own = self.runtime.limit(self.tool) if limited else None
         thread = () if self.tool.is_async else (THREADS.slots,)
         worker = (processes().slots,) if self.tool.isolation == "process" else ()
         THREADS.most = self.runtime.policy.max_threads
@@ -181,7 +186,7 @@ class StepExecutor:
         run, name = self.run, self.tool.name
         if (reason := run.scope.reason) is not None:
             return NotStarted(reason)
-        self._expected = run.expected_cost(self.tool) if run.account.limited else 0.0
+        self._expected = run.expected_cost(self.tool) if self._limited else 0.0
         over = run.account.refusal(self._expected)
         if over:
             return NotStarted(over, over_budget=True)
@@ -262,7 +267,13 @@ class StepExecutor:
     async def _called(self, invocation: Invocation, context: CallContext) -> Any:
         """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
         try:
-            return await self._in_time(invocation, context)
+            args, kwargs = self._arguments(context)
+            limit, started = self._time_limit(), self.runtime.clock.monotonic()
+            process = self.tool.isolation == "process"
+            call = in_process(self.tool, self.runtime.threads.run) if process else self.tool.call
+            invocation.start(call, args, kwargs, in_thread=not self.tool.is_async and not process)
+            found = await invocation.result(limit)
+            return await self._late(limit, started, invocation, context) if isinstance(found, StillRunning) else found
         except asyncio.CancelledError:
             if not self._released():
                 await context.end("the call that reached for it was cancelled")
@@ -282,12 +293,9 @@ class StepExecutor:
         waits = self.run.state.status is Status.WAITING and not self.dropped
         return waits and task is not None and task.cancelling() > 0
 
-    async def _in_time(self, invocation: Invocation, context: CallContext) -> Any:
-        args, kwargs = self._arguments(context)
-        limit = self._time_limit()
-        in_thread = not self.tool.is_async and self.tool.isolation != "process"
-        invocation.start(in_process(self.tool, self.runtime.threads.run), args, kwargs, in_thread=in_thread)
-        found = await self._within(limit, invocation, context)
+    async def _late(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
+        """What the call returned after its time; raises `TimeoutError` for one that was given up."""
+        found = await self._without_waits(limit, started, invocation, context)
         if not isinstance(found, StillRunning):
             return found
         running = await invocation.stop()
@@ -303,18 +311,16 @@ class StepExecutor:
         late = f", and it still runs {patience:g} s later" if patience else ""
         raise TimeoutError(f"no answer within {limit:g} s{late}")
 
-    async def _within(self, limit: float, invocation: Invocation, context: CallContext) -> Any:
-        """What the call returned within its time, in which seconds of a person do not count; else `StillRunning`."""
-        clock = self.runtime.clock
-        started, left = clock.monotonic(), limit
+    async def _without_waits(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
+        """What the call returned once its time is over, where seconds of a person do not count; else `StillRunning`."""
         while True:
-            found = await invocation.result(left)
-            if not isinstance(found, StillRunning):
-                return found
-            left = limit + context.waited - (clock.monotonic() - started)
+            left = limit + context.waited - (self.runtime.clock.monotonic() - started)
             if self.run.call_waits(context.call_id):
                 left = max(left, 0.2)
             elif left <= 1e-6:
+                return StillRunning()
+            found = await invocation.result(left)
+            if not isinstance(found, StillRunning):
                 return found
 
     def _arguments(self, context: CallContext) -> tuple[list[Any], dict[str, Any]]:
@@ -331,7 +337,7 @@ class StepExecutor:
 
     def _time_limit(self) -> float:
         """Seconds that a call may take: a write in flight at the deadline is left to finish, within the patience."""
-        own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.seconds_left()
+        own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.account.seconds_left()
         if left is None:
             return own
         patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
@@ -382,7 +388,8 @@ class StepExecutor:
                 via=self.step.via,
                 owner=self.run.state.run_id,
             )
-        note_outcome(self.run, self.tool, True, event)
+        if self.tool.is_agent:
+            note_outcome(self.run, self.tool, True, event)
 
     @staticmethod
     def _own_seconds(event: CallEnded, context: CallContext) -> float:
@@ -426,7 +433,8 @@ class StepExecutor:
             message=failure.message,
             owner=self.run.state.run_id,
         )
-        note_outcome(self.run, self.tool, False, event)
+        if self.tool.is_agent:
+            note_outcome(self.run, self.tool, False, event)
         if kind is FailureKind.INVALID_OUTPUT:
             self.feedback = message_of(error)  # for the agent alone, which knows what it was given
         if kind is FailureKind.AMBIGUOUS:

@@ -5,19 +5,20 @@ may still be running: a late result is used, and while the call runs `NOT_DONE` 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import abnormal_exit, call_user
+from orchestrator.core.calls.user_code import UserCall, abnormal_exit
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
-from .blocking import BLOCKING_SECONDS, TimedCall
-
 GRACE: Final = 0.25
 """Seconds that a cancelled async call gets to end by itself."""
+BLOCKING_SECONDS: Final = 0.5
+"""From here on a step of an async call counts as blocking: no other run of the loop goes on meanwhile, and no time-out
+fires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +32,42 @@ class Invocation:
     It has ended when its task and its thread have: a thread may outlive the task, where the event loop ends first.
     """
 
-    def __init__(self, runtime: Runtime, name: str, slots: CallSlots) -> None:
+    def __init__(self, runtime: Runtime, name: str, slots: CallSlots | None = None) -> None:
+        """`slots`: those that the call holds; they are given back when it has ended."""
         self._runtime = runtime
         self._name = name
         self._slots = slots
         self._task: asyncio.Task[Any] | None = None
+        self._call: UserCall | None = None
         self.in_thread = False
         self._waiter: asyncio.Future[None] | None = None
         """Of `result`, while it waits."""
         self._ended = False
         """Whether the task has noted its end."""
         self._stopped = False
-        self._timed: TimedCall | None = None
         self._open = 0
         """Of the task and the thread, how many have not ended."""
         self._given_up = False
         self._lock = Lock()  # a forked child continues with no call of its parent
 
-    def start(self, call: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], *, in_thread: bool) -> None:
-        """Begin the call; its slots are given back when it has ended."""
+    def start(
+        self, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, in_thread: bool
+    ) -> None:
+        """Begin the call."""
         self.in_thread = in_thread
+        self._call = UserCall(call, args, kwargs, self._run_in_thread if in_thread else None)
         token = CURRENT.set(self._slots)
-        work = call_user(call, *args, in_thread=self._run_in_thread if self.in_thread else None, **kwargs)
         try:
-            self._timed = None if self.in_thread else TimedCall(work)
-            self._task = asyncio.create_task(self._whole(self._timed or work), name=f"call:{self._name}")
+            self._task = asyncio.create_task(self._whole(self._call), name=f"call:{self._name}")
         finally:
             CURRENT.reset(token)
         self._open = 1
         self._task.add_done_callback(self._retrieved)
 
-    async def _whole(self, work: Awaitable[Any]) -> Any:
+    async def _whole(self, call: UserCall) -> Any:
         """The call, which notes its end itself: a callback of its task comes a turn of the event loop later."""
         try:
-            result = await work
+            result = await call.result()
         except GeneratorExit:  # its event loop is gone
             raise
         except BaseException:
@@ -104,15 +107,17 @@ class Invocation:
             if self._open:
                 return
             given_up = self._given_up
-        self._slots.release()
+        if self._slots is not None:
+            self._slots.release()
         if given_up:
             THREADS.ended(self._name, in_thread=self.in_thread)
 
     @property
     def blocked(self) -> float:
         """Seconds that an async call held the event loop without a pause, where that was too long; else 0."""
-        longest = self._timed.longest if self._timed is not None else 0.0
-        return longest if longest >= BLOCKING_SECONDS else 0.0
+        if self._call is None or self.in_thread or self._call.longest < BLOCKING_SECONDS:
+            return 0.0
+        return self._call.longest
 
     @property
     def running(self) -> bool:
@@ -162,4 +167,12 @@ class Invocation:
         return count
 
 
-__all__ = ["Invocation", "StillRunning"]
+def blocking_note(tool: str, seconds: float) -> str:
+    """What is reported of a tool that blocked the event loop."""
+    return (
+        f"{tool} blocked the event loop for {seconds:.1f} s: an async tool must await what takes time. "
+        "Make it a plain `def`, which runs in a thread, or use `asyncio.to_thread`"
+    )
+
+
+__all__ = ["Invocation", "StillRunning", "blocking_note"]

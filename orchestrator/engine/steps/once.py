@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from orchestrator.core.calls.user_code import call_user
+from orchestrator.core.calls.user_code import UserCall
 from orchestrator.engine.run import Run
 
 
@@ -51,7 +51,7 @@ class OnceCall:
             task.exception()  # nobody waits for it any more
 
     async def _made(self) -> None:
-        await self._keep(await call_user(self._call, in_thread=self._threaded))
+        await self._keep(await UserCall(self._call, in_thread=self._threaded).result())
 
     async def _threaded(self, call: Callable[[], Any]) -> Any:
         self._in_thread = True

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.calls.user_code import call_user, describe_error
+from orchestrator.core.calls.user_code import UserCall, describe_error
 from orchestrator.core.enums import NOT_DONE, DecisionKind
 from orchestrator.core.events import ProblemReported
 from orchestrator.core.failure import Failure
@@ -58,7 +58,7 @@ async def reconciled(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> Any:
     given = {**run.accepted(reconcile, inputs), **context_argument(run, tool.name, reconcile)}
     # The run's deadline may have cut the call off; what it did is found out all the same, within the tool's time-out.
     return await run.runtime.clock.wait_for(
-        call_user(reconcile, in_thread=run.runtime.threads.run, **given),
+        UserCall(reconcile, kwargs=given, in_thread=run.runtime.threads.run).result(),
         tool.timeout or run.runtime.policy.timeout,
     )
 

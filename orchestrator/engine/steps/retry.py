@@ -105,7 +105,7 @@ def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, las
         in_budget=True,
         retry_after=failure.retry_after,
         max_retry_after=retries.max_retry_after,
-        seconds_left=run.seconds_left(),
+        seconds_left=run.account.seconds_left(),
         is_agent=tool.is_agent,
         repeatable=repeatable,
         usable=runtime.health.usable(tool.name),

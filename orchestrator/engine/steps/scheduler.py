@@ -7,6 +7,7 @@ from typing import Final
 from orchestrator.core.enums import DecisionKind
 from orchestrator.core.events import ToolExcluded
 from orchestrator.core.route import Impasse, Route, Step
+from orchestrator.engine.planning.agents import NOBODY
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
 from orchestrator.engine.planning.replan import check_conditions, replan
 from orchestrator.engine.planning.selection import newly_demanded
@@ -38,30 +39,35 @@ class StepScheduler:
 
         Calls that wait for a person then stay suspended; drive again once there is an answer.
         """
+        run = self.run
         try:
-            return await self._drive()
+            while not await self._is_over():
+                if (run.pending.questions or run.pending.reaches) and await self._waits_for_people():
+                    return False
+                ended = await self._some()
+                if any(isinstance(result, Done) for _, result in ended):
+                    if run.runtime.demands.model is not None:
+                        await ask_what_is_demanded(run)
+                    if run.view.cone(run.state.goal).conditional:
+                        self._checked += await check_conditions(run)
+                for name, result in ended:
+                    self._take(name, result)
+                if run.repriced:
+                    self._apply_health()
+            return run.state.reached and run.scope.reason is None
         except asyncio.CancelledError:  # the run is given up as it is
             await self._give_up()
             raise
 
-    async def _drive(self) -> bool:
-        run = self.run
-        while True:
-            over = run.cancelled is not None or run.state.reached
-            if not over:
-                self._start_ready()
-            if over or not self.tasks:
-                await self.settle_down()
-                return run.state.reached and run.cancelled is None
-            if await self._waits_for_people():
-                return False
-            ended = await self._some()
-            if any(isinstance(result, Done) for _, result in ended):
-                await ask_what_is_demanded(run)
-                self._checked += await check_conditions(run)
-            for name, result in ended:
-                self._take(name, result)
-            self._apply_health()
+    async def _is_over(self) -> bool:
+        """Start what may start; whether that was the end: of the goal, of the run, or of what can be done."""
+        over = self.run.scope.reason is not None or self.run.state.reached
+        if not over:
+            self._start_ready()
+        if over or not self.tasks:
+            await self.settle_down()
+            return True
+        return False
 
     @property
     def only_waits(self) -> bool:
@@ -226,7 +232,7 @@ class StepScheduler:
                 self._ended.append(name)
                 if replan and self.run.route is None:
                     self._reroute(f"{name} is done after all")  # what it gave was not counted on while uncertain
-                elif replan:
+                elif replan and (self._checked or self.run.cast is not NOBODY):
                     self._branch()
             case Failed(reason, usable_later):
                 if not usable_later:

@@ -37,10 +37,10 @@ class WaitForTurn:
         if name in run.state.allowed:
             return None
         while True:
-            wait = max(health.wait(name), run.own_waits().get(name, 0.0))
+            wait = max(health.wait(name), run.own_waits().get(name, 0.0) if run.not_before else 0.0)
             if run.last_resort and health.account_refused(name):
                 wait = max(wait, health.probe_wait(name) or 0.0)
-            queue = run.runtime.queues().get(name, 0.0)
+            queue = run.runtime.queues().get(name, 0.0) if run.runtime.limits else 0.0
             if wait < MIN_WAIT and queue < MIN_WAIT:
                 return None
             if not self._decided:
@@ -57,7 +57,7 @@ class WaitForTurn:
         run, name = self._run, self._tool.name
         if run.cancelled is not None or name in run.state.doubt:
             return None
-        left = run.seconds_left()
+        left = run.account.seconds_left()
         late = left is not None and wait >= left
         if late or wait > run.runtime.policy.retries.max_retry_after:
             return NotStarted(f"it can be called again in {seconds(wait)}", usable_later=self._defer())
@@ -74,7 +74,7 @@ class WaitForTurn:
     async def for_room(self) -> bool:
         """Wait a moment for a tool that only has as many calls as it may; False where another route does as well."""
         run, runtime = self._run, self._run.runtime
-        left = run.seconds_left()
+        left = run.account.seconds_left()
         most = (
             runtime.policy.retries.max_retry_after
             if left is None

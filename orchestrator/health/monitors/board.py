@@ -43,18 +43,14 @@ class SignalBoard:
 
     def __init__(self, weights: PriceModifiers) -> None:
         self._weights = weights
-        self._held: dict[tuple[str, str, str, str], _Held] = {}
+        self.held: dict[tuple[str, str, str, str], _Held] = {}
+        """The signals that may still hold."""
         self._acting: dict[tuple[str, str], Signal] = {}
-
-    @property
-    def empty(self) -> bool:
-        """Whether no signal can still hold."""
-        return not self._held
 
     def post(self, signals: tuple[Signal, ...], now: float) -> tuple[WinningSignal, ...]:
         """Take signals in at `now` (monotonic seconds); the verdicts whose winner is new."""
         for signal in signals:
-            self._held[_key(signal)] = _Held(signal, now + signal.ttl)
+            self.held[_key(signal)] = _Held(signal, now + signal.ttl)
         return self._settle(now)
 
     def sweep(self, now: float) -> tuple[WinningSignal, ...]:
@@ -63,18 +59,18 @@ class SignalBoard:
 
     def holding(self, now: float) -> tuple[Signal, ...]:
         """The signals that hold, in a fixed order."""
-        return tuple(self._held[key].signal for key in sorted(self._held) if now < self._held[key].until)
+        return tuple(self.held[key].signal for key in sorted(self.held) if now < self.held[key].until)
 
     def forget_run(self, run_id: str) -> None:
         """Drop the signals about a run that is over."""
-        for key in [key for key in self._held if key[0] == run_id]:
-            del self._held[key]
+        for key in [key for key in self.held if key[0] == run_id]:
+            del self.held[key]
         for place in [place for place in self._acting if place[0] == run_id]:
             del self._acting[place]
 
     def _settle(self, now: float) -> tuple[WinningSignal, ...]:
-        for key in [key for key, held in self._held.items() if now >= held.until]:
-            del self._held[key]
+        for key in [key for key, held in self.held.items() if now >= held.until]:
+            del self.held[key]
         verdicts = {_place(v.winner): v for v in arbitrate(self.holding(now))}
         fresh: list[WinningSignal] = []
         for place in [place for place in self._acting if place not in verdicts]:
@@ -98,7 +94,7 @@ class SignalBoard:
                 self._weights.lift(shown.target, BY)
             return
         reason = f"{winner.monitor}: {winner.reason}" if winner.reason else winner.monitor
-        seconds = self._held[_key(winner)].until - now
+        seconds = self.held[_key(winner)].until - now
         if winner.action is SignalAction.FORBID:
             self._weights.forbid(winner.target, seconds, reason, BY)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from orchestrator.core.calls.options import checked
-from orchestrator.core.calls.user_code import call_user
+from orchestrator.core.calls.user_code import UserCall
 from orchestrator.core.events import Event
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.graph.tool import Tool
@@ -49,7 +49,7 @@ class HealthChecks:
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                found = await call_user(check, in_thread=facts.in_thread)
+                found = await UserCall(check, in_thread=facts.in_thread).result()
             passes = found is None or bool(found)
         except Exception as error:
             return f"health check: {message_of(error)}"

@@ -67,7 +67,8 @@ class MonitorHub:
         self.board = SignalBoard(health)
         self._watchers = [_Watcher(monitor, self) for monitor in self.monitors]
         self._woken_by: dict[type[Event], tuple[_Watcher, ...]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where the monitors watch."""
         renew_after_fork(self)
 
     @property
@@ -77,20 +78,20 @@ class MonitorHub:
 
     def after_fork(self) -> None:
         """In a forked child: the event loop that watched is the parent's."""
-        self._loop = None
+        self.loop = None
 
     def start(self) -> None:
         """Begin, in the running event loop, unless they run in another one that continues."""
         loop = asyncio.get_running_loop()
-        if self._loop is not None and (self._loop is loop or self._loop.is_running()):
+        if self.loop is not None and (self.loop is loop or self.loop.is_running()):
             return  # one loop watches for all
-        self._loop = loop
+        self.loop = loop
         for watcher in self._watchers:
             watcher.start(loop)
 
     async def stop(self) -> None:
         """End every watcher, and wait until they have."""
-        self._loop = None
+        self.loop = None
         await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
 
     def on_event(self, event: Event) -> None:
@@ -108,11 +109,16 @@ class MonitorHub:
         if woken is None:
             woken = self._woken_by[kind] = tuple(w for w in self._watchers if kind not in _OURS and w.is_woken_by(kind))
         for watcher in woken:
-            watcher.consider(event)
+            try:
+                asked = watcher.asks is None or watcher.asks(event)
+            except Exception:  # it sees the event at its next look
+                asked = True
+            if asked:
+                watcher.wake_up()
 
     def active_signals(self, run_id: str) -> tuple[Signal, ...]:
         """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
-        if self.board.empty:
+        if not self.board.held:
             return ()
         holding = [signal for signal in self.board.holding(self._clock.monotonic()) if signal.run_id in ("", run_id)]
         return tuple(
@@ -200,7 +206,8 @@ class _Watcher:
 
     def __init__(self, monitor: Monitor, hub: MonitorHub) -> None:
         self._monitor = monitor
-        self._ask: Any = getattr(monitor, "wakes", None)
+        self.asks: Any = getattr(monitor, "wakes", None)
+        """Whether the monitor wants to look at an event at once; `None`: at each."""
         self._hub = hub
         self.events: deque[Event] = deque(maxlen=MAX_BACKLOG)
         self._wake: asyncio.Event | None = None
@@ -232,17 +239,10 @@ class _Watcher:
         kinds = getattr(self._monitor, "woken_by", None)
         return kinds is None or kind in kinds
 
-    def consider(self, event: Event) -> None:
-        """Look soon where the monitor asks for it; from any thread."""
+    def wake_up(self) -> None:
+        """Look soon; from any thread."""
         wake, loop = self._wake, self._loop
-        if wake is None or loop is None or wake.is_set():
-            return
-        try:
-            if self._ask is not None and not self._ask(event):
-                return
-        except Exception:  # it sees the event at its next look
-            pass
-        if loop.is_closed():
+        if wake is None or loop is None or wake.is_set() or loop.is_closed():
             return
         if _running_loop() is loop:
             wake.set()

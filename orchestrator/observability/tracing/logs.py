@@ -26,13 +26,13 @@ LOG: Final = logging.getLogger(names.SCOPE)
 LOG.addHandler(logging.NullHandler())
 
 _LONGEST: Final = 500
-_LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
+LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
 """Events that may be warnings."""
 
 
 def is_loggable(event: Event) -> bool:
     """Whether an event may be worth a line, and somebody listens."""
-    if type(event) in _LOUD:
+    if type(event) in LOUD:
         return LOG.isEnabledFor(logging.WARNING) and not (isinstance(event, CallEnded) and event.failure is None)
     return LOG.isEnabledFor(logging.INFO)
 
@@ -73,4 +73,4 @@ def _line(event: Event) -> tuple[int, str]:
             return logging.DEBUG, ""
 
 
-__all__ = ["LOG", "is_loggable", "log_line", "record"]
+__all__ = ["LOG", "LOUD", "is_loggable", "log_line", "record"]

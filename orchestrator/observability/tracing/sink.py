@@ -53,6 +53,8 @@ class Opened:
     context: Context
     traceparent: str
     """W3C trace context; empty where nothing traces."""
+    trace_id: str
+    """Of the trace that the run is part of; empty where nothing traces."""
 
     def end(self) -> None:
         """End the span of a run that was not begun after all."""
@@ -61,11 +63,6 @@ class Opened:
     def ids(self) -> tuple[str, str]:
         """The trace and the span, for log records; empty where nothing traces."""
         return _ids(self.span.get_span_context())
-
-    @property
-    def trace_id(self) -> str:
-        """Of the trace that the run is part of; empty where nothing traces."""
-        return trace_id_of(self.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,9 @@ class TracingSink:
         span = self._tracer.start_span(
             f"{names.INVOKE_WORKFLOW} {brief(goal, 100)}", attributes=attributes, links=links
         )
-        return Opened(span, trace.set_span_in_context(span), traceparent_of(span.get_span_context()))
+        traceparent = traceparent_of(span.get_span_context())
+        trace_id = trace_id_of(traceparent) if traceparent else ""
+        return Opened(span, trace.set_span_in_context(span), traceparent, trace_id)
 
     def adopt(self, run_id: str, goal: str, opened: Opened) -> None:
         """From now on `opened` is the span of this run."""
@@ -205,7 +204,7 @@ class TracingSink:
             self._trace(traced, event)
         if self._meters.on:
             self._meters.take(event)
-        if journal.is_loggable(event):
+        if (type(event) in journal.LOUD or journal.LOG.isEnabledFor(logging.INFO)) and journal.is_loggable(event):
             opened = self._runs.get(run_id)
             journal.record(event, opened.ids if opened else _no_ids)
         if isinstance(event, RunWaiting):

@@ -288,7 +288,7 @@ class Selector:
     @property
     def has_news(self) -> bool:
         """Whether outcomes wait to be learned from, or drift was found that nobody has asked for."""
-        return self._learner.has_news
+        return bool(self._learner.pending or self._learner.found)
 
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""

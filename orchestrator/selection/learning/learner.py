@@ -33,20 +33,22 @@ class Learner:
     """Takes outcomes in at once, and learns from them when asked to."""
 
     def __init__(self) -> None:
-        self._pending: deque[Observation] = deque()
-        self._signals: deque[DriftSignal] = deque(maxlen=1000)
+        self.pending: deque[Observation] = deque()
+        """Outcomes to be learned from."""
+        self.found: deque[DriftSignal] = deque(maxlen=1000)
+        """Drift that nobody has asked for."""
         self._raised: set[tuple[str, str]] = set()
         """Drift, by agent and metric, that was found here and is not on the record of a run yet."""
 
     def note(self, observation: Observation) -> None:
         """Keep an outcome until it is learned from; from any thread."""
-        self._pending.append(observation)
+        self.pending.append(observation)
 
     def learn(self, handbook: Handbook, agents: Mapping[str, Agent], evidence: float) -> Learned:
         """The handbook after everything that waits; the evidence about an agent that has drifted is reduced."""
         batch: list[Observation] = []
-        while self._pending:
-            batch.append(self._pending.popleft())
+        while self.pending:
+            batch.append(self.pending.popleft())
         if not batch:
             return Learned(handbook, frozenset(), frozenset(), 0)
         declared: dict[str, Mapping[str, float]] = {name: agent.skills for name, agent in sorted(agents.items())}
@@ -59,24 +61,19 @@ class Learner:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to learn from."""
-        return bool(self._pending)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether one of both."""
-        return bool(self._pending or self._signals)
+        return bool(self.pending)
 
     @property
     def alarmed(self) -> bool:
         """Whether drift was found that has not been read."""
-        return bool(self._signals)
+        return bool(self.found)
 
     def merge_drift(self, handbook: Handbook) -> None:
         """Merge the drift that a handbook records, found by any process."""
         for found in handbook.drifted:
             if (found.agent, found.metric) not in self._raised:
                 self._raised.add((found.agent, found.metric))
-                self._signals.append(found)
+                self.found.append(found)
 
     def acknowledge_drift(self, agent: str) -> None:
         """Mark the drift of an agent as recorded; a later drift is reported again."""
@@ -85,8 +82,8 @@ class Learner:
     def signals(self) -> tuple[DriftSignal, ...]:
         """Drift found since the last time this was asked."""
         found: list[DriftSignal] = []
-        while self._signals:
-            found.append(self._signals.popleft())
+        while self.found:
+            found.append(self.found.popleft())
         return tuple(found)
 
 

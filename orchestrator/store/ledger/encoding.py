@@ -167,7 +167,8 @@ def fresh_row(row: RunRow) -> RunRow:
         (row.run_id, row.parent or "", row.goal, row.policy, row.trace_id, *row.labels, *row.labels.values())
     )
     if 0 < len(row.run_id) <= _LONGEST_ID and texts.isascii() and "\0" not in texts and not row.summary:
-        return replace(row, started=finite_time(row.started), head=GENESIS, count=0, ended=None, attempts=0)
+        started = row.started if math.isfinite(row.started) else 0.0
+        return replace(row, started=started, head=GENESIS, count=0, ended=None, attempts=0)
     if not 0 < len(row.run_id) <= _LONGEST_ID or plain_text(row.run_id) != row.run_id:
         raise StoreError(f"{row.run_id[:50]!r} cannot be a run's id: give 1 to {_LONGEST_ID} characters of plain text")
     return replace(

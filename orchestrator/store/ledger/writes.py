@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from orchestrator.core.enums import Status
 from orchestrator.store.rows import RunRow
@@ -85,7 +86,7 @@ class LedgerState:
     sealed: bool = False
 
     @classmethod
-    def of(cls, row: RunRow, token: int = 0) -> "LedgerState":
+    def of(cls, row: RunRow, token: int = 0) -> Self:
         """The state of a row, with nothing new."""
         return cls(
             row,
@@ -97,6 +98,23 @@ class LedgerState:
             canonical_text(row.summary) if row.summary else "{}",
             wake=row.wake,
         )
+
+    def add(self, kind: str, at: float, text: str) -> None:
+        """Add a record to a run that takes it; `text` is its body, as `encoding.encode` gives it."""
+        self.count += 1
+        self.link(self.count, kind, at, text)
+
+    def close(self, at: float) -> None:
+        """Add the closing record."""
+        self.ended = at
+        self.add(CLOSED, at, closing_text(self, self.count + 1))
+        self.sealed = True
+
+    def link(self, seq: int, kind: str, at: float, text: str) -> None:
+        """Give a record its place in the chain of hashes."""
+        prev = self.head
+        self.head = link_text(prev, self.row.run_id, seq, kind, at, text)
+        self.records.append(StoredRecord(seq, kind, at, text, prev, self.head))
 
     def now(self) -> RunRow:
         """The row as it is now."""
@@ -160,7 +178,7 @@ def _append(state: LedgerState, write: Append) -> RefusedWrite | None:
     if write.kind == CLOSED:
         problem = f"run {write.run_id!r}: the record {CLOSED!r} is added by the store when the run ends, not by hand"
         return RefusedWrite(write.run_id, write.token, problem, lost=False)
-    add_record(state, plain_text(write.kind), write.at, write.text)
+    state.add(plain_text(write.kind), write.at, write.text)
     return None
 
 
@@ -175,21 +193,12 @@ def _set_status(state: LedgerState, write: SetStatus) -> RefusedWrite | None:
     if write.summary is not None:
         state.summary, state.summary_changed = write.summary, True
     if write.status.ended:
-        _close(state, state.row.started if write.ended is None else write.ended)
+        state.close(state.row.started if write.ended is None else write.ended)
     return None
 
 
-def _close(state: LedgerState, at: float) -> None:
-    """The closing record: how many records there are, itself counted, how the run ended, and the digest of its row."""
-    state.ended = at
-    body = {"count": state.count + 1, "status": str(state.status), "row": row_digest(state.now())}
-    add_record(state, CLOSED, at, canonical_text(body))
-    state.sealed = True
-
-
-def add_record(state: LedgerState, kind: str, at: float, text: str) -> None:
-    """Add a record to a run that takes it: its number, and its link in the chain."""
-    seq, prev = state.count + 1, state.head
-    state.head = link_text(prev, state.row.run_id, seq, kind, at, text)
-    state.count = seq
-    state.records.append(StoredRecord(seq, kind, at, text, prev, state.head))
+def closing_text(state: LedgerState, count: int) -> str:
+    """The body of the closing record: how many records there are, itself counted, how the run ended, and the digest of
+    its row.
+    """
+    return canonical_text({"count": count, "status": str(state.status), "row": row_digest(LedgerState.now(state))})

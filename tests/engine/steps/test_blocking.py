@@ -6,8 +6,7 @@ import time
 import pytest
 
 from orchestrator import Event, Orchestrator, ProblemReported, Tool
-from orchestrator.engine.steps import blocking
-from orchestrator.engine.steps.blocking import TimedCall
+from orchestrator.core.calls.user_code import UserCall, call_user
 
 
 class Problems:
@@ -50,7 +49,7 @@ async def test_errors_and_cancellation_go_through() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await TimedCall(fails())
+        await call_user(fails)
     seen: list[str] = []
 
     async def swallows() -> str:
@@ -61,10 +60,23 @@ async def test_errors_and_cancellation_go_through() -> None:
             raise
         return "never"
 
-    task = asyncio.ensure_future(TimedCall(swallows()))
+    task = asyncio.ensure_future(call_user(swallows))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert seen == ["cancelled"]
-    assert blocking.BLOCKING_SECONDS > 0
+
+
+async def test_the_longest_step_is_measured() -> None:
+    call = UserCall(blocks, (1,))
+    assert await call.result() == 1
+    assert 0.1 < call.longest < 5
+
+
+@pytest.mark.parametrize("name", ["in_thread", "call", "self", "kwargs"])
+async def test_a_parameter_may_have_any_name(name: str) -> None:
+    takes: dict[str, object] = {}
+    exec(f"def f(*, {name}: int) -> int:\n    return {name}", takes)
+    async with Orchestrator([Tool(takes["f"], gives="y")]) as orc:  # type: ignore[arg-type]
+        assert (await orc.run("y", {name: 7})).value == 7
