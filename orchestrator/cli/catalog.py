@@ -82,7 +82,7 @@ def _check(project: Project, *, as_json: bool) -> None:
         table(["tool", "would fail because", "copied before each attempt"], rows)
         say("A tool that changes none of its inputs may say so: share=True hands them over without a copy.")
     else:
-        say(f"Nothing speaks against any of the {len(found)} tools.")
+        say(f"No problem was found with any of the {len(found)} tools.")
 
 
 def _agents(

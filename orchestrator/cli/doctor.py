@@ -63,7 +63,7 @@ def _show(report: dict[str, Any]) -> None:
     say(f"Keys of models that are set: {', '.join(keys) or 'none'}.")
     failing = report["would_fail"]
     if not failing:
-        say(f"Nothing speaks against any of the {report['tools']} tools and agents.")
+        say(f"No problem was found with any of the {report['tools']} tools and agents.")
         return
     table(["would fail", "because"], [[name, "; ".join(problems)] for name, problems in failing.items()])
 

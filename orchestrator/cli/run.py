@@ -136,8 +136,8 @@ def _check_nothing_is_missing(orc: Orchestrator, goal: Goal[Any], given: Given, 
     over = () if given.each is None else ("--each", given.each, "...")
     line = command("run", "+".join(goal.keys), *words, *more, *over)
     raise InputError(
-        f"{goal.name} needs {listed([repr(key) for key in missing])}, which no tool gives and nobody provided. Give "
-        f"{'it' if len(missing) == 1 else 'them'}:\n{line}"
+        f"{goal.name} needs {listed([repr(key) for key in missing])}, which no tool gives and which was not provided. "
+        f"Give {'it' if len(missing) == 1 else 'them'}:\n{line}"
     )
 
 
@@ -247,13 +247,13 @@ def _interrupted(begun: _Begun, done: int | None = None, of: int = 0) -> None:
     so_far = "" if done is None else f" {done} of {of} had ended."
     names = list(begun.ids)
     if not names:
-        hint = [f"\n{command('why', run_id, but=_READS)}     tells what was done" for run_id in begun.cancelled[:1]]
+        hint = [f"\n{command('why', run_id, but=_READS)}     shows what was done" for run_id in begun.cancelled[:1]]
         complain(f"Nothing was lost.{so_far}{''.join(hint)}", status="interrupted")
         return
     more = f", and {len(names) - 1} more" if len(names) > 1 else ""
     complain(
         f"What was done is on record.{so_far}\n"
-        f"{command('why', names[0], but=_READS)}     tells what was done{more}\n"
+        f"{command('why', names[0], but=_READS)}     shows what was done{more}\n"
         f"{command('resume', names[0])}  goes on from there",
         status="interrupted",
     )

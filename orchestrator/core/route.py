@@ -237,7 +237,7 @@ class Impasse:
         """The impasse in one line that a person understands."""
         text = self.reason.rstrip(".") or f"No route to {' + '.join(self.goal)}"
         if self.unreachable and self.kind == "no_route":
-            text += f": {_some(self.unreachable)} cannot be had"
+            text += f": {_some(self.unreachable)} cannot be produced"
         if self.blame:
             text += "; " + _some([f"{blame.tool} ({blame.reason})" for blame in self.blame])
         return text + "."

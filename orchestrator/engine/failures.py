@@ -54,7 +54,7 @@ def make_failure(
         secrets = secret_strings(run.inputs_of(tool)) | secret_strings(run.runtime.deps) | secret_strings(raw)
         failure = failure_of(error, kind, tool.name, secrets=secrets, **place)
     except BaseException:
-        return Failure(tool=tool.name, kind=kind, message=f"{class_name_of(error)} (its text cannot be had)", **place)
+        return Failure(tool=tool.name, kind=kind, message=f"{class_name_of(error)} (its text cannot be read)", **place)
     if isinstance(error, UserFunctionError | AbnormalExit):  # the message names type and place of what was raised
         failure = replace(failure, message=message_of(error, secrets))
     return failure if kind is FailureKind.BUG else replace(failure, traceback="")

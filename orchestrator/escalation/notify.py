@@ -106,7 +106,7 @@ def question_text(question: Question, impasse: Impasse) -> str:
         lines.append(f"  or a value for {clean(question.key, 80)}")
     if question.deadline is not None:
         default = question.default.text if question.default else "stop"
-        lines.append(f"  When nobody answers within {question.deadline:g} seconds: {clean(default)}.")
+        lines.append(f"  Without an answer within {question.deadline:g} seconds: {clean(default)}.")
     return "\n".join((*lines, f"Answer with: orchestrator resume {clean(impasse.run_id, 80)}"))
 
 

@@ -138,7 +138,7 @@ def resolution_at_deadline(question: Question, impasse: Impasse, *, validate: Va
         if refused is None:
             return taken.answered("default", question.due)
     limit = "" if question.deadline is None else f" within {question.deadline:g} seconds"
-    return Resolution.stop(f"nobody answered{limit}").answered("default", question.due)
+    return Resolution.stop(f"no answer{limit}").answered("default", question.due)
 
 
 def accepted(question: Question, impasse: Impasse) -> str:

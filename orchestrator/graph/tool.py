@@ -292,7 +292,7 @@ def _check_form(name: str, call: Callable[..., Any], options: ToolOptions, place
     owner = call.__qualname__.rpartition(".")[0]
     if parameters and parameters[0].name in ("self", "cls") and owner and not owner.endswith("<locals>"):
         raise DefinitionError(
-            f"Tool {name!r} is a method of the class {owner!r}{where}: nobody gives it {parameters[0].name!r}. "
+            f"Tool {name!r} is a method of the class {owner!r}{where}: no call passes {parameters[0].name!r}. "
             f"Make a tool of the bound method of an object instead: Tool(object.{call.__name__})."
         )
     for parameter in parameters:

@@ -60,7 +60,7 @@ def _state(store: Store, run_id: str) -> RunState:
     try:
         return fold(run_id, store.records(run_id))
     except (KeyError, ValueError, TypeError):
-        raise InputError("The record of this run is damaged, so that nobody can go on with it.") from None
+        raise InputError("The record of this run is damaged, so that no process can continue it.") from None
 
 
 __all__ = ["QuestionNotOpen", "keep_answer", "missing_tools", "open_questions"]

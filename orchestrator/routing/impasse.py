@@ -27,7 +27,7 @@ def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> 
     if missing or skeleton is None:
         known = [key for key in sorted(c.key) if c.producers[c.key[key]]]
         lacking_keys = " and ".join(f"{key!r}{_hint(key, known)}" for key in missing)
-        return Impasse(problem.goal, tuple(missing), (), reason=f"Nobody gives {lacking_keys}")
+        return Impasse(problem.goal, tuple(missing), (), reason=f"No tool gives {lacking_keys}")
     planned = build_instance(situation)
     reachable = set(planned.adders)
     unreachable = [g for g in open_goal if c.key[g] not in reachable]
@@ -111,7 +111,7 @@ def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
     if not lacking:
         return Impasse(situation.problem.goal, keys, (), reason=_circle(situation, keys))
     wanted_keys = ", ".join(f"{key!r} (needed by {tool})" for key, tool in sorted(lacking.items()))
-    return Impasse(situation.problem.goal, keys, (), reason=f"Nobody gives {wanted_keys}, and it was not provided")
+    return Impasse(situation.problem.goal, keys, (), reason=f"No tool gives {wanted_keys}, and it was not provided")
 
 
 def _committed(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:

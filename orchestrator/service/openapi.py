@@ -50,7 +50,7 @@ def _paths() -> dict[str, Any]:
         "/metrics": {"get": _operation("Metrics in Prometheus' text format", 200)},
         "/health": {"get": _operation("The circuit of each tool", 200)},
         "/runs": {"get": {**listing, "parameters": _QUERY}, "post": {**submit, **_body("Submission")}},
-        "/runs/{run_id}": {**run, "get": _operation("Where a run stands", 200, 404, gives="ShownOutcome")},
+        "/runs/{run_id}": {**run, "get": _operation("The state of a run", 200, 404, gives="ShownOutcome")},
         "/runs/{run_id}/events": {**run, "get": _operation("The run's records as server-sent events", 200, 404)},
         "/runs/{run_id}/answer": {**run, "post": {**answer, **_body("AnswerBody")}},
         "/runs/{run_id}/cancel": {**run, "post": cancel},

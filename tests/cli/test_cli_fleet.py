@@ -63,7 +63,7 @@ def test_recover_picks_up_all_that_dead_processes_left(cli: Cli) -> None:
     assert cli("recover").exit == 2
     cli("run", "title", "document=quick.txt", "--run-id", "whole")
     said = cli("recover")
-    assert (said.exit, said.out.strip()) == (0, "nobody left a run behind")
+    assert (said.exit, said.out.strip()) == (0, "no run was left behind")
     for name in ("a", "b"):
         cli("submit", "title", "document=quick.txt", "--run-id", name)
     store = SqlStore(STORE)

@@ -38,8 +38,8 @@ def test_an_impasse_is_explained(cli: Cli) -> None:
     said = cli("plan", "title")
     assert said.exit == 4
     assert "No route to title" in said.out
-    assert "cannot be had: " in said.out
-    assert "Nobody gives 'document'" in said.out
+    assert "cannot be produced: " in said.out
+    assert "No tool gives 'document'" in said.out
     told = cli("plan", "title", "--json")
     assert told.exit == 4
     assert "title" in told.json["impasse"]["unreachable"]

@@ -196,7 +196,7 @@ def test_a_head_that_the_record_does_not_lead_to_is_told(ran: Cli) -> None:
     for words in (("aab2",), ("--all",)):
         said = ran("verify", *words, "--head", head)
         assert said.exit == 1
-        assert f"has the head '{head}': it was written anew, or cut" in said.err
+        assert f"has the head '{head}': it was rewritten, or cut" in said.err
         assert "whole and unchanged" not in said.out
 
 

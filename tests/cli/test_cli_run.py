@@ -262,7 +262,7 @@ def test_help_and_version_exit_with_0(cli: Cli, words: tuple[str, ...]) -> None:
 def test_a_missing_input_is_told_with_a_line_to_paste(cli: Cli) -> None:
     said = cli("run", "title")
     assert said.exit == 2
-    assert "title needs 'document', which no tool gives and nobody provided. Give it:" in said.err
+    assert "title needs 'document', which no tool gives and which was not provided. Give it:" in said.err
     assert "orchestrator run title document=DOCUMENT" in said.err
     assert cli("runs").exit == 2, "nothing was begun, so there is no store"
 

@@ -237,7 +237,7 @@ def make_timed(seed: int) -> Timed:
 
 
 def _greedy(rng: Random, spec: Spec, keys: list[str]) -> Spec:
-    """A last step that needs much: what was done for it is undone, or told, when it cannot be had."""
+    """A last step that needs much: what was done for it is undone, or told, when it cannot be produced."""
     others = [key for key in keys if key not in spec.shape.gives]
     return replace(spec, shape=replace(spec.shape, needs=tuple(rng.sample(others, min(len(others), 3)))))
 

@@ -141,9 +141,9 @@ async def test_a_run_that_only_its_process_can_go_on_with_says_so(tmp_path: Path
     async with Orchestrator([use], store=tmp_path / "runs.db") as orc:
         assert orc.plan("x", {"conn": Connection()}).not_storable == ("conn",)
         waiting = await orc.run("x", {"conn": Connection()}, run_id="r")
-        assert "Only this process can go on: conn cannot be stored" in waiting.questions[0].text
+        assert "Only this process can continue: conn cannot be stored" in waiting.questions[0].text
     async with Orchestrator([use], store=tmp_path / "runs.db") as orc:
-        with pytest.raises(InputError, match="'r' cannot go on in this process: conn could not be stored"):
+        with pytest.raises(InputError, match="'r' cannot continue in this process: conn could not be stored"):
             await orc.resume("r", True)
         assert (await orc.resume("r", "no")).status is Status.ESCALATED
     async with Orchestrator([use]) as orc:

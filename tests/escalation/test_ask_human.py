@@ -34,7 +34,9 @@ async def question_of(rung: AskHuman, impasse: Impasse) -> Question:
 
 async def test_the_question_shows_every_admissible_choice() -> None:
     question = await question_of(AskHuman(), no_route())
-    assert question.text == ("No route to label: label cannot be had; buy_label (open circuit), print_label (refused).")
+    assert question.text == (
+        "No route to label: label cannot be produced; buy_label (open circuit), print_label (refused)."
+    )
     assert question.choices[0] == "take the lesser goal quote (price 0.002 USD)"
     assert question.choices[-1] == "undo what can be undone, and stop"
     assert set(question.admissible) == set(ResolutionKind)
@@ -53,7 +55,7 @@ async def test_a_prompt_of_ones_own() -> None:
 
 async def test_foreign_text_cannot_drive_the_terminal() -> None:
     question = await question_of(AskHuman(), no_route(reason="\x1b[2J\x1b]0;owned\x07gone\u202e\x00"))
-    assert question.text.startswith("gone: label cannot be had")
+    assert question.text.startswith("gone: label cannot be produced")
 
 
 async def test_foreign_names_cannot_drive_the_terminal_either() -> None:
@@ -138,7 +140,7 @@ async def test_a_terminal_shows_the_question_and_how_to_answer() -> None:
         "Run run-2 waits: Approve the refund of 900 USD?",
         "  1. approve pay",
         "  2. decline: look for another way",
-        "  When nobody answers within 30 seconds: stop.",
+        "  Without an answer within 30 seconds: stop.",
         "Answer with: orchestrator resume run-2",
     ]
 

@@ -98,7 +98,7 @@ async def test_the_deadline_of_the_ladder_holds_for_the_question_of_a_tool(defau
     done = await ended(orc, waiting.run_id)
     assert done.status is status
     (resumed,) = resumptions(done.decisions)
-    assert resumed.reason == "nobody answered within 60 seconds"
+    assert resumed.reason == "no answer within 60 seconds"
     assert resumed.facts["resolution"]["by"] == "default"
     assert orc.replay(waiting.run_id).agrees
 
@@ -119,8 +119,8 @@ async def test_a_deadline_that_passed_while_no_process_lived_holds_at_the_next_l
         assert (await early.resume(waiting.run_id)).status is Status.WAITING
     async with shop(FakeClock(start=began.time() + 61)) as late:
         done = await late.resume(waiting.run_id)
-        assert resumptions(done.decisions)[0].reason == "nobody answered within 60 seconds"
-        assert done.questions[0].text == "No route to pay: pay cannot be had; pay (it was not approved)."
+        assert resumptions(done.decisions)[0].reason == "no answer within 60 seconds"
+        assert done.questions[0].text == "No route to pay: pay cannot be produced; pay (it was not approved)."
     async with shop(FakeClock(start=began.time() + 122)) as later:
         assert (await later.resume(waiting.run_id)).status is Status.ESCALATED
 

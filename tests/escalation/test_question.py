@@ -135,7 +135,7 @@ def test_nobody_answered() -> None:
     default = Resolution.demote("quote")
     assert resolution_at_deadline(ask(impasse, deadline=60, default=default).asked(1.0), impasse) == default
     assert resolution_at_deadline(ask(impasse, deadline=60), impasse) == Resolution.stop(
-        "nobody answered within 60 seconds"
+        "no answer within 60 seconds"
     )
 
 

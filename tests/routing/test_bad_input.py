@@ -48,7 +48,7 @@ def test_a_goal_that_nobody_gives(orc: Orchestrator) -> None:
 
 
 def test_a_goal_that_is_only_needed(orc: Orchestrator) -> None:
-    with pytest.raises(NoRoute, match="Nobody gives 'address'"):
+    with pytest.raises(NoRoute, match="No tool gives 'address'"):
         orc.plan("address", {"parcel": 1})
 
 
@@ -56,7 +56,7 @@ def test_a_need_that_nobody_can_meet(orc: Orchestrator) -> None:
     with pytest.raises(NoRoute) as raised:
         orc.plan("label", {"parcel": 1})
     assert raised.value.impasse.unreachable == ("label", "address")
-    assert "Nobody gives 'address' (needed by buy)" in str(raised.value)
+    assert "No tool gives 'address' (needed by buy)" in str(raised.value)
     assert orc.plan("label", {"parcel": 1, "address": "here"}).tools == ("rate", "buy")
 
 

@@ -44,7 +44,7 @@ def test_a_goal_that_nobody_gives() -> None:
     found = impasse(quotes(), Problem(("lable",), {"parcel": None}))
     assert found.unreachable == ("lable",)
     assert found.blame == ()
-    assert found.reason == "Nobody gives 'lable' (did you mean 'label'?)"
+    assert found.reason == "No tool gives 'lable' (did you mean 'label'?)"
 
 
 def test_a_need_that_nobody_can_meet() -> None:

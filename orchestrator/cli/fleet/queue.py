@@ -169,7 +169,7 @@ def _limits(words: list[str], option: str = "--limit") -> dict[str, int]:
 
 def _recover(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="One run; default: all that nobody drives.")
+        str | None, typer.Argument(metavar="[RUN]", help="One run; default: all that no process executes.")
     ] = None,
     project: options.ProjectOption = None,
     policy: options.PolicyOption = options.DEFAULT_POLICY,
@@ -193,7 +193,7 @@ def _recover(
     if as_json:
         write_json([run_json(outcome) for outcome in outcomes])
     elif not left:
-        say("nobody left a run behind")
+        say("no run was left behind")
     else:
         for outcome in outcomes:
             show_outcome(outcome)

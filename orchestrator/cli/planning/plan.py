@@ -139,7 +139,7 @@ def show_impasse(impasse: Impasse, *, as_json: bool, schema: str = "orchestrator
         return
     say(Text.assemble(("✗ ", "red"), ("No route", "bold red"), f" to {plain(' + '.join(impasse.goal))}"))
     if impasse.unreachable:
-        say(f"  cannot be had: {plain(listed(impasse.unreachable))}")
+        say(f"  cannot be produced: {plain(listed(impasse.unreachable))}")
     if impasse.reason:
         say(f"  {plain(impasse.reason)}")
     for blame in impasse.blame:

@@ -80,7 +80,7 @@ def _resume(
         done = asyncio.run(work())
     except KeyboardInterrupt:
         complain(
-            f"`{command('why', row.run_id, but=('--project', '--policy'))}` tells what was done.", status="interrupted"
+            f"`{command('why', row.run_id, but=('--project', '--policy'))}` shows what was done.", status="interrupted"
         )
         raise typer.Exit(int(Exit.INTERRUPTED)) from None
     finally:
@@ -104,7 +104,7 @@ def _show_kept_answer(run_id: str, *, as_json: bool) -> None:
         return
     say(f"{plain(run_id)}: the answer is kept; this project does not have the run's tools.")
     with_its_own = command("recover", but=("--project", "--app", "--policy"))
-    say(f"The run goes on when its program or a worker picks it up: `{with_its_own} --project DIR` (or --app).")
+    say(f"The run continues when its program or a worker picks it up: `{with_its_own} --project DIR` (or --app).")
 
 
 def _asks_on_terminal(as_json: bool) -> bool:

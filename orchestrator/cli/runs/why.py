@@ -149,4 +149,4 @@ def _show_end(story: Story) -> None:
     if story.status is Status.WAITING:
         say(Text(f"answer: {command('resume', story.run_id, 'ANSWER')}", "dim"))
     elif story.status is Status.RUNNING:
-        say(Text(f"if nobody runs it any more: {command('resume', story.run_id)}", "dim"))
+        say(Text(f"if no process executes it any more: {command('resume', story.run_id)}", "dim"))

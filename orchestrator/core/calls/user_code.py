@@ -217,7 +217,7 @@ def error_text(error: BaseException, most: int = 500) -> str:
     try:
         text = str(error)
     except BaseException:
-        return "(its text cannot be had)"
+        return "(its text cannot be read)"
     return (text[: most - 1] + "…" if len(text) > most else text).encode("utf-8", "replace").decode()
 
 

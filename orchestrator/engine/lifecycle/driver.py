@@ -192,7 +192,7 @@ def _fail(run: Run, error: BaseException) -> None:
     if run.fenced:
         error = OwnershipLost(f"Another process has taken over the run {run_id!r}.")
     elif not isinstance(error, Exception):
-        error = Abandoned(f"The run {run_id!r} was given up as it stood; `resume` tells or continues it.")
+        error = Abandoned(f"The run {run_id!r} was given up as it was; `resume` shows or continues it.")
     run.result.set_exception(error)
     run.result.exception()
 

@@ -186,7 +186,7 @@ class _Escalation:
         at = run.runtime.clock.time()
         if raw is None and question.due is not None and at >= question.due:
             resolution = resolution_at_deadline(question, impasse, validate=self.validate)
-            reason = f"nobody answered within {question.deadline:g} seconds"
+            reason = f"no answer within {question.deadline:g} seconds"
         else:
             met = judged_now(run, impasse)
             resolution = interpret_answer(question, met, raw, validate=self.validate, by=by or None, at=at)
@@ -287,7 +287,7 @@ class _Escalation:
         if question.key is not None and question.answer_type is None and question.key in run.view.keys:
             question = replace(question, answer_type=type_name(run.view.key_type(question.key)))
         if bound := run.values.bound_to_process(run.state.at_hand, run.state.effects):
-            note = f"(Only this process can go on: {', '.join(bound)} cannot be stored.)"
+            note = f"(Only this process can continue: {', '.join(bound)} cannot be stored.)"
             question = replace(question, text=f"{question.text} {note}", not_storable=tuple(bound))
         number = f"q{len(run.state.decisions) + 1}"
         own_id = f"{run.state.run_id}:{number}" if run.parent is not None or run.state.parent else number

@@ -27,7 +27,7 @@ def impasse_now(run: Run, subject: Impasse | None) -> tuple[Impasse, tuple[Plann
     elif subject is not None:
         base = subject
     else:
-        base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run stands still")
+        base = run.impasse or Impasse(goal=state.goal, unreachable=(), blame=(), reason="The run makes no progress")
     return described(run, base)
 
 

@@ -340,8 +340,8 @@ def _check_values(run: Run, *, to_stop: bool) -> None:
             gone = [key for key in lost if (at_hand[key] or "") == giver]
             why = "; ".join(values.unreadable.get(key, f"{key} could not be stored") for key in gone)
             raise InputError(
-                f"The run {run.state.run_id!r} cannot go on in this process: {why}. Answer no, or cancel it: what it "
-                "did is undone or listed. Give such a key a type that pydantic writes as JSON and reads back."
+                f"The run {run.state.run_id!r} cannot continue in this process: {why}. Answer no, or cancel it: its "
+                "effects are undone or listed. Give such a key a type that pydantic writes as JSON and reads back."
             )
 
 

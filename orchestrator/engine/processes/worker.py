@@ -104,7 +104,7 @@ def reply_text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:
-        return "its text cannot be had"
+        return "its text cannot be read"
 
 
 def prepare_worker(job: CallRequest, finder: ProjectFinder) -> None:

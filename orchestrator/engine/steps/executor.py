@@ -198,7 +198,7 @@ class StepExecutor:
             return NotStarted(admission.reason, usable_later=True)
         if not (admission.free or admission.probe) and self.runtime.crowded(name, last_resort=run.last_resort):
             self.runtime.health.release(name, run.state.run_id)
-            reason = "held back: it is failing everybody, or has only just recovered"
+            reason = "held back: its circuit is open, or it has only just recovered"
             return NotStarted(reason, usable_later=True, held_back=True)
         return None
 

@@ -150,7 +150,7 @@ def _han(sample: str) -> str | None:
     if len(han) < 60 or kana > 0.1 * len(han):
         return None
     common = sum(character in COMMON_HAN for character in han)
-    return "Chinese characters that nobody combines so" if common < 0.05 * len(han) else None
+    return "an improbable combination of Chinese characters" if common < 0.05 * len(han) else None
 
 
 def _syllables(words: list[str]) -> str | None:

@@ -132,7 +132,7 @@ class Gateway:
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name!r}.{known}")
         run_id = params.request_state or f"gateway-{uuid.uuid4().hex[:16]}"
         if params.request_state is not None and self._rounds.pop(run_id, None) != params.name:
-            raise MCPError(types.INVALID_PARAMS, "This call goes on with nothing that was asked here.")
+            raise MCPError(types.INVALID_PARAMS, "This call does not use the answer to this question.")
         self._progress.sessions[run_id] = ctx.session
         carrier: dict[str, str] = {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)}
         token = otel.attach(extract(carrier))

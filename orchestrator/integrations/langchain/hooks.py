@@ -168,7 +168,7 @@ def _is_async_alone(tool: BaseTool) -> bool:
 
 def _waiting(question: SessionQuestion) -> str:
     return (
-        f"A person is asked before this can go on: {question.text} "
+        f"A person is asked before this can continue: {question.text} "
         f"(run {question.run_id}; the graph has no checkpointer, so it cannot wait for the answer)"
     )
 

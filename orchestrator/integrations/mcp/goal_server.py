@@ -92,7 +92,7 @@ RUN_PREFIX: Final = "mcp-"
 """What the ids of runs begin with that were started over MCP."""
 INSTRUCTIONS: Final = (
     "Each tool is a goal: it is reached by the cheapest route of tools that work, with healing when one fails. "
-    "An answer names its run; the tool orchestrator_run tells how a run stands. "
+    "An answer names its run; the tool orchestrator_run returns the state of a run. "
     "A run that waits for a person is answered by a person, outside this server."
 )
 

@@ -50,7 +50,7 @@ def status_tool() -> types.Tool:
     """The tool that reports the state of a run of this server, and what was decided in it."""
     return types.Tool(
         name=STATUS_TOOL,
-        description="How a run that was started here stands: its status, what was tried, and every decision with why.",
+        description="The state of a run that was started here: status, attempts, and every decision with its reason.",
         input_schema={
             "type": "object",
             "properties": {"run_id": {"type": "string", "description": "As the answer of a goal named it."}},

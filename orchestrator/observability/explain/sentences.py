@@ -128,7 +128,7 @@ class EventDescriber:
         if event.after_crash:
             self._say(event, EntryKind.CHANGE, "Picked up again after the process that ran it had stopped.")
         elif event.answer == WITHDRAWN:
-            self._say(event, EntryKind.CHANGE, "A call goes on without an answer: what it had asked is withdrawn.")
+            self._say(event, EntryKind.CHANGE, "A call continues without an answer: its question is withdrawn.")
         else:
             self._say(event, EntryKind.PERSON, f"Answered by {event.by or 'a person'}: {event.answer}.")
 
@@ -195,7 +195,7 @@ class EventDescriber:
 
     @_describe.register
     def _(self, event: ValuesExpired) -> None:
-        self._say(event, EntryKind.CHANGE, f"What {listed(event.tools)} had read was too old to rely on.")
+        self._say(event, EntryKind.CHANGE, f"What {listed(event.tools)} had read was too old; it is read again.")
 
     @_describe.register
     def _(self, event: BudgetRaised) -> None:

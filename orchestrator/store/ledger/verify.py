@@ -230,7 +230,7 @@ def _newest(seals: Sequence[Seal]) -> str:
 
 
 def _check_head(head: str, hashes: Sequence[str], what: str) -> list[str]:
-    return [] if not head or head in hashes else [f"no {what} has the head {head!r}: it was written anew, or cut"]
+    return [] if not head or head in hashes else [f"no {what} has the head {head!r}: it was rewritten, or cut"]
 
 
 def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) -> list[str]:

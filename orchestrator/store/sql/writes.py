@@ -32,7 +32,7 @@ def write(
     for item in writes:
         if item.run_id in foreign:
             problem = (
-                f"run {item.run_id!r} was there already; what ran under its id while the store was away is not kept"
+                f"run {item.run_id!r} was there already; the run of this id while the store was unreachable is not kept"
             )
             refusals.append(RefusedWrite(item.run_id, item.token, problem, lost=True))
         elif refusal := apply(states.get(item.run_id), item):
