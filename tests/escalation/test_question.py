@@ -134,9 +134,7 @@ def test_nobody_answered() -> None:
     impasse = no_route()
     default = Resolution.demote("quote")
     assert resolution_at_deadline(ask(impasse, deadline=60, default=default).asked(1.0), impasse) == default
-    assert resolution_at_deadline(ask(impasse, deadline=60), impasse) == Resolution.stop(
-        "no answer within 60 seconds"
-    )
+    assert resolution_at_deadline(ask(impasse, deadline=60), impasse) == Resolution.stop("no answer within 60 seconds")
 
 
 def test_a_default_that_has_become_impossible_stops() -> None:
