@@ -17,7 +17,7 @@ _NAMES: Final = (
 )
 """Headers of one quota each; `%s` is `limit`, `remaining` or `reset`."""
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_EPOCH_FROM: Final = 1e9
+FIRST_EPOCH: Final = 1e9
 """A reset this large is a time since the epoch (GitHub; in milliseconds OpenRouter), not a duration."""
 _UNSAID: Final = 60.0
 """Seconds until a quota is renewed where the header does not give them."""
@@ -65,14 +65,21 @@ def _quotas(headers: Mapping[str, str], now: float) -> list[_Found]:
 
 def _plain(headers: Mapping[str, str], name: str, now: float) -> _Found | None:
     remaining, limit = _number(headers.get(name % "remaining")), _number(headers.get(name % "limit"))
-    return (remaining, limit, _duration(headers.get(name % "reset"), now)) if remaining is not None and limit else None
+    return _found(remaining, limit, duration_of(headers.get(name % "reset"), now))
 
 
 def _structured(headers: Mapping[str, str]) -> _Found | None:
     left, policy = headers.get("ratelimit", ""), headers.get("ratelimit-policy", "")
     remaining, reset = _parameter(left, "r|remaining"), _parameter(left, "t|reset")
     limit = _parameter(left, "limit") or _parameter(policy, "q")
-    return (remaining, limit, reset) if remaining is not None and limit else None
+    return _found(remaining, limit, reset)
+
+
+def _found(remaining: float | None, limit: float | None, reset: float | None) -> _Found | None:
+    """A quota whose limit is given; also without it where nothing is left."""
+    if remaining is None or not (limit or (remaining == 0 and reset is not None)):
+        return None
+    return remaining, limit or 1.0, reset
 
 
 def _parameter(text: str, names: str) -> float | None:
@@ -88,14 +95,14 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _duration(text: str | None, now: float) -> float | None:
+def duration_of(text: str | None, now: float) -> float | None:
     """Seconds from `30`, `6m0s`, `250ms`, a time since the epoch or an ISO date; `None` for anything else."""
     value = _number(text)
     if value is not None:
-        epoch = value / 1000 if value >= 1000 * _EPOCH_FROM else value
-        return max(0.0, epoch - now) if epoch >= _EPOCH_FROM else value
+        epoch = value / 1000 if value >= 1000 * FIRST_EPOCH else value
+        return max(0.0, epoch - now) if epoch >= FIRST_EPOCH else value
     try:
         return max(0.0, datetime.fromisoformat(text or "").timestamp() - now)
     except (ValueError, OverflowError):
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text or "")
+        parts = re.findall(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)", text or "")
         return sum(float(number) * UNITS[unit] for number, unit in parts) if parts else None

@@ -115,9 +115,11 @@ MOST_WORDS: Final = 4000
 
 ACCOUNT_TEXT: Final = re.compile(
     r"insufficient[ _]quota|insufficient credits?|credit balance is too low|out of credits?|exceeded your current quota"
-    r"|(?:api )?usage limits?|(?:spend(?:ing)?|billing|monthly) (?:hard )?limit|budget has been exceeded"
+    r"|(?:api )?usage limits?|(?:spend(?:ing)?|billing|monthly) (?:hard )?limit|monthly (?:quota|(?:included )?credits)"
+    r"|budget has been exceeded"
     r"|payment required|billing_(?:hard_limit|not_active)|account (?:is )?(?:deactivated|disabled|suspended)"
-    r"|(?:invalid|incorrect|expired|revoked|missing)[ _](?:x-)?api[ _-]?key|api[ _-]?key .*(?:invalid|expired|revoked)"
+    r"|(?:invalid|incorrect|expired|revoked|missing)[ _](?:x-)?api[ _-]?key"
+    r"|api[ _-]?key .*(?:invalid|not valid|expired|revoked)"
     r"|\b401\b.*unauthori[sz]ed|unauthori[sz]ed.*\b401\b|(?:code|status|error|http)\b[^\w\n]{0,3}402\b",
     re.IGNORECASE,
 )

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from orchestrator.core.errors import RateLimited
-from orchestrator.health.quota_headers import UNITS, renewed_in
+from orchestrator.health.quota_headers import FIRST_EPOCH, UNITS, duration_of, renewed_in
 
 from .inspect import RATE_LIMIT_TEXT, aws_code, error_words, from_library, headers_of, status_of
 
@@ -15,6 +15,8 @@ _THROTTLED: Final = re.compile(
     "throttl|toomanyrequests|requestlimitexceeded|throughputexceeded|slowdown", re.IGNORECASE
 )
 """Codes by which services of AWS say it, with status 400 or 503."""
+_MILLISECONDS: Final = ("retry-after-ms", "x-ms-retry-after-ms")
+"""Headers of OpenAI and Azure."""
 _AMOUNT: Final = r"\d+(?:\.\d+)?"
 _UNIT: Final = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"
 _WAIT: Final = re.compile(
@@ -29,8 +31,8 @@ _SPAN: Final = re.compile(rf"({_AMOUNT}) ?(milliseconds?|ms|s|m|h)", re.IGNORECA
 def is_rate_limit(error: BaseException) -> bool:
     """Whether an error says that there were too many calls.
 
-    `RateLimited`, status 429, a code of AWS that means it, or a library's words where it gives no status; and status
-    403 with a time to come back at, which GitHub answers.
+    `RateLimited`, status 429 (or 420), a code of AWS that means it, or a library's words where it gives no status; and
+    status 403 with a time to come back at, which GitHub answers.
     """
     if isinstance(error, RateLimited):
         return True
@@ -41,14 +43,15 @@ def is_rate_limit(error: BaseException) -> bool:
         return _of_headers(headers_of(error), 0.0) is not None
     if status is None:
         return bool(RATE_LIMIT_TEXT.search(error_words(error)))
-    return status == 429 or bool(_THROTTLED.search(aws_code(error)))
+    return status in (420, 429) or bool(_THROTTLED.search(aws_code(error)))
 
 
 def retry_after_of(error: BaseException, now: float | None = None) -> float | None:
     """Seconds that the other side asked to wait; `None` where it did not say. Never negative.
 
     From `RateLimited`; a `Retry-After` header, in seconds or as an HTTP date (RFC 9110, 10.2.3), which is read against
-    the answer's own `Date`, or `now` (seconds since the epoch) without one; and of a rate limit also the time at which
+    the answer's own `Date`, or `now` (seconds since the epoch) without one, and also in the forms that servers send
+    against the standard (`12s`, an ISO date, a time since the epoch); and of a rate limit also the time at which
     a spent quota is renewed, by the headers, or the words of the message or the body.
     """
     if isinstance(error, RateLimited):
@@ -67,16 +70,19 @@ def _of_headers(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _of_header(headers: Mapping[str, str], now: float | None) -> float | None:
-    milliseconds = _seconds(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    for name in _MILLISECONDS:
+        milliseconds = _seconds(headers.get(name))
+        if milliseconds is not None:
+            return milliseconds / 1000
     value = headers.get("retry-after")
     seconds = _seconds(value)
-    if seconds is not None or value is None:
+    if value is None or (seconds is not None and seconds < FIRST_EPOCH):
         return seconds
     until, since = _date(value), _date(headers.get("date"))
     start = since.timestamp() if since else now
-    return None if until is None or start is None else max(0.0, until.timestamp() - start)
+    if start is None:
+        return None
+    return duration_of(value, start) if until is None else max(0.0, until.timestamp() - start)
 
 
 def _of_words(words: str) -> float | None:

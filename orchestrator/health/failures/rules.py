@@ -44,7 +44,7 @@ def _quota_spent(error: Any) -> bool:
 
 
 _AWS_ACCOUNT: Final = re.compile(
-    "expiredtoken|unrecognizedclient|invalidclienttokenid|invalidaccesskeyid|authfailure|optinrequired|accountproblem",
+    "expiredtoken|unrecognizedclient|invalidclienttokenid|invalidaccesskeyid|authfailure|optinrequired|accountproblem|servicequotaexceeded",
     re.IGNORECASE,
 )
 
@@ -264,6 +264,11 @@ _MODELS: Final[Mapping[str, Classifier]] = {
     "cohere.ApiError": _model_client,
     "google.APIError": _model_client,
     "litellm.BudgetExceededError": ACCOUNT,
+    "litellm.NotFoundError": _model_client,
+    "litellm.PermissionDeniedError": _model_client,
+    "litellm.RateLimitError": _model_client,
+    "litellm.BadRequestError": _model_client,
+    "litellm.APIError": _model_client,
     "mistralai.SDKError": _model_client,
     "ollama.ResponseError": _model_client,
     "together.APIStatusError": _model_client,

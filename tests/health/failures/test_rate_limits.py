@@ -126,6 +126,21 @@ GEMINI = (
         (ExceptionGroup("group", [answered(429, retry_after="20")]), 20),
         (ToolException("429 Too Many Requests. Retry-After: 20"), 20),
         (ToolException("Rate limit exceeded, try again in 2 minutes"), 120),
+        (answered(429, retry_after="12s"), 12),
+        (answered(429, retry_after="12 seconds"), 12),
+        (answered(429, retry_after="2023-11-14T22:13:40+00:00"), 20),
+        (answered(429, retry_after=str(int(NOW) + 20)), 20),
+        (answered(429, retry_after="Tue Nov 14 22:13:40 2023"), 20),
+        (answered(429, retry_after="Tuesday, 14-Nov-23 22:13:40 GMT"), 20),
+        (answered(429, retry_after="-5"), None),
+        (answered(429, retry_after="soon"), None),
+        (answered(429, x_ms_retry_after_ms="2500"), 2.5),
+        (answered(420, retry_after="3"), 3),
+        (answered(429, x_ratelimit_remaining="0", x_ratelimit_reset="20"), 20),
+        (answered(403, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(NOW) + 20)), 20),
+        (answered(429, ratelimit='"default";r=0;t=30'), 30),
+        (answered(429, ratelimit_remaining="0", ratelimit_reset="31"), 31),
+        (named("litellm.exceptions", "RateLimitError", status_code=429), None),
     ],
 )
 def test_a_rate_limit_names_its_wait(error: BaseException, seconds: float | None) -> None:
@@ -157,6 +172,13 @@ def test_a_rate_limit_names_its_wait(error: BaseException, seconds: float | None
         by_aws(400, "ExpiredTokenException"),
         by_aws(403, "UnrecognizedClientException"),
         ToolException("Error code: 402 - pay first"),
+        answered(429, '{"message": "Monthly quota exceeded"}'),
+        named("litellm.exceptions", "RateLimitError", "You exceeded your current quota, please check", status_code=429),
+        named("litellm.exceptions", "NotFoundError", status_code=404),
+        named("litellm.exceptions", "PermissionDeniedError", status_code=403),
+        named("litellm.exceptions", "BadRequestError", "Your credit balance is too low", status_code=400),
+        named("openai", "APIStatusError", "Error code: 400 - API key not valid.", status_code=400),
+        by_aws(400, "ServiceQuotaExceededException"),
     ],
 )
 def test_a_refused_account_is_no_rate_limit(error: BaseException) -> None:
@@ -183,6 +205,12 @@ def test_a_body_that_was_not_read_is_not_read_now() -> None:
     request = httpx.Request("GET", "https://example.test/")
     error = httpx.HTTPStatusError("no", request=request, response=httpx.Response(429, stream=Unread(), request=request))
     assert (seen(error).kind, seen(error).rate_limited) == (TRANSIENT, True)
+
+
+def test_what_is_left_is_not_taken_for_a_spent_quota_where_no_limit_is_given() -> None:
+    assert quota_of({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "20"}, NOW) is None
+    assert quota_of({"X-RateLimit-Remaining": "0"}, NOW) is None
+    assert quota_of({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "20"}, NOW) == QuotaLeft(0, 1, 20)
 
 
 def test_headers_of_anthropic_say_what_is_left() -> None:
