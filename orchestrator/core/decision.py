@@ -32,6 +32,10 @@ class Decision:
         why = f": {' '.join(self.reason.split())}" if self.reason else ""
         return f"<Decision {self.id} {self.kind} {self.chosen}{why}>"
 
+    def chose_agent(self, name: str) -> bool:
+        """Whether it chose this agent for a step, whose demand its facts hold."""
+        return self.kind is DecisionKind.SELECT and self.chosen == name and "demand" in self.facts
+
     @property
     def chosen_tools(self) -> tuple[str, ...]:
         """The tools of a chosen route, in order; empty for other decisions."""

@@ -82,6 +82,8 @@ IMPASSE_KINDS: Final = ESCALATING | {DecisionKind.HALT}
 """The kinds that answer an impasse."""
 ANSWERING: Final = HEALING | IMPASSE_KINDS
 """The kinds of decision that answer a failure."""
+KEEPS_ROUTE: Final = frozenset({DecisionKind.SELECT, DecisionKind.RETRY})
+"""The kinds after which the route is as it was."""
 QUESTION_KINDS: Final = frozenset({DecisionKind.ESCALATE, DecisionKind.RESUME})
 """The kinds whose subject may be a question to a person."""
 
@@ -102,6 +104,10 @@ class FailureKind(StrEnum):
     def says_something_of_the_work(self) -> bool:
         """Whether it is evidence about the quality of an agent's work, not only about its availability."""
         return self in (FailureKind.INVALID_OUTPUT, FailureKind.BUG)
+
+
+ABOUT_THE_CALL: Final = frozenset({FailureKind.REFUSAL, FailureKind.CALLER_ERROR})
+"""The classes that say something about the call and its arguments, and nothing about the tool."""
 
 
 class PartKind(StrEnum):

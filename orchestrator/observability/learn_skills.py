@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, Event
 from orchestrator.engine.planning.demands import texts_in
@@ -132,7 +131,7 @@ def _is_observation(event: CallEnded) -> bool:
 def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | None:
     """What was demanded when an agent was chosen, and who else could have done it; `None` for what is no agent."""
     for decision in reversed(state.decisions):
-        if decision.kind is DecisionKind.SELECT and decision.chosen == agent and "demand" in decision.facts:
+        if decision.chose_agent(agent):
             facts = decision.facts
             demand = Demand(facts["demand"], source=facts.get("source", "declared"), size=facts.get("size"))
             return demand, tuple(candidate.name for candidate in decision.candidates)

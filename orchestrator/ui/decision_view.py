@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind
+from orchestrator.core.enums import KEEPS_ROUTE
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.policy import Policy
 from orchestrator.core.price import PRICINGS, PriceFacts, QualityOnce, QualityPerAttempt, recorded_formula, standard
@@ -93,10 +93,6 @@ class DecisionSnapshot:
         return None if candidate.price is None or chosen is None else candidate.price - chosen
 
 
-GOES_ON: Final = frozenset({DecisionKind.SELECT, DecisionKind.RETRY})
-"""Decisions that leave the route as it is."""
-
-
 def snapshot_of(history: RunHistory, position: int, store: Store) -> DecisionSnapshot:
     """The snapshot of the decision at `position`."""
     index, decision = history.decisions[position]
@@ -116,7 +112,7 @@ def snapshot_of(history: RunHistory, position: int, store: Store) -> DecisionSna
         prices=_prices(decision, planned, policy, problem),
         policy=policy.name if policy is not None else "",
         runner_up=None if graph is None else next_best(graph, problem, decision, state.policy),
-        route_after=planned.chosen_tools if decision.kind in GOES_ON else decision.chosen_tools,
+        route_after=planned.chosen_tools if decision.kind in KEEPS_ROUTE else decision.chosen_tools,
         standard=policy is not None and _is_standard(policy) and "priced" not in planned.facts,
     )
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from orchestrator.agents.agent import Agent
-from orchestrator.core.enums import DecisionKind
 from orchestrator.core.errors import DefinitionError, StoreError
 from orchestrator.core.events import CallEnded, SignalRaised
 from orchestrator.engine.run import Run
@@ -110,7 +109,7 @@ def raised(run: Run, signal: Signal) -> SignalRaised:
 def recorded_demand(state: RunState, agent: str) -> Demand | None:
     """What was demanded of an agent when it was last chosen for a step of the run; `None` where it never was."""
     for decision in reversed(state.decisions):
-        if decision.kind is DecisionKind.SELECT and decision.chosen == agent and "demand" in decision.facts:
+        if decision.chose_agent(agent):
             return Demand(decision.facts["demand"], size=decision.facts.get("size"))
     return None
 

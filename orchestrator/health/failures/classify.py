@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from orchestrator.core.enums import Effect, FailureKind
+from orchestrator.core.enums import ABOUT_THE_CALL, Effect, FailureKind
 from orchestrator.core.errors import (
     CallerError,
     DefinitionError,
@@ -130,7 +130,7 @@ def classify(error: BaseException, tool: Tool, *, started: bool, table: FailureT
     stated = own or (table or _EMPTY).stated(error)
     if tool.effect is Effect.READ or not started:
         return stated or _shipped(error)
-    if own in _STATED or stated in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR, FailureKind.ACCOUNT):
+    if own in _STATED or stated in ABOUT_THE_CALL or stated is FailureKind.ACCOUNT:
         return stated or FailureKind.AMBIGUOUS
     if isinstance(error, InvalidOutput):
         return FailureKind.INVALID_OUTPUT
@@ -207,7 +207,7 @@ def retryable(kind: FailureKind) -> bool:
 
 def counts_for_health(kind: FailureKind) -> bool:
     """Whether a failure of this kind says something about the tool's health."""
-    return kind not in (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
+    return kind not in ABOUT_THE_CALL
 
 
 def no_error_text(output: Any) -> bool:

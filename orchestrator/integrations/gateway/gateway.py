@@ -17,7 +17,7 @@ from opentelemetry.propagate import extract
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.conventions import __version__
-from orchestrator.core.enums import Effect, FailureKind, Status
+from orchestrator.core.enums import ABOUT_THE_CALL, Effect, Status
 from orchestrator.core.errors import OrchestratorError, nearest
 from orchestrator.core.events import Decided, Event, Progressed
 from orchestrator.core.goal import Goal
@@ -36,7 +36,6 @@ from .passing import Passing
 
 MAX_ROUNDS: Final = 1000
 """Calls whose clients are asking a person; the oldest beyond it is answered from the command line alone."""
-_TELLS: Final = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 
 
 class Gateway:
@@ -179,7 +178,7 @@ class Gateway:
         result = self.graph.error_results.get(outcome.run_id, {}).get(name)
         tried = {failure.tool for failure in outcome.failures}
         kinds = {failure.kind for failure in outcome.failures}
-        if result is not None and tried <= {name} and kinds <= set(_TELLS):
+        if result is not None and tried <= {name} and kinds <= ABOUT_THE_CALL:
             return result  # its own no
         return refusal(statement(name, outcome, f"effects.{name} = 'read' in the rules"))
 

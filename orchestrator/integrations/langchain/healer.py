@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 
 from orchestrator.agents.chat_tools import as_text
 from orchestrator.api import Orchestrator
-from orchestrator.core.enums import FailureKind
+from orchestrator.core.enums import ABOUT_THE_CALL
 from orchestrator.core.errors import DefinitionError, InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
@@ -31,7 +31,6 @@ _PLAIN: Final = re.compile(r"[ -~]{0,100}")
 """Ids of tool calls that are part of the name of a run as they are; a model may give any text."""
 _PARTS: Final = "_langchain"
 """The attribute of an orchestrator that holds what its healed agents share."""
-_TELLS = (FailureKind.REFUSAL, FailureKind.CALLER_ERROR)
 """Kinds of failures whose message is the tool's own answer to the model."""
 
 
@@ -195,7 +194,7 @@ class Healer:
         kinds = {failure.kind for failure in outcome.failures}
         alone = {failure.tool for failure in outcome.failures} <= {call.tool}
         own = call.results.get(call.tool)
-        if alone and own is not None and (self._as_original or kinds <= set(_TELLS)):
+        if alone and own is not None and (self._as_original or kinds <= ABOUT_THE_CALL):
             return own
         if alone and self._as_original and call.errors:
             raise call.errors[-1]

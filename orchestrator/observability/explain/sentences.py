@@ -5,7 +5,7 @@ from functools import singledispatchmethod
 from typing import Any
 
 from orchestrator.core.decision import Decision
-from orchestrator.core.enums import DecisionKind
+from orchestrator.core.enums import IMPASSE_KINDS, DecisionKind
 from orchestrator.core.events import (
     WITHDRAWN,
     BudgetRaised,
@@ -63,7 +63,7 @@ class EventDescriber:
     def _(self, event: Decided) -> None:
         decision = event.decision
         kind = EntryKind.DECISION
-        if decision.kind in (DecisionKind.ESCALATE, DecisionKind.DEMOTE, DecisionKind.HALT):
+        if decision.kind in IMPASSE_KINDS:
             kind = EntryKind.ESCALATION
             self._escalated(decision)
         elif decision.kind is DecisionKind.RESUME and self.escalations and "in_flight" not in decision.facts:
