@@ -8,11 +8,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "run": ("run", "Reach GOAL from what is given, by the cheapest route; heal what fails; say what happened."),
-    "plan": ("planning.plan", "Show the route that a run would begin with, and what it beat. Nothing is run."),
+    "run": ("run", "Reach GOAL from the given inputs by the cheapest route, heal failures, and show what happened."),
+    "plan": ("planning.plan", "Show the route that a run would begin with, and its alternatives. Nothing is run."),
     "graph": (
         "planning.plan",
-        "Draw the tool graph, with prices on the edges; with a goal, the route to it stands out.",
+        "Draw the tool graph, with prices on the edges; with a goal, its route is highlighted.",
     ),
     "analyse": (
         "planning.analyse",
@@ -30,25 +30,25 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "health": (
         "health",
-        "Show how the tools are: circuits, probability of success, latency. Trip or restore one by hand.",
+        "Show the health of tools: circuits, probability of success, latency. Trip or restore one by hand.",
     ),
     "runs": ("runs.listing", "List the runs of a store, the newest first."),
     "why": (
         "runs.listing",
-        "Tell a run in plain words: its route, what failed and how that was answered, who was asked, what it cost.",
+        "Describe a run in plain words: its route, failures and their answers, who was asked, what it cost.",
     ),
-    "verify": ("runs.verify", "Check that a record is whole and unchanged; says which records are not."),
-    "replay": ("runs.replay", "Make every decision of a run again from its record. No tool and no model is called."),
+    "verify": ("runs.verify", "Check that a record is complete and unchanged, and name the records that are not."),
+    "replay": ("runs.replay", "Compute every decision of a run again from its record. No tool and no model is called."),
     "report": (
         "runs.report",
-        "Write a report for auditors: story, decisions, approvals, verification and anchored head, in one HTML file.",
+        "Write a report for auditors: history, decisions, approvals, verification and anchored head, in one HTML file.",
     ),
-    "resume": ("runs.resume", "Go on with a run: give a waiting one its answer, or pick up one that was interrupted."),
+    "resume": ("runs.resume", "Continue a run: answer a waiting one, or take over one that was interrupted."),
     "feedback": (
         "skills.feedback",
-        "Say how good the work behind a key of a run was; the choice of agents learns from it.",
+        "Rate the work that gave a key of a run; the choice of agents learns from it.",
     ),
-    "judgements": ("skills.feedback", "Show what judges and people said of the work of a run's agents."),
+    "judgements": ("skills.feedback", "Show the judgements of a run's agents by judges and people."),
     "ui": (
         "serve",
         "Look at runs in a browser: decisions with prices, the graph at each moment, health, and questions to answer.",
@@ -60,7 +60,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "doctor": (
         "doctor",
-        "Say what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool.",
+        "Show what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool.",
     ),
     "init": (
         "templates",
@@ -68,26 +68,26 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "submit": (
         "fleet.queue",
-        "Put a run into the queue of the store and print its id; `orchestrator worker` drives it.",
+        "Put a run into the queue of the store and print its id; `orchestrator worker` executes it.",
     ),
     "worker": (
         "fleet.queue",
-        "Drive the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or hand back what goes on.",
+        "Execute the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or return runs in progress.",
     ),
     "recover": (
         "fleet.queue",
-        "Pick up the runs that dead processes left, all of them or RUN, and drive them to an end or a question.",
+        "Take over the runs that dead processes left, all of them or RUN, and execute them to an end or a question.",
     ),
     "cancel": (
         "runs.resume",
-        "Stop a run, whichever process drives it, and tell how it ended: what stands is undone or listed.",
+        "Stop a run, whichever process executes it, and show how it ended: effects are undone or listed.",
     ),
     "serve": (
         "fleet.http",
         "Serve submit, status, events, answer, cancel and health over HTTP; the document is at /openapi.json.",
     ),
-    "skills": ("skills.show", "The handbook: what work demands, and what agents have shown."),
-    "store": ("fleet.store", "Maintain a store: move its tables, check, prune, erase, copy it."),
+    "skills": ("skills.show", "The handbook: skills, and the competence of agents in them."),
+    "store": ("fleet.store", "Maintain a store: migrate tables, check, prune, erase, copy."),
 }
 """Command -> its module under `orchestrator.cli`, and the line that `--help` says of it: that of its docstring."""
 

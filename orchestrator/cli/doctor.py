@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _doctor(project: options.ProjectOption = None, as_json: options.AsJson = False) -> None:
-    """Say what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool."""
+    """Show what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool."""
     loaded = open_project(project)
     everything = [*loaded.tools, *loaded.agents]
 

@@ -53,7 +53,7 @@ def _health(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show how the tools are: circuits, probability of success, latency. Trip or restore one by hand."""
+    """Show the health of tools: circuits, probability of success, latency. Trip or restore one by hand."""
     changing = trip is not None or restore is not None
     loaded = open_project(project)
     named = project is not None or app_given() is not None

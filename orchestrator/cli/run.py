@@ -86,7 +86,7 @@ def _run(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Reach GOAL from what is given, by the cheapest route; heal what fails; say what happened.
+    """Reach GOAL from the given inputs by the cheapest route, heal failures, and show what happened.
 
     orchestrator run brief document=report.pdf
 

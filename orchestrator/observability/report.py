@@ -265,7 +265,7 @@ def _people(story: Story) -> str:
 
 def _effects(story: Story) -> str:
     undone = "".join(f"<li>{_text(name)} was undone</li>" for name in story.compensated)
-    effects_left = "".join(f"<li>{_text(name)} still stands, or is uncertain</li>" for name in story.uncompensated)
+    effects_left = "".join(f"<li>{_text(name)} still stands, or may stand</li>" for name in story.uncompensated)
     return (
         f"<h3>Effects that the outcome does not use</h3><ul>{undone}{effects_left}</ul>"
         if undone or effects_left

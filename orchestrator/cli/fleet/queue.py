@@ -50,7 +50,7 @@ def _submit(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put a run into the queue of the store and print its id; `orchestrator worker` drives it."""
+    """Put a run into the queue of the store and print its id; `orchestrator worker` executes it."""
     loaded = open_project(project)
     view = assemble(loaded, policy).graph.view()
     wanted = goal_of(goal, demote or ())
@@ -115,7 +115,7 @@ def _worker(
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Drive the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or hand back what goes on."""
+    """Execute the runs of the queue, many at once, until SIGTERM or Ctrl-C: then finish or return runs in progress."""
     loaded = open_project(project)
 
     wanted = WorkerOptions(
@@ -176,7 +176,7 @@ def _recover(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Pick up the runs that dead processes left, all of them or RUN, and drive them to an end or a question."""
+    """Take over the runs that dead processes left, all of them or RUN, and execute them to an end or a question."""
     chosen: str | None = None
     with reading(store) as opened:
         if run is not None:

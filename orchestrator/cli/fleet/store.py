@@ -26,7 +26,7 @@ _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Maintain a store: move its tables, check, prune, erase, copy it.")
+    group = typer.Typer(no_args_is_help=True, help="Maintain a store: migrate tables, check, prune, erase, copy.")
     group.command("migrate")(_migrate)
     group.command("check")(_check)
     group.command("prune")(_prune)

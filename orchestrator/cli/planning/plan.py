@@ -40,7 +40,7 @@ def _plan(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the route that a run would begin with, and what it beat. Nothing is run."""
+    """Show the route that a run would begin with, and its alternatives. Nothing is run."""
     wanted = goal_of(goal, demote or ())
     preferred = options.preferences(dial, trust, stays=stays, max_cost=max_cost)
     with looking(open_project(project), policy, store) as orc:
@@ -157,7 +157,7 @@ def _graph(
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Draw the tool graph, with prices on the edges; with a goal, the route to it stands out."""
+    """Draw the tool graph, with prices on the edges; with a goal, its route is highlighted."""
     if form != "mermaid":
         raise InputError(f"There is no format {plain(form, 40)!r}. Known: mermaid.")
     with looking(open_project(project), policy, store) as orc:

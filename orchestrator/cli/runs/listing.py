@@ -143,7 +143,7 @@ def _why(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell a run in plain words: its route, what failed and how that was answered, who was asked, what it cost."""
+    """Describe a run in plain words: its route, failures and their answers, who was asked, what it cost."""
     with reading(store) as opened:
         from orchestrator.observability.explain.story import read_story  # here: it imports the engine
 

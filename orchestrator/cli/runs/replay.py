@@ -45,7 +45,7 @@ def _replay(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make every decision of a run again from its record. No tool and no model is called.
+    """Compute every decision of a run again from its record. No tool and no model is called.
 
     With --all and --policy: how many decisions of the whole store would change, and what that would have cost.
     """

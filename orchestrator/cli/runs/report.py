@@ -43,7 +43,7 @@ def _report(
     ] = None,
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Write a report for auditors: story, decisions, approvals, verification and anchored head, in one HTML file.
+    """Write a report for auditors: history, decisions, approvals, verification and anchored head, in one HTML file.
 
     For RUN, or for all runs with a label or of a time. It needs no network, prints well, and embeds the ledger, so
     that `orchestrator verify FILE` checks it. Exit status 1 when the store was changed; the report says where.

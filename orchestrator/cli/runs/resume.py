@@ -48,7 +48,7 @@ def _resume(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Go on with a run: give a waiting one its answer, or pick up one that was interrupted.
+    """Continue a run: answer a waiting one, or take over one that was interrupted.
 
     Without ANSWER a waiting run asks on a terminal, and shows its question in a pipe.
     """
@@ -143,7 +143,7 @@ def _cancel(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Stop a run, whichever process drives it, and tell how it ended: what stands is undone or listed."""
+    """Stop a run, whichever process executes it, and show how it ended: effects are undone or listed."""
     with reading(store) as opened:
         run_id = find_run(opened, run).run_id
     loaded = open_project(project)

@@ -53,7 +53,7 @@ def _verify(
     store: options.StoreOption = options.DEFAULT_STORE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that a record is whole and unchanged; says which records are not."""
+    """Check that a record is complete and unchanged, and name the records that are not."""
     if every == (run is not None):
         raise InputError("Name one run (or `last`) to verify, or all with --all.")
     found: Verification | StoreVerification

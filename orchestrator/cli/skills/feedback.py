@@ -33,7 +33,7 @@ def _feedback(
     word: Annotated[Rating, typer.Argument(metavar="good|bad", show_default=False)],
     store: options.StoreOption = options.DEFAULT_STORE,
 ) -> None:
-    """Say how good the work behind a key of a run was; the choice of agents learns from it.
+    """Rate the work that gave a key of a run; the choice of agents learns from it.
 
     The record of the run is enough: its program need not be at hand.
     """
@@ -46,7 +46,7 @@ def _feedback(
 def _judgements(
     run: options.RunArgument, store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False
 ) -> None:
-    """Show what judges and people said of the work of a run's agents."""
+    """Show the judgements of a run's agents by judges and people."""
     with reading(store) as opened:
         row = find_run(opened, run)
         found = judgements_of(opened, row.run_id)

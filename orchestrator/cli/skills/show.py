@@ -21,7 +21,7 @@ from . import change, learn
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="The handbook: what work demands, and what agents have shown.")
+    group = typer.Typer(no_args_is_help=True, help="The handbook: skills, and the competence of agents in them.")
     group.command("list")(_list)
     group.command("show")(_show)
     group.command("export")(_export)
