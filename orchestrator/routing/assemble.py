@@ -33,7 +33,7 @@ def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | 
     else:
         costs = [values[start] for _, start in path.starts]
     tools = tuple([names[tool] for tool, _ in path.starts])
-    steps = partial(_linked, c, problem.at_hand, path.starts, costs, len(c.growths), c.plain)
+    steps = partial(_linked, c, problem.at_hand, path.starts, costs, len(c.growths), not c.double)
     return Route.lazy(problem.goal, tools, steps, path.cost >> SHIFT, c.view.revision, explain)
 
 
@@ -87,7 +87,7 @@ def _link(
         elif key in given:
             sources[key] = given[key]
     after = (c.names[before],) if before >= 0 else ()
-    return Step(node.name, sources, c.via(start), after, cost >> SHIFT, node.effect)
+    return Step(node.name, sources, None if start < c.room else c.via(start), after, cost >> SHIFT, node.effect)
 
 
 def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: Explain | None) -> Route:

@@ -80,7 +80,8 @@ class Compiled:
         self.double: set[int] = set()
         """Tools that wait for two things, keys at hand included."""
         self.joining: set[int] = set()
-        """Tools that wait for two things, or take some that may be at hand."""
+        """Tools that wait for two things, or take some that may be at hand; where there are none, every plan is a path.
+        """
         self.steps: dict[tuple[int, int, int], Step] = {}
         """Steps of paths made so far: by start, tool before, cost."""
         self._onward: dict[int, Onward] = {}
@@ -96,16 +97,6 @@ class Compiled:
             self.classify(tool)
         self.transitions = len(self.transition_source)
         """As many were there when this was made."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether no tool waits for two things, keys at hand included."""
-        return not self.double
-
-    @property
-    def simple(self) -> bool:
-        """Whether no tool waits for two things: then every plan is a path."""
-        return not self.joining
 
     def _append_all(self, nodes: list[ToolSpec]) -> None:
         """`append` for all tools of a graph at once."""

@@ -160,7 +160,7 @@ class _PreparedRevision:
         if goal and min(goal) < 0:
             raise NoRoute(impasse_of(None, situation, policy.planning_states))
         path = Path()
-        if len(goal) == 1 and (not situation.stakes.names or situation.compiled.simple):
+        if len(goal) == 1 and (not situation.stakes.names or not situation.compiled.joining):
             path = shortest(self._root(goal[0]), situation, mask)
             if path.cost < path.joined and path.cost < NEVER:
                 route = chain(situation, path, explain)

@@ -43,7 +43,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
     _begin(search, goal_mask)
     found = _run(search)
     rooted.work += len(search.before)
-    if _teaches(situation):
+    if (len(search.before) > 1 or found >= NEVER) and _teaches(situation):  # else the path was read off the distances
         least = min(found, search.joined, search.beside)
         rooted.learn(_held(search), least if limit is None else min(least, limit))
     starts: Sequence[tuple[int, int]] = ()

@@ -59,7 +59,7 @@ class AStarSearch:
         """Places from which some way on has another cost in this run."""
         if situation.over:
             self.special = {place for start in situation.over for place in self._places_before(start)}
-        self.odd = bool(situation.rerun) or not situation.compiled.plain
+        self.odd = bool(situation.rerun or situation.compiled.double)
         """Whether a tool may wait for two things, or run although it counts as done."""
         self.known = rooted.known if self.special is None else {}
         """The ways on from a place, cheapest first, where that was asked for."""
