@@ -48,6 +48,7 @@ def _health(
         ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is tripped or restored.")] = "",
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it. Default: who is logged in.")] = "",
     project: options.ProjectOption = None,
     policy: options.PolicyOption = options.DEFAULT_POLICY,
     store: options.StoreOption = options.DEFAULT_STORE,
@@ -69,10 +70,10 @@ def _health(
         health = stored_health(opened) if opened is not None else checker.health
         if trip is not None:
             tool, *to = _parts(trip)
-            health.trip(tool, to=to[0] if to else None, reason=f"{reason or 'tripped by hand'}{_by()}")
+            health.trip(tool, to=to[0] if to else None, reason=f"{reason or 'tripped by hand'}{_by(by)}")
         if restore is not None:
             tool, *to = _parts(restore)
-            why = f"{reason or 'by hand'}{_by()}"
+            why = f"{reason or 'by hand'}{_by(by)}"
             health.restore(tool, to[0] if to else None, reason=why)
         if changing and opened is not None:
             sharing.publish(health, opened)
@@ -110,10 +111,10 @@ def _recorded(where: str) -> tuple[str, ...]:
         return recorded_tools(opened)
 
 
-def _by() -> str:
+def _by(name: str) -> str:
     """Who does it, for the record."""
     try:
-        return f" (by {getpass.getuser()})"
+        return f" (by {plain(name, 60) or getpass.getuser()})"
     except (KeyError, OSError):
         return ""
 

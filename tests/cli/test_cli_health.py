@@ -22,7 +22,8 @@ def test_what_one_process_found_out_the_next_one_knows(cli: Cli) -> None:
 
 
 def test_trip_and_restore(cli: Cli) -> None:
-    said = cli("health", "--trip", "quick", "--reason", "maintenance")
+    said = cli("health", "--trip", "quick", "--reason", "maintenance", "--by", "night shift")
+    assert "maintenance (by night shift)" in said.out
     assert "open (by hand)" in said.out
     assert "maintenance" in said.out
     assert cli("run", "title", "document=quick.txt", "--json").json["route"] == ["thorough", "headline"]

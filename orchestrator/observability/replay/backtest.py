@@ -115,9 +115,10 @@ def _add(found: Backtest, replay: Replay, most: int) -> None:
     found.runs += 1
     found.decisions += len(replay.decisions)
     found.changed_runs += not replay.agrees
+    first = next((each for each in replay.decisions if each.decision.kind is DecisionKind.ROUTE), None)
     for each in replay.decisions:
         saved = None
-        if each.decision.kind is DecisionKind.ROUTE and each.recorded is not None and each.recomputed is not None:
+        if each is first and each.recorded is not None and each.recomputed is not None:
             found.recorded += each.recorded
             found.recomputed += each.recomputed
             found.routes += 1
