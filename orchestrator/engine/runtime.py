@@ -42,6 +42,8 @@ LAST_RESORT_CALLS = 2
 """Calls at one time to a tool with an open circuit that there is no alternative to."""
 NO_LIMITS: Final[Mapping[str, float | None]] = {"usd": None, "seconds": None, "calls": None}
 """The limits of a run that has none of its own."""
+UNKNOWN_LATENCY: Final = 1.0
+"""Seconds that a call ahead in a queue is taken to need where its tool declares no latency and none was measured."""
 DIALS = 8
 """Settings of the preference dial whose prices are kept up to date."""
 
@@ -283,8 +285,11 @@ class Runtime:
         return found
 
     def _expected_latency(self, name: str) -> float:
-        declared = self.graph.get(name)
-        return self.health.latency(name, declared.planned_latency() if declared else 0.0)
+        tool = self.graph.get(name)
+        declared = tool.planned_latency() if tool else 0.0
+        if not declared and self.policy.learn and not self.health.timed(name):
+            return UNKNOWN_LATENCY
+        return self.health.latency(name, declared)
 
     def _newest_limit(self, name: str) -> int | None:
         declared = self.graph.view().tools.get(name)

@@ -137,6 +137,12 @@ class HealthRegistry:
         readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
         return declared if readings is None else readings.latency.expected(declared)
 
+    def timed(self, name: str) -> bool:
+        """Whether any attempt of a tool as it is declared has told how long it takes."""
+        entry = self.entries.find(name)
+        readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
+        return readings is not None and readings.latency.weight > 0
+
     def pressure(self, name: str) -> float:
         """At least 1: grows near a quota or rate limit, while recovering, and by signals."""
         entry = self.entries.find(name)

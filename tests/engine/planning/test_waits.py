@@ -137,6 +137,30 @@ async def test_a_saturated_tool_is_not_queued_for_beside_an_idle_alternative(bud
         assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
 
 
+@pytest.mark.parametrize("learn", [True, False])
+async def test_a_queue_of_calls_of_unknown_length_loses_no_run_with_a_deadline(learn: bool) -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.5, max_concurrency=1)
+    other = Api(clock, seconds=0.5, name="spare", cost=0.00101)
+    policy = Policy(learn=learn)
+    async with Orchestrator([api.tool, other.tool], clock=clock, monitors=(), policy=policy) as orc:
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}, budget=Budget(seconds=3)) for n in range(20)))
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+        if learn:
+            assert all(outcome.ok for outcome in outcomes)
+            assert clock.monotonic() <= 2
+        else:
+            assert len(other.calls) == 0, "a tool that declares no latency has none where nothing is learned"
+
+
+async def test_a_queue_of_calls_of_unknown_length_is_waited_in_where_there_is_no_alternative() -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.1, max_concurrency=1)
+    async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}, budget=Budget(seconds=3)) for n in range(20)))
+        assert all(outcome.ok for outcome in outcomes)
+
+
 async def test_a_queue_is_waited_in_where_there_is_no_alternative() -> None:
     clock = FakeClock()
     api = Api(clock, seconds=0.5, max_concurrency=2, latency=0.5)
