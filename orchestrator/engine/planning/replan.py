@@ -1,6 +1,6 @@
 """Planning from the state of a run: values that expired, conditions, the route, and the decisions that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestrator.core.calls.user_code import call_user
@@ -92,9 +92,30 @@ def plan_for(run: Run, state: RunState) -> planning.Planned:
 def follow_graph(run: Run) -> None:
     """Plan on the newest revision; what is in flight continues."""
     view = run.runtime.graph.view()
-    if view.digest != run.state.graph:
+    if view is not run.view:
         run.follow(view)
+    if view.digest != run.state.graph:
         run.emit(GraphChanged(**run.stamp(), graph=run.runtime.store_graph(view), revision=view.revision))
+
+
+def restricted_since(run: Run, tool: Tool) -> str:
+    """Why a tool that was planned with may not start as it was declared then: it was removed, is gated, or asks now.
+
+    Empty where nothing was added to what restricts it. A run sees such a change before its next call of the tool.
+    """
+    view = run.runtime.graph.view()
+    if view is run.view:
+        return ""
+    newest = view.tools.get(tool.name)
+    if newest is None:
+        return "it was removed"
+    if view.incoming(tool.name) != run.view.incoming(tool.name):
+        return "its transitions have changed"
+    if newest is tool or (newest.approval == tool.approval and newest.when == tool.when):
+        return ""
+    if newest.approval and newest.approval != tool.approval:
+        return "it was declared anew, with an approval"
+    return "it was declared anew, with a condition" if newest.when is not None and newest.when != tool.when else ""
 
 
 def _expire(run: Run) -> None:
@@ -117,15 +138,17 @@ def _expire(run: Run) -> None:
         run.emit(ValuesExpired(**run.stamp(), tools=tuple(sorted(old))))
 
 
-async def check_conditions(run: Run) -> list[str]:
+async def check_conditions(run: Run, again: Collection[str] = ()) -> list[str]:
     """Call every `when` whose inputs have come to hand; returns the tools whose condition was checked.
 
-    One that raises is a failure of its tool, which the run plans without; the next decision answers it.
+    `again`: tools that were declared anew. A condition that raises is a failure of its tool, which the run plans
+    without; the next decision answers it.
     """
     asked: list[str] = []
     for name in run.view.cone(run.state.goal).conditional:
         tool = run.view.tools[name]
-        known = name in run.state.conditions or name in run.state.done or name in run.state.excluded
+        checked = name in run.state.conditions and name not in again
+        known = checked or name in run.state.done or name in run.state.excluded
         if tool.when is None or known:
             continue
         inputs = run.inputs_of(tool)

@@ -13,6 +13,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import failure_kind, make_failure, make_failure_of_call, note_user_failure
+from orchestrator.engine.planning.replan import restricted_since
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
@@ -186,6 +187,8 @@ class StepExecutor:
         run, name = self.run, self.tool.name
         if (reason := run.scope.reason) is not None:
             return NotStarted(reason)
+        if anew := restricted_since(run, self.tool):
+            return NotStarted(anew, usable_later=True, declared_anew=True)
         self._expected = run.expected_cost(self.tool) if self._limited else 0.0
         over = run.account.refusal(self._expected)
         if over:

@@ -29,6 +29,8 @@ class NotStarted:
     """Whether a later plan may use the tool: health or a wait keeps it from starting now."""
     held_back: bool = False
     """Whether it only has as many calls as it may while it fails or recovers: a slot is free soon."""
+    declared_anew: bool = False
+    """Whether it was removed, or declared with a restriction that it did not have when the route was chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from orchestrator.core.events import ToolExcluded
 from orchestrator.core.route import Impasse, Route, Step
 from orchestrator.engine.planning.agents import NOBODY
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
-from orchestrator.engine.planning.replan import check_conditions, replan
+from orchestrator.engine.planning.replan import check_conditions, follow_graph, replan
 from orchestrator.engine.planning.selection import newly_demanded
 from orchestrator.engine.run import Run
 
@@ -50,6 +50,10 @@ class StepScheduler:
                         await ask_what_is_demanded(run)
                     if run.view.cone(run.state.goal).conditional:
                         self._checked += await check_conditions(run)
+                anew = [name for name, result in ended if isinstance(result, NotStarted) and result.declared_anew]
+                if anew:
+                    follow_graph(run)
+                    await check_conditions(run, anew)
                 for name, result in ended:
                     self._take(name, result)
                 if run.repriced:

@@ -1,11 +1,12 @@
 """A graph that changes while a run waits: answers are judged against the graph as it is now."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator import AskHuman, Orchestrator, Resolution, Status, Tool, Unavailable
+from orchestrator import AskHuman, Orchestrator, Resolution, RunContext, Status, Tool, Unavailable
 
 
 def world(done: list[str], **options: Any) -> Orchestrator:
@@ -61,3 +62,49 @@ async def test_a_rung_that_repairs_the_graph_says_replan() -> None:
     orc._runtime.ladder = (repair,)  # pyright: ignore[reportPrivateUsage]
     outcome = await orc.run("receipt", {"trip": "x"})
     assert outcome.value == "mailed by 2"
+
+
+def _declared_anew(orc: Orchestrator, log: list[str], **options: Any) -> None:
+    orc.add(Tool(lambda booking: log.append("paid") or "paid", name="pay", gives="paid", **options), replace=True)
+
+
+RESTRICTIONS: dict[str, Any] = {
+    "an approval": lambda orc, log: _declared_anew(orc, log, effect="write", approval=True),
+    "a rule": lambda orc, log: _declared_anew(orc, log, effect="write", approval=lambda booking: True),
+    "a condition": lambda orc, log: _declared_anew(orc, log, effect="write", when=lambda booking: False),
+    "taken out": lambda orc, log: orc.remove("pay"),
+    "out of order": lambda orc, log: orc.health.trip("pay", "stop"),
+    "gated": lambda orc, log: orc.connect("never", "pay"),
+}
+
+
+@pytest.mark.parametrize("below", [False, True])
+@pytest.mark.parametrize("restriction", RESTRICTIONS)
+async def test_a_restriction_that_comes_during_a_run_holds_for_its_next_call(restriction: str, below: bool) -> None:
+    log: list[str] = []
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def book(trip: str) -> str:
+        begun.set()
+        await go.wait()
+        return trip
+
+    async def whole(ctx: RunContext) -> str:
+        return str((await ctx.reach("paid", {"trip": "x"})).value)
+
+    never = Tool(lambda lost: "n", name="never", gives="n")
+    tools = [Tool(book, gives="booking"), Tool(whole, gives="whole"), never]
+    async with Orchestrator(tools, monitors=()) as orc:
+        orc.add(Tool(lambda booking: log.append("paid") or "paid", name="pay", gives="paid", effect="write"))
+        running = asyncio.create_task(orc.run("whole" if below else "paid", {} if below else {"trip": "x"}, run_id="r"))
+        await begun.wait()
+        RESTRICTIONS[restriction](orc, log)
+        go.set()
+        outcome = await running
+        asks = restriction in ("an approval", "a rule")
+        assert outcome.status is (Status.WAITING if asks else Status.ESCALATED)
+        assert log == []
+        assert orc.replay("r").agrees
+        if asks:
+            assert (await orc.resume("r", "yes")).status is Status.REACHED
+            assert log == ["paid"]
