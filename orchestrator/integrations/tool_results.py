@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from orchestrator.core.enums import FailureKind
-from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused, Unavailable
+from orchestrator.core.errors import CallerError, OrchestratorError, RateLimited, Refused, ToolError, Unavailable
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import clean
 from orchestrator.core.types.schema import adapter
@@ -24,7 +24,7 @@ _BROKE: Final = re.compile(
 _LIMITED: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORECASE)
 
 
-class ToolReported(Exception):
+class ToolReported(ToolError):
     """A tool said that it failed, and not that nothing happened: overload, a time-out, a defect of its own."""
 
     def __init__(self, message: str, kind: FailureKind) -> None:

@@ -234,7 +234,7 @@ def failure_of(
     known = tuple(secrets)
     message = message_of(error, known)
     shipped, deciding = _decided(error, 0)
-    if shipped is FailureKind.BUG:
+    if shipped is FailureKind.BUG and not isinstance(error, ToolError):
         message = _bug_message(error, message)
     return Failure(
         tool=tool,

@@ -107,6 +107,13 @@ async def test_a_write_that_may_have_happened_is_not_replaced(file: Path) -> Non
     assert (file.parent / "log").read_text().splitlines() == ["primary order"]
 
 
+async def test_the_words_of_a_tool_that_broke_are_its_own(file: Path) -> None:
+    async with connected(file) as (client, _):
+        (file.parent / "how").write_text("broke")
+        result = await client.call_tool("order", {"item": "pen"})
+    assert text(result).startswith("order failed. Tried: order (ambiguous: Error executing tool order).")
+
+
 async def test_the_own_no_of_a_tool_without_alternative_is_passed_on(file: Path) -> None:
     file.with_suffix(".toml").write_text("")
     async with connected(file) as (client, _):

@@ -42,6 +42,8 @@ def called(name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if WHICH == "primary" and how == "busy":
         return text("429 too many requests", error=True)
+    if WHICH == "primary" and how == "broke":
+        return text(f"Error executing tool {name}", error=True)
     if WHICH == "primary" and how == "no":
         return text("no such thing", error=True)
     answer = f"{WHICH} {name} {next(iter(arguments.values()), '')}"
