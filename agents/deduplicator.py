@@ -1,22 +1,23 @@
-"""Which texts say the same: word for word but for numbers, or nearly so."""
+"""Groups texts that are equal except for numbers, ids and quotations, or nearly equal."""
 
 import re
 
 from orchestrator import Agent
 
 CHANGING = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|\d+(?:[.:,]\d+)*|\"[^\"]*\"|'[^']*'")
-"""What changes from one message of a kind to the next: numbers, ids, what stands in quotes."""
+"""The parts in which messages of one kind differ: numbers, ids, quotations."""
 ALIKE = 0.6
 """Shared part of the words (Jaccard) from which on two texts say the same."""
 
 
 def shape_of(text: str) -> str:
-    """A text with all that changes taken out."""
+    """A text without numbers, ids and quotations."""
     return " ".join(CHANGING.sub("#", text).lower().split())
 
 
 def by_shape(items: list[str]) -> list[list[int]]:
-    """Places of the texts that are equal but for numbers, ids and quotations; each group in order, by first place."""
+    """Indices of the texts that are equal except for numbers, ids and quotations; each group in order, by first
+    place."""
     groups: dict[str, list[int]] = {}
     for place, text in enumerate(items):
         groups.setdefault(shape_of(text), []).append(place)
@@ -24,7 +25,7 @@ def by_shape(items: list[str]) -> list[list[int]]:
 
 
 def by_likeness(items: list[str]) -> list[list[int]]:
-    """Places of the texts that share most of their words with the first of their group."""
+    """Indices of the texts that share most of their words with the first of their group."""
     found: list[tuple[frozenset[str], list[int]]] = []
     for group in by_shape(items):
         words = frozenset(re.findall(r"[^\W\d_]+", shape_of(items[group[0]])))

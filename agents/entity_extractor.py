@@ -1,4 +1,4 @@
-"""What a text names: addresses, hosts, dates, amounts and names, by their form alone."""
+"""Finds addresses, hosts, dates, amounts and names in a text, by their form alone."""
 
 import re
 
@@ -20,7 +20,7 @@ FORMS = (
     ("name", r"\b(?:[A-Z][^\W\d_]+(?:[ -](?:of |the |van |von |de )?[A-Z][^\W\d_]+)+)\b"),
     ("name", r"(?<=[^\W_] )[A-Z][^\W\d_]{2,}\b"),
 )
-"""Kind and pattern, the most telling first: what one has found, those after it leave alone."""
+"""Kind and pattern, the most specific first; a match is not matched again by later patterns."""
 ANY = re.compile("|".join(f"(?P<f{number}>{pattern})" for number, (_, pattern) in enumerate(FORMS)))
 BROKEN = re.compile(r"(?<=[^\n]{60})[ \t]*\n(?=\S)|[ \t]*\n(?=[a-z])")
 """Where a sentence goes on in the next line: after a long line, and before a small letter."""

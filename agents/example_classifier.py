@@ -1,4 +1,5 @@
-"""What a text is about, learnt from examples on the spot: naive Bayes where there are many, the nearest where few."""
+"""Classifies a text by examples that are given with it: naive Bayes if there are many, the nearest example if there are
+few."""
 
 import math
 import re
@@ -10,14 +11,14 @@ LITTLE_WORDS = """an and are as at be but by for from had has have in into is it
 their then there these they this those to too was we were which with you your"""
 SAYING_NOTHING = frozenset(LITTLE_WORDS.split())
 LEAST_LIKENESS = 0.2
-"""Cosine under which a text is like no example."""
+"""A text with a lower cosine to every example is refused."""
 LEAST_KNOWN = 0.25
 """Share of a text's words that examples must have, unless they have three."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case; numbers and little words say nothing."""
+    """The words of a text in lower case; without numbers and stop words."""
     return [word for word in WORD.findall(text.lower()) if word not in SAYING_NOTHING]
 
 

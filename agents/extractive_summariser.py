@@ -1,8 +1,8 @@
-"""The sentences that the rest of a text agrees with most: TextRank, without a model.
+"""A summary of the most central sentences of a text: TextRank, without a model.
 
 Mihalcea and Tarau, "TextRank: Bringing Order into Texts", EMNLP 2004: sentences are the nodes of a graph whose edges
 weigh how many words two sentences share; PageRank over it finds the central ones. Sentences at the beginning count
-more, because authors put first what matters; little words of the language do not count.
+more, because authors begin with what is important; stop words of the language do not count.
 """
 
 import math
@@ -21,7 +21,8 @@ SENTENCES = 3
 
 
 def words_of(sentence: str, stops: frozenset[str]) -> frozenset[str]:
-    """What two sentences can share: words that say something, pairs of characters where there are no spaces."""
+    """The units that two sentences can share: words except stop words, or pairs of characters in scripts without
+    spaces."""
     words = {word.lower() for word in WORD.findall(sentence)} - stops
     letters = "".join(SPACELESS.findall(sentence))
     return frozenset(words | {letters[place : place + 2] for place in range(len(letters) - 1)})

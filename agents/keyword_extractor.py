@@ -1,4 +1,4 @@
-"""The phrases that say what a text is about: RAKE, without a model. Made for English.
+"""The key phrases of a text: RAKE, without a model. Made for English.
 
 Rose, Engel, Cramer and Cowley, "Automatic keyword extraction from individual documents", 2010: phrases are what stands
 between stop words and punctuation; a word scores by how many words it stands beside, over how often it stands.

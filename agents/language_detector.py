@@ -1,4 +1,4 @@
-"""Which language a text is in: by its script where that tells, else by the little words that every text is full of."""
+"""Which language a text is in: by its script if that is enough, else by its stop words."""
 
 from orchestrator import Agent, Refused
 from orchestrator.integrations.documents import detect_language

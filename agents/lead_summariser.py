@@ -1,4 +1,4 @@
-"""The first sentences of a text: what a newspaper reader would read. Quick, and often good enough."""
+"""A summary of the first sentences of a text. Fast, and good enough for many texts."""
 
 from orchestrator import Agent
 from orchestrator.core.checks import has_words

@@ -1,8 +1,8 @@
 """A chat model that answers questions with tools of its own, which are goals of this catalogue.
 
-What it asks for is planned, priced and healed like everything else: when a site is down it reads the kept copy. It gets
-no files and no databases: a page that it reads might tell it to carry them away. Without `ORCHESTRATOR_MODEL` there is
-no such agent.
+Each of its calls is a run that is planned, priced and healed: if a site is down it gets the cached copy. It has no
+tools for files and databases, because a page that it reads may contain an instruction to disclose them. Without
+`ORCHESTRATOR_MODEL` there is no such agent.
 """
 
 import os

@@ -149,7 +149,8 @@ def parts(sizes: list[int], repeats: int) -> None:
 
 
 def whole(sizes: list[int], repeats: int) -> None:
-    """A tool on the route fails; the whole call from where the run stands, as a caller makes it and as a run does."""
+    """A tool on the route fails; the whole call from the current state of the run, as a caller makes it and as a run
+    does."""
     for size in sizes:
         for piled in (0, 8):
             times = _whole(layered_typed(size), piled, repeats if size <= 2000 else repeats // 4)

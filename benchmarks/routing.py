@@ -136,7 +136,7 @@ def first_route(bench: Bench, repeats: int) -> None:
 
 
 def reroutes(bench: Bench, repeats: int, piled: int) -> None:
-    """A tool on the route fails; plan again from where the run stands. `piled` tools are down at any time."""
+    """A tool on the route fails; plan again from the current state of the run. `piled` tools are down at any time."""
     random = Random(1)
     down: list[str] = []
     search: list[float] = []

@@ -218,7 +218,7 @@ def few_labels(measured: Measured) -> list[str]:
 
 
 def curve(measured: Measured) -> list[str]:
-    """What more labels are worth, and what knowledge that nobody has would be worth."""
+    """The value of more labels, and of knowledge that is not available in practice."""
     bench = measured.bench
     shares = [f"{share} %" for share in SHARES]
     cells = [f"{mean(loss for loss, _ in measured.losses(by_question, share / 100, 10)):.2f}" for share in SHARES]

@@ -1,8 +1,8 @@
 """Replanning after a failure on graphs of transitions, against the best of networkx: `python benchmarks/topologies.py`.
 
-A tool on the route fails and the route is planned again from where the run stands (`Planner.plan`). The peers only find
-the path, interleaved in the same run: `dijkstra_path` and `bidirectional_dijkstra` from the start, and from where the
-run stands. The ratio is that of the best of them. CPU times of the thread, medians.
+A tool on the route fails and the route is planned again from the current state of the run (`Planner.plan`). The peers
+only find the path, interleaved in the same run: `dijkstra_path` and `bidirectional_dijkstra` from the start, and from
+the current state of the run. The ratio is that of the best of them. CPU times of the thread, medians.
 """
 
 import argparse

@@ -106,7 +106,7 @@ class Results:
 
 
 def heal_nodes() -> None:
-    """Put `HealingToolNode` in the place of `ToolNode`."""
+    """Put `HealingToolNode` in place of `ToolNode`."""
     from langgraph import prebuilt
     from langgraph.prebuilt import tool_node
 

@@ -60,7 +60,7 @@ def toxicity(content: str) -> float:
 
 
 def is_beyond_doubt(rude: float) -> bool:
-    """Whether nobody need be asked."""
+    """Whether no person needs to be asked."""
     return rude < DOUBT
 
 

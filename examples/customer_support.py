@@ -1,4 +1,4 @@
-"""A customer is refunded and told so: `python examples/customer_support.py`.
+"""A customer is refunded and notified: `python examples/customer_support.py`.
 
     START ─ .1 ─ crm ─┬─ .3 stripe ───┬─┬─ .3 email ─┬─ .1 ─ complete
                       └─ .5 razorpay ─┘ └─ .4 sms ───┘

@@ -33,7 +33,7 @@ OUT = Path("out")
 SHOWN = "mariners-scanned.pdf"
 """The sample whose brief is shown: a picture of a page, which no reader of text can read."""
 MAY_ESCALATE = ("empty.pdf", "minutes-encrypted.pdf", "bridge-truncated.pdf")
-"""Samples that nobody can read."""
+"""Samples that no reader can read."""
 SAID = (
     ("encrypted, and the password is wrong", "the password that was given is not its password"),
     ("encrypted", "nobody has its password"),
@@ -187,7 +187,7 @@ def _show_briefs(batch: Batch) -> None:
 
 
 def meaning_of(outcome: Outcome[Any]) -> str:
-    """Why nobody could read a document, in the words of a person."""
+    """Why no reader could read a document, in plain words."""
     messages = [failure.message for failure in outcome.failures]
     for part, meaning in SAID:
         for message in messages:

@@ -4,9 +4,9 @@
            └─ .5 train ──┘ └─ .4 hostel ─┘ └─ bus ─┘
                                           from hotel: .3 car, .4 bus; from hostel: .4 car, .3 bus
 
-Every booking is a write that can be cancelled; payment comes last and cannot. When a part is booked out the route is
-computed again from where the journey stands: what is booked stays booked, and nothing is booked twice. When no journey
-can be had, all of it is cancelled. The graph is the one of arXiv 2603.01548.
+Every booking is a write that can be cancelled; payment comes last and cannot. If a part is booked out, the route is
+computed again from the current state of the journey: what is booked stays booked, and nothing is booked twice. When no
+journey can be had, all of it is cancelled. The graph is the one of arXiv 2603.01548.
 """
 
 import asyncio

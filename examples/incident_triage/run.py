@@ -1,8 +1,8 @@
 """Incidents of a night, out of log files: `python examples/incident_triage/run.py`.
 
-The errors are grouped; each group is classified by examples, looked up among past incidents, and given to whoever is
-best at its kind for the price; a report says what to do. No model is needed. Selection matters: an expert knows one
-field and costs five times as much as the generalist, who remembers what helped the last time.
+The errors are grouped; each group is classified by examples, looked up among past incidents, and given to the agent
+with the best competence and price for its kind; a report says what to do. No model is needed. Selection matters: an
+expert knows one field and costs five times as much as the generalist, who remembers what helped the last time.
 """
 
 import asyncio

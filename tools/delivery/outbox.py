@@ -1,4 +1,4 @@
-"""The last resort of delivery: messages kept on this disk until they can be sent, and their sending.
+"""The last alternative for delivery: messages are stored on this disk until they can be sent.
 
 The outbox is a SQLite file, which `deps` may name as `outbox` (default: `.orchestrator/outbox.db`).
 """

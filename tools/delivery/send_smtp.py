@@ -1,8 +1,9 @@
-"""Deliver a message by mail. What a server has accepted cannot be called back, so doubt is never answered by resending.
+"""Deliver a message by mail. A mail that a server accepted cannot be recalled, so after a lost answer it is never sent
+again.
 
 The server is what `deps` name as `smtp`: host, port, sender, username, password, starttls. Where its `was_sent` can
-tell whether a mail with a given Message-ID went out (by the server's log, say, or a mailbox), it is asked when an
-answer is lost; where nobody can tell, the run escalates.
+tell whether a mail with a given Message-ID went out (by the server's log, say, or a mailbox), it is called after a lost
+answer; without it the run escalates.
 """
 
 import smtplib

@@ -1,4 +1,4 @@
-"""A brief: what a document is, in a title, a few sentences and its most telling words."""
+"""A brief: a title, a summary of a few sentences and the keywords of a document."""
 
 import re
 from pathlib import Path

@@ -18,7 +18,7 @@ def has_an_action(proposal: Proposal) -> bool:
 
 
 def expert(advice: tuple[tuple[str, str, str], ...]) -> Callable[..., Proposal]:
-    """Somebody who knows what causes the errors that match a pattern, and what to do."""
+    """An expert for the errors that match a pattern: their cause and what to do."""
 
     def propose(message: str, label: str, past: list[dict[str, Any]]) -> Proposal:
         for pattern, cause, action in advice:

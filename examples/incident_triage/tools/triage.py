@@ -1,6 +1,6 @@
 """Triage: the errors are grouped, and each group is classified, looked up and thought about; all groups side by side.
 
-Every step is a goal of its own, so each is planned, given to whoever has the skill, and healed.
+Every step is a goal of its own, so each is planned, given to an agent with the skill, and healed.
 """
 
 import asyncio

@@ -36,7 +36,8 @@ def client_of(deps: Any) -> Any:
 
 
 async def find(invoice: Any, ctx: RunContext) -> Any:
-    """What South has booked for this invoice. When South does not answer, nobody can tell, and a person is asked."""
+    """What South has booked for this invoice. If South does not answer, it is unknown whether the payment happened, and
+    a person is asked."""
     async with client_of(ctx.deps) as client:
         answer = await client.get("/payments", params={"reference": invoice.number})
     answer.raise_for_status()
