@@ -19,13 +19,12 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tools import StructuredTool
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.published_graphs import CASES, Case
-from benchmarks.self_healing import SCENARIOS, World, reason, stop
-from orchestrator import AskModel, Demote, Goal, Orchestrator, Policy, Tool, Unavailable
+from benchmarks.self_healing import SCENARIOS, World, langchain_tools, reason, stop
+from orchestrator import AskModel, Demote, Goal, Orchestrator, Policy, Tool
 from orchestrator.core.policy import Retries
 from tests.escalation.openai_server import OpenAIServer, Says, serving
 
@@ -84,16 +83,7 @@ async def ours(world: World, server: OpenAIServer) -> None:
 async def react(world: World, server: OpenAIServer) -> None:
     """LangChain's agent over the same model."""
 
-    def tool(name: str) -> StructuredTool:
-        def call() -> str:
-            try:
-                return world.call(name)
-            except Unavailable as error:
-                return f"Error: {error}"
-
-        return StructuredTool.from_function(call, name=name, description=f"Do {name}")
-
-    agent: Any = create_agent(server.model(), [tool(name) for name in (*world.case.tools, world.case.goal)])
+    agent: Any = create_agent(server.model(), langchain_tools(world))
     await agent.ainvoke({"messages": [HumanMessage(f"Reach {world.case.goal}.")]}, {"recursion_limit": 200})
 
 

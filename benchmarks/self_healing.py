@@ -171,8 +171,8 @@ def reason(case: Case, messages: list[BaseMessage]) -> AIMessage:
     return AIMessage("It cannot be done: every way is blocked.")
 
 
-async def react(world: World) -> Result:
-    """LangChain's agent: every step is a model call."""
+def langchain_tools(world: World) -> list[StructuredTool]:
+    """The tools of a world as LangChain's, which give an error as text."""
 
     def tool(name: str) -> StructuredTool:
         def call() -> str:
@@ -183,8 +183,14 @@ async def react(world: World) -> Result:
 
         return StructuredTool.from_function(call, name=name, description=f"Do {name}")
 
+    return [tool(name) for name in (*world.case.tools, world.case.goal)]
+
+
+async def react(world: World) -> Result:
+    """LangChain's agent: every step is a model call."""
+
     model = Replies(reply=lambda messages: reason(world.case, messages))
-    agent: Any = create_agent(model, [tool(name) for name in (*world.case.tools, world.case.goal)])
+    agent: Any = create_agent(model, langchain_tools(world))
     said = await agent.ainvoke({"messages": [HumanMessage(f"Reach {world.case.goal}.")]}, {"recursion_limit": 200})
     done = said["messages"][-1].content == "Done."
     return Result(done, not done, model.calls)

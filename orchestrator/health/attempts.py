@@ -1,4 +1,4 @@
-"""`Attempts`: what one attempt does to the entries of its tool, its credential and its transition."""
+"""`AttemptCounter`: what one attempt does to the entries of its tool, its credential and its transition."""
 
 import math
 import random
@@ -19,7 +19,7 @@ LATE: Final = "late"
 """In place of the owner, for an attempt that the circuit had not admitted as its probe."""
 
 
-class Attempts:
+class AttemptCounter:
     """Counts attempts and turns circuits. The caller holds the lock of the entries."""
 
     def __init__(self, policy: Policy, clock: Clock, seed: int, on_problem: Callable[[str], None]) -> None:

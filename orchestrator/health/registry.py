@@ -14,7 +14,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import counts_for_health
 
 from .admission import Lease, ProbeLeases, Unlease, admit_through
-from .attempts import Attempts
+from .attempts import AttemptCounter
 from .circuit import Circuit
 from .declaration import CREDENTIAL
 from .entries import EntryTable
@@ -49,7 +49,7 @@ class HealthRegistry:
         """The names of the tools with a credential."""
         self.entries = EntryTable(policy, clock)
         self._clock = clock
-        self._attempts = Attempts(policy, clock, seed, lambda problem: self.entries.on_problem(problem))
+        self._attempts = AttemptCounter(policy, clock, seed, lambda problem: self.entries.on_problem(problem))
         self.probes = ProbeLeases(lease, unlease)
         """Which process may probe a half-open circuit."""
         self._lock = self.entries.lock

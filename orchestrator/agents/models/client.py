@@ -19,7 +19,7 @@ from .accounting import ModelUsage
 from .parse import RawAnswer, Unusable
 from .pool import ModelPool, Router, health_names
 from .providers import one_attempt
-from .structured_output import OutputMode, ask, modes_of, raw_answer, tokens, turned_down
+from .structured_output import OutputMode, ask_for_choice, modes_of, raw_answer, tokens, turned_down
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -133,7 +133,7 @@ class Consultant:
         begin_at = self._modes.get(place, modes[0])
         for mode in modes[modes.index(begin_at) :]:
             try:
-                message = await self._send(talk, place, ask(model, it.system, user, it.schema, mode))
+                message = await self._send(talk, place, ask_for_choice(model, it.system, user, it.schema, mode))
             except Exception as error:
                 if mode is OutputMode.JSON or not turned_down(error):
                     raise

@@ -43,7 +43,9 @@ def modes_of(model: "BaseChatModel") -> tuple[OutputMode, ...]:
     return (*tool, *schema, OutputMode.JSON)
 
 
-async def ask(model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: OutputMode) -> "AIMessage":
+async def ask_for_choice(
+    model: "BaseChatModel", system: str, user: str, schema: dict[str, Any], mode: OutputMode
+) -> "AIMessage":
     """One request. Raises whatever the model's client raises."""
     messages = [("system", system), ("human", user)]
     if mode is OutputMode.TOOL:

@@ -15,7 +15,7 @@ from mcp import Client, MCPError
 from orchestrator.core.errors import ToolError, nearest
 from orchestrator.core.text import clean
 from orchestrator.integrations.mcp.goal_server import Listeners
-from orchestrator.integrations.mcp.listing import listed
+from orchestrator.integrations.mcp.listing import list_all
 from orchestrator.integrations.mcp.remote import McpServer
 from orchestrator.integrations.mcp.requests import request
 
@@ -39,7 +39,7 @@ class _Kind:
     async def listed(self, servers: Mapping[str, McpServer]) -> list[Any]:
         """The tools, prompts and resources of every server, under unique names. A server that does not answer is left
         out."""
-        asked = (listed(server.connection, self.kind) for server in servers.values())
+        asked = (list_all(server.connection, self.kind) for server in servers.values())
         answers = await asyncio.gather(*asked, return_exceptions=True)
         places: dict[str, tuple[McpServer, str]] = {}
         shown: list[Any] = []

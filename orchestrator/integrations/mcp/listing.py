@@ -23,7 +23,7 @@ KINDS: Final = {
 """Kind -> the client's method, the field of its answer, and the capability of servers that have it."""
 
 
-async def listed(connection: Connection, kind: str) -> list[Any]:
+async def list_all(connection: Connection, kind: str) -> list[Any]:
     """All that a server lists of a kind in `KINDS`; nothing where it says that it has none.
 
     Raises `Unavailable` for pages without end, else as `request`.
@@ -50,4 +50,4 @@ async def listed(connection: Connection, kind: str) -> list[Any]:
     raise Unavailable(f"The MCP server {connection.name!r} lists more than {MAX_PAGES} pages of {kind}.")
 
 
-__all__ = ["KINDS", "MAX_LISTED", "listed"]
+__all__ = ["KINDS", "MAX_LISTED", "list_all"]

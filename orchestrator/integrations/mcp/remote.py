@@ -27,7 +27,7 @@ from orchestrator.integrations.tool_results import reported_kind
 from .calling import Terms, remote_call
 from .connection import Connection
 from .elicitation import Sampling
-from .listing import listed
+from .listing import list_all
 from .requests import request
 from .transports import HttpTransport, StdioTransport, Transport
 
@@ -168,7 +168,7 @@ class McpServer:
         """Ask the server what tools it has. Raises `Unavailable`, `httpx2.HTTPStatusError` with its own status, and
         `MCPError` when it does not say.
         """
-        found = {one.name: _described(one) for one in await listed(self.connection, "tools")}
+        found = {one.name: _described(one) for one in await list_all(self.connection, "tools")}
         self.listed = found
         return found
 

@@ -38,7 +38,7 @@ def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
         return found
     found += _figures(decision, planned, context.state.revision)
     listed = ground.pricer(problem, last_resort=planned.last_resort).route(planned.route)
-    return found + candidates(decision.candidates, listed)
+    return found + compared_candidates(decision.candidates, listed)
 
 
 def _agent_keys(context: ReplayContext) -> set[str]:
@@ -69,7 +69,7 @@ def _figures(decision: Decision, planned: Planned, revision: int) -> list[Findin
     ]
 
 
-def candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...]) -> list[Finding]:
+def compared_candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...]) -> list[Finding]:
     """What was chosen among, with prices and the facts that these are made of."""
     found = compared("candidates", tuple(c.name for c in recorded), tuple(c.name for c in recomputed))
     for then, now in zip(recorded, recomputed, strict=False) if not found else ():
@@ -115,7 +115,7 @@ def check_select(context: ReplayContext, decision: Decision) -> list[Finding]:
     pricer = ground.pricer(context.state.problem(), last_resort=bool(plan.facts.get("last_resort", False)))
     rivals = [name for name in context.view.producers(key) if name in {c.name for c in decision.candidates}]
     listed = pricer.agents(rivals)
-    found += candidates(decision.candidates, listed)
+    found += compared_candidates(decision.candidates, listed)
     found += _judged(context, decision)
     price = next((c.price for c in listed if c.name == decision.chosen), None)
     return found + compared("price", decision.price, price)

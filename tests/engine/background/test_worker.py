@@ -157,7 +157,8 @@ async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path, monke
         await task
 
 
-async def test_stopping_a_worker_hands_its_runs_back(tmp_path: Path) -> None:
+def endless() -> tuple[Tool, asyncio.Event]:
+    """A tool that gives `w` after a minute, and the event that it has begun."""
     begun = asyncio.Event()
 
     @tool(gives="w", timeout=60)
@@ -166,6 +167,11 @@ async def test_stopping_a_worker_hands_its_runs_back(tmp_path: Path) -> None:
         await asyncio.sleep(60)
         return 1
 
+    return slow, begun
+
+
+async def test_stopping_a_worker_hands_its_runs_back(tmp_path: Path) -> None:
+    slow, begun = endless()
     store = tmp_path / "runs.db"
     async with Orchestrator([slow], store=store) as orc:
         run_id = await orc.submit("w")
@@ -239,14 +245,7 @@ async def test_digests_of_inputs_are_keyed_by_the_store(tmp_path: Path) -> None:
 
 
 async def test_a_run_of_another_process_is_cancelled_from_here(tmp_path: Path) -> None:
-    begun = asyncio.Event()
-
-    @tool(gives="w", timeout=60)
-    async def slow() -> int:
-        begun.set()
-        await asyncio.sleep(60)
-        return 1
-
+    slow, begun = endless()
     store = tmp_path / "runs.db"
     async with Orchestrator([slow], store=store) as there, Orchestrator([slow], store=store) as here:
         running = asyncio.create_task(there.run("w", run_id="r"))

@@ -16,6 +16,7 @@ from orchestrator.observability.replay.replay import Replay
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.rows import Record
 from orchestrator.testing import FakeClock, fail
+from tests.observability.tracing.shop import carrier, table
 
 
 class Altered(MemoryStore):
@@ -41,16 +42,6 @@ class Altered(MemoryStore):
         """The graph as it is."""
         data: dict[str, Any] | None = self._store.graph(digest)
         return data
-
-
-@tool(gives="quote", cost=0.002)
-def carrier(parcel: str) -> float:
-    return float(len(parcel))
-
-
-@tool(gives="quote", cost=0.02)
-def table(parcel: str) -> float:
-    return float(len(parcel)) + 1
 
 
 def no_void(label: str) -> None:

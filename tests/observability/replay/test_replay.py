@@ -31,7 +31,8 @@ from orchestrator import (
 from orchestrator.core.process.installation import catalog_root
 from orchestrator.observability.replay.replay import Replay, replay_run
 from orchestrator.testing import fail
-from tests.observability.replay.shop import Altered, buy, carrier, find, shipped, shop, table
+from tests.observability.replay.shop import Altered, buy, find, shipped, shop
+from tests.observability.tracing.shop import carrier, table
 from tests.support.random_runs import random_orchestrator, random_policy, random_run
 from tests.support.random_teams import random_job, random_team
 
