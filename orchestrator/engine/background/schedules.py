@@ -65,9 +65,16 @@ class Schedule(BaseModel):
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
+    @property
+    def _each_hour(self) -> bool:
+        """Whether it is for hours that pass, not for hours of a clock that changes twice a year."""
+        return self.cron.split()[1].startswith("*")
+
     def last_time(self, now: float) -> float:
         """The latest time at or before `now`; both in seconds since the epoch."""
         moment = dt.datetime.fromtimestamp(now, self._zone)
+        if self._each_hour:  # in the hour that comes twice, and after the one that is left out, too
+            moment = moment.astimezone(dt.timezone(moment.utcoffset() or dt.timedelta()))
         # The latest time strictly before the next second is the latest at or before now: times are whole seconds.
         after = moment.replace(microsecond=0) + dt.timedelta(seconds=1)
         return float(_croniter()(self.cron, after).get_prev(dt.datetime).timestamp())

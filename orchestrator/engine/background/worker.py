@@ -50,6 +50,19 @@ class WorkerOptions:
     drain_seconds: float = 30.0
     """How long runs may continue after `stop` before they are returned to the queue."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("concurrency", 1), ("most_attempts", 1), ("drain_seconds", 0)):
+            _check_least(name, getattr(self, name), least)
+        for name, limits, least in (("limits", self.limits, 0), ("tool_limits", self.tool_limits, 1)):
+            for of, number in (limits or {}).items():
+                _check_least(f"{name}[{of!r}]", number, least)
+
+
+def _check_least(name: str, number: float, least: int) -> None:
+    """Raises `DefinitionError` for a number below the least."""
+    if not number >= least:
+        raise DefinitionError(f"{name} of a worker is {least} or more; it was {number!r}")
+
 
 class Worker:
     """Takes runs until it is stopped. A run that waits for a person ends its work; its answer is a new piece of it."""
@@ -185,6 +198,9 @@ class Worker:
         except OrchestratorError as error:
             self._runtime.store.on_problem(f"run {taken.run_id!r} could not be begun and is handed back: {error}")
             self._undriven[taken.run_id] = taken
+            return
+        except Exception as error:  # this process is alive, so nobody else would take a run that it only owns
+            await self._leave_to_others(taken, f"{type(error).__name__}: {error}")
             return
         if run is not None:
             await self._ends_or_is_lost(run)

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from typing_extensions import Unpack
 
@@ -24,7 +24,7 @@ from orchestrator.store.rows import ClaimedRun, RunRow
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .known import check_same_request, set_aside
 from .phases import Phase
-from .recovery import outcome_on_record, recover, row_of
+from .recovery import UnreadableRecords, outcome_on_record, recover, row_of
 from .requests import check_goal, check_inputs, check_request, check_when
 from .start import begin, new_run_id, wanted_of
 
@@ -154,7 +154,10 @@ async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
             return await _begin(runtime, taken)
         if live_run(runtime, taken.run_id) is None:
             await runtime.threads.run(lambda: _check_same_program(runtime, taken.run_id))
-        return await _go_on(runtime, taken)
+        try:
+            return await _go_on(runtime, taken)
+        except UnreadableRecords as error:
+            raise NotForThisWorker(str(error)) from error
 
 
 async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
@@ -233,8 +236,8 @@ async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
         await stop_waiting(run)
         start(run, Phase.ESCALATE)
         return run
-    given: dict[str, Any] = json.loads(taken.answer) if taken.answer else {}
     try:
+        given = _answer_of(taken)
         question = given.get("question") or next(iter(run.asked), "")
         await take_answer(run, question, given.get("answer"), given.get("by", ""))
     except InputError as error:
@@ -245,10 +248,22 @@ async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     return run
 
 
+def _answer_of(taken: ClaimedRun) -> dict[str, Any]:
+    """The answer that came with the run. Raises `InputError` for what is none."""
+    try:
+        given: Any = json.loads(taken.answer or "{}")
+    except ValueError:
+        raise InputError("it is not JSON") from None
+    if not isinstance(given, dict):
+        raise InputError("it is no JSON object with `answer`")
+    return cast("dict[str, Any]", given)
+
+
 def _release(runtime: Runtime, run: Run) -> None:
     runtime.store.flush()
     runtime.store.release(run.state.run_id, run.token or 0)
-    runtime.runs.leave(run.state.run_id)
+    if run.durable:
+        runtime.runs.leave(run.state.run_id)
 
 
 __all__ = ["NotForThisWorker", "SubmittedRequest", "cancel_queued", "drive_taken", "submit", "wait"]

@@ -206,11 +206,23 @@ def _exclude(run: Run, name: str, reason: str) -> None:
     run.emit(ToolExcluded(**run.stamp(), tool=name, reason=reason))
 
 
+class UnreadableRecords(InputError):
+    """A run has records that this version of the framework does not read."""
+
+
 def fold(run_id: str, records: list[Record]) -> RunState:
-    """The state of a run, from its records."""
+    """The state of a run, from its records. Raises `UnreadableRecords`."""
     state = RunState(run_id)
-    for event in events_of(records):
-        state.apply(event)
+    for record in records:
+        try:
+            events = events_of([record])
+        except (KeyError, ValueError, TypeError):
+            raise UnreadableRecords(
+                f"Record {record.seq} of the run {run_id!r} ({record.kind}) is of a kind or a form that this version "
+                "does not read: use the version that wrote it."
+            ) from None
+        for event in events:
+            state.apply(event)
     return state
 
 
@@ -294,7 +306,11 @@ async def recover(
         return None
     if not records:
         raise await runtime.threads.run(partial(_not_begun, runtime, run_id, token))
-    state = fold(run_id, records)
+    try:
+        state = fold(run_id, records)
+    except UnreadableRecords:
+        await runtime.threads.run(lambda: runtime.store.release(run_id, token))
+        raise
     run = Run(
         runtime.dialled(state.dial),
         state,

@@ -24,6 +24,29 @@ def test_times_are_those_of_the_place() -> None:
     assert nightly.run_id(at("2026-11-30T02:30:00+00:00")) == "nightly-20261130T023000Z"
 
 
+@pytest.mark.parametrize(
+    ("day", "cron", "times"),
+    [
+        ("2026-03-29", "30 2 * * *", 1),  # the hour that is left out
+        ("2026-10-25", "30 2 * * *", 1),  # the hour that comes twice
+        ("2026-03-29", "0 * * * *", 24),
+        ("2026-10-25", "0 * * * *", 24),
+        ("2026-10-25", "*/30 * * * *", 48),
+        ("2026-03-29", "0 3 * * *", 1),
+    ],
+)
+def test_clocks_that_change_neither_skip_nor_double(day: str, cron: str, times: int) -> None:
+    schedule = Schedule(name="n", cron=cron, goal="y", timezone="Europe/Berlin")
+    timetable, begin = Timetable([schedule]), dt.datetime.fromisoformat(f"{day}T00:00:00Z").timestamp()
+    found: list[float] = []
+    for minute in range(24 * 60):
+        for each, at in timetable.due(begin + 60 * minute):
+            found.append(at)
+            timetable.submitted(each, at)
+    within = [at for at in found if at >= begin]
+    assert len(within) == len(set(within)) == times
+
+
 def test_a_time_is_due_once_and_only_for_a_while() -> None:
     table = Timetable([Schedule(name="hourly", cron="0 * * * *", goal="g")])
     ((schedule, when),) = table.due(at("2026-11-30T10:00:20+00:00"))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from orchestrator import InputError, Orchestrator, Status, Tool, tool
+from orchestrator import DefinitionError, InputError, Orchestrator, Status, Tool, tool
 from orchestrator.engine.background import worker as work
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.store import MemoryStore, SqlStore
@@ -226,7 +226,69 @@ def test_what_a_killed_worker_left_goes_on_elsewhere_within_five_seconds(
 
 
 def test_options_of_a_worker() -> None:
-    assert WorkerOptions().most_attempts == 5
+    assert WorkerOptions(limits={"acme": 0}).most_attempts == 5
+    wrong: list[dict[str, Any]] = [
+        {"concurrency": 0},
+        {"most_attempts": 0},
+        {"drain_seconds": math.nan},
+        {"limits": {"acme": -1}},
+        {"tool_limits": {"act": 0}},
+    ]
+    for options in wrong:
+        with pytest.raises(DefinitionError, match=f"{next(iter(options))}.* of a worker is [01] or more; it was"):
+            WorkerOptions(**options)
+
+
+async def test_records_of_a_newer_version_are_left_to_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "ELSEWHERE_SECONDS", 0.1)
+    begun = asyncio.Event()
+
+    async def slow() -> int:
+        begun.set()
+        await asyncio.sleep(60)
+        return 1
+
+    where = tmp_path / "runs.db"
+    async with Orchestrator([Tool(slow, gives="w")], store=where) as newer:
+        await newer.submit("w", run_id="r")
+        await begun.wait()
+    store = SqlStore(where)
+    store.append("r", "EventOfTomorrow", {"new": 1}, time.time())
+    store.close()
+    async with Orchestrator([Tool(lambda: 2, name="slow", gives="w")], store=where) as older:
+        problems: list[str] = []
+        older.store.on_problem = problems.append
+        worker = older.worker()
+        working = asyncio.create_task(worker.run())
+        await until(lambda: "EventOfTomorrow" in str(older.store.run("r").summary.get("left")))  # type: ignore[union-attr]
+        await older.submit("w", run_id="another", work_here=False)
+        assert (await older.wait("another")).value == 2
+        worker.stop()
+        await working
+        row = older.store.run("r")
+        assert row is not None
+        assert (row.status, row.attempts) == (Status.QUEUED, 0)
+        with pytest.raises(
+            InputError, match=r"EventOfTomorrow\) is of a kind or a form that this version does not read"
+        ):
+            older.outcome("r")
+
+
+@pytest.mark.parametrize(
+    "answer", ["not json", "[]", '"x"', '{"answer": {"a": 1}}', '{"question": "none", "answer": true}']
+)
+async def test_an_answer_that_is_none_leaves_the_run_waiting(embedded: Path | None, answer: str) -> None:
+    async with Orchestrator([double, act], store=embedded) as orc:
+        run_id = await orc.submit("z", {"x": 4})
+        assert (await orc.wait(run_id)).status is Status.WAITING
+        problems: list[str] = []
+        orc.store.on_problem = problems.append
+        assert orc.store.queue.answer(run_id, answer)
+        await until(lambda: any("was not taken" in problem for problem in problems))
+        await until(lambda: orc.store.queue.answer(run_id, '{"answer": true}'))
+        await until(lambda: orc.store.run(run_id).status is Status.REACHED)  # type: ignore[union-attr]
 
 
 async def test_digests_of_inputs_are_keyed_by_the_store(tmp_path: Path) -> None:
