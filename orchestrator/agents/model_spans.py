@@ -132,6 +132,14 @@ def _name(serialized: dict[str, Any] | None) -> str:
     return str(found) if found else "unknown"
 
 
+_PARTS_OF_USAGE = (
+    (names.CACHE_READ_TOKENS, "input_token_details", "cache_read"),
+    (names.CACHE_CREATION_TOKENS, "input_token_details", "cache_creation"),
+    (names.REASONING_TOKENS, "output_token_details", "reasoning"),
+)
+"""Attribute, and where LangChain's usage metadata has the number of tokens, which the totals include."""
+
+
 def _answered(message: BaseMessage) -> dict[str, Any]:
     """What an answer says of itself: tokens, model, id, why it ended."""
     found: dict[str, Any] = {}
@@ -140,6 +148,10 @@ def _answered(message: BaseMessage) -> dict[str, Any]:
         found[names.INPUT_TOKENS] = found[names.LLM_PROMPT_TOKENS] = int(used.get("input_tokens") or 0)
         found[names.OUTPUT_TOKENS] = found[names.LLM_COMPLETION_TOKENS] = int(used.get("output_tokens") or 0)
         found[names.LLM_TOKENS] = int(used.get("total_tokens") or 0)
+        for attribute, half, part in _PARTS_OF_USAGE:
+            details: Any = used.get(half)
+            if details and details.get(part):
+                found[attribute] = int(details[part])
     about: dict[str, Any] = message.response_metadata
     if isinstance(model := about.get("model_name") or about.get("model"), str):
         found[names.RESPONSE_MODEL] = plain(model, 100)

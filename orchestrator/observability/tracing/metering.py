@@ -91,7 +91,7 @@ class Meters:
             return meter.create_histogram(name, "USD", what, explicit_bucket_boundaries_advisory=names.DOLLARS)
 
         self._tools = seconds(names.TOOL_DURATION, "Duration of an attempt of a tool", names.SECONDS)
-        self._agent = seconds(names.AGENT_DURATION, "Duration of an attempt of an agent", names.SECONDS)
+        self._agent = seconds(names.AGENT_DURATION, "Duration of an attempt of an agent, and of a run", names.SECONDS)
         self._runs = seconds(names.WORKFLOW_DURATION, "Duration of a run", names.RUN_SECONDS_BOUNDS)
         self._price = dollars(names.PRICE_OF_RUN, "Planned price of a run")
         self._cost = dollars(names.COST_OF_RUN, "Actual cost of a run")
@@ -118,7 +118,9 @@ class Meters:
         if event.cancelled or event.asked or event.reconciled:
             return
         agent = event.tool in self._agents
-        found = {names.AGENT_NAME if agent else names.TOOL_NAME: event.tool}
+        found = {names.AGENT_NAME: event.tool, names.OPERATION: names.INVOKE_AGENT} if agent else {}
+        if not agent:
+            found[names.TOOL_NAME] = event.tool
         if event.failure is not None:
             found[names.ERROR_TYPE] = str(event.failure.kind)
             self._failures.add(1, {names.TOOL_NAME: event.tool, names.ERROR_TYPE: str(event.failure.kind)})
@@ -134,11 +136,13 @@ class Meters:
             self._escalations.add(1, {names.DECISION_KIND: str(decision.kind)})
 
     def _ended(self, event: RunEnded) -> None:
-        found = {
-            names.WORKFLOW_NAME: self._goals.pop(event.run_id, " + ".join(event.goal)),
-            names.RUN_STATUS: str(event.status),
-        }
+        goal, status = self._goals.pop(event.run_id, " + ".join(event.goal)), str(event.status)
+        found = {names.WORKFLOW_NAME: goal, names.RUN_STATUS: status}
         self._runs.record(event.seconds, found)
+        self._agent.record(
+            event.seconds,
+            {names.OPERATION: names.INVOKE_WORKFLOW, names.AGENT_NAME: goal, names.RUN_STATUS: status},
+        )
         self._cost.record(event.cost, found)
         if event.price is not None:
             self._price.record(event.price, found)

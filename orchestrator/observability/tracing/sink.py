@@ -108,6 +108,7 @@ class TracingSink:
             names.SPAN_KIND: names.CHAIN,
             names.OPERATION: names.INVOKE_WORKFLOW,
             names.WORKFLOW_NAME: goal,
+            names.AGENT_NAME: goal,  # its successor in the GenAI conventions 0.1.0
             names.RUN_ID: run_id,
         }
         first = span_context_of(link) if link else None

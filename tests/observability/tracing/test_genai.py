@@ -58,6 +58,23 @@ async def test_an_agents_own_model_calls_are_spans_with_tokens_and_a_provider(re
     assert "secret" not in json.dumps([dict(span.attributes or {}) for span in recorder.spans], default=str)
 
 
+async def test_cached_and_reasoning_tokens_are_told_where_the_model_reports_them(recorder: Recorder) -> None:
+    said = AIMessage(
+        "a whale",
+        usage_metadata={
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "total_tokens": 15,
+            "input_token_details": {"cache_read": 7},
+            "output_token_details": {"reasoning": 3},
+        },
+    )
+    await answered(recorder, ScriptedChatModel([said]))
+    told = attributes(next(span for span in recorder.spans if span.name.startswith("chat ")))
+    assert (told[names.CACHE_READ_TOKENS], told[names.REASONING_TOKENS]) == (7, 3)
+    assert names.CACHE_CREATION_TOKENS not in told
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [("true", True), ("SPAN_ONLY", True), ("span_and_event", True), ("event_only", False), ("NO_CONTENT", False)],

@@ -44,6 +44,10 @@ async def test_metrics() -> None:
     assert prices["label"] == outcome.price
     assert {p["attributes"][names.TOOL_NAME]: p["value"] for p in found[names.CIRCUIT]}["carrier"] == 2
     assert {p["attributes"][names.RUN_STATUS] for p in found[names.WORKFLOW_DURATION]} == {"reached"}
+    runs = [
+        p["attributes"] for p in found[names.AGENT_DURATION] if p["attributes"][names.OPERATION] == "invoke_workflow"
+    ]
+    assert {p[names.AGENT_NAME] for p in runs} == {"label", "nothing"}
 
 
 def counted(reader: InMemoryMetricReader) -> dict[str, int]:

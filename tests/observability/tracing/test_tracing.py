@@ -71,7 +71,7 @@ async def test_a_healed_run_is_one_tree(recorder: Recorder) -> None:
     assert run.status.status_code is StatusCode.UNSET
     told = attributes(run)
     assert told[names.OPERATION] == "invoke_workflow"
-    assert told[names.WORKFLOW_NAME] == "label"
+    assert told[names.WORKFLOW_NAME] == told[names.AGENT_NAME] == "label"
     assert told[names.RUN_ID] == outcome.run_id
     assert told[names.RUN_STATUS] == "reached"
     assert told[names.RUN_PRICE] == outcome.price
