@@ -85,7 +85,7 @@ class Circuit:
     """When it last recovered, while the ramp lasts."""
 
     def ticked(self, now: float) -> Self:
-        """As time alone moves it: open becomes half open; a lease nobody came back from ends; the ramp ends."""
+        """The state at `now`: open becomes half open, an expired probe lease ends, the ramp ends."""
         if self.state is CircuitState.OPEN and not self.manual and self.probe_at is not None and now >= self.probe_at:
             return replace(self, state=CircuitState.HALF_OPEN, owner=None)
         if self.owner is not None and now >= self.owner_until:

@@ -1,4 +1,4 @@
-"""From a plan (starts of tools) to a `Route` (steps with names, sources and order)."""
+"""Makes a `Route` (steps with names, sources and order) of a plan (starts of tools)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ Explain = Callable[[], Sequence[Alternative]]
 
 
 def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | None:
-    """The route of a path that leaves nothing behind and takes nothing from calls in flight; `None` for any other.
+    """The route of a path that abandons no effect and takes nothing from calls in flight; `None` for any other.
 
     In such a path each step waits for the one before, so there is nothing to put in order; the steps are made when they
     are first asked for.
@@ -112,7 +112,7 @@ def to_route(situation: Situation, starts: Sequence[int], bound: int, explain: E
 
 
 class _Wiring:
-    """Who takes what from whom in a plan: of several that give a key, all take it from the one that can run first."""
+    """The giver of every key in a plan: of several, the one that can run first."""
 
     def __init__(self, situation: Situation, starts: Sequence[int]) -> None:
         self.situation = situation
@@ -129,7 +129,7 @@ class _Wiring:
             for start in starts:
                 self.effects |= situation.effects_of(start)
         self.cost = situation.with_penalty(total, self.effects)
-        """`NEVER` where the plan leaves an effect behind that cannot be left."""
+        """`NEVER` if the plan abandons an effect that must not be abandoned."""
 
     def led_by(self, tool: int) -> int | None:
         """The tool of this plan whose transition starts `tool`."""

@@ -1,9 +1,9 @@
 """The order of a plan's steps: commit last, and fail before money is spent.
 
 The rule: while a read can run, no write does, and an irreversible step only when nothing else can. Under that rule the
-order is the one with the least expected waste: what the completed steps have cost when a later one fails. Between steps
-that are free of each other it is ascending `price * success / (1 - success)`: one that is likely to fail goes before an
-expensive one that its failure would waste (the order of independent tests: Mitten, Operations Research, 1960).
+order is the one with the least expected waste: what the completed steps have cost when a later one fails. Between
+independent steps it is ascending `price * success / (1 - success)`: one that is likely to fail goes before an expensive
+one that its failure would waste (the order of independent tests: Mitten, Operations Research, 1960).
 
 Steps that wait for each other are put in order as strings (Monma and Sidney, Mathematics of Operations Research 4,
 1979), which is exact where no step has more than one taker; up to `EXACT` steps are tried in all orders otherwise; the

@@ -57,7 +57,7 @@ class Stakes:
         return mask
 
     def penalty(self, used: int) -> int | None:
-        """Picodollars for leaving behind what is not in `used`; `None` when something of it cannot be left."""
+        """Picodollars for abandoning what is not in `used`; `None` if something of it must not be abandoned."""
         total = 0
         for i, undo in enumerate(self.undo):
             if not used >> i & 1:
@@ -99,7 +99,7 @@ class Situation:
         if problem.running:
             self._join_running()
         self.stakes = NO_STAKES if self.started.isdisjoint(c.effects) else Stakes(c.view, problem)
-        """The completed effects that a route may leave behind, and what that costs."""
+        """The completed effects that a route may abandon, and the price of that."""
         self.shut = self.started
         if problem.unusable:
             self.shut = self.started.union([tool[t] for t in problem.unusable if t in tool])

@@ -14,7 +14,7 @@ STEP: Final = 1
 MANY: Final = 1000
 """Tools from which prices are worked out all at once."""
 NEVER: Final = 1 << 200
-"""The cost of what cannot be."""
+"""The cost of an unusable start."""
 
 
 def pico_of(cost: int) -> int:
@@ -162,7 +162,7 @@ class RoutingWeights:
             values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
 
     def as_of(self, cursor: int) -> "RoutingWeights":
-        """The costs as they were: what was chosen is explained by what it was chosen by."""
+        """The costs as they were: a choice is explained by the costs at that time."""
         then = RoutingWeights(self.compiled, self.prices)
         then.values, then.cursor = list(self.values), self.prices.now
         for name, picos in self.prices.changed_from(cursor).items():

@@ -1,4 +1,4 @@
-"""Where runs, their ledgers and what outlives them are kept: memory, one SQLite file, or PostgreSQL."""
+"""Stores of runs, ledgers and shared data: memory, one SQLite file, or PostgreSQL."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`SqlStore` when it is asked for: SQLAlchemy takes longer to import than most programs take."""
+    """`SqlStore` on first use, because importing SQLAlchemy takes long."""
     if name == "SqlStore":
         from orchestrator.store.sql.store import SqlStore
 

@@ -38,7 +38,7 @@ def most_now(most: int, limits: Mapping[str, int], busy: Mapping[str, int]) -> i
 
 
 class TenantTurns:
-    """Whose turn it is, over the looks of one process into a queue: fair, however few runs are taken at a time.
+    """Whose turn it is, over the polls of one process: fair, however few runs are taken at a time.
 
     Start-time fair queueing (Goyal, Vin and Cheng 1996) with runs of equal size: the next run of a tenant starts where
     its last one finished, or at the virtual time, whichever is later. So a tenant that was away has no credit, and one

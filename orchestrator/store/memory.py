@@ -44,11 +44,11 @@ from .transport.protocol import QueueTransport
 
 
 def _ignore(run_id: str, token: int) -> None:
-    """Nobody asked to be called about refused writes."""
+    """The default: refused writes are not reported."""
 
 
 class MemoryStore:
-    """A `Store` in memory. It keeps every run until it goes itself: a service that runs for months wants a file."""
+    """A `Store` in memory. It keeps every run while it exists, so a service that runs for months should use a file."""
 
     def __init__(self, on_problem: OnProblem = LOG.warning, clock: Callable[[], float] = time.time) -> None:
         """`clock`: seconds since the epoch."""
@@ -74,7 +74,7 @@ class MemoryStore:
 
     @property
     def signals(self) -> Signals:
-        """None: one process has nobody to tell."""
+        """None: there is no other process."""
         return NoSignals()
 
     @property
@@ -180,7 +180,7 @@ class MemoryStore:
         report_problem(self.on_problem, problem)
 
     async def settled(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
-        """Memory is as durable as it will ever be; raises only for what was refused."""
+        """Returns at once, since memory has no later commit; raises for refused writes."""
         self.flush(timeout, run_id, token)
 
     def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
@@ -333,7 +333,7 @@ class MemoryStore:
             return number
 
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
-        """Keep the next version of a document, unless somebody else was quicker."""
+        """Keep the next version of a document, unless another process was quicker."""
         text = exact(f"document {kind!r}", data)
         with self._ownership.lock:
             versions = self._documents.get(kind, {})
@@ -388,4 +388,4 @@ class MemoryStore:
         return frozenset()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""

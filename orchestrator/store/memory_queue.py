@@ -27,7 +27,7 @@ class MemoryLedger(LedgerState):
 
     unread: list[tuple[str, float, bytes | str]] = field(default_factory=list[tuple[str, float, bytes | str]])
     """Kind, time and body of the records that are not in the chain yet. A body is its text, or marshalled plain data:
-    one object that nobody can change, made in a tenth of the time.
+    an immutable object, made in a tenth of the time.
     """
     report: OnProblem = LOG.warning
 
@@ -248,7 +248,7 @@ class MemoryQueue:
             return Swept(tuple(lost), tuple(due), tuple(aside))
 
     def abandoned(self) -> list[str]:
-        """Runs that have begun and that nobody drives."""
+        """Runs that have begun and that no process executes."""
         with self._of.lock:
             return sorted(
                 run_id

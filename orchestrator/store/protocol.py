@@ -1,4 +1,4 @@
-"""The `Store` protocol, and the rows it returns."""
+"""The `Store` protocol."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import EllipsisType
@@ -20,7 +20,7 @@ OnRefused = Callable[[str, int], None]
 
 
 class Store(Protocol):
-    """Runs, their ledgers and values, and what outlives a run. Sync and thread-safe.
+    """Runs, their ledgers and values, and data shared by runs. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
     `drop_values_below`, `put_graph`, `merge_health`. Errors go to `on_problem`.
@@ -35,7 +35,7 @@ class Store(Protocol):
 
     @property
     def embedded(self) -> bool:
-        """Whether the store lives with the program (memory, a file), which then works on its own queue."""
+        """Whether the store is embedded (memory, a file); the program then executes its own queue."""
         ...
 
     @property
@@ -59,7 +59,7 @@ class Store(Protocol):
         ...
 
     def moved(self) -> str:
-        """What to say where a newer program has moved the tables to a schema that this one does not read, else empty.
+        """The message if a newer program has migrated the tables to a schema that this one does not read, else empty.
 
         Raises `StoreError` when the store cannot be reached.
         """
@@ -78,7 +78,7 @@ class Store(Protocol):
 
         With an `owner`, who owns it from its creation for `ttl` seconds, with the token `FIRST_TOKEN`.
 
-        When the store cannot be reached: `StoreError`, and the creation stays enqueued, so the run may continue.
+        If the store cannot be reached it raises `StoreError`; the creation stays enqueued, so the run may continue.
         """
         ...
 
@@ -223,11 +223,11 @@ class Store(Protocol):
         ...
 
     def try_lease(self, name: str, owner: str, seconds: float) -> bool:
-        """Take the lease for `seconds`; while it lives it is refused to everybody, its holder included."""
+        """Take the lease for `seconds`; while it lasts nobody gets it again, not even its holder."""
         ...
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Give a lease back; nothing happens when somebody else holds it."""
+        """Give a lease back; no effect if another owner holds it."""
         ...
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
@@ -237,7 +237,7 @@ class Store(Protocol):
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
         """Keep the next version of a document if its newest is still number `after` (0: there is none yet).
 
-        `False` if another process was quicker. Versions older than the newest `keep` are let go.
+        `False` if another process was quicker. Only the newest `keep` versions are kept.
         """
         ...
 
@@ -263,13 +263,13 @@ class Store(Protocol):
         ...
 
     def owner(self, run_id: str) -> str:
-        """Who owns a run; empty when nobody does."""
+        """The owner of a run; empty if there is none."""
         ...
 
     def doubtful(self, run_id: str) -> int:
         """The token of the last takeover of a run from an owner that was not proven dead; 0: there was none.
 
-        Such an owner may still send what it had begun.
+        Such an owner may still send a request that it began.
         """
         ...
 
@@ -278,5 +278,5 @@ class Store(Protocol):
         ...
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is enqueued and let go of everything; a second call does nothing."""
+        """Write everything that is enqueued and release all resources; a second call does nothing."""
         ...

@@ -19,8 +19,8 @@ class RunQueue(Protocol):
     def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
         """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
 
-        `limits`: the most runs of a tenant (`"*"`: of each; `"**"`: of all together) that are driven at one time, over
-        all workers.
+        `limits`: the most runs of a tenant (`"*"`: of each; `"**"`: of all together) that are executed at one time,
+        over all workers.
         """
         ...
 

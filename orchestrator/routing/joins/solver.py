@@ -1,4 +1,4 @@
-"""Plans with joins: good ones fast, the best one where the search may look at enough states."""
+"""Plans with joins: good ones fast, the optimum if the search may examine enough states."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
 """Exact shortest paths: goal-rooted A* from the state of a run.
 
 A path is a plan in which every step waits for one thing only; all else it needs is free. The search also notes the
-least that a plan with a real join could cost: where that is more than the path found, the path is the best of all
-plans.
+least that a plan with a real join could cost: if that is more than the path found, the path is the best of all plans.
 """
 
 from collections.abc import Collection, Sequence
@@ -75,8 +74,8 @@ def _begin(search: AStarSearch, goal_mask: int) -> None:
 def _run(search: AStarSearch) -> int:
     """A*. Goes on until everything that could tie with the best path has been looked at; the cost of that path.
 
-    Written as one loop: it is what a reroute consists of. What is nearest anyway is gone after without the heap, and
-    where the rest of the path is known the search is over.
+    Written as one loop: it is what a reroute consists of. The nearest place is expanded without the heap, and the
+    search ends where the rest of the path is known.
     """
     heap, before, parent, distance = search.heap, search.before, search.parent, search.distance
     situation, odd, goal, known, direct = search.situation, search.odd, search.goal, search.known, search.direct

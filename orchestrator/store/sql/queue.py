@@ -94,7 +94,7 @@ class SqlQueue:
         return swept
 
     def abandoned(self) -> list[str]:
-        """Runs that have begun and that nobody drives."""
+        """Runs that have begun and that no process executes."""
         found: list[str] = self._ask(lambda connection: list(abandoned(connection, self._now(connection))))
         return found
 

@@ -316,7 +316,7 @@ class SqlStore(SqlReads):
         return self._ask(lambda connection: documents.add_document(connection, kind, text))
 
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
-        """Keep the next version of a document, unless somebody else was quicker."""
+        """Keep the next version of a document, unless another process was quicker."""
         text = exact(f"document {kind!r}", data)
         return self._ask(lambda connection: documents.swap_document(connection, kind, text, after, keep))
 
@@ -388,7 +388,7 @@ class SqlStore(SqlReads):
 
 
 def _ignore(run_id: str, token: int) -> None:
-    """Nobody asked to be called about refused writes."""
+    """The default: refused writes are not reported."""
 
 
 def _wake(loop: asyncio.AbstractEventLoop, durable: "asyncio.Future[None]") -> None:
