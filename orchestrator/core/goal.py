@@ -1,9 +1,9 @@
 """`Goal`: the wanted keys, with acceptable lesser goals."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from typing_extensions import TypeVar
 
@@ -26,8 +26,9 @@ class Goal(Generic[V]):
     keys: tuple[str, ...]
     demotions: tuple["Goal", ...]
     providable: tuple[str, ...]
-    value_type: Any = field(compare=False, repr=False)
-    """Checked against the type of the key when a run begins; values have the key's own type. `None` after storage."""
+    if TYPE_CHECKING:  # no field: whoever stores a goal by its fields stores no class
+        value_type: Any
+        """Checked against the key's type when a run begins; values have the key's own type. `None` after storage."""
 
     @checked()
     def __init__(

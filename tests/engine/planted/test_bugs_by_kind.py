@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -216,7 +217,7 @@ BUGS = {
     ),
     "a generator is a value": Bug(
         11,
-        attribute(user_code.inspect, "isgenerator", lambda thing: False),
+        attribute(user_code, "_NO_VALUES", (CoroutineType,)),
         functions.test_a_generator_returned_by_accident_is_one_clear_failure,
     ),
     "a removed tool opens what it gated": Bug(
