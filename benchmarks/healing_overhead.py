@@ -2,6 +2,8 @@
 
 `python -m benchmarks.healing_overhead` prints medians of the same calls with and without, taken in turns in one run,
 for a tool that answers at once and for one that takes 20 ms, as a call over a network does.
+`python -m benchmarks.healing_overhead --calls` counts Python calls instead, which no other load on the machine changes,
+and beside them those of the runs that a healed call is.
 """
 
 import asyncio
@@ -13,19 +15,23 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from mcp import Client, StdioServerParameters
+from mcp.server import Server
 from typing_extensions import override
 
-from orchestrator import HealingMiddleware, HealingToolNode, Orchestrator
+from orchestrator import Goal, HealingMiddleware, HealingToolNode, Orchestrator, RunContext, Tool
 from orchestrator.integrations.gateway import Gateway, GatewayConfig
 from orchestrator.testing import ScriptedChatModel
 
 ROUNDS = 60
+COUNTS = "--calls" in sys.argv
 SERVER = """
 import asyncio, sys
 from mcp.server.mcpserver import MCPServer
@@ -59,8 +65,31 @@ def looking(seconds: float) -> StructuredTool:
     return StructuredTool.from_function(coroutine=look)
 
 
+async def counted(call: Call, rounds: int = 10) -> float:
+    """Python calls in one call."""
+    found = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal found
+        found += event == "call"
+
+    for _ in range(rounds):
+        await call()
+    sys.setprofile(note)
+    try:
+        for _ in range(rounds):
+            await call()
+    finally:
+        sys.setprofile(None)
+    return found / rounds
+
+
 async def compare(name: str, plain: Call, healed: Call) -> None:
-    """Time both in turns, and print the medians."""
+    """Time both in turns, and print the medians; or the numbers of Python calls."""
+    if COUNTS:
+        before, after = await counted(plain), await counted(healed)
+        print(f"{name:46} {before:8.0f}    {after:8.0f}    {after / before:6.2f}x")
+        return
     taken: dict[str, list[float]] = {"plain": [], "healed": []}
     for number in range(ROUNDS + 5):
         for which, call in (("plain", plain), ("healed", healed)):
@@ -96,6 +125,10 @@ async def turns(seconds: float, model_seconds: float) -> None:
     plain = create_agent(Slow(responses=script), [looking(seconds)])
     healed = create_agent(Slow(responses=script), [looking(seconds)], middleware=[HealingMiddleware()])
     given: Any = {"messages": [HumanMessage("hi")]}
+    if COUNTS:
+        idle = create_agent(Slow(responses=script), [looking(seconds)], middleware=[Idle()])
+        nothing = await counted(lambda: idle.ainvoke(given))
+        print(f"a turn with a middleware that has the same hooks and does nothing: {nothing:.0f}")
     name = f"agent's turn, model of {model_seconds * 1000:g} ms, tool of {seconds * 1000:g} ms"
     await compare(name, lambda: plain.ainvoke(given), lambda: healed.ainvoke(given))
 
@@ -117,11 +150,65 @@ async def gateways(seconds: float) -> None:
                 lambda: straight.call_tool("look", {"q": "a"}),
                 lambda: through.call_tool("look", {"q": "a"}),
             )
+            if COUNTS:
+                async with Client(passing_to(straight)) as passed:
+                    bare = await counted(lambda: passed.call_tool("look", {"q": "a"}))
+                print(f"the same through a server that only passes it on: {bare:.0f}")
+
+
+class Idle(AgentMiddleware):
+    """Has the hooks of `HealingMiddleware`, and does nothing."""
+
+    @override
+    async def abefore_agent(self, state: Any, runtime: Any) -> None:
+        pass
+
+    @override
+    async def aafter_agent(self, state: Any, runtime: Any) -> None:
+        pass
+
+    @override
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return await handler(request)
+
+
+def passing_to(client: Client) -> Server[Any]:
+    """A server that passes calls on to another one and does nothing else."""
+
+    async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
+        return await client.list_tools()
+
+    async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        return await client.call_tool(params.name, params.arguments)
+
+    return Server("passing", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+async def runs() -> None:
+    """What the engine does for one run, and for one with a child, which a healed call is."""
+
+    async def look(q: str) -> str:
+        return q
+
+    async def agent(ctx: RunContext[Any], session: str) -> str:
+        await ctx.reach(Goal[Any]("answer"), {"q": "a"}, key="1")
+        return session
+
+    tools = [Tool(look, gives="answer", effect="write", share=True), Tool(agent, gives="agent_run", share=True)]
+    async with Orchestrator(tools) as orc:
+        alone = await counted(lambda: orc.run("answer", {"q": "a"}))
+        with_child = await counted(lambda: orc.run("agent_run", {"session": "a"}))
+    print(f"a run alone: {alone:.0f}; a run with a child: {with_child:.0f}")
 
 
 async def main() -> None:
     """Measure everything."""
-    print(f"{'medians of ' + str(ROUNDS):46} {'plain':>11} {'healed':>11} {'ratio':>7}")
+    measured = "Python calls" if COUNTS else f"medians of {ROUNDS}"
+    print(f"{measured:46} {'plain':>11} {'healed':>11} {'ratio':>7}")
+    if COUNTS:
+        for part in (nodes(0.0), turns(0.0, 0.0), gateways(0.0), runs()):
+            await part
+        return
     for seconds in (0.0, 0.02):
         await nodes(seconds)
         await turns(seconds, 0.0 if not seconds else 0.2)
