@@ -145,7 +145,7 @@ def _run(search: AStarSearch) -> int:
         here = known.get(place) or search.ways(place)
         if here:
             f = g + here[0][0]
-            if heap and f > heap[0][0]:
+            if heap and (f > heap[0][0] or (direct and f == heap[0][0])):
                 heappush(heap, (f, g, place, 0))
             elif direct and len(before) > search.tried and ends_straight(search, place, f):
                 return f
