@@ -272,3 +272,4 @@ def test_a_run_whose_process_is_gone_is_told_apart(cli: Cli) -> None:
         database.execute("UPDATE orchestrator_runs SET status = 'running', owner = '', ended = NULL")
     assert cli("runs", "--json").json["runs"][0]["lost"] is True
     assert "process lost" in cli("runs").out
+    assert "its process is gone" in cli("why", "last").out

@@ -77,3 +77,10 @@ def test_a_report_over_a_time(cli: Cli, runs: None) -> None:
     assert cli("report", "--until", "2020-01-01").exit == 2
     assert cli("report").exit == 2
     assert cli("report", "last", "--since", "1h").exit == 2
+
+
+def test_a_report_of_several_runs_is_verified_as_one(cli: Cli, runs: None) -> None:
+    assert cli("report", "--since", "1h", "--out", "report.html").exit == 0
+    said = cli("verify", "report.html")
+    assert said.exit == 0
+    assert said.out.startswith("✓ 2 runs: ") and "head" not in said.out

@@ -149,8 +149,9 @@ def _why(
 
         from .why import show_story
 
-        story = read_story(opened, find_run(opened, run).run_id)
+        row = find_run(opened, run)
+        story, lost = read_story(opened, row.run_id), bool(lost_runs(opened, [row]))
     if as_json:
         write_json(story.to_json())
     else:
-        show_story(story, full=full)
+        show_story(story, full=full, lost=lost)

@@ -127,14 +127,15 @@ def _verified_json(found: Verification | StoreVerification) -> dict[str, Any]:
 
 
 def _show_verified(found: Verification | StoreVerification) -> None:
+    several = isinstance(found, Verification) and not found.head and found.count > 0  # a report of several runs
     for problem in found.problems:
         complain(problem, status="not as it was written")
     if isinstance(found, StoreVerification):
         what = f"{counted(found.runs, 'run')} and the chain over the {found.sealed} that ended"
     else:
-        what = f"run {plain(found.run_id)}: {counted(found.count, 'record')}"
+        what = f"{plain(found.run_id) if several else f'run {plain(found.run_id)}'}: {counted(found.count, 'record')}"
     mark, result = (("✓ ", "green"), ", whole and unchanged") if found.ok else (("✗ ", "red"), "")
-    say(Text.assemble(mark, f"{what}{result}", (f"  head {plain(found.head)}", "dim")))
+    say(Text.assemble(mark, f"{what}{result}", (f"  head {plain(found.head)}" if found.head else "", "dim")))
 
 
 def _export(store: Store, row: RunRow | None, file: Path) -> None:

@@ -23,9 +23,9 @@ _MARKS = {
 }
 
 
-def show_story(story: Story, *, full: bool = False) -> None:
-    """A story, for people: what was wanted, the route, what happened, what it cost."""
-    _show_head(story)
+def show_story(story: Story, *, full: bool = False, lost: bool = False) -> None:
+    """A story, for people: what was wanted, the route, what happened, what it cost. `lost`: its process is gone."""
+    _show_head(story, lost)
     if story.route is not None:
         say()
         _show_route(story)
@@ -49,7 +49,7 @@ def _field(name: str, text: str | Text) -> None:
     say(Text.assemble((f"{name:<11}", "dim"), hanging(value, 11)))
 
 
-def _show_head(story: Story) -> None:
+def _show_head(story: Story, lost: bool) -> None:
     mark, style = MARKS[story.status]
     wanted = " + ".join(story.wanted)
     lesser = [" + ".join(keys) for keys in story.lesser]
@@ -58,7 +58,9 @@ def _show_head(story: Story) -> None:
         Status.DEMOTED: f"demoted: {' + '.join(story.goal)} was reached instead",
         Status.ESCALATED: "not reached",
         Status.WAITING: "waits for a person",
-        Status.RUNNING: "has not ended: it is going on somewhere, or was interrupted",
+        Status.RUNNING: f"has not ended, and its process is gone: `{command('recover')}` picks it up"
+        if lost
+        else "is going on",
         Status.QUEUED: "is queued for a worker",
     }[story.status]
     say(Text.assemble((f"{mark} ", style), (plain(wanted), "bold"), f"  {plain(status_text)}"))
