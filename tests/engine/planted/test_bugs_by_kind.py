@@ -4,6 +4,7 @@ Those that random trees catch are in `test_random_trees`; each of these is caugh
 """
 
 import asyncio
+import base64
 import inspect
 import logging
 import threading
@@ -17,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator import NOT_DONE, Budget
 from orchestrator.core.calls import user_code
+from orchestrator.core.errors import OwnershipLost
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.privacy import secret_search
 from orchestrator.engine import values
@@ -28,7 +31,7 @@ from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import THREADS, Slots
-from orchestrator.engine.steps import arguments, compensate, executor
+from orchestrator.engine.steps import arguments, compensate, executor, reconcile
 from orchestrator.engine.steps.children import ChildRuns
 from orchestrator.engine.threads import Threads
 from orchestrator.engine.tree import BudgetAccount
@@ -45,6 +48,7 @@ from tests.engine.lifecycle import test_fenced as fenced
 from tests.engine.lifecycle import test_known as queued
 from tests.engine.lifecycle import test_ownership as ownership
 from tests.engine.lifecycle import test_retention as retention
+from tests.engine.owning import bank
 from tests.engine.steps import test_effects as effects
 from tests.engine.steps import test_given_up as given_up
 from tests.engine.steps import test_user_functions as functions
@@ -71,7 +75,7 @@ async def believed(run: Run, tool: Any, failure: Any, *, running: bool = False) 
     return await settle(run, tool, failure)
 
 
-settle = executor.settle
+settle = reconcile.settle
 
 
 def unlimited(self: Slots) -> bool:
@@ -156,7 +160,7 @@ BUGS = {
         attribute(executor, "settle", believed),
         partial(
             given_up.test_while_its_thread_lives_nothing_is_believed_and_nothing_repeated,
-            {"reconcile": lambda order: given_up.NOT_DONE},
+            {"reconcile": lambda order: NOT_DONE},
         ),
     ),
     "threads have no limit": Bug(
@@ -181,7 +185,7 @@ BUGS = {
     "a budget is checked after the call": Bug(
         5,
         attribute(BudgetAccount, "refusal", lambda self, cost: ""),
-        partial(tree.test_a_loop_keeps_to_the_budget, tree.Budget(usd=0.5), 5),
+        partial(tree.test_a_loop_keeps_to_the_budget, Budget(usd=0.5), 5),
     ),
     "a caller that leaves cancels nothing": Bug(
         6,
@@ -249,7 +253,7 @@ BUGS = {
     "a secret in Base64 is not known": Bug(
         16,
         attribute(secret_search, "_base64", no_base64),
-        partial(secrets.test_a_secret_is_found_in_every_form, secrets.base64.b64encode(secrets.KEY.encode()).decode()),
+        partial(secrets.test_a_secret_is_found_in_every_form, base64.b64encode(secrets.KEY.encode()).decode()),
     ),
     "digests have no key": Bug(
         16,
@@ -272,7 +276,7 @@ def given_to(
         "tmp_path": folder,
         "gate": gate,
         "monkeypatch": monkeypatch,
-        "world": str(ownership.bank(str(folder / "bank"))),
+        "world": str(bank(str(folder / "bank"))),
     }
     bound = check.keywords if isinstance(check, partial) else {}
     return {
@@ -286,7 +290,7 @@ def caught(check: Callable[..., Any], given: dict[str, Any]) -> str:
         made = check(**given)
         if inspect.iscoroutine(made):
             asyncio.run(asyncio.wait_for(made, SECONDS))
-    except (Exception, pytest.fail.Exception, SystemExit) as error:
+    except (Exception, OwnershipLost, pytest.fail.Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
