@@ -131,7 +131,7 @@ class Gateway:
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name!r}.{known}")
         run_id = params.request_state or f"gateway-{uuid.uuid4().hex[:16]}"
         if params.request_state is not None and self._rounds.pop(run_id, None) != params.name:
-            raise MCPError(types.INVALID_PARAMS, "This call does not use the answer to this question.")
+            raise MCPError(types.INVALID_PARAMS, "This call answers no open question of this gateway.")
         self._progress.sessions[run_id] = ctx.session
         carrier: dict[str, str] = {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)}
         token = otel.attach(extract(carrier))

@@ -178,7 +178,7 @@ async def test_what_a_server_asks_is_asked_at_the_client(
 async def test_a_call_goes_on_only_with_what_was_asked_of_it(file: Path) -> None:
     async with connected(file) as (client, _):
         for state in ("gateway-0123456789abcdef", "other"):
-            with pytest.raises(MCPError, match="nothing that was asked"):
+            with pytest.raises(MCPError, match="answers no open question"):
                 await client.call_tool("spare_order", {"item": "pen"}, request_state=state)
 
 
