@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from orchestrator.core.enums import FailureKind, Status
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, nearest
 from orchestrator.observability.run_filter import RunFilter, read_time
 from orchestrator.observability.run_status import lost_runs, only_here_text, waiting_text
 from orchestrator.store.rows import RunRow
@@ -23,6 +23,14 @@ PAGE: Final = 50
 MOST_OFFSET: Final = 10_000_000
 MOST_SCANNED: Final = 1_000
 """Matching runs that are counted where the store has no index for a filter."""
+TAKEN: Final[dict[str, tuple[str, ...]]] = {
+    "status": tuple(map(str, Status)),
+    "failure": tuple(map(str, FailureKind)),
+    "children": ("0", "1"),
+    "healed": ("0", "1"),
+    **dict.fromkeys(("q", "label", "tool", "since", "page"), ()),
+}
+"""The filters of an address and the values that they take; none listed: any text."""
 TIMES: Final = (("", "any time"), ("1h", "the last hour"), ("24h", "the last day"), ("7d", "the last week"))
 
 
@@ -47,11 +55,7 @@ class Filter:
     def of(cls, request: Request) -> "Filter":
         """What the address says; invalid parts are ignored and reported."""
         query = request.query_params
-        problem = ""
-        try:
-            read_time(query.get("since") or None)
-        except InputError as error:
-            problem = str(error)
+        wrong_time = _wrong_time(query)
         status, failure, page = query.get("status", ""), query.get("failure", ""), query.get("page", "1")
         return cls(
             status=Status(status) if status in tuple(Status) else None,
@@ -61,9 +65,9 @@ class Filter:
             tool=query.get("tool", "").strip()[:200],
             failure=failure if failure in tuple(FailureKind) else "",
             healed=query.get("healed") == "1",
-            since="" if problem else query.get("since", "").strip()[:40],
+            since="" if wrong_time else query.get("since", "").strip()[:40],
             page=_page(page),
-            problem=problem or _wrong_label(query),
+            problem=wrong_time or _wrong_choice(query) or _wrong_label(query),
         )
 
     def address(self, page: int = 1, status: Status | str | None = "same") -> str:
@@ -105,6 +109,26 @@ class Filter:
 def _page(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
     return max(1, min(number, MOST_OFFSET // PAGE))
+
+
+def _wrong_time(query: QueryParams) -> str:
+    try:
+        read_time(query.get("since") or None)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_choice(query: QueryParams) -> str:
+    """What is wrong with the first filter that is unknown or has a value that it does not take."""
+    for name, value in query.items():
+        if name not in TAKEN:
+            return f"There is no filter {name[:40]!r}.{nearest(name[:40], TAKEN)}"
+        taken = TAKEN[name]
+        if taken and value and value not in taken:
+            return f"The filter {name} does not take {value[:40]!r}.{nearest(value[:40], taken)}"
+    page = query.get("page", "1")
+    return "" if str(_page(page)) == page else f"{page[:40]!r} is no page of the list."
 
 
 def _wrong_label(query: QueryParams) -> str:

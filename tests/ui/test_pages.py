@@ -291,6 +291,19 @@ def test_a_bug_is_shown_with_its_traceback(tmp_path: Path) -> None:
     assert "<details><summary>Traceback</summary>" in page
 
 
+def test_a_filter_that_is_not_understood_is_named() -> None:
+    with admitted(orchestrator()) as client:
+        for address, problem in (
+            ("?status=reachd", "does not take &#39;reachd&#39;. Did you mean &#39;reached&#39;?"),
+            ("?failure=outge", "Did you mean &#39;outage&#39;?"),
+            ("?stats=reached", "There is no filter &#39;stats&#39;. Did you mean &#39;status&#39;?"),
+            ("?healed=yes", "does not take &#39;yes&#39;"),
+            ("?page=0", "&#39;0&#39; is no page of the list"),
+        ):
+            assert problem in client.get(f"/{address}").text, address
+        assert 'role="alert"' not in client.get("/?status=&q=&failure=&since=&label=&tool=&healed=1&page=1").text
+
+
 def test_runs_are_filtered_by_label_tool_failure_and_healing(tmp_path: Path) -> None:
     orc = orchestrator()
     asyncio.run(orc.run("label", {"parcel": "book"}, run_id="one", labels={"customer": "17", "session": "s"}))
