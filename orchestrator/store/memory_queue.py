@@ -231,7 +231,11 @@ class MemoryQueue:
                     continue
                 if state.status is Status.RUNNING and started and gone:
                     self._queue(run_id, now)
-                    self._entries[run_id].attempts += 1 if owner else 0
+                    entry = self._entries[run_id]
+                    entry.attempts += 1 if owner else 0
+                    if entry.attempts >= most_attempts:
+                        entry.wake = state.wake = None
+                        aside.append(run_id)
                     if owner and not owner_died(owner):
                         self._of.doubtful[run_id] = state.token + 1
                     lost.append(run_id)
@@ -240,11 +244,6 @@ class MemoryQueue:
                 elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
                     self._queue(run_id, now)
                     due.append(run_id)
-                entry = self._entries.get(run_id)
-                waits = state.status is Status.QUEUED and entry is not None and entry.wake is not None
-                if entry is not None and waits and entry.attempts >= most_attempts:
-                    entry.wake = state.wake = None
-                    aside.append(run_id)
             return Swept(tuple(lost), tuple(due), tuple(aside))
 
     def abandoned(self) -> list[str]:

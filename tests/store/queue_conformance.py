@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
-from orchestrator.store.rows import FIRST_TOKEN
+from orchestrator.store.rows import FIRST_TOKEN, Swept
 from tests.store.conformance import Moment
 from tests.store.rows import run_row
 
@@ -183,6 +183,16 @@ class QueueConformance:
         assert store.queue.sweep(3).set_aside == ()
         assert store.doubtful("a") > 0
         assert store.queue.retry("a")
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
+
+    def test_a_sweep_sets_aside_no_run_that_did_not_just_lose_its_owner(self, store: Store, clock: "Moment") -> None:
+        store.queue.submit(run_row("a"), "{}")
+        store.queue.submit(run_row("later"), "{}", delay=100.0)
+        assert store.queue.sweep(0).set_aside == ()
+        assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
+        clock.now += 11.0
+        assert store.queue.sweep(2).set_aside == ()
+        assert store.queue.sweep(1) == Swept()  # it is queued, and its owners died once
         assert [run.run_id for run in store.queue.take("w", 10.0, 5)] == ["a"]
 
     def test_a_waiting_run_goes_on_with_its_answer_or_when_its_time_came(self, store: Store, clock: "Moment") -> None:

@@ -51,7 +51,9 @@ async def test_a_queued_run_is_joined_when_a_worker_begins_it(embedded: Path | N
 async def test_a_run_that_was_set_aside_is_not_waited_for(embedded: Path | None) -> None:
     async with Orchestrator([double, act], store=embedded) as orc:
         await orc.submit("z", {"x": 1}, run_id="one", delay=100.0, work_here=False)
-        await asyncio.to_thread(orc.store.queue.sweep, 0)  # as after the last of the owners that it may lose
+        assert orc.store.queue.sweep(0).set_aside == ()  # no process has died of it
+        assert orc.store.queue.take_one("one", "dead|1|1|x", 0.0)
+        assert orc.store.queue.sweep(1).set_aside == ("one",)  # after the last of the owners that it may lose
         async with asyncio.timeout(5):
             with pytest.raises(InputError, match="set aside"):
                 await orc.run("z", {"x": 1}, run_id="one")
