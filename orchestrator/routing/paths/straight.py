@@ -11,9 +11,10 @@ Steps = list[tuple[int, int]]
 def ends_straight(search: AStarSearch, place: int, f: int) -> bool:
     """Whether the search is over: from this place, the nearest, the rest of the one best path is known.
 
-    A search that found none looks for one again only after it has closed as many places as were looked at.
+    A search that found none looks for one again only after it has closed as many places as were looked at. One that has
+    reached the goal goes on: the path found costs as much as this one, or less.
     """
-    if search.tied or (search.heap and search.heap[0][0] <= f):
+    if search.tied or search.goal in search.before or (search.heap and search.heap[0][0] <= f):
         return False
     steps, whole = straight(search, place)
     if whole:

@@ -108,6 +108,10 @@ def test_runs_of_teams_come_out_again(seed: int) -> None:
     asyncio.run(team_runs(seed))
 
 
+async def test_runs_of_a_team_whose_agents_tie_from_two_places_come_out_again() -> None:
+    await team_runs(425994)
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(10))
 def test_three_thousand_runs_of_teams_come_out_again(part: int) -> None:
