@@ -48,15 +48,17 @@ async def test_closing_leaves_no_task_of_a_thread_that_still_runs(caplog: pytest
 
 
 async def test_closing_ends_idle_threads_at_once() -> None:
-    before = tool_threads()
+    ran_in: list[threading.Thread] = []
 
     @tool(gives="answer")
     def answer() -> int:
+        ran_in.append(threading.current_thread())
         return 1
 
     async with Orchestrator([answer]) as orc:
         assert (await orc.run("answer")).value == 1
-    await until(before)
+    await asyncio.to_thread(ran_in[0].join, 3)
+    assert not ran_in[0].is_alive()
 
 
 def test_a_limit_counts_a_thread_that_outlives_its_event_loop() -> None:

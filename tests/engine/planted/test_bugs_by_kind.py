@@ -30,9 +30,10 @@ from orchestrator.engine.lifecycle import driver, known, resume
 from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.slots import THREADS, Slots
+from orchestrator.engine.slots import Slots
 from orchestrator.engine.steps import arguments, compensate, executor, reconcile
 from orchestrator.engine.steps.children import ChildRuns
+from orchestrator.engine.steps.invocation import Invocation
 from orchestrator.engine.threads import Threads
 from orchestrator.engine.tree import BudgetAccount
 from orchestrator.graph.transitions import Transitions
@@ -170,7 +171,7 @@ BUGS = {
     ),
     "a given-up call is not counted": Bug(
         3,
-        attribute(THREADS, "give_up", lambda *args, **options: 0),
+        attribute(Invocation, "give_up", lambda self: 0),
         partial(given_up.test_a_read_is_rerouted_at_once_and_its_circuit_opens_at_four, False),
     ),
     "a lost compensation is repeated": Bug(
