@@ -142,7 +142,10 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
     if run.parent is None and runtime.selector.has_news:
         await runtime.observers.learn()
     if outcome.status is Status.WAITING:
-        await let_go(run)
+        try:
+            await let_go(run)
+        except StoreError as error:  # answered in this process as long as the store is away
+            runtime.store.on_problem(f"the run {run.state.run_id!r}, which waits, could not be released: {error}")
         if run.parent is None:
             runtime.observers.waits(run.state.run_id)
         else:
@@ -164,12 +167,16 @@ async def _broken_off(run: Run, error: BaseException) -> None:
 
 
 def _task_over(run: Run, task: "asyncio.Task[Outcome[Any]]") -> None:
-    """A task that is cancelled before its first step does nothing: its run is broken off here."""
-    if not task.cancelled():
-        task.exception()  # `join` raises that of `run.result`; after its caller has left nobody is to see it
-    elif not run.result.done():
-        error = asyncio.CancelledError()
+    """Break the run off where its task has left no outcome: else its callers would wait for ever.
+
+    A task that is cancelled before its first step does nothing; and noting the end of a run may fail.
+    """
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if error is None or run.result.done():
+        return  # `join` raises what `run.result` has
+    try:
         _note_break(run, error)
+    finally:
         _fail(run, error)
 
 
@@ -226,10 +233,10 @@ async def let_go(run: Run) -> None:
 
         def release() -> None:
             store.flush()
+            run.release()  # first: a heartbeat between the two would take the released run for one that was lost
             store.release(run.state.run_id, token)
 
         await run.runtime.threads.run(release)
-        run.release()
 
 
 async def own_again(run: Run) -> None:
@@ -435,8 +442,11 @@ def root_of(run: Run) -> Run:
 
 
 def live_run(runtime: Runtime, run_id: str) -> Run | None:
-    """The run with this id while this process has it."""
+    """The run with this id while this process has it: not one that another process has taken over."""
     found: Run | None = runtime.runs.live(run_id)
+    if found is not None and found.fenced and (found.is_at_rest or not found.loop.is_running()):
+        _forget(found)
+        return None
     return found
 
 
@@ -455,7 +465,7 @@ async def live_here(runtime: Runtime, run_id: str) -> Run | None:
 
 
 def _forget(run: Run) -> None:
-    """Leave a run that waited here, and those below it: their suspended calls end without a record."""
+    """Leave a run that another process has, and those below it: their suspended calls end without a record."""
     for child in list(run.children.values()):
         _forget(child)
     run.runtime.runs.leave(run.state.run_id)

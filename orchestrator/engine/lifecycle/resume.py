@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, OwnershipLost
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import NoRoute, Outcome
 from orchestrator.core.route import CONDITION_FALSE, Problem, Route
@@ -84,7 +84,32 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
         question = await _shown(runtime, run_id, live)
     work = partial(_resumed, runtime, run_id, answer, by, question)
     found = await in_turn(runtime, root_of(live).state.run_id if live is not None else run_id, work)
-    return found if isinstance(found, Outcome) else await join(found)
+    return found if isinstance(found, Outcome) else await _joined(runtime, found)
+
+
+async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
+    """The outcome of a run; the one that the new owner records, where another process takes it over."""
+    try:
+        return await join(run)
+    except OwnershipLost:
+        run_id = run.state.run_id
+    found = await in_turn(runtime, run_id, partial(_taken_over, runtime, run_id))
+    return found if isinstance(found, Outcome) else await _joined(runtime, found)
+
+
+async def _taken_over(runtime: Runtime, run_id: str, overdue: bool) -> Outcome[Any] | Run:
+    """A run that was taken over: its outcome, or the run itself where its new owner has died. Raises `NotYet`."""
+    try:
+        return await _resumed(runtime, run_id, None, "", None, overdue)
+    except DrivenElsewhere:
+        raise NotYet from None
+
+
+class DrivenElsewhere(InputError):
+    """Another process drives the run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"The run {run_id!r} is being driven by another process.")
 
 
 async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
@@ -94,7 +119,7 @@ async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
         if run is None:
             run = await recover(runtime, run_id)
             if run is None:
-                raise InputError(f"The run {run_id!r} is being driven by another process.")
+                raise DrivenElsewhere(run_id)
             withdraw_questions(run)
             await stop_waiting(run)
             start(run, Phase.PLAN)
@@ -151,7 +176,7 @@ async def _resume_recorded(
         return outcome
     run = await recover(runtime, run_id, to_stop=row.status is Status.WAITING and is_refusal(answer))
     if run is None:
-        raise InputError(f"The run {run_id!r} is being driven by another process.")
+        raise DrivenElsewhere(run_id)
     if run.state.status is not Status.WAITING:
         start(run, Phase.PLAN)
         return run
@@ -250,7 +275,7 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
     found = await in_turn(runtime, run_id, partial(_cancelled, runtime, run_id, reason))
     if found is None:
         return await _cancelled_elsewhere(runtime, run_id)
-    return found if isinstance(found, Outcome) else await join(found)
+    return found if isinstance(found, Outcome) else await _joined(runtime, found)
 
 
 async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) -> Outcome[Any] | Run | None:

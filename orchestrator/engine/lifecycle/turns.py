@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import OwnershipLost
 from orchestrator.engine.runtime import Runtime
 from orchestrator.store.rows import RunRow
 
@@ -28,7 +29,8 @@ def check_begun(row: RunRow, *, overdue: bool) -> None:
 async def in_turn(runtime: Runtime, run_id: str, find: Callable[[bool], Awaitable[T]]) -> T:
     """What `find` gives in the turn of a run; where it raises `NotYet` it is called again, in another turn.
 
-    `find` takes whether the beginning of the run is overdue.
+    So it is where another process has taken over a run that it was working on. `find` takes whether the beginning of
+    the run is overdue.
     """
     clock = runtime.clock
     began = clock.monotonic()
@@ -36,7 +38,7 @@ async def in_turn(runtime: Runtime, run_id: str, find: Callable[[bool], Awaitabl
         try:
             async with runtime.runs.turn(run_id):
                 return await find(clock.monotonic() - began >= BEGIN_SECONDS)
-        except NotYet:
+        except (NotYet, OwnershipLost):
             await clock.sleep(pause)
     raise AssertionError("unreachable")
 
