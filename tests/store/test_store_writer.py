@@ -160,3 +160,46 @@ def test_one_who_waits_and_fails_harms_nobody() -> None:
     writer.close(5)
     assert not writer.put("b")
     assert writer.closed
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
+def test_a_writer_that_failed_continues(raised: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Sink):
+        def reject(self, item: Any, error: Exception) -> str:
+            if not self.rejected:
+                self.rejected.append(item)
+                raise raised("of our own")
+            return super().reject(item, error)
+
+    monkeypatch.setattr(writer_module, "_PAUSES", (0.01,))
+    sink = Failing()
+    writer = Writer(sink)
+    writer.put("bad")
+    if raised is SystemExit:  # it ends the thread: the next write begins another one
+        thread = writer._thread  # pyright: ignore[reportPrivateUsage]
+        assert thread is not None
+        thread.join(30)
+    else:
+        assert sink.told.wait(30)
+        assert "of our own" in sink.problems[0]
+    writer.put("a")
+    assert flush(writer)
+    assert (sink.committed, sink.rejected, writer.trouble) == (["a"], ["bad", "bad"], None)
+    writer.close(5)
+
+
+def test_one_who_cannot_be_woken_keeps_no_other_waiting() -> None:
+    def broken() -> None:
+        raise ValueError("asleep")
+
+    sink = Sink()
+    writer = Writer(sink)
+    sink.gate.clear()
+    writer.put("a")
+    assert not writer.when_durable(broken)
+    durable = threading.Event()
+    assert not writer.when_durable(durable.set)
+    sink.gate.set()
+    assert durable.wait(30)
+    writer.close(5)

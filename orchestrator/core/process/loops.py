@@ -188,7 +188,8 @@ class LoopThread:
     async def _until_idle(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._idle_seconds)
+                async with asyncio.timeout(self._idle_seconds):
+                    await stop.wait()
                 return
             with self._lock:
                 if self._calls == 0 and not self._needed():

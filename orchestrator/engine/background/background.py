@@ -114,7 +114,8 @@ class Background:
         published = loop.time()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._turned.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._turned.wait()
             self._turned.clear()
             try:
                 await self._runtime.threads.run(self._refresh)

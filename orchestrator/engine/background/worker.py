@@ -289,7 +289,8 @@ class Worker:
                     due = await self._runtime.threads.run(self._runtime.store.queue.next_due)
                     pause = pause if due is None else min(pause, max(due, QUEUE_POLL_SECONDS))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hint.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._hint.wait()
 
     async def _drain(self) -> None:
         """Let runs end for a while, then hand them back as they are."""

@@ -163,7 +163,8 @@ class Connection:
         ready: asyncio.Future[Client] = loop.create_future()
         task = loop.create_task(self._hold(ready, stop), name=f"mcp:{self.name}")
         try:
-            client = await asyncio.wait_for(asyncio.shield(ready), self._seconds)
+            async with asyncio.timeout(self._seconds):
+                client = await asyncio.shield(ready)
         except BaseException as error:
             task.cancel()
             with contextlib.suppress(BaseException):

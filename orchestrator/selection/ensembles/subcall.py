@@ -159,7 +159,8 @@ async def _checked(agent: Agent, inner: SubContext, inputs: Mapping[str, Any], f
         agent.call(*args, **kwargs) if agent.is_async else await asyncio.to_thread(agent.call, *args, **kwargs)
     )
     if inspect.isawaitable(result):
-        result = await (asyncio.wait_for(result, agent.timeout) if agent.timeout else result)
+        async with asyncio.timeout(agent.timeout or None):
+            result = await result
     output = _typed(agent, result)
     if agent.ensure is not None and agent.ensure(output) is False:
         raise InvalidOutput(f"the check of {agent.name} rejected its output")

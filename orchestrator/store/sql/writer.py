@@ -121,7 +121,7 @@ class Writer:
             self._queue.append((item, size))
             self._size += size
             self._put += 1
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="orchestrator-store", daemon=True)
                 self._thread.start()
         if not self._wake.is_set():
@@ -186,6 +186,20 @@ class Writer:
                 self._committer.report(f"{self.pending} writes were on their way when the store was closed")
 
     def _run(self) -> None:
+        """Serve the queue until the writer is closed; an error of our own is reported, and the thread continues."""
+        while True:
+            try:
+                self._serve()
+                return
+            except Exception as error:
+                outage = f"the writer of the store failed, and tries again: {type(error).__name__}: {error}"
+                with contextlib.suppress(Exception):
+                    self._note(outage)
+                if not self._wait_out(outage, _PAUSES[-1]):
+                    return
+                self._wake.set()
+
+    def _serve(self) -> None:
         while True:
             if not self._wake.wait(QUIET if self._untidy else None):
                 self._tidy_up()
@@ -276,7 +290,7 @@ class Writer:
         for call in undo:
             self.put(call)
         for wake in ready:
-            with contextlib.suppress(RuntimeError):  # the event loop of the one who waited is closed
+            with contextlib.suppress(Exception):  # such as a closed event loop: the others are woken all the same
                 wake()
 
 

@@ -79,3 +79,22 @@ async def test_a_run_that_could_not_be_begun_is_handed_back(tmp_path: Path, monk
         worker.stop()
         await working
         assert (outcome.status, outcome.value) == (Status.REACHED, 6)
+
+
+async def test_a_hint_at_the_moment_of_closing_does_not_keep_the_background_running(tmp_path: Path) -> None:
+    orc = Orchestrator([Tool(lambda: 1, name="one", gives={"one": int})], store=tmp_path / "runs.db", monitors=())
+    await orc.submit("one", run_id="later", delay=100.0, work_here=True)
+    assert (await orc.run("one")).value == 1
+    background: Any = orc._background  # pyright: ignore[reportPrivateUsage]
+    working, beating = background._working, background._task
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        for task, hint in ((beating, background._turned), (working, background._worker._hint)):
+            assert not task.done()
+            hint.set()
+    for task in (beating, working):
+        task.cancel()
+    done, left = await asyncio.wait([beating, working], timeout=5.0)
+    assert (len(done), left) == (2, set())
+    async with asyncio.timeout(10):
+        await orc.aclose()
