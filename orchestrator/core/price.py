@@ -55,9 +55,9 @@ def price_by(pricing: Pricing, facts: PriceFacts) -> int | None:
     """
     try:
         usd = pricing(facts)
-    except DefinitionError:
+    except (DefinitionError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # `SystemExit` too: a pricing ends no process
         raise DefinitionError(f"The pricing raised {type(error).__name__} for {facts.tool!r}: {error}") from error
     return picodollars(usd, facts.tool)
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Demote, Goal, Orchestrator, Refused, Resolution, Status, Tool
+from orchestrator import Demote, FailureKind, Goal, Orchestrator, Refused, Resolution, Status, Tool
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.privacy.redaction import redacted_values
+from orchestrator.health.failures.classify import FailureTable
 from orchestrator.health.monitors.facts import MonitorFacts
 
 RAISED = (SystemExit, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
@@ -79,6 +82,18 @@ async def test_a_monitor(error: type[BaseException], kind: type[Watch]) -> None:
         assert (await orc.run("x")).value == 1
         await asyncio.wait_for(_seen(monitor), 5)
         assert (await orc.run("x")).value == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+async def test_a_pricing_a_row_of_the_failure_table_and_a_redaction_hook(error: type[BaseException]) -> None:
+    def broken(*args: Any) -> Any:
+        raise error
+
+    with pytest.raises(DefinitionError, match=f"The pricing raised {error.__name__} for 'one'"):
+        await Orchestrator([Tool(one, gives="x")], pricing=broken).run("x")
+    table = FailureTable([(KeyError, broken), (broken, "refusal"), (KeyError, "outage")])
+    assert table.stated(KeyError()) is FailureKind.OUTAGE
+    assert redacted_values({"iban": "DE1"}, broken) == {"iban": "[redaction failed]"}
 
 
 async def _seen(monitor: Watch) -> None:

@@ -49,7 +49,9 @@ def _shown(key: str, value: Any, redact: Redact | None) -> Any:
         return value
     try:
         return redact(key, value)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `SystemExit` too: a hook ends no run
         LOG.warning("The redaction hook failed on %s: %s", key, type(error).__name__)
         return FAILED
 

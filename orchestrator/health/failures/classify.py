@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from orchestrator.core.calls.user_code import call_plain
 from orchestrator.core.enums import ABOUT_THE_CALL, Effect, FailureKind
 from orchestrator.core.errors import (
     CallerError,
@@ -79,8 +80,8 @@ class FailureTable:
         """What the project's rows say; `None` when they say nothing. A row that breaks is passed over."""
         for match, meaning in self.rows:
             try:
-                if _matches(match, error):
-                    kind = meaning(error) if callable(meaning) else meaning
+                if call_plain(_matches, match, error):
+                    kind = call_plain(meaning, error) if callable(meaning) else meaning
                     if kind is not None:
                         return FailureKind(kind)
             except Exception:
@@ -156,7 +157,7 @@ def _stated_by_tool(error: BaseException, tool: Tool) -> FailureKind | None:
     if tool.classify is None:
         return None
     try:
-        kind = tool.classify(error)
+        kind = call_plain(tool.classify, error)
         return None if kind is None else FailureKind(kind)
     except Exception:  # a row that breaks says nothing; the error itself is still classified
         return None
