@@ -10,7 +10,8 @@ measures all of them in turn; rates and ratios are medians over the repeats. Pro
 the start of the clock, and of the database from the start of the workers.
 
 `--stored 1000,1000000` makes a database for each number, with so many ended runs in it (copies of one that was driven:
-its records, its value, its seal), and measures our workers in each of them in turn.
+its records, its value, its seal), and measures our workers in each in turn, every second time in the other order.
+Before the first measurement each database is vacuumed and analysed, a checkpoint is made, and autovacuum has ended.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -289,9 +290,20 @@ def fill(store: str, runs: int) -> None:
                     f"INSERT INTO {table} ({columns}) SELECT {chosen} FROM {table}, {numbers} WHERE run_id = 'stored'"
                 )
                 connection.exec_driver_sql(copies)
-    with opened.reader.connect() as connection:
-        connection.execute(text("VACUUM ANALYZE"))
     opened.close()
+
+
+def settle(stores: Iterable[str]) -> None:
+    """Finish the work that filling the databases has left to the server."""
+    import psycopg
+
+    running = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+    for store in stores:
+        with psycopg.connect(store, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
+            while connection.execute(running).fetchone() != (0,):
+                time.sleep(0.2)
 
 
 def shown(found: list[Measured]) -> str:
@@ -326,14 +338,17 @@ def among_stored(folder: Path, given: argparse.Namespace, postmaster: int) -> No
         began = time.monotonic()
         fill(store, number)
         print(f"{number} runs stored in {time.monotonic() - began:.0f} s", flush=True)
+    settle(stores.values())
     for workers in map(int, given.workers.split(",")):
         found: dict[int, list[Measured]] = {number: [] for number in stores}
-        for _ in range(given.repeats):
-            for number, store in stores.items():
-                found[number].append(measure("run", store, workers, given.runs, postmaster))
+        for repeat in range(given.repeats):
+            for number in numbers if repeat % 2 == 0 else reversed(numbers):
+                found[number].append(measure("run", stores[number], workers, given.runs, postmaster))
         for number in stores:
             ratios = [here.rate / first.rate for here, first in zip(found[number], found[numbers[0]], strict=True)]
-            print(f"{workers} workers, {number} stored: {shown(found[number])}; {median(ratios):.2f}x of the first")
+            spread = f"{median(ratios):.2f}x of the first ({min(ratios):.2f} to {max(ratios):.2f})"
+            load = os.getloadavg()[0]
+            print(f"{workers} workers, {number} stored, load {load:.0f}: {shown(found[number])}; {spread}", flush=True)
 
 
 def main() -> None:
