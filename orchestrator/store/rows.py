@@ -46,11 +46,11 @@ class RunRow:
     status: Status
     policy: str
     started: float
-    ended: float | None
-    head: str
-    count: int
-    trace_id: str
-    summary: dict[str, Any]
+    ended: float | None = None
+    head: str = ""
+    count: int = 0
+    trace_id: str = ""
+    summary: dict[str, Any] = field(default_factory=dict[str, Any])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     wake: float | None = None
     """When a queued run may start, or a waiting one goes on without an answer; by the store's clock."""

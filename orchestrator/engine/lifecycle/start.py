@@ -257,11 +257,7 @@ async def begin(
         status=Status.RUNNING,
         policy=runtime.policy.name,
         started=runtime.clock.time(),
-        ended=None,
-        head="",
-        count=0,
         trace_id=opened.trace_id,
-        summary={},
         labels=wanted.labels,
     )
     left = False

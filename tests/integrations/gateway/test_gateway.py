@@ -17,6 +17,7 @@ from orchestrator.integrations.gateway import Gateway, GatewayConfig, LookServer
 from tests.support.telemetry import Recorder, id_of, parent_of
 
 SERVER = Path(__file__).with_name("two_servers.py")
+ASKING = Path(__file__).parents[1] / "mcp" / "asking_server.py"
 FAST = Policy(retries={"attempts": 0})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 RULES = """
 trust = ["primary"]
@@ -25,26 +26,6 @@ approval = ["spare_order"]
 [alternatives]
 search = [{tool = "find", arguments = {q = "query"}}]
 order = ["spare_order"]
-"""
-
-
-ASKING = """
-import json, sys
-def say(**m): print(json.dumps({"jsonrpc": "2.0", **m}), flush=True)
-for line in sys.stdin:
-    m = json.loads(line); i = m.get("id"); method = m.get("method")
-    if i is None: continue
-    if method == "initialize":
-        info = {"capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
-        say(id=i, result={"protocolVersion": "2025-06-18", **info})
-    elif method == "tools/list": say(id=i, result={"tools": [{"name": "order", "inputSchema": {"type": "object"}}]})
-    elif method == "tools/call":
-        fields = {"size": {"type": "string"}, "count": {"type": "integer"}}
-        form = {"type": "object", "properties": fields, "required": ["size"]}
-        say(id="ask", method="elicitation/create", params={"message": "Which size?", "requestedSchema": form})
-        while (answer := json.loads(sys.stdin.readline())).get("id") != "ask": pass
-        say(id=i, result={"content": [{"type": "text", "text": json.dumps(answer["result"])}]})
-    else: say(id=i, error={"code": -32601, "message": "no"})
 """
 
 
@@ -162,7 +143,7 @@ async def test_what_a_server_asks_is_asked_at_the_client(
         await asyncio.sleep(0.7)  # longer than the server may take
         return ElicitResult(action=action, content=content)
 
-    entry = {"command": sys.executable, "args": ["-c", ASKING]}
+    entry = {"command": sys.executable, "args": [str(ASKING), "count"]}
     config = GatewayConfig.model_validate({"servers": {"shop": entry}, "rules": {"timeout": 0.5}})
     options: Any = {"elicitation_callback": elicit} if action else {}
     orc = Orchestrator(policy=FAST)

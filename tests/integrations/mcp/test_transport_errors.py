@@ -17,6 +17,8 @@ from .odd_server import OddServer
 
 QUICK = Policy(retries={"base_seconds": 0.001})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
+ASKING = Path(__file__).with_name("asking_server.py")
+
 
 @pytest.fixture
 def odd() -> Generator[OddServer]:
@@ -208,27 +210,8 @@ async def test_a_server_that_does_not_start_says_why(code: str, said: str, tmp_p
     assert said in log.read_text()
 
 
-ASKING = """
-import json, sys
-def say(**m): print(json.dumps({"jsonrpc": "2.0", **m}), flush=True)
-for line in sys.stdin:
-    m = json.loads(line); i = m.get("id"); method = m.get("method")
-    if i is None: continue
-    if method == "initialize":
-        info = {"capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
-        say(id=i, result={"protocolVersion": "2025-06-18", **info})
-    elif method == "tools/list": say(id=i, result={"tools": [{"name": "order", "inputSchema": {"type": "object"}}]})
-    elif method == "tools/call":
-        form = {"type": "object", "properties": {"size": {"type": "string"}}, "required": ["size"]}
-        say(id="ask", method="elicitation/create", params={"message": "Which size?", "requestedSchema": form})
-        while (answer := json.loads(sys.stdin.readline())).get("id") != "ask": pass
-        say(id=i, result={"content": [{"type": "text", "text": json.dumps(answer["result"])}]})
-    else: say(id=i, error={"code": -32601, "message": "no"})
-"""
-
-
 async def test_what_a_server_asks_is_a_question_of_the_run() -> None:
-    server = McpServer("s", command=[sys.executable, "-c", ASKING], timeout=20)
+    server = McpServer("s", command=[sys.executable, str(ASKING)], timeout=20)
     order = server.tool("order", gives={"size": dict[str, Any]}, needs=[], effect="read")
     async with server, Orchestrator([order]) as orc:
         outcome = await orc.run("size")
