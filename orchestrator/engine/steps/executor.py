@@ -259,6 +259,8 @@ class StepExecutor:
     async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
         try:
             await intent_durable(self.run)
+            if (reason := self.run.scope.reason) is not None:  # nothing begins after a cancellation or a deadline
+                raise StoreError(f"the store was away until {reason}")
         except StoreError as error:
             failed = StoreError(f"its intent could not be made durable: {error}")
             failure = self._failure(FailureKind.OUTAGE, context, failed)
