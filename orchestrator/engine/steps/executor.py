@@ -62,6 +62,8 @@ class StepExecutor:
         self.feedback: str | None = None
         self.in_call = False
         """Whether an attempt is under way."""
+        self.records_intent = False
+        """Whether the attempt waits until its intent is durable: nothing was sent yet."""
         self.call_id = ""
         """The call under way."""
         self.dropped = False
@@ -79,7 +81,7 @@ class StepExecutor:
     @property
     def may_have_effect(self) -> bool:
         """Whether a write is under way, which must be left to finish."""
-        return self.in_call and self.tool.effect is not Effect.READ
+        return self.in_call and not self.records_intent and self.tool.effect is not Effect.READ
 
     async def make(self) -> StepResult:
         """Execute the step; never raises for what a tool does."""
@@ -257,17 +259,27 @@ class StepExecutor:
         return CallContext(run, name, attempt, call_id)
 
     async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
+        """Wait until the intent is durable. A cancellation or a deadline ends the wait, and the call is not made."""
+        self.records_intent = True
         try:
             await intent_durable(self.run)
-            if (reason := self.run.scope.reason) is not None:  # nothing begins after a cancellation or a deadline
-                raise StoreError(f"the store was away until {reason}")
+            if (reason := self.run.scope.reason) is None:
+                return None
+            return self._not_made(context, StoreError(f"it was not made: {reason}"))
         except StoreError as error:
-            failed = StoreError(f"its intent could not be made durable: {error}")
-            failure = self._failure(FailureKind.OUTAGE, context, failed)
-            self._end(context, self.runtime.clock.monotonic(), failure=failure)
-            self.runtime.health.release(self.tool.name, self.run.state.run_id)
-            return AttemptFailed(failure, repeatable=False)
-        return None
+            return self._not_made(context, StoreError(f"its intent could not be made durable: {error}"))
+        except asyncio.CancelledError:
+            if not self._released():
+                self._not_made(context, StoreError("it was not made: the run ended before its intent was durable"))
+            raise
+        finally:
+            self.records_intent = False
+
+    def _not_made(self, context: CallContext, error: StoreError) -> AttemptFailed:
+        failure = self._failure(FailureKind.OUTAGE, context, error)
+        self._end(context, self.runtime.clock.monotonic(), failure=failure)
+        self.runtime.health.release(self.tool.name, self.run.state.run_id)
+        return AttemptFailed(failure, repeatable=False)
 
     async def _called(self, invocation: Invocation, context: CallContext) -> Any:
         """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""

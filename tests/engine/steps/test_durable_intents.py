@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import Orchestrator, Policy, Status, tool
-from orchestrator.engine.steps import compensate
+from orchestrator import Budget, DecisionKind, Orchestrator, Policy, Status, tool
+from orchestrator.engine.run import Run
+from orchestrator.engine.steps import compensate, executor
 
 
 def hold(path: Path, held: threading.Event, back: threading.Event, seconds: float) -> None:
@@ -52,7 +53,10 @@ async def test_a_write_waits_for_a_store_that_is_away_for_the_patience_of_the_po
             assert "its intent could not be made durable" in outcome.failures[0].message
 
 
-async def test_a_write_is_not_made_when_its_run_was_cancelled_while_the_store_was_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["cancelled", "left", "late", "stopped as the store is back"])
+async def test_a_write_is_not_made_when_its_run_ends_while_the_store_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     path, payments, held, back = tmp_path / "runs.db", 0, threading.Event(), threading.Event()
     holder = threading.Thread(target=hold, args=(path, held, back, 30))
 
@@ -68,16 +72,29 @@ async def test_a_write_is_not_made_when_its_run_was_cancelled_while_the_store_wa
         payments += 1
         return f"paid {price}"
 
-    async with Orchestrator([look, pay], store=path) as orc:
-        run = asyncio.create_task(orc.run("receipt", run_id="order-1"))
-        while not held.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        cancelling = asyncio.create_task(orc.cancel("order-1"))
-        await asyncio.sleep(0.1)
+    async def durable_after_a_cancellation(run: Run) -> None:
         back.set()
-        await cancelling
-        outcome = await run
+        run.scope.reason = "cancelled"
+
+    async with Orchestrator([look, pay], store=path) as orc:
+        if how == "stopped as the store is back":
+            monkeypatch.setattr(executor, "intent_durable", durable_after_a_cancellation)
+        budget = Budget(seconds=0.3) if how == "late" else None
+        run = asyncio.create_task(orc.run("receipt", run_id="order-1", budget=budget))
+        await asyncio.to_thread(held.wait, 30)
+        await asyncio.sleep(0.1)
+        if how == "cancelled":
+            await orc.cancel("order-1")
+        elif how == "left":
+            run.cancel()
+        await asyncio.wait({run}, timeout=10)  # the store is still away
+        assert run.done()
+        back.set()
         holder.join()
+        outcome = await orc.run("receipt", run_id="order-1")
         assert (outcome.status, payments, outcome.uncompensated) == (Status.ESCALATED, 0, ())
+        (failure,) = outcome.failures
+        assert "it was not made" in failure.message
+        assert [d.kind for d in outcome.decisions if failure.id in d.answers] == [DecisionKind.HALT]
         assert orc.verify("order-1").ok
+        assert orc.replay("order-1").agrees
