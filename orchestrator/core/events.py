@@ -65,6 +65,9 @@ class RunStarted(Event):
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     tainted: tuple[str, ...] = ()
     """Inputs that derive from a value that a model provided in the parent run."""
+    child_ids: int = 1
+    """How the ids of its child runs are made: 1 with seven hexadecimal digits of the digest of their inputs, which many
+    children of one goal can share, 2 with 32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

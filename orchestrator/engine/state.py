@@ -108,6 +108,8 @@ class RunState:
     parent: str | None = None
     depth: int = 0
     inputs_digest: str = ""
+    child_ids: int = 1
+    """How ids of child runs are made: see `RunStarted`."""
     traceparent: str = ""
     """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -352,6 +354,7 @@ class RunState:
         self.at_hand.update(dict.fromkeys(event.inputs))
         self.labels = event.labels
         self.tainted.update(event.tainted)
+        self.child_ids = event.child_ids
 
     def _graph_changed(self, event: GraphChanged) -> None:
         self.graph, self.revision = event.graph, event.revision

@@ -23,7 +23,10 @@ from orchestrator import (
     Unavailable,
     tool,
 )
+from orchestrator.core.events import RunStarted
 from orchestrator.core.policy import Retries
+from orchestrator.engine.lifecycle import start as begun
+from orchestrator.engine.values import digest
 from orchestrator.testing import FakeClock, ScriptedChatModel
 
 
@@ -162,12 +165,77 @@ async def test_names_with_slashes_make_ids_that_differ() -> None:
         assert len((await orc.run("p")).value.split()) == 2
 
 
-@pytest.mark.parametrize("run_id", ["r/parent/@k", "a/b/c", "r/~0a"])
-async def test_no_root_has_the_id_of_a_child(run_id: str) -> None:
-    async with Orchestrator([Tool(lambda: 1, name="one", gives="one")], monitors=()) as orc:
-        for ask in (orc.run, orc.submit):
-            with pytest.raises(InputError, match="a child run has such a name"):
-                await ask("one", run_id=run_id)
+async def test_children_whose_inputs_have_digests_that_begin_alike_are_two() -> None:
+    pair: list[int] = []
+
+    async def both(ctx: RunContext) -> list[int]:
+        outcomes = await asyncio.gather(*(ctx.reach("same", {"n": n}) for n in pair))
+        return [outcome.value for outcome in outcomes]
+
+    async with Orchestrator([Tool(lambda n: n, name="one", gives="same"), Tool(both, gives="both")]) as orc:
+        view, key = orc.graph.view(), orc._runtime.digest_key  # pyright: ignore[reportPrivateUsage]
+        seen: dict[str, int] = {}
+        for n in range(200_000):
+            other = seen.setdefault(digest({"n": n}, view, key)[:12], n)
+            if other != n:
+                pair = [other, n]
+                break
+        assert len(pair) == 2
+        outcome = await orc.run("both")
+        assert outcome.value == pair
+        assert len(outcome.children) == 2
+
+
+async def test_a_run_of_an_earlier_version_finds_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def one(n: int) -> int:
+        made.append(n)
+        return n
+
+    async def parent(ctx: RunContext) -> int:
+        value = int((await ctx.reach("one", {"n": 1})).value)
+        return value + await ctx.wait("How many more?", int)
+
+    tools = [Tool(one, gives="one"), Tool(parent, gives="p")]
+    store = tmp_path / "runs.db"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(begun, "RunStarted", lambda **facts: RunStarted(**{**facts, "child_ids": 1}))
+        async with Orchestrator(tools, store=store) as orc:
+            assert (await orc.run("p", run_id="r")).status is Status.WAITING
+    async with Orchestrator(tools, store=store) as orc:
+        outcome = await orc.resume("r", 2)
+        assert (outcome.value, made) == (3, [1])
+        assert [child.run_id.partition("hmac:")[0] for child in outcome.children] == ["r/parent/one-"]
+
+
+async def test_no_root_has_the_id_of_a_child() -> None:
+    attempts: list[int] = []
+
+    def one(n: int) -> int:
+        attempts.append(n)
+        if attempts == [1]:
+            raise Refused("not at first")
+        return n
+
+    async def parent(ctx: RunContext) -> int:
+        for key in (None, None, "k", "a/b~c-0123456789ab", "k" * 512):
+            await ctx.reach("one", {"n": 1}, key=key)
+        return int((await ctx.reach("two")).value)
+
+    async def below(ctx: RunContext) -> int:
+        return int((await ctx.reach("one", {"n": 7})).value)
+
+    tools = [Tool(one, gives="one"), Tool(below, name="two/2", gives="two"), Tool(parent, name="p/q", gives="p")]
+    async with Orchestrator(tools, monitors=(), policy=Policy(retries=Retries(attempts=1))) as orc:
+        await orc.run("p", run_id="shop/2026/order-1")
+        assert (await orc.run("p", run_id="shop/2026/order-2")).ok
+        children = [row.run_id for row in orc.store.runs(limit=100) if row.parent is not None]
+        assert len(children) == 8
+        for run_id in (*children, "r/parent/@k", "r/parent/goal-hmac:01234ab~1", "r/~0a"):
+            for ask in (orc.run, orc.submit):
+                with pytest.raises(InputError, match="a child run has such a name|has more than 200 characters"):
+                    await ask("one", {"n": 1}, run_id=run_id)
 
 
 async def test_once_survives_a_failed_attempt() -> None:

@@ -20,6 +20,7 @@ from orchestrator.engine.options import RunOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import NO_LIMITS, Runtime
 from orchestrator.engine.state import RunState
+from orchestrator.engine.steps.children import is_child_id
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
@@ -215,8 +216,8 @@ def _torn_down(run: Run, call_id: str) -> bool:
 def wanted_of(options: RunOptions) -> Wanted:
     """The options of a run, checked. Raises `InputError`."""
     run_id = options.get("run_id")
-    if run_id is not None and (check_name("a run", run_id).count("/") > 1 or "/~" in run_id):
-        raise InputError(f"{run_id[:60]!r} cannot be the name of a run: a child run has such a name. Use one slash.")
+    if run_id is not None and is_child_id(check_name("a run", run_id)):
+        raise InputError(f"{run_id[:60]!r} cannot be the name of a run: a child run has such a name.")
     labels = check_labels(options.get("labels"))
     return Wanted(Budget.of(options.get("budget")), options.get("dial"), options.get("constraints"), labels)
 
@@ -337,6 +338,7 @@ def _started(
         labels=wanted.labels,
         constraints=wanted.constraints.to_json() if wanted.constraints else {},
         tainted=tuple(sorted(inputs)) if wanted.tainted else (),
+        child_ids=2,
     )
 
 

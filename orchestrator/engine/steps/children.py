@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import hashlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ GoalAndInputs = tuple[tuple[str, ...], str]
 """A goal's keys, and the digest of the inputs."""
 LONGEST_KEY: Final = 512
 """Characters of a `key` that names a child run."""
+_CHILD: Final = re.compile(r"/~|/[^/]+/(@[^/]*|[^/]+-(hmac:[0-9a-f]{7}|[0-9a-f]{12}|[0-9a-f]{32})(-\d+)?(~\d+)?)$")
 LONGEST_ID: Final = 600
 """Bytes of a child's id; a longer one (of a deep tree, or of a long key) is replaced by its digest below the root."""
 GIVE_UP_SECONDS: Final = 1.0
@@ -105,7 +107,8 @@ class ChildRuns:
             part = f"@{quote(key, safe='')}".replace("~", "%7E")
         else:
             self._times[asked] += 1
-            part = f"{_plain(goal.name)}-{digest[:12]}"
+            named = digest.rpartition(":")[2][:32] if self._run.state.child_ids > 1 else digest[:12]
+            part = f"{_plain(goal.name)}-{named}"
             part += f"-{self._times[asked]}" if self._times[asked] > 1 else ""
         state = self._run.state
         base, generation = f"{state.run_id}/{_plain(self._tool)}/{part}", state.generation(self._tool)
@@ -207,6 +210,11 @@ class ChildRuns:
         except asyncio.CancelledError:
             await _given_up(tasks)
             raise
+
+
+def is_child_id(run_id: str) -> bool:
+    """Whether an id has the form of a child run's: a parent, a step, and a key, or a goal and the digest of inputs."""
+    return _CHILD.search(run_id) is not None
 
 
 def _plain(name: str) -> str:
