@@ -234,7 +234,7 @@ async def test_no_root_has_the_id_of_a_child() -> None:
         assert len(children) == 8
         for run_id in (*children, "r/parent/@k", "r/parent/goal-hmac:01234ab~1", "r/~0a"):
             for ask in (orc.run, orc.submit):
-                with pytest.raises(InputError, match="a child run has such a name|has more than 200 characters"):
+                with pytest.raises(InputError, match=r"a child run has such a name|has more than 200 characters"):
                     await ask("one", {"n": 1}, run_id=run_id)
 
 
