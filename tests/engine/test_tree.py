@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ async def test_a_run_of_an_earlier_version_finds_its_children(tmp_path: Path, mo
     tools = [Tool(one, gives="one"), Tool(parent, gives="p")]
     store = tmp_path / "runs.db"
     with monkeypatch.context() as earlier:
-        earlier.setattr(begun, "RunStarted", lambda **facts: RunStarted(**{**facts, "child_ids": 1}))
+        earlier.setattr(begun, "RunStarted", lambda **facts: replace(RunStarted(**facts), child_ids=1))
         async with Orchestrator(tools, store=store) as orc:
             assert (await orc.run("p", run_id="r")).status is Status.WAITING
     async with Orchestrator(tools, store=store) as orc:
