@@ -1,1 +1,1 @@
-"""Runs: what happens between a goal and its outcome."""
+"""Executes runs, from a goal to its outcome: planning, steps, lifecycle, background work, worker processes."""

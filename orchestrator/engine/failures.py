@@ -1,4 +1,4 @@
-"""Makes the failure that an exception is, whatever the exception's own methods do."""
+"""Makes a `Failure` of an exception, also of one whose own methods raise."""
 
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from .run import Run
 
 
 def failure_kind(run: Run, tool: Tool, error: Exception) -> FailureKind:
-    """The class of an error out of a started call; total, also for exceptions whose attributes raise."""
+    """The failure class of an error of a started call; never raises, also for exceptions whose attributes do."""
     if isinstance(error, UserFunctionError):
         return FailureKind.BUG if tool.effect is Effect.READ else FailureKind.INVALID_OUTPUT
     try:
@@ -28,7 +28,7 @@ def failure_kind(run: Run, tool: Tool, error: Exception) -> FailureKind:
 async def make_failure_of_call(
     run: Run, tool: Tool, kind: FailureKind, error: Exception, *, call_id: str, attempt: int, raw: Any
 ) -> Failure:
-    """As `make_failure`; large values are searched in a thread, so that no other run waits."""
+    """As `make_failure`; large values are searched in a thread, so that the event loop is not blocked."""
     make = partial(make_failure, run, tool, kind, error, call_id=call_id, attempt=attempt, raw=raw)
     if sum(map(_size, (*run.inputs_of(tool).values(), raw))) <= LARGE:
         return make()
@@ -43,7 +43,7 @@ def _size(value: Any) -> int:
 def make_failure(
     run: Run, tool: Tool, kind: FailureKind, error: Exception, *, call_id: str = "", attempt: int = 1, raw: Any = None
 ) -> Failure:
-    """The failure; its texts hold neither what the call was given nor what it gave. A bug names file and line."""
+    """The failure; its texts contain neither inputs nor outputs of the call. A bug names file and line."""
     place: dict[str, Any] = {
         "id": run.state.next_failure_id(),
         "call_id": call_id,
@@ -55,13 +55,13 @@ def make_failure(
         failure = failure_of(error, kind, tool.name, secrets=secrets, **place)
     except BaseException:
         return Failure(tool=tool.name, kind=kind, message=f"{class_name_of(error)} (its text cannot be read)", **place)
-    if isinstance(error, UserFunctionError | AbnormalExit):  # the message names type and place of what was raised
+    if isinstance(error, UserFunctionError | AbnormalExit):  # names type and place of the original
         failure = replace(failure, message=message_of(error, secrets))
     return failure if kind is FailureKind.BUG else replace(failure, traceback="")
 
 
 def note_user_failure(run: Run, tool: Tool, option: str, error: Exception) -> Failure:
-    """Put on record that a function given as an option of a tool raised, before any call of the tool."""
+    """Record that a function given as an option of a tool raised, before any call of the tool."""
     raised = error if isinstance(error, UserFunctionError) else UserFunctionError(option, error)
     failure = make_failure(run, tool, FailureKind.BUG, raised)
     run.emit(UserFunctionFailed(**run.stamp(), failure=failure, option=option))

@@ -1,4 +1,4 @@
-"""Limits of a tool over all processes of a store: numbered leases, of which each call holds one."""
+"""Concurrency limits of a tool over all processes of a store: each call holds one of a fixed number of leases."""
 
 import asyncio
 import random
@@ -11,30 +11,30 @@ from orchestrator.store.rows import slot_name
 from .threads import Threads
 
 LOOK_SECONDS: Final = 0.2
-"""About how often a call that waits looks for a slot that another process gave back."""
+"""Mean seconds between two attempts of a waiting call to get a slot."""
 
 
 class FleetLimit:
-    """At most so many calls of one tool at one time, over all processes of a store.
+    """Limits the concurrent calls of one tool, over all processes of a store.
 
-    A slot is a lease of the store, held for as long as a call may take; the sweep gives back those of dead processes.
-    While the store is away no call of the tool begins: nobody could say how many there are.
+    A slot is a lease in the store for as long as a call may take; the sweep returns those of dead processes. While the
+    store is unreachable no call of the tool starts, because the calls of other processes cannot be counted.
     """
 
     def __init__(self, store: Store, threads: Threads, owner: str, tool: str, most: int, seconds: float) -> None:
-        """`seconds`: how long a call may take at most, given up or not."""
+        """`seconds`: how long a call may take at most, abandoned calls included."""
         self._store, self._threads, self._owner = store, threads, owner
         self._tool, self._most, self._seconds = tool, most, seconds
         self._held: list[str] = []
 
     async def acquire(self) -> None:
-        """Hold a slot, when there is one."""
+        """Wait for a slot and take it."""
         while True:
             asked = asyncio.ensure_future(self._threads.run(self._try))
             try:
                 name = await asyncio.shield(asked)
             except asyncio.CancelledError:
-                asked.add_done_callback(self._give_back)  # a thread cannot be stopped
+                asked.add_done_callback(self._give_back)  # a thread cannot be interrupted
                 raise
             if name is not None:
                 self._held.append(name)
@@ -42,7 +42,7 @@ class FleetLimit:
             await asyncio.sleep(LOOK_SECONDS * (0.5 + random.random()))
 
     def take(self) -> None:
-        """Continue without a slot: for a call that lent its own, and cannot wait."""
+        """Continue without a slot: for a call that lent its slot and cannot wait."""
         self._held.append("")
 
     def release(self) -> None:
@@ -58,7 +58,7 @@ class FleetLimit:
 
     def _try(self) -> str | None:
         numbers = list(range(self._most))
-        random.shuffle(numbers)  # which number is free decides nothing
+        random.shuffle(numbers)  # no decision depends on which number is free
         for number in numbers:
             name = slot_name(self._tool, number)
             try:

@@ -1,8 +1,8 @@
 """The phases of a run as a LangGraph, for `orc.compile`.
 
-LangGraph carries planning, escalation, interrupt and resume; the dataflow of a route runs inside `execute`, because
-LangGraph's supersteps are barriers (a slow sibling would hold up a fast branch). Checkpoints hold plain data only: the
-run's id, its phase and the values of the graph's keys. The live run is looked up by its id.
+LangGraph executes planning, escalation, interrupt and resume; the steps of a route run inside the node `execute`,
+because LangGraph's supersteps are barriers (a slow step would delay an independent fast one). Checkpoints hold plain
+data only: the run's id, its phase and the values of the graph's keys. The live run is looked up by its id.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 BEGIN: Final = "begin"
-"""The first node: a run of its own for each invocation."""
+"""Name of the first node, which starts one run per invocation."""
 Begin = Callable[[Mapping[str, Any]], Awaitable[Run]]
-"""A new run, from the values that this invocation gave."""
+"""Starts a run with the inputs of an invocation."""
 Find = Callable[[str], Awaitable[Run | Outcome[Any]]]
-"""The run with an id, or the outcome of one that is over."""
+"""Finds the run with an id, or its outcome if it has ended."""
 
 
 class Nodes:
-    """The four phases as nodes, and one that begins the run."""
+    """The four phases as nodes, and a node that starts the run."""
 
     def __init__(self, begin: Begin, find: Find, goal: tuple[str, ...]) -> None:
         self._begin = begin
@@ -53,7 +53,7 @@ class Nodes:
         self._goal = goal
 
     async def begin(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Begin a run with what this invocation gave."""
+        """Start a run with the inputs of this invocation."""
         run = await self._begin(state)
         return {"run_id": run.state.run_id, "phase": str(Phase.PLAN)}
 
@@ -64,10 +64,10 @@ class Nodes:
             return self._over(found)
         if found.loop is not asyncio.get_running_loop():
             found.rebind()
-        if found.task is not None and found.state.status is not Status.WAITING:  # it was answered from outside
+        if found.task is not None and found.state.status is not Status.WAITING:  # it was answered outside the graph
             enlist(found)
             return self._over(await join(found))
-        await own_again(found)  # where it waited, any process could have taken its answer
+        await own_again(found)  # while it waited, any process could take its answer
         with found.runtime.tracing.within(found.state.run_id):
             following = await _drive_on(found, phase)
             if following is Phase.WAIT:
@@ -78,7 +78,7 @@ class Nodes:
         return {"phase": str(following)}
 
     async def _interrupted(self, run: Run) -> Phase:
-        """Ask through LangGraph's `interrupt` until an answer fits; the graph's checkpointer keeps the question."""
+        """Ask through LangGraph's `interrupt` until an answer is valid; the graph's checkpointer keeps the question."""
         from langgraph.types import interrupt
 
         await let_go(run)
@@ -112,7 +112,7 @@ class Nodes:
 
 
 async def _drive_on(run: Run, phase: Phase) -> Phase:
-    """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
+    """Run one phase for a compiled graph. When the caller is cancelled, the run is cancelled and ended."""
 
     async def work() -> Phase:
         return await PHASES[phase](run)
@@ -130,7 +130,7 @@ async def _drive_on(run: Run, phase: Phase) -> Phase:
 
 
 def _finished(run: Run) -> Outcome[Any]:
-    """The outcome of a run that a compiled graph has driven to its end, noted."""
+    """Note the end of a run that a compiled graph has driven; returns its outcome."""
     outcome = run.final or outcome_of(run)
     note_end(run, outcome)
     if not run.result.done():
@@ -175,9 +175,10 @@ def build_graph(
 
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """State, input and output of `orc.compile(goal)`: the keys of the graph in, the goal's keys and `outcome` out.
+    """State, input and output schema of `orc.compile(goal)`: the keys of the graph in, the goal's keys and `outcome`
+    out.
 
-    The goal's own keys are never taken in; what an invocation gives is gone when the next one begins.
+    The goal's own keys are never inputs; the inputs of an invocation are cleared when the next one starts.
     """
     from langgraph.channels import EphemeralValue
 
@@ -197,5 +198,5 @@ class StreamSink:
         self._write = get_stream_writer()
 
     def on_event(self, event: Event) -> None:
-        """Write one event."""
+        """Write one event to the stream."""
         self._write(event)

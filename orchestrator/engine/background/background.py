@@ -1,4 +1,4 @@
-"""Background work of an orchestrator: monitors and the effects of their signals, health kept in the store."""
+"""Background work of an orchestrator: runs the monitors, applies their signals, and synchronises health with the store."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,17 @@ from .worker import Worker
 PUBLISH_SECONDS = 5.0
 """How often statistics are published to the other processes that share a store."""
 REFRESH_SECONDS = 1.0
-"""How often a process reads what the others published of circuits."""
+"""How often a process reads the circuit changes of other processes."""
 FLEET_REFRESH_SECONDS = 0.1
-"""The same in a server's database that delivers no signals: a circuit that one process opens is soon seen by all."""
+"""The same on a database server without notifications, so that all processes soon see an opened circuit."""
 SIGNALLED_REFRESH_SECONDS = 2.0
-"""The same where a signal tells of circuits: what it lost is found so late."""
+"""The same where the store notifies of circuit changes: a lost notification is made up for after this time."""
 
 
 class Background:
-    """Begins with the first run in an event loop, ends with the orchestrator."""
+    """The background tasks of an orchestrator: they start with the first run in an event loop and stop with the
+    orchestrator.
+    """
 
     def __init__(self, runtime: Runtime, monitors: Iterable[Any] | None) -> None:
         self._runtime = runtime
@@ -50,7 +52,7 @@ class Background:
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
         self._turned = asyncio.Event()
-        """A circuit opened or closed in another process."""
+        """Set when a circuit opened or closed in another process."""
         self._unsubscribe: Callable[[], None] = _nothing
         self._broken = False
         """Whether the store was unreachable at the last heartbeat; it is reported once."""
@@ -60,7 +62,7 @@ class Background:
             runtime.health.subscribe(self._note_urgent)
 
     def start(self) -> None:
-        """Begin, once per event loop."""
+        """Start the tasks, once per event loop."""
         if self.hub.loop is not asyncio.get_running_loop():
             self.hub.start()
         if not self._durable:
@@ -92,7 +94,7 @@ class Background:
             self._working.cancel()
 
     async def stop(self) -> None:
-        """End, and save what is known of health."""
+        """Stop the tasks, and store the health statistics."""
         await self._stop_working()
         self._unsubscribe()
         await self.hub.stop()
@@ -152,7 +154,7 @@ class Background:
         sharing.publish(self._runtime.health, self._runtime.store)
 
     def _note_urgent(self, targets: Iterable[Any]) -> None:
-        """Save health at once where a circuit turned or a wait was asked for: only statistics may be seconds old."""
+        """Store health at once when a circuit changed or a server asked for a wait: only statistics may be seconds old."""
         if self._runtime.health.entries.is_urgent(targets):
             self._save_health()
             self._runtime.store.signals.send(HEALTH)
@@ -160,7 +162,7 @@ class Background:
     # -- signals -----------------------------------------------------------------------------------------------------
 
     def _on_verdict(self, verdict: WinningSignal) -> None:
-        """Put a winning signal on the record of every run that it is about, and into effect there."""
+        """Record a winning signal in every run that it concerns, and apply it there."""
         signal = verdict.winner
         concerned = [run for run in self._runtime.runs.all_live() if _concerns(signal, run)]
         for run in concerned:
@@ -174,7 +176,7 @@ class Background:
         self.learning.run_began(run)
 
     def _on_problem(self, source: str, error: BaseException) -> None:
-        """Report what broke beside the work, to every run that continues; the runs continue."""
+        """Report a problem of the background work to every live run. The runs continue."""
         for run in self._runtime.runs.all_live():
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
@@ -182,7 +184,7 @@ class Background:
 
 
 def _nothing() -> None:
-    """Ends a subscription that never began."""
+    """The `unsubscribe` of a subscription that was not made."""
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -199,7 +201,7 @@ def _concerns(signal: Signal, run: Run) -> bool:
 
 
 def _act(signal: Signal, run: Run) -> None:
-    """Reweighting and forbidding are done to health already; approval and halting are the run's."""
+    """Apply a signal to one run: approval and halt. Health has already applied changes of price and exclusions."""
     if signal.action is SignalAction.HALT:
         run.scope.cancel(f"{signal.monitor} halted the run: {signal.reason or signal.kind}")
     elif signal.action is SignalAction.APPROVE and isinstance(signal.target, str):

@@ -27,9 +27,9 @@ async def close_all(
     sync_calls: LoopThread,
     blocked: asyncio.AbstractEventLoop | None,
 ) -> None:
-    """End the runs and the background work, and close sinks and store.
+    """Shut down the runs and the background work, and close the sinks and the store.
 
-    `blocked` is the event loop that waits for this without going on, where there is one.
+    `blocked` is the event loop whose thread is blocked by this call, if there is one.
     """
     await shut_down(runtime, blocked)
     await sync_calls.also(lambda: leave_waiting(runtime))
@@ -51,7 +51,7 @@ def _close_parts(runtime: Runtime) -> None:
         try:
             if closing is not None:
                 closing()
-        except Exception:  # the store and the other sinks are closed all the same
+        except Exception:  # the store and the other sinks are still closed
             LOG.exception("%s could not be closed", type(sink).__name__)
     with suppress(StoreError):  # reported by the store; the shares return when they expire
         runtime.daily.close()

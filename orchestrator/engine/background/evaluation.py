@@ -18,11 +18,11 @@ from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judg
 from .learning import demanded
 
 AT_ONCE: Final = 4
-"""Pieces of work that are judged at one time."""
+"""Pieces of work that are judged concurrently."""
 JUDGE_TIMEOUT: Final = 60.0
-"""Seconds that judging one piece may take."""
+"""Time-out of one judgement, in seconds."""
 MAX_WAITING: Final = 1000
-"""Pieces of work that wait to be judged; when there are more, the oldest are let go."""
+"""Length of the queue of pieces of work; when it is full, the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FinishedWork:
     judge: Judge
     keys: tuple[str, ...]
     inputs: Mapping[str, Any]
-    """By key."""
+    """Values by key."""
     output: Any
     demand: Demand
     traceparent: str
@@ -54,10 +54,10 @@ class WorkEvaluator:
         self._waiting: deque[FinishedWork] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: dict[asyncio.Task[Any], FinishedWork] = {}
-        """What each task judges now."""
+        """The piece of work that each task judges now."""
 
     def observe(self, run: Run) -> None:
-        """Have the work of a run's agents judged; returns at once. Called in the run's event loop."""
+        """Enqueue the work of a run's agents for judging; returns at once. Called in the run's event loop."""
         found = self._works(run)
         limit = self._runtime.policy.max_spend_per_day
         if found and limit is not None and self._spent_today() >= limit:
@@ -72,7 +72,7 @@ class WorkEvaluator:
             self._begin()
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most `timeout` seconds until everything is judged; the rest is reported and dropped."""
+        """Wait at most `timeout` seconds until the queue is empty; the rest is reported and dropped."""
         self._take_over()
         self._begin()
         tasks = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
@@ -88,7 +88,7 @@ class WorkEvaluator:
             self._waiting.clear()
 
     def _take_over(self) -> None:
-        """Judge here what tasks of other event loops are at: those may be blocked, or gone."""
+        """Judge here the work of tasks in other event loops, which may be blocked or closed."""
         here = asyncio.get_running_loop()
         for task in [task for task in self._tasks if task.get_loop() is not here]:
             work = self._at_work.pop(task, None)
@@ -122,7 +122,7 @@ class WorkEvaluator:
         return found
 
     def _judge_of(self, agent: Agent, run: Run) -> Judge | None:
-        """Who judges an agent's work in a run; `None` where nobody does, or its judge may not see the data."""
+        """The judge of an agent's work in a run; `None` when there is none, or when it may not see the data."""
         judge = self.judge if agent.judge is None else agent.judge or None
         limits = (run.state.constraints, run.runtime.selector.options.constraints)
         if judge is None or not all(limit.lets_see(judge) for limit in limits if limit is not None):
@@ -139,7 +139,7 @@ class WorkEvaluator:
             self._tasks.add(asyncio.create_task(self._work(), name="orchestrator:judge"))
 
     async def _work(self) -> None:
-        """Judge what waits, one after another, then learn from it."""
+        """Judge the queued work in order, then learn from the judgements."""
         while self._waiting:
             work = self._waiting.popleft()
             task = asyncio.current_task()
@@ -148,7 +148,7 @@ class WorkEvaluator:
             try:
                 await self._judged(work)
             except asyncio.CancelledError:
-                if self._at_work.pop(task, None) is work:  # nobody else has taken it over
+                if self._at_work.pop(task, None) is work:  # no other task has taken it over
                     self._waiting.appendleft(work)
                 raise
             except Exception as error:
@@ -205,7 +205,7 @@ def emit_judgement(runtime: Runtime, event: WorkJudged) -> None:
 
 
 def _error_line(error: BaseException) -> str:
-    """An error by its class: its message may quote the work."""
+    """The class of an error, without its message, which may quote the work."""
     return type(error).__name__
 
 

@@ -13,22 +13,22 @@ from orchestrator.store.owner import owner_name
 from orchestrator.store.protocol import Store
 
 LEASE_SECONDS: Final = 3.5
-"""How long a run stays owned without a renewal; an owner of this machine whose process is gone loses it at once."""
+"""Duration of a lease in seconds. An owner on this machine whose process is gone loses its runs at once."""
 RENEW_SECONDS: Final = 1.0
-"""Seconds between two renewals: one statement, however many runs."""
+"""Seconds between two renewals. One statement renews the lease for all runs."""
 
 
 class Owned(Protocol):
-    """A live run, as far as its ownership goes."""
+    """What the heartbeat needs of a live run."""
 
     @property
     def token(self) -> int | None:
-        """The fencing token; `None`: the run is in memory only."""
+        """The fencing token; `None` for a run that is in memory only."""
         ...
 
     @property
     def released(self) -> bool:
-        """Whether the run, which waits, was released."""
+        """Whether the run is waiting and its ownership was released."""
         ...
 
     def cancel(self, reason: str) -> None:
@@ -41,9 +41,10 @@ class Owned(Protocol):
 
 
 class Heartbeat:
-    """Who this process is to the store, and the thread that says it is alive.
+    """The identity of this process in the store, and the thread that renews its lease.
 
-    A renewal says which runs another owner has; so does a refused write (`refused`). Those runs are fenced.
+    A renewal returns the runs that another owner has taken; a refused write (`refused`) shows the same. These runs are
+    fenced.
     """
 
     def __init__(self, store: Store, live: MutableMapping[str, Owned], on_problem: Callable[[str], None]) -> None:
@@ -56,9 +57,9 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._broken = False
         self._renewed: float | None = None
-        """When the lease was last renewed, in monotonic seconds; `None` while it need not be."""
+        """When the lease was last renewed, in monotonic seconds; `None` while no renewal is needed."""
         self._restored = float("-inf")
-        """When it was last renewed too late."""
+        """When a renewal last came too late."""
         self.workers = 0
         """Workers of this process: with one, its lease is renewed also while it drives no run."""
         self._before = store.on_refused
@@ -75,11 +76,11 @@ class Heartbeat:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the thread. The lease ends by itself; runs that are released need none."""
+        """Stop the thread. The lease expires by itself; released runs need none."""
         self._stopping.set()
 
     def beat(self) -> None:
-        """Renew the lease once and fence what was lost."""
+        """Renew the lease once and fence the runs that were lost."""
         tokens = {
             run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.released
         }
@@ -107,7 +108,8 @@ class Heartbeat:
     def lapsed(self) -> bool:
         """Whether this process could not renew its lease in time, now or a lease ago.
 
-        After an outage of the store the others could not either: their leases say nothing until they had time for it.
+        After an outage of the store other processes could not renew either, so an expired lease proves nothing until
+        they had time to.
         """
         now = time.monotonic()
         late = self._renewed is not None and now - self._renewed > LEASE_SECONDS
@@ -122,14 +124,14 @@ class Heartbeat:
                     run.cancel("cancelled")
 
     def refused(self, run_id: str, token: int) -> None:
-        """Fence the run that drove under this token; called from any thread."""
+        """Fence the run with this token; callable from any thread."""
         self._before(run_id, token)
         run = self._live.get(run_id)
         if run is not None and run.token == token and not run.released:
             run.fence()
 
     def after_fork(self) -> None:
-        """In a forked child: another owner, with no runs, whose thread starts with its first run."""
+        """In a forked child: become another owner without runs; the thread starts with the first run."""
         self.owner = owner_name()
         self._live.clear()
         self.workers, self._renewed = 0, None

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class LearningQueue:
-    """Applies pending observations in a thread, after a run has ended or before one begins; stores the result
+    """Applies pending observations in a thread, after a run has ended or before one begins, and stores the result
     periodically.
 
     Read and write errors are reported; runs continue with the state in memory.
@@ -30,8 +30,9 @@ class LearningQueue:
         self._runtime = runtime
         self._hub = hub
         self.unreported: dict[tuple[str, str], Signal] = {}
-        """Drift, by agent and kind, found while no run of that agent was live; the next run reports it. The
-        handbook has it too, so that the next run may be another process's."""
+        """Drift, by agent and kind, found while no run used that agent; the next run reports it. It is in the handbook
+        too, so that the next run may be in another process.
+        """
         self._keeper = None if isinstance(runtime.store, MemoryStore) else Keeper(runtime.selector, runtime.store)
         try:
             if self._keeper is not None:
@@ -43,7 +44,7 @@ class LearningQueue:
             runtime.store.on_problem(f"what agents have shown is neither read nor kept: {error}")
 
     async def learn(self) -> None:
-        """Learn from what waits, in a thread; returns when that is done."""
+        """Apply the pending observations in a thread; returns when that is done."""
         runtime = self._runtime
         if not runtime.selector.has_news:
             return
@@ -60,13 +61,13 @@ class LearningQueue:
                 await self._hub.look(monitor, self._hub.facts(()))
 
     def sync(self) -> None:
-        """Store what was learned, and apply what other processes did. Raises what the store raises."""
+        """Store local updates and apply those of other processes. Raises `StoreError`."""
         selector = self._runtime.selector
         if self._keeper is not None and (selector.agents or selector.unstored):
             self._keeper.sync()
 
     async def synced(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work` on the stored handbook, with everything learned here in it before and after."""
+        """Apply `work` to the stored handbook, merged with the local updates before and after; returns its result."""
         runtime = self._runtime
         await self.learn()
         await runtime.threads.run(self.sync)
@@ -75,7 +76,7 @@ class LearningQueue:
         return result
 
     def signal_won(self, verdict: WinningSignal, *, by_a_run: bool) -> None:
-        """A signal newly won; drift that no live run can report is kept for the next."""
+        """Keep drift that no live run can report, for the next run."""
         signal = verdict.winner
         if not signal.kind.startswith("drift"):
             return
@@ -85,7 +86,7 @@ class LearningQueue:
             self.unreported[signal.label, signal.kind] = signal
 
     def run_began(self, run: Run) -> None:
-        """Put drift that was found between runs on the record of a run that may use the agent."""
+        """Record drift that was found between runs in a run that may use the agent."""
         agents = run.view.cone(run.state.goal).agents
         for agent, kind in sorted(key for key in self.unreported if key[0] in agents):
             run.emit(raised(run, self.unreported.pop((agent, kind))))
@@ -93,7 +94,7 @@ class LearningQueue:
 
 
 def raised(run: Run, signal: Signal) -> SignalRaised:
-    """A signal as a run's event."""
+    """The event of a signal in a run."""
     return SignalRaised(
         **run.stamp(),
         target=signal.label,
@@ -107,7 +108,7 @@ def raised(run: Run, signal: Signal) -> SignalRaised:
 
 
 def recorded_demand(state: RunState, agent: str) -> Demand | None:
-    """What was demanded of an agent when it was last chosen for a step of the run; `None` where it never was."""
+    """The demand under which an agent was last chosen for a step of the run; `None` if it was not chosen."""
     for decision in reversed(state.decisions):
         if decision.chose_agent(agent):
             return Demand(decision.facts["demand"], size=decision.facts.get("size"))
@@ -115,13 +116,13 @@ def recorded_demand(state: RunState, agent: str) -> Demand | None:
 
 
 def demanded(runtime: Runtime, state: RunState, agent: Agent, values: Mapping[str, Any]) -> Demand:
-    """What was demanded of an agent in a run, as recorded with its choice, else derived from the stored values."""
+    """The demand on an agent in a run: as recorded with its selection, else derived from the stored values."""
     recorded = recorded_demand(state, agent.name)
     return runtime.demands.of(agent, runtime.graph.view(), values)[0] if recorded is None else recorded
 
 
 def note_outcome(run: Run, tool: Tool, success: bool, event: CallEnded) -> None:
-    """Note how a call of an agent turned out; it is learned from later."""
+    """Enqueue the outcome of an agent's call as an observation."""
     if not isinstance(tool, Agent) or (event.failure and not event.failure.kind.says_something_of_the_work):
         return
     demand, text = run.runtime.demands.of(tool, run.view, run.values.values)

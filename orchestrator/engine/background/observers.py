@@ -1,4 +1,4 @@
-"""`BackgroundObservers`: forwards the start, the waits and the end of runs to the background work."""
+"""`BackgroundObservers`: informs the background work when a run starts, waits and ends."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Schedules: goals that are submitted at the times of a cron expression, once per time over a whole fleet."""
+"""Schedules: goals that are submitted at the times of a cron expression, once per time over all workers of a store."""
 
 import datetime as dt
 import tomllib
@@ -14,11 +14,11 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.types.schema import explain
 
 LATE_SECONDS: Final = 60.0
-"""A time that passed while no worker ran is made up for when it is no longer ago."""
+"""How long ago a time may be that passed while no worker ran and is still submitted."""
 
 
 class Schedule(BaseModel):
-    """A goal, its inputs, and when it is submitted."""
+    """A goal, its inputs, and the times at which it is submitted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -33,7 +33,7 @@ class Schedule(BaseModel):
     """A name of the IANA database: the fields of `cron` are that place's local time."""
     priority: int = Field(default=0, ge=-1000, le=1000)
     budget: float | None = Field(default=None, ge=0.0)
-    """US dollars of each run."""
+    """The budget of each run in US dollars."""
 
     @field_validator("cron")
     @classmethod
@@ -53,7 +53,7 @@ class Schedule(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A schedule of a TOML file, named as the file. Raises `DefinitionError` naming the file."""
+        """The schedule in a TOML file; its name is that of the file. Raises `DefinitionError` naming the file."""
         try:
             return cls.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
         except ValidationError as error:
@@ -67,20 +67,22 @@ class Schedule(BaseModel):
 
     @property
     def _each_hour(self) -> bool:
-        """Whether it is for hours that pass, not for hours of a clock that changes twice a year."""
+        """Whether the expression names no fixed hour, so that it follows elapsed time over a change of daylight saving
+        time.
+        """
         return self.cron.split()[1].startswith("*")
 
     def last_time(self, now: float) -> float:
         """The latest time at or before `now`; both in seconds since the epoch."""
         moment = dt.datetime.fromtimestamp(now, self._zone)
-        if self._each_hour:  # in the hour that comes twice, and after the one that is left out, too
+        if self._each_hour:  # also in the hour that occurs twice, and after the one that is skipped
             moment = moment.astimezone(dt.timezone(moment.utcoffset() or dt.timedelta()))
         # The latest time strictly before the next second is the latest at or before now: times are whole seconds.
         after = moment.replace(microsecond=0) + dt.timedelta(seconds=1)
         return float(_croniter()(self.cron, after).get_prev(dt.datetime).timestamp())
 
     def run_id(self, at: float) -> str:
-        """The id of the run of a time: whoever submits it a second time submits nothing."""
+        """The id of the run for a time: submitting it again has no effect."""
         return f"{self.name}-{dt.datetime.fromtimestamp(at, dt.UTC):%Y%m%dT%H%M%SZ}"
 
 
@@ -91,7 +93,7 @@ def _croniter() -> Any:
 
 
 class Timetable:
-    """Which schedules are due, for one worker. Every worker submits what is due; the run's id makes that one run."""
+    """The due schedules, for one worker. Every worker submits them; equal run ids make that one run."""
 
     def __init__(self, schedules: Iterable[Schedule]) -> None:
         self._schedules = tuple(schedules)
@@ -110,7 +112,7 @@ class Timetable:
         return found
 
     def submitted(self, schedule: Schedule, at: float) -> None:
-        """This time needs no submission any more."""
+        """Mark a time as submitted."""
         self._done[schedule.name] = at
 
 
@@ -120,7 +122,7 @@ def schedules_of(folder: Path) -> tuple[Schedule, ...]:
 
 
 def labels_of(schedule: Schedule) -> Mapping[str, str]:
-    """The labels of its runs: its own, and which schedule they are of."""
+    """The labels of its runs: those of the schedule, and the schedule's name."""
     return {"schedule": schedule.name, **schedule.labels}
 
 

@@ -21,32 +21,34 @@ from .heartbeat import LEASE_SECONDS
 from .schedules import Schedule, Timetable, labels_of
 
 QUEUE_POLL_SECONDS: Final = 0.2
-"""Seconds between two looks into an empty queue without a notification channel."""
+"""Seconds between two polls of an empty queue without notifications."""
 TOLD_POLL_SECONDS: Final = 1.0
-"""The same where a signal or a queue engine announces new runs: a lost one is found after this time."""
+"""The same where notifications or a queue engine announce new runs: a lost announcement is made up for after this time.
+"""
 SWEEP_SECONDS: Final = 1.0
-"""Seconds between two sweeps, over all workers of a store; the holder of the lease sweeps."""
+"""Seconds between two sweeps, over all workers of a store; the worker that holds the sweep lease does it."""
 STOP_ENGINE_SECONDS: Final = 5.0
-"""How long a queue engine may take to stop."""
+"""Seconds that a queue engine may take to stop."""
 ELSEWHERE_SECONDS: Final = 2.0
-"""Seconds for which a run that this worker cannot drive is left to others."""
+"""Seconds for which this worker does not claim a run that it cannot drive."""
 
 
 @checked_init()
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What a worker keeps to."""
+    """The limits and the schedules of a worker."""
 
     concurrency: int = 100
-    """Runs at one time."""
+    """Maximum number of concurrent runs of this worker."""
     limits: Mapping[str, int] | None = None
-    """The most runs of a tenant at one time, over all workers; `"*"`: of each tenant, `"**"`: of all together."""
+    """Maximum number of concurrent runs of a tenant, over all workers; `"*"`: of each tenant, `"**"`: of all together.
+    """
     tool_limits: Mapping[str, int] | None = None
-    """The most calls of a tool at one time, over all workers that are told so."""
+    """Maximum number of concurrent calls of a tool, over all workers with this option."""
     most_attempts: int = 5
-    """Owners that a run may lose before it is set aside."""
+    """How many owners of a run may die before it is set aside."""
     schedules: Sequence[Schedule] = ()
-    """Goals that are submitted at their times, by whichever worker is first."""
+    """Goals that are submitted at given times, by whichever worker is first."""
     drain_seconds: float = 30.0
     """How long runs may continue after `stop` before they are returned to the queue."""
 
@@ -65,7 +67,9 @@ def _check_least(name: str, number: float, least: int) -> None:
 
 
 class Worker:
-    """Takes runs until it is stopped. A run that waits for a person ends its work; its answer is a new piece of it."""
+    """Claims and drives runs until it is stopped. A run that waits for a person is released; its answer queues it
+    again.
+    """
 
     def __init__(self, runtime: Runtime, options: WorkerOptions | None = None) -> None:
         self._runtime = runtime
@@ -78,13 +82,13 @@ class Worker:
         self._timetable = Timetable(self._options.schedules)
         self._engine_runs = False
         self._broken = False
-        """Whether the last look failed: that is told once."""
+        """Whether the last poll failed; this is reported once."""
         self._undriven: dict[str, ClaimedRun] = {}
-        """Runs that were taken and could not be begun: they are handed back as soon as the store takes that."""
+        """Claimed runs that could not be started: they are returned to the queue as soon as the store accepts that."""
         self.moved = ""
-        """Why it stopped by itself: the tables of its store were moved to a schema that it does not read."""
+        """Why it stopped by itself: the store was migrated to a schema that this version does not read."""
         self.done = 0
-        """Runs that this worker has driven to an end or a question."""
+        """Number of runs that this worker has driven to an end or a question."""
 
     @property
     def busy(self) -> int:
@@ -93,15 +97,15 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes runs."""
+        """Whether the worker claims runs."""
         return not self._stopping.is_set()
 
     def hint(self) -> None:
-        """Look into the queue now: something was put there."""
+        """Poll the queue now: a run was added."""
         self._hint.set()
 
     def stop(self, drain_seconds: float | None = None) -> None:
-        """Take nothing more; runs in progress continue for a while and are then returned to the queue."""
+        """Claim no more runs; runs in progress continue for the grace period and are then returned to the queue."""
         if drain_seconds is not None:
             self._options = replace(self._options, drain_seconds=drain_seconds)
         self._stopping.set()
@@ -128,7 +132,7 @@ class Worker:
             self._runtime.heartbeat.workers -= 1
 
     async def _receive(self) -> None:
-        """Subscribe to the store's queue engine; it is started again when it stops, whatever stopped it."""
+        """Subscribe to the store's queue engine; it is restarted whenever it stops."""
         transport, broken = self._runtime.store.transport, False
         while transport is not None:
             self._engine_runs = True
@@ -144,7 +148,7 @@ class Worker:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def until_idle(self) -> int:
-        """Drive what is queued now, and what it leads to, then return; how many runs that were."""
+        """Drive the runs that are queued now, and those that they submit; returns how many there were."""
         idle = False
         while not idle:
             await self._look_after()
@@ -158,7 +162,9 @@ class Worker:
         return self.done
 
     async def _guarded(self, step: Any) -> bool:
-        """A step that may fail with the store: it is reported once, and tried again at the next look."""
+        """Do a step that may fail with the store: an error is reported once, and the step is tried again at the next
+        poll.
+        """
         try:
             done = bool(await step())
         except OrchestratorError as error:
@@ -199,7 +205,7 @@ class Worker:
             self._runtime.store.on_problem(f"run {taken.run_id!r} could not be begun and is handed back: {error}")
             self._undriven[taken.run_id] = taken
             return
-        except Exception as error:  # this process is alive, so nobody else would take a run that it only owns
+        except Exception as error:  # this process is alive, so no other would claim a run that it owns
             await self._leave_to_others(taken, f"{type(error).__name__}: {error}")
             return
         if run is not None:
@@ -207,11 +213,11 @@ class Worker:
             self.done += not run.left
 
     async def _hand_back(self) -> None:
-        """Hand back what could not be begun: this process is alive, so nobody else would take it."""
+        """Return runs that could not be started: while this process is alive, no other would claim them."""
         for run_id, taken in list(self._undriven.items()):
             live = self._runtime.runs.live(run_id)
             if live is not None and live.token is not None and live.token >= taken.token:
-                del self._undriven[run_id]  # it was begun after all, or taken again
+                del self._undriven[run_id]  # it was started meanwhile, or claimed again
                 continue
             await self._runtime.threads.run(partial(self._runtime.store.queue.requeue, run_id, taken.token))
             self._undriven.pop(run_id, None)
@@ -229,7 +235,7 @@ class Worker:
         )
 
     async def _look_after(self) -> bool:
-        """Once a second: sweep (one worker of all), and cancel what somebody wants cancelled."""
+        """Once a second: sweep (one worker of all), and cancel the runs whose cancellation was requested."""
         now = self._runtime.clock.monotonic()
         if now - self._swept_at < SWEEP_SECONDS:
             return False
@@ -271,7 +277,7 @@ class Worker:
         store, owner = self._runtime.store, self._runtime.owner
         try:
             mine = store.try_lease("sweep", owner, SWEEP_SECONDS * 0.9)
-        except StoreError:  # no answer at once: another worker sweeps, or this one at its next look
+        except StoreError:  # no answer in time: another worker sweeps, or this one at its next poll
             mine = False
         if mine:
             swept = store.queue.sweep(self._options.most_attempts, proven=self._runtime.heartbeat.lapsed())
@@ -280,7 +286,7 @@ class Worker:
         return store.queue.cancelled(owner) if self._tasks else []
 
     async def _pause(self) -> None:
-        """Wait for a signal, the time of the next run, or the next look."""
+        """Wait for a notification, the time of the next run, or the next poll."""
         pause = QUEUE_POLL_SECONDS
         if self._engine_runs or self._runtime.store.signals.live:
             pause = TOLD_POLL_SECONDS
@@ -293,7 +299,7 @@ class Worker:
                 await self._hint.wait()
 
     async def _drain(self) -> None:
-        """Let runs end for a while, then hand them back as they are."""
+        """Wait for runs to end during the grace period, then return the others to the queue."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._options.drain_seconds)
         for run_id in list(self._tasks.values()):

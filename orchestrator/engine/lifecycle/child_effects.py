@@ -1,4 +1,4 @@
-"""Undoes the effects of child runs that a run does not use, when it ends; on the record of the run that decides it."""
+"""Undoes the effects of child runs that a run does not use, when it ends; recorded in the run that decides it."""
 
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
@@ -7,7 +7,7 @@ from orchestrator.store.ledger.encoding import events_of
 
 
 async def undo_below(run: Run, *, reached: bool) -> None:
-    """Compensate what children did and nothing uses, the latest first; what cannot be is listed."""
+    """Compensate the unused effects of child runs, the latest first; those that cannot be undone are listed."""
     for label in run.state.unused_below(reached=reached):
         run_id, _, name = label.rpartition("#")
         child = await find_child(run, run_id)
@@ -20,7 +20,7 @@ async def undo_below(run: Run, *, reached: bool) -> None:
 
 
 async def find_child(run: Run, run_id: str) -> Run:
-    """An ended run below: as this process drove it, or restored from the store."""
+    """An ended child run: from memory if this process drove it, else restored from the store."""
     found = _driven(run, run_id)
     return found if found is not None else await _restored(run, run_id)
 

@@ -1,4 +1,4 @@
-"""`orc.compile`: the run to a goal as a LangGraph graph, each invocation of which is a run."""
+"""`orc.compile`: a LangGraph graph that reaches a goal. Each invocation is a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def compile_goal(
 def _inputs(
     runtime: Runtime, goal: Goal[Any], keys: Sequence[str], inputs: Mapping[str, Any] | Sequence[str] | None
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """The values that every run starts with, and the keys read from the state.
+    """The values that every run starts with, and the keys that are read from the graph's state.
 
     Raises `InputError` for an input that is no key of the graph, or one of the goal's own.
     """
@@ -64,9 +64,9 @@ def _nodes(
     read: tuple[str, ...],
     **preferences: Unpack[Preferences],
 ) -> machine.Nodes:
-    """The nodes of the graph: a run begins with `fixed` and the values of `read` in the graph's state.
+    """The nodes of the graph: a run starts with `fixed` and with the values of the keys `read` in the graph's state.
 
-    Raises `InputError` for a dial that makes no sense.
+    Raises `InputError` for a dial outside [0, 1].
     """
     dial = preferences.get("dial")
     dialled = runtime.dialled(dial)
@@ -88,7 +88,7 @@ def _nodes(
 
 async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
     """The run of a node, or its outcome. Raises `NotYet` while another process drives it."""
-    if live_run(runtime, run_id) is None:  # a node of a run that is going on ends with it
+    if live_run(runtime, run_id) is None:  # the node of a live run ends with that run
         runtime.runs.check_open()
     found = await live_or_recorded(runtime, run_id)
     if isinstance(found, Run | Outcome):
