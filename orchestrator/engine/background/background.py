@@ -1,4 +1,4 @@
-"""Background work of an orchestrator: runs the monitors, applies their signals, and synchronises health with the store."""
+"""Background work of an orchestrator: runs the monitors, applies their signals, synchronises health with the store."""
 
 import asyncio
 import contextlib
@@ -154,7 +154,7 @@ class Background:
         sharing.publish(self._runtime.health, self._runtime.store)
 
     def _note_urgent(self, targets: Iterable[Any]) -> None:
-        """Store health at once when a circuit changed or a server asked for a wait: only statistics may be seconds old."""
+        """Store health at once when a circuit changed or a server asked for a wait; only statistics may be late."""
         if self._runtime.health.entries.is_urgent(targets):
             self._save_health()
             self._runtime.store.signals.send(HEALTH)

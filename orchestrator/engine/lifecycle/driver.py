@@ -1,4 +1,4 @@
-"""Drives a run in a task of its own: who waits for it, who leaves, what is given up, and how its end is noted."""
+"""Drives a run in a task of its own: counts its waiting callers, cancels it when the last one leaves, notes its end."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ _WAITERS = new_lock()
 
 
 def start(run: Run, phase: Phase) -> None:
-    """Drive a run from this phase on, in a task of its own so that its trace context dies with it.
+    """Drive a run from this phase on, in a task of its own, so that its trace context ends with it.
 
     The caller counts as one of the run's waiters: follow with `join`.
     """
@@ -50,16 +50,16 @@ def enlist(run: Run) -> None:
 
 
 def dismiss(run: Run) -> bool:
-    """Count one caller less; whether none is left."""
+    """Count one caller less; returns whether none is left."""
     with _WAITERS:
         run.waiters -= 1
         return run.waiters <= 0
 
 
 async def join(run: Run) -> Outcome[Any]:
-    """The outcome of a run, once it has ended or waits, for a caller that `start` or `enlist` counted.
+    """Wait until a run has ended or waits, and return its outcome; for a caller that `start` or `enlist` counted.
 
-    A caller that is cancelled leaves; with the last of them the run is cancelled, as `orc.cancel` does.
+    A cancelled caller leaves. When the last one has left, the run is cancelled as by `orc.cancel`.
     """
     try:
         outcome = await _outcome(run)
@@ -75,9 +75,9 @@ async def join(run: Run) -> Outcome[Any]:
 
 
 async def leave(run: Run, reason: str) -> None:
-    """Cancel a run without a waiting caller: reads stop, a write in flight finishes within the policy's patience.
+    """Cancel a run that has no waiting caller: reads stop, a write in flight finishes within the policy's patience.
 
-    A second cancellation does not wait for that: the run is given up as it is.
+    A second cancellation does not wait for the write: the run is abandoned in its current state.
     """
     run.scope.cancel(reason)
     with cancelled_once():
@@ -86,11 +86,11 @@ async def leave(run: Run, reason: str) -> None:
         except (TimeoutError, asyncio.CancelledError):
             await give_up(run)
         except Exception:
-            return  # whoever asks for the run is told
+            return  # whoever asks for the run gets this error
 
 
 async def give_up(run: Run) -> None:
-    """Stop driving a run as it is: in memory it ends with what stands listed, on disk it is left to `recover`."""
+    """Stop driving a run: one in memory ends with its effects listed, one in a durable store is left to `recover`."""
     task = run.task
     if task is None or task.done():
         return
@@ -118,7 +118,7 @@ async def _outcome(run: Run) -> Outcome[Any]:
             if threading.get_ident() == here:
                 end()
             else:
-                with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody waits there any more
+                with contextlib.suppress(RuntimeError):  # the event loop is closed: no caller waits there
                     loop.call_soon_threadsafe(end)
 
         result.add_done_callback(noted)
@@ -127,7 +127,7 @@ async def _outcome(run: Run) -> Outcome[Any]:
 
 
 class Abandoned(OrchestratorError):
-    """This process has stopped driving the run."""
+    """Raised when this process has stopped driving the run."""
 
 
 async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
@@ -144,7 +144,7 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
     if outcome.status is Status.WAITING:
         try:
             await let_go(run)
-        except StoreError as error:  # answered in this process as long as the store is away
+        except StoreError as error:  # it can be answered in this process while the store is unreachable
             runtime.store.on_problem(f"the run {run.state.run_id!r}, which waits, could not be released: {error}")
         if run.parent is None:
             runtime.observers.waits(run.state.run_id)
@@ -158,18 +158,18 @@ async def _drive(run: Run, phase: Phase) -> Outcome[Any]:
 
 
 async def _broken_off(run: Run, error: BaseException) -> None:
-    """The run was given up, or the engine failed: end it in memory; leave it to `recover` in a durable store."""
+    """End an abandoned or failed run: in memory at once; in a durable store it is left to `recover`."""
     _note_break(run, error)
     if run.durable and not run.fenced:
         with contextlib.suppress(Exception):
-            await let_go(run)  # so that whoever resumes it need not wait
+            await let_go(run)  # so that `resume` need not wait for the lease to expire
     _fail(run, error)
 
 
 def _task_over(run: Run, task: "asyncio.Task[Outcome[Any]]") -> None:
-    """Break the run off where its task has left no outcome: else its callers would wait for ever.
+    """End the run if its task ended without an outcome: else its callers would wait forever.
 
-    A task that is cancelled before its first step does nothing; and noting the end of a run may fail.
+    This happens when the task is cancelled before its first step, and when noting the end of the run fails.
     """
     error = asyncio.CancelledError() if task.cancelled() else task.exception()
     if error is None or run.result.done():
@@ -192,7 +192,7 @@ def _note_break(run: Run, error: BaseException) -> None:
 
 
 def _fail(run: Run, error: BaseException) -> None:
-    """Inform the waiting callers that there is no outcome."""
+    """Raise an error in the waiting callers: there is no outcome."""
     if run.result.done():
         return
     run_id = run.state.run_id
@@ -227,20 +227,20 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
 
 
 async def let_go(run: Run) -> None:
-    """Give up owning a run that waits, so that any process may take its answer."""
+    """Release the ownership of a run that waits, so that any process may take its answer."""
     store, token = run.runtime.store, run.token
     if token is not None:
 
         def release() -> None:
             store.flush()
-            run.release()  # first: a heartbeat between the two would take the released run for one that was lost
+            run.release()  # first: else a heartbeat between the two steps would treat the released run as lost
             store.release(run.state.run_id, token)
 
         await run.runtime.threads.run(release)
 
 
 async def own_again(run: Run) -> None:
-    """Own a run that waited in this process. Raises `InputError` when another process has taken it on."""
+    """Take ownership of a run that waited in this process again. Raises `InputError` when another process owns it."""
     runtime, run_id = run.runtime, run.state.run_id
     if not run.released:
         return
@@ -256,9 +256,9 @@ async def own_again(run: Run) -> None:
 
 
 async def take_answer(run: Run, question_id: str, raw: Any, by: str) -> None:
-    """Give a question that a run shows its answer, and start every run that waited for it.
+    """Answer a question that a run shows, and start every run that waited for the answer.
 
-    Raises `InputError` for what is no answer, or where the question is no longer open.
+    Raises `InputError` for an invalid answer, or when the question is no longer open.
     """
     for each in await ready_to_answer(run, question_id, raw, by):
         if each is run:
@@ -268,13 +268,15 @@ async def take_answer(run: Run, question_id: str, raw: Any, by: str) -> None:
 
 
 def drive_child(run: Run) -> None:
-    """Drive a run on whose caller is the call that reached for it, or has left with its question."""
+    """Continue a run whose caller is the call of `ctx.reach`, or has left after the question was shown."""
     start(run, Phase.ESCALATE)
     dismiss(run)
 
 
 async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") -> list[Run]:
-    """The runs that wait for an answer, with it given and ready to be driven: who asked first, the root last."""
+    """Pass the answer to the runs that wait for it and make them ready to be driven; the asking run first, the root
+    last.
+    """
     asked = run.asked.get(question_id)
     if asked is None:
         known = ", ".join(run.asked) or "none"
@@ -287,13 +289,13 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
     for each in path:
         each.rebind()
         each.give(question_id, raw, by)
-        each.state.status = Status.RUNNING  # at once: a second answer meets a run that continues
+        each.state.status = Status.RUNNING  # at once, so that a second answer finds a running run
         each.runtime.store.set_status(each.state.run_id, Status.RUNNING, token=each.token)
     return path
 
 
 async def path_to(run: Run, asked: OpenQuestion) -> list[Run]:
-    """The run that asked, and those above it: up to the root, as far as this process has it."""
+    """The run that asked and the runs above it, up to the root as far as this process drives it."""
     runtime = run.runtime
     ids: list[str] = []
     current = asked.question.run or asked.impasse.run_id or run.state.run_id
@@ -318,14 +320,16 @@ async def path_to(run: Run, asked: OpenQuestion) -> list[Run]:
 
 
 async def _own_all(path: list[Run]) -> None:
-    """Own runs that waited here, the root first: whoever has the root has the tree. Raises `InputError`."""
+    """Take ownership of runs that waited here, the root first: the owner of the root owns the tree. Raises
+    `InputError`.
+    """
     for each in reversed(path):
         await _at_rest(each)
         await own_again(each)
 
 
 async def _settle_lost(run: Run) -> None:
-    """Where the calls that waited were lost (with their process, or their event loop), note what that means."""
+    """Settle the suspended calls that were lost with their process or their event loop."""
     if run.scheduler is not None and (run.loop is asyncio.get_running_loop() or run.loop.is_running()):
         return
     run.scheduler = None
@@ -338,13 +342,15 @@ async def _settle_lost(run: Run) -> None:
 
 
 def watch_calls(run: Run) -> None:
-    """Have a waiting run continue when one of its suspended calls does."""
+    """Continue a waiting run when one of its suspended calls continues."""
     run.on_wake = partial(_look_again, run)
     _look_again(run)
 
 
 def _look_again(run: Run) -> None:
-    """Drive a waiting run on where a suspended call went on by itself: a question was withdrawn, or another came up."""
+    """Continue a waiting run whose suspended call continued by itself: a question was withdrawn, or a new one was
+    asked.
+    """
     if run.scheduler is None or run.scheduler.ends or not run.waits or not has_changed(run):
         return
     run.on_wake = None
@@ -362,7 +368,7 @@ async def _go_on(run: Run) -> None:
             path.append(path[-1].parent)
         try:
             await _own_all(path)
-        except InputError:  # another process has taken the tree on, and makes the calls again
+        except InputError:  # another process owns the tree now and makes the calls again
             for each in path:
                 each.fence()
             return
@@ -376,14 +382,16 @@ async def _go_on(run: Run) -> None:
 
 
 async def _at_rest(run: Run) -> None:
-    """A run that has begun to wait is released before it continues."""
+    """Wait until a run that is about to wait has been released."""
     if not run.is_at_rest:
         with contextlib.suppress(Exception):
             await _outcome(run)
 
 
 async def stop_waiting(run: Run, *, keep: bool = False) -> None:
-    """Take a waiting run on; `keep` its question, for an answer. Raises `InputError` when another process has it."""
+    """Make a waiting run a running one; `keep`: with its question, for an answer. Raises `InputError` when another
+    process owns it.
+    """
     await _at_rest(run)
     await own_again(run)
     await _settle_lost(run)
@@ -423,13 +431,13 @@ async def _take_default(run: Run, question_id: str, seconds: float) -> None:
             return
         try:
             await take_answer(run, question_id, None, "")
-        except InputError:  # another process took the run on
+        except InputError:  # another process owns the run now
             return
     await join(run)
 
 
 def _stop_watching(run: Run) -> None:
-    """Stop waiting for the deadlines of the questions; they are watched again where the run waits again."""
+    """Stop watching the deadlines of the questions; they are watched again when the run waits again."""
     for task in run.watches:
         if task is not asyncio.current_task() and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
@@ -437,12 +445,12 @@ def _stop_watching(run: Run) -> None:
 
 
 def root_of(run: Run) -> Run:
-    """The run at the top of the tree, as far as this process has it."""
+    """The topmost run of the tree that this process drives."""
     return run if run.parent is None else root_of(run.parent)
 
 
 def live_run(runtime: Runtime, run_id: str) -> Run | None:
-    """The run with this id while this process has it: not one that another process has taken over."""
+    """The run with this id while this process owns it; `None` for one that another process has taken over."""
     found: Run | None = runtime.runs.live(run_id)
     if found is not None and found.fenced and (found.is_at_rest or not found.loop.is_running()):
         _forget(found)
@@ -451,7 +459,7 @@ def live_run(runtime: Runtime, run_id: str) -> Run | None:
 
 
 async def live_here(runtime: Runtime, run_id: str) -> Run | None:
-    """The run with this id while this process has it; one that waited here and that another process took on is left."""
+    """The run with this id while this process owns it; one that waited here and has another owner now is dropped."""
     run = live_run(runtime, run_id)
     if run is None or not (run.waits and run.released):
         return run
@@ -465,7 +473,7 @@ async def live_here(runtime: Runtime, run_id: str) -> Run | None:
 
 
 def _forget(run: Run) -> None:
-    """Leave a run that another process has, and those below it: their suspended calls end without a record."""
+    """Drop a run that another process owns, and the runs below it: their suspended calls end without a record."""
     for child in list(run.children.values()):
         _forget(child)
     run.runtime.runs.leave(run.state.run_id)

@@ -1,4 +1,4 @@
-"""Escalating: an impasse climbs the ladder once, and what comes of it is one decision."""
+"""Escalation: passes each impasse to the rungs of the ladder once and records one decision."""
 
 from dataclasses import replace
 from typing import Any
@@ -45,7 +45,7 @@ async def escalate_impasse(run: Run) -> bool:
 
 
 async def escalate_open(run: Run) -> bool:
-    """Take every open step to the ladder and show every question of a call or a child; False when the run ends."""
+    """Pass every open step to the ladder and show every question of a call or a child; False when the run ends."""
     for base in list(run.open):
         if base in run.open and not any(asked.base is base for asked in run.asked.values()):
             known = set(run.asked)
@@ -66,7 +66,7 @@ async def escalate_open(run: Run) -> bool:
 
 
 def _take_up(run: Run) -> None:
-    """Questions of calls that were lost with their process stay open where the calls, made again, ask the same."""
+    """Keep the questions of lost calls open when the calls, made again, ask the same."""
     for asking in _not_shown(run):
         for question_id, asked in run.asked.items():
             if _is_of_lost_call(run, asked) and asking.asks(asked.impasse):
@@ -80,13 +80,13 @@ def _is_of_lost_call(run: Run, asked: OpenQuestion) -> bool:
 
 
 def has_changed(run: Run) -> bool:
-    """Whether what people are asked is no longer what a waiting run shows, or one of its calls has gone on."""
+    """Whether a waiting run shows other questions than are open now, or one of its calls has continued."""
     shown_is_right = not (_withdrawn(run) or _not_shown(run) or _not_shown_of_children(run))
     return not shown_is_right or not run.scheduler.only_waits
 
 
 def withdraw_questions(run: Run) -> None:
-    """The run continues without an answer: questions that nobody waits for are withdrawn, others are shown again."""
+    """Before the run continues without an answer: withdraw questions that no call waits for; others are shown again."""
     for question_id in _withdrawn(run):
         del run.asked[question_id]
     run.emit(RunResumed(**run.stamp(), answer=WITHDRAWN))
@@ -107,7 +107,7 @@ def _not_shown_of_children(run: Run) -> list[OpenQuestion]:
 
 
 def _still_open(run: Run, asked: OpenQuestion) -> bool:
-    """Whether somebody still waits for the answer: the call that asked, or the child whose question it is."""
+    """Whether the call that asked, or the child whose question it is, still waits for the answer."""
     if asked.asking is not None:
         return asked.asking in run.pending.questions
     if run.scheduler is None:
@@ -118,9 +118,9 @@ def _still_open(run: Run, asked: OpenQuestion) -> bool:
 
 
 async def answered(run: Run) -> "tuple[bool, bool]":
-    """Apply a person's answer: whether the run continues, and whether its route still stands.
+    """Apply a person's answer; returns whether the run continues, and whether its route is still valid.
 
-    Raises `InputError` for what is no answer.
+    Raises `InputError` for an invalid answer.
     """
     question_id, raw, by = run.take_answer()
     asked = run.asked[question_id]
@@ -128,15 +128,15 @@ async def answered(run: Run) -> "tuple[bool, bool]":
 
 
 class _Escalation:
-    """One impasse of a run on its way up the ladder, or its answer on its way back."""
+    """The handling of one impasse: the ladder's rungs in order, then the resolution or a person's answer."""
 
     def __init__(self, run: Run, impasse: Impasse | None = None, base: Impasse | None = None) -> None:
         self.run = run
         self.impasse = impasse
         self.base = base
-        """The entry of `Run.open` that it is about."""
+        """The entry of `Run.open` that the impasse is about."""
         self._offered: tuple[Planned, ...] = ()
-        """What the lesser goals were planned on."""
+        """The facts that the lesser goals were planned on."""
 
     async def escalate(self, base: Impasse | None = None) -> bool:
         run = self.run
@@ -175,7 +175,7 @@ class _Escalation:
         self._wait(impasse, Climb(question=self._question_of_tool(impasse), by="call"), asking)
 
     def show(self, asked: OpenQuestion) -> None:
-        """Show a child's question as it is; what the child met is on its own record."""
+        """Show a child's question unchanged; the child's own record has its impasse."""
         impasse = asked.impasse
         facts = {"impasse": impasse.kind, "by": "call", "met": impasse.to_json(), "shown": asked.question.run}
         self._shown(OpenQuestion(impasse, asked.question), facts)
@@ -203,7 +203,7 @@ class _Escalation:
         )
         run.asked.pop(question.id, None)
         if (question.run or impasse.run_id or run.state.run_id) != run.state.run_id:
-            return True, run.scheduler is not None  # the child takes the answer itself
+            return True, run.scheduler is not None  # the child applies the answer itself
         if self._is_answer(impasse, resolution):
             return True, self._answer_call(impasse, asked.asking, resolution.value)
         return await apply_resolution(run, impasse, resolution, subject=self.base), False
@@ -212,7 +212,7 @@ class _Escalation:
         return impasse.kind == "question" and resolution.kind is ResolutionKind.PROVIDE
 
     def _answer_call(self, impasse: Impasse, asking: CallQuestion | None, value: Any) -> bool:
-        """Keep the answer, and hand it to the suspended call; False where that is lost and must be made again."""
+        """Store the answer and pass it to the suspended call; False when that call is lost and must be made again."""
         run, tool = self.run, impasse.subject
         assert tool is not None
         run.values.note_answer(tool, impasse.question or "", impasse.answer_type, value)
@@ -223,7 +223,7 @@ class _Escalation:
         return True
 
     def _facts(self, impasse: Impasse, by: str, **more: Any) -> dict[str, Any]:
-        """What the decision that answers an impasse is made from."""
+        """The facts of the decision that answers an impasse."""
         run = self.run
         facts: dict[str, Any] = {"impasse": impasse.kind, "by": by, "met": impasse.to_json(), **more}
         if impasse.offers:
@@ -273,7 +273,7 @@ class _Escalation:
         )
 
     def _question_of_tool(self, impasse: Impasse) -> Question:
-        """A tool's own question; the deadline is that of the ladder's first person."""
+        """The question that a tool asks; its deadline is that of the ladder's first `AskHuman`."""
         made = Question(text=impasse.question or impasse.message, key=ANSWER, answer_type=impasse.answer_type or None)
         person = next((rung for rung in self.run.runtime.ladder if isinstance(rung, AskHuman)), None)
         if person is None:
@@ -301,7 +301,7 @@ class _Escalation:
         return False
 
     def _shown(self, asked: OpenQuestion, facts: dict[str, Any]) -> None:
-        """Put a question on record, and have the run wait."""
+        """Record a question and let the run wait for its answer."""
         run, question, impasse = self.run, asked.question, asked.impasse
         run.asked[question.id] = asked
         run.decide(
@@ -337,7 +337,7 @@ class _Escalation:
         return await apply_resolution(self.run, impasse, resolution, subject=self.base, by_model=by_model)
 
     def _too_many(self, impasse: Impasse) -> bool:
-        """Approvals and questions were to be expected; they do not count."""
+        """Why the run may meet no more impasses; approvals and questions are expected and do not count."""
         return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.runtime.policy.max_impasses
 
     def _halt(self, impasse: Impasse) -> bool:

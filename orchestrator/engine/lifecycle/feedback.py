@@ -1,4 +1,6 @@
-"""What a person says of an agent's work, learned from: by an orchestrator, or from the records of a store alone."""
+"""Feedback of a person on an agent's work: updates the handbook, with an orchestrator or from the records of a store
+alone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from orchestrator.store.unknown_run import unknown_run
 from .recovery import fold
 
 PERSON: Final = "a person"
-"""Whose judgement feedback is."""
+"""The name of the judge of such feedback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class _AgentWork:
     demand: Demand
 
     def judged(self, success: bool, at: float) -> WorkJudged:
-        """The judgement, for the record."""
+        """The event of the judgement, for the record."""
         return WorkJudged(
             run_id=self.state.run_id,
             at=at,
@@ -54,7 +56,7 @@ class _AgentWork:
 
 
 def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
-    """Teach the selector of an orchestrator. Raises `InputError` for a key that no agent of the run gave."""
+    """Apply feedback to the selector of an orchestrator. Raises `InputError` for a key that no agent of the run gave."""
     runtime.store.flush()
     work = _work_behind(runtime.store, run_id, key)
     runtime.selector.learn(work.agent, work.demand, success)
@@ -65,7 +67,7 @@ def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
 
 
 def feedback_on_record(store: Store, run_id: str, key: str, success: bool) -> None:
-    """The same without the run's program: the store's handbook learns, from what the run recorded of its agents.
+    """Apply feedback without the run's program: update the store's handbook from the recorded selections of agents.
 
     Raises `InputError` for a key that no agent of the run gave, and `StoreError`.
     """
@@ -81,7 +83,7 @@ def feedback_on_record(store: Store, run_id: str, key: str, success: bool) -> No
 
 
 def _work_behind(store: Store, run_id: str, key: str) -> _AgentWork:
-    """The agent's step that gave a key, and what was demanded when the agent was chosen, as recorded."""
+    """The agent's step that gave a key, with the demand recorded at its selection."""
     records = store.records(run_id)
     if not records:
         raise unknown_run(store, run_id)

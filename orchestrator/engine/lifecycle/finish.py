@@ -51,7 +51,7 @@ def _ended(run: Run, status: Status) -> None:
 
 
 def end_as_it_stands(run: Run) -> Outcome[Any]:
-    """End a run as it is: nothing is undone, and everything that stands, or may, is listed."""
+    """End a run without undoing anything; every effect that stands or may stand is listed."""
     state = run.state
     _answer_what_is_left(run, reached=False)
     impasse = Impasse(state.goal, (), (), reason=run.cancelled or "It was given up.", kind="cancelled")
@@ -61,7 +61,7 @@ def end_as_it_stands(run: Run) -> Outcome[Any]:
 
 
 def _answer_what_is_left(run: Run, *, reached: bool) -> None:
-    """A failure that came too late to matter (a write that was no longer needed) is answered too."""
+    """Answer failures that came too late to matter, such as those of a write that was no longer needed."""
     if not run.state.unanswered:
         return
     run.decide(
@@ -80,13 +80,13 @@ async def _compensate(run: Run, standing: list[str], *, reached: bool) -> None:
         tool = run.view.tools.get(name) or run.runtime.graph.view().tools.get(name)
         if tool is None or not can_be_undone(tool) or not run.values.has_output(name):
             continue
-        if name in run.state.uncompensated:  # it was tried, and its answer was lost with a process
+        if name in run.state.uncompensated:  # an attempt was made, and its answer was lost with its process
             continue
         await compensate_effect(run, tool, run.values.output(name), "the outcome does not use it", facts)
 
 
 def _compensated_in_tree(state: RunState) -> list[str]:
-    """Labels of the effects that were undone, by children first."""
+    """Labels of the effects that were undone, those of children first."""
     return [*(label for child in state.children.values() for label in child.compensated), *state.compensated]
 
 
@@ -95,7 +95,7 @@ def _tool_of(label: str) -> str:
 
 
 def outcome_of(run: Run) -> Outcome[Any]:
-    """The outcome of a run as it is."""
+    """The outcome of a run in its current state."""
     state = run.state
     reached = state.status in (Status.REACHED, Status.DEMOTED)
     impasse = Impasse.from_json(state.impasse) if state.impasse else None
@@ -128,11 +128,11 @@ def outcome_of(run: Run) -> Outcome[Any]:
 
 
 SUMMARISED = 100
-"""Tools that the summary of a run names."""
+"""Maximum number of tools that the summary of a run names."""
 
 
 def summary(outcome: Outcome[Any]) -> dict[str, Any]:
-    """What lists of runs show."""
+    """The summary of a run for lists of runs."""
     question = outcome.questions[0] if outcome.questions else None
     waits = (
         {
@@ -161,7 +161,7 @@ def summary(outcome: Outcome[Any]) -> dict[str, Any]:
 
 
 def _reached_goal(wanted: Goal[Any], keys: tuple[str, ...]) -> Goal[Any]:
-    """The goal with these keys: the one that was wanted, or one of its lesser goals."""
+    """The goal with these keys: the one that was asked for, or one of its lesser goals."""
     if wanted.keys == keys:
         return wanted
     for lesser in wanted.demotions:

@@ -1,5 +1,4 @@
-"""An impasse as it is shown to a rung of the ladder: the tools to blame, the values at hand, and the remaining
-choices."""
+"""Describes an impasse for the rungs of the ladder: the tools to blame, the values at hand, and the remaining choices."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from orchestrator.engine.values import describe_values
 
 
 def impasse_now(run: Run, subject: Impasse | None) -> tuple[Impasse, tuple[Planned, ...]]:
-    """The impasse of a run on the newest graph, and what its offers were planned on.
+    """The impasse of a run on the newest graph, and the facts that its lesser goals were planned on.
 
     `subject`: the step (an entry of `Run.open`) that it is about; `None`: the run as a whole.
     """
@@ -32,7 +31,7 @@ def impasse_now(run: Run, subject: Impasse | None) -> tuple[Impasse, tuple[Plann
 
 
 def described(run: Run, base: Impasse) -> tuple[Impasse, tuple[Planned, ...]]:
-    """An impasse with all that a decision needs, and what its offers were planned on."""
+    """An impasse with everything that a decision needs, and the facts that its lesser goals were planned on."""
     state = run.state
     spent = bool(base.blame) and all(blame.tool in state.over_budget for blame in base.blame)
     offers, offered = ((), ()) if base.kind == "ambiguous" else _offers(run)
@@ -51,7 +50,7 @@ def described(run: Run, base: Impasse) -> tuple[Impasse, tuple[Planned, ...]]:
 
 
 def _blame(run: Run, blame: Blame) -> Blame:
-    """With how the tool is, and its last error: in this run, else in any."""
+    """Add the tool's health and its last error, in this run or else in any."""
     name = blame.tool
     own = [failure.message for failure in run.state.failures.values() if failure.tool == name]
     if name not in run.view.tools:
@@ -67,7 +66,7 @@ def _blame(run: Run, blame: Blame) -> Blame:
 
 
 def _offers(run: Run) -> tuple[tuple[LesserGoal, ...], tuple[Planned, ...]]:
-    """The lesser goals that are left, and what they were planned on."""
+    """The remaining lesser goals, and the facts that they were planned on."""
     state = run.state
     goals = [goal.keys for goal in lesser_goals(state.wanted, state.goal)]
     offered = tuple(plan_for(run, state.lowered_to(keys)) for keys in goals)
@@ -96,7 +95,7 @@ def _budget_left(run: Run) -> dict[str, float]:
 
 
 def judged_now(run: Run, impasse: Impasse) -> Impasse:
-    """The impasse as the graph is now: tools that were added since, and give what could not be obtained, count too."""
+    """The impasse on the current graph: tools that were added since and give the missing keys are included."""
     if impasse.kind not in ("no_route", "progress"):
         return impasse
     view = run.runtime.graph.view()
@@ -111,13 +110,13 @@ def judged_now(run: Run, impasse: Impasse) -> Impasse:
 
 
 def offer_of(goal: tuple[str, ...], planned: Planned) -> LesserGoal:
-    """A lesser goal as it is offered: what it would cost, where it can be reached at all."""
+    """A lesser goal with its price, if it can be reached."""
     route = planned.route
     return LesserGoal(goal, route.price if route else None, route.tools if route else ())
 
 
 def lesser_goals(goal: Goal[Any], now: tuple[str, ...]) -> list[Goal[Any]]:
-    """The declared lesser goals that are left, best first: those after the one the run is at."""
+    """The remaining declared lesser goals, best first: those after the current goal of the run."""
     flat = list[Goal[Any]]()
 
     def walk(one: Goal[Any]) -> None:

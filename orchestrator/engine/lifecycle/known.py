@@ -1,4 +1,4 @@
-"""What there is under the id of a run that was used before: an outcome, a run to join, or one that is not begun yet."""
+"""Looks up a run id that was used before: an outcome, a run to join, or a run that has not started yet."""
 
 from typing import Any
 
@@ -29,11 +29,11 @@ async def known(
     parent: Run | None = None,
     parent_call: str = "",
 ) -> Outcome[Any] | Run | None:
-    """What there is under this id: an outcome, a live run with this caller among its waiters; `None` when new.
+    """The outcome of this id, or its live run with this caller among its waiters; `None` for a new id.
 
-    `overdue`: whether a run that is still without a record was never begun, for its process died. The caller has the
-    run's turn. Raises `InputError` where that is a run of another goal or of other inputs, or one that was set aside;
-    and `NotYet`.
+    `overdue`: whether a run without a record counts as never started, because its process died. The caller holds the
+    run's turn. Raises `InputError` for a run with another goal or other inputs and for one that was set aside, and
+    `NotYet`.
     """
     ended = runtime.runs.outcome(run_id)
     if ended is not None:
@@ -60,7 +60,7 @@ async def known_to_store(
     parent_call: str,
     overdue: bool,
 ) -> Outcome[Any] | Run | None:
-    """The same, of a run that this process does not drive."""
+    """The same for a run that this process does not drive."""
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
     if row is None:
         return None
@@ -83,13 +83,13 @@ async def known_to_store(
     try:
         check_same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
     except InputError:
-        dismiss(run)  # it continues: it was asked for, though not like this
+        dismiss(run)  # it continues for its other callers; this request does not match it
         raise
     return run
 
 
 async def check_same_request(runtime: Runtime, row: RunRow, goal: Goal[Any], inputs_digest: str) -> None:
-    """Raises `InputError` where a run that was submitted is one of another goal, or of other inputs."""
+    """Raises `InputError` when a submitted run has another goal or other inputs."""
     if row.count:
         _, then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, row.run_id))
     else:
@@ -99,7 +99,7 @@ async def check_same_request(runtime: Runtime, row: RunRow, goal: Goal[Any], inp
 
 
 def check_same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str, now: str) -> None:
-    """Raises `InputError` where a run was begun for another goal or with other inputs."""
+    """Raises `InputError` when a run was started for another goal or with other inputs."""
     if wanted_then.to_json() != wanted.to_json():
         raise InputError(
             f"The run {run_id!r} was begun for the goal {wanted_then.name!r}, not for {wanted.name!r}. "
@@ -110,7 +110,7 @@ def check_same(run_id: str, wanted_then: Goal[Any], wanted: Goal[Any], then: str
 
 
 def set_aside(row: RunRow) -> InputError:
-    """The message about a queued run that no worker takes any more."""
+    """The message about a queued run that no worker claims any more."""
     return InputError(
         f"The run {row.run_id!r} was set aside: {row.attempts} processes died while they drove it. "
         f"`orchestrator recover {row.run_id}` queues it again."

@@ -1,6 +1,6 @@
-"""Child runs that a process left behind when it died, and that the call which is made again does not reach for.
+"""Child runs of a process that died, for which the repeated call does not reach again.
 
-When the run above ends, they end too: what they did is undone or listed there, as for any child that is not used.
+They end when the run above ends: their effects are undone or listed there, as for any unused child.
 """
 
 from collections import Counter
@@ -18,11 +18,11 @@ from .phases import Phase
 from .recovery import fold, outcome_on_record, recover
 
 MOST = 100_000
-"""Children of one run that are looked at."""
+"""Maximum number of children of one run that are examined."""
 
 
 async def end_orphans(run: Run) -> None:
-    """End the children on record of a recovered run that it does not know of, and take them into its record."""
+    """End the recorded children that a recovered run does not know of, and add them to its record."""
     runtime, run_id = run.runtime, run.state.run_id
     rows = await runtime.threads.run(partial(runtime.store.runs, parent=run_id, limit=MOST))
     known = {*run.state.children, *run.children}
@@ -40,7 +40,7 @@ async def end_orphans(run: Run) -> None:
 
 
 async def _ended(run: Run, row: RunRow, records: list[Record]) -> tuple[Outcome[object], RunState] | None:
-    """How a child ended, now or before; `None` while another process drives it."""
+    """The outcome of a child that has ended or is ended now; `None` while another process drives it."""
     runtime = run.runtime
     if row.status.ended:
         outcome = await outcome_on_record(runtime, row.run_id)

@@ -15,16 +15,16 @@ from .finish import close
 
 
 class Phase(StrEnum):
-    """What a run does next."""
+    """The next phase of a run."""
 
     PLAN = "plan"
     EXECUTE = "execute"
     ESCALATE = "escalate"
     FINISH = "finish"
     WAIT = "wait"
-    """Nothing, until a person has answered."""
+    """The run waits for a person's answer."""
     END = "end"
-    """Nothing more."""
+    """The run has ended."""
 
 
 async def plan(run: Run) -> Phase:
@@ -42,14 +42,14 @@ async def plan(run: Run) -> Phase:
 
 
 async def execute(run: Run) -> Phase:
-    """Run the route; steps start the moment their inputs are there."""
+    """Execute the route; a step starts as soon as its inputs are at hand."""
     if run.scheduler is None:
         run.scheduler = StepScheduler(run)
     return Phase.FINISH if await run.scheduler.drive() else Phase.ESCALATE
 
 
 async def escalate(run: Run) -> Phase:
-    """Take the impasse and every open question to the ladder, or a person's answer into the run."""
+    """Pass the impasse and every open question to the ladder, or apply a person's answer to the run."""
     if run.answer is not None and run.cancelled is None:
         goes_on, stands = await answered(run)
         if goes_on:
@@ -72,7 +72,7 @@ async def escalate(run: Run) -> Phase:
 
 
 async def finish(run: Run) -> Phase:
-    """Undo what the outcome does not use, and make the outcome."""
+    """Compensate the effects that the outcome does not use, and build the outcome."""
     await _end_calls(run)
     if run.recovered:
         await run.runtime.end_orphans(run)
@@ -81,7 +81,7 @@ async def finish(run: Run) -> Phase:
 
 
 async def _end_calls(run: Run) -> None:
-    """End the calls that still wait for a person, and the children that they reached for."""
+    """End the calls that still wait for a person, and their child runs."""
     run.asked.clear()
     if run.scheduler is not None:
         await run.scheduler.settle_down()
@@ -96,8 +96,8 @@ PHASES: Final[Mapping[Phase, Callable[[Run], Awaitable[Phase]]]] = {
 
 
 async def drive(run: Run, phase: Phase) -> Phase:
-    """Go through the phases until the run waits or has ended."""
-    with run.runtime.tracing.within(run.state.run_id):  # what is started meanwhile is its child
+    """Execute phases until the run waits or has ended."""
+    with run.runtime.tracing.within(run.state.run_id):  # spans that start meanwhile are children of the run's span
         while phase in PHASES:
             phase = await PHASES[phase](run)
     return phase

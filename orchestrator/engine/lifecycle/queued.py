@@ -1,4 +1,4 @@
-"""Runs that wait for a worker: submitted, awaited, and driven once a worker has taken them from the queue."""
+"""Queued runs: submitting and awaiting them, and driving them after a worker has claimed them."""
 
 import asyncio
 import contextlib
@@ -29,19 +29,19 @@ from .requests import check_goal, check_inputs, check_request, check_when
 from .start import begin, new_run_id, wanted_of
 
 RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-"""Seconds between two polls of a run that another process executes; the last one repeats."""
+"""Seconds between polls of a run that another process executes; the last value repeats."""
 
 
 @dataclass(frozen=True)
 class SubmittedRequest:
-    """What was asked for with a submitted run, as the store keeps it until the run ends."""
+    """The request of a submitted run, as stored until the run ends."""
 
     goal: Goal[Any]
     inputs: dict[str, Any]
     wanted: Wanted
 
     def to_json(self, runtime: Runtime) -> str:
-        """The text that the store keeps. Raises `InputError` for a value that cannot be stored."""
+        """The JSON text that is stored. Raises `InputError` for a value that cannot be stored."""
         view, inputs = runtime.graph.view(), dict[str, str]()
         for key, value in sorted(self.inputs.items()):
             try:
@@ -64,7 +64,7 @@ class SubmittedRequest:
 
     @classmethod
     def from_json(cls, text: str, runtime: Runtime) -> "SubmittedRequest":
-        """Read the text back by the types of today's graph."""
+        """Parse the stored text by the types of the current graph."""
         data = json.loads(text)
         view = runtime.graph.view()
         wanted = Wanted(
@@ -77,7 +77,7 @@ class SubmittedRequest:
 
 
 async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
-    """Put a run into the queue; returns its id. A `run_id` that was used before means that run. Raises `InputError`."""
+    """Add a run to the queue; returns its id. A `run_id` that was used before refers to that run. Raises `InputError`."""
     check_when(options)
     view = runtime.graph.view()
     given = check_inputs(view, inputs)
@@ -112,9 +112,9 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
 async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome[Any]:
     """The outcome of a run once it has ended or (unless `ended`) waits for a person, whichever process drives it.
 
-    Leaving changes nothing.
+    Cancelling the wait does not affect the run.
 
-    Raises `InputError` where there is no such run, or it was set aside.
+    Raises `InputError` when there is no such run, or it was set aside.
     """
     for poll in range(1_000_000_000):
         known = runtime.runs.outcome(run_id)
@@ -136,12 +136,11 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
 
 
 class NotForThisWorker(OrchestratorError):
-    """This process cannot drive the run: it lacks what the goal needs, or cannot read what was asked for."""
+    """This process cannot drive the run: it lacks tools for the goal, or cannot read the request."""
 
 
 async def drive_taken(runtime: Runtime, taken: ClaimedRun) -> Run | None:
-    """Begin or continue with a run that this process took; `None` when nothing is to be done. The run belongs to
-    nobody.
+    """Start or continue a run that this process has claimed; `None` when nothing is to be done. No caller is counted.
 
     Raises `NotForThisWorker`.
     """
@@ -175,9 +174,9 @@ async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
 
 
 async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | None:
-    """Take a queued run that has not begun, to end it; `None` where it is not queued, has begun, or cannot be read.
+    """Claim a queued run that has not started, to end it; `None` when it is not queued, has started, or cannot be read.
 
-    The caller has the run's turn.
+    The caller holds the run's turn.
     """
     queue, owner = runtime.store.queue, runtime.owner
     taken = await runtime.threads.run(lambda: queue.take_one(run_id, owner, LEASE_SECONDS))
@@ -196,7 +195,9 @@ async def cancel_queued(runtime: Runtime, run_id: str, reason: str) -> Run | Non
 
 
 def _check_same_program(runtime: Runtime, run_id: str) -> None:
-    """Raises `NotForThisWorker` where no tool of the recorded graph is here: it is the run of another program."""
+    """Raises `NotForThisWorker` when this process has no tool of the recorded graph: the run belongs to another
+    program.
+    """
     digest = next((record.body.get("graph") for record in runtime.store.records(run_id)), None)
     data = runtime.store.graph(digest) if isinstance(digest, str) else None
     names = [str(tool["name"]) for tool in data["tools"]] if data else []
@@ -205,7 +206,7 @@ def _check_same_program(runtime: Runtime, run_id: str) -> None:
 
 
 def _check_can_be_given(runtime: Runtime, request: SubmittedRequest) -> None:
-    """Raises `InputError` where nothing in this process's graph gives a key of the goal: another version may."""
+    """Raises `InputError` when no tool of this process's graph gives a key of the goal; another version may have one."""
     given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
     missing = sorted(set(request.goal.keys) - given)
     if missing:
@@ -219,7 +220,7 @@ async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
     else:
         if run is not None and run.scheduler is not None:
             await run.scheduler.leave()
-        runtime.runs.leave(taken.run_id)  # one that waited here was let go; the record says the same
+        runtime.runs.leave(taken.run_id)  # a run that waited here was released; the record has its state
         run = await recover(runtime, taken.run_id, taken.token)
     if run is None:
         return None
@@ -245,7 +246,7 @@ async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:
 
 
 def _answer_of(taken: ClaimedRun) -> dict[str, Any]:
-    """The answer that came with the run. Raises `InputError` for what is none."""
+    """The answer that was submitted with the run. Raises `InputError` for an invalid one."""
     try:
         given: Any = json.loads(taken.answer or "{}")
     except ValueError:
