@@ -337,7 +337,7 @@ class _Escalation:
         return await apply_resolution(self.run, impasse, resolution, subject=self.base, by_model=by_model)
 
     def _too_many(self, impasse: Impasse) -> bool:
-        """Why the run may meet no more impasses; approvals and questions are expected and do not count."""
+        """Whether the run has met as many impasses as it may; approvals and questions do not count."""
         return impasse.kind not in ASKS_ONLY and self.run.state.impasses >= self.run.runtime.policy.max_impasses
 
     def _halt(self, impasse: Impasse) -> bool:

@@ -56,7 +56,7 @@ class _AgentWork:
 
 
 def feedback(runtime: Runtime, run_id: str, key: str, success: bool) -> None:
-    """Apply feedback to the selector of an orchestrator. Raises `InputError` for a key that no agent of the run gave."""
+    """Apply feedback to an orchestrator's selector. Raises `InputError` for a key that no agent of the run gave."""
     runtime.store.flush()
     work = _work_behind(runtime.store, run_id, key)
     runtime.selector.learn(work.agent, work.demand, success)

@@ -1,4 +1,4 @@
-"""Describes an impasse for the rungs of the ladder: the tools to blame, the values at hand, and the remaining choices."""
+"""Describes an impasse for the rungs of the ladder: the tools to blame, the values at hand, the choices."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -83,7 +83,7 @@ async def known_to_store(
     try:
         check_same(run_id, run.state.wanted, goal, run.state.inputs_digest, inputs_digest)
     except InputError:
-        dismiss(run)  # it continues for its other callers; this request does not match it
+        dismiss(run)  # the recovered run continues without this caller
         raise
     return run
 

@@ -77,7 +77,7 @@ class SubmittedRequest:
 
 
 async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
-    """Add a run to the queue; returns its id. A `run_id` that was used before refers to that run. Raises `InputError`."""
+    """Add a run to the queue; returns its id. A used `run_id` refers to its run. Raises `InputError`."""
     check_when(options)
     view = runtime.graph.view()
     given = check_inputs(view, inputs)
@@ -206,7 +206,7 @@ def _check_same_program(runtime: Runtime, run_id: str) -> None:
 
 
 def _check_can_be_given(runtime: Runtime, request: SubmittedRequest) -> None:
-    """Raises `InputError` when no tool of this process's graph gives a key of the goal; another version may have one."""
+    """Raises `InputError` when no tool of this process gives a key of the goal; another version may have one."""
     given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
     missing = sorted(set(request.goal.keys) - given)
     if missing:
