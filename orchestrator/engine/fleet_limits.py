@@ -27,8 +27,9 @@ class FleetLimit:
         self._tool, self._most, self._seconds = tool, most, seconds
         self._held: list[str] = []
 
-    async def acquire(self) -> None:
-        """Wait for a slot and take it."""
+    async def acquire(self, run_id: str = "") -> None:
+        """Wait for a slot and take it; `run_id` does not matter here."""
+        del run_id
         while True:
             asked = asyncio.ensure_future(self._threads.run(self._try))
             try:

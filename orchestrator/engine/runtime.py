@@ -273,15 +273,20 @@ class Runtime:
             found = self._first_reports.setdefault(tool.name, slots)
         return found
 
-    def queues(self) -> dict[str, float]:
-        """The saturated tools -> seconds until one more call of each would get a slot, estimated from latencies."""
+    def queues(self, run_id: str = "") -> dict[str, float]:
+        """The saturated tools -> seconds until one more call of each would get a slot, estimated from latencies.
+
+        For a run: calls that others have planned next count, and where it has planned one itself, those before it.
+        """
         found: dict[str, float] = {}
         if not self.limits:
             return found
+        now = self.clock.monotonic()
         for name, slots in list(self.limits.items()):
             capacity = slots.capacity()
-            if capacity is not None and slots.held + slots.waiting >= capacity:
-                found[name] = (slots.held + slots.waiting - capacity + 1) / capacity * self._expected_latency(name)
+            ahead = 0 if capacity is None else slots.ahead(run_id, now)
+            if capacity is not None and ahead >= capacity:
+                found[name] = (ahead - capacity + 1) / capacity * self._expected_latency(name)
         return found
 
     def _expected_latency(self, name: str) -> float:

@@ -14,7 +14,10 @@ from typing import Final
 
 from orchestrator.core.process.forks import new_lock, renew_after_fork
 
-Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]", str]
+"""The event loop, what is awaited in it, and the run."""
+ANNOUNCED: Final = 5.0
+"""Seconds for which a call that a run has planned next counts as queued, if the run does not come to make it."""
 MOST_GIVEN_UP: Final = 4
 """Given-up calls of one tool that still run at which no more of its calls begin."""
 
@@ -27,6 +30,8 @@ class Slots:
         """How many may be held now; `None` for any number. Asked each time, so that it may change."""
         self.held = 0
         self._waiters: deque[Waiter] = deque()
+        self._announced: dict[str, float] = {}
+        """Run -> until when the call that it has planned next counts; in the order in which they were planned."""
         self._lock = new_lock()
         renew_after_fork(self)
 
@@ -34,22 +39,49 @@ class Slots:
         """In a forked child: calls of the parent hold nothing here."""
         self.held = 0
         self._waiters.clear()
+        self._announced.clear()
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""
         return len(self._waiters)
 
-    async def acquire(self) -> None:
+    def announce(self, run_id: str, now: float) -> None:
+        """Count a call that a run has planned next, so that runs that plan at the same moment do not all choose it.
+
+        `now` is in monotonic seconds. `acquire` by the same run, or `withdraw`, ends it.
+        """
+        with self._lock:
+            if all(waiter[2] != run_id for waiter in self._waiters):
+                self._announced[run_id] = now + ANNOUNCED
+
+    def withdraw(self, run_id: str) -> None:
+        """No longer count the call that this run had planned next."""
+        if self._announced:
+            with self._lock:
+                self._announced.pop(run_id, None)
+
+    def ahead(self, run_id: str, now: float) -> int:
+        """Calls that hold a slot, wait for one, or were planned by other runs before this one planned its own."""
+        count = self.held + len(self._waiters)
+        if self._announced:
+            with self._lock:
+                self._announced = {run: until for run, until in self._announced.items() if until > now}
+                runs = list(self._announced)
+            count += runs.index(run_id) if run_id in self._announced else len(runs)
+        return count
+
+    async def acquire(self, run_id: str = "") -> None:
         """Take a slot, when there is one."""
         with self._lock:
+            self._announced.pop(run_id, None)
             self._serve()  # the capacity may have grown
             if not self._waiters and self._free():
                 self.held += 1
                 return
             loop = asyncio.get_running_loop()
             turn: asyncio.Future[None] = loop.create_future()
-            waiter = (loop, turn)
+            waiter = (loop, turn, run_id)
             self._waiters.append(waiter)
         try:
             await turn
@@ -83,7 +115,7 @@ class Slots:
 
     def _serve(self) -> None:
         while self._waiters and self._free():
-            loop, turn = self._waiters.popleft()
+            loop, turn, _ = self._waiters.popleft()
             self.held += 1
             try:
                 loop.call_soon_threadsafe(_give, turn)
@@ -99,8 +131,9 @@ def _give(turn: "asyncio.Future[None]") -> None:
 class CallSlots:
     """The slots of one attempt: of its tool, and of a thread where it runs in one."""
 
-    def __init__(self, *limits: Slots) -> None:
+    def __init__(self, *limits: Slots, run_id: str = "") -> None:
         self._limits = limits
+        self._run_id = run_id
         self._held = False
         self._lent = 0
         self._lock = Lock()  # a forked child continues with no call of its parent
@@ -110,7 +143,7 @@ class CallSlots:
         taken: list[Slots] = []
         try:
             for limit in self._limits:
-                await limit.acquire()
+                await limit.acquire(self._run_id)
                 taken.append(limit)
         except BaseException:
             for limit in taken:

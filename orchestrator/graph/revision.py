@@ -100,9 +100,14 @@ class Cone:
         """The tools that have a `when`."""
         return tuple([tool.name for tool in self._special if tool.when is not None])
 
+    @cached_property
+    def limited(self) -> tuple[str, ...]:
+        """The tools of which only so many calls may run at once."""
+        return tuple([tool.name for tool in self._special if tool.max_concurrency is not None])
+
 
 def _is_special(tool: Tool) -> bool:
-    return tool.when is not None or tool.is_agent or callable(tool.latency)
+    return tool.when is not None or tool.is_agent or callable(tool.latency) or tool.max_concurrency is not None
 
 
 class GraphRevision:
@@ -241,7 +246,7 @@ class GraphRevision:
 
     @cached_property
     def special(self) -> Mapping[str, Tool]:
-        """Agents, and tools whose latency or use depends on their inputs."""
+        """Agents, tools with a limit of calls at once, and tools whose latency or use depends on their inputs."""
         return {name: tool for name, tool in self._tools.items() if _is_special(tool)}
 
     def key_type(self, key: str) -> Any:

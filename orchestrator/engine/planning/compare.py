@@ -43,9 +43,8 @@ def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:
     problem = state.problem()
     problem = replace(problem, unusable={**problem.unusable, **dict.fromkeys(sorted(left_out), "left out to compare")})
     own = run.own_waits()
-    waits = known_waits(
-        run.runtime, run.view, state.goal, {**own, tool: max(wait, own.get(tool, 0.0))}, run.account.seconds_left()
-    )
+    own[tool] = max(wait, own.get(tool, 0.0))
+    waits = known_waits(run.runtime, run.view, state.goal, own, run.account.seconds_left(), state.run_id)
     values = run.values.values
     return solve(
         run.runtime,

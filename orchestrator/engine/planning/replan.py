@@ -38,6 +38,8 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
         exclude_refused(run)
     planned, candidates, facts = _planned(run)
     run.use(planned)
+    if limited := run.view.cone(run.state.goal).limited:
+        _announce(run, limited)
     if planned.route is None:
         return False
     chosen = candidates[0]  # the route itself; what follows are those that it beat
@@ -77,7 +79,8 @@ def plan_for(run: Run, state: RunState) -> planning.Planned:
     """Plan for the run as it is, or as it would stand with a lesser goal; its waits and its deadline count."""
     waits = NO_WAITS
     if run.not_before or run.runtime.limits or run.runtime.health.entries.restless:  # else nothing makes anybody wait
-        waits = known_waits(run.runtime, run.view, state.goal, run.own_waits(), run.account.seconds_left())
+        left = run.account.seconds_left()
+        waits = known_waits(run.runtime, run.view, state.goal, run.own_waits(), left, run.state.run_id)
     return planning.solve(
         run.runtime,
         state.problem(),
@@ -87,6 +90,18 @@ def plan_for(run: Run, state: RunState) -> planning.Planned:
         turn=state.turn,
         waits=waits,
     )
+
+
+def _announce(run: Run, limited: Collection[str]) -> None:
+    """Count the calls of limited tools that the run makes next, for the prices of runs that plan at the same moment."""
+    runtime, state = run.runtime, run.state
+    first = {step.tool for step in run.route.steps if not step.after} if run.route is not None else set[str]()
+    for name in limited:
+        if name in first and name not in state.doing:
+            if (slots := runtime.limit(run.view.tools[name])) is not None:
+                slots.announce(state.run_id, runtime.clock.monotonic())
+        elif (slots := runtime.limits.get(name)) is not None:
+            slots.withdraw(state.run_id)
 
 
 def follow_graph(run: Run) -> None:

@@ -62,17 +62,18 @@ def known_waits(
     goal: tuple[str, ...],
     own: Mapping[str, float],
     seconds_left: float | None = None,
+    run_id: str = "",
 ) -> Waits:
     """The waits of the tools that could take part in a route; `own` are those of this run (tool -> seconds).
 
-    `seconds_left`: until the run's deadline.
+    `seconds_left`: until the run's deadline. `run_id`: the run that asks, whose own planned calls are not ahead of it.
     """
     set_by_others: dict[str, float] = {}
     if runtime.health.entries.restless:  # what makes anybody wait is among them
         set_by_others = runtime.health.waits()
         if runtime.health.accounts_refused:
             set_by_others |= _probes(runtime)
-    queues = runtime.queues() if runtime.limits else {}
+    queues = runtime.queues(run_id) if runtime.limits else {}
     if not (set_by_others or queues or own):
         return NONE
     limits = WaitLimits.of(runtime.policy, seconds_left)

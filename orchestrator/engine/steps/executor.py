@@ -125,7 +125,7 @@ class StepExecutor:
         days = DailyLimits.of(self.runtime.policy, self.run.state.labels) if self.runtime.limits_days else {}
         self._limited = self.run.account.limited
         limits = self._limits(in_dollars=bool(days) or self._limited)
-        slots = CallSlots(*limits) if limits else None
+        slots = CallSlots(*limits, run_id=self.run.state.run_id) if limits else None
         try:
             if slots is not None:
                 await self.run.within_deadline(slots.acquire(), None)

@@ -40,7 +40,7 @@ class WaitForTurn:
             wait = max(health.wait(name), run.own_waits().get(name, 0.0) if run.not_before else 0.0)
             if run.last_resort and health.account_refused(name):
                 wait = max(wait, health.probe_wait(name) or 0.0)
-            queue = run.runtime.queues().get(name, 0.0) if run.runtime.limits else 0.0
+            queue = run.runtime.queues(run.state.run_id).get(name, 0.0) if run.runtime.limits else 0.0
             if wait < MIN_WAIT and queue < MIN_WAIT:
                 return None
             if not self._decided:

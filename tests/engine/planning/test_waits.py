@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Budget, DecisionKind, FailureKind, Orchestrator, Outcome, Policy, RateLimited, RunContext, Tool
+from orchestrator import (
+    Budget,
+    DecisionKind,
+    FailureKind,
+    Orchestrator,
+    Outcome,
+    Policy,
+    RateLimited,
+    RunContext,
+    Status,
+    Tool,
+)
 from orchestrator.core.enums import CircuitState
 from orchestrator.core.policy import Retries
 from orchestrator.health.monitors.error_rate import ErrorRate
@@ -135,6 +146,42 @@ async def test_a_saturated_tool_is_not_queued_for_beside_an_idle_alternative(bud
         assert clock.monotonic() <= 2
         assert len(api.calls) >= 1 and len(other.calls) >= 10
         assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("before", [False, True])
+async def test_runs_of_one_moment_share_two_limited_tools_evenly(slots: int, before: bool) -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.5, max_concurrency=slots, latency=0.5)
+    other = Api(clock, seconds=0.5, name="spare", cost=0.00101, latency=0.5, max_concurrency=slots)
+    tools = [api.tool, other.tool]
+    if before:  # every run makes a call of its own before the two are ready to be called
+
+        async def first(text: str) -> int:
+            await clock.sleep(0.1)
+            return len(text)
+
+        tools.append(Tool(first, gives="q"))
+    async with Orchestrator(tools, clock=clock, monitors=()) as orc:
+        given = {"text": "t"} if before else {"q": 1}
+        outcomes = await asyncio.gather(*(orc.run("answer", given) for _ in range(20)))
+        assert (len(api.calls), len(other.calls)) == (10, 10)
+        assert max(len(outcome.decisions) for outcome in outcomes) <= (3 if before else 1)
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
+async def test_a_call_that_a_run_planned_and_never_makes_is_no_queue() -> None:
+    clock = FakeClock()
+    api = Api(clock, seconds=0.5, max_concurrency=1, latency=0.5)
+    asked = Api(clock, name="spare", cost=0.00101, max_concurrency=1, latency=0.5, approval=True)
+    async with Orchestrator([api.tool, asked.tool], clock=clock, monitors=()) as orc:
+        first, second = await asyncio.gather(*(orc.run("answer", {"q": n}) for n in range(2)))
+        assert first.value == "api" and second.status is Status.WAITING
+        clock.advance(10)
+        assert orc.plan("answer", {"q": 3}).tools == ("api",)
+        third, fourth = await asyncio.gather(*(orc.run("answer", {"q": n}) for n in (3, 4)))
+        assert third.value == "api" and third.decisions[0].facts.get("waits") is None
+        assert fourth.decisions[0].facts["waits"] == {"api": 0.5}, "the first run's plan is over, the third's counts"
 
 
 @pytest.mark.parametrize("learn", [True, False])
