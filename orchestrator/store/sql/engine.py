@@ -17,6 +17,7 @@ from orchestrator.core.errors import StoreError, nearest
 from orchestrator.core.process.installation import missing_extra
 from orchestrator.core.text import listed
 
+from .session import keep_settings, startup_options
 from .tables import META, METADATA, SCHEMA_VERSION
 
 ENGINES = ("pgqueuer", "procrastinate")
@@ -29,8 +30,6 @@ _LEAST_FREE = 128 * 1024
 """Bytes; below that a new file with its log finds no room."""
 _BUSY_SECONDS = 1.0
 _OPEN_SECONDS = 30.0
-_SESSION = "-c synchronous_commit=on -c lock_timeout=5000 -c idle_in_transaction_session_timeout=3000"
-"""A process that is stopped in the midst of a transaction gives up its locks."""
 
 _ALIVE: dict[str, Any] = {
     "keepalives_idle": 5,
@@ -98,11 +97,12 @@ def engines(url: URL) -> tuple[Engine, Engine]:
     if url.get_backend_name() == "sqlite":
         _make_file(Path(str(url.database)))
         return _sqlite(url, writes=True), _sqlite(url, writes=False)
+    given = _given_options(url)
     settings: dict[str, Any] = {
         "connect_args": {
             "connect_timeout": 5,
             **_ALIVE,
-            "options": " ".join((_SESSION, *_given_options(url))),
+            "options": startup_options(given),
             "prepare_threshold": None,  # a pooler in transaction mode changes the session under prepared statements
         },
         "pool_timeout": 5,
@@ -112,6 +112,8 @@ def engines(url: URL) -> tuple[Engine, Engine]:
         reader = create_engine(url, isolation_level="AUTOCOMMIT", **settings)
     except ImportError as error:
         raise StoreError(missing_extra("A store on PostgreSQL", "psycopg", "postgres")) from error
+    keep_settings(writer, given, writes=True)
+    keep_settings(reader, given, writes=False)
     return writer, reader
 
 

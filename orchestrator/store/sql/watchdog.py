@@ -43,10 +43,16 @@ class Watchdog:
         if connection.dialect.name != "postgresql":
             yield
             return
+        with self.watching_driver(connection.connection.driver_connection):
+            yield
+
+    @contextlib.contextmanager
+    def watching_driver(self, connection: Any) -> Generator[None]:
+        """The same for a connection of the driver."""
         with self._lock:
             self._number += 1
             number = self._number
-            self._watched[number] = (time.monotonic() + ANSWER_SECONDS, connection.connection.driver_connection)
+            self._watched[number] = (time.monotonic() + ANSWER_SECONDS, connection)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="orchestrator-watchdog", daemon=True)
                 self._thread.start()
