@@ -1,4 +1,4 @@
-"""`PendingWaits`: what the calls of a run wait for at this moment, people and child runs."""
+"""`PendingWaits`: what the calls of a run wait for now: people and child runs."""
 
 import asyncio
 from collections.abc import Generator, Mapping
@@ -10,16 +10,16 @@ from orchestrator.core.route import Impasse
 
 
 class Waiter(Protocol):
-    """A run that may wait for people."""
+    """A run, as far as it may wait for people."""
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for people, and no answer is on its way in."""
+        """Whether it waits for people, and no answer has been submitted."""
         ...
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing drives it any more, while it waits."""
+        """Whether it waits and no task drives it any more."""
         ...
 
 
@@ -31,11 +31,11 @@ class CallQuestion:
     call_id: str
     text: str
     wanted: str
-    """The name of the type of the answer; empty for anything."""
+    """The name of the type of the answer; empty for any type."""
     answered: "asyncio.Future[Any]"
 
     def asks(self, impasse: Impasse) -> bool:
-        """Whether it is the question of this impasse: of the same step, with the same text and type."""
+        """Whether this impasse has the same question: the same step, text and type."""
         mine = (self.tool, self.text, self.wanted)
         return mine == (impasse.subject, impasse.question, impasse.answer_type or "")
 
@@ -49,7 +49,7 @@ class Reach:
 
 
 class PendingWaits:
-    """The waits of all calls in flight. Each is entered and left by the code that waits, so none outlives it."""
+    """The waits of all calls in flight. The code that waits adds and removes its entry, so no entry outlives it."""
 
     def __init__(self, children: Mapping[str, Waiter]) -> None:
         self._children = children
@@ -61,7 +61,7 @@ class PendingWaits:
 
     @contextmanager
     def reaching(self, call_id: str, child_id: str) -> Generator[None]:
-        """While a call awaits this child run."""
+        """Context in which a call awaits this child run."""
         reach = Reach(call_id, child_id)
         self.reaches.append(reach)
         try:
@@ -72,7 +72,7 @@ class PendingWaits:
 
     @contextmanager
     def asking(self, question: CallQuestion) -> Generator[None]:
-        """While a call awaits the answer to a question."""
+        """Context in which a call awaits the answer to a question."""
         self.questions.append(question)
         try:
             yield
@@ -81,7 +81,7 @@ class PendingWaits:
                 self.questions.remove(question)
 
     def end(self, call_id: str) -> None:
-        """A call has ended: what it left behind that still asks is cancelled, and its questions are withdrawn."""
+        """Clean up after a call: cancel its tasks that still ask, and withdraw their questions."""
         for question in tuple(self.questions):
             if question.call_id != call_id:
                 continue
@@ -94,7 +94,7 @@ class PendingWaits:
         self.reaches.clear()
 
     def only_people(self, call_id: str) -> bool:
-        """Whether everything that a call waits for is a person's answer, here or in a child run."""
+        """Whether a call waits for nothing but people's answers, here or in child runs."""
         asked = [question for question in self.questions if question.call_id == call_id]
         reached = [reach for reach in self.reaches if reach.call_id == call_id]
         if not asked and not reached:

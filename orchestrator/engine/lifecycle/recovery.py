@@ -1,4 +1,4 @@
-"""Recovery: a run picked up from its records, after a crash or while it waits for a person."""
+"""Recovery: restores a run from its records, after a crash or while it waits for a person."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -36,7 +36,7 @@ _STOPPED = "the process stopped"
 
 
 async def settle_what_was_left(run: Run) -> None:
-    """Settle calls in flight, effects in doubt and undoings begun; answer failures that are not answered."""
+    """Settle calls in flight, uncertain effects and interrupted compensations; answer failures without a decision."""
     state = run.state
     lost, uncertain = dict(state.doing), sorted(state.uncertain.keys() - state.doing.keys())
     run.decide(
@@ -63,7 +63,7 @@ async def settle_what_was_left(run: Run) -> None:
 async def settle_suspended(run: Run) -> None:
     """Settle the calls that waited for a person when their process, or their event loop, was lost.
 
-    A read, and a write with an idempotency key, is made again from its first line; any other write may have happened.
+    A read, or a write with an idempotency key, is called again from its first line; any other write is ambiguous.
     """
     for name, doing in sorted(run.state.doing.items()):
         tool = run.view.tools.get(name)
@@ -90,7 +90,7 @@ def _executor(run: Run, tool: Tool, doing: OpenCall) -> StepExecutor:
 
 
 async def _settle_call(run: Run, name: str, doing: OpenCall) -> None:
-    """A read in flight is simply lost; a write in flight may have happened (promise 4)."""
+    """Settle a call in flight: a read is lost and runs again; a write may have happened."""
     tool = run.view.tools.get(name)
     ended = _ended(run, name, doing)
     if doing.effect is Effect.READ:
@@ -113,7 +113,7 @@ async def _settle_call(run: Run, name: str, doing: OpenCall) -> None:
 
 
 async def _settle_uncertain(run: Run, name: str) -> None:
-    """It stopped before it was found out whether a call took place, or before a person said so."""
+    """Settle an effect for which the process stopped before `reconcile` or a person had answered."""
     tool, doing = run.view.tools.get(name), run.state.last.get(name)
     failure = run.state.failures[run.state.uncertain[name]]
     if tool is not None and doing is not None and failure.id in run.state.unanswered:
@@ -131,7 +131,7 @@ async def _find_out(run: Run, tool: Tool, doing: OpenCall, failure: Failure) -> 
 
 
 async def _settle_undoing(run: Run, label: str) -> None:
-    """A compensation was in flight: only `reconcile` knows whether the effect is still there.
+    """Settle a compensation that was in flight: only `reconcile` can tell whether the effect still stands.
 
     The effect may be one of a child run (`run id#tool`).
     """
@@ -141,14 +141,14 @@ async def _settle_undoing(run: Run, label: str) -> None:
     stands = await effect_stands(of, tool) if tool is not None else None
     if stands or (tool is not None and stands is None and takes_key(tool)):
         run.state.undoing.discard(label)
-        return  # it is undone (again) when the run ends, or at once when its output is not valid
+        return  # it is compensated (again) when the run ends, or at once when its output is not valid
     ok = stands is False
     reason = "" if ok else f"{_STOPPED} while it was being undone"
     run.emit(EffectUndone(**run.stamp(), tool=label, ok=ok, reason=reason, uncertain=not ok))
 
 
 async def _settle_invalid(run: Run, name: str) -> None:
-    """An effect took place with an output that is not valid: it is undone, where `reconcile` still knows the output."""
+    """Settle an effect with an invalid output: it is compensated if `reconcile` still finds the output."""
     state, tool = run.state, run.view.tools.get(name)
     if name not in state.invalid or tool is None:
         return
@@ -161,7 +161,7 @@ async def _settle_invalid(run: Run, name: str) -> None:
 
 
 async def _output_found(run: Run, name: str) -> Any:
-    """The answer of `reconcile` about an effect: its output or `NOT_DONE`; `None` when that is not known."""
+    """The answer of `reconcile` about an effect: its output or `NOT_DONE`; `None` when it cannot tell."""
     tool = run.view.tools.get(name)
     done, last = run.state.done.get(name), run.state.last.get(name)
     taken = done or (last.taken if last else None)
@@ -174,7 +174,7 @@ async def _output_found(run: Run, name: str) -> Any:
 
 
 def _answer(run: Run, failure: Failure) -> None:
-    """Decide on a failure that was on record, with nothing yet that came of it."""
+    """Decide on a recorded failure that no decision answers yet."""
     state, tool = run.state, run.view.tools.get(failure.tool)
     if failure.id not in state.unanswered or tool is None or failure.tool in state.excluded:
         return
@@ -189,7 +189,7 @@ def _answer(run: Run, failure: Failure) -> None:
 
 
 def _exclude_what_did_not_happen(run: Run) -> None:
-    """`reconcile` said that a call did not take place and it was not to be tried again: it is given up."""
+    """Exclude tools whose call did not take place according to `reconcile` and may not be tried again."""
     state = run.state
     for decision in state.decisions:
         name, facts = decision.subject or "", decision.facts
@@ -207,11 +207,11 @@ def _exclude(run: Run, name: str, reason: str) -> None:
 
 
 class UnreadableRecords(InputError):
-    """A run has records that this version of the framework does not read."""
+    """A run has records that this version of the framework cannot read."""
 
 
 def fold(run_id: str, records: list[Record]) -> RunState:
-    """The state of a run, from its records. Raises `UnreadableRecords`."""
+    """Rebuild the state of a run from its records. Raises `UnreadableRecords`."""
     state = RunState(run_id)
     for record in records:
         try:
@@ -227,7 +227,7 @@ def fold(run_id: str, records: list[Record]) -> RunState:
 
 
 def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
-    """The outcome of a run and the digest of its inputs, from its records. Values may have been deleted.
+    """The outcome of a run and the digest of its inputs, from its records. Its values may have been deleted.
 
     Raises `InputError` when there is no such run.
     """
@@ -236,7 +236,7 @@ def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
 
 
 def recorded_run(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str, Goal[Any]]:
-    """As `recorded_outcome`, with the goal that the run was begun for."""
+    """As `recorded_outcome`, with the goal that the run was started for."""
     records = runtime.store.records(run_id)
     if not records:
         raise unknown_run(runtime.store, run_id)
@@ -264,7 +264,7 @@ async def outcome_on_record(runtime: Runtime, run_id: str) -> Outcome[Any]:
 
 
 def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mapping[str, Outcome[Any]]) -> Outcome[Any]:
-    """The outcome of a state that no live run has."""
+    """The outcome of a recorded state, without a live run."""
     stand_in: Any = type("Recorded", (), {})()
     stand_in.state, stand_in.values, stand_in.trace_id = state, values, trace_id
     stand_in.route = stand_in.first_route = None
@@ -273,7 +273,7 @@ def recorded(state: RunState, values: ValueTable, trace_id: str, children: Mappi
 
 
 def _not_begun(runtime: Runtime, run_id: str, token: int) -> InputError:
-    """The message about a run without records, which a later call with its id may own."""
+    """The error for a run without records; a later call with its id may start it."""
     runtime.store.release(run_id, token)
     return unknown_run(runtime.store, run_id)
 
@@ -287,10 +287,10 @@ async def recover(
     parent_call: str = "",
     to_stop: bool = False,
 ) -> Run | None:
-    """Take over a run that no process drives, and restore its state; `None` while another worker owns it.
+    """Take over a run that no process drives, and restore its state; `None` while another process owns it.
 
-    `token`: of a run that this process owns already. `to_stop`: it is only to be ended, which values that cannot be
-    obtained do not prevent. Raises `InputError` when there is no such run, or a value that it needs could not be
+    `token`: the fencing token of a run that this process owns already. `to_stop`: the run is only to be ended, so
+    missing values are no error. Raises `InputError` when there is no such run, or a value that it needs could not be
     stored.
     """
 
@@ -318,7 +318,7 @@ async def recover(
         parent=parent,
         parent_call=parent_call,
         token=token,
-        named=True,  # somebody knows its id: it was resumed by it
+        named=True,  # the caller knows its id
         trace_id=runtime.tracing.trace_id_of(state.traceparent),
     )
     run.recovered = True
@@ -345,8 +345,9 @@ async def recover(
 
 
 def _check_values(run: Run, *, to_stop: bool) -> None:
-    """Values that cannot be obtained from the store: what was read is read again; what was provided or done cannot
-    be."""
+    """Check for values that the store cannot restore: reads run again; inputs and outputs of writes cannot be had
+    again.
+    """
     values, at_hand = run.values, run.state.at_hand
     lost = [key for key in sorted(values.unstored) if key in at_hand]
     for giver in sorted({at_hand[key] or "" for key in lost}):
@@ -362,7 +363,9 @@ def _check_values(run: Run, *, to_stop: bool) -> None:
 
 
 def _ask_again(run: Run) -> None:
-    """Ask what the record shows as open. What a child asks is settled by the child: it is no open step of this run."""
+    """Restore the open questions of the record. A child's question is no open step of this run: the child settles
+    it.
+    """
     for question, met in run.state.questions.values():
         asked, impasse = Question.from_json(question), Impasse.from_json(met)
         base = None

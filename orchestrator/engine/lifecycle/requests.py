@@ -1,4 +1,4 @@
-"""Checks of what a caller asks for, before a run begins: the goal's keys, and inputs as the types of their keys."""
+"""Checks a request before a run starts: the goal's keys, and the inputs by the types of their keys."""
 
 import logging
 import math
@@ -19,11 +19,11 @@ from orchestrator.graph.revision import GraphRevision
 
 LOG: Final = logging.getLogger(SCOPE)
 _PRIORITIES: Final = 2**31
-"""PostgreSQL keeps a priority in 32 bits."""
+"""Range of priorities: PostgreSQL stores 32 bits."""
 
 
 def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
-    """Raises `UnknownGoal` for a key that nothing gives or needs and nobody provides, with the nearest names."""
+    """Raises `UnknownGoal`, with the nearest names, for a key that no tool gives or needs and that is no input."""
     lesser = [key for each in goal.demotions for key in each.keys] if goal.demotions else []
     for key in (*goal.keys, *lesser):
         if key not in known and key not in given:
@@ -35,7 +35,7 @@ def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] =
 
 
 def check_inputs(view: GraphRevision, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs as the types of their keys. Raises `InputError` for one that is not."""
+    """The inputs, validated by the types of their keys. Raises `InputError`."""
     checked: dict[str, Any] = {}
     for key, value in inputs.items():
         kind = view.key_type(key)
@@ -61,7 +61,7 @@ def check_request(runtime: Runtime, view: GraphRevision, goal: Goal[Any], inputs
 
 
 def check_when(options: SubmitOptions) -> None:
-    """Raises `InputError` for a time at which no worker would ever take a run, or a priority that no store holds."""
+    """Raises `InputError` for an impossible time or a priority out of range."""
     delay, at, priority = options.get("delay", 0.0), options.get("at"), options.get("priority", 0)
     if not (math.isfinite(delay) and delay >= 0.0):
         raise InputError(f"delay is a number of seconds, 0 or more, not {delay}.")
@@ -72,8 +72,8 @@ def check_when(options: SubmitOptions) -> None:
 
 
 def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *, named_only: bool = False) -> None:
-    """Raises `InputError` for an input that nothing takes, and for a skill that is demanded on the way to the goal and
-    that is unknown, with the nearest name: it may be one misspelt. `named_only`: the values are not at hand yet.
+    """Raises `InputError`, with the nearest name, for an input that no tool takes and for an unknown skill that is
+    demanded on the way to the goal. `named_only`: only the names of the inputs are known, not their values.
     """
     view = runtime.graph.view()
     _check_type(goal, view)
@@ -98,7 +98,9 @@ def _check_type(goal: Goal[Any], view: GraphRevision) -> None:
 
 
 def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs that are keys of the graph or of the goal; all, where a demand is a function and may read any."""
+    """The inputs that are keys of the graph or of the goal; all inputs when a demand is a function, which may read
+    any.
+    """
     if runtime.demands.reads_anything:
         return dict(inputs)
     keys, wanted = runtime.graph.view().keys, {*goal.every_key, *goal.providable}
@@ -110,7 +112,7 @@ def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:
 
 
 def _names(known: Collection[str], name: str) -> str:
-    """The keys there are, those nearest to `name` first."""
+    """A sentence with the known keys, those nearest to `name` first."""
     if not known:
         return " There are no tools at all."
     return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12])}."

@@ -1,4 +1,4 @@
-"""A resolution put into effect: a lesser goal, a value, a wait, an approval, a larger budget, or the end of the run."""
+"""Applies a resolution: a lesser goal, a value, a wait, an approval, a larger budget, or the end of the run."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from orchestrator.escalation import Resolution, ResolutionKind
 async def apply_resolution(
     run: Run, impasse: Impasse, resolution: Resolution, *, subject: Impasse | None = None, by_model: bool = False
 ) -> bool:
-    """Put an admitted resolution into effect; whether the run continues.
+    """Apply an admissible resolution; returns whether the run continues.
 
     `subject`: the entry of `Run.open` that the impasse is about.
     """
@@ -46,13 +46,13 @@ async def apply_resolution(
 
 
 def settled(run: Run, subject: Impasse | None) -> None:
-    """What stopped the run, or this step of it, does so no longer."""
+    """Remove the impasse of the run, or of this step."""
     run.stop_at(None)
     run.open[:] = [impasse for impasse in run.open if impasse is not subject]
 
 
 def _stopped(run: Run, impasse: Impasse, resolution: Resolution, subject: Impasse | None) -> bool:
-    """A step that was not approved is left out, and another way is looked for; anything else ends the run."""
+    """Apply `stop`: an unapproved step is excluded and the run plans again; any other impasse ends the run."""
     tool = impasse.subject
     if impasse.kind == "approval" and tool is not None and tool not in run.state.done:
         run.emit(ToolExcluded(**run.stamp(), tool=tool, reason="it was not approved"))
@@ -99,14 +99,14 @@ def _raise_budget(run: Run, resolution: Resolution) -> None:
 
 
 def validate_answer(run: Run, impasse: Impasse | None, key: str, value: Any) -> Any:
-    """A value that somebody provides, as the type of its key. Raises `InvalidOutput`."""
+    """A provided value, validated by the type of its key. Raises `InvalidOutput`."""
     if impasse is not None and impasse.kind == "question":
         return value  # the call that asked knows its type
     return validate(key, run.view.key_type(key), value)
 
 
 async def wait_for(run: Run, tool: str | None, seconds: float) -> None:
-    """Wait at most so long. A tool whose circuit is shut is back when that opens; any other is given all the time."""
+    """Wait at most so many seconds: for a tool with an open circuit until it closes, for any other the whole time."""
     health, clock = run.runtime.health, run.runtime.clock
     shut = tool is not None and tool in run.view.tools and not health.usable(tool)
 

@@ -1,4 +1,4 @@
-"""What is asked about runs from outside: plan only, resume, cancel."""
+"""Public operations on runs: plan without running, resume, cancel."""
 
 import asyncio
 from collections.abc import Mapping
@@ -46,13 +46,13 @@ from .requests import check_inputs, check_request
 from .turns import NotYet, check_begun, in_turn
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
-"""Kinds of impasse that a change of the graph may end."""
+"""Kinds of impasse that a change of the graph may resolve."""
 
 
 def plan_only(
     runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **preferences: Unpack[Preferences]
 ) -> Route:
-    """The route that a run would begin with. Raises `NoRoute`."""
+    """The route that a run would start with. Raises `NoRoute`."""
     runtime = runtime.dialled(preferences.get("dial"))
     view = runtime.graph.view()
     given = check_inputs(view, inputs)
@@ -72,9 +72,9 @@ def plan_only(
 
 
 async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None = None) -> Outcome[Any]:
-    """Continue with a waiting or crashed run. An ended run gives its outcome; a running one is joined.
+    """Continue a waiting or crashed run. An ended run returns its outcome; a running one is joined.
 
-    `question` is the id of the one that is answered; without it that is the first one shown now.
+    `question` is the id of the answered question; by default the first one that is shown now.
     """
     live = live_run(runtime, run_id)
     if live is not None and live.loop is not asyncio.get_running_loop() and live.loop.is_running():
@@ -88,7 +88,7 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
 
 
 async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
-    """The outcome of a run; the one that the new owner records, where another process takes it over."""
+    """The outcome of a run; when another process takes it over, the outcome that the new owner records."""
     try:
         return await join(run)
     except OwnershipLost:
@@ -98,7 +98,7 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
 
 
 async def _taken_over(runtime: Runtime, run_id: str, overdue: bool) -> Outcome[Any] | Run:
-    """A run that was taken over: its outcome, or the run itself where its new owner has died. Raises `NotYet`."""
+    """A run that was taken over: its outcome, or the run itself if its new owner has died. Raises `NotYet`."""
     try:
         return await _resumed(runtime, run_id, None, "", None, overdue)
     except DrivenElsewhere:
@@ -113,7 +113,7 @@ class DrivenElsewhere(InputError):
 
 
 async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
-    """Continue with a waiting run whose process is gone, without an answer: its calls are made again, and ask again."""
+    """Continue a waiting run whose process is gone, without an answer: its calls are made again and ask again."""
     async with runtime.runs.turn(run_id):
         run = live_run(runtime, run_id)
         if run is None:
@@ -129,7 +129,7 @@ async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
 
 
 async def _shown(runtime: Runtime, run_id: str, live: Run | None) -> str | None:
-    """The question that an answer belongs to which names none: the first one that is shown when it is given."""
+    """The question that an answer without a question id belongs to: the first one that is shown now."""
     if live is not None:
         return next(iter(live.asked), None) if live.waits else None
     row = await runtime.threads.run(lambda: runtime.store.run(run_id))
@@ -149,7 +149,7 @@ async def _resumed(
         start(live, Phase.ESCALATE)
         return live
     if answer is not None and question in live.asked:
-        raise NotYet  # it continues with another answer, and takes this one when it waits again
+        raise NotYet  # it continues with another answer; this one is applied when it waits again
     enlist(live)
     return live
 
@@ -185,7 +185,7 @@ async def _resume_recorded(
         if isinstance(given, Outcome):
             await _leave_to_others(run)
         return given
-    except InputError:  # no answer to its question: whoever has a better one may take the run
+    except InputError:  # not a valid answer: the run is released for another one
         await _leave_to_others(run)
         raise
 
@@ -199,7 +199,9 @@ async def _leave_to_others(run: Run) -> None:
 
 
 async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome[Any] | Run:
-    """Give the answer to the question that was named, else to the first; without an answer to one that is overdue."""
+    """Apply the answer to the named question, else to the first one; without an answer, apply the default of an overdue
+    one.
+    """
     if answer is None:
         question = next((key for key in run.asked if _overdue(run, key)), None)
         if question is None:
@@ -212,7 +214,7 @@ async def _give(run: Run, answer: Any, by: str, question: str | None) -> Outcome
 
 
 async def _ended_by_the_graph(run: Run) -> str | None:
-    """The question of a run for which there was no route, and which would find one in the graph as it is now."""
+    """The question of a run that had no route and would find one in the current graph."""
     for question_id, asked in run.asked.items():
         if asked.impasse.kind in LOOKS_AGAIN and _has_a_route_now((await path_to(run, asked))[0]):
             return question_id
@@ -220,7 +222,7 @@ async def _ended_by_the_graph(run: Run) -> str | None:
 
 
 def _has_a_route_now(run: Run) -> bool:
-    """Whether a run that waits would find a route in the graph as it is now."""
+    """Whether a waiting run would find a route in the current graph."""
     runtime, state = run.runtime, run.state
     view = runtime.graph.view()
     waits = known_waits(runtime, view, state.goal, {})
@@ -253,7 +255,7 @@ def _overdue(run: Run, question: str) -> bool:
 
 
 async def live_or_recorded(runtime: Runtime, run_id: str) -> Run | Outcome[Any] | RunRow:
-    """The run where it is live in this process, its outcome where it has ended, else its row."""
+    """The run if it is live in this process, its outcome if it has ended, else its row."""
     live = await live_here(runtime, run_id)
     if live is not None:
         return live
@@ -265,9 +267,9 @@ async def live_or_recorded(runtime: Runtime, run_id: str) -> Run | Outcome[Any] 
 
 
 async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
-    """Stop a run and give its outcome; one that has ended stays as it is.
+    """Cancel a run and return its outcome; an ended run is unchanged.
 
-    Nothing of a run that is live here begins from now on, also while something else has the run's turn.
+    A run that is live here starts no further call from now on, also while another operation holds the run's turn.
     """
     live = await live_here(runtime, run_id)
     if live is not None and not live.state.status.ended:
@@ -279,7 +281,7 @@ async def cancel(runtime: Runtime, run_id: str, reason: str) -> Outcome[Any]:
 
 
 async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) -> Outcome[Any] | Run | None:
-    """The run that ends, or its outcome; `None` where another process, or a worker, has it."""
+    """The cancelled run, or its outcome; `None` when another process or a worker owns it."""
     found = await live_or_recorded(runtime, run_id)
     if isinstance(found, Outcome):
         return found
@@ -306,7 +308,7 @@ async def _cancelled(runtime: Runtime, run_id: str, reason: str, overdue: bool) 
 
 
 async def _cancelled_elsewhere(runtime: Runtime, run_id: str) -> Outcome[Any]:
-    """Ask the process that drives the run, or the worker that takes it, to cancel it; its outcome then."""
+    """Ask the process that drives the run, or the worker that claims it, to cancel it; returns its outcome."""
     await runtime.threads.run(lambda: runtime.store.queue.cancel(run_id))
     return await wait(runtime, run_id, ended=True)
 
@@ -324,7 +326,7 @@ def outcome(runtime: Runtime, run_id: str) -> Outcome[Any]:
 
 
 def _answered_elsewhere(runtime: Runtime, run: Run) -> bool:
-    """Whether a run that waits here was taken on by another process."""
+    """Whether another process has continued a run that waits here."""
     if run.state.status is not Status.WAITING or not run.released:
         return False
     row = runtime.store.run(run.state.run_id)

@@ -1,8 +1,8 @@
-"""What stays of a run that has ended: its outcome without values in memory, and no values in the store.
+"""Retention after the end of a run: its outcome without values in memory, and no values in the store.
 
-The values of a child run's goal stay until its root ends: a call that is made again gets them. A run whose id may be
-used again (the caller chose it, or a person was asked about it) keeps the values of its goal, so that the id gives the
-same outcome. The policy's `keep_values` keeps all in the store.
+The values of a child run's goal are kept until its root ends, for calls that are made again. A run whose id may be used
+again (the caller chose it, or a person was asked about it) keeps the values of its goal, so that the id returns the
+same outcome. The policy's `keep_values` keeps all values in the store.
 """
 
 import sys
@@ -17,7 +17,7 @@ KEPT_PARTS: Final = 100
 
 
 def remember(run: Run, outcome: Outcome[Any]) -> None:
-    """Keep the outcome of an ended run in memory; not one whose values are large and in the store."""
+    """Keep the outcome of an ended run in memory, unless its values are large and in the store."""
     keys = outcome.goal.keys if run.parent is not None or _is_known(run) else ()
     kept = outcome.without_values(keys)
     if run.parent is None:
@@ -31,7 +31,7 @@ def _forget_children(run: Run) -> None:
     for child in run.ended_children.values():
         run.runtime.runs.forget_values(child.state.run_id)
         _forget_children(child)
-    run.ended_children.clear()  # which refer back to it
+    run.ended_children.clear()  # the children refer back to the run
 
 
 def forget_values(run: Run) -> None:
@@ -47,12 +47,12 @@ def forget_values(run: Run) -> None:
 
 
 def _is_known(run: Run) -> bool:
-    """Whether a caller may use the run's id who does not have its outcome."""
+    """Whether a caller without the outcome may use the run's id."""
     return run.named or run.state.waited > 0
 
 
 def _is_small(values: Any) -> bool:
-    """Whether values may stay in memory after a run that the store has: at most 16 KiB, in a hundred parts."""
+    """Whether values may stay in memory after the end of a stored run: at most 16 KiB and a hundred parts."""
     waiting, size, parts = [values], 0, 0
     while waiting and size <= KEPT_BYTES and parts <= KEPT_PARTS:
         part = waiting.pop()

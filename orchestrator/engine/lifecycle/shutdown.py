@@ -1,4 +1,4 @@
-"""Ends what this process drives when the orchestrator is closed: runs, suspended calls, calls that were given up."""
+"""Closing an orchestrator: ends the runs that this process drives, their suspended calls, and abandoned calls."""
 
 import asyncio
 import logging
@@ -13,13 +13,14 @@ from .finish import end_as_it_stands
 
 LOG: Final = logging.getLogger("orchestrator")
 GRACE: Final = 0.25
-"""Seconds that tasks get to end when the orchestrator is closed."""
+"""Seconds in which tasks must end when the orchestrator is closed."""
 
 
 async def shut_down(runtime: Runtime, blocked: asyncio.AbstractEventLoop | None = None) -> None:
-    """End the runs of this process: those in memory are cancelled, those in a durable store are left as they are.
+    """End the runs of this process: those in memory are cancelled, those in a durable store are released in their
+    current state.
 
-    `blocked`: the event loop that waits for this without going on; nothing can be awaited there.
+    `blocked`: the event loop whose thread is blocked by this call; nothing can be awaited there.
     """
     going = [run for run in runtime.runs.all_live() if run.parent is None and run.state.status is not Status.WAITING]
     for task in list(runtime.deadlines):
@@ -50,7 +51,7 @@ async def _shut_down(run: Run, blocked: asyncio.AbstractEventLoop | None) -> Non
 
 
 async def leave_waiting(runtime: Runtime) -> None:
-    """End the suspended calls of runs that wait for people, and leave these runs as they are."""
+    """End the suspended calls of runs that wait for people; these runs keep their state."""
     for run in runtime.runs.all_live():
         if run.state.status is Status.WAITING and run.scheduler is not None and run.loop is asyncio.get_running_loop():
             await run.scheduler.leave()
@@ -61,7 +62,7 @@ async def leave_waiting(runtime: Runtime) -> None:
 
 
 async def _cancel_given_up(runtime: Runtime) -> None:
-    """End the tasks of calls that were given up. A thread of such a call cannot be ended; it is named in the log."""
+    """Cancel the tasks of abandoned calls. The thread of such a call cannot be ended; it is named in the log."""
     here = [task for task in runtime.given_up if task.get_loop() is asyncio.get_running_loop()]
     for task in here:
         LOG.warning("%s was given up and still runs; a thread cannot be ended", task.get_name())

@@ -36,17 +36,17 @@ from .turns import NotYet, in_turn
 
 T = TypeVar("T")
 AWAY_SECONDS = 0.5
-"""Seconds between two questions to a store that cannot be reached."""
+"""Seconds between two attempts to reach the store."""
 NO_TURN = ExplorationRound()
-"""Of a run that no agent could take part in."""
+"""Of a run in which no agent can take part."""
 NOTHING_MORE = Wanted()
-"""Of a run that was begun without options."""
+"""Of a run that was started without options."""
 
 
 async def launch(
     runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[RunOptions]
 ) -> Outcome[Any]:
-    """Run a goal; a `run_id` that was used before gives that run's outcome, or joins it. Raises `InputError`."""
+    """Run a goal; with a `run_id` that was used before, join that run or return its outcome. Raises `InputError`."""
     view, wanted, run_id = runtime.graph.view(), NOTHING_MORE, None
     if options:
         runtime, run_id = runtime.dialled(options.get("dial")), options.get("run_id")
@@ -62,7 +62,7 @@ async def launch(
 
 
 async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
-    """The outcome of a run; the one that the new owner records, where another process takes it over."""
+    """The outcome of a run; when another process takes it over, the outcome that the new owner records."""
     try:
         return await join(run)
     except OwnershipLost:
@@ -77,7 +77,9 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
 async def _found_or_begun(
     runtime: Runtime, run_id: str, goal: Goal[Any], given: Mapping[str, Any], wanted: Wanted, overdue: bool
 ) -> Outcome[Any] | Run:
-    """The outcome of the run with this id, or the run itself with this caller among its waiters. Raises `NotYet`."""
+    """The outcome of the run with this id, or the run itself, found or started, with this caller among its waiters.
+    Raises `NotYet`.
+    """
     asked = digest(given, runtime.graph.view(), runtime.digest_key)
     found = await known(runtime, run_id, goal, asked, overdue)
     if found is not None:
@@ -91,7 +93,7 @@ async def _found_or_begun(
 async def launch_child(
     parent: Run, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool = False
 ) -> tuple[Outcome[Any], RunState]:
-    """Run a child goal on the account of its parent; a child that has ended is not run again.
+    """Run a child goal under the budget of its parent; a child that has ended is not run again.
 
     `tainted`: the inputs derive from what a model provided. Raises `Escalated` for a goal that nothing can reach.
     """
@@ -107,7 +109,7 @@ async def launch_child(
     if isinstance(found, Outcome):
         return found, await _with_the_store(parent, partial(_state_of, parent, run_id))
     parent.children[run_id] = found
-    if parent.fenced:  # meanwhile: the child is the new owner's as well
+    if parent.fenced:  # meanwhile: the new owner owns the child as well
         found.fence()
     found.parent_call = call_id
     found.account.moved_to(call_id)
@@ -120,14 +122,13 @@ async def launch_child(
     finally:
         parent.children.pop(run_id, None)
         parent.ended_children[run_id] = found
-        parent.wake_up()  # its call may only wait for people now
+        parent.wake_up()  # every call may wait for people now
 
 
 async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]], *, begins: bool = False) -> T:
-    """What `ask` answers; while the store cannot be reached it is asked again, for the policy's `patience`.
+    """The result of `ask`; while the store is unreachable it is repeated, for the policy's `patience`.
 
-    A store that is down stops no run, and a call that reaches for a child did nothing wrong. A run that is to stop
-    begins none.
+    An outage of the store must not fail the call that reaches for the child. A run that is to stop starts no child.
     """
     clock = run.runtime.clock
     deadline = clock.monotonic() + run.runtime.policy.patience
@@ -143,7 +144,7 @@ async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]], *, begins: 
 async def _child(
     parent: Run, run_id: str, goal: Goal[Any], given: Mapping[str, Any], call_id: str, tainted: bool, overdue: bool
 ) -> Outcome[Any] | Run:
-    """The child run, or the outcome of one that has ended. The caller has its turn. Raises `NotYet`."""
+    """The child run, or the outcome of an ended one. The caller holds its turn. Raises `NotYet`."""
     runtime = parent.runtime
     asked = digest(given, parent.view, runtime.digest_key)
     found = await known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
@@ -159,7 +160,7 @@ async def _child(
 
 
 async def _state_of(parent: Run, run_id: str) -> RunState:
-    """Where a child stands that this process drove, or that is on record only."""
+    """The state of a child, from memory if this process drove it, else from its record."""
     known = parent.ended_children.get(run_id) or live_run(parent.runtime, run_id)
     if known is not None:
         return known.state
@@ -167,12 +168,12 @@ async def _state_of(parent: Run, run_id: str) -> RunState:
 
 
 async def _ended(child: Run) -> Outcome[Any]:
-    """The outcome of a child once it has ended; while it waits for a person, so does the call that reached for it."""
+    """Wait for the end of a child and return its outcome; while the child waits for a person, its caller waits too."""
     while True:
         if _is_asking(child):
             if child.parent is not None:
                 child.parent.wake_up()
-            await child.answered()  # at once where it was cancelled while it began to wait
+            await child.answered()  # returns at once if it was cancelled while it began to wait
             async with child.runtime.runs.turn(child.state.run_id):  # it may be cancelled by its id
                 if _is_asking(child):
                     await stop_waiting(child)
@@ -185,12 +186,12 @@ async def _ended(child: Run) -> Outcome[Any]:
 
 
 def _is_asking(run: Run) -> bool:
-    """Whether a run waits for a person, cancelled or not, and no answer is on its way in."""
+    """Whether a run, cancelled or not, waits for a person and no answer has been submitted."""
     return run.state.status is Status.WAITING and run.answer is None
 
 
 async def _waiting_child(runtime: Runtime, run_id: str, parent: Run, call_id: str) -> Run:
-    """The child that waits for a person already, as this process drives it from now on."""
+    """Take over a child that waits for a person already; this process drives it from now on."""
     child = live_run(runtime, run_id)
     if child is None:
         child = await recover(runtime, run_id, parent=parent, parent_call=call_id)
@@ -201,7 +202,7 @@ async def _waiting_child(runtime: Runtime, run_id: str, parent: Run, call_id: st
 
 
 async def _end_waiting(child: Run) -> None:
-    """End a child whose call is over while it still waits for a person."""
+    """End a child that still waits for a person after its call has ended."""
     child.scope.cancel("the call that reached for it is over")
     await stop_waiting(child)
     start(child, Phase.ESCALATE)
@@ -209,12 +210,12 @@ async def _end_waiting(child: Run) -> None:
 
 
 def _torn_down(run: Run, call_id: str) -> bool:
-    """Whether the run is left as it is, or the event loop ends under it while it only waits: nothing is over."""
+    """Whether the run is released, or its event loop ends while it only waits: then no child is ended."""
     return run.left or (run.scheduler is not None and run.scheduler.is_torn_down(call_id))
 
 
 def wanted_of(options: RunOptions) -> Wanted:
-    """The options of a run, checked. Raises `InputError`."""
+    """The checked options of a run. Raises `InputError`."""
     run_id = options.get("run_id")
     if run_id is not None and is_child_id(check_name("a run", run_id)):
         raise InputError(f"{run_id[:60]!r} cannot be the name of a run: a child run has such a name.")
@@ -223,7 +224,7 @@ def wanted_of(options: RunOptions) -> Wanted:
 
 
 def new_run_id() -> str:
-    """An id that no run has. Ids decide nothing, so they may be random."""
+    """A new run id. It is random, because no decision depends on it."""
     return uuid.uuid4().hex[:16]
 
 
@@ -243,12 +244,12 @@ async def begin(
     in_graph: bool = False,
     token: int | None = None,
 ) -> Run:
-    """A new run, on record. Raises `NotYet` when another process has begun a run with this id.
+    """Start a new run and record it. Raises `NotYet` when another process has started a run with this id.
 
-    `token`: of a run that this process took from the queue.
+    `token`: the fencing token of a run that this process claimed from the queue.
     """
     if parent is None and runtime.selector.has_news:
-        await runtime.observers.learn()  # what the runs before have shown
+        await runtime.observers.learn()  # from the outcomes of earlier runs
     durable = not isinstance(runtime.store, MemoryStore)
     opened = runtime.tracing.open(run_id, goal.name)
     row = RunRow(
@@ -298,8 +299,9 @@ async def begin(
 
 
 async def _whole(creation: Coroutine[Any, Any, int]) -> tuple[int, bool]:
-    """The token of a run that is being created, and whether the caller left meanwhile: a thread cannot be stopped, and
-    a run that exists in the store is to be on record."""
+    """The token of a run that is being created, and whether the caller was cancelled meanwhile. The thread cannot be
+    interrupted, and a run that exists in the store must have a record.
+    """
     creating = asyncio.ensure_future(creation)
     try:
         return await asyncio.shield(creating), False
@@ -325,7 +327,7 @@ def _started(
         policy=runtime.policy_data,
         graph=runtime.store_graph(view),
         revision=view.revision,
-        budget=NO_LIMITS if parent is not None else limits,  # a child spends its parent's
+        budget=NO_LIMITS if parent is not None else limits,  # a child spends its parent's budget
         traceparent=traceparent,
         parent=parent.state.run_id if parent else None,
         parent_call=parent_call or None,
@@ -345,8 +347,8 @@ def _started(
 def _create_owned(runtime: Runtime, row: RunRow) -> int:
     """Create the run, owned by this process from its creation; returns its fencing token. Raises `NotYet`.
 
-    A store that cannot be reached keeps the creation enqueued: the run continues, and makes no write until its intent
-    is durable. A run without a record was never begun: its process died, and nothing happened.
+    While the store is unreachable the creation stays queued: the run continues, and makes no write until its intent is
+    durable. A run without a record was never started: its process died before any effect.
     """
     try:
         existing = runtime.store.begin(row, runtime.owner, LEASE_SECONDS)

@@ -1,4 +1,6 @@
-"""Acts on a run in its turn. The turn is left while the run is queued, being begun, or driven by another process."""
+"""Serialises operations on a run id. The turn is released while the run is queued, being started, or driven
+elsewhere.
+"""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -11,26 +13,26 @@ from orchestrator.store.rows import RunRow
 
 T = TypeVar("T")
 POLL_SECONDS: Final = (0.001, 0.02, 0.05, 0.1, 0.2)
-"""Seconds between two looks; the last one repeats."""
+"""Seconds between two attempts; the last value repeats."""
 BEGIN_SECONDS: Final = 1.0
-"""How long a run may be without its first record while it is being begun."""
+"""Seconds for which a run may have no record while it is being started."""
 
 
 class NotYet(Exception):
-    """The run is queued, is just being begun, or is driven by another process: look again, in another turn."""
+    """The run is queued, being started, or driven by another process: try again in another turn."""
 
 
 def check_begun(row: RunRow, *, overdue: bool) -> None:
-    """Raises `NotYet` for a run without a record, unless its beginning is overdue: then its process has died."""
+    """Raises `NotYet` for a run without a record, unless the record is overdue: then its process has died."""
     if row.count == 0 and (row.status is Status.QUEUED or (row.status is Status.RUNNING and not overdue)):
         raise NotYet
 
 
 async def in_turn(runtime: Runtime, run_id: str, find: Callable[[bool], Awaitable[T]]) -> T:
-    """What `find` gives in the turn of a run; where it raises `NotYet` it is called again, in another turn.
+    """The result of `find`, called in the turn of a run; when it raises `NotYet`, it is called again in another turn.
 
-    So it is where another process has taken over a run that it was working on. `find` takes whether the beginning of
-    the run is overdue.
+    This also covers a run that another process takes over meanwhile. The argument of `find` is whether the run's first
+    record is overdue.
     """
     clock = runtime.clock
     began = clock.monotonic()
