@@ -1,4 +1,4 @@
-"""Which agents could do the steps of a run: under which demands, how each is judged, and who is refused."""
+"""The agents that can do the steps of a run: the demand of each step, the score of each agent, and excluded agents."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from orchestrator.selection import Constraints, Demand, ExplorationRound, Judged
 
 @dataclass(frozen=True)
 class Cast:
-    """What a plan knew of the agents that could take part in it, by their names."""
+    """The agents that a plan could use, with the facts that it was made on, by name."""
 
     demands: Mapping[str, Demand] = field(default_factory=dict[str, Demand])
     judged: Mapping[str, Judged] = field(default_factory=dict[str, Judged])
@@ -36,7 +36,7 @@ def cast(
 ) -> Cast:
     """The agents that could take part in a route to the goal, each scored against its alternatives under its demand.
 
-    Without a turn (a plan that runs nothing) nothing is drawn and nobody is held back.
+    Without a turn (for a plan that runs nothing) nothing is sampled and no newcomer is held back.
     """
     agents = {name: tool for name in view.cone(goal).agents if isinstance(tool := view.tools[name], Agent)}
     demands = {name: runtime.demands.of(agent, view, values)[0] for name, agent in agents.items()}
@@ -56,14 +56,14 @@ def cast(
 def _facts(
     runtime: Runtime, agent: Agent, base: PriceFacts, demand: Demand, judged: Mapping[str, Judged]
 ) -> PriceFacts:
-    """What an agent's price is made of in this run."""
+    """The price facts of an agent in this run."""
     selector, known = runtime.selector, judged.get(agent.name)
     counted = known.counted if known else selector.estimate(agent, demand).mean
     return replace(base, money=selector.money(agent, base.money), competence=min(1.0, max(0.0, counted)))
 
 
 def facts_now(runtime: Runtime, tool: Tool) -> PriceFacts:
-    """What the price of a tool or an agent is made of outside any run: an agent under its declared demand."""
+    """The price facts of a tool or an agent outside any run; an agent's under its declared demand."""
     base = runtime.prices.facts(tool.name)
     wait = max(runtime.health.wait(tool.name), runtime.queues().get(tool.name, 0.0))
     base = replace(base, latency=base.latency + wait) if wait else base
@@ -73,7 +73,9 @@ def facts_now(runtime: Runtime, tool: Tool) -> PriceFacts:
 
 
 def price_now(runtime: Runtime, tool: Tool, source: str | None) -> float | None:
-    """The price outside any run in US dollars, by the transition from `source` where there is one; `None`: down."""
+    """The price outside any run in US dollars, by the transition from `source` if there is one; `None` if the tool is
+    down.
+    """
     by = next((t for t in runtime.graph.view().incoming(tool.name) if t.source == source), None)
     facts, cost = facts_now(runtime, tool), by.cost if by else 0.0
     pico = runtime.prices.price(tool.name, cost, facts, by.source if by else None)
@@ -86,7 +88,7 @@ def price_now(runtime: Runtime, tool: Tool, source: str | None) -> float | None:
 def refused_agents(
     runtime: Runtime, view: GraphRevision, goal: Goal[Any], constraints: Constraints | None
 ) -> dict[str, str]:
-    """Agent -> why it may not be used on the way to this goal, or to a lesser one."""
+    """Agent -> why it may not be used for this goal or a lesser one."""
     selector = runtime.selector
     if not constraints and selector.options.constraints == UNCONSTRAINED:
         return {}

@@ -1,4 +1,4 @@
-"""The candidates of a decision: the chosen route and those that it beat, agents that could do the same work."""
+"""The candidates of a decision: the chosen route and its alternatives, or the agents that could do the same work."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ MOST_RIVALS = 5
 
 @dataclass(frozen=True, slots=True)
 class Pricer:
-    """Prices single tools as candidates. Pure but for `why`, which says why a circuit is open."""
+    """Prices single tools as candidates. Pure except for `why`, which returns the reason of an open circuit."""
 
     prices: PriceTable
     view: GraphRevision
@@ -27,10 +27,10 @@ class Pricer:
     facts: Mapping[str, PriceFacts]
     why: Callable[[str], str] = lambda _: ""
     plan: Callable[[Mapping[str, str]], Route | None] | None = None
-    """Plans again with these tools left out; `None` where records list alternative tools, not routes."""
+    """Plans again without these tools; `None` when the record lists alternative tools instead of routes."""
 
     def candidate(self, name: str, reason: str = "") -> Candidate:
-        """One tool as a candidate: its price by its cheapest transition, or why it cannot be used."""
+        """One tool as a candidate: its price by its cheapest transition, or the reason why it cannot be used."""
         node = self.view.nodes[name]
         shared = self.prices.node_facts(node)
         fact = self.facts.get(name) or shared
@@ -47,10 +47,10 @@ class Pricer:
         return Candidate(name, pico / PICO, reason, fact)
 
     def route(self, route: Route) -> tuple[Candidate, ...]:
-        """The chosen route, then for each step the routes by the other tools that give the key it is there for.
+        """The chosen route, then for each step the routes by other tools that give the key for which the step was
+        chosen.
 
-        All prices are those of whole routes. An alternative tool that cannot be used is listed by itself, without a
-        price.
+        All prices are of whole routes. An alternative tool that cannot be used is listed by itself, without a price.
         """
         chosen = chosen_route(route)
         listed, routes = [chosen], {chosen.name}
@@ -67,7 +67,7 @@ class Pricer:
         return tuple(listed)
 
     def _alternative_route(self, key: str, rival: Candidate, reason: str) -> Candidate:
-        """The cheapest route by a tool that could give a key."""
+        """The cheapest route by a tool that gives a key."""
         assert self.plan is not None
         others = {name: "another gives it" for name in self.view.producers(key) if name != rival.name}
         found = self.plan(others)
@@ -82,7 +82,7 @@ class Pricer:
 
 
 def chosen_route(route: Route) -> Candidate:
-    """A route as the candidate that was chosen."""
+    """The chosen route as a candidate."""
     return Candidate(describe_route(route), route.pico / PICO, "the chosen route")
 
 
@@ -102,7 +102,7 @@ def alternatives(route: Route, view: GraphRevision) -> list[tuple[str, str, str]
 
 
 def route_candidates(runtime: Runtime, view: GraphRevision, state: RunState, planned: Planned) -> tuple[Candidate, ...]:
-    """A planned route and what it was chosen among: see `Pricer.route`."""
+    """A planned route and its alternatives: see `Pricer.route`."""
     route = planned.route
     assert route is not None
     if not alternatives(route, view):
@@ -111,13 +111,13 @@ def route_candidates(runtime: Runtime, view: GraphRevision, state: RunState, pla
 
 
 def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
-    """Prices candidates as a plan saw them."""
+    """A `Pricer` with the prices of a plan."""
 
     def plan_without(others: Mapping[str, str]) -> Route | None:
         problem = planned.problem
         if problem is None:
             return None
-        nodes, now = view.nodes, runtime.prices.node_facts  # what has changed since counts as it was then
+        nodes, now = view.nodes, runtime.prices.node_facts  # later changes are ignored
         then = {name: fact for name, fact in planned.facts.items() if name in nodes and now(nodes[name]) is not fact}
         changed = replace(problem, unusable={**problem.unusable, **others}, facts={**problem.facts, **then})
         try:

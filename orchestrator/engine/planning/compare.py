@@ -1,4 +1,4 @@
-"""Whether going on with a tool, its wait included, is cheaper than the best route without it."""
+"""Compares the route that continues with a tool, its wait included, with the best route without it."""
 
 from dataclasses import dataclass, replace
 
@@ -10,23 +10,23 @@ from .waits import known_waits
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The two ways on, both priced as whole routes from the current state of the run."""
+    """The two alternatives, both priced as whole routes from the current state of the run."""
 
     again: int | None = None
-    """Picodollars of the cheapest route by the tool; `None` where there is none, or it was not worked out."""
+    """Picodollars of the cheapest route with the tool; `None` when there is none, or it was not computed."""
     other: int | None = None
-    """Picodollars of the cheapest route without the tool; `None` where there is none."""
+    """Picodollars of the cheapest route without the tool; `None` when there is none."""
     route: str = ""
     """The route without it."""
 
     @property
     def other_is_cheaper(self) -> bool:
-        """Whether the route without the tool wins; a tie goes to the tool that is at work."""
+        """Whether the route without the tool is cheaper; a tie goes to the current tool."""
         return self.other is not None and (self.again is None or self.other < self.again)
 
 
 def compare(run: Run, tool: str, wait: float = 0.0) -> Comparison:
-    """Price the route by `tool` after `wait` seconds beside the best route without it."""
+    """Price the route with `tool` after `wait` seconds and the best route without it."""
     rivals = {name for key in run.view.nodes[tool].gives for name in run.view.producers(key)} - {tool}
     rivals -= run.state.done.keys()
     other = _planned(run, tool, wait, {tool})

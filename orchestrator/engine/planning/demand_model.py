@@ -1,5 +1,5 @@
-"""A chat model asked what a step demands, where its text leaves that unsure: before the run plans, and only if one is
-configured. Its answers are cached; when it fails, the demand inferred from the text is used.
+"""Asks a chat model for the demand of a step whose text does not determine it: before the run plans, and only if a
+model is configured. Answers are cached; when the model fails, the demand inferred from the text is used.
 """
 
 from orchestrator.agents.agent import Agent
@@ -12,7 +12,7 @@ from .demands import step_text
 
 
 async def ask_what_is_demanded(run: Run) -> None:
-    """Ask a model about every coming choice whose text is at hand and unclear; one call for each text."""
+    """Ask the model about every coming selection whose text is at hand and unclear; one call per text."""
     demands = run.runtime.demands
     if not _may_be_asked(run):
         return
@@ -22,7 +22,7 @@ async def ask_what_is_demanded(run: Run) -> None:
 
 
 def _unsure(run: Run) -> list[tuple[str, str]]:
-    """The keys that several agents could give, whose inputs are at hand, with the texts of these."""
+    """The keys that several agents can give and whose inputs are at hand, with the texts of these inputs."""
     demands, view, values = run.runtime.demands, run.view, run.values.values
     givers: dict[str, list[Agent]] = {}
     for name in view.cone(run.state.goal).agents:
@@ -44,7 +44,7 @@ def _unsure(run: Run) -> list[tuple[str, str]]:
 
 
 def _may_be_asked(run: Run) -> bool:
-    """Whether the model may see what the run is about, and the run may still spend something."""
+    """Whether the model may see the values of the run, and the budget of the run is not used up."""
     model, state = run.runtime.demands.model, run.state
     limits = (state.constraints, run.runtime.selector.options.constraints)
     if any(limit is not None and not limit.lets_see(model) for limit in limits):

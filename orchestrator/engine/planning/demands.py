@@ -1,4 +1,4 @@
-"""What steps demand: as declared, by a function of the values at hand, or by what the step's inputs are about."""
+"""The demands of steps: declared, computed by a function of the values at hand, or inferred from the step's inputs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -17,9 +17,9 @@ DemandSource = Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, 
 MOST_TEXT: Final = 4000
 """Characters of a step's inputs from which its demand is inferred."""
 REMEMBERED: Final = 256
-"""Texts whose demands are cached."""
+"""Maximum number of texts whose demands are cached."""
 DEEP: Final = 3
-"""How deep texts are looked for in a value."""
+"""Maximum depth to which texts are collected from a value."""
 
 
 @dataclass
@@ -31,19 +31,20 @@ class Demands:
     on_problem: Callable[[str], None] = lambda _: None
     """Called when a user's function fails; the demand is then neutral."""
     model: DemandModel | None = None
-    """Says what a text demands, where its likeness to what is known of skills leaves that unsure."""
+    """The model that is asked for the demand of a text when its similarity to known skills does not determine it."""
     _inferred: dict[str, Demand] = field(default_factory=dict[str, Demand])
-    """Text -> what the model said of it; neutral where it said nothing that makes sense."""
+    """Text -> the demand that the model answered; neutral when the answer was not usable."""
     _known: dict[tuple[str, Demand], Demand] = field(default_factory=dict[tuple[str, Demand], Demand])
     _skills: Any = None
     _reported: set[str] = field(default_factory=set[str])
     """Problems already reported; each is reported once."""
 
     def of(self, agent: Agent, view: GraphRevision, values: Mapping[str, Any]) -> tuple[Demand, str]:
-        """What a step that this agent could do demands, as far as the values at hand determine it; and the text of the
-        step.
+        """The demand of a step that this agent could do, as far as the values at hand determine it; and the step's
+        text.
 
-        The text is what the inputs of all agents that could do it say. The same values and skills give the same demand.
+        The text is that of the inputs of all agents that could do the step. The same values and skills give the same
+        demand.
         """
         key = next((key for key in agent.gives if key in self.sources), None)
         declared = self.declared(view, agent.gives, values)
@@ -52,18 +53,18 @@ class Demands:
             return handbook.resolved(declared), ""
         text = step_text(view, key or next(iter(agent.gives)), values)
         if key is not None and declared.neutral:
-            return declared, text  # it depends on values that are not there yet
+            return declared, text  # it depends on values that are not at hand yet
         return self._resolved(declared, text), text
 
     @property
     def reads_anything(self) -> bool:
-        """Whether a demand is a function, which may read whatever is at hand."""
+        """Whether a demand is a function, which may read any value at hand."""
         return any(callable(source) for source in self.sources.values())
 
     def declared(self, view: GraphRevision, keys: Iterable[str], values: Mapping[str, Any]) -> Demand:
-        """What was declared for the first of these keys for which anything was; neutral while a value is missing.
+        """The demand declared for the first of these keys that has one; neutral while a value is missing.
 
-        Neutral also where a function fails or demands a skill that is unknown, which is reported once.
+        Neutral also when a function fails or demands an unknown skill, which is reported once.
         """
         key = next((key for key in keys if key in self.sources), None)
         if key is None:
@@ -86,9 +87,9 @@ class Demands:
             self.on_problem(problem)
 
     def check(self, view: GraphRevision, key: str, demand: Demand) -> None:
-        """Raises `InputError` for a skill demanded of a step for `key` that is unknown: it may be one misspelt.
+        """Raises `InputError` for an unknown skill in the demand of a step for `key`: it may be misspelt.
 
-        Where no agent that gives the key declares any skills, they are learned from outcomes, and any name will do.
+        When no agent that gives the key declares skills, they are learned from outcomes, and any name is valid.
         """
         if any(view.nodes[name].skills for name in view.producers(key)):
             self.selector.check_known(demand)
@@ -96,7 +97,7 @@ class Demands:
     def check_declared(self, view: GraphRevision, goal: tuple[str, ...], values: Mapping[str, Any]) -> None:
         """`check` for what is declared of the keys on the way to a goal: agents may have come after the demand.
 
-        Functions are asked with the values at hand; what one cannot say yet is checked when a plan asks it.
+        Functions are called with the values at hand; one that lacks values is checked when a plan calls it.
         """
         if self.sources:
             for key in sorted({key for agent in view.cone(goal).agents for key in view.nodes[agent].gives}):
@@ -104,21 +105,21 @@ class Demands:
                     self.check(view, key, self._declared(key, values)[0])
 
     def _declared(self, key: str, values: Mapping[str, Any]) -> tuple[Demand, Exception | None]:
-        """What was declared for a key, neutral while a value is missing; and what its function raised."""
+        """The demand declared for a key, neutral while a value is missing; and the exception of its function."""
         source = self.sources[key]
         try:
             return Demand.of(call_plain(source, values) if callable(source) else source), None
         except KeyError:
-            return NEUTRAL, None  # it depends on values that are not there yet
+            return NEUTRAL, None  # it depends on values that are not at hand yet
         except Exception as error:
             return NEUTRAL, error
 
     def declares(self, agents: Iterable[Agent]) -> bool:
-        """Whether somebody declared what is demanded of one of these agents."""
+        """Whether a demand is declared for one of these agents."""
         return any(key in self.sources for agent in agents for key in agent.gives)
 
     def inferred(self, text: str) -> bool:
-        """Whether the model was asked about a text, and the skills are still the same."""
+        """Whether the model was asked about a text, and the skills have not changed since."""
         self._sync_skills()
         return text in self._inferred
 
@@ -154,7 +155,7 @@ class Demands:
 
 
 def step_text(view: GraphRevision, key: str, values: Mapping[str, Any]) -> str:
-    """What the inputs at hand of the agents that give `key` say; empty while there are none."""
+    """The text of the inputs at hand of the agents that give `key`; empty while there are none."""
     needs: set[str] = set()
     for name in view.producers(key):
         tool = view.tools[name]

@@ -1,4 +1,4 @@
-"""Planning for a run: the problem and the facts that it is decided on, the route, and the decisions that say so."""
+"""Planning for a run: the problem, the facts that it is decided on, the route, and the record of the decision."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -21,11 +21,11 @@ from .waits import NONE as NO_WAITS
 from .waits import Waits
 
 ALL_FACTS = 64
-"""Up to so many relevant tools, the price facts of all of them are recorded with a plan."""
+"""Up to this number of relevant tools, a plan records the price facts of all of them."""
 MOST_SECONDS = 1e7
-"""A latency above this is taken for a mistake."""
+"""Largest accepted latency in seconds; a larger one counts as a mistake."""
 MAX_PLAN_ATTEMPTS = 4
-"""How often a plan is made again because a price changed under it."""
+"""Maximum number of times that a plan is repeated because a price changed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,21 @@ class Planned:
     route: Route | None
     impasse: Impasse | None
     facts: Mapping[str, PriceFacts]
-    """The price facts of the tools that could matter (and of transitions whose health is not perfect), as they were."""
+    """The price facts of the relevant tools (and of transitions whose health is not perfect) at the time of the
+    plan.
+    """
     otherwise: float = 0.0
-    """The success of a tool that is not among them: nothing was ever observed of it, and it is as declared."""
+    """The success of a tool that is not among them: it has no observations, so it has its declared values."""
     last_resort: bool = False
-    """Whether tools with an open circuit were admitted, because no route was left without them."""
+    """Whether tools with an open circuit were admitted because there was no route without them."""
     revived: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Tools with an open circuit that could be admitted as a last resort -> the success that they then have."""
+    """Tools with an open circuit that could be admitted as a last resort -> the success that is then assumed."""
     cast: Cast = NOBODY
-    """What was known of the agents."""
+    """The agents that could take part, with their scores."""
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Tool -> seconds before it can be called, where that is known."""
+    """Tool -> seconds before it can be called, if known."""
     problem: Problem | None = None
-    """The problem that was solved, with the facts that hold for this run only."""
+    """The solved problem, with the facts that hold for this run only."""
 
 
 def solve(
@@ -61,7 +63,7 @@ def solve(
     turn: ExplorationRound | None = None,
     waits: Waits = NO_WAITS,
 ) -> Planned:
-    """The cheapest feasible route of a problem, or the impasse. What is not `recorded` takes down no facts.
+    """The cheapest feasible route of a problem, or the impasse. Unless `recorded`, no facts are kept.
 
     When no route is left, tools whose circuit opened by itself are admitted as a last resort, unless the policy says
     fail fast: the last usable alternative is never ejected.
@@ -84,7 +86,7 @@ def solve(
 def with_last_resort(
     planned: Planned, revived: Mapping[str, PriceFacts], attempt: Callable[[Mapping[str, PriceFacts]], Planned]
 ) -> Planned:
-    """What there is where nothing leads to the goal without what is down: a plan with the tools in `revived`, if any.
+    """When there is no route without the tools that are down: a plan that may use the tools in `revived`, if any.
 
     `attempt` plans with these facts in place of those of the tools that are down.
     """
@@ -98,9 +100,9 @@ def with_last_resort(
 
 
 def _attempt(runtime: Runtime, view: GraphRevision, problem: Problem, recorded: Cone | None) -> Planned:
-    """Plan, and take down what it was planned on; again where a price changed meanwhile, from another thread.
+    """Plan and keep the facts; repeated when another thread changed a price meanwhile.
 
-    `recorded`: the tools whose facts are taken down.
+    `recorded`: the tools whose facts are kept.
     """
     prices, route, impasse = runtime.prices, None, None
     facts: Mapping[str, PriceFacts] = {}
@@ -127,9 +129,9 @@ def _revived(
 def price_facts(
     runtime: Runtime, view: GraphRevision, special: Mapping[str, PriceFacts], cone: Cone
 ) -> dict[str, PriceFacts]:
-    """What the prices of the tools that matter are made of now, and of the transitions whose health is not perfect.
+    """The current price facts of the relevant tools and of the transitions whose health is not perfect.
 
-    In a large graph, tools without observations are left out: they are as declared.
+    In a large graph, tools without observations are left out: they have their declared values.
     """
     names, transitions = cone.tools, runtime.health.touched_transitions()
     if len(names) > ALL_FACTS and not runtime.own_pricing:
@@ -154,7 +156,9 @@ def special_facts(
     allowed: Set[str],
     known: Cast,
 ) -> dict[str, PriceFacts]:
-    """Facts that hold for this run only: agents under its demand, latencies of its inputs, tools somebody allowed."""
+    """Facts that hold for this run only: agents under its demand, latencies of its inputs, tools that a rung
+    allowed.
+    """
     facts = dict(known.facts)
     for name, seconds in latencies_of_inputs(view, goal, values).items():
         facts[name] = replace(facts.get(name) or runtime.prices.facts(name), latency=seconds)
@@ -166,8 +170,8 @@ def special_facts(
 
 
 def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, float]:
-    """The seconds that `latency=` functions give for the inputs at hand. One that raises, or gives no number, is
-    passed over: its tool is priced as if it declared none.
+    """Latencies in seconds of the `latency=` functions for the inputs at hand. One that raises, or returns no number,
+    is ignored: its tool is priced without a declared latency.
     """
     found: dict[str, float] = {}
     for name in view.cone(goal).timed:
@@ -188,7 +192,7 @@ def latencies_of_inputs(view: GraphRevision, goal: tuple[str, ...], values: Mapp
 
 
 def _last_resort(runtime: Runtime, relevant: Iterable[str], problem: Problem) -> dict[str, PriceFacts]:
-    """The tools with an open circuit that may be admitted where there is no route without them."""
+    """The tools with an open circuit that may be admitted when there is no route without them."""
     revived: dict[str, PriceFacts] = {}
     for name in relevant:
         base = problem.facts.get(name) or runtime.prices.facts(name)
@@ -198,12 +202,14 @@ def _last_resort(runtime: Runtime, relevant: Iterable[str], problem: Problem) ->
 
 
 def describe_route(route: Route) -> str:
-    """A route as people read it."""
+    """A route as text for people."""
     return " > ".join(route.tools) or "nothing more to do"
 
 
 def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
-    """What these plans (or impasses) of one moment were made from, beside the records before: enough to plan again."""
+    """The facts of plans (or impasses) made at the same moment that earlier records do not have: enough to plan
+    again.
+    """
     facts: dict[str, PriceFacts] = {}
     revived: dict[str, float] = {}
     otherwise = 0.0
@@ -226,7 +232,7 @@ def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dic
 def own_prices(
     prices: PriceTable, view: GraphRevision, facts: Mapping[str, PriceFacts], revived: Mapping[str, float]
 ) -> list[list[Any]]:
-    """The prices of these tools by the user's own pricing, by each of their transitions: replay calls no user code.
+    """The prices of these tools by the user's own pricing, for each transition, because replay calls no user code.
 
     Rows of tool, facts as a row, and the price in picodollars (`None` for infinite).
     """
@@ -241,7 +247,7 @@ def own_prices(
 
 
 def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: PriceFacts) -> list[PriceFacts]:
-    """The facts that a tool may be priced by: its own, and those by each of its transitions."""
+    """The facts by which a tool may be priced: its own, and those of each of its transitions."""
     found = [fact]
     for t in view.incoming(fact.tool):
         passes = facts.get(transition_name(t.source, t.target))
@@ -251,7 +257,9 @@ def priced_facts(view: GraphRevision, facts: Mapping[str, PriceFacts], fact: Pri
 
 
 def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned, revision: int) -> dict[str, Any]:
-    """What a planning decision was made from, and what came out. `revision`: its number in the record of the run."""
+    """The facts and the result of a planning decision. `revision`: the number of the graph revision in the run's
+    record.
+    """
     facts = plan_record(runtime, view, planned)
     facts["rivals"] = "routes"
     if planned.last_resort:

@@ -1,4 +1,4 @@
-"""Planning from the state of a run: values that expired, conditions, the route, and the decisions that say so."""
+"""Planning from the current state of a run: expired values, conditions, the route, and the record of the decision."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -20,14 +20,14 @@ from .waits import NONE as NO_WAITS
 from .waits import known_waits
 
 CONSISTENT_READS = 10
-"""How often a plan is made again because prices changed while it was made."""
+"""Maximum number of times that a plan is repeated because prices changed while it was made."""
 
 
 def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = None) -> bool:
-    """Plan from the current state of the run and put the decision on record; False when there is no route.
+    """Plan from the current state of the run and record the decision; False when there is no route.
 
-    The decision answers the failures that are its to answer. Without a route nothing is decided yet: calls in flight
-    finish first, and then the impasse is escalated.
+    The decision answers the open failures. Without a route nothing is decided yet: calls in flight finish first, then
+    the impasse is escalated.
     """
     if run.runtime.graph.view().digest != run.state.graph:
         follow_graph(run)
@@ -42,7 +42,7 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
         _announce(run, limited)
     if planned.route is None:
         return False
-    chosen = candidates[0]  # the route itself; what follows are those that it beat
+    chosen = candidates[0]  # the route itself; the others are its alternatives
     run.decide(
         kind,
         chosen.name,
@@ -61,7 +61,7 @@ def replan(run: Run, kind: DecisionKind, reason: str, *, subject: str | None = N
 def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[str, Any]]:
     """The plan, its candidates and its facts, all at the same prices.
 
-    Runs in other threads share the prices: where one of them changed meanwhile, all three are made again.
+    Runs in other threads share the prices: when a price changed meanwhile, all three are made again.
     """
     for _ in range(CONSISTENT_READS):
         cursor = run.runtime.prices.now
@@ -76,7 +76,9 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
 
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:
-    """Plan for the run as it is, or as it would stand with a lesser goal; its waits and its deadline count."""
+    """Plan for the current state of the run, or for that state with a lesser goal; includes its waits and its
+    deadline.
+    """
     waits = NO_WAITS
     if run.not_before or run.runtime.limits or run.runtime.health.entries.restless:  # else nothing makes anybody wait
         left = run.account.seconds_left()
@@ -105,7 +107,7 @@ def _announce(run: Run, limited: Collection[str]) -> None:
 
 
 def follow_graph(run: Run) -> None:
-    """Plan on the newest revision; what is in flight continues."""
+    """Plan on the newest revision; calls in flight continue."""
     view = run.runtime.graph.view()
     if view is not run.view:
         run.follow(view)
@@ -114,9 +116,9 @@ def follow_graph(run: Run) -> None:
 
 
 def restricted_since(run: Run, tool: Tool) -> str:
-    """Why a tool that was planned with may not start as it was declared then: it was removed, is gated, or asks now.
+    """Why a planned tool may not start as it was declared: it was removed, has new transitions, or needs approval now.
 
-    Empty where nothing was added to what restricts it. A run sees such a change before its next call of the tool.
+    Empty when no restriction was added. A run sees such a change before its next call of the tool.
     """
     view = run.runtime.graph.view()
     if view is run.view:
@@ -154,10 +156,10 @@ def _expire(run: Run) -> None:
 
 
 async def check_conditions(run: Run, again: Collection[str] = ()) -> list[str]:
-    """Call every `when` whose inputs have come to hand; returns the tools whose condition was checked.
+    """Call every `when` whose inputs have become available; returns the tools whose condition was checked.
 
-    `again`: tools that were declared anew. A condition that raises is a failure of its tool, which the run plans
-    without; the next decision answers it.
+    `again`: tools that were declared again. A condition that raises is a failure of its tool, which is excluded from
+    the plan; the next decision answers it.
     """
     asked: list[str] = []
     for name in run.view.cone(run.state.goal).conditional:

@@ -1,4 +1,6 @@
-"""Agents chosen and left out in a run, put on record: who is refused, who does a step among whom, and why."""
+"""Records the selection of agents in a run: excluded agents, and for each step the chosen agent, its candidates and the
+reason.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,7 @@ from .planning import Planned
 
 
 def exclude_refused(run: Run) -> None:
-    """Put on record which agents the run's constraints leave out; what somebody allowed stays left out too."""
+    """Record which agents the run's constraints exclude; also those that a rung has allowed."""
     state = run.state
     for name, reason in refused_agents(run.runtime, run.view, state.wanted, state.constraints).items():
         if name not in state.excluded and name not in state.done and name not in state.doing:
@@ -27,7 +29,7 @@ def exclude_refused(run: Run) -> None:
 
 
 def decide_agents(run: Run, planned: Planned) -> None:
-    """Put on record which agents a new route uses, among whom, and why; a choice that stands is not repeated."""
+    """Record the agents of a new route, their candidates and the reasons; an unchanged selection is not repeated."""
     route = planned.route
     assert route is not None
     asked = run.runtime.demands.model
@@ -76,7 +78,7 @@ def _expected(judged: Judged) -> str:
 
 
 def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
-    """A candidate with its expected competence, and the competence that counted if that differs."""
+    """A candidate with its expected competence, and with the competence that was used if that differs."""
     if judged is None or candidate.reason:
         return candidate
     other = abs(judged.counted - judged.estimate.mean) > 1e-9
@@ -85,7 +87,7 @@ def _explained(candidate: Candidate, judged: Judged | None) -> Candidate:
 
 
 def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
-    """How each candidate was scored, and its price in parts: enough to recompute its competence."""
+    """The score of each candidate and the parts of its price: enough to recompute its competence."""
     runtime = run.runtime
     record: dict[str, Any] = {"judged": {name: made.judged[name].to_json() for name in rivals if name in made.judged}}
     if not runtime.own_pricing and runtime.policy.pricing == "standard":
@@ -96,10 +98,10 @@ def _judgements(run: Run, made: Cast, rivals: list[str]) -> dict[str, Any]:
 
 
 def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:
-    """The steps of a route that an agent does, as (agent, key): each is a choice by skill.
+    """The steps of a route that agents do, as (agent, key): each is a selection by skill.
 
-    Of several keys that an agent gives, the key is the first that its step is wanted for: one of the goal, or one that
-    another step takes from it; the first of all where a transition alone leads on from it.
+    Of several keys that an agent gives, the key is the first one that the goal or another step uses; the first of all
+    if only a transition leads on from it.
     """
     taken = {(source, key) for step in route.steps for key, source in step.sources.items()}
     chosen: list[tuple[str, str]] = []
@@ -112,7 +114,7 @@ def agent_steps(route: Route, view: GraphRevision) -> list[tuple[str, str]]:
 
 
 def newly_demanded(run: Run) -> str:
-    """A step ahead that an agent is to do and whose demand is another now than it was planned under; empty for none."""
+    """The key of a coming agent's step whose demand has changed since it was planned; empty for none."""
     if run.route is None or run.cast is NOBODY:
         return ""
     for agent, key in agent_steps(run.route, run.view):

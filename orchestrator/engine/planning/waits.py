@@ -1,7 +1,7 @@
-"""Waits that are known when a plan is made: they are part of the latency of a tool, and so of its price.
+"""Waits that are known when a plan is made. They are part of the latency of a tool, and so of its price.
 
-Kinds of wait: the other side named a time before which not to call (`Retry-After`); the back-off of a retry in this
-run; the probe of an account that was refused; calls ahead in the queue of a tool with `max_concurrency`.
+Kinds of wait: a `Retry-After` of the server; the back-off of a retry in this run; the next probe of a refused account;
+calls ahead in the queue of a tool with `max_concurrency`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ MIN_WAIT: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
-    """How long a run can wait."""
+    """The longest waits that a run accepts, in seconds."""
 
     retry_after: float
-    """The longest wait that is offered where the other side, or a probe, sets the time."""
+    """The longest wait for a `Retry-After` or a probe."""
     seconds_left: float | None = None
     """Until the run's deadline."""
 
     @classmethod
     def of(cls, policy: Policy, seconds_left: float | None = None) -> "WaitLimits":
-        """Of a run under a policy."""
+        """The limits of a run under a policy."""
         return cls(policy.retries.max_retry_after, seconds_left)
 
 
@@ -39,12 +39,12 @@ class Waits:
 
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Tool -> why it is no choice now: it would be waited for longer than allowed."""
+    """Tool -> why it is excluded now: its wait is longer than allowed."""
     late: frozenset[str] = frozenset()
-    """Tools whose queue is longer than the time that is left: a choice only where there is no other."""
+    """Tools whose queue is longer than the remaining time: used only when there is no other."""
 
     def applied(self, facts: Callable[[str], PriceFacts]) -> dict[str, PriceFacts]:
-        """The facts of the tools that are waited for: their latency includes the wait."""
+        """The price facts of the tools with a wait, which is included in their latency."""
         found: dict[str, PriceFacts] = {}
         for name, wait in self.seconds.items():
             fact = facts(name)
@@ -69,7 +69,7 @@ def known_waits(
     `seconds_left`: until the run's deadline. `run_id`: the run that asks, whose own planned calls are not ahead of it.
     """
     set_by_others: dict[str, float] = {}
-    if runtime.health.entries.restless:  # what makes anybody wait is among them
+    if runtime.health.entries.restless:  # every tool with a wait is among them
         set_by_others = runtime.health.waits()
         if runtime.health.accounts_refused:
             set_by_others |= _probes(runtime)
@@ -107,7 +107,7 @@ def _cause(runtime: Runtime, name: str) -> str:
 
 
 def _probes(runtime: Runtime) -> dict[str, float]:
-    """The tools whose account is refused -> seconds until they may be probed."""
+    """Tools with a refused account -> seconds until they may be probed."""
     health = runtime.health
     refused = [name for name in health.touched() if health.account_refused(name)]
     return {name: wait for name in refused if (wait := health.probe_wait(name))}

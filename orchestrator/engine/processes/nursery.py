@@ -1,8 +1,8 @@
 """A process with one thread that imports this package once and forks the workers.
 
-Forking the program itself would copy its threads' locks in whatever state they are; starting a fresh interpreter for
-each worker would cost the import each time. Commands come over a Unix socket, as lines of five bytes and, for a new
-worker, a file descriptor; the end of a worker is reported on the same socket.
+Forking the program itself would copy the locks of its threads in an arbitrary state; a new interpreter for each worker
+would repeat the import. Commands arrive on a Unix socket as five bytes each, with a file descriptor for a new worker;
+the end of a worker is reported on the same socket.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any, Final
 COMMAND: Final = struct.Struct("!ci")
 """`F` fork (with a file descriptor), `K` kill, `Q` quit; and a process id."""
 NEWS: Final = struct.Struct("!ciiq")
-"""`B` born, `D` dead: process id, wait status, largest resident memory in kilobytes."""
+"""`B` started, `D` ended: process id, wait status, largest resident memory in kilobytes."""
 
 
 def main() -> None:
@@ -40,16 +40,16 @@ def main() -> None:
             kill(pid)
         for pid in living:
             with suppress(ChildProcessError):
-                os.waitpid(pid, 0)  # so that their processor time counts as this program's
+                os.waitpid(pid, 0)  # so that their processor time is added to this program's
         os._exit(0)
 
 
 def ignore_signal(number: int, frame: object) -> None:
-    """Nothing to do: the signal has already written to the pipe that wakes this process."""
+    """Do nothing: the signal has already written to the pipe that wakes this process."""
 
 
 def quiet_imports() -> None:
-    """Import what every worker needs; no library starts threads meanwhile, for they do not survive a fork."""
+    """Import what every worker needs, without starting threads, which do not survive a fork."""
     limited = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(limited, "1"))
     for name in ("orchestrator.engine.processes.worker", "orchestrator.graph.tool"):  # every tool's file has the latter
@@ -63,7 +63,7 @@ def quiet_imports() -> None:
 
 
 def serve_commands(control: socket.socket, wake: int, living: set[int]) -> None:
-    """Carry out commands until the other end is gone or says so."""
+    """Execute commands until the socket is closed or `Q` arrives."""
     while True:
         watched: list[Any] = [control, wake]
         ready, _, _ = select.select(watched, [], [])
@@ -88,7 +88,7 @@ def serve_commands(control: socket.socket, wake: int, living: set[int]) -> None:
 
 def kill(pid: int) -> None:
     """End a worker and the processes that its call has started."""
-    for end in (os.killpg, os.kill):  # the group is missing where the worker has just been forked
+    for end in (os.killpg, os.kill):  # a worker that was just forked has no group yet
         with suppress(ProcessLookupError, PermissionError):
             return end(pid, signal.SIGKILL)
 

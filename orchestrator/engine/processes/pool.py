@@ -1,7 +1,7 @@
-"""A pool of worker processes, one for this program: each makes one call at a time and can be killed.
+"""The pool of worker processes of this program: each worker makes one call at a time and can be killed.
 
-A call queues for one of `slots` before its time-out begins. One that is cancelled, or takes too long, has its worker
-killed; a worker that dies says how (`WorkerCrashed`, `MemoryError`).
+A call queues for one of `slots` before its time-out begins. The worker of a call that is cancelled or times out is
+killed; when a worker dies, its call raises `WorkerCrashed` or `MemoryError`.
 """
 
 import os
@@ -26,7 +26,7 @@ from .raising import crash_key, raise_in, raise_reply
 from .wire import CallReply, make_job, receive, send
 
 START_SECONDS: Final = 60.0
-"""How long a worker may take to start: the first one waits for an import."""
+"""Seconds that a worker may take to start; the first one waits for an import."""
 START_NURSERY: Final = "from orchestrator.engine.processes.nursery import main; main()"
 
 
@@ -43,7 +43,7 @@ class WorkerProcess:
         """Largest resident memory, in kilobytes."""
         self.killed = False
         self.ticket: object = None
-        """Whose call it makes."""
+        """The tool whose call it makes."""
 
 
 class Processes:
@@ -57,14 +57,14 @@ class Processes:
     def _drop_workers(self) -> None:
         self._pid = os.getpid()
         self.slots = Slots(lambda: self.size)
-        """One for each worker."""
+        """One slot for each worker."""
         self._control: socket.socket | None = None
         self._nursery: subprocess.Popen[bytes] | None = None
         self._idle: list[WorkerProcess] = []
         self._unborn: deque[WorkerProcess] = deque()
         self._living: dict[int, WorkerProcess] = {}
         self._broken: dict[str, int] = {}
-        """Function -> how many calls of it in a row broke their worker, the last one included."""
+        """Function -> number of consecutive calls that crashed their worker, the last one included."""
 
     async def run(
         self,
@@ -74,7 +74,8 @@ class Processes:
         memory: float | None,
         in_thread: InThread,
     ) -> Any:
-        """What the call returns or raises, made in a worker; `in_thread` runs what blocks. Cancelled, it kills it.
+        """Make the call in a worker; returns or raises what it does. Cancellation kills the worker. `in_thread` runs
+        blocking code.
 
         Raises:
             WorkerCrashed: the worker died: native code crashed, or something killed it.
@@ -124,7 +125,9 @@ class Processes:
         raise_reply(reply, self._counted(call, error), call)
 
     def _counted(self, call: Callable[..., Any], error: BaseException) -> BaseException:
-        """The error, with `in_a_row` at a crash or a lack of memory: one call's inputs, or the function itself?"""
+        """The error; a crash or a lack of memory has `in_a_row`, which tells one bad input from a function that always
+        fails.
+        """
         place = crash_key(call)
         with self._lock:
             if isinstance(error, WorkerCrashed | MemoryError):
@@ -165,7 +168,7 @@ class Processes:
         raise WorkerCrashed(f"no worker process could be started{why}")
 
     def put_back(self, worker: WorkerProcess) -> None:
-        """A worker that has answered."""
+        """Return a worker that has answered."""
         with self._lock:
             worker.ticket = None
             self._idle.append(worker)
@@ -200,7 +203,7 @@ class Processes:
         return ours
 
     def _read_reports(self, control: socket.socket) -> None:
-        """Track workers that started or ended; ends with the process that reports them."""
+        """Track workers that start or end; returns when the reporting process ends."""
         while True:
             message = _whole(control)
             with self._lock:
@@ -247,7 +250,7 @@ class Processes:
 
 
 def crash_error(worker: WorkerProcess, memory: float | None) -> Exception:
-    """What a worker's end means."""
+    """The error of a call whose worker has died."""
     if memory is not None and worker.peak * 1024 > 0.95 * memory * 1_000_000 and not worker.killed:
         return MemoryError(f"it needs more than {memory:g} MB")
     if not worker.dead.is_set():

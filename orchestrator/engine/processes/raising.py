@@ -1,4 +1,4 @@
-"""Raises errors of calls in workers in this process, as if the function had raised them here."""
+"""Raises the errors of calls in workers in this process, as if the function had raised them here."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -28,7 +28,7 @@ def raise_reply(reply: CallReply, error: BaseException, call: Callable[..., Any]
 
 
 def raise_in(call: Callable[..., Any], error: BaseException) -> NoReturn:
-    """Raise an error as if the function itself had: of native code there is no better place."""
+    """Raise an error with the function as its place: for native code no line is known."""
     code = getattr(call, "__code__", None)
     if code is not None:
         raise_at(error, code.co_filename, code.co_firstlineno, code.co_name)

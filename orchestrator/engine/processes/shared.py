@@ -1,4 +1,4 @@
-"""The pool of this program, and tools' functions made in it."""
+"""The pool of this program, and calls of tools' functions in it."""
 
 import atexit
 import threading
@@ -15,7 +15,7 @@ _shared_lock = threading.Lock()
 
 
 def processes() -> Processes:
-    """The pool of this program, made when it is first needed."""
+    """The pool of this program, created on first use."""
     global _shared
     with _shared_lock:
         if _shared is None:
@@ -25,7 +25,7 @@ def processes() -> Processes:
 
 
 def in_process(tool: Tool, in_thread: InThread) -> Callable[..., Any]:
-    """The tool's function, or an async one that has it called in a worker process."""
+    """The tool's function, or with `isolation="process"` an async function that calls it in a worker process."""
     if tool.isolation != "process":
         return tool.call
 

@@ -1,6 +1,6 @@
-"""What travels between this process and a worker: length-prefixed pickles, and calls by name where that is possible.
+"""The messages between this process and a worker: length-prefixed pickles, with functions by name where possible.
 
-Both ends are this program on this machine, and nothing of it is stored.
+Both ends are this program on this machine, and no message is stored.
 """
 
 import importlib
@@ -18,12 +18,12 @@ from typing import Any, Final
 
 HEADER: Final = struct.Struct("!Q")
 PROJECT_MODULES: Final = "orchestrator_project_"
-"""Files of project folders are loaded by path under names that begin so, and no import finds them."""
+"""Prefix of the module names of project files, which are loaded by path and cannot be imported by name."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A function by module and name; `file` is where the module lies, for one that no import finds."""
+    """A function by module and name; `file` is the path of a module that cannot be imported by name."""
 
     module: str
     name: str
@@ -39,7 +39,7 @@ class CallRequest:
     arguments: bytes
     """Pickled: positional and keyword arguments."""
     memory: float | None
-    """Megabytes that it may use beyond what the worker has."""
+    """Megabytes that the call may use beyond the worker's own memory."""
     folder: str
     path: tuple[str, ...]
     """`sys.path`."""
@@ -58,11 +58,11 @@ class CallReply:
     place: tuple[str, int, str] | None = None
     """File, line and function where the error was raised."""
     retire: bool = False
-    """Whether the worker ends now: it has grown, or made many calls."""
+    """Whether the worker ends now, because it has grown or has made many calls."""
 
 
 def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any], memory: float | None) -> bytes:
-    """A call, ready to be sent. Raises `TypeError` for what cannot be handed to another process."""
+    """The message of a call. Raises `TypeError` for a function or arguments that cannot be serialised."""
     named = importable_name(call)
     try:
         job = CallRequest(
@@ -84,9 +84,9 @@ def make_job(call: Callable[..., Any], args: list[Any], kwargs: Mapping[str, Any
 
 
 def dumps(value: Any) -> bytes:
-    """Pickled; what has no name to be found by, and what the main program defines, by value.
+    """Pickle an object; functions and classes that cannot be imported, or that the main program defines, by value.
 
-    The other end has no main program: a class of it comes back as that class, which cloudpickle keeps track of.
+    The worker has no main program; cloudpickle maps a returned instance to the original class.
     """
     with suppress(Exception):
         pickled = pickle.dumps(value)
@@ -97,7 +97,9 @@ def dumps(value: Any) -> bytes:
 
 
 def by_value(call: Callable[..., Any]) -> bytes:
-    """A function pickled with all that it refers to in its module, which the worker may have no way to import."""
+    """Pickle a function with everything in its module that it refers to, because the worker may not be able to import
+    it.
+    """
     library: Any = importlib.import_module("cloudpickle")
     module = sys.modules.get(getattr(call, "__module__", None) or "")
     if module is None or getattr(module, "__file__", None) or module.__name__ == "__main__":
@@ -120,12 +122,12 @@ def importable_name(call: Callable[..., Any]) -> Named | None:
         return None
     file = getattr(sys.modules[module], "__file__", None)
     if file is None and getattr(sys.modules[module], "__spec__", None) is None:
-        return None  # made by hand: nothing imports it
+        return None  # created at run time: it cannot be imported
     return Named(module, name, file) if found is call else None
 
 
 def resolve(module: ModuleType, name: str) -> Any:
-    """What a module has under a dotted name; of a tool, its function."""
+    """The object with a dotted name in a module; for a tool, its function."""
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part)
@@ -133,7 +135,7 @@ def resolve(module: ModuleType, name: str) -> Any:
 
 
 def load_function(named: Named) -> Any:
-    """The function in this process, its module imported, or run from its file where no import finds it."""
+    """The function in this process; its module is imported, or executed from its file if it cannot be imported."""
     module = sys.modules.get(named.module)
     if module is None:
         try:
@@ -146,7 +148,7 @@ def load_function(named: Named) -> Any:
 
 
 def load_file(name: str, file: str) -> ModuleType:
-    """Run a file as the module of that name."""
+    """Execute a file as the module of that name."""
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")
@@ -167,7 +169,7 @@ def send(connection: socket.socket, content: bytes) -> None:
 
 
 def receive(connection: socket.socket) -> bytes | None:
-    """One message; `None` where the other end is gone."""
+    """Receive one message; `None` when the socket is closed."""
     header = _exactly(connection, HEADER.size)
     return None if header is None else _exactly(connection, HEADER.unpack(header)[0])
 

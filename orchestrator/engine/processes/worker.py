@@ -22,13 +22,13 @@ from orchestrator.core.privacy.redaction import is_own
 from .wire import CallReply, CallRequest, Named, dumps, load_function, receive, send
 
 LARGEST_GROWTH: Final = 300
-"""Megabytes by which a worker may have grown between two calls before it is replaced."""
+"""Megabytes by which a worker may grow before it is replaced."""
 MOST_CALLS: Final = 1000
 MEGABYTE: Final = 1_000_000
 
 
 class ProjectFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules of project folders, which are known by path alone."""
+    """Import hook for the modules of project folders, which are found by path."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
@@ -42,7 +42,7 @@ class ProjectFinder(importlib.abc.MetaPathFinder):
 
 
 def work(connection: socket.socket) -> None:
-    """Answer calls until the other end is gone."""
+    """Answer calls until the socket is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -84,7 +84,7 @@ def perform_call(job: CallRequest, finder: ProjectFinder) -> CallReply:
 
 
 def failed(error: BaseException) -> CallReply:
-    """An error as a reply; one that cannot be serialised becomes a plain one that names it."""
+    """The reply of an error; one that cannot be serialised is replaced by an error that names it."""
     formatted = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-20_000:]
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this file
     last = next((frame for frame in reversed(frames) if is_own(frame.filename)), frames[-1] if frames else None)
@@ -100,7 +100,7 @@ def failed(error: BaseException) -> CallReply:
 
 
 def reply_text(error: BaseException) -> str:
-    """The text of an error that may have none."""
+    """The text of an error; never raises."""
     try:
         return str(error)
     except Exception:
@@ -108,7 +108,7 @@ def reply_text(error: BaseException) -> str:
 
 
 def prepare_worker(job: CallRequest, finder: ProjectFinder) -> None:
-    """Folder, import path, environment and project modules as they are where the call comes from."""
+    """Set the working directory, import path, environment and project modules to those of the caller."""
     finder.files = job.modules
     with suppress(OSError):
         os.chdir(job.folder)
@@ -121,7 +121,7 @@ def prepare_worker(job: CallRequest, finder: ProjectFinder) -> None:
 
 
 def limit_memory(megabytes_more: float | None) -> None:
-    """Limit the growth of this process's memory; `None`: as far as the system lets it.
+    """Limit the growth of this process's memory in megabytes; `None` for the limit of the system.
 
     RLIMIT_DATA: private writable memory, wherever it comes from (getrlimit(2), Linux 4.7 and later).
     """
