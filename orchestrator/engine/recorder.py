@@ -1,4 +1,4 @@
-"""`Recorder`: the one place where a run's events are written to the ledger and handed to the sinks."""
+"""`Recorder`: the one place where a run's events are written to the ledger and passed to the sinks."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -14,17 +14,17 @@ class Shared(Protocol):
 
     @property
     def store(self) -> Store:
-        """Where the ledgers are kept."""
+        """The store of the ledgers."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """The time that events carry."""
+        """The clock of the events' timestamps."""
         ...
 
     @property
     def sinks(self) -> Sequence[Sink]:
-        """Whatever observes every run."""
+        """The sinks that observe every run."""
         ...
 
 
@@ -54,7 +54,7 @@ class Recorder:
         return leave
 
     def fence(self) -> None:
-        """Another owner has the run: nothing more is written or handed on."""
+        """Stop writing and passing on events: another owner has the run."""
         self._fenced = True
 
     @property
@@ -63,7 +63,7 @@ class Recorder:
         return bool(self._own)
 
     def publish(self, event: Event) -> None:
-        """Write an event to the ledger and hand it to the sinks. `Progressed` is never stored."""
+        """Write an event to the ledger and pass it to the sinks. `Progressed` is never stored."""
         if self._fenced:
             return
         if not isinstance(event, Progressed):

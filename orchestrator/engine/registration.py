@@ -1,4 +1,4 @@
-"""`Registration`: the calls of an `Orchestrator` that change its graph, and show what its tools cost now."""
+"""`Registration`: the methods of an `Orchestrator` that change its graph or return the current prices of its tools."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from .runtime import Runtime
 
 
 class Registration:
-    """A base class of `Orchestrator`: adds, removes and connects tools, and declares what their steps demand."""
+    """A base class of `Orchestrator`: adds, removes and connects tools, and declares the demands of steps."""
 
     graph: ToolGraph
     selector: Selector
@@ -39,7 +39,7 @@ class Registration:
         """
         made = item if isinstance(item, Tool) else Tool(item)
         for own in made.own_tools if isinstance(made, Agent) else ():
-            if self.graph.get(own.name) is not own:  # the router chooses and heals what it calls as goals
+            if self.graph.get(own.name) is not own:  # tools that it calls as goals are routed and healed
                 self.add(own, replace)
         if replace and made.name in self.graph:
             self._swap(made)
@@ -50,7 +50,7 @@ class Registration:
         return added
 
     def _swap(self, tool: Tool) -> Tool:
-        """Put a tool in place of the one of its name; returns the old one."""
+        """Replace the tool with the same name; returns the old one."""
         old = self.graph.replace(tool)
         if isinstance(old, Agent):
             self.selector.remove(old.name)
@@ -60,7 +60,7 @@ class Registration:
 
     @checked()
     def remove(self, name: str | Tool) -> Tool:
-        """Take a tool or an agent out; runs that are going on plan without it. Raises `DefinitionError`."""
+        """Remove a tool or an agent; live runs plan without it. Raises `DefinitionError` for an unknown name."""
         removed = self.graph.remove(name)
         if removed.is_agent:
             self.selector.remove(removed.name)
@@ -77,7 +77,7 @@ class Registration:
     ) -> Tool | Callable[[Callable[..., Any]], Tool]:
         """Make a tool of a function and register it: `@orc.tool` or `@orc.tool(cost=0.01)`.
 
-        `replace=True` is for a notebook cell that is run again.
+        `replace=True` allows a notebook cell to run again.
         """
         if call is not None:
             return self.add(Tool(call, **options), replace)
@@ -92,7 +92,7 @@ class Registration:
     @contextmanager
     @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
-        """Put `tool` in place of the one with its name, for the length of a `with`: made for tests."""
+        """Replace the tool with the same name within a `with` block; for tests."""
         old = self._swap(tool)
         try:
             yield tool
@@ -110,15 +110,15 @@ class Registration:
 
     @checked()
     def classify(self, table: FailureTable) -> None:
-        """Put the project's own rows of the failure table before the shipped ones."""
+        """Add the project's own rows before the built-in rows of the failure table."""
         self._runtime.classify_by(table)
 
     @checked()
     def require_skills(self, key: str, weights: DemandSource) -> None:
-        """Say which skills a step that gives `key` demands: a mapping, or a function of the values at hand.
+        """Declare which skills a step that gives `key` demands: a mapping, or a function of the values at hand.
 
-        Raises `DefinitionError` for a key that no tool gives, and `InputError` for impossible weights and for a skill
-        that is unknown: here where the agents of the key are there already, else when a run needs one of them.
+        Raises `DefinitionError` for a key that no tool gives, and `InputError` for invalid weights and for an unknown
+        skill: here if the agents of the key are registered already, else when a run needs one of them.
         """
         view = self.graph.view()
         if not view.producers(key):
@@ -131,7 +131,7 @@ class Registration:
 
     @property
     def demand_model(self) -> DemandModel | None:
-        """The model that is asked what a step demands where its text leaves that unsure; may be set.
+        """The model that is asked for the demand of a step when its text does not determine it; may be set.
 
         A `DemandModel`, a chat model or its string; `None` for none.
         """
@@ -144,14 +144,14 @@ class Registration:
 
     @checked()
     def price_facts(self, tool: str) -> PriceFacts:
-        """What the price of a tool or an agent is made of now. Raises `DefinitionError` for an unknown name."""
+        """The current price facts of a tool or an agent. Raises `DefinitionError` for an unknown name."""
         return facts_now(self._runtime, self.graph[tool])
 
     @checked()
     def price(self, tool: str, source: str | None = None) -> float | None:
-        """The price of a tool or an agent now, in US dollars; `None` for one that is down.
+        """The current price of a tool or an agent in US dollars; `None` for one that is down.
 
-        By the transition from `source` where there is one. Raises `DefinitionError` for an unknown name.
+        Includes the transition from `source` if there is one. Raises `DefinitionError` for an unknown name.
         """
         return price_now(self._runtime, self.graph[tool], source)
 

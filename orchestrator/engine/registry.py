@@ -1,4 +1,4 @@
-"""`RunRegistry`: the runs of one process by id, live and ended, and whose turn it is to act on an id."""
+"""`RunRegistry`: the live and ended runs of one process by id; serialises operations on an id."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 
 KEPT_OUTCOMES = 1024
-"""Outcomes of ended runs that a process caches."""
+"""Maximum number of cached outcomes of ended runs."""
 
 
 class RunRegistry:
@@ -25,17 +25,17 @@ class RunRegistry:
         self._lock = Lock()
         self._turns: dict[str, deque[Future[None]]] = {}
         self.closed = False
-        """Whether the orchestrator was closed: it begins and continues no run any more."""
+        """Whether the orchestrator is closed: it starts and continues no run any more."""
 
     def check_open(self) -> None:
-        """Raises `InputError` where the orchestrator was closed."""
+        """Raises `InputError` when the orchestrator is closed."""
         if self.closed:
             raise InputError(
                 "This orchestrator is closed. Make a new one to run goals; its plans and records can still be read."
             )
 
     def after_fork(self) -> None:
-        """In a forked child: no lock is held, and the runs belong to the parent."""
+        """In a forked child: replace the locks and drop the runs, which belong to the parent."""
         self._lock = Lock()
         self._turns.clear()
         self._live.clear()
@@ -44,10 +44,11 @@ class RunRegistry:
 
     @asynccontextmanager
     async def turn(self, run_id: str) -> AsyncGenerator[None]:
-        """Act on a run id alone: begin, join, resume, answer, cancel and recovery of one id take turns, in order.
+        """Serialise operations on a run id: start, join, resume, answer, cancel and recovery of one id take turns, in
+        order.
 
-        The place is reserved before anything is awaited, over all tasks, threads and event loops of the process. Other
-        processes are kept out by the store's claims.
+        The place in the queue is reserved before the first await, over all tasks, threads and event loops of the
+        process. The store's claims exclude other processes.
         """
         mine: Future[None] = Future()
         with self._lock:
@@ -75,34 +76,36 @@ class RunRegistry:
     # -- live runs ---------------------------------------------------------------------------------------------------
 
     def live(self, run_id: str) -> Any:
-        """The run with this id (a `Run`) while it is not over; `None` when this process has none."""
+        """The live run with this id (a `Run`); `None` when this process has none."""
         return self._live.get(run_id)
 
     def all_live(self) -> list[Any]:
-        """Every run (`Run`) of this process that is not over."""
+        """Every live run (`Run`) of this process."""
         return list(self._live.values())
 
     @property
     def by_id(self) -> dict[str, Any]:
-        """The live runs by id, as they are at any moment."""
+        """A live view of the live runs by id."""
         return self._live
 
     def enter(self, run: Any) -> None:
-        """A run begins, or is taken on."""
+        """Add a run that starts or is taken over."""
         self._live[run.state.run_id] = run
 
     def leave(self, run_id: str) -> None:
-        """A run is no longer this process's."""
+        """Remove a run that this process no longer drives."""
         self._live.pop(run_id, None)
 
     # -- ended runs --------------------------------------------------------------------------------------------------
 
     def outcome(self, run_id: str) -> tuple[Outcome[Any], str, Goal[Any]] | None:
-        """The outcome of a run that ended in this process, the digest of its inputs, and the goal it was begun for."""
+        """The outcome of a run that ended in this process, the digest of its inputs, and the goal it was started
+        for.
+        """
         return self._ended.get(run_id)
 
     def remember(self, outcome: Outcome[Any], inputs_digest: str, wanted: Goal[Any]) -> None:
-        """Keep the outcome of a run in memory, so that its id gives it again; the oldest are dropped."""
+        """Keep the outcome of a run in memory, so that its id returns it again; the oldest are dropped."""
         self._ended[outcome.run_id] = (outcome, inputs_digest, wanted)
         while len(self._ended) > KEPT_OUTCOMES:
             self._ended.pop(next(iter(self._ended)), None)

@@ -1,4 +1,4 @@
-"""`Run`: the live side of one run: its state, its values, and `emit`."""
+"""`Run`: one live run: its state, its values, and `emit`."""
 
 import asyncio
 import contextlib
@@ -32,18 +32,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """What a run waits for."""
+    """An open question of a run and its impasse."""
 
     impasse: Impasse
     question: Question
     base: Impasse | None = None
-    """The entry of `Run.open` that it is about."""
+    """The entry of `Run.open` that the question is about."""
     asking: CallQuestion | None = None
     """The suspended call of this run that asks."""
 
 
 class Run:
-    """One run while this process drives it: folded state, live values, the current plan."""
+    """One run while this process drives it: the state folded from its events, live values, the current plan."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Run:
         self.in_graph = in_graph
         """Whether a compiled graph drives the run."""
         self.trace_id = trace_id
-        """Of the trace that the run began in; the same for all who ask for this run."""
+        """The trace in which the run started; the same for all its callers."""
         self.recorder = Recorder(state.run_id, runtime, token)
         self.values = ValueTable(state.run_id, runtime.store, durable=durable, token=token)
         self.scope: CancelScope = CancelScope(self.wake_up, parent.scope if parent else None)
@@ -76,36 +76,36 @@ class Run:
         )
         self.view: GraphRevision = runtime.graph.view()
         self.plan: Planned | None = None
-        """What the current route was planned on, or that there is none."""
+        """The current route or impasse with the facts it was planned on."""
         self.route: Route | None = None
         self.first_route: Route | None = None
         self.last_resort = False
-        """Whether the route uses tools with an open circuit, because there is no other."""
+        """Whether the route uses tools with an open circuit, because there is no other route."""
         self.impasse: Impasse | None = None
         """Why there is no route."""
         self.open: list[Impasse] = []
-        """Steps that only a person, or a rung of the ladder, can settle."""
+        """Results of steps that only a person, or a rung of the ladder, can settle."""
         self.asked: dict[str, OpenQuestion] = {}
-        """The questions that people are to answer, by id: of this run and of the children that it waits for."""
+        """The open questions to people, by id: of this run and of the children that it waits for."""
         self.on_wake: Callable[[], None] | None = None
-        """Called when something happens in a run that waits: one of its suspended calls may continue by itself."""
+        """Called when a waiting run is woken: one of its suspended calls may continue by itself."""
         self.answer: tuple[str, Any, str] | None = None
-        """A person's answer on its way in: the question's id, the answer, and who gave it."""
+        """A submitted answer that is not applied yet: the question's id, the answer, and who gave it."""
         self.scheduler: Any = None
-        """The scheduler of the current route (a `StepScheduler`): its calls may outlast a wait for a person."""
+        """The scheduler of the current route (a `StepScheduler`): its calls may stay suspended while the run waits."""
         self.parent_call = parent_call
-        """The call of the parent that reached for this run."""
+        """The call of the parent run that started this run by `ctx.reach`."""
         self._rebound: asyncio.Event | None = None
         self.approval_wanted: dict[str, str] = {}
         """Tool (or the whole run) -> why a monitor wants a person to approve its writes."""
         self.not_retried: dict[str, dict[str, Any]] = {}
-        """Failure -> the facts that it was not tried again on, until a decision answers it."""
+        """Failure -> the facts of the decision not to retry it, until a decision answers it."""
         self.not_before: dict[str, float] = {}
         """Tool -> when this run may call it again, in monotonic seconds: the back-off of its retry."""
         self.deferrals: Counter[str] = Counter()
-        """How often a step of a tool gave way to another route because of a wait."""
+        """Tool -> how often its step was replaced by another route because of a wait."""
         self.repriced: set[str] = set()
-        """Tools whose health changed since the run last looked."""
+        """Tools whose health changed since `take_repriced` was last called."""
         self.children: dict[str, Run] = {}
         """Child runs that have not ended."""
         self.pending = PendingWaits(self.children)
@@ -118,32 +118,32 @@ class Run:
         """Step and key -> the call of `ctx.once` in flight, also if its attempt was given up."""
         self._left = False
         self.fenced = False
-        """Whether another owner has the run: nothing more is decided, done or recorded here."""
+        """Whether another owner has the run: then this process decides, does and records nothing more."""
         self.released = False
-        """Whether the run, which waits, is no longer owned by this process."""
+        """Whether the run waits and this process has released its ownership."""
         self.error: BaseException | None = None
         """The exception of the last failure."""
         self.final: Outcome[Any] | None = None
         self.task: asyncio.Task[Outcome[Any]] | None = None
         self.recovered = False
-        """Whether the run was picked up from its record."""
+        """Whether the run was restored from its record."""
         self.watches: list[asyncio.Task[None]] = []
-        """Tasks that watch the deadlines of its questions while it waits."""
+        """Tasks that watch the deadlines of its questions."""
         self.waiters = 0
-        """Callers that wait for the outcome."""
+        """Number of callers that wait for the outcome."""
         self.rebind()
 
     # -- ownership and the event loop --------------------------------------------------------------------------------
 
     def rebind(self) -> None:
-        """Continue in the running event loop, which may be another one than before."""
+        """Bind the run to the running event loop, which may differ from the one before."""
         self.loop = asyncio.get_running_loop()
         if self._rebound is not None:
             self._rebound.set()
         self._rebound = asyncio.Event()
         self.wake = asyncio.Event()
         self.result: Future[Outcome[Any]] = Future()
-        """The outcome, once the run has ended or waits; anybody may join it, from any thread."""
+        """The outcome, once the run has ended or waits; may be joined from any thread."""
 
     @property
     def token(self) -> int | None:
@@ -151,7 +151,7 @@ class Run:
         return self.recorder.token
 
     def fence(self) -> None:
-        """Stop at once: another owner has the run. From any thread; the whole tree stops."""
+        """Stop the whole tree at once: another owner has the run. Callable from any thread."""
         if self.parent is not None and not self.parent.fenced:
             self.parent.fence()
         if self.fenced:
@@ -165,11 +165,13 @@ class Run:
 
     @property
     def left(self) -> bool:
-        """Whether this process leaves the run, which it stores, as it is: nothing of it ends here."""
+        """Whether this process releases the stored run in its current state: nothing of it ends here."""
         return self._left or self.fenced or (self.parent is not None and self.parent.left)
 
     def leave(self) -> None:
-        """Leave the run and all below it as they are, for the process that recovers them; in memory nobody does."""
+        """Release the run and all below it in their current state, for the process that recovers them. No effect in
+        memory.
+        """
         self._left = self.durable
 
     def cancel(self, reason: str) -> None:
@@ -186,16 +188,16 @@ class Run:
         self.released = False
 
     def release(self) -> None:
-        """The run waits, and any process may take its answer."""
+        """Note that the ownership was released: the run waits, and any process may take its answer."""
         self.released = True
 
     def wake_up(self) -> None:
-        """Have the run look again, from any thread."""
-        with contextlib.suppress(RuntimeError):  # its event loop is gone, and nobody sleeps any more
+        """Wake the run, from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop is closed
             self.loop.call_soon_threadsafe(self.woken)
 
     def woken(self) -> None:
-        """Look again; in the run's own event loop."""
+        """Wake the run; in the run's own event loop."""
         self.wake.set()
         if self.cancelled is not None and self._rebound is not None:
             self._rebound.set()
@@ -204,11 +206,11 @@ class Run:
         above = self.parent
         while above is not None and not (above.waits and above.on_wake is not None):
             above = above.parent
-        if above is not None:  # it may show a question of this run, which may have been withdrawn
+        if above is not None:  # it may show a question of this run that was withdrawn
             above.wake_up()
 
     def nudge(self, names: Iterable[str]) -> None:
-        """These tools went down: have the run look again if it relies on one. Called from any thread."""
+        """Wake the run if it relies on one of these tools, which went down. Callable from any thread."""
         route = self.route
         if route is not None:
             relied_on = [name for name in names if name in route.tools and name not in self.state.done]
@@ -223,17 +225,17 @@ class Run:
 
     @property
     def cancelled(self) -> str | None:
-        """Why the run is to stop, once it is."""
+        """Why the run must stop; `None` while it need not."""
         return self.scope.reason
 
     # -- events ------------------------------------------------------------------------------------------------------
 
     def stamp(self) -> dict[str, Any]:
-        """What every event of this run carries."""
+        """The fields that every event of this run has."""
         return {"run_id": self.state.run_id, "at": self.runtime.clock.time()}
 
     def emit(self, event: Event) -> None:
-        """Apply an event to the state, write it to the ledger, and hand it to every sink.
+        """Apply an event to the state, write it to the ledger, and pass it to every sink.
 
         Raises `OwnershipLost` once the run is fenced.
         """
@@ -270,7 +272,7 @@ class Run:
         price: float | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> Decision:
-        """Put a decision on record."""
+        """Record a decision."""
         given_up = answers and {f: self.not_retried.pop(f) for f in answers if f in self.not_retried}
         if given_up:
             facts = {**(facts or {}), "not_retried": given_up}
@@ -289,7 +291,7 @@ class Run:
         return decision
 
     def other_policy(self) -> dict[str, Any] | None:
-        """The policy now in force, where the run was under another so far: it was resumed by somebody else."""
+        """The current policy, if the run was under another one before it was resumed."""
         policy = self.runtime.policy_data
         return None if policy == self.state.policy else policy
 
@@ -297,70 +299,70 @@ class Run:
 
     @property
     def waits(self) -> bool:
-        """Whether the run waits for people, and no answer is on its way in."""
+        """Whether the run waits for people, and no answer has been submitted."""
         return self.state.status is Status.WAITING and self.answer is None and self.cancelled is None
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing drives the run: while it begins to wait it is still being released."""
+        """Whether the run waits and no task drives it; false while it is still being released."""
         return self.task is None or self.result.done()
 
     async def answered(self) -> None:
-        """Returns when a run that waits continues."""
+        """Wait until a waiting run continues."""
         while self.waits and self._rebound is not None:
             await self._rebound.wait()
 
     def call_waits(self, call_id: str) -> bool:
-        """Whether a call in flight can only continue when a person has answered: it asked, or its children did."""
+        """Whether a call in flight can only continue after a person's answer, to it or to its children."""
         return self.pending.only_people(call_id)
 
     def give(self, question_id: str, answer: Any, by: str) -> None:
-        """A person's answer to a question, and who gave it."""
+        """Submit a person's answer to a question, and who gave it."""
         self.answer = (question_id, answer, by)
 
     def take_answer(self) -> tuple[str, Any, str]:
-        """The answer that was given, once."""
+        """Take the submitted answer; `None` if there is none."""
         answer, self.answer = self.answer, None
         assert answer is not None
         return answer
 
     def note_error(self, error: BaseException) -> None:
-        """The exception of the newest failure."""
+        """Keep the exception of the newest failure."""
         self.error = error
 
     def end(self, outcome: Outcome[Any]) -> None:
-        """The run has ended with this outcome."""
+        """Note that the run has ended with this outcome."""
         self.final = outcome
 
     def close(self) -> None:
-        """Drop what only a live run needs and what refers back to it, so that its memory is freed at once."""
+        """Drop references that form cycles and data of live runs, so that the memory is freed at once."""
         self.scope.leave()
         self.scheduler = self.on_wake = None
 
     # -- the plan ----------------------------------------------------------------------------------------------------
 
     def use(self, planned: Planned) -> None:
-        """Continue with this plan."""
+        """Use this plan from now on."""
         self.plan, self.route, self.impasse = planned, planned.route, planned.impasse
         self.last_resort = planned.last_resort
         if self.first_route is None:
             self.first_route = planned.route
 
     def follow(self, view: GraphRevision) -> None:
-        """Continue with this revision of the graph."""
+        """Use this revision of the graph from now on."""
         self.view = view
 
     @property
     def cast(self) -> Cast:
-        """What the current route was planned on about agents."""
+        """The agents that the current route was planned with."""
         return self.plan.cast if self.plan is not None else NOBODY
 
     def stop_at(self, impasse: Impasse | None) -> None:
-        """The impasse that the run ends with; `None` to look again."""
+        """Set the impasse that the run ends with; `None` to plan again."""
         self.impasse = impasse
 
     def own_waits(self) -> dict[str, float]:
-        """The back-offs of this run: tool -> seconds that are left."""
+        """The back-offs of this run: tool -> remaining seconds."""
         if not self.not_before:
             return {}
         now = self.runtime.clock.monotonic()
@@ -381,7 +383,7 @@ class Run:
         return found
 
     def accepted(self, call: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the inputs that a user's function takes."""
+        """The inputs that a user's function takes."""
         wanted = function_parameters(call)
         return {name: value for name, value in inputs.items() if wanted is None or name in wanted}
 
@@ -393,7 +395,7 @@ class Run:
         return max(runtime.charges.expected(tool), runtime.health.money(tool.name, tool.planned_cost()))
 
     def is_called_above(self, name: str) -> bool:
-        """Whether a call of this tool in a run above has reached for this run."""
+        """Whether this run was started by a call of this tool in a run above."""
         return self.parent is not None and (name in self.parent.state.doing or self.parent.is_called_above(name))
 
     async def within_deadline(self, work: Awaitable[T], timeout: float | None) -> T:
@@ -411,7 +413,7 @@ class Run:
         return digest(inputs, self.view, self.runtime.digest_key)
 
     def is_open(self, keys: tuple[str, ...], inputs_digest: str) -> bool:
-        """Whether this run or one above it works on the same goal with equal inputs."""
+        """Whether this run or one above it has the same goal with equal inputs."""
         same = self.state.wanted.keys == keys and same_digest(inputs_digest, self.state.inputs_digest)
         return same or (self.parent is not None and self.parent.is_open(keys, inputs_digest))
 

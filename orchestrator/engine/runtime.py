@@ -1,4 +1,6 @@
-"""`Runtime`: what all runs of one orchestrator share. Complete when made; nobody assigns to it afterwards."""
+"""`Runtime`: what all runs of one orchestrator share. It is complete when constructed; no attribute is set
+afterwards.
+"""
 
 import asyncio
 import random
@@ -39,30 +41,30 @@ from .state import RunState
 from .threads import Threads
 
 LAST_RESORT_CALLS = 2
-"""Calls at one time to a tool with an open circuit that there is no alternative to."""
+"""Maximum concurrent calls of a tool with an open circuit that is used as the last resort."""
 NO_LIMITS: Final[Mapping[str, float | None]] = {"usd": None, "seconds": None, "calls": None}
-"""The limits of a run that has none of its own."""
+"""The limits of a run without limits of its own."""
 UNKNOWN_LATENCY: Final = 1.0
-"""Seconds that a call ahead in a queue is taken to need where its tool declares no latency and none was measured."""
+"""Assumed seconds of a queued call whose tool has no declared and no measured latency."""
 DIALS = 8
-"""Settings of the preference dial whose prices are kept up to date."""
+"""Maximum number of dial settings whose prices are kept up to date."""
 
 
 class OpenedSpan(Protocol):
-    """The span of a run that has begun."""
+    """The open span of a run."""
 
     @property
     def traceparent(self) -> str:
-        """W3C trace context; empty where nothing traces."""
+        """W3C trace context; empty without tracing."""
         ...
 
     @property
     def trace_id(self) -> str:
-        """The trace that the run is part of; empty where nothing traces."""
+        """The trace of the run; empty without tracing."""
         ...
 
     def end(self) -> None:
-        """End the span of a run that was not begun after all."""
+        """End the span of a run that was not started."""
         ...
 
 
@@ -70,15 +72,15 @@ class Tracing(Protocol):
     """Maps each run to its span."""
 
     def open(self, run_id: str, goal: str, link: str = "") -> Any:
-        """Begin the span of a run in the current context: an `OpenedSpan`."""
+        """Start the span of a run in the current context."""
         ...
 
     def adopt(self, run_id: str, goal: str, opened: Any) -> None:
-        """From now on `opened` is the span of this run."""
+        """Make `opened` the span of this run."""
         ...
 
     def expect(self, run_id: str, goal: str, traceparent: str) -> None:
-        """A run was recovered whose first span had this trace context."""
+        """Note the trace context of the first span of a recovered run."""
         ...
 
     def trace_id_of(self, traceparent: str) -> str:
@@ -86,39 +88,39 @@ class Tracing(Protocol):
         ...
 
     def within(self, run_id: str) -> AbstractContextManager[None]:
-        """Make the run's span the current one for the length of a `with`."""
+        """Make the run's span the current one within a `with` block."""
         ...
 
     def abandon(self, run_id: str, error: BaseException) -> None:
-        """A run stopped without an end."""
+        """Close the span of a run that stopped without an end."""
         ...
 
     def ended(self, run_id: str, store: Store) -> None:
-        """A run has ended and its end was handed to the store."""
+        """Note that a run has ended and its end was passed to the store."""
         ...
 
 
 class Observers(Protocol):
-    """Background work that runs call when they begin, record and end. Every call returns at once, except `learn`."""
+    """Background work that is informed when runs start, record and end. Every call returns at once, except `learn`."""
 
     def begun(self, run: Any) -> None:
-        """A run has begun: signals that hold already reach it too."""
+        """A run has started: signals that are active already apply to it too."""
         ...
 
     def ended(self, run: Any) -> None:
-        """A run has ended: the work of its agents is to be judged."""
+        """A run has ended: the work of its agents is judged."""
         ...
 
     def waits(self, run_id: str) -> None:
-        """A run waits, and its question is on record: announce it to people."""
+        """A run waits, and its question is recorded: notify people."""
         ...
 
     def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
-        """What monitors say before a write begins."""
+        """The signals of monitors before a write starts."""
         ...
 
     async def learn(self) -> None:
-        """Learn from what runs have shown of agents; off the path of a call."""
+        """Apply observations about agents, outside the path of a call."""
         ...
 
 
@@ -128,13 +130,13 @@ class ReachChild(Protocol):
     def __call__(
         self, parent: Any, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool
     ) -> Awaitable[tuple[Outcome[Any], RunState]]:
-        """The child's outcome, and where it stands."""
+        """The child's outcome and its state."""
         ...
 
 
 @dataclass(eq=False)
 class Runtime:
-    """The shared parts. Decisions are made from `graph`, `prices`, `health`, `policy`; the rest is I/O."""
+    """The shared components. Decisions are made from `graph`, `prices`, `health`, `policy`; the rest is I/O."""
 
     graph: ToolGraph
     prices: PriceTable
@@ -144,7 +146,7 @@ class Runtime:
     policy: Policy
     selector: Selector
     demands: Demands
-    """What steps demand of who does them."""
+    """The demands of steps."""
     store: Store
     clock: Clock
     ladder: tuple[Any, ...]
@@ -152,11 +154,11 @@ class Runtime:
     observers: Observers
     reach: ReachChild
     end_orphans: Callable[[Any], Awaitable[None]]
-    """Ends the children on record of a recovered run that it did not reach for again."""
+    """Ends the recorded children for which a recovered run did not reach again."""
     heartbeat: Heartbeat
     """Renews the lease on the runs of this process."""
     own_pricing: bool = False
-    """Whether the user's own pricing is in force, and not a policy's formula."""
+    """Whether the user's own pricing is used instead of the policy's formula."""
     deps: Any = None
     failures: FailureTable | None = None
     """The project's own rows of the failure table."""
@@ -164,10 +166,10 @@ class Runtime:
     runs: RunRegistry = field(default_factory=RunRegistry)
     charges: Charges = field(default_factory=Charges)
     daily: DailyLimits = field(init=False)
-    """What may still be spent today, over all processes."""
+    """The remaining daily limits over all processes."""
     threads: Threads = field(default_factory=Threads)
     draws: random.Random = field(default_factory=random.Random)
-    """Draws back-off delays only. A delay never decides anything."""
+    """Random source of back-off delays only; no decision depends on it."""
     in_flight: Counter[str] = field(default_factory=Counter[str])
     """Calls in flight, by tool, over all runs."""
     deadlines: "set[asyncio.Task[None]]" = field(default_factory=set["asyncio.Task[None]"])
@@ -175,20 +177,20 @@ class Runtime:
     given_up: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
     """Abandoned calls that have not ended."""
     fleet_limits: dict[str, int] = field(default_factory=dict[str, int])
-    """Tool -> the most calls at one time over all processes of the store."""
+    """Tool -> maximum concurrent calls over all processes of the store."""
     limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
-    """The slots of the tools with `max_concurrency` that were called."""
+    """The slots of each tool with `max_concurrency` that was called."""
     _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
     _stored_graphs: set[str] = field(default_factory=set[str])
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
     _tables: "list[weakref.ref[PriceTable]]" = field(default_factory=list["weakref.ref[PriceTable]"])
-    """The price tables of dials, those that left `_dialled` and are still in use included."""
+    """The price tables of dials, including those that were evicted from `_dialled` and are still in use."""
     _usable: dict[str, tuple[bool, bool]] = field(default_factory=dict[str, tuple[bool, bool]])
     """Tool -> whether it was usable when its health last changed, and as a last resort."""
 
     @property
     def owner(self) -> str:
-        """Who drives the runs of this process, for the store's claims."""
+        """The identity of this process in the store's claims."""
         return self.heartbeat.owner
 
     @cached_property
@@ -197,7 +199,7 @@ class Runtime:
         return self.policy.model_dump(mode="json")
 
     def limits_of(self, budget: Budget) -> Mapping[str, float | None]:
-        """The limits of a run: those that its caller gave, and where it gave none, the policy's."""
+        """The limits of a run: its caller's, and for those not given the policy's."""
         return {**self.own_limits, **budget.given()}
 
     @cached_property
@@ -212,7 +214,7 @@ class Runtime:
         return bool(self.policy.max_spend_per) or self.policy.max_spend_per_day is not None
 
     def fleet_limit(self, tool: Tool) -> FleetLimit | None:
-        """A limit of the tool over all processes, for one attempt; `None`: it has none."""
+        """The limit of a tool over all processes, for one attempt; `None` if it has none."""
         most = self.fleet_limits.get(tool.name)
         if most is None:
             return None
@@ -226,11 +228,11 @@ class Runtime:
 
     @asynccontextmanager
     async def probe_leases(self, name: str, owner: str) -> AsyncGenerator[None]:
-        """Around `health.admit` in the event loop: what it would ask the store for is asked in a thread before."""
+        """Acquire probe leases from the store in a thread, so that `health.admit` in the event loop does no I/O."""
         if isinstance(self.store, MemoryStore) or not self.health.wanted_leases(name, owner):
             yield
             return
-        async with self.runs.turn(f"probe of {name}"):  # one asker at a time: the others find the circuit taken
+        async with self.runs.turn(f"probe of {name}"):  # one request at a time: the others find the probe taken
             leases = self.health.wanted_leases(name, owner)
             try:
                 for label, seconds in leases:
@@ -248,10 +250,10 @@ class Runtime:
         return view.digest
 
     def crowded(self, name: str, *, last_resort: bool) -> bool:
-        """Whether a tool with an open circuit, or one that has just recovered, has as many calls as it may.
+        """Whether a tool with an open circuit, or one that has just recovered, has as many calls as allowed.
 
-        While its circuit is open a tool that is the last resort gets a trickle, and after its recovery twice as many
-        calls at one time as have succeeded since: healing must not become the overload.
+        A tool with an open circuit that is the last resort gets a few calls at a time; after its recovery it gets twice
+        as many concurrent calls as have succeeded since, so that the returning load does not overload it.
         """
         limit = self.health.ramp_limit(name)
         if limit is None and last_resort and not self.health.usable(name):
@@ -259,14 +261,14 @@ class Runtime:
         return limit is not None and self.in_flight[name] >= limit
 
     def limit(self, tool: Tool) -> Slots | None:
-        """The slots of a tool with `max_concurrency`; they follow its newest declaration, over all event loops."""
+        """The slots of a tool with `max_concurrency`, over all event loops; they follow its newest declaration."""
         found = self.limits.get(tool.name)
         if found is None and tool.max_concurrency is not None:
             found = self.limits.setdefault(tool.name, Slots(lambda: self._newest_limit(tool.name)))
         return found
 
     def first_report(self, tool: Tool) -> Slots:
-        """The one slot of a tool of unknown cost under a limit in dollars, until a call has reported."""
+        """The single slot of a tool of unknown cost under a limit in dollars, until a call has reported its cost."""
         found = self._first_reports.get(tool.name)
         if found is None:
             slots = Slots(lambda: None if self.charges.known(tool) else 1)
@@ -301,13 +303,13 @@ class Runtime:
         return declared.max_concurrency if declared else None
 
     def after_fork(self) -> None:
-        """In a forked child: calls and deadlines of the parent's runs are not here."""
+        """In a forked child: drop the calls and deadlines of the parent's runs."""
         self.in_flight.clear()
         self.deadlines.clear()
         self.runs.after_fork()
 
     digest_key: bytes = field(init=False, default=b"", repr=False)
-    """The key of digests in records; it is the store's."""
+    """The store's key for the digests in records."""
 
     def __post_init__(self) -> None:
         self.digest_key = self.store.digest_key()
@@ -316,7 +318,7 @@ class Runtime:
         renew_after_fork(self)
 
     def dialled(self, dial: float | None) -> "Runtime":
-        """The same parts for a run with a preference from 0 (cheapest) to 1 (best): its prices are its own.
+        """The same runtime for a run with a dial from 0 (cheapest) to 1 (best), with prices of its own.
 
         Raises `InputError` for a dial outside [0, 1], or where the user's own pricing is in force, which has none.
         """
@@ -336,9 +338,9 @@ class Runtime:
         return self._dialled[dial]
 
     def repriced(self, targets: Iterable[str | tuple[str, str]]) -> None:
-        """The health of these tools and transitions has changed: their prices, and what runs rely on.
+        """Update prices and wake runs after the health of these tools and transitions has changed.
 
-        Runs are woken only when a tool goes down: while it stays up, or stays down, no plan changes in mid-step.
+        Runs are woken only when a tool goes down: otherwise no plan changes during a step.
         """
         names = sorted({target if isinstance(target, str) else target[1] for target in targets})
         self.prices.invalidate(names)

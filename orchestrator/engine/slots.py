@@ -1,7 +1,7 @@
-"""Limits of concurrency that hold over event loops and threads, and the slots that one call holds of them.
+"""Concurrency limits over event loops and threads, and the slots of one call.
 
-A slot is given back when the call has really ended: a call that was given up and still runs keeps its slot. A call that
-waits for something else of the framework (a person, a child run, `run_sync`) lends its slots for that time.
+A slot is released when the call has really ended: an abandoned call that still runs keeps its slot. A call that waits
+for a person, a child run or `run_sync` lends its slots for that time.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]", str]
 ANNOUNCED: Final = 5.0
 """Seconds for which a call that a run has planned next counts as queued, if the run does not come to make it."""
 MOST_GIVEN_UP: Final = 4
-"""Given-up calls of one tool that still run at which no more of its calls begin."""
+"""Number of running abandoned calls of one tool at which no further call of it starts."""
 
 
 class Slots:
-    """A counted limit; those who wait are served in order, in whatever event loop they wait."""
+    """A semaphore over event loops; waiters are served in order."""
 
     def __init__(self, capacity: Callable[[], int | None]) -> None:
         self.capacity = capacity
-        """How many may be held now; `None` for any number. Asked each time, so that it may change."""
+        """Returns how many slots there are now; `None` for no limit. Called each time, so that it may change."""
         self.held = 0
         self._waiters: deque[Waiter] = deque()
         self._announced: dict[str, float] = {}
@@ -36,14 +36,14 @@ class Slots:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: calls of the parent hold nothing here."""
+        """In a forked child: drop the slots of the parent's calls."""
         self.held = 0
         self._waiters.clear()
         self._announced.clear()
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a slot."""
+        """Number of calls that wait for a slot."""
         return len(self._waiters)
 
     def announce(self, run_id: str, now: float) -> None:
@@ -90,11 +90,11 @@ class Slots:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
                     raise
-            self.release()  # it was this one's turn when it was cancelled
+            self.release()  # the slot was granted when this waiter was cancelled
             raise
 
     def take(self) -> None:
-        """Take a slot back at once, even above the limit: for a call that lent its own."""
+        """Take a slot back at once, even above the limit; for a call that lent its slot."""
         with self._lock:
             self.held += 1
 
@@ -105,7 +105,7 @@ class Slots:
             self._serve()
 
     def look_again(self) -> None:
-        """Serve those who wait, after the capacity has grown."""
+        """Serve waiters after the capacity has grown."""
         with self._lock:
             self._serve()
 
@@ -124,19 +124,19 @@ class Slots:
 
 
 def _give(turn: "asyncio.Future[None]") -> None:
-    if not turn.done():  # one that was cancelled meanwhile gives the slot back itself
+    if not turn.done():  # a waiter cancelled meanwhile releases the slot itself
         turn.set_result(None)
 
 
 class CallSlots:
-    """The slots of one attempt: of its tool, and of a thread where it runs in one."""
+    """The slots of one attempt: of its tool, and of a thread if it runs in one."""
 
     def __init__(self, *limits: Slots, run_id: str = "") -> None:
         self._limits = limits
         self._run_id = run_id
         self._held = False
         self._lent = 0
-        self._lock = Lock()  # a forked child continues with no call of its parent
+        self._lock = Lock()  # not inherited: a forked child has no call of its parent
 
     async def acquire(self) -> None:
         """Take all slots, in a fixed order."""
@@ -163,7 +163,7 @@ class CallSlots:
 
     @contextmanager
     def lent(self) -> Generator[None]:
-        """Give the slots to others while the call waits for something of the framework in its own thread."""
+        """Lend the slots while the call waits for the framework in its own thread."""
         self._lend()
         try:
             yield
@@ -174,7 +174,7 @@ class CallSlots:
 
     @asynccontextmanager
     async def lent_async(self) -> AsyncGenerator[None]:
-        """Give the slots to others while the call waits for something of the framework; then queue for them again."""
+        """Lend the slots while the call waits for the framework; then queue for them again."""
         self._lend()
         try:
             yield
@@ -195,7 +195,7 @@ class CallSlots:
             self._release_all()
 
     def _returned(self) -> bool:
-        """Whether the last of several waits is over, and the slots are to be held again."""
+        """Whether the last of several waits is over, so that the slots must be taken again."""
         with self._lock:
             self._lent -= 1
             return self._lent == 0 and self._held
@@ -206,12 +206,12 @@ class CallSlots:
 
 
 CURRENT: ContextVar[CallSlots | None] = ContextVar("orchestrator_call_slots", default=None)
-"""The slots of the call that this code runs in."""
+"""The slots of the current call."""
 
 
 @asynccontextmanager
 async def lent_slots() -> AsyncGenerator[None]:
-    """For a call that awaits a child run or a person: it holds no slot meanwhile."""
+    """Context in which a call awaits a child run or a person and holds no slot."""
     slots = CURRENT.get()
     if slots is None:
         yield
@@ -222,7 +222,7 @@ async def lent_slots() -> AsyncGenerator[None]:
 
 @contextmanager
 def waiting_outside_limits() -> Generator[None]:
-    """For code that blocks its thread on another run (`run_sync` in a tool): its call holds no slot meanwhile."""
+    """Context for code that blocks its thread on another run (`run_sync` in a tool): its call holds no slot."""
     slots = CURRENT.get()
     if slots is None:
         yield
@@ -236,22 +236,22 @@ def waiting_outside_limits() -> Generator[None]:
 
 
 class ThreadLimit:
-    """The threads that sync tools of this process may use, and the calls among them that were given up.
+    """The limit of threads for sync tools of this process, and its abandoned calls.
 
-    Given-up calls count against the limit, but never for more than half of it: the other half always serves live calls.
+    Abandoned calls count against the limit, but for at most half of it: the other half always serves live calls.
     """
 
     def __init__(self) -> None:
         self.most = 64
         self.given_up: Counter[str] = Counter()
-        """Given-up calls that still run, by tool."""
+        """Abandoned calls that still run, by tool."""
         self._stuck = 0
         self.slots = Slots(self._capacity)
         self._lock = new_lock()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: calls that the parent gave up do not run here."""
+        """In a forked child: drop the parent's abandoned calls, which do not run here."""
         self.given_up.clear()
         self._stuck = 0
 
@@ -259,7 +259,7 @@ class ThreadLimit:
         return self.most + max(0, self._stuck - self.most // 2)
 
     def give_up(self, tool: str, *, in_thread: bool) -> int:
-        """Note a call that is no longer waited for and still runs; returns how many of its tool there are."""
+        """Note an abandoned call that still runs; returns how many its tool has."""
         with self._lock:
             self.given_up[tool] += 1
             self._stuck += in_thread
@@ -268,7 +268,7 @@ class ThreadLimit:
         return count
 
     def ended(self, tool: str, *, in_thread: bool) -> None:
-        """Note that a given-up call has ended."""
+        """Note that an abandoned call has ended."""
         with self._lock:
             self.given_up[tool] -= 1
             self._stuck -= in_thread

@@ -1,4 +1,4 @@
-"""What calls cost lately, and what may still be spent today: `Charges` and `DailyLimits`."""
+"""Recent costs of calls and daily spending limits: `Charges` and `DailyLimits`."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,25 +14,25 @@ from orchestrator.store.protocol import Store
 from orchestrator.store.rows import Share
 
 RECENT: Final = 32
-"""Recent charges that are kept per tool."""
+"""Number of recent charges that are kept per tool."""
 ALL_RUNS: Final = "day"
-"""The account of `max_spend_per_day`."""
+"""Name of the account of `max_spend_per_day`."""
 SHARE: Final = 0.05
-"""Part of a limit that a process leases at one time, where a call does not need more."""
+"""Part of a limit that a process leases at a time, unless a call needs more."""
 SHARE_SECONDS: Final = 60.0
-"""How long a share is leased; what a dead process held returns then."""
+"""Seconds for which a share is leased; the share of a dead process returns then."""
 LEAST: Final = 1e-6
-"""US dollars that must be left for any call, also for one that nothing is known of and that reserves nothing."""
+"""US dollars that must be left for any call, also for one of unknown cost, which reserves nothing."""
 
 
 class Charges:
-    """The recent charges of each tool: what is reserved where nothing is declared is the largest of them."""
+    """The recent charges of each tool; the largest is reserved for a call without a declared cost."""
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[float]] = {}
 
     def note(self, tool: str, usd: float) -> None:
-        """A call has ended that cost this much itself, without its child runs."""
+        """Note the cost of an ended call in US dollars, without its child runs."""
         self._recent.setdefault(tool, deque(maxlen=RECENT)).append(usd)
 
     def known(self, tool: Tool) -> bool:
@@ -40,7 +40,7 @@ class Charges:
         return (tool.declares_cost and not callable(tool.cost)) or tool.name in self._recent
 
     def expected(self, tool: Tool) -> float:
-        """US dollars to reserve for one call: as declared, else the largest recent charge."""
+        """US dollars to reserve for one call: the declared cost, else the largest recent charge."""
         if tool.declares_cost and not callable(tool.cost):
             return float(tool.planned_cost())
         return max(self._recent.get(tool.name, ()), default=tool.planned_cost())
@@ -51,31 +51,31 @@ class _Account:
     """This process's share of one account."""
 
     balance: float = 0.0
-    """What is leased, and neither spent nor reserved; negative where calls cost more than was leased."""
+    """The leased amount that is neither spent nor reserved; negative when calls cost more than was leased."""
     reserved: float = 0.0
     unbooked: float = 0.0
     share: Share | None = None
-    """The latest lease; what is spent is booked for its day, also after it has expired."""
+    """The latest lease; spending is booked for its day, also after it has expired."""
 
 
 @dataclass(slots=True)
 class Reservation:
-    """What was reserved for one call, in each account."""
+    """The amount that was reserved for one call in each account."""
 
     limits: "DailyLimits"
     usd: float
     names: list[str] = field(default_factory=list[str])
 
     def settle(self, usd: float) -> None:
-        """The call has ended and cost this much."""
+        """Book the actual cost of the ended call."""
         self.limits.settle(self.names, self.usd, usd)
 
 
 class DailyLimits:
     """Limits for a UTC day over all processes: of all runs, and of the runs with a label.
 
-    A process leases shares from the store, and reserves from them in memory before each call. With the store down the
-    share is spent, and then nothing.
+    A process leases shares from the store, and reserves from them in memory before each call. While the store is
+    unreachable, only the leased share can be spent.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DailyLimits:
         return found
 
     async def reserve(self, limits: Mapping[str, float], usd: float) -> Reservation | str:
-        """Reserve for one call in every account, or why that is not possible."""
+        """Reserve for one call in every account; returns the reservation, or why it is not possible."""
         made = Reservation(self, usd)
         for name, limit in sorted(limits.items()):
             if not await self._reserve(name, limit, usd):
@@ -112,7 +112,7 @@ class DailyLimits:
         return made
 
     async def _reserve(self, name: str, limit: float, usd: float) -> bool:
-        while not self._taken(name, usd):  # what one call leases another may take
+        while not self._taken(name, usd):  # another call may take what this one leased
             try:
                 leased = await self._in_thread(lambda: self._lease(name, limit, usd))
             except StoreError:
@@ -133,7 +133,7 @@ class DailyLimits:
             return True
 
     def _lease(self, name: str, limit: float, usd: float) -> float:
-        """Lease what a call of this cost lacks; the US dollars that were to be had."""
+        """Lease the missing amount for a call of this cost; returns the US dollars that were available."""
         account = self._accounts[name]
         self._book(account)
         with self._lock:
@@ -146,7 +146,7 @@ class DailyLimits:
         return leased.usd
 
     def _book(self, account: _Account) -> None:
-        """Book what was spent. What calls cost beyond the share is booked too, and is no longer lacking in it."""
+        """Book the spent amount, including what calls cost beyond the share, which then is no longer negative."""
         with self._lock:
             unbooked, account.unbooked, share = account.unbooked, 0.0, account.share
             beyond = max(0.0, -(account.balance + account.reserved))
@@ -162,7 +162,7 @@ class DailyLimits:
             account.balance += beyond
 
     def settle(self, names: list[str], reserved: float, usd: float) -> None:
-        """A call for which so much was reserved has cost `usd`."""
+        """Book `usd` for a call and release its reservation."""
         with self._lock:
             for name in names:
                 account = self._accounts[name]
@@ -171,7 +171,7 @@ class DailyLimits:
                 account.unbooked += usd
 
     def close(self) -> None:
-        """Book what was spent and give back what was not."""
+        """Book the spent amounts and return the rest of the shares."""
         with self._lock:
             accounts, self._accounts = self._accounts, {}
         for account in accounts.values():
