@@ -72,7 +72,7 @@ class Tracing(Protocol):
     """Maps each run to its span."""
 
     def open(self, run_id: str, goal: str, link: str = "") -> Any:
-        """Start the span of a run in the current context."""
+        """Start the span of a run in the current context; returns an `OpenedSpan`."""
         ...
 
     def adopt(self, run_id: str, goal: str, opened: Any) -> None:
@@ -222,7 +222,7 @@ class Runtime:
         return FleetLimit(self.store, self.threads, self.owner, tool.name, most, seconds)
 
     def classify_by(self, table: FailureTable) -> None:
-        """Put the project's own rows of the failure table before the shipped ones."""
+        """Add the project's own rows before the built-in rows of the failure table."""
         self.failures = table
         self._dialled.clear()
 

@@ -49,12 +49,12 @@ from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.selection.choice.exploration import ExplorationRound
 
 ASKS_ONLY = frozenset({"approval", "question"})
-"""Kinds of impasse that were to be expected: no route is missing, so their number is not limited."""
+"""Kinds of impasse that only ask a person: no route is missing, so their number is not limited."""
 
 
 @dataclass(slots=True)
 class OpenCall:
-    """A call that has begun and not ended."""
+    """A call in flight."""
 
     call_id: str
     taken: StartedFrom
@@ -69,7 +69,7 @@ class ChildRecord:
     run_id: str
     call_id: str
     tool: str
-    """The tool that reached for it."""
+    """The tool whose call started it by `ctx.reach`."""
     status: Status
     effects: tuple[str, ...]
     compensated: tuple[str, ...]
@@ -90,18 +90,18 @@ def label_of(run_id: str, tool: str) -> str:
 
 
 NO_GOAL: Final[Goal[Any]] = Goal("?")
-"""Of a state before its first event."""
+"""The goal of a state before its first event."""
 
 
 @dataclass(slots=True)
 class RunState:
-    """The state from which a run's decisions and its outcome are made."""
+    """The state from which a run's decisions and its outcome are computed."""
 
     run_id: str
     wanted: Goal[Any] = field(default=NO_GOAL)
     """The goal that was asked for."""
     goal: tuple[str, ...] = ()
-    """The keys that the run is after now."""
+    """The keys of the current goal."""
     graph: str = ""
     revision: int = 0
     started_at: float = 0.0
@@ -109,13 +109,13 @@ class RunState:
     depth: int = 0
     inputs_digest: str = ""
     child_ids: int = 1
-    """How ids of child runs are made: see `RunStarted`."""
+    """The format of the ids of child runs: see `RunStarted`."""
     traceparent: str = ""
     """W3C trace context of the run's first span."""
     policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
     budget: Budget = field(default=UNLIMITED)
     turn: ExplorationRound | None = None
-    """The turn of its choices of agents; `None` where no agent could take part."""
+    """The exploration round of its agent selection; `None` if no agent can take part."""
     dial: float | None = None
     constraints: Constraints | None = None
     """Which agents may be used."""
@@ -127,23 +127,23 @@ class RunState:
     """Tool -> the call that gave its output."""
     failed_attempts: Counter[str] = field(default_factory=Counter[str])
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
-    """Tools whose effects took place, in the order in which they did."""
+    """Tools whose effects took place, in that order."""
     doing: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
     """Calls in flight, by tool."""
     last: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
-    """The last call of a tool that ended uncertain, or happened with no valid output: what it was made from."""
+    """The last call of a tool that was ambiguous or had no valid output, with its inputs."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])
     over_budget: set[str] = field(default_factory=set[str])
-    """Those excluded because of the budget."""
+    """Tools excluded because of the budget."""
     conditions: dict[str, bool] = field(default_factory=dict[str, bool])
     approved: set[str] = field(default_factory=set[str])
     may_abandon: set[str] = field(default_factory=set[str])
     tainted: set[str] = field(default_factory=set[str])
-    """Keys that a model provided, and all that derives from them."""
+    """Keys that a model provided, and all keys computed from them."""
     uncertain: dict[str, str] = field(default_factory=dict[str, str])
     """Tools whose effect may have taken place -> the failure that says so."""
     doubt: dict[str, str] = field(default_factory=dict[str, str])
-    """The same, kept while it is tried again: that a repetition failed says nothing of the attempt before it."""
+    """The same, kept during a retry: a failed retry does not prove that the earlier attempt had no effect."""
     invalid: dict[str, str] = field(default_factory=dict[str, str])
     """Tools whose effect took place with an output that is not valid -> the failure that says so."""
     calls: list[Call] = field(default_factory=list[Call])
@@ -156,42 +156,42 @@ class RunState:
     """Tools whose compensation has begun and not ended."""
     attempts: Counter[str] = field(default_factory=Counter[str])
     tries: Counter[str] = field(default_factory=Counter[str])
-    """Attempts since the tool was last allowed: what its retries are counted by."""
+    """Attempts since the tool was last allowed; its retries are counted by these."""
     allowed: set[str] = field(default_factory=set[str])
-    """Tools that a rung with that right allowed in spite of their health."""
+    """Tools that a person allowed in spite of their health."""
     started_calls: int = 0
     own_calls: int = 0
-    """Calls that agents made of tools of their own; they count for the budget."""
+    """Number of calls that agents made of their own tools; they count for the budget."""
     children: dict[str, ChildRecord] = field(default_factory=dict[str, ChildRecord])
-    """Child runs that have ended, by id, in the order in which they did."""
+    """Child runs that have ended, by id, in the order in which they ended."""
     effect_order: list[str] = field(default_factory=list[str])
-    """Labels of effects in the order in which they took place: a tool of this run, or `run id#tool` of one below."""
+    """Labels of effects in the order in which they took place: a tool of this run, or `run id#tool` of a child run."""
     child_calls: int = 0
     tainted_calls: set[str] = field(default_factory=set[str])
-    """Calls one of whose children gave something that derives from what a model provided."""
+    """Calls with a child run whose outcome is tainted."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     waiting_since: float | None = None
     waited: float = 0.0
-    """Seconds in which a person was asked: they do not count for the budget."""
+    """Seconds in which a person was asked; they do not count for the budget."""
     cost: float = 0.0
     usage: Counter[str] = field(default_factory=Counter[str])
     llm_calls: int = 0
     impasses: int = 0
     halted: str = ""
-    """Why it was cancelled, from when its calls had ended: what it did is being undone."""
+    """Why it was cancelled; set when its calls have ended and its effects are being undone."""
     token: int = 0
-    """The fencing token under which the run last went on."""
+    """The fencing token of the current owner."""
     doubtful_calls: set[str] = field(default_factory=set[str])
-    """Calls that an owner began who is not proven dead: it may still send them."""
+    """Calls of an earlier owner that is not proven dead and may still send them."""
     questions: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict[str, Any])
-    """What people are asked, by the question's id: the question and its impasse."""
+    """Open questions and their impasses, by the question's id."""
     impasse: Mapping[str, Any] | None = None
     seconds: float = 0.0
     ended_at: float = 0.0
     lowered: bool = False
 
     def problem(self) -> Problem:
-        """Where the run stands, for the planner."""
+        """The planning problem of the current state."""
         return Problem(
             goal=self.goal,
             at_hand=dict(self.at_hand),
@@ -202,7 +202,7 @@ class RunState:
         )
 
     def unusable(self) -> dict[str, str]:
-        """The tools that the run may not start now, each with the reason."""
+        """The tools that the run may not start now, with the reasons."""
         found = dict(self.excluded)
         for tool, holds in self.conditions.items():
             if not holds:
@@ -213,24 +213,24 @@ class RunState:
 
     @property
     def to_answer(self) -> tuple[str, ...]:
-        """The failures that a new route answers: those without an answer, but for effects that are being settled.
+        """The failures that a new route answers: those without a decision, except of effects that are being settled.
 
-        Whether these took place, or were undone, answers them.
+        Those are answered when it is known whether the effect took place or was undone.
         """
         settling = {*self.uncertain.values(), *self.invalid.values()}
         return tuple(failure for failure in self.unanswered if failure not in settling)
 
     def _running(self) -> dict[str, StartedFrom]:
-        """Calls in flight, and those that wait to be tried again although they may have taken place."""
+        """Calls in flight, and ambiguous calls that wait to be retried."""
         between = (tool for tool in self.doubt if tool not in self.uncertain and tool in self.last)
         return {tool: self.last[tool].taken for tool in between} | {
             tool: doing.taken for tool, doing in self.doing.items()
         }
 
     def lowered_to(self, goal: tuple[str, ...]) -> "RunState":
-        """A copy that is after a lesser goal, for planning what that would take.
+        """A copy with a lesser goal, for planning.
 
-        A demotion may leave behind what cannot be undone: it is listed when the run ends.
+        A demotion may leave effects that cannot be undone; they are listed when the run ends.
         """
         return replace(self, goal=goal, lowered=True)
 
@@ -240,7 +240,7 @@ class RunState:
         return set(self.goal) <= self.at_hand.keys()
 
     def support(self, keys: Iterable[str]) -> set[str]:
-        """The finished tools that the values of `keys` were made with."""
+        """The finished tools that the values of `keys` were computed with."""
         used: set[str] = set()
         open_keys = [key for key in keys if key in self.at_hand]
         while open_keys:
@@ -314,7 +314,7 @@ class RunState:
         return [label for label in found if label not in self.compensated]
 
     def used_calls(self, keys: Iterable[str]) -> set[str]:
-        """Ids of the calls whose outputs the values of `keys` were made with."""
+        """Ids of the calls whose outputs the values of `keys` were computed from."""
         return {self.done_by[tool] for tool in self.support(keys) if tool in self.done_by}
 
     def generation(self, tool: str) -> int:
@@ -322,20 +322,20 @@ class RunState:
         return self.failed_attempts[tool]
 
     def next_failure_id(self) -> str:
-        """An id that no failure of this run has."""
+        """The id of the next failure."""
         return f"f{len(self.failures) + 1}"
 
     def next_decision_id(self) -> str:
-        """An id that no decision of this run has."""
+        """The id of the next decision."""
         return f"d{len(self.decisions) + 1}"
 
     def note_failure(self, failure: Failure) -> None:
-        """Take a failure in; it stays unanswered until a decision answers it."""
+        """Apply a failure; it stays unanswered until a decision answers it."""
         self.failures[failure.id] = failure
         self.unanswered.append(failure.id)
 
     def apply(self, event: Event) -> None:
-        """Take one event in. Events that change nothing here (signals, progress) fall through."""
+        """Apply one event. Events that change no state (signals, progress) are ignored."""
         take = self._TAKES.get(type(event))
         if take is not None:
             take(self, event)
@@ -419,7 +419,7 @@ class RunState:
             self.last[event.tool] = doing
 
     def _settled(self, tool: str) -> None:
-        """It is known by now whether the effect of a tool took place."""
+        """Note that it is known whether the effect of a tool took place."""
         self.uncertain.pop(tool, None)
         self.doubt.pop(tool, None)
 
@@ -487,7 +487,7 @@ class RunState:
         if event.settles:
             self._settled(event.settles)
             self.invalid.pop(event.settles, None)
-            made = self.last.get(event.settles)  # what it was made from stays used, and is not undone under it
+            made = self.last.get(event.settles)  # its inputs stay used, so their effects are not undone
             self.done.setdefault(event.settles, made.taken if made else StartedFrom(()))
             if event.settles not in self.effects:
                 self.effect_order.append(event.settles)
@@ -583,10 +583,10 @@ class RunState:
         EffectUndone: _effect_undone,
         RunEnded: _run_ended,
     }
-    """What takes an event in, by its type."""
+    """Event type -> the method that applies it."""
 
     @property
     def planned_price(self) -> float | None:
         """Price of the first route, in US dollars."""
-        first = (DecisionKind.ROUTE, DecisionKind.REROUTE)  # a reroute where a condition raised before the first route
+        first = (DecisionKind.ROUTE, DecisionKind.REROUTE)  # a reroute if a condition raised before the first route
         return next((d.price for d in self.decisions if d.kind in first), None)

@@ -1,4 +1,4 @@
-"""Daemon threads for sync tools: they never block the event loop, and a hung one never blocks the exit."""
+"""Daemon threads for sync tools: they do not block the event loop, and a hung one does not block the exit."""
 
 import asyncio
 import contextvars
@@ -14,24 +14,24 @@ ThreadJob = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.
 
 
 class Threads:
-    """A pool that grows as needed and reuses idle threads. A call that is cancelled is left to finish unheard."""
+    """A pool that grows as needed and reuses idle threads. A cancelled call finishes, and its result is discarded."""
 
     def __init__(self, idle_seconds: float = 10.0) -> None:
         self._idle_seconds = idle_seconds
         self._jobs: queue.SimpleQueue[ThreadJob | None] = queue.SimpleQueue()
         self._idle = 0
         self._ending = False
-        """Whether threads end as soon as they have nothing to do."""
+        """Whether idle threads end at once."""
         self._lock = new_lock()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: no thread is there, and no job of the parent's."""
+        """In a forked child: drop the parent's threads and jobs."""
         self._jobs = queue.SimpleQueue()
         self._idle = 0
 
     def end_idle(self) -> None:
-        """End threads as soon as they have nothing to do, until there is another call."""
+        """End idle threads, until the next call."""
         with self._lock:
             self._ending = True
             idle, self._idle = self._idle, 0
@@ -39,7 +39,7 @@ class Threads:
             self._jobs.put(None)
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of `call`, made in a thread with a copy of the caller's context variables."""
+        """Make `call` in a thread with a copy of the caller's context variables; returns its result."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         job: ThreadJob = (loop, future, contextvars.copy_context(), call)
@@ -53,11 +53,11 @@ class Threads:
             threading.Thread(target=self._work, name="orchestrator-tool", daemon=True).start()
         try:
             return await future
-        finally:  # an error holds this frame: if the frame held the error, both would keep the call's values alive
+        finally:  # an error refers to this frame; a reference back would keep the values alive
             del future, job
 
     def _work(self) -> None:
-        job = self._next()  # put there before this thread was started; but another one may have taken it
+        job = self._next()  # queued before this thread was started; another thread may have taken it
         while job is not None:
             self._do(job)
             job = None
@@ -75,7 +75,7 @@ class Threads:
                 if self._idle > 0:
                     self._idle -= 1
                     return None
-            return self._jobs.get()  # a job was promised to this thread in the meantime
+            return self._jobs.get()  # a job was assigned to this thread meanwhile
 
     @staticmethod
     def _do(job: ThreadJob) -> None:
@@ -87,9 +87,9 @@ class Threads:
         try:
             loop.call_soon_threadsafe(_deliver, future, result, error)
         except RuntimeError:
-            return  # the loop is closed: nobody waits any more
+            return  # the loop is closed: no caller waits
         finally:
-            del error, future, job  # an error holds this frame, and a future its error
+            del error, future, job  # breaks the cycle of error, frame and future
 
 
 def _deliver(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

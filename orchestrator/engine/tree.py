@@ -1,4 +1,6 @@
-"""What the runs of one tree share: `BudgetAccount` (money, calls, time) and `CancelScope`. Both nest as the runs do."""
+"""What the runs of a tree share: `BudgetAccount` (money, calls, time) and `CancelScope`. Both are nested like the
+runs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,30 +24,31 @@ class CancelScope:
         if parent is not None:
             parent._below.append(self)
         self.reason: str | None = None if parent is None else parent.reason
-        """Why this run, or one above it, is to stop; `None` while it is not. Read after this scope stands below its
-        parent: a cancellation from another thread is not missed."""
+        """Why this run, or one above it, must stop; `None` while it need not. Read after this scope is attached to its
+        parent, so that a cancellation from another thread is not missed.
+        """
 
     def cancel(self, reason: str) -> None:
-        """Stop the run and all below it; the first reason stays."""
+        """Cancel the run and all runs below it; the first reason is kept."""
         self.reason = self.reason or reason
         self._wake()
         for scope in tuple(self._below):
             scope.cancel(self.reason)
 
     def leave(self) -> None:
-        """Take an ended run out of the scope above it; nobody is woken any more."""
+        """Detach an ended run from the scope above it; it is not woken any more."""
         if self._parent is not None and self in self._parent._below:
             self._parent._below.remove(self)
         self._wake = _nobody
 
 
 def _nobody() -> None:
-    """Wake nobody."""
+    """Do nothing."""
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call in flight: what it may cost, what it charged, and what its children cost so far."""
+    """A call in flight: its expected cost, what it charged, and the cost of its children so far."""
 
     expected: float
     charged: float = 0.0
@@ -53,15 +56,15 @@ class _Call:
     live: "dict[str, BudgetAccount]" = field(default_factory=dict[str, "BudgetAccount"])
 
     def spent(self) -> float:
-        """The larger of what was expected and what has come up: a learned cost has the children in it."""
+        """The larger of the expected and the actual cost so far; a learned cost includes the children."""
         come_up = self.charged + self.ended_children + sum(child.spent() for child in self.live.values())
         return max(self.expected, come_up)
 
 
 class BudgetAccount:
-    """What a run and the runs below it may spend. A call is reserved before it is made, in one step with the check.
+    """The budget of a run and the runs below it. Each call is checked and reserved in one step before it is made.
 
-    What ended calls cost and how many there were is folded from events (`state`); calls in flight are kept here.
+    Cost and number of ended calls come from events (`state`); calls in flight are kept here.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class BudgetAccount:
         self._parent = parent
         self._calls: dict[str, _Call] = {}
         self._parts = 0
-        """Calls in flight that agents make themselves."""
+        """Number of calls in flight that agents make themselves."""
         if parent is not None:
             parent._open_child(parent_call, state.run_id, self)
         self._parent_call = parent_call
@@ -84,7 +87,7 @@ class BudgetAccount:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def refusal(self, cost: float) -> str:
-        """Why an attempt that may cost this much US dollars is not allowed, here or above; empty when it is."""
+        """Why an attempt of this expected cost in US dollars is not allowed, here or above; empty when it is."""
         if self._state.budget is UNLIMITED and self._parent is None:
             return ""
         over = self._out_of_calls()
@@ -98,7 +101,7 @@ class BudgetAccount:
         return self._parent.refusal_below(self, cost) if self._parent else ""
 
     def refusal_below(self, child: "BudgetAccount", cost: float) -> str:
-        """As `refusal`, for a call of a run below: what its own call has reserved already is not reserved twice."""
+        """As `refusal`, for a call of a run below: what the call above it has reserved is not counted twice."""
         call = self._calls.get(child._parent_call)
         if call is not None:
             come_up = call.charged + call.ended_children + sum(each.spent() for each in call.live.values())
@@ -111,7 +114,7 @@ class BudgetAccount:
         return self._state.budget.usd is not None or (self._parent is not None and self._parent.limited)
 
     def out_of_calls(self) -> str:
-        """Why this run, or one above it, may make no call at all any more; empty when it may."""
+        """Why this run, or one above it, may make no more calls; empty when it may."""
         return self._out_of_calls() or (self._parent.out_of_calls() if self._parent else "")
 
     def _out_of_calls(self) -> str:
@@ -121,21 +124,21 @@ class BudgetAccount:
         return "the deadline has passed" if left is not None and left <= 0 else ""
 
     def count_parts(self, by: int) -> None:
-        """So many more calls of an agent's own are in flight."""
+        """Add to the number of agents' own calls in flight."""
         self._parts += by
 
     def reserve(self, call_id: str, usd: float) -> None:
-        """A call begins that may cost this much."""
+        """Reserve the expected cost of a call that starts."""
         self._calls[call_id] = _Call(usd)
 
     def charge(self, call_id: str, usd: float) -> None:
-        """A call in flight has cost this much more."""
+        """Add to the cost of a call in flight."""
         call = self._calls.get(call_id)
         if call is not None:
             call.charged += usd
 
     def settle(self, call_id: str) -> None:
-        """A call has ended: from now on its cost is part of `state`."""
+        """Remove an ended call, whose cost is part of `state` now."""
         self._calls.pop(call_id, None)
 
     # -- children ----------------------------------------------------------------------------------------------------
@@ -144,13 +147,13 @@ class BudgetAccount:
         self._calls.setdefault(call_id, _Call(0.0)).live[run_id] = account
 
     def moved_to(self, parent_call: str) -> None:
-        """The call above was made again, and joins this run."""
+        """Attach this run to the repeated call above, which has joined it."""
         if self._parent is not None and parent_call != self._parent_call:
             self._parent_call = parent_call
             self._parent._open_child(parent_call, self._state.run_id, self)
 
     def close_child(self, call_id: str, run_id: str, usd: float, *, counted: bool) -> None:
-        """A child has ended; `counted` where what it cost was counted for the first time, and is part of `state`."""
+        """Detach an ended child; `counted`: its cost was counted for the first time and is part of `state`."""
         call = self._calls.get(call_id)
         if call is not None:
             call.live.pop(run_id, None)
@@ -159,18 +162,18 @@ class BudgetAccount:
     # -- what is left ------------------------------------------------------------------------------------------------
 
     def spent(self) -> float:
-        """US dollars so far: ended calls, calls in flight at what they may cost, and everything below."""
+        """US dollars so far: ended calls, calls in flight at their expected cost, and all runs below."""
         in_flight = sum(call.spent() - call.ended_children for call in self._calls.values())
         return self._state.cost + in_flight
 
     def calls(self) -> int:
-        """Attempts so far, with what agents called themselves and everything below."""
+        """Attempts so far, including agents' own calls and all runs below."""
         state = self._state
         below = sum(child.calls() for call in self._calls.values() for child in call.live.values())
         return state.started_calls + state.own_calls + self._parts + state.child_calls + below
 
     def seconds_left(self) -> float | None:
-        """Until the deadline of this run or of one above it; `None` without one."""
+        """Seconds until the deadline of this run or of one above it; `None` without one."""
         own = None if self._state.budget.seconds is None else self._own_seconds_left()
         if self._parent is None:
             return own

@@ -19,7 +19,7 @@ from orchestrator.store.protocol import Store
 PROVIDED = ""
 """The giver of a value that was provided from outside."""
 KEPT = "!"
-"""Begins the giver of what a step keeps for its next call."""
+"""Prefix of the giver of data that a step keeps for its next call."""
 
 
 BYTES = "bytes_as_base64"
@@ -28,14 +28,14 @@ MESSAGES = "langchain_messages"
 
 
 class Unserialisable(Exception):
-    """A value cannot be written down and read back as it was."""
+    """A value that serialisation does not restore unchanged."""
 
 
 def dump(annotation: Any, value: Any) -> str:
-    """A value as JSON by its type's adapter. Raises `Unserialisable` unless `load_value` gives the same value back.
+    """A value as JSON by its type's adapter. Raises `Unserialisable` unless `load_value` returns the same value.
 
-    The same is by structure: exact types, all fields, NaN equal to NaN. What has no structure that can be read is
-    compared by a second dump.
+    Values are compared by structure: exact types, all fields, NaN equal to NaN; objects without readable structure by a
+    second dump.
     """
     for encode in (_encode, _encode_numbers, _encode_messages, _encode_bytes):
         try:
@@ -58,14 +58,14 @@ def _encode(annotation: Any, value: Any) -> str:
 
 
 def _encode_numbers(annotation: Any, value: Any) -> str:
-    """With infinities and NaN, which plain JSON turns into null."""
+    """As JSON with infinities and NaN, which plain JSON replaces by null."""
     if annotation is Any and not _is_plain(value):
         raise Unserialisable
     return json.dumps(adapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False))
 
 
 def _encode_messages(_annotation: Any, value: Any) -> str:
-    """LangChain messages, by LangChain's serialiser: a list of them, or one."""
+    """One LangChain message or a list of them as JSON, by LangChain's serialiser."""
     from langchain_core.messages import BaseMessage, messages_to_dict
 
     several = class_of(value) is list
@@ -128,7 +128,7 @@ def _is_plain(value: Any) -> bool:
 
 
 class ValueTable:
-    """What every finished tool gave (and what was provided), with the store's copy for a resume."""
+    """The outputs of finished tools and the inputs, with the store's copy for a resume."""
 
     def __init__(self, run_id: str, store: Store, *, durable: bool, token: int | None = None) -> None:
         self._run_id = run_id
@@ -139,12 +139,14 @@ class ValueTable:
         self.values: dict[str, Any] = {}
         """The value of each key at hand."""
         self.unstored: set[str] = set()
-        """Keys whose value could not be written down, or not be read back."""
+        """Keys whose value could not be stored or restored."""
         self.unreadable: dict[str, str] = {}
         """Key -> why its stored value cannot be read."""
 
     def put(self, giver: str, outputs: Mapping[str, Any], view: GraphRevision) -> tuple[str, ...]:
-        """Store what `giver` gave; returns the keys that had no value before (the first value of a key stays)."""
+        """Store the outputs of `giver`; returns the keys that had no value before (the first value of a key is
+        kept).
+        """
         self._outputs[giver] = dict(outputs)
         kept: list[str] = []
         for key, value in outputs.items():
@@ -157,12 +159,12 @@ class ValueTable:
         return tuple(kept)
 
     def drop(self, giver: str) -> None:
-        """Drop what a tool gave: it is older than its `ttl`."""
+        """Drop the outputs of a tool that are older than its `ttl`."""
         for key in self._outputs.pop(giver, {}):
             self.values.pop(key, None)
 
     def output(self, giver: str) -> Any:
-        """What `compensate` gets: the value of a tool with one key, a mapping for several."""
+        """The output of a tool: the value for a single key, a mapping for several."""
         outputs = self._outputs.get(giver, {})
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
@@ -181,7 +183,7 @@ class ValueTable:
             self._write(f"?{tool}\x1f{name}", Any, tool, value)
 
     def answer(self, tool: str, text: str, wanted: str, number: int) -> tuple[bool, Any]:
-        """Whether a person has answered a question of a step for the `number`th time, and the answer."""
+        """Whether a person has answered the `number`th occurrence of a question of a step, and the answer."""
         answers = self._outputs.get(f"?{tool}", {})
         name = f"{_question_name(text, wanted)}.{number}"
         return name in answers, answers.get(name)
@@ -193,19 +195,18 @@ class ValueTable:
             self._write(f"{KEPT}{tool}\x1f{name}", Any, tool, value)
 
     def kept(self, tool: str, name: str) -> Any:
-        """What `keep` was given; `None` for nothing."""
+        """The data that `keep` stored; `None` if there is none."""
         return self._outputs.get(f"{KEPT}{tool}", {}).get(name)
 
     def store_again(self, keys: Iterable[str], at_hand: Mapping[str, str | None], view: GraphRevision) -> None:
-        """Write down the values of these keys, after all were dropped."""
+        """Store the values of these keys after all were dropped."""
         for key in keys:
             if key in self.values:
                 giver = at_hand.get(key) or PROVIDED
                 self._write(f"{giver}\x1f{key}", view.given_type(giver, key), key, self.values[key])
 
     def bound_to_process(self, at_hand: Mapping[str, str | None], effects: Iterable[str]) -> list[str]:
-        """Keys at hand without which another process cannot continue: provided or given by an effect, and not
-        stored."""
+        """Keys at hand that another process needs and cannot have: inputs or outputs of effects that are not stored."""
         done = set(effects)
         return [key for key in sorted(self.unstored) if key in at_hand and (not at_hand[key] or at_hand[key] in done)]
 
@@ -216,13 +217,13 @@ class ValueTable:
             self.unstored.add(key)
 
     def restore(self, rows: Mapping[str, str], at_hand: Mapping[str, str | None], view: GraphRevision) -> None:
-        """Read the store's copy back, for the keys that a run had at hand."""
+        """Restore the values of the keys that a run had at hand from the store."""
         for name, text in rows.items():
             giver, _, key = name.partition("\x1f")
             annotation = Any if giver.startswith(("?", KEPT)) else view.given_type(giver, key)
             try:
                 self._outputs.setdefault(giver, {})[key] = load_value(annotation, text)
-            except Exception as error:  # its type has changed since, or it was not written by us
+            except Exception as error:  # its type has changed, or other software wrote it
                 what = explain(error) if isinstance(error, ValidationError) else type(error).__name__
                 self.unreadable[key] = f"{key} is no {type_name(annotation)} any more ({what})"
         for key, tool in at_hand.items():
@@ -234,12 +235,12 @@ class ValueTable:
 
 
 def _question_name(text: str, wanted: str) -> str:
-    """What a question is recognised by: its text and the type of its answer."""
+    """The identity of a question: its text and the type of its answer."""
     return hashlib.sha256(f"{text}\x1f{wanted}".encode()).hexdigest()[:24]
 
 
 def not_storable(view: GraphRevision, inputs: Mapping[str, Any], tools: Iterable[str]) -> tuple[str, ...]:
-    """Keys of a plan that another process could not have: inputs, and what effects give, that cannot be stored."""
+    """Keys of a plan that another process could not restore: inputs and outputs of effects that cannot be stored."""
     found: set[str] = set()
     for key, value in inputs.items():
         try:
@@ -292,7 +293,7 @@ def _plain_digest(values: Mapping[str, Any], view: GraphRevision) -> str:
 
 
 def describe_values(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
-    """Keys with the name of their type and their size, for people and models: never the contents."""
+    """Keys with the names of their types and their sizes, for people and models; never the contents."""
     described: dict[str, str] = {}
     for key in sorted(keys):
         value = values.get(key)

@@ -11,7 +11,7 @@ from orchestrator.health.monitors.signal import WHOLE_RUN
 
 
 async def why_approval(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
-    """Why a person must approve a step before it starts; empty when nobody must, or somebody has.
+    """Why a person must approve a step before it starts; empty when no approval is needed or it was given.
 
     Raises `UserFunctionError` when the tool's own rule raises.
     """
@@ -33,7 +33,7 @@ async def _by_rule(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
 
 
 def _in_general(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
-    """What holds for every write: no tainted value, no cost above the policy's limit, no signal of a monitor."""
+    """The rules for every write: no tainted value, no cost above the policy's limit, no signal of a monitor."""
     if tool.effect is Effect.READ:
         return ""
     tainted = sorted(key for key in (*tool.needs.values(), *tool.optional.values()) if key in run.state.tainted)
@@ -47,7 +47,7 @@ def _in_general(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
 
 
 def _monitors_want(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
-    """Why a monitor wants a person to approve a write; empty when none does."""
+    """Why a monitor requires approval of a write; empty when none does."""
     for name in (tool.name, WHOLE_RUN):
         if name in run.approval_wanted:
             return run.approval_wanted[name]

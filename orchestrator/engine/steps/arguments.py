@@ -1,4 +1,4 @@
-"""What a call is given: values that fit its annotations, and that are its own."""
+"""The arguments of a call: values validated by its annotations, and copied for the call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def arguments(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
-    """Whether nothing reads a value after this attempt: no other tool, no retry, no goal, no compensation."""
+    """Whether no other reader of a value follows this attempt: no tool, retry, goal or compensation."""
     if tool.effect is not Effect.READ or run.view.consumers(key) != (tool.name,):
         return False
     if not run.state.at_hand.get(key) or key in run.state.wanted.every_key:
@@ -42,7 +42,7 @@ def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
 
 
 def _fitting(run: Run, tool: Tool, name: str, value: Any) -> Any:
-    """A value as its parameter takes it. Raises `CallerError` for one that does not fit."""
+    """A value validated by the annotation of its parameter. Raises `CallerError`."""
     key = tool.takes.get(name, name)
     giver = run.state.at_hand.get(key) or ""
     given = run.view.given_type(giver, key)

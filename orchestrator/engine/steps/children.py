@@ -1,4 +1,4 @@
-"""`ChildRuns`: the child goals that one call reaches for. Each reach is a call of its own."""
+"""`ChildRuns`: the child runs of one call. Each `ctx.reach` is a call of its own."""
 
 import asyncio
 import contextvars
@@ -25,16 +25,18 @@ LONGEST_KEY: Final = 512
 """Characters of a `key` that names a child run."""
 _CHILD: Final = re.compile(r"/~|/[^/]+/(@[^/]*|[^/]+-(hmac:[0-9a-f]{7}|[0-9a-f]{12}|[0-9a-f]{32})(-\d+)?(~\d+)?)$")
 LONGEST_ID: Final = 600
-"""Bytes of a child's id; a longer one (of a deep tree, or of a long key) is replaced by its digest below the root."""
+"""Maximum bytes of a child's id; a longer one (of a deep tree or a long key) is replaced by its digest below the
+root.
+"""
 GIVE_UP_SECONDS: Final = 1.0
-"""How long a child that was given up may take to notice."""
+"""Seconds that an abandoned child may take to end."""
 
 
 class ChildRuns:
-    """Starts and ends the child runs of one call, and keeps what they cost, did and leave behind.
+    """Starts and ends the child runs of one call, and records their costs and effects.
 
-    A child's id is its parent, step, and key or (goal, inputs, how many times so far), and the number of failed
-    attempts of the step where an earlier attempt's child cannot stand for it.
+    A child's id consists of its parent, step, and key or (goal, inputs, repetition), and of the number of failed
+    attempts of the step if the child of an earlier attempt cannot be reused.
     """
 
     def __init__(self, run: Run, tool: str, call_id: str, usage: "Counter[str]") -> None:
@@ -46,15 +48,15 @@ class ChildRuns:
         self._times: Counter[GoalAndInputs] = Counter()
         self._tasks: dict[str, asyncio.Task[Outcome[Any]]] = {}
         self._waiting: Counter[str] = Counter()
-        """How many wait for each child here."""
+        """Number of waiters of each child here."""
         self.cost = 0.0
-        """US dollars of children that were counted for the first time."""
+        """US dollars of children that were not counted before."""
         self.llm_calls = 0
 
     async def reach(self, goal: Goal[Any], inputs: Mapping[str, Any], key: str | None) -> Outcome[Any]:
         """The outcome of a child goal.
 
-        Raises `Refused` where the same goal with equal inputs is open above, and `InputError` for a key that was used
+        Raises `Refused` when a run above has the same goal with equal inputs, and `InputError` for a key that was used
         with another goal or other inputs.
         """
         run, digest = self._run, self._run.digest(inputs)
@@ -68,9 +70,9 @@ class ChildRuns:
             run.wake_up()  # its call may only wait for people now
 
     async def _reached(self, child_id: str, goal: Goal[Any], inputs: Mapping[str, Any]) -> Outcome[Any]:
-        """The outcome of a child. With the last who waits for it here it is cancelled, and its end is waited for.
+        """The outcome of a child. When its last waiter here is cancelled, the child is cancelled and its end awaited.
 
-        A second cancellation no longer waits; the child still ends, at the latest with its call.
+        A second cancellation no longer waits; the child ends at the latest with its call.
         """
         task = self._tasks.get(child_id)
         if task is None or task.done():
@@ -94,7 +96,7 @@ class ChildRuns:
         child = run.children.get(child_id)
         torn_down = run.scheduler is not None and run.scheduler.is_torn_down(self._call_id)
         if child is None or run.left or torn_down:
-            task.cancel()  # it is just being begun, or nothing of the run ends here
+            task.cancel()  # it is being started, or the run is released without ending it
         elif task.cancelling() == 0:
             child.scope.cancel("its caller left")
 
@@ -120,7 +122,7 @@ class ChildRuns:
         return _shortened(f"{base}~{generation}" if generation else base)
 
     def _fresh(self, known: ChildRecord, goal: Goal[Any]) -> bool:
-        """Whether what an earlier attempt's child gave is not older than the `ttl` of the tools that give it."""
+        """Whether the values of an earlier attempt's child are within the `ttl` of the tools that gave them."""
         run = self._run
         givers = [run.view.tools[name] for key in goal.keys for name in run.view.producers(key)]
         ttl = min((tool.ttl for tool in givers if tool.ttl is not None), default=None)
@@ -148,7 +150,7 @@ class ChildRuns:
         return self._call_id in state.tainted_calls or bool(state.tainted.intersection(taken))
 
     def take(self, outcome: Outcome[Any], state: RunState) -> None:
-        """Take an ended child into the record of the run."""
+        """Record an ended child in the run."""
         run, child_id = self._run, outcome.run_id
         first = child_id not in run.state.children
         run.child_outcomes[child_id] = outcome
@@ -178,15 +180,17 @@ class ChildRuns:
         run.account.close_child(self._call_id, child_id, outcome.cost, counted=first)
 
     def discard(self, outcome: Outcome[Any]) -> None:
-        """The effects of a child are not used. Raises `InputError` for an outcome that does not belong to this step."""
+        """Mark the effects of a child as not used. Raises `InputError` for an outcome that does not belong to this
+        step.
+        """
         if outcome.run_id not in self._run.state.children:
             raise InputError(f"The run {outcome.run_id!r} is no child of {self._run.state.run_id!r}.")
         self._run.emit(ChildDiscarded(**self._run.stamp(), child=outcome.run_id))
 
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
-        """End the children that the call left behind: they stop, and are waited for within the policy's patience.
+        """Cancel the children that are still live after the call, and wait for them within the policy's patience.
 
-        A cancellation meanwhile is raised when they have ended; a second one gives them up as they are.
+        A cancellation meanwhile is raised when they have ended; a second one abandons them.
         """
         tasks = {task for task in self._tasks.values() if not task.done()}
         if not tasks:
@@ -229,7 +233,7 @@ def _shortened(run_id: str) -> str:
 
 
 async def _given_up(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
-    for _ in range(2):  # the second cancellation gives a child up as it is
+    for _ in range(2):  # the second cancellation abandons a child
         left = {task for task in tasks if not task.done()}
         for task in left:
             task.cancel()
@@ -242,8 +246,8 @@ async def _all(tasks: "set[asyncio.Task[Outcome[Any]]]") -> None:
 
 
 def _leave_langgraph(context: contextvars.Context) -> None:
-    """A child is a run of its own, no subgraph of the LangGraph that called the tool."""
-    config = sys.modules.get("langchain_core.runnables.config")  # where nobody has imported it, no LangGraph calls
+    """Clear LangGraph's context: a child is a run of its own, no subgraph of the graph that called the tool."""
+    config = sys.modules.get("langchain_core.runnables.config")  # not imported: LangGraph is not the caller
     if config is not None:
         context.run(config.var_child_runnable_config.set, None)
 

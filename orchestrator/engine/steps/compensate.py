@@ -1,7 +1,7 @@
-"""Compensation: an effect of its own, with a durable intent and a durable result.
+"""Compensation: an effect with its own durable intent and durable result.
 
-A compensation whose answer was lost may have taken place. It is repeated only where `reconcile` says that the effect
-still stands, or where it takes the tool's idempotency key; otherwise the effect is listed.
+A compensation whose answer was lost may have taken place. It is repeated only if `reconcile` finds that the effect
+still stands, or if it takes the tool's idempotency key; otherwise the effect is listed.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,14 @@ from .reconcile import reconciled
 from .retry import pause
 
 DURABLE_WITHIN: Final = 10.0
-"""Seconds that an intent may take to become durable, where the policy's `patience` is shorter."""
+"""Minimum seconds that an intent may take to become durable, if the policy's `patience` is shorter."""
 
 
 async def intent_durable(run: Run) -> None:
-    """Wait until what `run` recorded is durable, for the policy's `patience`: a database that restarts costs no effect.
+    """Wait until the records of `run` are durable, for the policy's `patience`, so that a restart of the database loses
+    no effect.
 
-    Raises `StoreError` after that, and when the record was refused or lost.
+    Raises `StoreError` after that time, and when the record was refused or lost.
     """
     patience = max(DURABLE_WITHIN, run.runtime.policy.patience)
     await run.runtime.store.settled(patience, run.state.run_id, run.token)
@@ -61,7 +62,7 @@ async def compensate_effect(
 ) -> bool:
     """Compensate one effect of this run, or of one below (`of`); one that fails is listed, never swallowed.
 
-    `facts` are what it was decided on at the end of a run; `None` while it is in progress.
+    `facts`: the facts of the decision at the end of a run; `None` during the run.
     """
     if not can_be_undone(tool):
         return False
@@ -86,13 +87,13 @@ async def compensate_effect(
     stamp = run.stamp()
     ended = EffectUndone(**stamp, tool=label, ok=not problem, reason=problem, seconds=seconds, uncertain=uncertain)
     run.emit(ended)
-    with suppress(StoreError):  # reported by the store; what took place is not lost to this run
+    with suppress(StoreError):  # reported by the store; the result is kept in memory
         await store.settled(DURABLE_WITHIN, run.state.run_id, run.token)
     return not problem
 
 
 async def _compensated(run: Run, tool: Tool, output: Any) -> tuple[str, bool]:
-    """The problem of a compensation, empty when it took place, and whether it may have taken place all the same."""
+    """The problem of a compensation, empty when it took place, and whether it is ambiguous."""
     attempts = run.runtime.policy.retries.attempts + 1
     for attempt in range(1, attempts + 1):
         try:
@@ -114,7 +115,7 @@ async def _compensated(run: Run, tool: Tool, output: Any) -> tuple[str, bool]:
 
 
 async def _attempt(run: Run, tool: Tool, output: Any) -> None:
-    """One attempt. Raises `_Lost` where it may have taken place, and what proves that it did not."""
+    """One attempt. Raises `_Lost` when it may have taken place, and the original error when it did not."""
     call, runtime = tool.compensate, run.runtime
     assert call is not None
     given = context_argument(run, tool.name, call)
@@ -147,7 +148,7 @@ def takes_key(tool: Tool) -> bool:
 
 
 async def effect_stands(run: Run, tool: Tool) -> bool | None:
-    """The answer of `reconcile` about an effect whose compensation may have happened; `None` if it cannot tell."""
+    """The answer of `reconcile` about an effect with an ambiguous compensation; `None` if it cannot tell."""
     if tool.reconcile is None:
         return None
     try:

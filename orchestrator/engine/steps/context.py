@@ -1,4 +1,4 @@
-"""The `RunContext` that a call gets."""
+"""`CallContext`: the `RunContext` that is passed to a call."""
 
 import asyncio
 import hashlib
@@ -35,7 +35,7 @@ KEPT_WITHIN = 5.0
 
 
 class CallContext(RunContext[Any]):
-    """One attempt's view of its run."""
+    """The `RunContext` of one attempt."""
 
     def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
@@ -61,19 +61,19 @@ class CallContext(RunContext[Any]):
 
     @property
     def children(self) -> ChildRuns:
-        """The child runs of this call."""
+        """The child runs of this call, created on first use."""
         if self._children is None:
             self._children = ChildRuns(self._run, self.tool, self.call_id, self.usage)
         return self._children
 
     @property
     def of_children(self) -> tuple[float, int]:
-        """What the child runs cost in US dollars, and how many calls of a language model they made."""
+        """The cost of the child runs in US dollars, and their number of language model calls."""
         return (0.0, 0) if self._children is None else (self._children.cost, self._children.llm_calls)
 
     @property
     def spent(self) -> float:
-        """US dollars that the call charged, with what its child runs cost."""
+        """US dollars that the call charged, including its child runs."""
         return self.charged if self._children is None else self.charged + self._children.cost
 
     @checked(what="ctx.reach()")
@@ -97,7 +97,7 @@ class CallContext(RunContext[Any]):
         return outcome
 
     def inputs_of(self, goal: str | Goal[Any]) -> Mapping[str, tuple[Any, bool]]:
-        """What `reach` takes for a goal: the keys that it needs and no tool gives."""
+        """The inputs of `reach` for a goal: the keys that it needs and no tool gives."""
         view, wanted = self._run.runtime.graph.view(), Goal.of(goal)
         for key in wanted.keys:
             if key not in view.keys:
@@ -106,7 +106,7 @@ class CallContext(RunContext[Any]):
 
     @checked(what="ctx.wait()")
     async def wait(self, question: str, type: Any = Any) -> Any:
-        """Ask a person, and again if the answer is not of the wanted type."""
+        """Ask a person; repeated until the answer is of the wanted type."""
         if isinstance(type, str):
             raise DefinitionError(f"ctx.wait(): type is a class, such as str, not the text {type!r}.")
         asked, wanted = question, "" if type is Any else type_name(type)
@@ -122,7 +122,7 @@ class CallContext(RunContext[Any]):
                 asked = f"{question} ({error})"
 
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
-        """The call has ended: what it left behind that still asks or reaches ends too."""
+        """Clean up after the call: cancel its tasks that still ask or reach."""
         self._over = True
         self._run.pending.end(self.call_id)
         if self._children is not None:
@@ -147,7 +147,7 @@ class CallContext(RunContext[Any]):
 
     @property
     def waited(self) -> float:
-        """Seconds in which the call, or a child run of it, waited for a person; no time of the call itself."""
+        """Seconds in which the call, or a child run of it, waited for a person; they do not count as its latency."""
         run = self._run
         if not self._waiting and self._children is None:
             return self._waited
@@ -158,7 +158,7 @@ class CallContext(RunContext[Any]):
 
     @checked(what="ctx.discard()")
     async def discard(self, outcome: Outcome[Any]) -> None:
-        """Say that the effects of a child are not used."""
+        """Mark the effects of a child as not used."""
         self.children.discard(outcome)
 
     @checked(what="ctx.once()")
@@ -182,17 +182,17 @@ class CallContext(RunContext[Any]):
 
     @checked(what="ctx.quota()")
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Report a quota that an answer stated."""
+        """Report a quota that a response stated."""
         self._run.runtime.health.note_quota(self.tool, remaining, limit, reset_seconds)
 
     def quota_headers(self, headers: Mapping[str, str]) -> None:
-        """Report the quota that the headers of an answer state."""
+        """Report the quota in the headers of a response."""
         left = quota_of(headers, self._run.runtime.clock.time())
         if left is not None:
             self.quota(left.remaining, left.limit, left.reset_seconds)
 
     def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
-        """Put a choice on record."""
+        """Record a choice."""
         self._run.decide(
             DecisionKind.SELECT,
             chosen,
@@ -203,17 +203,17 @@ class CallContext(RunContext[Any]):
         )
 
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
-        """Begin a call within this call."""
+        """Start a call within this call."""
         return CallPart(self._run, self.tool, self.call_id, name, kind, label, anyway=anyway)
 
     async def member(self, name: str, label: str) -> SubCall:
-        """Begin a call of a member; the lease of a probe is asked for in a thread."""
+        """Start a call of a member; the lease of a probe is requested in a thread."""
         async with self._run.runtime.probe_leases(name, part_owner(self.call_id, label)):
             return self.part(name, PartKind.MEMBER, label)
 
     @property
     def streamed(self) -> bool:
-        """Whether a sink follows the progress of this run."""
+        """Whether a sink observes the progress of this run."""
         followed = (getattr(sink, "run_id", None) for sink in self._run.runtime.sinks)
         own = f"{self._run.state.run_id}/"
         return any(run_id and own.startswith(f"{run_id}/") for run_id in followed) or self._run.recorder.followed
@@ -222,11 +222,11 @@ class CallContext(RunContext[Any]):
         """Record plain data for later calls of this step."""
         self._run.values.keep(self.tool, name, value)
         if self._run.durable:
-            with suppress(StoreError):  # it is reported; this process still has it
+            with suppress(StoreError):  # reported by the store; kept in memory
                 await self._run.runtime.store.settled(KEPT_WITHIN, self._run.state.run_id, self._run.token)
 
     def kept(self, name: str) -> Any:
-        """What `keep` recorded."""
+        """The data that `keep` recorded."""
         return self._run.values.kept(self.tool, name)
 
     @checked(what="ctx.charge()")
@@ -239,7 +239,7 @@ class CallContext(RunContext[Any]):
 
 
 def _typed(annotation: Any, answer: Any) -> Any:
-    """An answer as the type that was asked for; what a person typed may be JSON. Raises `InvalidOutput`."""
+    """An answer validated by the requested type; text may be JSON. Raises `InvalidOutput`."""
     try:
         return validate("the last answer", annotation, answer)
     except InvalidOutput:
@@ -249,7 +249,7 @@ def _typed(annotation: Any, answer: Any) -> Any:
 
 
 def context_argument(run: Run, tool: str, call: Callable[..., Any]) -> dict[str, Any]:
-    """The `RunContext` for a `reconcile` or a `compensate`, by the name of the parameter that takes it, if any does."""
+    """The `RunContext` argument for a `reconcile` or a `compensate`, by parameter name, if it takes one."""
     signature = read_signature(call)
     if signature is None or signature.context is None:
         return {}
@@ -257,5 +257,5 @@ def context_argument(run: Run, tool: str, call: Callable[..., Any]) -> dict[str,
 
 
 def idempotency_key(run_id: str, tool: str) -> str:
-    """The same for every retry of a step, and after a crash; different for every run and step."""
+    """The idempotency key: equal for every retry of a step, also after a crash; different for every run and step."""
     return hashlib.sha256(f"{run_id}\x1f{tool}".encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""What a call cost, as its tool's `cost` says; a `cost` function that fails is a failure of its tool.
+"""The cost of a call by its tool's `cost`; a `cost` function that fails is a failure of its tool.
 
-A read whose cost cannot be known has failed. A write has taken place all the same: it keeps its output, is counted at
-what it charged itself, and the failure is on record, answered by a decision.
+A read with an unknown cost has failed. A write has taken place: it keeps its output, its cost is what it charged, and
+the failure is recorded with a decision.
 """
 
 from orchestrator.core.calls.user_code import UserFunctionError, call_plain
@@ -16,7 +16,7 @@ from .context import CallContext
 
 
 def cost_of(tool: Tool, context: CallContext) -> float:
-    """US dollars of a call and its children. Raises `UserFunctionError` where its `cost` raises or gives no amount."""
+    """US dollars of a call and its children. Raises `UserFunctionError` when `cost` raises or returns no amount."""
     try:
         amount = (
             check_number("its cost", call_plain(tool.cost, context.usage), MAX_COST)
@@ -29,7 +29,9 @@ def cost_of(tool: Tool, context: CallContext) -> float:
 
 
 def cost_or_charged(tool: Tool, context: CallContext) -> tuple[float, UserFunctionError | None]:
-    """As `cost_of`; for a write whose `cost` fails, what it charged, with the error. A read raises it."""
+    """As `cost_of`; for a write whose `cost` fails, the charged amount and the error. For a read the error is
+    raised.
+    """
     try:
         return cost_of(tool, context), None
     except UserFunctionError as error:
@@ -39,7 +41,7 @@ def cost_or_charged(tool: Tool, context: CallContext) -> tuple[float, UserFuncti
 
 
 def note_unknown_cost(run: Run, tool: Tool, error: UserFunctionError) -> None:
-    """Put on record that the `cost` of a write failed, once its result is."""
+    """Record that the `cost` of a write failed, after its result."""
     failure = note_user_failure(run, tool, "cost", error)
     run.decide(
         DecisionKind.RECONCILE,

@@ -47,7 +47,7 @@ PROVES_NOTHING_HAPPENED: Final = frozenset(
     {FailureKind.OUTAGE, FailureKind.ACCOUNT, FailureKind.TRANSIENT, FailureKind.CALLER_ERROR}
 )
 _OF_THIS_ATTEMPT: Final = PROVES_NOTHING_HAPPENED | {FailureKind.REFUSAL}
-"""Kinds that prove that an attempt did nothing, and nothing about the attempts before it."""
+"""Failure classes that prove that an attempt had no effect; they prove nothing about earlier attempts."""
 
 
 class StepExecutor:
@@ -63,13 +63,13 @@ class StepExecutor:
         self.in_call = False
         """Whether an attempt is under way."""
         self.records_intent = False
-        """Whether the attempt waits until its intent is durable: nothing was sent yet."""
+        """Whether the attempt waits until its intent is durable, so nothing was sent yet."""
         self.call_id = ""
-        """The call under way."""
+        """The call in flight."""
         self.dropped = False
-        """Whether the run ends without the step, and a call that is cancelled then is put on record."""
+        """Whether the run ends without the step, so that its cancelled call is recorded."""
         self.settling = False
-        """Whether it is being found out if an effect took place: a halt waits for that."""
+        """Whether `reconcile` is running for an uncertain effect: a halt waits for it."""
         self.own_cost = 0.0
         """US dollars of the last attempt, without its child runs."""
         self._limited = False
@@ -80,11 +80,11 @@ class StepExecutor:
 
     @property
     def may_have_effect(self) -> bool:
-        """Whether a write is under way, which must be left to finish."""
+        """Whether a write is in flight, which must be allowed to finish."""
         return self.in_call and not self.records_intent and self.tool.effect is not Effect.READ
 
     async def make(self) -> StepResult:
-        """Execute the step; never raises for what a tool does."""
+        """Execute the step; never raises for an error of the tool."""
         if self.tool.approval or self.tool.effect is not Effect.READ:
             try:
                 why = await why_approval(self.run, self.tool, self.inputs)
@@ -107,7 +107,7 @@ class StepExecutor:
                     return result
 
     def _ended_by(self, failed: AttemptFailed) -> StepResult:
-        """How the step ends with an attempt that is not made again: the failure's class and message say why."""
+        """The result of the step after an attempt that is not repeated, with the failure's class and message."""
         failure = failed.failure
         tried = f" (attempt {failure.attempt})" if failure.attempt > 1 else ""
         reason = f"{failure.kind.replace('_', ' ')}: {failure.message}{tried}"
@@ -121,7 +121,7 @@ class StepExecutor:
     # -- one attempt -------------------------------------------------------------------------------------------------
 
     async def _attempt(self) -> AttemptResult:
-        """One attempt, within the limits of its tool and of threads. Queueing for these is no time of the call."""
+        """One attempt, within the limits of its tool and of threads. Queueing for slots does not count as latency."""
         days = DailyLimits.of(self.runtime.policy, self.run.state.labels) if self.runtime.limits_days else {}
         self._limited = self.run.account.limited
         limits = self._limits(in_dollars=bool(days) or self._limited)
@@ -139,7 +139,7 @@ class StepExecutor:
                 slots.release()
 
     async def _reserved(self, days: Mapping[str, float], invocation: Invocation) -> AttemptResult:
-        """One attempt, with what it may cost reserved in the accounts of the day."""
+        """One attempt, with its expected cost reserved in the daily accounts."""
         charges = self.runtime.charges
         expected = charges.expected(self.tool)
         if expected == 0 and charges.known(self.tool):
@@ -168,7 +168,7 @@ class StepExecutor:
             self.in_call = False
 
     def _limits(self, *, in_dollars: bool) -> "tuple[Any, ...]":
-        """The limits that the attempt holds slots of, but while it waits for a person or a child.
+        """The limits of which the attempt holds slots, except while it waits for a person or a child.
 
         Under a limit `in_dollars`, a tool of unknown cost is called alone until one call has reported.
         """
@@ -185,7 +185,7 @@ class StepExecutor:
         return (*first, own, *worker, *thread) if own is not None else (*first, *worker, *thread)
 
     def _not_started(self) -> NotStarted | None:
-        """Why the attempt may not be made now: cancellation, budget, health; `None` when it may."""
+        """Why the attempt may not start now: cancellation, budget, health; `None` when it may."""
         run, name = self.run, self.tool.name
         if (reason := run.scope.reason) is not None:
             return NotStarted(reason)
@@ -230,12 +230,12 @@ class StepExecutor:
         if unknown is not None:
             note_unknown_cost(self.run, self.tool, unknown)
         if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
-            with suppress(StoreError):  # it is reported; the result itself is not lost to this run
+            with suppress(StoreError):  # reported by the store; the result is kept in memory
                 await self.runtime.store.settled(DURABLE_WITHIN, self.run.state.run_id, self.run.token)
         return Done()
 
     def _begun(self) -> CallContext:
-        """The attempt put on record: for a write, its intent."""
+        """Record the attempt: for a write, its intent."""
         run, name = self.run, self.tool.name
         attempt = run.state.attempts.get(name, 0) + 1
         call_id = f"{run.state.run_id}#{run.state.started_calls + 1}"
@@ -254,12 +254,12 @@ class StepExecutor:
         )
         self.call_id = call_id
         run.account.reserve(call_id, self._expected)
-        if run.state.tries[name] == 1:  # what retries may cost is a share of first attempts
+        if run.state.tries[name] == 1:  # the retry budget is a share of first attempts
             self.runtime.healing.note_call(name)
         return CallContext(run, name, attempt, call_id)
 
     async def _make_intent_durable(self, context: CallContext) -> AttemptFailed | None:
-        """Wait until the intent is durable. A cancellation or a deadline ends the wait, and the call is not made."""
+        """Wait until the intent is durable. When a cancellation or a deadline ends the wait, the call is not made."""
         self.records_intent = True
         try:
             await intent_durable(self.run)
@@ -282,7 +282,7 @@ class StepExecutor:
         return AttemptFailed(failure, repeatable=False)
 
     async def _called(self, invocation: Invocation, context: CallContext) -> Any:
-        """What the call returned, late or not. Raises `TimeoutError` for one that was given up."""
+        """The result of the call, also a late one. Raises `TimeoutError` for an abandoned call."""
         try:
             args, kwargs = self._arguments(context)
             limit, started = self._time_limit(), self.runtime.clock.monotonic()
@@ -303,7 +303,7 @@ class StepExecutor:
                 await context.end()
 
     def _released(self) -> bool:
-        """Whether nothing of the run is over: its process leaves it, or its event loop ends while it only waits."""
+        """Whether the run continues elsewhere: its process releases it, or its event loop ends while it only waits."""
         if self.run.left:
             return True
         task = asyncio.current_task()
@@ -311,7 +311,7 @@ class StepExecutor:
         return waits and task is not None and task.cancelling() > 0
 
     async def _late(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
-        """What the call returned after its time; raises `TimeoutError` for one that was given up."""
+        """The late result of a call; raises `TimeoutError` for an abandoned call."""
         found = await self._without_waits(limit, started, invocation, context)
         if not isinstance(found, StillRunning):
             return found
@@ -329,7 +329,7 @@ class StepExecutor:
         raise TimeoutError(f"no answer within {limit:g} s{late}")
 
     async def _without_waits(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
-        """What the call returned once its time is over, where seconds of a person do not count; else `StillRunning`."""
+        """The result of the call within its time-out, without the seconds of a person; else `StillRunning`."""
         while True:
             left = limit + context.waited - (self.runtime.clock.monotonic() - started)
             if self.run.call_waits(context.call_id):
@@ -353,7 +353,7 @@ class StepExecutor:
         return args, kwargs
 
     def _time_limit(self) -> float:
-        """Seconds that a call may take: a write in flight at the deadline is left to finish, within the patience."""
+        """Seconds that a call may take: a write in flight at the deadline may finish, within the policy's patience."""
         own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.account.seconds_left()
         if left is None:
             return own
@@ -391,7 +391,7 @@ class StepExecutor:
     def succeed(
         self, outputs: Mapping[str, Any], context: CallContext, started: float, cost: float, *, later: bool = False
     ) -> None:
-        """Put the outputs of a call on record; `later` where `reconcile` found them."""
+        """Record the outputs of a call; `later` when `reconcile` found them."""
         kept = self.run.values.put(self.tool.name, outputs, self.run.view)
         gives = tuple(self.tool.gives)
         event = self._end(context, started, ok=True, gives=gives, kept=kept, cost=cost, reconciled=later)
@@ -410,11 +410,11 @@ class StepExecutor:
 
     @staticmethod
     def _own_seconds(event: CallEnded, context: CallContext) -> float:
-        """The seconds of an attempt as latency is learned from them: not those in which a person was asked."""
+        """The latency of an attempt in seconds, without those in which a person was asked."""
         return max(0.0, event.seconds - context.waited)
 
     def _reported(self, context: CallContext, cost: float) -> float | None:
-        """The cost of an attempt as far as it is learned from; `None` where the attempt reported none."""
+        """The reported cost of an attempt, for learning; `None` when it reported none."""
         return cost if context.spent or (callable(self.tool.cost) and context.usage) else None
 
     def _cost_of_failure(self, kind: FailureKind, error: Exception, context: CallContext) -> float:
@@ -432,7 +432,7 @@ class StepExecutor:
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> Done | AttemptFailed:
         name, kind = self.tool.name, failure_kind(self.run, self.tool, error)
         if kind in _OF_THIS_ATTEMPT and name in self.run.state.doubt:
-            kind = FailureKind.AMBIGUOUS  # nothing happened this time; an attempt before it may have taken place
+            kind = FailureKind.AMBIGUOUS  # this attempt had no effect; an earlier attempt may have had one
         failure = await make_failure_of_call(
             self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw
         )
@@ -453,7 +453,7 @@ class StepExecutor:
         if self.tool.is_agent:
             note_outcome(self.run, self.tool, False, event)
         if kind is FailureKind.INVALID_OUTPUT:
-            self.feedback = message_of(error)  # for the agent alone, which knows what it was given
+            self.feedback = message_of(error)  # only for the agent, which knows its inputs
         if kind is FailureKind.AMBIGUOUS:
             return await self.settled(failure, context)
         if kind is FailureKind.INVALID_OUTPUT and self.tool.effect is not Effect.READ:
@@ -462,7 +462,7 @@ class StepExecutor:
         return AttemptFailed(failure, repeatable=True, last_resort=self.admission.anyway)
 
     async def settled(self, failure: Failure, context: CallContext) -> Done | AttemptFailed:
-        """What is found out about an effect that may have taken place."""
+        """The result of `reconcile` for an uncertain effect."""
         self.settling = True
         running = self._invocation is not None and self._invocation.running
         found = await settle(self.run, self.tool, failure, running=running)
@@ -471,16 +471,16 @@ class StepExecutor:
         now = self.runtime.clock.monotonic()
         cost, unknown = cost_or_charged(self.tool, context)
         self.succeed(found.outputs, context, now, cost, later=True)
-        note_found(self.run, failure)  # after the result: a process that stops in between must not call again
+        note_found(self.run, failure)  # after the result, so that a crash in between does not repeat the call
         if unknown is not None:
             note_unknown_cost(self.run, self.tool, unknown)
         return Done()
 
     async def _cancelled(self, invocation: Invocation, context: CallContext, started: float) -> None:
-        """A read that is cancelled is over; a write that is may have happened.
+        """The result of a cancelled call: a read has ended; a write may have happened.
 
-        Where the run only waits for a person, and its event loop ends under it, nothing is over: the call is made again
-        when the answer is there.
+        When the event loop ends while the run only waits for a person, the call does not count as ended: it is made
+        again for the answer.
         """
         run = self.run
         self.runtime.health.release(self.tool.name, run.state.run_id)

@@ -1,7 +1,7 @@
 """One call of a tool's function, which may outlive its time-out.
 
-A sync call runs in a thread that nothing can end; an async one may ignore its cancellation. So a call that is given up
-may still be running: a late result is used, and while the call runs `NOT_DONE` is not accepted.
+A sync call runs in a thread that cannot be interrupted; an async one may ignore its cancellation. So an abandoned call
+may still run: its late result is used, and `NOT_DONE` is not accepted while it runs.
 """
 
 import asyncio
@@ -15,25 +15,26 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
 
 GRACE: Final = 0.25
-"""Seconds that a cancelled async call gets to end by itself."""
+"""Seconds in which a cancelled async call may end by itself."""
 BLOCKING_SECONDS: Final = 0.5
-"""From here on a step of an async call counts as blocking: no other run of the loop goes on meanwhile, and no time-out
-fires."""
+"""Seconds from which an async call that does not await counts as blocking: no other task of its event loop runs, and no
+time-out fires.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class StillRunning:
-    """The time is over and the call still runs."""
+    """The result of a call that still runs after its time-out."""
 
 
 class Invocation:
     """A call in a task of its own; a sync function in a thread.
 
-    It has ended when its task and its thread have: a thread may outlive the task, where the event loop ends first.
+    It has ended when its task and its thread have; the thread may outlive the task if the event loop ends first.
     """
 
     def __init__(self, runtime: Runtime, name: str, slots: CallSlots | None = None) -> None:
-        """`slots`: those that the call holds; they are given back when it has ended."""
+        """`slots`: the slots that the call holds; they are released when it has ended."""
         self._runtime = runtime
         self._name = name
         self._slots = slots
@@ -41,19 +42,19 @@ class Invocation:
         self._call: UserCall | None = None
         self.in_thread = False
         self._waiter: asyncio.Future[None] | None = None
-        """Of `result`, while it waits."""
+        """The future of `result`, while it waits."""
         self._ended = False
         """Whether the task has noted its end."""
         self._stopped = False
         self._open = 0
-        """Of the task and the thread, how many have not ended."""
+        """How many of the task and the thread have not ended."""
         self._given_up = False
         self._lock = Lock()  # a forked child continues with no call of its parent
 
     def start(
         self, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, in_thread: bool
     ) -> None:
-        """Begin the call."""
+        """Start the call."""
         self.in_thread = in_thread
         self._call = UserCall(call, args, kwargs, self._run_in_thread if in_thread else None)
         token = CURRENT.set(self._slots)
@@ -65,7 +66,9 @@ class Invocation:
         self._task.add_done_callback(self._retrieved)
 
     async def _whole(self, call: UserCall) -> Any:
-        """The call, which notes its end itself: a callback of its task comes a turn of the event loop later."""
+        """The call. It notes its end itself, because a callback of the task would come one iteration of the event loop
+        later.
+        """
         try:
             result = await call.result()
         except GeneratorExit:  # its event loop is gone
@@ -89,9 +92,9 @@ class Invocation:
 
     def _retrieved(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled():
-            task.exception()  # one that nobody waits for any more is not an unretrieved exception
+            task.exception()  # marks the exception of an abandoned call as retrieved
         self._runtime.given_up.discard(task)
-        self._task_ended()  # one that was cancelled before it began did not note its end
+        self._task_ended()  # a task that was cancelled before it started did not note its end
 
     def _task_ended(self) -> None:
         if not self._ended:
@@ -114,18 +117,18 @@ class Invocation:
 
     @property
     def blocked(self) -> float:
-        """Seconds that an async call held the event loop without a pause, where that was too long; else 0."""
+        """Longest time in seconds for which an async call blocked the event loop; 0 if it was acceptable."""
         if self._call is None or self.in_thread or self._call.longest < BLOCKING_SECONDS:
             return 0.0
         return self._call.longest
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the call has not ended."""
         return self._open > 0
 
     async def result(self, seconds: float | None) -> Any:
-        """What the call returned or raised, or `StillRunning` after so many seconds."""
+        """The result or exception of the call, or `StillRunning` after so many seconds."""
         task = self._task
         assert task is not None
         if not task.done():
@@ -141,10 +144,12 @@ class Invocation:
                 raise TimeoutError
             if here is not None and not here.cancelling():  # the call cancelled itself; the event loop continues
                 raise abnormal_exit(asyncio.CancelledError())
-        return task.result()  # raises what the call raised; where the event loop ends, that it was cancelled
+        return task.result()  # raises the call's exception, or CancelledError when the event loop ends
 
     async def stop(self, grace: float = GRACE) -> bool:
-        """Ask an async call to end within so many seconds; whether it still runs. A thread cannot be asked."""
+        """Cancel an async call and wait so many seconds; returns whether it still runs. A thread cannot be
+        cancelled.
+        """
         task = self._task
         assert task is not None
         if not self.in_thread and not task.done():
@@ -154,7 +159,7 @@ class Invocation:
         return not task.done()
 
     def give_up(self) -> int:
-        """Wait for it no longer; returns how many given-up calls of the tool still run."""
+        """Abandon the call; returns how many abandoned calls of the tool still run."""
         task = self._task
         assert task is not None
         with self._lock:
@@ -168,7 +173,7 @@ class Invocation:
 
 
 def blocking_note(tool: str, seconds: float) -> str:
-    """What is reported of a tool that blocked the event loop."""
+    """The message about a tool that blocked the event loop."""
     return (
         f"{tool} blocked the event loop for {seconds:.1f} s: an async tool must await what takes time. "
         "Make it a plain `def`, which runs in a thread, or use `asyncio.to_thread`"

@@ -1,4 +1,4 @@
-"""`ctx.once`: a function is called once for its key in a step, over attempts, also where one was given up meanwhile."""
+"""`ctx.once`: calls a function once per key in a step, over all attempts, also after an abandoned one."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ from orchestrator.engine.run import Run
 
 
 class OnceCall:
-    """One call of such a function, in a task that outlives who asked for it while a thread runs it."""
+    """One call of such a function, in a task that outlives its caller while a thread runs it."""
 
     def __init__(self, run: Run, call: Callable[[], Any], keep: Callable[[Any], Awaitable[None]], name: str) -> None:
         self._run = run
@@ -21,17 +21,17 @@ class OnceCall:
         self._task = asyncio.create_task(self._made(), name=f"once:{name}")
 
     def when_ended(self, do: Callable[[], object]) -> None:
-        """Call this when it has ended."""
+        """Call a function when the call has ended."""
         self._task.add_done_callback(lambda _: do())
 
     async def wait(self) -> None:
-        """Returns once it has ended, whatever came of it."""
+        """Wait until it has ended, also with an error."""
         await asyncio.wait({self._task})
 
     async def result(self) -> None:
-        """Returns when the result is kept, and raises what the function raised.
+        """Wait until the result is recorded; raises what the function raised.
 
-        Who is cancelled meanwhile cancels it, unless a thread runs it: what a thread does is kept all the same.
+        Cancellation of the caller cancels the call, unless a thread runs it: its result is recorded all the same.
         """
         try:
             await asyncio.shield(self._task)
@@ -48,7 +48,7 @@ class OnceCall:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._run.runtime.given_up.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody waits for it any more
+            task.exception()  # marks the exception as retrieved
 
     async def _made(self) -> None:
         await self._keep(await UserCall(self._call, in_thread=self._threaded).result())
@@ -68,13 +68,13 @@ class OnceCall:
 async def called_once(
     run: Run, place: tuple[str, str], kept: Callable[[], Any], keep: Callable[[Any], Awaitable[None]], call: Any
 ) -> Any:
-    """What is kept of a function that is called once: `kept` gives it in a list, `None` while it was not called.
+    """The recorded result of a function that is called once. `kept` returns it in a list; `None` if it was not called.
 
     `place`: the step and the key.
     """
     going_on = run.once_calls
     while (known := kept()) is None:
-        if place in going_on:  # for this attempt, or for one that was given up and whose thread still runs
+        if place in going_on:  # for this attempt, or an abandoned one whose thread still runs
             await going_on[place].wait()
             continue
         going_on[place] = made = OnceCall(run, call, keep, place[1])

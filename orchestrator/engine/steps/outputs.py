@@ -1,4 +1,4 @@
-"""Checks what a call returned: its shape, the types of its keys, and `ensure`."""
+"""Checks the output of a call: its shape, the types of its keys, and `ensure`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -33,7 +33,7 @@ async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
 async def ensured(ensure: Callable[..., Any], output: Any) -> None:
     """Raises `InvalidOutput` when `ensure` rejects the output, by a false value or a failed `assert`.
 
-    `None` passes. What else it raises is a `UserFunctionError`, but for a `ToolError`, which says itself what it means.
+    `None` passes. Any other exception becomes a `UserFunctionError`, except a `ToolError`, which is raised as it is.
     """
     try:
         verdict = await call_user(ensure, output)

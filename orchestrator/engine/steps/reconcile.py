@@ -25,9 +25,9 @@ class Found:
 
 
 async def settle(run: Run, tool: Tool, failure: Failure, *, running: bool = False) -> Found | AttemptFailed:
-    """Find out whether an uncertain effect took place; what did not says whether a repetition is safe.
+    """Ask `reconcile` whether an uncertain effect took place; if not, the result says whether a retry is safe.
 
-    While the call is still `running`, that its effect has not taken place yet means nothing, and nothing is repeated.
+    While the call is still `running`, `NOT_DONE` proves nothing, and nothing is repeated.
     """
     repeatable = tool.idempotency_key is not None and not running
     if tool.reconcile is None:
@@ -42,21 +42,21 @@ async def settle(run: Run, tool: Tool, failure: Failure, *, running: bool = Fals
     if found is not NOT_DONE:
         return Found(outputs)
     if running or (tool.idempotency_key is None and failure.call_id in run.state.doubtful_calls):
-        return AttemptFailed(failure, repeatable=False)  # who began the call may still send it
+        return AttemptFailed(failure, repeatable=False)  # the owner that started the call may still send it
     return _did_not_happen(run, tool, failure)
 
 
 def note_found(run: Run, failure: Failure) -> None:
-    """Put on record that an uncertain effect took place: its result is there."""
+    """Record that an uncertain effect took place and its result was found."""
     _decide(run, failure, "it took place", "reconcile found its result")
 
 
 async def reconciled(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> Any:
-    """What `reconcile` finds: the output, or `NOT_DONE`. Raises when it does not know."""
+    """The answer of `reconcile`: the output, or `NOT_DONE`. Raises when it cannot tell."""
     reconcile = tool.reconcile
     assert reconcile is not None
     given = {**run.accepted(reconcile, inputs), **context_argument(run, tool.name, reconcile)}
-    # The run's deadline may have cut the call off; what it did is found out all the same, within the tool's time-out.
+    # Not limited by the run's deadline, which may have ended the call: only by the tool's time-out.
     return await run.runtime.clock.wait_for(
         UserCall(reconcile, kwargs=given, in_thread=run.runtime.threads.run).result(),
         tool.timeout or run.runtime.policy.timeout,
@@ -71,7 +71,7 @@ def _did_not_happen(run: Run, tool: Tool, failure: Failure) -> AttemptFailed:
 
 
 def _decide(run: Run, failure: Failure, chosen: str, reason: str, retry: Mapping[str, Any] | None = None) -> None:
-    """`retry` are the facts that a repetition is decided on, where the effect did not take place."""
+    """Record the decision; `retry`: the facts of the decision to retry, if the effect did not take place."""
     run.decide(
         DecisionKind.RECONCILE,
         chosen,

@@ -1,4 +1,4 @@
-"""How a step and an attempt end: two small unions, taken apart with `match`."""
+"""The results of a step and of an attempt: two unions for `match`."""
 
 from dataclasses import dataclass
 
@@ -12,25 +12,25 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The step failed; the run plans without its tool, unless `usable_later`."""
+    """The step failed; the run plans without its tool unless `usable_later`."""
 
     reason: str
     usable_later: bool = False
-    """Whether a later plan may use the tool: it has retries left, and another route is cheaper than waiting for it."""
+    """Whether a later plan may use the tool: it has retries left, but another route is cheaper than its wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    """The step may not start now: its circuit is open, its tool saturated, or the budget used up."""
+    """The step may not start now: the circuit is open, the tool is saturated, or the budget is used up."""
 
     reason: str
     over_budget: bool = False
     usable_later: bool = False
-    """Whether a later plan may use the tool: health or a wait keeps it from starting now."""
+    """Whether a later plan may use the tool: only its health or a wait prevents the start now."""
     held_back: bool = False
-    """Whether it only has as many calls as it may while it fails or recovers: a slot is free soon."""
+    """Whether it only has as many calls as allowed while it fails or recovers: a slot will be free soon."""
     declared_anew: bool = False
-    """Whether it was removed, or declared with a restriction that it did not have when the route was chosen."""
+    """Whether it was removed, or declared again with a new restriction, after the route was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +49,26 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class InvalidEffect:
-    """A write that happened with an output that is not valid, and could not be undone."""
+    """A write that happened with an invalid output and could not be undone."""
 
     reason: str
 
 
 StepResult = Done | Failed | NotStarted | NeedsApproval | Uncertain | InvalidEffect
-"""How a step ended."""
+"""The result of a step."""
 NeedsPerson = NeedsApproval | Uncertain | InvalidEffect
 """Results that only a person, or a rung of the ladder, can settle."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """An attempt failed, and the failure is on record."""
+    """An attempt failed, and the failure is recorded."""
 
     failure: Failure
     repeatable: bool
     """Whether calling again cannot do the effect twice."""
     answered: bool = False
-    """Whether a decision of kind reconcile answered it already."""
+    """Whether a decision of kind reconcile has answered it."""
     undone: bool = False
     """Whether an effect with an invalid output was undone at once."""
     last_resort: bool = False
@@ -76,4 +76,4 @@ class AttemptFailed:
 
 
 AttemptResult = Done | NotStarted | AttemptFailed
-"""How one attempt ended."""
+"""The result of an attempt."""

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is tried again (pure, so that replay can decide it again), and the back-off before it."""
+"""Decides whether a failed attempt is retried (pure, so that replay can repeat the decision), and the back-off."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _RETRIED: Final = (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS, FailureKind.INV
 
 @dataclass(frozen=True, slots=True)
 class RetryFacts:
-    """What the decision to retry is made from."""
+    """The facts of the decision to retry."""
 
     kind: FailureKind
     attempt: int
@@ -29,27 +29,27 @@ class RetryFacts:
     retries: int
     """Retries allowed after the first attempt."""
     in_budget: bool
-    """Whether the healing budget had a retry left."""
+    """Whether the retry budget allowed a retry."""
     retry_after: float | None = None
-    """Seconds that the server asked for."""
+    """Seconds of the server's `Retry-After`."""
     max_retry_after: float = 30.0
     seconds_left: float | None = None
-    """Until the run's deadline."""
+    """Seconds until the run's deadline."""
     is_agent: bool = False
     repeatable: bool = True
-    """Whether calling again cannot do the effect twice: a read, a proof that nothing happened, an idempotency key."""
+    """Whether a second call cannot repeat the effect: a read, a proof that nothing happened, an idempotency key."""
     usable: bool = True
     """Whether the tool's circuit is still closed."""
     own: bool = False
-    """Whether the tool itself says how many retries it gets, and not the policy."""
+    """Whether the number of retries is declared by the tool, not by the policy."""
     wait: float = 0.0
-    """Seconds before the retry: its back-off, or longer where the server asked for it."""
+    """Seconds before the retry: its back-off, or the server's `Retry-After` if longer."""
     again: int | None = None
-    """Picodollars of the cheapest route that retries, the wait included; `None` where nothing was compared."""
+    """Picodollars of the cheapest route with the retry, its wait included; `None` when nothing was compared."""
     other: int | None = None
-    """Picodollars of the cheapest route without the tool; `None` where there is none."""
+    """Picodollars of the cheapest route without the tool; `None` when there is none."""
     route: str = ""
-    """That route."""
+    """The route without the tool."""
 
     @property
     def left(self) -> int:
@@ -69,7 +69,7 @@ class RetryFacts:
 
 
 def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
-    """Whether to try again, and why (not). One layer retries, and this is it."""
+    """Whether to retry, with the reason. This is the only layer that retries."""
     if not facts.repeatable:
         return False, "it may have happened, and nothing makes a second call safe"
     again = facts.kind in (FailureKind.TRANSIENT, FailureKind.AMBIGUOUS)
@@ -95,7 +95,7 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
 
 
 def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, last_resort: bool = False) -> RetryFacts:
-    """What the decision to try again is made from now; takes a token of the retry budget where a retry is wanted."""
+    """Collect the facts of the decision to retry; takes a token of the retry budget when a retry is possible."""
     runtime, retries = run.runtime, run.runtime.policy.retries
     spent = run.state.tries[tool.name]
     facts = RetryFacts(
@@ -120,9 +120,9 @@ def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, las
 
 
 def _compared(run: Run, tool: Tool, failure: Failure, facts: RetryFacts, *, last_resort: bool) -> RetryFacts:
-    """The facts with the prices of the ways on. An ambiguous effect, and an agent that is asked again with its error,
-    cannot be rerouted. Without one, a circuit that opened during the attempt does not take the retries away; one that
-    was open before does, so that retries do not prolong an outage.
+    """The facts with the prices of the alternatives. An ambiguous effect, and an agent that is asked again with its
+    error, cannot be rerouted. Without another route, a circuit that opened during the attempt does not forbid retries;
+    one that was open before does, so that retries do not prolong an outage.
     """
     bound = failure.kind in (FailureKind.AMBIGUOUS, FailureKind.INVALID_OUTPUT) or tool.name in run.state.doubt
     found = Comparison() if bound else compare(run, tool.name, facts.wait)
@@ -132,7 +132,7 @@ def _compared(run: Run, tool: Tool, failure: Failure, facts: RetryFacts, *, last
 
 
 def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
-    """Whether the attempt is made again, after a wait that is recorded in the run; if so, the decision is on record."""
+    """Whether the attempt is retried, after a wait that the run keeps; if so, the decision is recorded."""
     if failed.answered:
         if failed.repeatable:
             run.hold_back(tool.name, pause(run.runtime, run.state.tries[tool.name], failed.failure.retry_after))
@@ -155,9 +155,9 @@ def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
 
 
 def why_not_retried(run: Run, failure: Failure) -> tuple[str, bool]:
-    """Why a failed attempt is not made again, and whether a later plan of the run may use the tool all the same.
+    """Why a failed attempt is not retried, and whether a later plan of the run may still use the tool.
 
-    It may where retries are left: it was only more expensive, or had to be waited for too long.
+    It may if retries are left: the retry was only more expensive, or its wait too long.
     """
     recorded = run.not_retried.get(failure.id)
     if recorded is None:

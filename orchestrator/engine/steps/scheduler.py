@@ -1,4 +1,4 @@
-"""Driving a route: every step starts the moment its inputs are there. No supersteps, no barriers."""
+"""Executes a route: every step starts as soon as its inputs are at hand, without supersteps or barriers."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from .executor import StepExecutor
 from .result import Done, Failed, InvalidEffect, NeedsApproval, NeedsPerson, NotStarted, StepResult, Uncertain
 
 TURNS: Final = 32
-"""Turns of the event loop after which an ended child or question has reached the code that awaited it."""
+"""Iterations of the event loop after which the end of a child or question has reached the code that awaited it."""
 
 
 class StepScheduler:
@@ -35,9 +35,9 @@ class StepScheduler:
         """Tools whose condition was checked since the route was chosen."""
 
     async def drive(self) -> bool:
-        """True when every key of the goal has a value; False when nothing can continue without an answer.
+        """Execute until every key of the goal has a value (True), or nothing can continue without an answer (False).
 
-        Calls that wait for a person then stay suspended; drive again once there is an answer.
+        Calls that wait for a person stay suspended; call it again when there is an answer.
         """
         run = self.run
         try:
@@ -59,12 +59,12 @@ class StepScheduler:
                 if run.repriced:
                     self._apply_health()
             return run.state.reached and run.scope.reason is None
-        except asyncio.CancelledError:  # the run is given up as it is
+        except asyncio.CancelledError:  # the run is abandoned
             await self._give_up()
             raise
 
     async def _is_over(self) -> bool:
-        """Start what may start; whether that was the end: of the goal, of the run, or of what can be done."""
+        """Start the ready steps; returns whether the goal is reached, the run must end, or nothing can continue."""
         over = self.run.scope.reason is not None or self.run.state.reached
         if not over:
             self._start_ready()
@@ -75,11 +75,11 @@ class StepScheduler:
 
     @property
     def only_waits(self) -> bool:
-        """Whether every call under way can only continue when a person has answered."""
+        """Whether every call in flight can only continue after a person's answer."""
         return all(map(self._waits, self.tasks))
 
     async def _waits_for_people(self) -> bool:
-        """As `only_waits`, once what has just ended has reached the code that awaited it."""
+        """As `only_waits`, after ended children and questions have reached the code that awaited them."""
         for _ in range(TURNS):
             if not self.only_waits:
                 return False
@@ -87,7 +87,7 @@ class StepScheduler:
         return self.only_waits
 
     async def _some(self) -> list[tuple[str, StepResult]]:
-        """Calls that ended; empty when something else woke the run (a cancellation, a signal)."""
+        """Wait for calls to end; empty when a cancellation or a signal woke the run."""
         ended = self._collect()  # one may have ended while the run waited
         if not ended:
             await self.run.wake.wait()
@@ -104,9 +104,10 @@ class StepScheduler:
         return ended
 
     async def settle_down(self) -> None:
-        """Cancel what loses nothing by it (reads, writes that have not begun), and let writes in flight finish.
+        """Cancel reads and writes that have not started, and let writes in flight finish.
 
-        One that outlasts the policy's patience is cancelled too: it is uncertain. So are all when the run is given up.
+        A write that outlasts the policy's patience is cancelled too and uncertain; so are all when the run is
+        abandoned.
         """
         for name, task in self.tasks.items():
             executor = self._executors[name]
@@ -122,35 +123,35 @@ class StepScheduler:
                 self._take_ended()
                 if patience.done() and self.tasks:
                     await self._give_up(settling=False)
-        except asyncio.CancelledError:  # the run is given up as it is
+        except asyncio.CancelledError:  # the run is abandoned
             await self._give_up()
             raise
         finally:
             patience.cancel()
 
     def _waits(self, name: str) -> bool:
-        """Whether a call under way can only continue when a person has answered."""
+        """Whether a call in flight can only continue after a person's answer."""
         executor = self._executors[name]
         return executor.in_call and not self.tasks[name].done() and self.run.call_waits(executor.call_id)
 
     def is_torn_down(self, call_id: str) -> bool:
-        """Whether the event loop ends under this call, and not the run."""
+        """Whether the event loop ends, not the run, while this call is in flight."""
         mine = {n for n, executor in self._executors.items() if executor.call_id == call_id and not executor.dropped}
         return any(self.tasks[name].cancelling() > 0 for name in mine & self.tasks.keys())
 
     @property
     def ends(self) -> bool:
-        """Whether calls are being ended from outside: the event loop ends, or this process leaves the run."""
+        """Whether calls are being ended because the event loop ends or this process releases the run."""
         return any(task.cancelled() or task.cancelling() > 0 for task in self.tasks.values())
 
     def abandon(self) -> None:
-        """End the suspended calls without waiting for that, and leave the run as it is."""
+        """Cancel the suspended calls without waiting for their end; the run keeps its state."""
         self.run.on_wake = None
         for task in self.tasks.values():
             task.cancel()
 
     async def leave(self) -> None:
-        """End the suspended calls and leave the run as it is: they are made again when there is an answer."""
+        """Cancel the suspended calls; the run keeps its state, and they are made again when there is an answer."""
         self.run.on_wake = None
         tasks = list(self.tasks.values())
         for task in tasks:
@@ -165,7 +166,7 @@ class StepScheduler:
             await clock.wait_for(asyncio.Event().wait(), seconds)
 
     async def _give_up(self, *, settling: bool = True) -> None:
-        """Cancel the calls under way; but for `settling`, those of which it is just being found out what they did."""
+        """Cancel the calls in flight, except those whose `reconcile` is running (`settling`)."""
         for name, task in self.tasks.items():
             if settling or not self._executors[name].settling:
                 task.cancel()
@@ -200,18 +201,18 @@ class StepScheduler:
             self.tasks[name] = task
 
     async def _made(self, executor: StepExecutor) -> StepResult:
-        """Execute a step, and wake the run in the same turn of the event loop in which the step ends."""
+        """Execute a step, and wake the run in the same iteration of the event loop in which the step ends."""
         result = await executor.make()
         self.run.woken()
         return result
 
     def _broken_off(self, task: asyncio.Task[StepResult]) -> None:
-        """Wake the run also where the step was cancelled, or the engine failed."""
+        """Wake the run also when the step was cancelled or the engine failed."""
         if task.cancelled() or task.exception() is not None:
             self.run.woken()
 
     def _candidates(self) -> list[Step]:
-        """The steps that may have become ready: all of a new route, else those that waited for what has just ended."""
+        """The steps that may be ready now: all steps of a new route, else those that waited for ended steps."""
         route = self.run.route
         assert route is not None
         if route is not self._route:
@@ -235,14 +236,16 @@ class StepScheduler:
             case Done():
                 self._ended.append(name)
                 if replan and self.run.route is None:
-                    self._reroute(f"{name} is done after all")  # what it gave was not counted on while uncertain
+                    self._reroute(
+                        f"{name} is done after all"
+                    )  # its outputs were not part of the plan while it was uncertain
                 elif replan and (self._checked or self.run.cast is not NOBODY):
                     self._branch()
             case Failed(reason, usable_later):
                 if not usable_later:
                     self._exclude(name, reason)
                 if replan:
-                    self.run.runtime.healing.allow(name)  # a fallback draws on what retries may cost
+                    self.run.runtime.healing.allow(name)  # a fallback draws on the retry budget
                     self._reroute(f"{name} failed: {reason}")
             case NotStarted(reason, over_budget, usable_later):
                 if not usable_later:
@@ -260,7 +263,7 @@ class StepScheduler:
             replan(self.run, DecisionKind.REROUTE, reason)
 
     def _branch(self) -> None:
-        """New values may settle conditions: a choice that is made now, and no failure."""
+        """Evaluate the conditions that new values determine: a decision of kind branch, no failure."""
         asked, self._checked = self._checked, []
         raised = [name for name in asked if name in self.run.state.excluded]
         if raised:
@@ -278,14 +281,14 @@ class StepScheduler:
             self._demand()
 
     def _demand(self) -> None:
-        """New values may determine the demand of a later step: choose its agent now."""
+        """Choose the agent of a later step again when new values determine its demand."""
         run = self.run
         key = "" if run.state.reached or run.open else newly_demanded(run)
         if key:
             replan(run, DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
 
     def _apply_health(self) -> None:
-        """A tool that the rest of the route relies on went down beside the work: recompute at once."""
+        """Plan again at once when a tool of the remaining route went down."""
         run = self.run
         if run.route is None or run.open or run.state.reached or run.cancelled is not None:
             return
@@ -299,7 +302,7 @@ class StepScheduler:
 
 
 def question_of(run: Run, name: str, result: NeedsPerson) -> Impasse:
-    """The impasse of one step that only a person, or a rung of the ladder, can settle."""
+    """The impasse of a step that only a person, or a rung of the ladder, can settle."""
     match result:
         case NeedsApproval(why):
             kind, reason = "approval", f"{name} waits for approval: {why}"

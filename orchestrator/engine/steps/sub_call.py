@@ -1,4 +1,4 @@
-"""`CallPart`: one call within a call, of a member of a consensus or of a tool of an agent's own."""
+"""`CallPart`: a call within a call: of a member of an ensemble, or of an agent's own tool."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from orchestrator.health.failures.retry_after import is_rate_limit, retry_after_
 
 
 class CallPart(SubCall):
-    """One call within a call of a run."""
+    """A call within a call of a run."""
 
     def __init__(
         self, run: Run, tool: str, call_id: str, name: str, kind: PartKind, label: str, *, anyway: bool = False
@@ -32,12 +32,12 @@ class CallPart(SubCall):
         self._count(1)
 
     def _count(self, by: int) -> None:
-        """A tool's call counts for the budget of calls from its beginning: several of one turn may continue at once."""
+        """Count the call of a tool for the budget when it starts: several of one turn may be in flight at once."""
         if self._kind is PartKind.TOOL and self._open:
             self._run.account.count_parts(by)
 
     def _refused(self) -> str:
-        """Why it may not be called now."""
+        """Why it may not be called now; empty when it may."""
         if self._kind is PartKind.TOOL:
             return self._run.account.out_of_calls()
         health = self._run.runtime.health
@@ -46,7 +46,7 @@ class CallPart(SubCall):
         return "" if admission.ok else admission.reason or "its circuit is open"
 
     def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Tool | None = None) -> None:
-        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+        """Note its end, with an error or none; `usd`: its cost; `of`: the member whose call it was."""
         if not self._open:
             return
         self._count(-1)
@@ -71,7 +71,7 @@ class CallPart(SubCall):
             )
 
     def dropped(self) -> None:
-        """It was cancelled, or asked a person: there is no verdict."""
+        """Note that it was cancelled or asked a person: it says nothing about health."""
         if self._open and self._kind is PartKind.MEMBER:
             self._run.runtime.health.release(self._name, self._owner)
         self._count(-1)
@@ -92,7 +92,7 @@ class CallPart(SubCall):
 
 
 def part_owner(call_id: str, label: str) -> str:
-    """Who holds the probe of a part's member."""
+    """The owner of the probe lease of a part's member."""
     return f"{call_id}/{label}"
 
 

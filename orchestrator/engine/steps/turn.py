@@ -12,27 +12,27 @@ from orchestrator.health.status import seconds
 from .result import NotStarted
 
 MOST_DEFERRALS: Final = 5
-"""How often a tool gives way to another route in one run; after that it is waited for."""
+"""How often a tool may be replaced by another route because of its wait in one run."""
 ROOM_SECONDS: Final = 0.05
-"""How often it is looked whether a tool that fails or recovers has room for one more call."""
+"""Seconds between two checks whether a failing or recovering tool may get another call."""
 
 
 class WaitForTurn:
-    """The waits of one step: a time that the other side named, a back-off, a queue, room while a tool recovers."""
+    """The waits of one step: a `Retry-After`, a back-off, a queue, and the limited calls of a recovering tool."""
 
     def __init__(self, run: Run, tool: Tool) -> None:
         self._run = run
         self._tool = tool
         self._decided = False
-        """Whether a decision has just chosen to wait."""
+        """Whether a decision to wait was just made."""
         self._waited_for_room = 0.0
 
     def decided(self) -> None:
-        """A retry was decided on, its wait included: it is not compared again."""
+        """Note a decision to retry, which included the wait, so that it is not compared again."""
         self._decided = True
 
     async def turn(self) -> NotStarted | None:
-        """Wait until the tool may be called; the reason where the step is to give way to another route."""
+        """Wait until the tool may be called; returns a reason when another route should be used instead."""
         run, name, health = self._run, self._tool.name, self._run.runtime.health
         if name in run.state.allowed:
             return None
@@ -49,11 +49,11 @@ class WaitForTurn:
                     return refusal
             self._decided = False
             if wait < MIN_WAIT:
-                return None  # a queue is waited in for a slot, in order
+                return None  # it queues for a slot, in order
             await run.runtime.clock.sleep(wait)
 
     def _refusal(self, wait: float, queue: float) -> NotStarted | None:
-        """Why the step gives way: its wait is too long, or another route is cheaper."""
+        """Why another route is used: the wait is too long, or the other route is cheaper."""
         run, name = self._run, self._tool.name
         if run.cancelled is not None or name in run.state.doubt:
             return None
@@ -72,7 +72,7 @@ class WaitForTurn:
         return self._run.deferrals[self._tool.name] <= MOST_DEFERRALS
 
     async def for_room(self) -> bool:
-        """Wait a moment for a tool that only has as many calls as it may; False where another route does as well."""
+        """Wait briefly for a tool that has as many calls as allowed; False when there is another route."""
         run, runtime = self._run, self._run.runtime
         left = run.account.seconds_left()
         most = (
