@@ -80,7 +80,7 @@ def plan_for(run: Run, state: RunState) -> planning.Planned:
     deadline.
     """
     waits = NO_WAITS
-    if run.not_before or run.runtime.limits or run.runtime.health.entries.restless:  # else nothing makes anybody wait
+    if run.not_before or run.runtime.limits or run.runtime.health.entries.restless:  # else no tool has a wait
         left = run.account.seconds_left()
         waits = known_waits(run.runtime, run.view, state.goal, run.own_waits(), left, run.state.run_id)
     return planning.solve(
