@@ -72,7 +72,7 @@ class Slots:
         return count
 
     async def acquire(self, run_id: str = "") -> None:
-        """Take a slot, when there is one."""
+        """Wait for a slot and take it."""
         with self._lock:
             self._announced.pop(run_id, None)
             self._serve()  # the capacity may have grown
