@@ -64,7 +64,7 @@ class Processes:
         self._unborn: deque[WorkerProcess] = deque()
         self._living: dict[int, WorkerProcess] = {}
         self._broken: dict[str, int] = {}
-        """Function -> number of consecutive calls that crashed their worker, the last one included."""
+        """Function -> number of calls in a row that crashed their worker, the last one included."""
 
     async def run(
         self,
