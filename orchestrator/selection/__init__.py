@@ -1,4 +1,4 @@
-"""Choosing agents by skill: demand, competence, the handbook, the selector, and how they learn."""
+"""Selects agents by skill: demands, competence, the handbook, the selector, and learning from outcomes."""
 
 from orchestrator.selection.choice.constraints import Constraints, dialled
 from orchestrator.selection.choice.demand import NEUTRAL, Demand

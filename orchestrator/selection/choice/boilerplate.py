@@ -1,6 +1,6 @@
 """Finds word sequences that all texts repeat (system prompts, templates, examples) and removes them.
 
-Runs of words are kept as hashes (shingles: Broder, SEQUENCES 1997), so that nothing can be read from what is stored.
+Word sequences are kept as hashes (shingles: Broder, SEQUENCES 1997), so that the stored data reveals no text.
 """
 
 import re
@@ -14,21 +14,21 @@ from orchestrator.selection.competence.sampling import Floats
 from .embedding import Embedding, embedding_name
 
 RUN = 5
-"""Words in a run."""
+"""Words in a sequence."""
 SAMPLE = 200
-"""Texts looked at."""
+"""Maximum number of texts that are examined."""
 ENOUGH = 20
-"""Fewer texts repeat things by chance."""
+"""Minimum number of texts: fewer repeat sequences by chance."""
 SHARE = 0.9
-"""A run that this part of the texts has is boilerplate."""
+"""Share of the texts that contain a boilerplate sequence."""
 MOST = 8192
-"""Runs that are remembered."""
+"""Maximum number of sequences that are kept."""
 
 _TOKEN = re.compile(r"\w+")
 
 
 def boilerplate_of(texts: Sequence[str]) -> tuple[int, ...]:
-    """The hashes of the runs of words that (nearly) all texts have equally often, sorted; none for few texts."""
+    """The sorted hashes of the word sequences that (nearly) all texts have equally often; none for few texts."""
     if len(texts) < ENOUGH:
         return ()
     step = max(1, len(texts) // SAMPLE)
@@ -47,7 +47,7 @@ def _codes(words: Sequence[str]) -> Iterable[int]:
 
 
 def without_boilerplate(text: str, runs: Collection[int]) -> str:
-    """The text without the words that lie in one of these runs; the text itself where there are none."""
+    """The text without the words of these sequences; unchanged if there are none."""
     if not runs:
         return text
     matches = list(_TOKEN.finditer(text))
@@ -67,14 +67,14 @@ def without_boilerplate(text: str, runs: Collection[int]) -> str:
 
 @dataclass(frozen=True)
 class WithoutBoilerplate:
-    """An embedding of what is left of each text without the boilerplate."""
+    """An embedding of texts without their boilerplate."""
 
     embedding: Embedding
     runs: frozenset[int]
 
     @property
     def name(self) -> str:
-        """The name of the embedding underneath."""
+        """The name of the underlying embedding."""
         return embedding_name(self.embedding)
 
     def __call__(self, texts: Sequence[str], /) -> Floats:

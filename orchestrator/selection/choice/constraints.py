@@ -1,4 +1,4 @@
-"""What a choice must keep to whatever it costs, and the dial from cheapest to best."""
+"""Hard constraints on a selection, and the dial from cheapest to best."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Constraints:
     """Limits on which agents may be chosen: `Constraints(trust={"eu"}, data_may_leave=False, max_cost=0.01)`."""
 
     trust: frozenset[str] | None
-    """Trust domains that are allowed; `None` for any."""
+    """Allowed trust domains; `None` for any."""
     data_may_leave: bool
     """Whether inputs may leave this machine."""
     max_cost: float | None
     """US dollars per call; `None` for no limit."""
     agents: frozenset[str] | None
-    """Names that are allowed; `None` for any."""
+    """Allowed names; `None` for any."""
 
     @checked(InputError)
     def __init__(
@@ -71,9 +71,9 @@ class Constraints:
         return ""
 
     def lets_see(self, model: Any) -> bool:
-        """Whether a model that works beside a run, as a judge does, may be shown what the run is about.
+        """Whether a model that assists a run, such as a judge, may see the run's values.
 
-        `data_leaves` and `domain` of the model say where that goes; what says nothing of itself is on this machine.
+        Its attributes `data_leaves` and `domain` say where the values go; without them it counts as local.
         """
         if not self.data_may_leave and getattr(model, "data_leaves", False):
             return False
@@ -81,7 +81,7 @@ class Constraints:
 
 
 def refused_positions(agents: Sequence[Agent], costs: Sequence[float], limits: Sequence[Constraints]) -> dict[int, str]:
-    """Position -> why that agent may not be chosen, for those that one of the limits leaves out."""
+    """Position -> why that agent may not be chosen, for the agents that a limit excludes."""
     found: dict[int, str] = {}
     for place, (agent, cost) in enumerate(zip(agents, costs, strict=True)):
         reason = next(filter(None, (limit.refuses(agent, cost) for limit in limits)), "")
@@ -91,9 +91,9 @@ def refused_positions(agents: Sequence[Agent], costs: Sequence[float], limits: S
 
 
 def dialled(policy: Policy, dial: float | None) -> Policy:
-    """The policy with the preference dial set: 0 is cheapest, 0.5 the policy as it is, 1 the best whatever it costs.
+    """The policy with the dial set: 0 is cheapest, 0.5 is the policy unchanged, 1 is best at any cost.
 
-    In between quality is worth `quality_value * dial / (1 - dial)`. Raises `InputError` outside [0, 1].
+    In between, `quality_value` is multiplied by `dial / (1 - dial)`. Raises `InputError` outside [0, 1].
     """
     if dial is None or dial == 0.5:
         return policy

@@ -1,4 +1,4 @@
-"""`Demand`: which skills a step needs, and how much of each."""
+"""`Demand`: the skills that a step needs, with weights."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from orchestrator.core.checks import check_number
 from orchestrator.core.errors import DefinitionError, InputError
 
 SHOWN: Final = 5
-"""Skills that are named where people read."""
+"""Maximum number of skills in a text for people."""
 
 
 @dataclass(frozen=True, init=False)
 class Demand:
-    """Skills and their weights, which sum to 1; without any it is neutral.
+    """Skills and their weights, which sum to 1; a demand without skills is neutral.
 
-    `Demand({"summarise": 2, "german": 1})`, `Demand(["summarise"])`, `Demand("summarise")`.
-    Raises `InputError` for weights that are negative, not finite, or all zero.
+    `Demand({"summarise": 2, "german": 1})`, `Demand(["summarise"])`, `Demand("summarise")`. Raises `InputError` for
+    weights that are negative, not finite, or all zero.
     """
 
     items: tuple[tuple[str, float], ...]
     """Skill and weight, sorted by skill."""
     source: str = field(compare=False)
-    """Where it comes from: `declared`, `inferred`, `neutral` or `model`."""
+    """Its source: `declared`, `inferred`, `neutral` or `model`."""
     size: float | None
-    """How long the text of the work is, from 0 (short) to 1 (long) as the handbook measures it; `None`: not known."""
+    """Length of the text of the work, from 0 (short) to 1 (long) on the handbook's scale; `None` if unknown."""
 
     @checked(InputError)
     def __init__(
@@ -49,12 +49,12 @@ class Demand:
 
     @classmethod
     def of(cls, demand: "Demand | str | Iterable[str] | Mapping[str, float] | None") -> "Demand":
-        """A demand from what a caller wrote; `None` is neutral."""
+        """Make a demand of a caller's argument; `None` is neutral."""
         return demand if isinstance(demand, Demand) else NEUTRAL if demand is None else cls(demand)
 
     @property
     def neutral(self) -> bool:
-        """Whether nothing is known of what is demanded."""
+        """Whether the demand names no skill."""
         return not self.items
 
     @property
@@ -80,7 +80,7 @@ class Demand:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Demand":
-        """The demand that `to_json` wrote, to the last bit."""
+        """The demand that `to_json` wrote, exactly equal."""
         made = cls(source=data["source"], size=data.get("size"))
         object.__setattr__(made, "items", tuple(sorted(data["weights"].items())))
         object.__setattr__(made, "source", data["source"])
@@ -104,4 +104,4 @@ def _weights(skills: Any) -> dict[str, float]:
 
 
 NEUTRAL: Final = Demand()
-"""Nothing is known of what is demanded, or not yet."""
+"""The demand of a step of which no skill is known (yet)."""

@@ -1,4 +1,4 @@
-"""What a text demands: its nearest neighbours among the bodies of the skills."""
+"""Infers the demand of a text: its nearest neighbours among the descriptions of the skills."""
 
 import math
 from collections import Counter
@@ -16,31 +16,31 @@ from .demand import Demand
 from .embedding import Embedding, HashedEmbedding, embedding_name, unit_rows, without_shared, words_of
 
 NEIGHBOURS = 8
-"""Skills that a text may demand at one time."""
+"""Maximum number of skills in the demand of a text."""
 FLOOR = 0.08
-"""The least similarity that means anything."""
+"""Minimum similarity that counts."""
 SURE = 0.3
-"""The similarity from which a text is taken to be about a skill with some certainty."""
+"""Similarity from which a text is confidently about a skill."""
 SHARPNESS = 0.04
-"""Difference in similarity that makes one skill e times as likely as another."""
+"""Temperature of the softmax: this difference in similarity makes a skill e times as likely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """How strongly a text is about one skill, and which words say so."""
+    """How strongly a text is about one skill, and the evidence."""
 
     skill: str
     score: float
-    """At least 0; 1 is a text that repeats an example or says every indicator."""
+    """At least 0; 1 for a text that repeats an example or contains every indicator."""
     because: tuple[str, ...]
     """The indicators found in the text, or the nearest example."""
 
 
 class SkillIndex:
-    """Skills by their bodies: name, description, indicators, examples, and where the texts of a found skill lie.
+    """An index of skills by name, description, indicators, examples, and the prototypes of discovered skills.
 
-    A skill's score is the best of: the share of its rarest indicators that the text says, the similarity to its
-    nearest example, and the similarity to its prototype. A text that is about none of the skills demands nothing.
+    A skill's score is the maximum of: the share of its rarest indicators in the text, the similarity to its nearest
+    example, and the similarity to its prototype. A text that is about none of the skills has a neutral demand.
     """
 
     def __init__(self, handbook: Handbook, embedding: Embedding | None = None) -> None:
@@ -57,7 +57,7 @@ class SkillIndex:
         self._rarity = _rarity(self._skills)
 
     def scores(self, text: str, among: Iterable[str] | None = None) -> list[Inference]:
-        """Every skill (or those `among` which to look) with its score, best first."""
+        """Every skill (or those `among` the given ones) with its score, best first."""
         if not self._texts:
             return []
         vector: Floats = self.embedding([text])[0]
@@ -82,23 +82,25 @@ class SkillIndex:
         return sorted(found, key=lambda item: (-item.score, item.skill))
 
     def demand(self, text: str, among: Iterable[str] | None = None) -> Demand:
-        """What a text demands: its nearest skills, weighed by how near they are (a softmax over the scores); and how
-        long it is, where the handbook knows what is long."""
+        """The demand of a text: its nearest skills, weighted by a softmax over their scores; and its length, if the
+        handbook has a scale of lengths.
+        """
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
         weights = {item.skill: math.exp((item.score - near[0].score) / SHARPNESS) for item in near}
         demanded = {skill: weight for skill, weight in weights.items() if weight > 0.01}
         return Demand(demanded, source="inferred", size=self._size(text))
 
     def sure(self, text: str, among: Iterable[str] | None = None) -> bool:
-        """Whether a text is about a skill with some certainty: it is near to one, and to few others."""
+        """Whether a text is confidently about a skill: it is similar to one, and to few others."""
         near = [item for item in self.scores(text, among)[:NEIGHBOURS] if item.score > FLOOR]
         if not near or near[0].score < SURE:
             return False
         return sum(math.exp((item.score - near[0].score) / SHARPNESS) for item in near) <= 2
 
     def refined(self, demand: Demand, text: str) -> Demand:
-        """A declared demand with each skill that was split replaced by those of its parts that the text is about, and
-        with the size of the text."""
+        """A declared demand in which each split skill is replaced by those of its parts that the text is about, with
+        the size of the text.
+        """
         weights: dict[str, float] = {}
         for skill, weight in demand.items:
             parts = self.demand(text, self.handbook.parts.get(skill, ()))
@@ -107,11 +109,11 @@ class SkillIndex:
         return Demand(weights, source=demand.source, size=self._size(text))
 
     def _size(self, text: str) -> float | None:
-        """How long a text is without what all texts repeat; `None` where the handbook does not know what is long."""
+        """The length of a text without boilerplate, from 0 to 1; `None` if the handbook has no scale of lengths."""
         return size_of(without_boilerplate(text, self._runs), self.handbook.sizes)
 
     def _lexical(self, skill: Skill, tokens: Sequence[str]) -> tuple[float, tuple[str, ...]]:
-        """The rarity of the two rarest indicators that the text says, out of that of the rarest two there are."""
+        """The rarity of the two rarest indicators in the text, divided by that of the two rarest of the skill."""
         words, plain = set(tokens), f" {' '.join(tokens)} "
         worth: list[tuple[float, str]] = []
         for indicator in skill.indicators:
@@ -127,7 +129,7 @@ class SkillIndex:
 
 
 def embedding_of(handbook: Handbook, embedding: Embedding | None = None) -> Embedding:
-    """The embedding in which the skills of a handbook lie: without what the texts of that handbook share."""
+    """The embedding of a handbook's skills, without what the texts of that handbook share."""
     plain = embedding or HashedEmbedding()
     shared = handbook.shared if handbook.embedding == embedding_name(plain) else ()
     if handbook.boilerplate:

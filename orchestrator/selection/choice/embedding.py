@@ -1,4 +1,6 @@
-"""Texts as vectors without a download: hashed words, word pairs and letter groups. Any other embedding plugs in."""
+"""Text embedding without a download: hashed words, word pairs and letter groups. Any other embedding can be used
+instead.
+"""
 
 import math
 import re
@@ -21,14 +23,14 @@ STOP = frozenset(
     they this to was we were what when where which who why will with would you your
     """.split()  # noqa: SIM905
 )
-"""Words that say nothing about what a text demands."""
+"""Stop words, which say nothing about the demand of a text."""
 
 
 class Embedding(Protocol):
-    """Texts in, one row of length 1 per text out, shape (texts, dimensions); a text without words is all zero."""
+    """Maps texts to one row of norm 1 per text, shape (texts, dimensions); the row of a text without words is zero."""
 
     def __call__(self, texts: Sequence[str], /) -> Floats:
-        """Embed."""
+        """The embeddings of these texts."""
         ...
 
 
@@ -36,8 +38,8 @@ class Embedding(Protocol):
 class HashedEmbedding:
     """Feature hashing (Weinberger et al., ICML 2009) of words, word pairs and groups of `letters` letters.
 
-    The same text gives the same vector on every machine. Similar words share letter groups, so endings and slips of
-    the pen do little harm.
+    The same text gives the same vector on every machine. Similar words share letter groups, so inflections and typing
+    errors change a vector little.
     """
 
     dimensions: int = 2048
@@ -45,7 +47,7 @@ class HashedEmbedding:
 
     @property
     def name(self) -> str:
-        """What prototypes in this embedding are marked with."""
+        """The name that is stored with prototypes in this embedding."""
         return f"hashed-{self.dimensions}-{self.letters}"
 
     def __call__(self, texts: Sequence[str], /) -> Floats:
@@ -70,24 +72,24 @@ class HashedEmbedding:
 
 
 def _weight(feature: str) -> float:
-    """Words weigh most, pairs and letter groups about half as much each."""
+    """The weight of a feature: words weigh most, pairs and letter groups about half as much."""
     return 0.6 if feature.startswith("#") else 0.5 if " " in feature else 1.0
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without those that say nothing."""
+    """The words of a text in lower case, without stop words."""
     return [word for word in WORD.findall(text.lower()) if word not in STOP]
 
 
 def unit_rows(rows: Floats) -> Floats:
-    """Every row scaled to length 1; zero rows stay zero."""
+    """Every row scaled to norm 1; zero rows stay zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Floats = rows / np.where(length > 0, length, 1.0)
     return scaled
 
 
 def shared_direction(rows: Floats) -> Floats:
-    """The direction that all texts share, of length 1: the mean of their vectors; zero where there are none."""
+    """The direction that all texts share, of norm 1: the mean of their vectors; empty if there are none."""
     if not len(rows):
         return np.zeros(int(rows.shape[1]))
     direction: Floats = unit_rows(rows.mean(axis=0, keepdims=True))[0]
@@ -96,9 +98,10 @@ def shared_direction(rows: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class WithoutShared:
-    """An embedding without what all texts share: every vector is projected onto the complement of `direction`.
+    """An embedding without the common direction of all texts: every vector is projected onto the complement of
+    `direction`.
 
-    A fixed prefix (a system prompt, a template) would otherwise decide the similarity of all texts. Removing the
+    A fixed prefix (a system prompt, a template) would otherwise dominate the similarity of all texts. Removing the
     common direction is the first step of "all but the top" (Mu and Viswanath, ICLR 2018).
     """
 
@@ -124,5 +127,5 @@ def without_shared(embedding: Embedding, direction: Sequence[float]) -> Embeddin
 
 
 def embedding_name(embedding: Embedding) -> str:
-    """What an embedding is called: its own `name`, or its class."""
+    """The name of an embedding: its `name`, or its class."""
     return str(getattr(embedding, "name", type(embedding).__name__))

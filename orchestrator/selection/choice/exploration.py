@@ -1,4 +1,4 @@
-"""Exploration: when new agents are tried, and which draws are random. Decided before a choice, and recorded."""
+"""Exploration: when new agents are tried, and what is random. Decided before a selection, and recorded."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ from orchestrator.core.process.forks import new_lock
 
 @dataclass(frozen=True, slots=True)
 class ExplorationRound:
-    """What one choice depends on besides its facts. The same turn and the same facts give the same choice."""
+    """What a selection depends on besides its facts: the same round and the same facts give the same selection."""
 
     number: int = 0
-    """Which choice this is; with the seed it decides what is drawn."""
+    """The number of the selection; with the seed it determines the random draws."""
     probe: bool = False
-    """Whether an agent that is not proven may be tried out."""
+    """Whether an agent without a record may be tried."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
@@ -23,14 +23,14 @@ class ExplorationRound:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """How new agents are tried while others are proven, and what that may cost.
+    """How new agents are tried while others have a record, and what that may cost.
 
-    An agent that came after the first outcomes were learned from is a newcomer in a demand until it has `evidence`
-    recent calls. On trial its competence counts as the upper bound of its posterior, one standard deviation above the
-    mean, so that a better newcomer is chosen at once. The trial is over when the newcomer has done `budget` pieces of
-    work less well than the best proven alternative is expected to have done in its place. After that its competence
-    counts as 0, except in a `share` of the choices, where it counts as 1. So one newcomer costs at most `budget` good
-    outcomes, plus those of a `share` of the choices.
+    An agent that is added after the first outcomes is a newcomer in a demand until it has `evidence` recent calls. On
+    trial its competence is taken as the upper bound of its posterior, one standard deviation above the mean, so that a
+    better newcomer is chosen at once. The trial ends when the newcomer has `budget` good outcomes less than the best
+    proven alternative was expected to have in its place. After that its competence is taken as 0, except in a `share`
+    of the selections, where it is taken as 1. So one newcomer costs at most `budget` good outcomes, plus those of a
+    `share` of the selections.
     """
 
     share: float = 0.05
@@ -44,11 +44,11 @@ class Onboarding:
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """How choices explore beyond the best estimate: `ucb` adds `width` standard deviations to the mean."""
+    """How selections explore beyond the best estimate: `ucb` adds `width` standard deviations to the mean."""
 
     strategy: str = "ucb"
     seed: int = 0
-    """Kept in records; an upper bound draws nothing."""
+    """Kept for records; an upper bound uses no random draws."""
     width: float = 1.0
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True)
 class RecordedExploration:
-    """How a recorded choice explored. Records made before hold draws from posteriors too, under `thompson`."""
+    """The exploration of a recorded selection. Older records may hold draws from posteriors, under `thompson`."""
 
     strategy: str
     seed: int
@@ -78,27 +78,27 @@ class RecordedExploration:
 
 
 class Turns:
-    """Counts choices and spreads the probing ones evenly: their share never exceeds what onboarding allows."""
+    """Counts selections and spreads the exploring ones evenly: their share never exceeds that of `Onboarding`."""
 
     def __init__(self, share: float) -> None:
         self._share = share
         self.number = 0
-        """The last turn that was taken, here or by others that are known of."""
+        """The number of the last turn, here or in other processes as far as known."""
         self._taken = 0
         self._lock = new_lock()
 
     def go_on_from(self, number: int) -> None:
-        """Count on from what others have taken."""
+        """Continue from the count of other processes."""
         with self._lock:
             self.number = max(self.number, number)
 
     @property
     def taken(self) -> int:
-        """Turns taken here that are not published yet."""
+        """Turns taken here that are not stored yet."""
         return self._taken
 
     def mark_persisted(self, turns: int) -> None:
-        """Other processes have taken this many turns."""
+        """Note that the store has this count of turns."""
         with self._lock:
             self._taken -= turns
 

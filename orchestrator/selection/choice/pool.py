@@ -1,4 +1,4 @@
-"""The agents to choose among, and their prices all at once."""
+"""The candidate agents, and their prices as arrays."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ BaseFacts = Callable[[Agent], PriceFacts]
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What prices are made of besides competence, one value per agent. Never changed in place."""
+    """The terms of prices besides competence, one value per agent. Never changed in place."""
 
     money: Floats
     latency: Floats
@@ -32,7 +32,7 @@ class Costs:
     success: Floats
 
     def facts(self, name: str, row: int, competence: float) -> PriceFacts:
-        """The facts about one agent."""
+        """The price facts of one agent."""
         return PriceFacts(
             tool=name,
             money=float(self.money[row]),
@@ -44,7 +44,7 @@ class Costs:
         )
 
     def standard(self, competence: Floats, policy: Policy) -> Floats:
-        """The formula in force for all agents at once, in picodollars."""
+        """The standard price formula for all agents at once, in picodollars."""
         with np.errstate(divide="ignore", invalid="ignore"):
             usd: Floats = standard(policy).price(
                 self.money, self.latency, self.risk, competence, self.pressure / self.success
@@ -54,7 +54,7 @@ class Costs:
 
 
 class Pool:
-    """Agents in the order of their names, with arrays of what their prices are made of."""
+    """Agents sorted by name, with arrays of the terms of their prices."""
 
     def __init__(self, agents: Mapping[str, Agent], handbook: Handbook) -> None:
         self.agents = [agents[name] for name in sorted(agents)]
@@ -69,9 +69,9 @@ class Pool:
         return self.table.names
 
     def refreshed(self, names: Iterable[str], skills: Iterable[str], handbook: Handbook) -> "Pool":
-        """A pool with what the handbook now says of some agents, and of all agents in some skills.
+        """A copy with the handbook's current values of some agents, and of all agents in some skills.
 
-        This one stays as it is: somebody may be choosing from it, in another thread.
+        This pool is unchanged, because another thread may be selecting from it.
         """
         fresh = copy(self)
         fresh.table = self.table.copy()
@@ -84,7 +84,9 @@ class Pool:
         return np.array([handbook.profile(agent.name).founding for agent in self.agents], dtype=np.bool_)
 
     def current_costs(self, base: BaseFacts | None) -> Costs:
-        """What prices are made of now: as declared and seen, or as `base` says (it knows the agents' health, say)."""
+        """The current terms of prices: declared and observed values, or those of `base` (which knows the agents'
+        health).
+        """
         if base is None:
             return self.costs
         facts = [base(agent) for agent in self.agents]

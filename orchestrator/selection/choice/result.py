@@ -1,4 +1,4 @@
-"""What a selection returns: who was chosen, among whom, and why."""
+"""The result of a selection: the chosen agent, the candidates, and the reason."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,20 +22,20 @@ from .pool import Bools, Costs, Pool
 
 @dataclass(frozen=True, slots=True)
 class ScoredAgent:
-    """One agent as a choice saw it."""
+    """One candidate of a selection."""
 
     name: str
     price: float | None
-    """US dollars; `None` for one that may not or cannot be chosen."""
+    """US dollars; `None` for an agent that may not or cannot be chosen."""
     estimate: Estimate
     """Expected competence, with its 90 % interval and its evidence."""
     facts: PriceFacts
-    """What the price was made of; its competence is drawn when exploring, and bounded for a newcomer."""
+    """The price facts; the competence may be widened by exploration, and bounded for a newcomer."""
     parts: Mapping[str, float]
     """Terms in US dollars (step, money, time, risk, quality) and the factors pressure and success:
     (step + money + time + risk) * pressure / success + quality is the price."""
     reason: str = ""
-    """Why it was left out, or counted otherwise than by its estimate."""
+    """Why it was excluded, or why its competence differs from the estimate."""
 
     @property
     def competence(self) -> float:
@@ -54,7 +54,7 @@ class ScoredAgent:
 
     @property
     def candidate(self) -> Candidate:
-        """As a decision records it."""
+        """The candidate for the record of a decision."""
         low, high = self.interval
         made_of = f"competence {self.competence:.3f} [{low:.2f}, {high:.2f}], {self.cost:g} USD"
         return Candidate(self.name, self.price, self.reason or made_of, self.facts)
@@ -62,7 +62,7 @@ class ScoredAgent:
 
 @dataclass(frozen=True)
 class Selection:
-    """Who does it, and why. Candidates are worked out when first asked for."""
+    """The chosen agent and the reason. `candidates` are computed on first access."""
 
     agent: str
     """Name of the chosen agent."""
@@ -70,12 +70,12 @@ class Selection:
     reason: str
     turn: ExplorationRound
     ties: tuple[str, ...] = ()
-    """Agents at the same price, which the order of names decided against."""
+    """Agents at the same price, which lost by the order of names."""
     explain: Callable[[], tuple[ScoredAgent, ...]] = field(default=tuple, compare=False, repr=False)
 
     @cached_property
     def candidates(self) -> tuple[ScoredAgent, ...]:
-        """All that were considered, cheapest first, then those left out."""
+        """All candidates, cheapest first, then the excluded agents."""
         return self.explain()
 
     @property
@@ -109,7 +109,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that one choice was made from."""
+    """Everything that a selection was made from."""
 
     pool: Pool
     costs: Costs
@@ -122,7 +122,7 @@ class Snapshot:
     handbook: Handbook
 
     def candidates(self) -> tuple[ScoredAgent, ...]:
-        """Every agent as it was seen, cheapest first, then those left out."""
+        """Every candidate, cheapest first, then the excluded agents."""
         scored = [self._scored(row) for row in range(len(self.prices))]
         return tuple(sorted(scored, key=lambda s: (s.price is None, s.price or 0.0, s.name)))
 
@@ -140,7 +140,7 @@ class Snapshot:
         return ScoredAgent(agent.name, price, estimate, facts, parts, reason)
 
     def reason(self, row: int) -> str:
-        """Why this one, in a line."""
+        """The reason of the selection in one line."""
         text = f"least price {self.prices[row] / PICO:.6g} USD for {self.demand}"
         if self.bounded[row]:
             text += "; a newcomer on trial"

@@ -1,4 +1,4 @@
-"""What is expected of each agent under a demand, and what of that counts in its price in a turn."""
+"""The expected competence of each agent under a demand, and the competence that enters its price in a turn."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -17,26 +17,26 @@ from .exploration import Exploration, ExplorationRound, Onboarding, RecordedExpl
 from .pool import Bools, Pool
 
 TRIAL_WIDTH = 1.0
-"""Standard deviations above its mean at which a newcomer on trial counts."""
+"""Standard deviations above the mean at which a newcomer's competence is taken on trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One agent as a choice saw it: enough to count its competence again."""
+    """The score of one agent in a selection: enough to compute its counted competence again."""
 
     agent: str
     counted: float
-    """The competence in [0, 1] that enters the price: the mean, an upper bound, or what a newcomer counts at."""
+    """The competence in [0, 1] that enters the price: the mean, an upper bound, or the value for a newcomer."""
     estimate: Estimate
-    """What to expect, with its 90 % interval and the calls of late that it rests on."""
+    """The expected competence, with its 90 % interval and its number of recent calls."""
     newcomer: bool = False
-    """Whether it came later than others that are proven, and is not proven itself."""
+    """Whether it was added after proven alternatives and has no sufficient record itself."""
     posteriors: tuple[tuple[float, float], ...] = ()
-    """The Beta posterior (a, b) for each demanded skill, where competence was drawn or widened; else empty."""
+    """The Beta posterior (a, b) of each demanded skill, if competence was drawn or widened; else empty."""
     shift: float = 0.0
-    """What the size of the work added to it."""
+    """The effect of the size of the work on competence."""
     trial: bool = False
-    """Whether it is a newcomer on trial, which counts at the upper bound of its posterior."""
+    """Whether it is a newcomer on trial, taken at the upper bound of its posterior."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""
@@ -62,19 +62,19 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Competence as it counts in one choice, one value per agent of a pool."""
+    """The counted competence in one selection, one value per agent of a pool."""
 
     pool: Pool
     demand: Demand
     values: Floats
     newcomers: Bools
     trial: Bools
-    """The newcomers whose trial is not over."""
+    """The newcomers on trial."""
     explored: bool = False
-    """Whether values were widened."""
+    """Whether values were widened by exploration."""
 
     def judged(self, row: int, handbook: Handbook) -> Judged:
-        """One agent of the pool."""
+        """The score of one agent of the pool."""
         agent, table = self.pool.agents[row], self.pool.table
         newcomer = bool(self.newcomers[row])
         estimate = competence(agent.name, agent.skills, self.demand, handbook, table.relative_price(agent.name))
@@ -89,13 +89,13 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How competence comes to count: by exploration, and by how newcomers are taken in."""
+    """The rules by which competence enters prices: exploration, and onboarding of newcomers."""
 
     explore: Exploration | None
     onboarding: Onboarding
 
     def count(self, pool: Pool, demand: Demand, turn: ExplorationRound, rivals: Bools, handbook: Handbook) -> Counted:
-        """The competence that enters each price in a turn; a newcomer is bounded while one of `rivals` is proven."""
+        """The competence that enters each price in a turn; a newcomer's is bounded while one of `rivals` is proven."""
         table, explore = pool.table, self.explore
         if not table.knows(demand):  # not declared and not in the handbook: only priors apply
             seen = [competence(a.name, a.skills, demand, handbook, table.relative_price(a.name)) for a in pool.agents]
@@ -126,7 +126,9 @@ def counted_again(
     turn: ExplorationRound,
     explore: Exploration | RecordedExploration | None,
 ) -> float:
-    """The competence that counted, from the record of a choice: `skills` are the demanded ones and their weights."""
+    """The counted competence, computed from the record of a selection; `skills`: the demanded skills and their
+    weights.
+    """
     if judged.newcomer and not judged.trial:
         return 1.0 if turn.probe else 0.0
     if not judged.trial and (explore is None or not judged.posteriors):

@@ -1,4 +1,4 @@
-"""`Selector`: who does a step, by what it demands, what each agent has shown it can do, and what that costs."""
+"""`Selector`: chooses the agent of a step by its demand, the competence of each agent, and the price."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -32,20 +32,22 @@ from .scoring import Counting, Judged
 
 
 class SelectorOptions(TypedDict, total=False):
-    """How a selector prices, explores, and tries newcomers; every one may be left out."""
+    """How a selector prices, explores, and tries newcomers; all are optional."""
 
     policy: Policy
     pricing: Pricing | None
-    """A formula in place of the policy's."""
+    """A price formula instead of the policy's."""
     constraints: Constraints
-    """Limits on every choice; those of a single choice come on top."""
+    """Constraints on every selection, in addition to those of a single one."""
     exploration: Exploration | None
-    """Default: none, always the best estimate."""
+    """Default: no exploration, always the best estimate."""
     onboarding: Onboarding
     embedding: Embedding | None
-    """For demands that are inferred from texts; default: `HashedEmbedding()`."""
+    """The embedding by which demands are inferred from texts; default: `HashedEmbedding()`."""
     base: BaseFacts | None
-    """Facts about an agent apart from its competence (its health, say); default: what it declares and has cost."""
+    """The price facts of an agent without its competence (with its health, for example); default: declared and observed
+    values.
+    """
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ Demanded = Demand | str | Iterable[str] | Mapping[str, float] | None
 
 
 class Selector:
-    """Chooses agents by the one price, learns from outcomes, explains every choice.
+    """Chooses agents by price, learns from outcomes, and explains every selection.
 
     `Selector([writer, summariser], policy=Policy.load("balanced")).select({"summarise": 1})`. Options are those of
-    `SelectorOptions`. The same agents, handbook and turn give the same choice, whatever the order they came in.
+    `SelectorOptions`. The same agents, handbook and turn give the same selection, independent of insertion order.
     """
 
     @checked()
@@ -96,7 +98,7 @@ class Selector:
 
     @property
     def handbook(self) -> Handbook:
-        """What is known, without what is still pending."""
+        """The current handbook, without pending outcomes."""
         return self._known[0]
 
     @handbook.setter
@@ -108,7 +110,7 @@ class Selector:
 
     @checked()
     def add(self, agent: Agent) -> None:
-        """Let an agent be chosen. Raises `DefinitionError` for a name that is taken, or something that is no agent."""
+        """Add an agent. Raises `DefinitionError` for a name that is taken, or an object that is no agent."""
         if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"A selector chooses among agents, not {agent!r}.")
         with self._lock:
@@ -119,7 +121,7 @@ class Selector:
 
     @checked()
     def remove(self, name: str) -> None:
-        """Let an agent not be chosen any more; what is known of it stays. Raises `DefinitionError` for none."""
+        """Remove an agent; its profile is kept. Raises `DefinitionError` for an unknown name."""
         with self._lock:
             if name not in self._agents:
                 raise DefinitionError(f"There is no agent {name!r}.{nearest(name, self._agents)}")
@@ -127,11 +129,11 @@ class Selector:
             self._known = (self.handbook, None)
 
     def turn(self) -> ExplorationRound:
-        """The next turn, for a choice made elsewhere: record it, and give it to `facts`."""
+        """The next turn, for a selection that is made elsewhere: record it, and pass it to `facts`."""
         return self._turns.next()
 
     def estimate(self, agent: Agent, demand: Demanded) -> Estimate:
-        """What to expect of an agent under a demand."""
+        """The expected competence of an agent under a demand."""
         handbook, pool = self._current()
         return competence(agent.name, agent.skills, Demand.of(demand), handbook, pool.table.relative_price(agent.name))
 
@@ -145,7 +147,7 @@ class Selector:
         dial: float | None = None,
         turn: ExplorationRound | None = None,
     ) -> Selection:
-        """Choose the agent with the least price; ties go to the first name, and are recorded.
+        """Choose the agent with the lowest price; ties go to the first name and are recorded.
 
         `dial` from 0 (cheapest) to 1 (best) overrides the policy's `quality_value`. Raises `InputError` when no agent
         is left to choose, and for a skill that neither an agent nor the handbook knows.
@@ -185,10 +187,10 @@ class Selector:
         *,
         usable: Iterable[str] | None = None,
     ) -> dict[str, Judged]:
-        """What to expect of these agents under a demand, and the competence that counts in their prices.
+        """Score these agents under a demand: the expected competence, and the one that enters their prices.
 
-        They are alternatives: as long as one of those that are `usable` (default: all) is proven, a newcomer is held
-        back, but in a turn that probes. Without a turn nothing is drawn and no newcomer is held back.
+        They are alternatives: while one of the `usable` agents (default: all) is proven, a newcomer is held back,
+        except in an exploring turn. Without a turn nothing is drawn and no newcomer is held back.
         """
         handbook, pool = self._current()
         wanted = handbook.resolved(Demand.of(demand))
@@ -208,9 +210,9 @@ class Selector:
     def facts(
         self, agent: Agent, demand: Demanded, base: PriceFacts, turn: ExplorationRound | None = None
     ) -> PriceFacts:
-        """The price facts of an agent under a demand: `base` with its competence, and with what it really costs.
+        """The price facts of an agent under a demand: `base` with its competence and its learned cost.
 
-        Without a turn no newcomer is held back and nothing is drawn. Alternatives are the agents that give the same
+        Without a turn no newcomer is held back and nothing is drawn. Its alternatives are the agents that give the same
         keys.
         """
         if agent.name in self._agents:
@@ -227,8 +229,9 @@ class Selector:
         return spent.expected(planned) if spent.count and declared == planned else declared
 
     def demand(self, text: str | None, declared: Demanded = None) -> Demand:
-        """What a step demands: what it declares, with skills that were split resolved by its text; where it declares
-        nothing, what its text is about; neutral where nothing is known."""
+        """The demand of a step: the declared one, with split skills resolved by the text; without a declaration, the
+        demand inferred from the text; neutral if nothing is known.
+        """
         handbook = self.handbook
         wanted = handbook.resolved(Demand.of(declared))
         if text is None or not handbook.skills:
@@ -237,7 +240,7 @@ class Selector:
         return index.demand(text, handbook.described) if wanted.neutral else index.refined(wanted, text)
 
     def sure(self, text: str) -> bool:
-        """Whether a text determines its demand with some certainty; true where there is only one skill."""
+        """Whether a text determines its demand confidently; true if there is only one skill."""
         handbook = self.handbook
         live = [skill for skill in handbook.skills.values() if skill.merged_into is None]
         if len(live) < 2 or not handbook.described:
@@ -254,22 +257,22 @@ class Selector:
     def learn(
         self, agent: str | Agent, demand: Demanded, success: bool, weight: float = 1.0, **spent: Unpack[Spent]
     ) -> None:
-        """Note how a piece of work turned out; it is learned from when `apply_pending` is called, off a call's path.
+        """Queue the outcome of a piece of work; it is learned from by `apply_pending`, outside the path of a call.
 
-        `weight` in (0, 1] says how much the judgement is trusted. Raises `InputError` for numbers out of range.
+        `weight` in (0, 1] is the trust in the judgement. Raises `InputError` for numbers out of range.
         """
         self.observe(
             Observation(agent if isinstance(agent, str) else agent.name, Demand.of(demand), success, weight, **spent)
         )
 
     def observe(self, observation: Observation) -> None:
-        """Note an outcome, to be learned from by `apply_pending`."""
+        """Queue an outcome, to be learned from by `apply_pending`."""
         self._learner.note(observation)
 
     def apply_pending(self) -> int:
-        """Learn from what was noted since the last time; returns how many outcomes that were.
+        """Learn from the queued outcomes; returns how many there were.
 
-        An agent that has drifted counts less from then on; `signals` reports it.
+        The record of an agent that has drifted is reduced; `signals` reports the drift.
         """
         with self._lock:
             handbook, pool = self._known
@@ -282,16 +285,16 @@ class Selector:
 
     @property
     def pending(self) -> bool:
-        """Whether outcomes wait to be learned from."""
+        """Whether outcomes are queued."""
         return self._learner.waiting
 
     @property
     def has_news(self) -> bool:
-        """Whether outcomes wait to be learned from, or drift was found that nobody has asked for."""
+        """Whether outcomes are queued, or `signals` has drift to report."""
         return bool(self._learner.pending or self._learner.found)
 
     def signals(self) -> tuple[DriftSignal, ...]:
-        """Drift found since the last time this was asked."""
+        """Drift found since the last call."""
         return self._learner.signals()
 
     @property
@@ -314,18 +317,19 @@ class Selector:
     # -- a handbook that several processes share ---------------------------------------------------------------------
 
     def keep_journal(self) -> None:
-        """From now on note what is done to the handbook, for `onto` and `stored`."""
+        """Record changes of the handbook from now on, for `onto` and `stored`."""
         self._journal = self._journal or Journal()
 
     @property
     def unstored(self) -> bool:
-        """Whether something was learned or changed since `mark_persisted`."""
+        """Whether the handbook has changes that are not stored."""
         return bool(self._journal)
 
     def onto(self, handbook: Handbook | None) -> tuple[Handbook, int]:
-        """What a store has, with all that was done here since added to it; and how much that was, for `stored`.
+        """Rebase local changes onto a stored handbook. Returns the result and the number of changes, for `stored`.
 
-        From now on it is the handbook here too. `None`: the store has what it had when it was last looked at.
+        The result becomes the handbook of this selector. `None`: the stored handbook has not changed since it was last
+        read.
         """
         with self._lock:
             mine, pool = self._known
@@ -339,7 +343,7 @@ class Selector:
             return made.model_copy(update={"turns": made.turns + self._turns_stored}), steps
 
     def stored(self, steps: int) -> None:
-        """A store has the first `steps` of what was done here."""
+        """Note that the store has the first `steps` local changes."""
         with self._lock:
             handbook, pool = self._known
             self._known = (handbook.model_copy(update={"turns": handbook.turns + self._turns_stored}), pool)
@@ -351,7 +355,7 @@ class Selector:
     # -- choosing ----------------------------------------------------------------------------------------------------
 
     def _current(self) -> tuple[Handbook, Pool]:
-        """The handbook, and the pool made of it; not to be changed by anybody while it is being looked at."""
+        """The current handbook and the pool built from it; neither is changed in place."""
         handbook, pool = self._known
         if pool is None:
             with self._lock:
@@ -364,7 +368,7 @@ class Selector:
     def _eligible(
         self, pool: Pool, costs: Costs, agents: Iterable[str | Agent] | None, constraints: Constraints | None
     ) -> tuple[Bools, dict[int, str]]:
-        """Who may be chosen, and why the others may not."""
+        """Which agents may be chosen, and why the others may not."""
         limits = [c for c in (self.options.constraints, constraints) if c is not None and c != Constraints()]
         if agents is not None:
             names = [agent if isinstance(agent, str) else agent.name for agent in agents]
@@ -379,7 +383,7 @@ class Selector:
 
 
 def _refreshed(pool: Pool | None, learned: Learned, agents: Mapping[str, Agent]) -> Pool | None:
-    """The pool after what was learned; `None` where it is to be made again, for there are more skills."""
+    """The pool updated by what was learned; `None` if it must be rebuilt because there are new skills."""
     if pool is None or set(learned.handbook.skills) - set(pool.table.skills):
         return None
     return pool.refreshed(learned.agents & set(agents), learned.skills, learned.handbook)

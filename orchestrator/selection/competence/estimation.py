@@ -1,4 +1,6 @@
-"""How well an agent is expected to do what is demanded: Beta posteriors of the skills, and of the size of the work."""
+"""The expected competence of an agent under a demand: Beta posteriors of its skills, adjusted by the size of the
+work.
+"""
 
 import math
 from collections.abc import Mapping
@@ -12,12 +14,12 @@ from .priors import prior
 from .task_size import size_shift, size_shifts
 
 Z90 = 1.6449
-"""Standard deviations on either side that hold 90 % of a normal distribution."""
+"""Half width of the central 90 % interval of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Expected competence in [0, 1] with a 90 % interval, and how many calls of late it rests on."""
+    """Expected competence in [0, 1] with a 90 % interval, and the number of recent calls behind it."""
 
     mean: float
     low: float
@@ -26,21 +28,24 @@ class Estimate:
 
     @classmethod
     def of(cls, mean: float, variance: float, evidence: float) -> "Estimate":
-        """From mean and variance, by the normal approximation, kept within [0, 1]."""
+        """An estimate from mean and variance by the normal approximation, clipped to [0, 1]."""
         spread = Z90 * math.sqrt(max(0.0, variance))
         mean = max(0.0, min(1.0, mean))
         return cls(mean, max(0.0, mean - spread), min(1.0, mean + spread), evidence)
 
 
 def could_declare(skill: str, declared: Mapping[str, float], handbook: Handbook) -> bool:
-    """Whether an agent that does not declare a skill passed it over: it declares others, and the skill was not found
-    in what was observed, where nobody could have known its name."""
+    """Whether an agent that does not declare a skill could have: it declares others, and the skill was not discovered
+    from outcomes, so its name was known.
+    """
     known = handbook.skills.get(skill)
     return bool(declared) and (known is None or known.provenance in ("declared", "demanded"))
 
 
 def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) -> float | None:
-    """What an agent declares for a skill, one merged into it, or the nearest broader skill; `None` for nothing."""
+    """The declared competence in a skill, in one merged into it, or in the nearest broader skill; `None` if
+    undeclared.
+    """
     for name in (skill, *handbook.members.get(skill, ()), *handbook.ancestors(skill)):
         if name in declared:
             return declared[name]
@@ -50,7 +55,9 @@ def declared_for(skill: str, declared: Mapping[str, float], handbook: Handbook) 
 def prior_of(
     agent: str, skill: str, declared: Mapping[str, float], handbook: Handbook, relative_price: float = 0.0
 ) -> tuple[float, float]:
-    """The Beta prior (a, b) of an agent in one skill: from what it declares, or has shown elsewhere, or costs."""
+    """The Beta prior (a, b) of an agent in one skill: from its declaration, its record in other skills, or its
+    price.
+    """
     stated = declared_for(skill, declared, handbook)
     if stated is not None:
         return prior(stated)
@@ -62,9 +69,9 @@ def prior_of(
 
 
 def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
-    """The Beta prior (a, b) of an agent when nothing is known of the demand: the mean of what it declares.
+    """The Beta prior (a, b) of an agent under a neutral demand: the mean of its declared competences.
 
-    An agent that declares nothing was still put forward for the work and is trusted like one that declares it.
+    An agent that declares nothing was registered for the work all the same, and is trusted like one that declares it.
     """
     return prior(math.fsum(declared.values()) / len(declared) if declared else 1.0)
 
@@ -72,10 +79,10 @@ def neutral_prior(declared: Mapping[str, float]) -> tuple[float, float]:
 def competence(
     agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, relative_price: float = 0.0
 ) -> Estimate:
-    """What to expect of an agent under a demand: posterior means weighed by the demand, and moved by the size of the
-    work where that is known. `relative_price` is the agent's price relative to its alternatives (`relative_prices`).
+    """The expected competence of an agent under a demand: posterior means weighted by the demand, and adjusted by the
+    size of the work if known. `relative_price`: the agent's price relative to its alternatives (`relative_prices`).
 
-    A neutral demand names no skill and takes the agent's whole record.
+    A neutral demand uses the agent's whole record.
     """
     demand = handbook.resolved(demand)
     if demand.neutral:
@@ -93,7 +100,7 @@ def competence(
 def _by_skill(
     agent: str, declared: Mapping[str, float], demand: Demand, handbook: Handbook, relative_price: float
 ) -> tuple[float, float, float]:
-    """Mean, variance, and the calls they rest on."""
+    """Mean, variance, and the number of calls behind them."""
     mean = variance = evidence = concentration = 0.0
     for skill, weight in demand.items:
         a, b = prior_of(agent, skill, declared, handbook, relative_price)

@@ -7,21 +7,23 @@ from typing import Protocol
 from orchestrator.selection.skills.evidence import NOTHING, Evidence
 
 STRENGTH = 5.0
-"""What a declaration is worth, in observed calls."""
+"""Weight of a declaration, in observed calls."""
 UNDECLARED = (1.0, 3.0)
-"""Prior of a skill that an agent passed over in what it declares: it may have it, and probably has not."""
+"""Prior of a skill that an agent could have declared and did not: it may have it, but probably does not."""
 UNKNOWN = 2.0
-"""What the prior of a skill that an agent could not have declared is worth, in calls, before it has any record."""
+"""Weight of the prior of a skill that an agent could not have declared, in calls, before it has a record."""
 TRANSFER = 8.0
-"""What an agent's record in other skills counts for at most, in calls, in a skill that it does not declare; and what
-its price counts for beside that record."""
+"""Maximum weight, in calls, of an agent's record in other skills for a skill that it does not declare; also the weight
+of its price beside that record.
+"""
 PRICE_TELLS = 0.2
-"""Prior difference in competence of an agent that is ten times as expensive, before there is evidence; on the longest
-work it is twice that, on the shortest nothing."""
+"""Prior difference in competence of an agent that is ten times as expensive; twice that for the longest work, nothing
+for the shortest.
+"""
 
 
 class Priced(Protocol):
-    """What states a cost for keys: an agent, or what a run recorded of one."""
+    """What has a cost and gives keys: an agent, or its entry in the record of a run."""
 
     @property
     def name(self) -> str:
@@ -30,11 +32,11 @@ class Priced(Protocol):
 
     @property
     def gives(self) -> Collection[str]:
-        """Keys out."""
+        """The keys that it gives."""
         ...
 
     def planned_cost(self) -> float:
-        """US dollars that a call is expected to cost, as declared."""
+        """Declared US dollars per call."""
         ...
 
 
@@ -43,11 +45,10 @@ def prior(
 ) -> tuple[float, float]:
     """The Beta prior (a, b) of one skill.
 
-    A declaration d in [0, 1] is worth five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Where nothing is
-    declared, the agent's record `elsewhere` counts, as at most eight calls (a power prior: Ibrahim and Chen, 2000); and
-    beside it, if the agent passed the skill over in what it declares, the doubt that this raises. If it could not have
-    declared it, the record is first shrunk towards the prior of its `relative_price`, with the weight of eight
-    calls.
+    A declaration d in [0, 1] weighs five calls: d = 1 is Beta(4, 1), d = 0 is Beta(0.5, 4.5). Without a declaration,
+    the agent's record `elsewhere` is used, as at most eight calls (a power prior: Ibrahim and Chen, 2000). If the agent
+    could have declared the skill, the prior of an undeclared skill is added. If it could not, the record is first
+    shrunk towards the prior of its `relative_price`, with the weight of eight calls.
     """
     if declared is not None:
         a = 0.5 + 3.5 * declared
@@ -62,12 +63,12 @@ def prior(
 
 
 def by_price(relative_price: float) -> float:
-    """The competence to expect of an agent of which only its relative price is known, in [-1, 1]."""
+    """The expected competence of an agent of which only the relative price, in [-1, 1], is known."""
     return 0.5 + price_prior(relative_price)
 
 
 def price_prior(relative_price: float) -> float:
-    """How far the price of an agent moves what is expected of it."""
+    """How much the price of an agent changes its expected competence."""
     return PRICE_TELLS * relative_price
 
 
@@ -75,7 +76,7 @@ def relative_prices(agents: Iterable[Priced]) -> dict[str, float]:
     """Agent -> its relative price among those that give the same keys, in [-1, 1].
 
     The decimal logarithm of its cost per call over the geometric mean of theirs: 1 is ten times as expensive, or more.
-    An agent that states no cost has the relative price 0, and so has one without alternatives.
+    An agent without a cost or without alternatives has the relative price 0.
     """
     stated = {agent.name: (agent, cost) for agent in agents if (cost := agent.planned_cost()) > 0}
     found: dict[str, float] = {}

@@ -1,8 +1,8 @@
-"""Draws from Beta posteriors that depend on nothing but the seed, the turn, the agent and the skill.
+"""Draws from Beta posteriors that depend only on the seed, the turn, the agent and the skill.
 
-An agent's draw depends neither on the other agents nor on their order, so a record of its posterior is enough to
-draw it again. Streams are SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) under a key for each agent and skill; a Beta
-is made of two Gammas (Marsaglia and Tsang, ACM TOMS 26, 2000).
+An agent's draw depends neither on the other agents nor on their order, so a record of its posterior is enough to draw
+it again. Streams are SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) under a key for each agent and skill; a Beta is
+computed from two Gammas (Marsaglia and Tsang, ACM TOMS 26, 2000).
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def beta(a: Floats, b: Floats, skills: DrawKeys, agents: DrawKeys, seed: int, nu
     x, y = _gamma(a, keys), _gamma(b, _mixed(keys))
     with np.errstate(invalid="ignore"):
         drawn: Floats = x / (x + y)
-    return np.where(np.isfinite(drawn), drawn, a / (a + b))  # both underflowed: a and b are next to nothing
+    return np.where(np.isfinite(drawn), drawn, a / (a + b))  # both underflowed: a and b are very small
 
 
 def _mixed(keys: DrawKeys) -> DrawKeys:
@@ -88,7 +88,7 @@ def _uniform(keys: DrawKeys, number: int) -> Floats:
 
 
 def _gamma(shape: Floats, keys: DrawKeys) -> Floats:
-    """A draw from Gamma(shape, 1) for each stream, by rejection; one below 1 is drawn one higher and brought back."""
+    """A draw from Gamma(shape, 1) for each stream, by rejection; a shape below 1 is drawn at shape + 1 and scaled."""
     small = shape < 1
     d = np.where(small, shape + 1, shape) - 1 / 3
     c = 1 / np.sqrt(9 * d)

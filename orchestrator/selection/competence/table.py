@@ -38,15 +38,15 @@ class CompetenceTable:
         self.seen: Floats = np.zeros(shape)
         self.mean: Floats = np.zeros(shape)
         self.by_size: Floats = np.zeros((2, len(self.names)))
-        """What short and what long work add."""
+        """The effects of short and of long work on competence."""
         self.record: Floats = np.zeros((2, len(self.names)))
-        """Successes and failures of late of each agent, whatever was demanded."""
+        """Recent successes and failures of each agent under any demand."""
         for skill in self._columns:
             self._fill(skill, self.names, handbook)
         self._fill_sizes(self.names, handbook)
 
     def copy(self) -> "CompetenceTable":
-        """The same numbers in arrays of its own: who reads this one is not disturbed by what is filled in there."""
+        """A copy of the arrays, so that changes do not affect readers of this table."""
         copied = copy(self)
         copied.a, copied.b = self.a.copy(), self.b.copy()
         copied.record = self.record.copy()
@@ -99,7 +99,7 @@ class CompetenceTable:
         return weighed(self.mean, columns, weights)
 
     def shifts(self, size: float | None) -> Floats:
-        """What the size of the work adds to the competence of every agent."""
+        """The effect of the size of the work on the competence of every agent."""
         if size is None:
             return np.zeros(len(self.names))
         short, long = size_weights(size)
@@ -119,7 +119,7 @@ class CompetenceTable:
         return variance
 
     def evidence(self, columns: Sequence[int], weights: Floats) -> Floats:
-        """Calls of late that each agent's estimate rests on."""
+        """Number of recent calls behind each agent's estimate."""
         return weighed(self.seen, columns, weights) / float(np.dot(weights, weights))
 
     def posteriors(self, columns: Sequence[int], name: str) -> list[tuple[float, float]]:
@@ -129,7 +129,7 @@ class CompetenceTable:
 
 
 def weighed(values: Floats, columns: Sequence[int], weights: Floats) -> Floats:
-    """The columns' weighed sum; of a few columns added one by one, which is faster and copies nothing."""
+    """The weighted sum of the columns; a few columns are added one by one, which is faster and copies nothing."""
     if len(columns) > 8:
         spread = np.zeros(len(values))
         spread[columns] = weights

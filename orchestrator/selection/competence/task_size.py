@@ -1,8 +1,8 @@
-"""How the size of a piece of work moves what is expected of an agent.
+"""How the size of a piece of work changes the expected competence of an agent.
 
-How long a text is needs no label, and shows how hard the work is. What is counted is how much better or worse short and
-long work went than the skills it demands let one expect, so that nothing is counted twice where the length of a text
-tells what it is about.
+The length of a text needs no label and indicates the difficulty of the work. Counted is the difference between the
+outcomes of short and long work and those expected by the demanded skills, so that an effect of the skills is not
+counted twice.
 """
 
 import math
@@ -16,11 +16,11 @@ from orchestrator.selection.skills.evidence import Surplus
 from .priors import TRANSFER, price_prior
 
 ENDS: Final = (10, 90)
-"""Percentiles of the lengths of texts that count as short and as long."""
+"""Percentiles of text lengths that count as short and as long."""
 
 
 def measured(texts: Sequence[str]) -> tuple[float, float] | None:
-    """Characters of the short and of the long ones among texts; `None` when they do not differ."""
+    """Characters of short and of long texts among these; `None` when they do not differ."""
     if not texts:
         return None
     short, long = np.percentile([len(text) for text in texts], ENDS).tolist()
@@ -28,7 +28,7 @@ def measured(texts: Sequence[str]) -> tuple[float, float] | None:
 
 
 def size_of(text: str, sizes: tuple[float, float] | None) -> float | None:
-    """How long a text is, from 0 (as the short ones) to 1 (as the long ones), by the logarithm of its characters."""
+    """The length of a text from 0 (short) to 1 (long), by the logarithm of its characters."""
     if sizes is None:
         return None
     short, long = (math.log1p(size) for size in sizes)
@@ -36,15 +36,15 @@ def size_of(text: str, sizes: tuple[float, float] | None) -> float | None:
 
 
 def size_weights(size: float) -> tuple[float, float]:
-    """How much of short and how much of long work there is in work of a size."""
+    """The weights of short and of long work for work of a size."""
     return 1 - size, size
 
 
 def size_shifts(short: Surplus, long: Surplus, relative_price: float) -> tuple[float, float]:
-    """What short and what long work add to an agent's competence, from how it went with either.
+    """The effects of short and of long work on an agent's competence, from its outcomes in either.
 
-    Each is the surplus per call over that of all work, drawn towards a prior that is worth eight calls. The prior is
-    set by the agent's `relative_price`, because an expensive agent is expected to be better in long work.
+    Each is the surplus per call over that of all work, shrunk towards a prior with the weight of eight calls. The prior
+    depends on the agent's `relative_price`, because an expensive agent is expected to be better in long work.
     """
     calls = short.calls + long.calls
     common = (short.successes + long.successes) / calls if calls > 0 else 0.0
@@ -56,7 +56,7 @@ def size_shifts(short: Surplus, long: Surplus, relative_price: float) -> tuple[f
 
 
 def size_shift(shifts: tuple[float, float], size: float | None) -> float:
-    """What the size of a piece of work adds to an agent's competence; nothing where the size is not known."""
+    """The effect of the size of a piece of work on an agent's competence; 0 if the size is unknown."""
     if size is None:
         return 0.0
     short, long = size_weights(size)
