@@ -1,4 +1,4 @@
-"""`Consensus`: as many agents as the disagreement of a few cheap probes says a step is worth."""
+"""`Consensus`: asks a number of agents that depends on the disagreement of a few cheap probes."""
 
 import asyncio
 import inspect
@@ -20,26 +20,28 @@ NONE: Final = Agreement(())
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """Which of the answers agreed: of the probes, of the agents asked after them, and of the agents with the probes."""
+    """The groups of equivalent answers: of the probes, of the agents asked after them, and of both together."""
 
     probes: Agreement
     answers: Agreement = NONE
     together: Agreement = NONE
     asked: int = 0
-    """How many agents were asked after the probes."""
+    """Number of agents that were asked after the probes."""
     again: bool = False
-    """Whether an answer was rejected before: then all agents work, whatever the probes say."""
+    """Whether an earlier answer was rejected: then all agents are asked, independent of the probes."""
     judged: bool = False
     """Whether there is a judge for answers without a majority."""
 
     @property
     def mode(self) -> EnsembleMode:
-        """How many agents the step is worth."""
+        """How many agents are asked."""
         return EnsembleMode.ALL if self.again or self.probes.total < 2 else self.probes.mode
 
     @property
     def elected(self) -> tuple[str, int]:
-        """What decides, and the position of the winner among the agents' answers followed by the probes'."""
+        """The deciding rule, and the position of the winner among the agents' answers followed by those of the
+        probes.
+        """
         answers = self.answers.total
         if self.mode is EnsembleMode.ONE:
             return "agreement", answers
@@ -69,32 +71,33 @@ class Votes:
 _AGREEMENTS: Final = ("probes", "answers", "together")
 
 AnswerJudge = Callable[..., Any]
-"""`judge(answers, inputs)`: the output that it holds to be best of a list; may be async. Or an `Agent` that needs the
-key `answers`, and may need any of the inputs."""
+"""`judge(answers, inputs)` returns the best output of a list; may be async. Or an `Agent` that needs the key `answers`,
+and may need any of the inputs.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsensusVerdict:
-    """How a consensus was found: what ACAR calls a decision record."""
+    """How a consensus was found: the decision record of ACAR."""
 
     mode: EnsembleMode
     sigma: float
     probes: tuple[MemberAnswer, ...]
     answers: tuple[MemberAnswer, ...]
-    """Of the agents that were asked after the probes."""
+    """The answers of the agents that were asked after the probes."""
     winner: str
-    """Whose output it is; `agreement` for one that several gave."""
+    """The agent whose output was taken; `agreement` if several gave it."""
     decided_by: str
     """`agreement`, `majority`, `judge` or `order`."""
     usd: float
     output: Any
     votes: Votes
-    """What was decided on."""
+    """The facts of the decision."""
     left_out: tuple[MemberAnswer, ...] = ()
-    """Members that were not asked, and why: they are down, say."""
+    """Members that were not asked, with the reason, for example an open circuit."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data without the answers themselves, for records: enough to decide again."""
+        """Plain data without the answers, for records: enough to repeat the decision."""
         return {
             "mode": str(self.mode),
             "sigma": self.sigma,
@@ -109,7 +112,7 @@ class ConsensusVerdict:
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every answer, by whom, at what cost, and which others said the same: never what it was."""
+        """Every answer by agent, cost and group of equivalent answers, without its content."""
         listed: list[Candidate] = []
         for kind, given, agreed in (
             ("probe, ", self.probes, self.votes.probes),
@@ -122,19 +125,20 @@ class ConsensusVerdict:
 
     @property
     def reason(self) -> str:
-        """How it was found, in a line."""
+        """How the consensus was found, in one line."""
         out = f"; without {', '.join(dict.fromkeys(a.agent for a in self.left_out))}" if self.left_out else ""
         return f"σ {self.sigma:g} of {len(self.probes)} probes: {self.mode}; decided by {self.decided_by}{out}"
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """What makes an agent of several: `Agent(Consensus(cheap, [a, b, c]), name="panel")`.
+    """An agent made of several: `Agent(Consensus(cheap, [a, b, c]), name="panel")`.
 
-    The `probe` answers `n` times. With σ = (distinct - 1) / (n - 1): at σ = 0 their common answer stands, at σ = 1 all
-    `agents` are asked, in between the first two. The majority of their answers wins; where there is none, the `judge`
-    decides; without a judge the probes tip the scales, or the order of the agents. What each call costs is charged.
-    Answers that agree may still be wrong: give the agent an `ensure`; asked again with its error, all agents work.
+    The `probe` answers `n` times. With σ = (distinct - 1) / (n - 1): at σ = 0 the common answer is taken, at σ = 1 all
+    `agents` are asked, in between the first two. The majority of their answers wins; without a majority the `judge`
+    decides; without a judge the probes are counted too, then the order of the agents decides. The cost of each call is
+    charged. Answers that agree may still be wrong: give the agent an `ensure`; when it rejects an answer, all agents
+    are asked.
     """
 
     probe: Agent
@@ -159,16 +163,16 @@ class Consensus:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the agents that it is made of, the judge's included where it is one."""
+        """Names of the member agents, including the judge if it is an agent."""
         judge = [self.judge] if isinstance(self.judge, Agent) else []
         return tuple(dict.fromkeys(agent.name for agent in (self.probe, *self.agents, *judge)))
 
     def as_agent(self, options: AgentOptions) -> "tuple[Consensus, AgentOptions]":
-        """The agent's options, with the needs and gives of its members and what it is expected to cost."""
+        """The agent's options, with the needs and gives of its members and its expected cost."""
         return self, {**member_options((self.probe, *self.agents), self._cost), **options}
 
     async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
-        """Find the output; `inputs` are by key. Raises `InvalidOutput` if no member gave one."""
+        """Return the output; `inputs` by key. Raises `InvalidOutput` if no member gave one."""
         verdict = await self.verdict(ctx, inputs, feedback)
         ctx.usage[f"mode_{verdict.mode}"] += 1
         facts = {key: value for key, value in verdict.to_json().items() if key != "errors"}
@@ -180,7 +184,9 @@ class Consensus:
     async def verdict(
         self, ctx: RunContext[Any], inputs: Mapping[str, Any], feedback: str | None = None
     ) -> ConsensusVerdict:
-        """Probe, see how much the answers differ, ask as many agents as that is worth; who is down is left out."""
+        """Ask the probes, measure their disagreement, and ask the resulting number of agents; members that are down are
+        left out.
+        """
         probes, out = await self._ask([self.probe] * self.n, self.n, ctx, inputs, "probe", feedback)
         ctx.usage["probes"] += self.n
         found = [probe for probe in probes if probe.given]
@@ -193,7 +199,7 @@ class Consensus:
             self._nobody(probes + answers, out)
         votes = replace(votes, answers=self._agreement(ok), together=self._agreement([*ok, *found]), asked=len(answers))
         judged = await self._judged(ctx, ok, inputs) if votes.elected[0] == "judge" else None
-        if judged is not None and judged.left_out:  # its judge is down: what is decided without one
+        if judged is not None and judged.left_out:  # its judge is down: decide without one
             out.append(judged)
             votes, judged = replace(votes, judged=False), None
         decided_by, place = votes.elected
@@ -222,7 +228,7 @@ class Consensus:
         part: str,
         feedback: str | None,
     ) -> tuple[list[MemberAnswer], list[MemberAnswer]]:
-        """The answers of the first so many agents that may be asked, and who of those before was left out."""
+        """The answers of the first `count` available agents, and the agents that were left out before them."""
         asked: list[tuple[Agent, str, SubCall]] = []
         out: list[MemberAnswer] = []
         for number, agent in enumerate(agents):
@@ -249,7 +255,7 @@ class Consensus:
     async def _judged(
         self, ctx: RunContext[Any], answers: Sequence[MemberAnswer], inputs: Mapping[str, Any]
     ) -> MemberAnswer:
-        """What the judge holds to be best, or why it was not asked. Raises `InvalidOutput` when it fails."""
+        """The judge's choice, or why it was not asked. Raises `InvalidOutput` when it fails."""
         outputs = [answer.output for answer in answers]
         if isinstance(self.judge, Agent):
             answer = await ask_member(self.judge, ctx, {**inputs, "answers": outputs}, "judge")
@@ -260,14 +266,14 @@ class Consensus:
         return MemberAnswer("judge", await verdict if inspect.isawaitable(verdict) else verdict)
 
     def _cost(self, usage: Mapping[str, float]) -> float:
-        """Before a call: the probes and half of the agents. After it: nothing, since every call was charged."""
+        """Expected cost before a call: the probes and half of the agents. After it: 0, since every call was charged."""
         if usage.get("probes"):
             return 0.0
         return self.n * self.probe.planned_cost() + 0.5 * sum(agent.planned_cost() for agent in self.agents)
 
 
 def member_options(members: Sequence[Agent], cost: Callable[[Mapping[str, float]], float]) -> AgentOptions:
-    """The options of an agent that is made of others: their needs and gives, the strictest of where data goes."""
+    """The options of an agent that consists of others: their needs and gives, and their strictest data constraints."""
     first = members[0]
     needs = {key: key for member in members for key in member.needs.values()}
     skills: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""How much answers differ, and how many agents that makes a step worth (ACAR, arXiv 2602.21231)."""
+"""Disagreement of answers, and the number of agents that it calls for (ACAR, arXiv 2602.21231)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 Extract = Callable[[Any], Any]
-"""Output -> what of it counts as the answer."""
+"""Output -> the part of it that is compared."""
 Equivalent = Callable[[Any, Any], bool]
-"""Whether two answers say the same."""
+"""Whether two answers are equivalent."""
 
 
 class EnsembleMode(StrEnum):
-    """How many agents work on a step."""
+    """How many agents are asked for a step."""
 
     ONE = "one"
     TWO = "two"
@@ -25,7 +25,7 @@ class EnsembleMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Answers in groups that say the same, largest first, then by first appearance."""
+    """Groups of equivalent answers, largest first, then by first appearance."""
 
     groups: tuple[tuple[int, ...], ...]
     """Positions of the answers."""
@@ -42,7 +42,7 @@ class Agreement:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """For each answer, which of the different answers it is, from 1."""
+        """For each answer, the number of its group, from 1."""
         where = {place: number for number, group in enumerate(self.groups, 1) for place in group}
         return tuple(where[place] for place in sorted(where))
 
@@ -53,12 +53,12 @@ class Agreement:
 
     @property
     def mode(self) -> EnsembleMode:
-        """One agent when all agree, all when none do, two in between."""
+        """One agent when all answers agree, all agents when none do, two in between."""
         return EnsembleMode.ONE if self.sigma == 0 else EnsembleMode.ALL if self.sigma == 1 else EnsembleMode.TWO
 
     @property
     def majority(self) -> int | None:
-        """Position of the first answer of the largest group; `None` when two groups are as large."""
+        """Position of the first answer of the largest group; `None` when the largest group is not unique."""
         sizes = [len(group) for group in self.groups]
         if not sizes or sizes.count(sizes[0]) > 1:
             return None
@@ -78,14 +78,16 @@ def agreement(answers: Sequence[Any], equivalent: Equivalent) -> Agreement:
 
 
 def plain_answer(output: Any) -> Any:
-    """The default extraction: texts without case, spacing and closing punctuation; anything else as plain data."""
+    """The default extraction: text in lower case without extra white space and final punctuation; anything else as
+    plain data.
+    """
     if isinstance(output, str):
         return re.sub(r"\s+", " ", output).strip().strip(".!\"'").casefold()
     return to_jsonable_python(output, fallback=repr) if isinstance(output, BaseModel | dict | list | tuple) else output
 
 
 def same_answer(one: Any, other: Any) -> bool:
-    """The default equivalence: equal, numbers within a billionth."""
+    """The default equivalence: equality, for numbers within a relative 1e-9."""
     if isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool):
         return abs(one - other) <= 1e-9 * max(1.0, abs(one), abs(other))
     return bool(one == other)

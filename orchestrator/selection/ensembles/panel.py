@@ -1,4 +1,4 @@
-"""`Panel`: a set of agents work on a step at the same time, and a refiner merges their answers into one."""
+"""`Panel`: several agents work on a step concurrently, and a refiner merges their answers."""
 
 import asyncio
 import inspect
@@ -20,9 +20,9 @@ Refiner = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Panel:
-    """What makes an agent of a set (after TCAndon-Router): `Agent(Panel([a, b], refiner=merge), name="both")`.
+    """An agent made of a set of agents (after TCAndon-Router): `Agent(Panel([a, b], refiner=merge), name="both")`.
 
-    Agents that fail are left out; `least` is how many answers the refiner needs. A refiner that is an `Agent` needs
+    Agents that fail are left out; `least` is the minimum number of answers. A refiner that is an `Agent` needs the key
     `answers` and may need any of the inputs.
     """
 
@@ -38,7 +38,7 @@ class Panel:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the agents that it is made of, the refiner's included where it is one."""
+        """Names of the member agents, including the refiner if it is an agent."""
         refiner = [self.refiner] if isinstance(self.refiner, Agent) else []
         return tuple(dict.fromkeys(agent.name for agent in (*self.agents, *refiner)))
 
@@ -51,7 +51,7 @@ class Panel:
         return self, {**defaults, **options}
 
     async def __call__(self, ctx: RunContext[Any], feedback: str | None = None, **inputs: Any) -> Any:
-        """Ask all at once, then refine. Raises `InvalidOutput` when too few answered."""
+        """Ask all agents concurrently, then the refiner. Raises `InvalidOutput` when too few answered."""
         calls = [ask_member(a, ctx, inputs, f"member{n}", feedback) for n, a in enumerate(self.agents)]
         answers = await asyncio.gather(*calls)
         ctx.usage["members"] += len(answers)
@@ -82,7 +82,7 @@ class Panel:
         return await refined if inspect.isawaitable(refined) else refined
 
     def _cost(self, usage: Mapping[str, float]) -> float:
-        """Before a call: all members and the refiner. After it: nothing, since every call was charged."""
+        """Expected cost before a call: all members and the refiner. After it: 0, since every call was charged."""
         if usage.get("members"):
             return 0.0
         refining = self.refiner.planned_cost() if isinstance(self.refiner, Agent) else 0.0

@@ -1,4 +1,4 @@
-"""Calling an agent from within another: usage of its own, costs charged to the outer call, output checked."""
+"""Calls an agent within the call of another: separate usage, costs charged to the outer call, output checked."""
 
 import asyncio
 import inspect
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SubContext(RunContext[Any]):
-    """The context of a call within a call: usage is counted apart, everything else is the outer call's."""
+    """The context of a call within a call: usage is counted separately, everything else belongs to the outer call."""
 
     def __init__(self, outer: RunContext[Any], agent: str, part: str) -> None:
         self._outer = outer
@@ -48,30 +48,30 @@ class SubContext(RunContext[Any]):
         return await self._outer.reach(goal, inputs, None if key is None else f"{self._part}-{key}", check=check)
 
     def inputs_of(self, goal: "str | Goal[Any]") -> Mapping[str, tuple[Any, bool]]:
-        """What `reach` takes for a goal, as in the outer call."""
+        """The inputs of `reach` for a goal, as in the outer call."""
         return self._outer.inputs_of(goal)
 
     async def wait(self, question: str, type: Any = Any) -> Any:
-        """Ask a person, as the outer call."""
+        """Ask a person, in the name of the outer call."""
         return await self._outer.wait(question, type)
 
     def report(self, progress: Any) -> None:
-        """Stream progress, as the outer call."""
+        """Stream progress of the outer call."""
         self._outer.report(progress)
 
     def quota(self, remaining: float, limit: float, reset_seconds: float) -> None:
-        """Nothing: it is the member's quota, not that of the agent that it is a part of."""
+        """Do nothing: the quota is the member's, not that of the outer agent."""
 
     def chose(self, chosen: str, among: Sequence[Candidate], reason: str, facts: Mapping[str, Any]) -> None:
-        """Put a choice on the record of the outer call."""
+        """Record a choice in the outer call."""
         self._outer.chose(chosen, among, reason, {**facts, "within": self.tool})
 
     def part(self, name: str, kind: PartKind, label: str, *, anyway: bool = False) -> SubCall:
-        """Begin a call within the outer call."""
+        """Start a call within the outer call."""
         return self._outer.part(name, kind, f"{self._part}-{label}", anyway=anyway)
 
     async def member(self, name: str, label: str) -> SubCall:
-        """Begin a call of a member within the outer call."""
+        """Start a call of a member within the outer call."""
         return await self._outer.member(name, f"{self._part}-{label}")
 
     def charge(self, usd: float) -> None:
@@ -82,15 +82,15 @@ class SubContext(RunContext[Any]):
 
 @dataclass(frozen=True, slots=True)
 class MemberAnswer:
-    """What one agent answered within a call."""
+    """The answer of one agent within a call."""
 
     agent: str
     output: Any = None
     error: str | None = None
-    """Why there is no output; `None` when there is."""
+    """The error; `None` when there is an output."""
     usd: float = 0.0
     left_out: str = ""
-    """Why it was not asked: it is down, say. Then there is neither output nor error."""
+    """Why it was not asked, for example an open circuit. Then there is neither output nor error."""
 
     @property
     def given(self) -> bool:
@@ -104,7 +104,7 @@ class MemberAnswer:
 
 
 def candidate_of(answer: MemberAnswer, note: str) -> Candidate:
-    """An answer on record: by whom, at what cost, and a `note` about it; never what it was."""
+    """An answer for the record: agent, cost and a `note`, without its content."""
     if answer.left_out:
         return Candidate(answer.agent, None, f"left out: {answer.left_out}")
     return Candidate(answer.agent, answer.usd, "gave no answer" if answer.error else note)
@@ -120,8 +120,8 @@ async def ask_member(
 ) -> MemberAnswer:
     """Call an agent as a part of the call that `ctx` belongs to. An error becomes an answer without output.
 
-    `inputs` are by key. What the agent costs is charged to the outer call, and what it used is added to its usage. It
-    has health of its own: one that is down is left out. `call` is the part that was begun for it already.
+    `inputs` are by key. Its cost is charged to the outer call and its usage added to that of the outer call. It has
+    health of its own: an agent that is down is left out. `call`: the part that was already started for it.
     """
     call = call or await ctx.member(agent.name, part)
     if call.refused:

@@ -1,4 +1,4 @@
-"""Drift detection by a two-sided CUSUM over deviations from history, and the signal that it raises."""
+"""Drift detection by a two-sided CUSUM over deviations from the history, and its signal."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,12 +6,13 @@ from typing import Final
 from orchestrator.selection.skills.evidence import Stats
 
 LEAST: Final = 20
-"""Observations that make a history."""
+"""Observations that form the history."""
 SLACK: Final = 0.5
-"""Standard deviations that are no drift yet."""
+"""Slack in standard deviations."""
 LIMIT: Final = 12.0
-"""Summed standard deviations beyond the slack that are one. A steady metric reaches it by chance less than once in
-20,000 observations; one that shifts by two standard deviations, after about eight."""
+"""Limit of the sum, in standard deviations. A steady metric reaches it by chance less than once in 20,000 observations;
+one that shifts by two standard deviations, after about eight.
+"""
 NONE: Final = Stats()
 
 
@@ -24,9 +25,9 @@ class DriftSignal:
     """`outcome` (share of work well done), `seconds`, `usd`, `tokens` or `tool_calls`."""
     before: float
     now: float
-    """Mean over the observations that made it known."""
+    """Mean over the observations that revealed the drift."""
     observations: int
-    """How many those were."""
+    """Number of these observations."""
 
     @property
     def worse(self) -> bool:
@@ -35,7 +36,7 @@ class DriftSignal:
 
     @property
     def message(self) -> str:
-        """In one line."""
+        """The signal in one line."""
         return (
             f"{self.agent} has drifted: {self.metric} was {self.before:.3g} on average, "
             f"and {self.now:.3g} over the last {self.observations} calls"
@@ -50,13 +51,15 @@ class Cusum:
     high: float = 0.0
     low: float = 0.0
     since_high: Stats = NONE
-    """The values since the sum of what was higher was last zero."""
+    """The values since the upper sum was last zero."""
     since_low: Stats = NONE
     foreseen: Stats = NONE
-    """By how much values were above what was expected of them."""
+    """Statistics of the differences between values and their expectations."""
 
     def observe(self, value: float, expected: float | None = None, spread: float | None = None) -> "Cusum":
-        """With one more value, compared with the history, or with the expectation where that is better known."""
+        """A copy with one more value, compared with the history, or with the expectation if there is enough evidence
+        for it.
+        """
         foreseen = self.foreseen if expected is None else self.foreseen.observe(value - expected)
         if self.history.count < LEAST:
             return Cusum(self.history.observe(value), foreseen=foreseen)
@@ -68,19 +71,22 @@ class Cusum:
         return Cusum(self.history.observe(value), high, low, above, below, foreseen)
 
     def awaited(self, expected: float | None) -> float:
-        """The value to hold the next one against: what is expected of it, and by how much that has been wrong so far;
-        the mean of the history where nothing is expected, or it is not known yet how wrong that is."""
+        """The reference for the next value: its expectation, corrected by the mean error of expectations so far; the
+        mean of the history if there is no expectation or its error is unknown yet.
+        """
         if expected is None or self.foreseen.count < LEAST:
             return self.history.mean
         return min(1.0, max(0.0, expected + self.foreseen.mean))
 
     def spread(self, least: float = 1e-9) -> float:
-        """What a deviation is measured by: that of the history, at least a twentieth of its mean, and `least`."""
+        """The scale of deviations: the standard deviation of the history, at least a twentieth of its mean and at least
+        `least`.
+        """
         return max(self.history.deviation, 0.05 * abs(self.history.mean), least)
 
     @property
     def recent(self) -> Stats:
-        """The values that made the larger sum."""
+        """The values that contributed to the larger sum."""
         return self.since_high if self.high > self.low else self.since_low
 
     @property

@@ -1,6 +1,6 @@
-"""Detects agents whose outcomes or costs left their own history.
+"""Detects agents whose outcomes or costs deviate from their own history.
 
-The sums are kept in the handbook, so that drift is found over many short processes as it is in a long one.
+The sums are kept in the handbook, so that drift is found over many short processes as well.
 """
 
 import math
@@ -11,19 +11,20 @@ from .cusum import Cusum, DriftSignal
 from .updates import CHECKED, Observation
 
 METRICS: Final = ("outcome", "checked", "seconds", "usd", "tokens", "tool_calls")
-"""What is summed, each by itself. Judged work is `outcome`, work that only checks have judged is `checked`: nearly all
-of it passes its checks, and would hide that people think less of it. A drift of either is of the outcome."""
+"""The metrics, each with its own sums. `outcome` is of judged work, `checked` of work that only checks have judged:
+nearly all of that passes, and would hide a drop in judged quality. A drift of either is reported as one of the outcome.
+"""
 NOISE: Final = 0.02
-"""Seconds that say nothing of an agent: a busy machine takes them from anybody."""
+"""Deviations below this number of seconds are ignored: a busy machine causes them."""
 Sums = Mapping[str, Cusum]
 """Metric -> its sums, of one agent."""
 
 
 def watch(sums: Sums, seen: Observation, expected: float | None = None) -> tuple[dict[str, Cusum], list[DriftSignal]]:
-    """An agent's sums after one observation, and the signals that it sets off.
+    """An agent's sums after one observation, and the resulting signals.
 
-    `expected` is the competence that was expected under its demand, where there was evidence enough to expect any;
-    after a signal the history of its metric starts again.
+    `expected`: the competence expected under its demand, if there was enough evidence; after a signal the history of
+    the metric starts again.
     """
     after, signals = dict(sums), list[DriftSignal]()
     for metric in METRICS:
@@ -41,7 +42,7 @@ def watch(sums: Sums, seen: Observation, expected: float | None = None) -> tuple
 
 
 def _value(seen: Observation, metric: str) -> float | None:
-    """What an observation adds to a metric; `None` for nothing."""
+    """The value of a metric in an observation; `None` if it has none."""
     if metric in ("outcome", "checked"):
         return float(seen.success) if (seen.weight <= CHECKED) == (metric == "checked") else None
     value: float | None = getattr(seen, metric)

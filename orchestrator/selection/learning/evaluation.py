@@ -1,4 +1,4 @@
-"""Judgements of work, and where they are kept: beside the ledger of a run, which is closed before they are made."""
+"""Judgements of work. They are stored beside the ledger of a run, which is closed before they are made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Judge = Callable[[Mapping[str, Any], Any], Any]
 `output` is the value of the agent's only key, or a mapping for several."""
 
 TRUSTED: Final = 0.5
-"""What a judge's word weighs where it does not say, beside a person's, which weighs 1."""
+"""Default weight of a judge's judgement; a person's weighs 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Judgement:
     """A judge's verdict on a piece of work. Raises `InputError` for a weight outside (0, 1]."""
 
     good: bool | None
-    """`None`: it came to no judgement that makes sense; nothing is learned, and what it cost still counts."""
+    """`None`: no usable judgement; nothing is learned, and its cost still counts."""
     sure: float = TRUSTED
     """How sure the judge is, in (0, 1]: the weight of the outcome."""
     reason: str = ""
-    """For the caller of the judge; never recorded, since it may quote the work."""
+    """The reason, for the caller of the judge; never recorded, because it may quote the work."""
     usd: float = 0.0
-    """What judging cost, in US dollars."""
+    """Cost of judging in US dollars."""
     tokens: int = 0
 
     def __post_init__(self) -> None:
@@ -36,14 +36,14 @@ class Judgement:
 
 
 def check_judge(judge: Any, whose: str) -> Judge | None:
-    """A judge as it was configured. Raises `DefinitionError` for something that cannot judge."""
+    """Validate a configured judge. Raises `DefinitionError` for an object that cannot judge."""
     if judge is not None and not callable(judge):
         raise DefinitionError(f"{whose}: a judge is a function (inputs, output) or a ModelJudge, not {judge!r}.")
     return cast("Judge | None", judge)
 
 
 def as_judgement(verdict: Any) -> Judgement:
-    """What a judge returned as a `Judgement`. Raises `InputError` for anything else."""
+    """A judge's return value as a `Judgement`. Raises `InputError` for any other type."""
     if verdict is None or isinstance(verdict, bool):
         return Judgement(verdict)
     if isinstance(verdict, Judgement):
@@ -52,18 +52,18 @@ def as_judgement(verdict: Any) -> Judgement:
 
 
 def judge_name(judge: Judge) -> str:
-    """What a judge is called in records."""
+    """The name of a judge in records."""
     name = getattr(judge, "name", None)
     return name if isinstance(name, str) and name else str(getattr(judge, "__name__", type(judge).__name__))
 
 
 def keep_judgement(store: Store, judged: WorkJudged) -> None:
-    """Put a judgement on record. Raises `StoreError`."""
+    """Store a judgement. Raises `StoreError`."""
     store.put_document(_kind(judged.run_id), {"at": judged.at, **to_body(judged)})
 
 
 def judgements_of(store: Store, run_id: str) -> tuple[WorkJudged, ...]:
-    """What was judged of the work of a run, in order. Raises `StoreError`."""
+    """The judgements of the work of a run, in order. Raises `StoreError`."""
     found: list[WorkJudged] = []
     for number in store.document_versions(_kind(run_id)):
         body = store.document(_kind(run_id), number) or {}

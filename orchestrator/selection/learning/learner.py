@@ -17,35 +17,35 @@ from .updates import Observation, credited, forget, learn
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a batch of outcomes led to."""
+    """The result of learning from a batch of outcomes."""
 
     handbook: Handbook
     agents: frozenset[str]
-    """Those whose record changed."""
+    """Agents whose record changed."""
     skills: frozenset[str]
-    """Those in which the record of others grew older."""
+    """Skills in which the records of other agents have aged."""
     outcomes: int
     step: HandbookUpdate | None = None
-    """The same learning, to be done again on another version of the handbook; `None` for nothing."""
+    """The learning step, to be repeated on another version of the handbook; `None` if nothing was learned."""
 
 
 class Learner:
-    """Takes outcomes in at once, and learns from them when asked to."""
+    """Queues outcomes at once, and learns from them on request."""
 
     def __init__(self) -> None:
         self.pending: deque[Observation] = deque()
-        """Outcomes to be learned from."""
+        """Queued outcomes."""
         self.found: deque[DriftSignal] = deque(maxlen=1000)
-        """Drift that nobody has asked for."""
+        """Drift that `signals` has not returned yet."""
         self._raised: set[tuple[str, str]] = set()
-        """Drift, by agent and metric, that was found here and is not on the record of a run yet."""
+        """Drift, by agent and metric, that was found here and is not recorded in a run yet."""
 
     def note(self, observation: Observation) -> None:
-        """Keep an outcome until it is learned from; from any thread."""
+        """Queue an outcome; callable from any thread."""
         self.pending.append(observation)
 
     def learn(self, handbook: Handbook, agents: Mapping[str, Agent], evidence: float) -> Learned:
-        """The handbook after everything that waits; the evidence about an agent that has drifted is reduced."""
+        """The handbook after all queued outcomes; the record of an agent that has drifted is reduced."""
         batch: list[Observation] = []
         while self.pending:
             batch.append(self.pending.popleft())
@@ -60,16 +60,16 @@ class Learner:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to learn from."""
+        """Whether outcomes are queued."""
         return bool(self.pending)
 
     @property
     def alarmed(self) -> bool:
-        """Whether drift was found that has not been read."""
+        """Whether `signals` has drift to return."""
         return bool(self.found)
 
     def merge_drift(self, handbook: Handbook) -> None:
-        """Merge the drift that a handbook records, found by any process."""
+        """Merge the drift that any process has stored in a handbook."""
         for found in handbook.drifted:
             if (found.agent, found.metric) not in self._raised:
                 self._raised.add((found.agent, found.metric))
@@ -80,7 +80,7 @@ class Learner:
         self._raised = {(name, metric) for name, metric in self._raised if name != agent}
 
     def signals(self) -> tuple[DriftSignal, ...]:
-        """Drift found since the last time this was asked."""
+        """Drift found since the last call."""
         found: list[DriftSignal] = []
         while self.found:
             found.append(self.found.popleft())
@@ -89,14 +89,14 @@ class Learner:
 
 @dataclass(frozen=True)
 class LearningStep:
-    """Learning from a batch, watching for drift, believing less of who has drifted: a step that can be done again."""
+    """A repeatable step: learn from a batch, detect drift, reduce the records of agents that have drifted."""
 
     batch: tuple[Observation, ...]
     declared: Mapping[str, Mapping[str, float]]
-    """Agent -> its declared competence, of the agents that are present."""
+    """Agent -> its declared competence, for the registered agents."""
     relative_price: Mapping[str, float]
     evidence: float
-    """Calls that an expectation rests on before outcomes are held against it."""
+    """Number of calls behind an expectation from which outcomes are compared with it."""
 
     def __call__(self, handbook: Handbook) -> Handbook:
         """The next version of a handbook."""
@@ -117,5 +117,5 @@ class LearningStep:
 
 
 def mark_drift_recorded(agent: str) -> HandbookUpdate:
-    """The step that takes the drift of an agent off a handbook: it is on the record of a run."""
+    """The step that removes an agent's drift from a handbook after a run has recorded it."""
     return lambda handbook: handbook.with_drift_recorded(agent)

@@ -1,5 +1,5 @@
-"""What a chat model adds when one is configured: it says what a text demands, judges work, proposes how to split a
-skill. Nothing here is needed, nothing here decides a split: statistics do.
+"""Optional chat models: they infer the demand of a text, judge work, and propose splits of skills. Whether a skill is
+split is decided by statistics.
 """
 
 import json
@@ -30,7 +30,7 @@ SHOWN_TEXTS = 40
 
 @dataclass(frozen=True)
 class InferredDemand:
-    """What a model says that a text demands; neutral where it said nothing that makes sense."""
+    """A demand inferred by a model; neutral if its answer was not usable."""
 
     demand: Demand
     usd: float = 0.0
@@ -38,41 +38,41 @@ class InferredDemand:
 
 
 class _ModelOfWork:
-    """A model that is shown work."""
+    """A model that is shown work: name, data constraints, cost."""
 
     model: "BaseChatModel | str"
     leaves: bool | None
 
     @property
     def name(self) -> str:
-        """What it is called in records."""
+        """Its name in records."""
         return _name_of(self.model)
 
     @property
     def data_leaves(self) -> bool:
-        """Whether what it is shown leaves this machine."""
+        """Whether the data leave this machine."""
         return _leaves(self.model) if self.leaves is None else self.leaves
 
 
 @dataclass(frozen=True)
 class DemandModel(_ModelOfWork):
-    """A chat model that says what work demands: `Orchestrator(demand_model=DemandModel("openai:...", cost=0.001))`.
+    """A chat model that infers the demand of work: `Orchestrator(demand_model=DemandModel("openai:...", cost=0.001))`.
 
     It is shown the text of a step, and the names and descriptions of the skills.
     """
 
     model: "BaseChatModel | str"
     cost: Cost = 0.0
-    """US dollars for an answer, or a function of the usage that the model reports."""
+    """US dollars per answer, or a function of the usage that the model reports."""
     timeout: float = 10.0
-    """Seconds that it is waited for."""
+    """Time-out in seconds."""
     domain: str = "local"
-    """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
+    """Its trust domain: runs whose constraints exclude it are not shown to it."""
     leaves: bool | None = None
-    """Whether what it is shown leaves this machine; `None`: derived from the model's name, true for a remote model."""
+    """Whether the data leave this machine; `None`: derived from the model's name, true for a remote model."""
 
     async def __call__(self, text: str, handbook: Handbook) -> InferredDemand:
-        """What a text demands: one call. Raises what the model's client raises."""
+        """Infer the demand of a text by one call. Raises what the model's client raises."""
         skills = {name: skill for name, skill in sorted(handbook.skills.items()) if skill.merged_into is None}
         listed = "\n".join(f"- {name}: {skill.description or skill.title}" for name, skill in skills.items())
         system = (
@@ -98,22 +98,22 @@ class _JudgementReply(BaseModel):
 class ModelJudge(_ModelOfWork):
     """A chat model that judges work: `Orchestrator(judge=ModelJudge("openai:...", "Is the brief faithful?"))`.
 
-    It sees what an agent was given and what it gave. Alone: `await judge(inputs, output)`.
+    It sees the inputs and the output of an agent. To call it alone: `await judge(inputs, output)`.
     """
 
     model: "BaseChatModel | str"
     criteria: str
     trust: float = TRUSTED
-    """The most that its judgement may weigh beside a person's, which weighs 1."""
+    """Maximum weight of its judgement; a person's weighs 1."""
     cost: Cost = 0.0
-    """US dollars for a judgement, or a function of the usage that the model reports: `per_token(0.15, 0.6)`."""
+    """US dollars per judgement, or a function of the usage that the model reports: `per_token(0.15, 0.6)`."""
     domain: str = "local"
-    """The trust domain that it works in: runs whose constraints leave that out are not shown to it."""
+    """Its trust domain: runs whose constraints exclude it are not shown to it."""
     leaves: bool | None = None
-    """Whether what it is shown leaves this machine; `None`: derived from the model's name, true for a remote model."""
+    """Whether the data leave this machine; `None`: derived from the model's name, true for a remote model."""
 
     async def __call__(self, inputs: Any, output: Any) -> Judgement:
-        """Its judgement; `good` is `None` when it gave none that makes sense. Raises what the model's client raises."""
+        """Its judgement; `good` is `None` when the answer was not usable. Raises what the model's client raises."""
         system = (
             f"You judge work. {self.criteria}\n"
             'Answer with a JSON object only: {"good": true or false, "sure": above 0, up to 1, "reason": "..."}'
@@ -147,10 +147,9 @@ async def split_by_model(
     embedding: Embedding | None = None,
     keep_texts: bool = False,
 ) -> Handbook:
-    """`split`, with a model's proposal among the cuts that are tried: it names the parts, the outcomes decide.
+    """As `split`, with a model's proposal among the candidate cuts: the model names the parts, the outcomes decide.
 
-    The model sees texts of the work. When its proposal is none, or explains the outcomes no better, nothing of it
-    stays.
+    The model sees texts of the work. A proposal that is not usable, or explains the outcomes no better, is dropped.
     """
     texts = list(dict.fromkeys(o.text for o in observations if o.text and skill in o.demand.skills))[:SHOWN_TEXTS]
     proposal = await _proposed(model, texts) if texts else None
@@ -201,7 +200,7 @@ def _name_of(model: "BaseChatModel | str") -> str:
 
 
 def _leaves(model: "BaseChatModel | str") -> bool:
-    """Whether what a model is shown leaves this machine, judging by its name."""
+    """Whether the data leave this machine, by the name of the model."""
     return not isinstance(model, str) or model.partition(":")[0] not in LOCAL_PROVIDERS
 
 

@@ -1,5 +1,6 @@
-"""The skills that recorded work shows: discovered where no demand was stated, merged where outcomes do not distinguish
-two apart, split where agents differ within one. Statistics decide; a model, where there is one, may propose splits.
+"""Proposes changes of skills from recorded work: discovery from texts without a declared demand, merges of skills that
+outcomes do not distinguish, splits of skills within which agents differ. Statistics decide; an optional model may
+propose splits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ LEAST_TEXTS: Final = 40
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a handbook would become, and by what evidence."""
+    """A proposed handbook, and the evidence for its changes."""
 
     before: Handbook
     after: Handbook
@@ -42,13 +43,13 @@ class Proposal:
 
     @property
     def evidence(self) -> tuple[tuple[str, str], ...]:
-        """What would be done, and why: the insights that are new, by their ids."""
+        """The changes with their reasons: the new insights, by id."""
         known = self.before.insights
         return tuple((key, each.text) for key, each in self.after.insights.items() if known.get(key) != each)
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """Every place of the handbook that would change."""
+        """Every change of the handbook."""
         return self.before.diff(self.after)
 
 
@@ -61,10 +62,10 @@ async def propose(
     keep_texts: bool = False,
     on_problem: Callable[[str], None] = lambda _: None,
 ) -> Proposal:
-    """The handbook with the skills that recorded work shows; the same for the same handbook and work.
+    """Propose skills from recorded work; deterministic for the same handbook and work.
 
-    With a `model`, one call for each skill with outcomes enough: it is shown texts of the work and proposes a split,
-    which stays only if it explains the outcomes better than any other. A model that fails is reported to `on_problem`.
+    With a `model`, one call for each skill with enough outcomes: it is shown texts of the work and proposes a split,
+    which is used only if it explains the outcomes better than any other. A failing model is reported to `on_problem`.
     Raises `DefinitionError` when the handbook's prototypes are in another embedding.
     """
     embed = embedding or HashedEmbedding()
@@ -95,7 +96,7 @@ async def propose(
 def reassigned_where_open(
     handbook: Handbook, observations: Sequence[Observation], index: SkillIndex
 ) -> list[Observation]:
-    """The observations with the demand that their texts have, where none is on record; else with that on record."""
+    """The observations with their recorded demand, else with the demand inferred from their texts."""
     described = handbook.described
     restored: list[Observation] = []
     for seen in observations:
@@ -109,7 +110,9 @@ def reassigned_where_open(
 def _discovered(
     handbook: Handbook, observations: Sequence[Observation], embed: Embedding, *, keep_texts: bool
 ) -> tuple[Handbook, list[str], dict[str, tuple[str, ...]]]:
-    """The handbook with the skills that open texts fall into, if agents may differ in them; notes; and words."""
+    """The handbook with skills discovered in texts without a demand, if agents may differ in them; notes; and
+    distinctive words.
+    """
     seen = reassigned_where_open(handbook, observations, SkillIndex(handbook, embed))
     unexplained = [o for o in seen if o.demand.neutral and o.text]
     texts = list(dict.fromkeys(o.text or "" for o in unexplained))
@@ -127,7 +130,7 @@ def _discovered(
 
 
 def _taken_in(handbook: Handbook, found: "_Grouping", texts: int, *, keep_texts: bool) -> Handbook:
-    """The handbook with discovered skills, and with what each agent has shown in them."""
+    """The handbook with discovered skills, and with the record of each agent in them."""
     skills = found.handbook.skills
     kept = skills if keep_texts else {key: _without_words(skill) for key, skill in skills.items()}
     profiles: dict[str, Profile] = dict(handbook.profiles)
@@ -152,18 +155,18 @@ def _taken_in(handbook: Handbook, found: "_Grouping", texts: int, *, keep_texts:
 
 
 def _has_prototypes(handbook: Handbook) -> bool:
-    """Whether some skill has a prototype: then new ones lie in the same space."""
+    """Whether a skill has a prototype: then new ones use the same embedding space."""
     return any(skill.prototype for skill in handbook.skills.values())
 
 
 @dataclass(frozen=True)
 class _Grouping:
-    """Texts in so many groups, and whether agents differ among them."""
+    """A grouping of texts, and the evidence that agents differ between the groups."""
 
     handbook: Handbook
     work: list[Observation]
     gain: float
-    """Logarithm of the Bayes factor for so many skills over one."""
+    """Logarithm of the Bayes factor for this number of skills over one."""
 
 
 def _sizes(texts: int) -> list[int]:
@@ -183,7 +186,7 @@ def _grouped(
 
 
 def _log_bayes_factor(work: Sequence[Observation]) -> float:
-    """Logarithm of the Bayes factor for as many skills as there are over one, by the outcomes of the main skill."""
+    """Logarithm of the Bayes factor for these skills over one, by the outcomes in the main skill of each text."""
     groups: dict[str, list[Observation]] = {}
     for seen in work:
         main = min(seen.demand.items, key=lambda item: (-item[1], item[0]))[0]
@@ -197,7 +200,7 @@ def _log_bayes_factor(work: Sequence[Observation]) -> float:
 
 
 def _renamed(found: Handbook, handbook: Handbook) -> Handbook:
-    """Discovered skills under numbers that the handbook does not use yet."""
+    """Discovered skills under ids that the handbook does not use yet."""
     skills: dict[str, Skill] = {}
     number = 0
     for _, skill in sorted(found.skills.items()):

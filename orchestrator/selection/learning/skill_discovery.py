@@ -1,6 +1,5 @@
-"""Skills found in what was observed: discovered in texts, split where agents differ within one, merged where outcomes
-do not distinguish them. The evidence stays: a split skill becomes the parent of its parts, a merged one points to the
-other.
+"""Discovers skills in texts, splits a skill within which agents differ, merges skills that outcomes do not distinguish.
+No evidence is lost: a split skill becomes the parent of its parts, a merged one points to the other.
 """
 
 import math
@@ -38,7 +37,7 @@ Labels = NDArray[np.intp]
 
 
 def spherical_kmeans(vectors: Floats, groups: int, *, seed: int = 0, rounds: int = 20) -> tuple[Floats, Labels]:
-    """Centres of length 1 and the group of each row (Dhillon and Modha, Machine Learning, 2001).
+    """Centres of norm 1 and the group of each row (Dhillon and Modha, Machine Learning, 2001).
 
     Started by k-means++ under `seed`, so the same rows give the same groups. Empty groups are left out.
     """
@@ -55,7 +54,9 @@ def spherical_kmeans(vectors: Floats, groups: int, *, seed: int = 0, rounds: int
 
 
 def _spread_out(vectors: Floats, groups: int, random: np.random.Generator) -> Floats:
-    """First centres: rows drawn with a chance that grows with their distance from those drawn before."""
+    """Initial centres: rows drawn with a probability that grows with the distance from those drawn before
+    (k-means++).
+    """
     chosen = [int(random.integers(len(vectors)))]
     distance: Floats = 1 - vectors @ vectors[chosen[0]]
     while len(chosen) < groups:
@@ -69,7 +70,7 @@ def _spread_out(vectors: Floats, groups: int, random: np.random.Generator) -> Fl
 
 
 def widest_direction(vectors: Floats, rounds: int = 30) -> Floats:
-    """The direction in which rows differ most (first principal component, by power iteration from a fixed start)."""
+    """The first principal component of the rows, by power iteration from a fixed start."""
     centred = vectors - vectors.mean(axis=0)
     direction: Floats = centred[int(np.argmax(np.linalg.norm(centred, axis=1)))].copy()
     for _ in range(rounds):
@@ -104,7 +105,7 @@ def typical_texts(texts: Sequence[str], vectors: Floats, count: int = 5) -> tupl
 
 
 LEAST = 12
-"""Observations that each part must hold in the judging half."""
+"""Minimum number of observations of each part in the validation half."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,10 @@ class Cut:
     direction: Floats
     border: float
     proposed_by: str
-    """Where it comes from: the texts, an agent's outcomes, or a model."""
+    """Its source: the texts, an agent's outcomes, or a model."""
 
     def first(self, vectors: Floats) -> Bools:
-        """Which texts lie in the first part."""
+        """Which texts are in the first part."""
         side: Bools = vectors @ self.direction > self.border
         return side
 
@@ -142,9 +143,10 @@ def proposals(observations: Sequence[Observation], vectors: Floats) -> list[Cut]
 def best_cut(
     observations: Sequence[Observation], vectors: Floats, extra: Sequence[Cut] = ()
 ) -> tuple[Cut, float] | None:
-    """The cut that explains the judging half best, with the logarithm of its Bayes factor; `None` when none is strong.
+    """The cut that explains the validation half best, with the logarithm of its Bayes factor; `None` when none is
+    strong evidence.
 
-    Halves are by a hash of the text, so the same text is never in both, and chance is not mistaken for structure.
+    Halves are assigned by a hash of the text, so no text is in both, and chance is not mistaken for structure.
     """
     judging: Bools = np.array([zlib.crc32((o.text or "").encode()) % 2 == 0 for o in observations], dtype=np.bool_)
     if judging.sum() < 2 * LEAST or (~judging).sum() < 2 * LEAST:
@@ -175,12 +177,12 @@ def discover(
     shared: Sequence[float] | None = None,
     boilerplate: Sequence[int] | None = None,
 ) -> Handbook:
-    """A handbook of the skills that texts fall into: offline, without a model, the same for the same texts.
+    """A handbook of skills discovered in texts: offline, without a model, deterministic.
 
     `skills` is the maximum number; default: one for every 50 texts, from 2 to 48. Without `keep_texts` the handbook
     holds no words of the texts, only their prototypes. `shared` is the direction of the embedding that is ignored
-    because all texts have it (empty: none); default: the mean direction of `texts`. `boilerplate` are the runs of
-    words that all texts repeat; default: those of `texts`.
+    because all texts have it (empty: none); default: the mean direction of `texts`. `boilerplate` are the runs of words
+    that all texts repeat; default: those of `texts`.
     """
     plain = embedding or HashedEmbedding()
     distinct = list(dict.fromkeys(texts))
@@ -216,8 +218,8 @@ def split(
 ) -> Handbook:
     """The handbook with a skill split in two, if the agents differ within it; else the same handbook.
 
-    Only observations with a text count. The skill becomes the parent of its parts, whose evidence is counted again; an
-    insight keeps the statistics.
+    Only observations with a text are used. The skill becomes the parent of its parts, whose evidence is counted again;
+    an insight keeps the statistics.
     """
     embed = embedding_of(handbook, embedding)
     seen = [o for o in observations if o.text and skill in o.demand.skills]
@@ -248,10 +250,10 @@ def split(
 
 
 def merge_alike(handbook: Handbook) -> Handbook:
-    """The handbook with skills merged that outcomes do not distinguish: of one parent and mode, without parts of their
-    own.
+    """The handbook with skills merged that outcomes do not distinguish, if they have the same parent and mode and no
+    parts.
 
-    The skill that goes stays as a pointer, so what names it still works; its evidence is added to the other's.
+    The merged skill is kept as a pointer, so that its name still works; its evidence is added to the other's.
     """
     parents = {s.parent for s in handbook.skills.values()}
     while True:
@@ -283,7 +285,7 @@ def restructure(
 
 
 def reassigned(observations: Sequence[Observation], index: SkillIndex) -> list[Observation]:
-    """The observations with the demand that their texts have in a handbook; those without a text as they are."""
+    """The observations with the demand of their texts in a handbook; those without a text are unchanged."""
     return [
         Observation(o.agent, index.demand(o.text), o.success, o.weight, o.seconds, o.usd, o.tokens) if o.text else o
         for o in observations
@@ -293,12 +295,12 @@ def reassigned(observations: Sequence[Observation], index: SkillIndex) -> list[O
 def learned_from(
     handbook: Handbook, observations: Sequence[Observation], embedding: Embedding | None = None
 ) -> Handbook:
-    """The handbook after recorded runs: each text's demand is inferred, then its outcome learned from."""
+    """The handbook after learning from recorded runs with the demand inferred from each text."""
     return learn(handbook, reassigned(observations, SkillIndex(handbook, embedding)))
 
 
 def _between(one: Skill, other: Skill, weights: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """Where the texts of two skills lie together, each weighing as much as has been seen of it."""
+    """The common prototype of two skills, weighted by their numbers of observations."""
     if not one.prototype or not other.prototype:
         return one.prototype or other.prototype
     middle: dict[int, float] = {}
@@ -311,7 +313,7 @@ def _between(one: Skill, other: Skill, weights: Sequence[float]) -> tuple[tuple[
 
 
 def _made(skill: Skill, texts: Sequence[str], vectors: Floats, inside: Bools, keep_texts: bool) -> Skill:
-    """A skill with the body that its texts give it."""
+    """A skill described by its texts."""
     middle = unit_rows(vectors[inside].mean(axis=0, keepdims=True))[0]
     largest = sorted(np.argsort(-np.abs(middle), kind="stable")[:KEPT_COORDINATES].tolist())
     prototype = tuple((int(place), round(float(middle[place]), 6)) for place in largest if middle[place] != 0)

@@ -1,4 +1,4 @@
-"""Learning from outcomes: pure functions from a handbook and what was observed to the next handbook."""
+"""Learning from outcomes: pure functions from a handbook and observations to the next handbook."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,13 @@ from orchestrator.selection.skills.evidence import Evidence, Profile, Surplus
 from orchestrator.selection.skills.handbook import Handbook, Skill
 
 CHECKED = 0.25
-"""Weight of an outcome that only validation and `ensure` have judged, beside a person's judgement, which weighs 1:
-competence is about work that passes every check and still disappoints."""
+"""Weight of an outcome that only validation and `ensure` have judged; a person's judgement weighs 1. It is low because
+competence is about work that passes every check and is still not good.
+"""
 
 
 class Spent(TypedDict, total=False):
-    """What a call took, as far as it is known."""
+    """What a call consumed, as far as known."""
 
     seconds: float
     usd: float
@@ -28,19 +29,19 @@ class Spent(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """How one piece of work by one agent turned out."""
+    """The outcome of one piece of work by one agent."""
 
     agent: str
     demand: Demand
     success: bool
     weight: float = 1.0
-    """In (0, 1]: how much the judgement is trusted."""
+    """Trust in the judgement, in (0, 1]."""
     seconds: float | None = None
     usd: float | None = None
     tokens: float | None = None
     tool_calls: float | None = None
     text: str | None = None
-    """What the work was about; kept in memory only, for splits and discovery."""
+    """The text of the work; kept in memory only, for splits and discovery."""
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
@@ -52,7 +53,9 @@ class Observation:
 
 
 def credited(demand: Demand, handbook: Handbook) -> dict[str, float]:
-    """Skill -> share of an outcome: each demanded skill by its weight, and as much for the broader skills it is in."""
+    """Skill -> share of an outcome: each demanded skill gets its weight, and each broader skill the weight of its
+    parts.
+    """
     demand = handbook.resolved(demand)
     shares = demand.weights
     for skill, share in demand.items:
@@ -62,7 +65,9 @@ def credited(demand: Demand, handbook: Handbook) -> dict[str, float]:
 
 
 def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], ticks: Mapping[str, int]) -> Profile:
-    """A profile after one outcome, which counts in each skill by its share; `ticks` are after it."""
+    """A profile after one outcome, which counts in each skill by its share; `ticks`: the outcome counts of the skills
+    after it.
+    """
     skills = dict(profile.skills)
     for skill, share in shares.items():
         before = profile.evidence(skill).aged(ticks[skill] - 1)
@@ -78,7 +83,7 @@ def observed(profile: Profile, seen: Observation, shares: Mapping[str, float], t
 
 
 def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dict[str, Surplus]:
-    """How short and how long work went after an outcome, which counts in either by its size."""
+    """The surplus of short and of long work after an outcome, which counts in either by its size."""
     surplus = seen.success - expected_by_skill(profile, seen.demand)
     ends = zip(("short", "long"), (profile.short, profile.long), size_weights(size), strict=True)
     return {
@@ -87,8 +92,9 @@ def _by_size(profile: Profile, seen: Observation, size: float, tick: int) -> dic
 
 
 def expected_by_skill(profile: Profile, demand: Demand) -> float:
-    """The probability of success from a record alone: in each demanded skill it is drawn towards the record as a
-    whole, which counts as eight calls."""
+    """The probability of success in each demanded skill from the record alone, shrunk towards that of the whole record
+    with the weight of eight calls.
+    """
     general = profile.general
     overall = (TRANSFER / 2 + general.successes) / (TRANSFER + general.total)
     if demand.neutral:
@@ -98,10 +104,10 @@ def expected_by_skill(profile: Profile, demand: Demand) -> float:
 
 
 def learn(handbook: Handbook, observations: Sequence[Observation], present: Iterable[str] = ()) -> Handbook:
-    """The next version of a handbook after a batch of outcomes, in order; the same one for none.
+    """The next version of a handbook after a batch of outcomes, in order; unchanged for an empty batch.
 
-    A demanded skill that the handbook does not know is entered. The agents `present` at the very first outcomes found
-    the handbook: they start on equal terms, and later agents are newcomers.
+    An unknown demanded skill is added. The agents `present` at the very first outcomes start on equal terms; later
+    agents are newcomers.
     """
     if not observations:
         return handbook
@@ -128,7 +134,9 @@ def with_new_skills(handbook: Handbook, names: Iterable[str]) -> dict[str, Skill
 
 
 def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
-    """With an agent's record worth at most so many calls: its rates stay, and new evidence soon outweighs them."""
+    """The handbook with an agent's record reduced to at most `worth` calls: its rates stay, and new evidence soon
+    outweighs them.
+    """
     profile = handbook.profile(agent)
     faded = profile.model_copy(
         update={

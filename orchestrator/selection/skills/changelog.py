@@ -11,12 +11,13 @@ from .revision import Change
 
 HandbookUpdate = Callable[[Handbook], Handbook]
 MAX_STEPS: Final = 100_000
-"""Steps not yet stored; when there are more, the oldest are dropped."""
+"""Maximum number of steps that are not stored yet; beyond it the oldest are dropped."""
 
 
 class Journal:
-    """Steps from one version of a handbook to the next. Learning is a function of a handbook and outcomes: done again
-    on top of what other processes learned meanwhile, nothing of either is lost."""
+    """Steps from one version of a handbook to the next. Learning is a function of a handbook and outcomes: when it is
+    repeated on the version of another process, the updates of both are kept.
+    """
 
     def __init__(self) -> None:
         self._steps: list[HandbookUpdate] = []
@@ -33,7 +34,7 @@ class Journal:
                 del self._steps[0]
 
     def onto(self, handbook: Handbook) -> tuple[Handbook, int]:
-        """All steps done again on a handbook, and how many those were."""
+        """Repeat all steps on a handbook; returns the result and their number."""
         with self._lock:
             steps = list(self._steps)
         for step in steps:
@@ -47,7 +48,7 @@ class Journal:
 
 
 def changed(changes: tuple[Change, ...], ours: Handbook) -> HandbookUpdate:
-    """The step that makes changes by hand again, place by place; where they no longer fit, `ours` takes the place."""
+    """The step that repeats manual changes one by one; if they no longer apply, it returns `ours`."""
 
     def step(handbook: Handbook) -> Handbook:
         try:

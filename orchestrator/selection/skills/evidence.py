@@ -1,4 +1,4 @@
-"""What is known of one agent: decaying counts per skill, and running statistics of what it costs."""
+"""The record of one agent: decaying counts per skill, and running statistics of its costs."""
 
 import math
 from typing import Annotated
@@ -6,32 +6,32 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 DECAY = 0.999
-"""What an observation leaves of those before it: about the last thousand count."""
+"""Decay factor per observation: about the last thousand observations count."""
 GRACE = 200
-"""Outcomes of others in a skill before what is known of an agent that was not asked begins to fade."""
+"""Number of outcomes of others in a skill after which the record of an agent that was not asked begins to decay."""
 IDLE_HALF_LIFE = 1000
-"""Outcomes of others after which it then counts half."""
+"""Half-life of that decay, in outcomes of others."""
 
 Count = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 class Evidence(BaseModel):
-    """Decaying counts of what went well and what did not; the Beta posterior adds a prior to them."""
+    """Decaying counts of successes and failures; the Beta posterior adds a prior."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     successes: Count = 0.0
     failures: Count = 0.0
     at: Annotated[int, Field(ge=0)] = 0
-    """How many outcomes the skill had seen, of any agent, when this was last brought up to date."""
+    """Number of outcomes in the skill, of all agents, at the last update."""
 
     @property
     def total(self) -> float:
-        """How much has been seen, in calls of late."""
+        """Number of recent calls."""
         return self.successes + self.failures
 
     def observe(self, success: bool, weight: float = 1.0, *, decay: float = DECAY, at: int | None = None) -> "Evidence":
-        """With one more outcome of `weight` in (0, 1], the skill's outcome number `at`."""
+        """A copy with one more outcome of `weight` in (0, 1], the skill's outcome number `at`."""
         kept = decay**weight
         won = weight if success else 0.0
         return _evidence(
@@ -39,63 +39,63 @@ class Evidence(BaseModel):
         )
 
     def aged(self, now: int) -> "Evidence":
-        """As it counts when the skill has seen `now` outcomes: what others did meanwhile makes it old."""
+        """A copy decayed to the skill's outcome number `now`: outcomes of other agents age the record."""
         if now <= self.at:
             return self
         kept = fading(now - self.at)
         return self if kept == 1 else _evidence(self.successes * kept, self.failures * kept, now)
 
     def scaled(self, factor: float) -> "Evidence":
-        """The same rate, with less (or more) weight."""
+        """The same rate with another weight."""
         return _evidence(self.successes * factor, self.failures * factor, self.at)
 
     def plus(self, other: "Evidence") -> "Evidence":
-        """Both together."""
+        """The sum of both."""
         return _evidence(self.successes + other.successes, self.failures + other.failures, max(self.at, other.at))
 
 
 def _evidence(successes: float, failures: float, at: int) -> Evidence:
-    """Counts that are known to be sound, made without checking them again."""
+    """Construct without validation, for counts that are known to be valid."""
     return Evidence.model_construct({"successes", "failures", "at"}, successes=successes, failures=failures, at=at)
 
 
 def fading(outcomes: int) -> float:
-    """What is left of evidence after this many outcomes of others."""
+    """The remaining weight of evidence after this many outcomes of others."""
     return float(0.5 ** (max(0, outcomes - GRACE) / IDLE_HALF_LIFE))
 
 
 class Surplus(BaseModel):
-    """How much better or worse work of one kind went than the skills it demands let one expect; decaying."""
+    """Decaying difference between the outcomes of one kind of work and those expected by the demanded skills."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     calls: Count = 0.0
     successes: Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)] = 0.0
-    """Beyond those expected; below zero for fewer."""
+    """Good outcomes beyond the expected ones; negative for fewer."""
     at: Annotated[int, Field(ge=0)] = 0
-    """How many outcomes had been seen, of any agent, when this was last brought up to date."""
+    """Number of outcomes, of all agents, at the last update."""
 
     def observe(self, surplus: float, weight: float, at: int) -> "Surplus":
-        """With one more outcome of `weight` in (0, 1], outcome number `at`."""
+        """A copy with one more outcome of `weight` in (0, 1], outcome number `at`."""
         kept = DECAY**weight
         return _surplus(self.calls * kept + weight, self.successes * kept + weight * surplus, at)
 
     def aged(self, now: int) -> "Surplus":
-        """As it counts when `now` outcomes have been seen."""
+        """A copy decayed to outcome number `now`."""
         kept = fading(now - self.at)
         return self if kept == 1 else _surplus(self.calls * kept, self.successes * kept, now)
 
     def scaled(self, factor: float) -> "Surplus":
-        """The same surplus per call, with less (or more) weight."""
+        """The same surplus per call with another weight."""
         return _surplus(self.calls * factor, self.successes * factor, self.at)
 
     def plus(self, other: "Surplus") -> "Surplus":
-        """Both together."""
+        """The sum of both."""
         return _surplus(self.calls + other.calls, self.successes + other.successes, max(self.at, other.at))
 
 
 def _surplus(calls: float, successes: float, at: int) -> Surplus:
-    """Counts that are known to be sound, made without checking them again."""
+    """Construct without validation, for counts that are known to be valid."""
     return Surplus.model_construct({"calls", "successes", "at"}, calls=calls, successes=successes, at=at)
 
 
@@ -115,14 +115,14 @@ class Stats(BaseModel):
         return math.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else 0.0
 
     def observe(self, value: float) -> "Stats":
-        """With one more value."""
+        """A copy with one more value."""
         count = self.count + 1
         delta = value - self.mean
         mean = self.mean + delta / count
         return Stats.model_construct(count=count, mean=mean, m2=self.m2 + delta * (value - mean))
 
     def plus(self, other: "Stats") -> "Stats":
-        """Both together (Chan, Golub and LeVeque, 1979)."""
+        """The statistics of both (Chan, Golub and LeVeque, 1979)."""
         count = self.count + other.count
         if not count:
             return self
@@ -134,29 +134,31 @@ class Stats(BaseModel):
         )
 
     def expected(self, stated: float, trust: float = 5.0) -> float:
-        """What the next call will cost: the stated value, worth `trust` observations, and what was seen."""
+        """Expected cost of the next call: the declared value with the weight of `trust` observations, and the observed
+        mean.
+        """
         return (trust * stated + self.count * self.mean) / (trust + self.count)
 
 
 class Profile(BaseModel):
-    """What one agent has shown it can do, and at what cost."""
+    """The record of one agent: outcomes per skill, and costs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     skills: dict[str, Evidence] = {}
     founding: bool = False
-    """Whether it was there when nothing was known of anyone: then it is no newcomer."""
+    """Whether it was registered at the first outcomes: then it is no newcomer."""
     general: Evidence = Evidence()
-    """All outcomes, whatever was demanded."""
+    """All outcomes, under any demand."""
     short: Surplus = Surplus()
     long: Surplus = Surplus()
-    """Outcomes of work whose size is known: each counts in both, by its size."""
+    """Surplus of work of known size: each outcome counts in both, by its size."""
     usd: Stats = Stats()
     seconds: Stats = Stats()
     tokens: Stats = Stats()
 
     def evidence(self, skill: str) -> Evidence:
-        """The counts of one skill; none when it has not been seen at work."""
+        """The counts of one skill; zero when there are no outcomes."""
         return self.skills.get(skill) or NOTHING
 
     def plus(self, other: "Profile") -> "Profile":

@@ -1,7 +1,7 @@
-"""`Handbook`: the skills, what each agent has shown in them, and what was learned about the phases of work.
+"""`Handbook`: the skills, the record of each agent in them, and insights about the phases of work.
 
-One versioned JSON document. It is never changed in place: each operation returns the next version, which remembers how
-to get back.
+One versioned JSON document. It is never changed in place: each operation returns the next version, which can be rolled
+back.
 """
 
 import os
@@ -24,37 +24,37 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S
 
 
 class Skill(BaseModel):
-    """Something that work demands and agents can or cannot do."""
+    """A named kind of work that steps demand and agents declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Id
     name: str = ""
-    """Default: the id."""
+    """The display name; default: the id."""
     description: str = ""
     indicators: tuple[str, ...] = ()
-    """Words and phrases in a text that show this skill is demanded."""
+    """Words and phrases in a text that indicate this skill."""
     examples: tuple[str, ...] = ()
     """Texts that demand it."""
     parent: str | None = None
-    """The broader skill that this is a part of."""
+    """The broader skill of which this is a part."""
     mode: str = ""
     """The phase of work it belongs to; empty for any."""
     provenance: str = "declared"
-    """Where it comes from: declared, demanded, discovered, split, proposed by a model."""
+    """Its source: declared, demanded, discovered, split, proposed by a model."""
     merged_into: str | None = None
-    """The skill that this one was merged into, because outcomes do not distinguish them."""
+    """The skill into which this one was merged, because outcomes do not distinguish them."""
     prototype: tuple[tuple[Annotated[int, Field(ge=0)], float], ...] = ()
-    """Where its texts lie: the largest coordinates of their middle, under the handbook's embedding."""
+    """Its prototype: the largest coordinates of the centre of its texts in the handbook's embedding."""
 
     @property
     def title(self) -> str:
-        """What people read."""
+        """The name for people."""
         return self.name or self.id
 
     @property
     def says_something(self) -> bool:
-        """Whether it has a description from which demands can be inferred, not only a name."""
+        """Whether it has more than a name, so that demands can be inferred from text."""
         body = self.description or self.indicators or self.examples or self.prototype
         return bool(body) and self.merged_into is None
 
@@ -70,41 +70,41 @@ class Insight(BaseModel):
 
 
 KEPT_DRIFT = 100
-"""Signals of drift that wait to be recorded by a run."""
+"""Maximum number of drift signals that wait to be recorded by a run."""
 KEPT_REVISIONS = 20
-"""How many versions one can roll back."""
+"""Number of versions that can be rolled back."""
 
 
 class Handbook(BaseModel):
-    """Skills, profiles and insights in one version. Raises `DefinitionError` for what makes no sense."""
+    """Skills, profiles and insights in one version. Raises `DefinitionError` for inconsistent contents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     version: Annotated[int, Field(ge=1)] = 1
     embedding: str = ""
-    """Name of the embedding that prototypes are written in."""
+    """Name of the embedding of the prototypes."""
     shared: tuple[float, ...] = ()
-    """The direction, in that embedding, that the texts share from which skills were discovered; of length 1."""
+    """The common direction, of norm 1, of the texts from which skills were discovered."""
     boilerplate: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    """Hashes of the runs of words that all these texts repeat, which no comparison counts; see `boilerplate_of`."""
+    """Hashes of the word sequences that all these texts repeat, which comparisons ignore; see `boilerplate_of`."""
     sizes: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=1e12)]] | None = None
-    """Characters of a short and of a long text; `None` where no texts were seen."""
+    """Characters of a short and of a long text; `None` without texts."""
     skills: dict[str, Skill] = {}
     profiles: dict[str, Profile] = {}
-    """By agent."""
+    """Profiles by agent."""
     ticks: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """Skill -> outcomes seen in it, of any agent; the empty name for all together."""
+    """Skill -> number of outcomes of all agents in it; the empty name for the total."""
     insights: dict[str, Insight] = {}
-    """By id."""
+    """Insights by id."""
     watched: dict[str, dict[str, Cusum]] = {}
-    """Agent -> metric -> the sums of the drift detector. Not part of what is rolled back."""
+    """Agent -> metric -> the sums of the drift detector. They are not rolled back."""
     drifted: tuple[DriftSignal, ...] = ()
-    """Drift that is not on the record of a run yet."""
+    """Drift that no run has recorded yet."""
     turns: Annotated[int, Field(ge=0)] = 0
-    """Turns taken by all who learn into this handbook: a process continues counting where the others are."""
+    """Number of turns of all processes that use this handbook; each process continues from it."""
     revisions: tuple[Revision, ...] = ()
-    """How to get back to the versions before, newest last."""
+    """The inverse changes to earlier versions, newest last."""
 
     @model_validator(mode="after")
     def _make_sense(self) -> Self:
@@ -147,17 +147,17 @@ class Handbook(BaseModel):
 
     @cached_property
     def described(self) -> tuple[str, ...]:
-        """Skills with more than a name: demands can be inferred from texts."""
+        """Skills with more than a name, for which demands can be inferred from text."""
         return tuple(s.id for _, s in sorted(self.skills.items()) if s.says_something)
 
     @cached_property
     def _merged(self) -> frozenset[str]:
-        """Skills that are only a pointer now."""
+        """Skills that were merged and are pointers now."""
         return frozenset(name for names in self.members.values() for name in names)
 
     @cached_property
     def parts(self) -> Mapping[str, tuple[str, ...]]:
-        """Skill -> the narrower skills whose parent it is."""
+        """Skill -> the narrower skills of which it is the parent."""
         found: dict[str, list[str]] = {}
         for skill in self.skills.values():
             if skill.parent is not None:
@@ -165,7 +165,7 @@ class Handbook(BaseModel):
         return {key: tuple(sorted(names)) for key, names in found.items()}
 
     def resolved(self, demand: Demand) -> Demand:
-        """The demand with merged skills under the names of those that took them in."""
+        """The demand with each merged skill replaced by the one it was merged into."""
         if self._merged.isdisjoint(demand.skills):
             return demand
         weights: dict[str, float] = {}
@@ -176,7 +176,9 @@ class Handbook(BaseModel):
         return Demand(weights, source=demand.source, size=demand.size)
 
     def under(self, embedding: str) -> "Handbook":
-        """The handbook with prototypes in this embedding. Raises `DefinitionError` when it has some in another."""
+        """The handbook for prototypes in this embedding. Raises `DefinitionError` when it has prototypes of another
+        one.
+        """
         if self.embedding == embedding:
             return self
         if self.embedding and any(skill.prototype for skill in self.skills.values()):
@@ -190,29 +192,29 @@ class Handbook(BaseModel):
         return self.skills[skill]
 
     def profile(self, agent: str) -> Profile:
-        """What is known of an agent; an empty profile for one never seen."""
+        """The profile of an agent; an empty one for an unknown agent."""
         return self.profiles.get(agent) or UNSEEN
 
     def evidence(self, agent: str, skill: str) -> Evidence:
-        """The counts of an agent in a skill, as they count now."""
+        """The counts of an agent in a skill, decayed to now."""
         return self.profile(agent).evidence(skill).aged(self.ticks.get(skill, 0))
 
     def record(self, agent: str) -> Evidence:
-        """The counts of an agent whatever was demanded, as they count now."""
+        """The counts of an agent under any demand, decayed to now."""
         return self.profile(agent).general.aged(self.ticks.get("", 0))
 
     def by_size(self, agent: str) -> tuple[Surplus, Surplus]:
-        """How an agent does short and long work, as it counts now."""
+        """The surplus of an agent in short and in long work, decayed to now."""
         profile, now = self.profile(agent), self.ticks.get("", 0)
         return profile.short.aged(now), profile.long.aged(now)
 
     def with_skills(self, *skills: Skill, note: str = "") -> "Handbook":
-        """With these skills, each new or in place of the one with its id."""
+        """The handbook with these skills, each added or replacing the one with its id."""
         added = {**self.skills, **{skill.id: skill for skill in skills}}
         return self.next(note or f"skills {', '.join(s.id for s in skills)}", {"skills": added})
 
     def without_skill(self, skill: str) -> "Handbook":
-        """Without a skill, its evidence included. Raises `DefinitionError` while another is part of it."""
+        """The handbook without a skill and its evidence. Raises `DefinitionError` while it has parts."""
         self.skill(skill)
         children = sorted(s.id for s in self.skills.values() if s.parent == skill)
         if children:
@@ -227,7 +229,7 @@ class Handbook(BaseModel):
         return self.next(f"without skill {skill}", {"skills": skills, "profiles": profiles})
 
     def without_profile(self, agent: str) -> "Handbook":
-        """Without the record of an agent. Raises `DefinitionError` when there is none."""
+        """The handbook without the record of an agent. Raises `DefinitionError` when there is none."""
         if agent not in self.profiles:
             raise DefinitionError(f"The handbook has no profile of {agent!r}.{nearest(agent, self.profiles)}")
         rest = {key: value for key, value in self.profiles.items() if key != agent}
@@ -235,20 +237,20 @@ class Handbook(BaseModel):
         return made.model_copy(update={"watched": {k: v for k, v in self.watched.items() if k != agent}})
 
     def with_watch(self, watched: Mapping[str, Mapping[str, Cusum]], found: Iterable[DriftSignal]) -> "Handbook":
-        """This version with these sums, and with drift that was found, the latest of each agent and metric."""
+        """This version with these sums and drift signals, the latest of each agent and metric."""
         drifted = {(signal.agent, signal.metric): signal for signal in (*self.drifted, *found)}
         return self.model_copy(update={"watched": dict(watched), "drifted": tuple(drifted.values())[-KEPT_DRIFT:]})
 
     def with_drift_recorded(self, agent: str) -> "Handbook":
-        """This version without the drift of an agent, which is on the record of a run."""
+        """This version without the drift of an agent, which a run has recorded."""
         rest = tuple(signal for signal in self.drifted if signal.agent != agent)
         return self if rest == self.drifted else self.model_copy(update={"drifted": rest})
 
     def merge(self, other: "Handbook") -> "Handbook":
-        """This handbook with what another has seen.
+        """This handbook merged with another.
 
-        The evidence is added, so the two should come from different runs. Raises `DefinitionError` when they describe a
-        skill or an insight differently.
+        Evidence is added, so the two must come from different runs. Raises `DefinitionError` when they describe a skill
+        or an insight differently.
         """
         for word, mine, theirs in (("skill", self.skills, other.skills), ("insight", self.insights, other.insights)):
             differing = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
@@ -269,11 +271,13 @@ class Handbook(BaseModel):
         return made.model_copy(update={"sizes": self.sizes or other.sizes})
 
     def diff(self, other: "Handbook") -> tuple[Change, ...]:
-        """What one would change here to get `other`, sorted by place."""
+        """The changes from this handbook to `other`, sorted by path."""
         return changes_between(self._sections(), other._sections())
 
     def roll_back(self, version: int) -> "Handbook":
-        """The next version, with what an earlier one held. Raises `DefinitionError` when that is not kept any more."""
+        """The next version, with the contents of an earlier one. Raises `DefinitionError` when that is not kept any
+        more.
+        """
         kept = [revision.version for revision in self.revisions]
         if version not in kept:
             known = ", ".join(map(str, kept)) or "none"
@@ -285,32 +289,37 @@ class Handbook(BaseModel):
         return self.next(f"rolled back to version {version}", earlier._sections())
 
     def with_changes(self, changes: Iterable[Change], note: str) -> "Handbook":
-        """With what `diff` found between two others. Raises `DefinitionError` where that makes no sense here."""
+        """The handbook with the changes of a `diff` of two others. Raises `DefinitionError` when the result is
+        inconsistent.
+        """
         return self.replaced_by(_validated(apply_changes(self._plain_sections(), changes)), note)
 
     def with_missing(self, other: "Handbook") -> "Handbook":
-        """With the skills, insights and profiles of another that are not here; this one where there are none."""
+        """The handbook with those skills, insights and profiles of another that it lacks; unchanged if there are
+        none.
+        """
         mine, theirs = self._sections(), other._sections()
         missing = [name for name in ("skills", "profiles", "insights") if theirs[name].keys() - mine[name].keys()]
         if not missing:
             return self
         try:
             made = self.next("what was given beside", {name: {**theirs[name], **mine[name]} for name in missing})
-        except DefinitionError:  # of what the other describes, the broader skills are gone here
+        except DefinitionError:  # the broader skills of the other were removed here
             return self
         kept = {"embedding": self.embedding or other.embedding, "sizes": self.sizes or other.sizes}
         return made.model_copy(update=kept)
 
     def replaced_by(self, other: "Handbook", note: str) -> "Handbook":
-        """The next version, with what another handbook holds."""
+        """The next version, with the contents of another handbook."""
         made = self.next(note, other._sections())
         kept = {"embedding": other.embedding or self.embedding, "sizes": other.sizes or self.sizes}
         return made.model_copy(update=kept)
 
     def next(self, note: str, sections: Mapping[str, Mapping[str, Any]], *, check: bool = True) -> "Handbook":
-        """The next version with these sections in place of its own, and the way back.
+        """The next version with these sections replaced, and with the inverse changes.
 
-        Raises `DefinitionError` when it would make no sense; `check=False` leaves that out, for what cannot go wrong.
+        Raises `DefinitionError` when the result is inconsistent; `check=False` skips the check for changes that are
+        always valid.
         """
         after = {**self._sections(), **sections}
         revision = Revision(
@@ -335,7 +344,7 @@ class Handbook(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Handbook":
-        """The handbook in a JSON text. Raises `DefinitionError` that says what is wrong with it, and where."""
+        """Parse a JSON text. Raises `DefinitionError` with the place and the problem."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -347,7 +356,7 @@ class Handbook(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> "Handbook":
-        """The handbook in a file. Raises `DefinitionError` when it cannot be read or holds something else."""
+        """Read a file. Raises `DefinitionError` when it cannot be read or is no handbook."""
         try:
             return cls.from_json(Path(path).read_bytes())
         except OSError as error:
@@ -356,7 +365,7 @@ class Handbook(BaseModel):
             raise DefinitionError(f"{path}: {error}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write to a file that only its owner reads; a reader finds the old or the new version, never half of one."""
+        """Write a file of mode 0600 atomically: a reader finds the old or the new version, never a part of one."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}")

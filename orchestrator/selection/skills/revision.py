@@ -1,4 +1,4 @@
-"""Differences between two versions of a document, and the way back."""
+"""Differences between two versions of a document, and their inverse."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -9,12 +9,12 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 class Change(BaseModel):
-    """One place of a document that differs; `None` stands for nothing there."""
+    """One difference between two documents; `None` means absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: tuple[str, ...]
-    """Section, key, and so on."""
+    """The path: section, key, and so on."""
     before: Any = None
     after: Any = None
 
@@ -23,7 +23,7 @@ class Change(BaseModel):
 
 
 class Revision(BaseModel):
-    """A version that was: what its successor did, and the changes that undo it."""
+    """An earlier version: a note about its successor, and the changes that undo that."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Revision(BaseModel):
 
 
 def changes_between(before: Sections, after: Sections) -> tuple[Change, ...]:
-    """Every place that differs, sorted; objects that both share are not looked into."""
+    """Every difference, sorted; shared objects are not compared."""
     found: list[Change] = []
     for section in sorted({*before, *after}):
         old, new = before.get(section, {}), after.get(section, {})
@@ -55,12 +55,12 @@ def _compare(path: tuple[str, ...], before: Any, after: Any, found: list[Change]
 
 
 def inverse_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes that lead back."""
+    """The inverse changes."""
     return tuple(Change(path=c.path, before=c.after, after=c.before) for c in changes)
 
 
 def apply_changes(data: Mapping[str, Any], changes: Iterable[Change]) -> dict[str, Any]:
-    """The data with each place set to what the change says, or removed where it says `None`."""
+    """The data with each change applied; `None` removes the place."""
     result = dict(data)
     for change in changes:
         result = _set(result, change.path, change.after)

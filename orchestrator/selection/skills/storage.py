@@ -1,4 +1,4 @@
-"""`Keeper`: keeps what a selector learned in a store, in step with every other process that learns there."""
+"""`Keeper`: stores what a selector has learned and merges it with the updates of other processes."""
 
 import json
 from collections.abc import Callable
@@ -15,25 +15,25 @@ from .handbook import Handbook
 DOCUMENT: Final = "handbook"
 """The kind of the store's document."""
 KEPT_VERSIONS: Final = 20
-"""Versions of the document that stay in the store."""
+"""Number of versions of the document that the store keeps."""
 TRIES: Final = 20
-"""How often a version is made again because another process was quicker, before the next time is waited for."""
+"""How often a version is rebuilt because another process was faster, before it is left to the next synchronisation."""
 
 
 def stored_handbook(store: Store) -> Handbook | None:
-    """The handbook of a store; `None` where there is none yet. Raises `DefinitionError` when it makes no sense."""
+    """The handbook of a store; `None` if there is none yet. Raises `DefinitionError` when it is invalid."""
     return _read(store.document(DOCUMENT))
 
 
 def keep_handbook(store: Store, handbook: Handbook) -> None:
-    """Put a handbook in place of the store's; processes that learn there continue from it."""
+    """Replace the store's handbook; processes that use the store continue from it."""
     store.put_document(DOCUMENT, handbook.model_dump(mode="json"))
 
 
 def change_handbook(store: Store, change: Callable[[Handbook], Handbook]) -> Handbook:
-    """Put what `change` makes of the store's handbook in its place, also while processes learn there; returns it.
+    """Replace the store's handbook by `change` of it, also while processes use the store; returns the new one.
 
-    `change` is called again when another process was quicker. Raises what it raises, and `StoreError`.
+    `change` is called again when another process was faster. Raises what it raises, and `StoreError`.
     """
     for _ in range(TRIES):
         number, handbook = numbered_handbook(store)
@@ -50,7 +50,7 @@ def numbered_handbook(store: Store) -> tuple[int, Handbook]:
 
 
 def swap_handbook(store: Store, handbook: Handbook, after: int) -> bool:
-    """Put a handbook in place of version number `after`; `False` if another process was quicker."""
+    """Replace version number `after`; `False` if another process was faster."""
     return store.swap_document(DOCUMENT, handbook.model_dump(mode="json"), after, KEPT_VERSIONS)
 
 
@@ -60,7 +60,7 @@ def _read(data: dict[str, Any] | None) -> Handbook | None:
 
 @dataclass(frozen=True)
 class _Offered:
-    """A version that was given to the store, where it is not known whether it took it."""
+    """A version that was sent to the store without a confirmation."""
 
     number: int
     data: dict[str, Any]
@@ -68,11 +68,11 @@ class _Offered:
 
 
 class Keeper:
-    """Reads the handbook when it begins, and with each `sync` stores what was learned and takes in what others did.
+    """Reads the handbook at the start; each `sync` stores local updates and merges those of other processes.
 
-    No outcomes are lost: what was learned here is learned again on top of the store's newest version, which is swapped
-    only for the version that was read. A handbook that the selector was given before is where an empty store begins; of
-    a store that has one it is taken what that does not know.
+    No outcomes are lost: local updates are repeated on the store's newest version, which is replaced by
+    compare-and-swap. A handbook that the selector had before initialises an empty store; if the store has one, only
+    what that lacks is added.
     """
 
     def __init__(self, selector: Selector, store: Store) -> None:
@@ -81,12 +81,12 @@ class Keeper:
         self._lock = new_lock()
         self._given = selector.handbook
         self._seen = -1
-        """Number of the version that the selector's handbook is made of; -1 before the first."""
+        """Number of the version that the selector's handbook is based on; -1 before the first."""
         self._offered: _Offered | None = None
         selector.keep_journal()
 
     def begin(self) -> None:
-        """Take the store's handbook in. Raises `StoreError`, and `DefinitionError` for one that makes no sense."""
+        """Read the store's handbook. Raises `StoreError`, and `DefinitionError` for an invalid one."""
         with self._lock:
             number, base = self._newest()
             if number:
@@ -94,10 +94,11 @@ class Keeper:
             self._seen = number
 
     def sync(self) -> None:
-        """Learn from what waits, store it, and apply what others stored; not for the path of a call.
+        """Learn from queued outcomes, store the result, and apply the updates of other processes; not on the path of a
+        call.
 
-        Raises `StoreError` when the store cannot be reached, and `DefinitionError` when its handbook makes no sense;
-        nothing is lost by either.
+        Raises `StoreError` when the store cannot be reached, and `DefinitionError` when its handbook is invalid; no
+        update is lost by either.
         """
         self._selector.apply_pending()
         with self._lock:
@@ -108,7 +109,7 @@ class Keeper:
             raise StoreError("other processes store what they learn so fast that this one does not get its turn")
 
     def _synced(self) -> bool:
-        """Whether the store has everything now; `False` if another process was quicker."""
+        """Whether the store has everything now; `False` if another process was faster."""
         selector, number = self._selector, self._number()
         if number == self._seen or (number == 0 and self._seen < 0):
             if not selector.unstored:
