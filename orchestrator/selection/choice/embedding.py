@@ -89,7 +89,7 @@ def unit_rows(rows: Floats) -> Floats:
 
 
 def shared_direction(rows: Floats) -> Floats:
-    """The direction that all texts share, of norm 1: the mean of their vectors; empty if there are none."""
+    """The direction that all texts share, of norm 1: the mean of their vectors; zero without texts."""
     if not len(rows):
         return np.zeros(int(rows.shape[1]))
     direction: Floats = unit_rows(rows.mean(axis=0, keepdims=True))[0]

@@ -134,7 +134,7 @@ def with_new_skills(handbook: Handbook, names: Iterable[str]) -> dict[str, Skill
 
 
 def forget(handbook: Handbook, agent: str, calls: float = 10.0) -> Handbook:
-    """The handbook with an agent's record reduced to at most `worth` calls: its rates stay, and new evidence soon
+    """The handbook with an agent's record reduced to at most `calls` calls: its rates stay, and new evidence soon
     outweighs them.
     """
     profile = handbook.profile(agent)
