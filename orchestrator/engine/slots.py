@@ -134,32 +134,28 @@ class CallSlots:
     def __init__(self, *limits: Slots, run_id: str = "") -> None:
         self._limits = limits
         self._run_id = run_id
-        self._held = False
+        self._held: list[Slots] = []
         self._lent = 0
+        self._round = 0
+        """Counts up when the slots are to be taken or given back; whoever queued in an earlier round gives them back."""
+        self._over = False
         self._lock = Lock()  # not inherited: a forked child has no call of its parent
 
     async def acquire(self) -> None:
         """Take all slots, in a fixed order."""
-        taken: list[Slots] = []
         try:
-            for limit in self._limits:
-                await limit.acquire(self._run_id)
-                taken.append(limit)
+            await self._queue(self._round)
         except BaseException:
-            for limit in taken:
-                limit.release()
+            self.release()
             raise
-        self._held = True
 
     def release(self) -> None:
-        """Give all slots back; safe to repeat."""
+        """Give all slots back, for good; safe to repeat."""
         with self._lock:
-            if not self._held:
-                return
-            self._held = False
-            lent = self._lent > 0
-        if not lent:
-            self._release_all()
+            self._over = True
+            held = self._given_back()
+        for limit in held:
+            limit.release()
 
     @contextmanager
     def lent(self) -> Generator[None]:
@@ -168,9 +164,7 @@ class CallSlots:
         try:
             yield
         finally:
-            if self._returned():
-                for limit in self._limits:
-                    limit.take()
+            self._take(self._returned())
 
     @asynccontextmanager
     async def lent_async(self) -> AsyncGenerator[None]:
@@ -179,30 +173,60 @@ class CallSlots:
         try:
             yield
         except BaseException:
-            if self._returned():
-                for limit in self._limits:
-                    limit.take()
+            self._take(self._returned())
             raise
-        if self._returned():
-            for limit in self._limits:
-                await limit.acquire()
+        wanted = self._returned()
+        try:
+            await self._queue(wanted)
+        except BaseException:
+            self._take(wanted)
+            raise
 
     def _lend(self) -> None:
+        held: list[Slots] = []
         with self._lock:
             self._lent += 1
-            first = self._lent == 1 and self._held
-        if first:
-            self._release_all()
+            if self._lent == 1:
+                held = self._given_back()
+        for limit in held:
+            limit.release()
 
-    def _returned(self) -> bool:
-        """Whether the last of several waits is over, so that the slots must be taken again."""
+    def _returned(self) -> int:
+        """The round in which the slots must be taken again, after the last of several waits; -1 before."""
         with self._lock:
             self._lent -= 1
-            return self._lent == 0 and self._held
+            if self._lent or self._over:
+                return -1
+            self._round += 1
+            return self._round
 
-    def _release_all(self) -> None:
+    def _given_back(self) -> list[Slots]:
+        self._round += 1
+        held, self._held = self._held, []
+        return held
+
+    async def _queue(self, wanted: int) -> None:
+        """Queue for the slots one after another, as long as they are wanted."""
         for limit in self._limits:
-            limit.release()
+            if self._round != wanted:
+                return
+            await limit.acquire(self._run_id)
+            self._keep(limit, wanted)
+
+    def _take(self, wanted: int) -> None:
+        """Take at once what is lacking, even above the limits: the call continues, and has to be counted."""
+        with self._lock:
+            lacking = self._limits[len(self._held) :] if self._round == wanted else ()
+        for limit in lacking:
+            limit.take()
+            self._keep(limit, wanted)
+
+    def _keep(self, limit: Slots, wanted: int) -> None:
+        with self._lock:
+            if self._round == wanted:
+                self._held.append(limit)
+                return
+        limit.release()
 
 
 CURRENT: ContextVar[CallSlots | None] = ContextVar("orchestrator_call_slots", default=None)

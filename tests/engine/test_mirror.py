@@ -16,7 +16,6 @@ TESTED_BY = {
     "recorder": "test_promises",
     "registry": "lifecycle/test_callers",
     "runtime": "steps/test_scheduler",
-    "slots": "planning/test_waits",
     "state": "test_promises",
     "background/background": "background/test_leaving",
     "background/closing": "background/test_leaving",
