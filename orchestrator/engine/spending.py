@@ -3,13 +3,15 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Thread
 from typing import Any, Final
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.policy import Policy
+from orchestrator.core.process.forks import new_lock, renew_after_fork
 from orchestrator.graph.tool import Tool
+from orchestrator.store.memory import MemoryStore
 from orchestrator.store.protocol import Store
 from orchestrator.store.rows import Share
 
@@ -21,6 +23,8 @@ SHARE: Final = 0.05
 """Part of a limit that a process leases at a time, unless a call needs more."""
 SHARE_SECONDS: Final = 60.0
 """Seconds for which a share is leased; the share of a dead process returns then."""
+BOOKED_WITHIN: Final = 10.0
+"""Seconds that closing waits for a booking in progress."""
 LEAST: Final = 1e-6
 """US dollars that must be left for any call, also for one of unknown cost, which reserves nothing."""
 
@@ -75,7 +79,8 @@ class DailyLimits:
     """Limits for a UTC day over all processes: of all runs, and of the runs with a label.
 
     A process leases shares from the store, and reserves from them in memory before each call. While the store is
-    unreachable, only the leased share can be spent.
+    unreachable, only the leased share can be spent. A thread books what was spent at once, so that it still counts when
+    the share of a dead or idle process expires.
     """
 
     def __init__(
@@ -90,7 +95,16 @@ class DailyLimits:
         self._owner = owner
         self._in_thread = in_thread
         self._accounts: dict[str, _Account] = {}
-        self._lock = Lock()
+        self._lock = new_lock()
+        self._books_at_once = not isinstance(store, MemoryStore)
+        self._booking: Thread | None = None
+        """The thread that books spent amounts, while it runs."""
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the shares are the parent's."""
+        self._accounts = {}
+        self._booking = None
 
     @staticmethod
     def of(policy: Policy, labels: Mapping[str, str]) -> dict[str, float]:
@@ -148,30 +162,55 @@ class DailyLimits:
     def _book(self, account: _Account) -> None:
         """Book the spent amount, including what calls cost beyond the share, which then is no longer negative."""
         with self._lock:
-            unbooked, account.unbooked, share = account.unbooked, 0.0, account.share
+            unbooked, share = account.unbooked, account.share
+            if not unbooked or share is None:
+                return
             beyond = max(0.0, -(account.balance + account.reserved))
-        if not unbooked or share is None:
-            return
+            account.unbooked = 0.0
+            account.balance += beyond
         try:
             self._store.accounts.settle(share, self._owner(), unbooked, 0.0)
-        except StoreError:
+        except Exception:
             with self._lock:
                 account.unbooked += unbooked
+                account.balance -= beyond
             raise
-        with self._lock:
-            account.balance += beyond
 
     def settle(self, names: list[str], reserved: float, usd: float) -> None:
         """Book `usd` for a call and release its reservation."""
         with self._lock:
             for name in names:
-                account = self._accounts[name]
+                account = self._accounts.get(name)
+                if account is None:
+                    continue  # closed meanwhile
                 account.balance += reserved - usd
                 account.reserved -= reserved
                 account.unbooked += usd
+            begin = self._books_at_once and usd > 0 and bool(names) and self._booking is None
+            if begin:
+                self._booking = Thread(target=self._book_all, name="orchestrator-spending", daemon=True)
+                self._booking.start()
+
+    def _book_all(self) -> None:
+        """Book until everything is booked; after an error of the store the next call or lease tries again."""
+        while True:
+            with self._lock:
+                account = next((each for each in self._accounts.values() if each.unbooked and each.share), None)
+                if account is None:
+                    self._booking = None
+                    return
+            try:
+                self._book(account)
+            except Exception:  # the store reports it
+                with self._lock:
+                    self._booking = None
+                return
 
     def close(self) -> None:
         """Book the spent amounts and return the rest of the shares."""
+        booking = self._booking
+        if booking is not None:
+            booking.join(BOOKED_WITHIN)
         with self._lock:
             accounts, self._accounts = self._accounts, {}
         for account in accounts.values():

@@ -1,6 +1,7 @@
 """Limits of a day: over runs at once, over processes (orchestrators on one store), by label."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,51 @@ async def test_what_is_spent_under_an_expired_lease_counts(
             await orc.run("part", {"i": i})
             await asyncio.sleep(0.02)
     assert len(calls) == 3
+
+
+async def test_what_an_idle_process_has_spent_counts_when_its_share_has_expired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither leases again nor closes: nothing but its booking tells the others."""
+    monkeypatch.setattr(spending, "SHARE_SECONDS", 0.1)
+    calls, policy = list[int](), Policy(max_spend_per={"tenant": 2.0})
+    opened = [Orchestrator([model(calls)], policy=policy, store=tmp_path / "runs.db") for _ in range(4)]
+    for orc in opened[:3]:
+        await orc.run("part", {"i": 0}, labels={"tenant": "a"})
+    await asyncio.sleep(0.2)
+    for i in range(5):
+        await opened[3].run("part", {"i": i}, labels={"tenant": "a"})
+    await asyncio.gather(*(orc.aclose() for orc in opened))
+    assert len(calls) == 5
+
+
+def test_forked_children_lease_shares_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spending, "SHARE", 0.5)
+    log = tmp_path / "calls"
+
+    @tool(gives="part", cost=0.01)
+    def ask(i: int) -> int:
+        with log.open("a") as file:
+            file.write("x")
+        return i
+
+    orc = Orchestrator([ask], policy=Policy(max_spend_per_day=0.2), store=tmp_path / "runs.db")
+    orc.run_sync("part", {"i": 0})
+    children: list[int] = []
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            try:
+                for i in range(12):
+                    orc.run_sync("part", {"i": i})
+                orc.close()
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    orc.close()
+    assert 10 <= len(log.read_text()) <= 20
 
 
 async def test_a_rung_that_repairs_the_graph_has_the_run_plan_again() -> None:
