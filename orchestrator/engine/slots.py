@@ -137,7 +137,7 @@ class CallSlots:
         self._held: list[Slots] = []
         self._lent = 0
         self._round = 0
-        """Counts up when the slots are to be taken or given back; whoever queued in an earlier round gives them back."""
+        """Counts up when slots are to be taken or given back; whoever queued in an earlier round gives them back."""
         self._over = False
         self._lock = Lock()  # not inherited: a forked child has no call of its parent
 
