@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.agents.models.providers import one_attempt
+from orchestrator.core.calls.options import shown_value
 from orchestrator.core.context import RunContext
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, DefinitionError, InvalidOutput
@@ -48,7 +49,7 @@ class ChatWorker:
         """A worker under the options of an agent. Raises `DefinitionError` when they do not fit a chat model."""
         name = options.get("name") or (model if isinstance(model, str) else model_name(model))
         if isinstance(model, str):
-            _check_model_string(model)
+            check_model(model)
         if "needs" not in options:
             raise DefinitionError(f"Agent {name!r}: a chat model has no parameters to read; state needs=[...].")
         gives = given_types(name, options.get("gives"), str)
@@ -201,9 +202,16 @@ def model_name(model: Any) -> str:
     return type(model).__name__
 
 
-def _check_model_string(model: str) -> None:
-    if not model.strip():
-        raise DefinitionError("An agent's chat model is named by a string such as 'openai:gpt-5-mini', not by ''.")
+def check_model(model: object) -> None:
+    """Raises `DefinitionError` for what is neither a LangChain chat model nor a string that names one."""
+    from langchain_core.language_models import BaseChatModel
+
+    if isinstance(model, BaseChatModel):
+        return
+    if not isinstance(model, str) or not model.strip():
+        raise DefinitionError(
+            f"A chat model is LangChain's, or a string such as 'openai:gpt-5-mini', not {shown_value(model)}."
+        )
     if importlib.util.find_spec("langchain") is None:
         raise DefinitionError(missing_extra(f"The chat model {model!r}", "langchain", "llm"))
 

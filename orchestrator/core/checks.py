@@ -89,9 +89,11 @@ def not_empty(value: Any) -> None:
         raise InvalidOutput("it is empty")
 
 
-def check_number(label: str, value: Any, top: float = math.inf) -> float:
-    """`value` as a float in [0, top]. Raises `DefinitionError` for anything else, NaN included."""
+def check_number(
+    label: str, value: Any, top: float = math.inf, error: type[OrchestratorError] = DefinitionError
+) -> float:
+    """`value` as a float in [0, top]. Raises `error` for anything else, NaN included."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or not 0 <= value <= top:
         limit = "" if top == math.inf else f" of at most {top:g}"
-        raise DefinitionError(f"{label} is a number{limit}, not below zero; it was {value!r}.")
+        raise error(f"{label} is a number{limit}, not below zero; it was {value!r}.")
     return float(value)

@@ -112,14 +112,18 @@ class Budget:
     def __post_init__(self) -> None:
         for label, value in (("usd", self.usd), ("seconds", self.seconds), ("calls", self.calls)):
             if value is not None:
-                _check_limit(f"Budget.{label}", value)
+                check_number(f"Budget.{label}", value, error=InputError)
 
     @classmethod
     def of(cls, budget: "Budget | float | None") -> "Budget":
         """A budget from what a caller wrote; a plain number is US dollars. Raises `InputError` for nonsense."""
         if budget is None:
             return UNLIMITED
-        return budget if isinstance(budget, Budget) else cls(usd=_check_limit("A budget in US dollars", budget))
+        return (
+            budget
+            if isinstance(budget, Budget)
+            else cls(usd=check_number("A budget in US dollars", budget, error=InputError))
+        )
 
     def given(self) -> dict[str, float]:
         """The limits that there are, by name."""
@@ -133,13 +137,6 @@ class Budget:
         if usd is seconds is calls is None:
             return UNLIMITED
         return Budget(usd, seconds, None if calls is None else int(calls))
-
-
-def _check_limit(label: str, value: float) -> float:
-    try:
-        return check_number(label, value)
-    except DefinitionError as error:
-        raise InputError(str(error)) from None
 
 
 UNLIMITED: Final = Budget()

@@ -78,16 +78,31 @@ def check_functions(tool: str, parameters: Collection[str], options: Mapping[str
 
     `parameters` are those of the tool, by which `when`, `approval`, `reconcile` and `latency` get the inputs.
     """
-    undoes = [option for option in ("compensate", "reconcile") if options.get(option) is not None]
-    if undoes and options.get("effect", "read") == "read":
-        raise DefinitionError(
-            f"Tool {tool!r}: {undoes[0]}= is for a tool that changes something, and this one reads. Declare "
-            "effect='write'; or leave it out."
-        )
+    _check_effect(tool, options)
     for option in (*_TAKES_OUTPUT, *_TAKES_INPUTS, "health_check"):
         function = options.get(option)
         if callable(function):
             _check(tool, option, function, parameters, options.get("idempotency_key"))
+
+
+def _check_effect(tool: str, options: Mapping[str, Any]) -> None:
+    reads = options.get("effect", "read") == "read"
+    for option in ("compensate", "reconcile"):
+        if reads and options.get(option) is not None:
+            raise DefinitionError(
+                f"Tool {tool!r}: {option}= is for a tool that changes something, and this one reads. Declare "
+                "effect='write'; or leave it out."
+            )
+    if options.get("undo_cost", 0) > 0 and options.get("compensate") is None:
+        raise DefinitionError(
+            f"Tool {tool!r}: undo_cost= is what compensate= costs, and the tool has no compensate=. Give it one; or "
+            "leave undo_cost= out."
+        )
+    if not reads and options.get("ttl") is not None:
+        raise DefinitionError(
+            f"Tool {tool!r}: ttl= is how long a read stays fresh, and this tool changes something: it is not called "
+            "again for its age. Leave ttl= out; or declare effect='read'."
+        )
 
 
 def _check(tool: str, option: str, function: Any, parameters: Collection[str], key: str | None) -> None:

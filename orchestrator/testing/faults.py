@@ -54,9 +54,13 @@ class Fault(Generic[P]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[Tool], Tool]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # P stands for any parameters
-        """The broken copy, or a decorator that makes it. Raises `DefinitionError` for an unknown option."""
-        self._options.check(f"{self.__name__}()", kwargs)
-        if args and isinstance(args[0], Tool):
+        """The broken copy, or a decorator that makes it. Raises `DefinitionError` for an unknown option, or a value of
+        the wrong kind."""
+        its_tool = bool(args) and isinstance(args[0], Tool)
+        placed = args[1:] if its_tool else args
+        names = list(self._options.kinds)[1 : len(placed) + 1]
+        self._options.check(f"{self.__name__}()", {**dict(zip(names, placed, strict=False)), **kwargs})
+        if its_tool:
             return self._make(*args, **kwargs)
 
         def broken(tool: Tool) -> Tool:

@@ -1,7 +1,11 @@
 """What a chat model adds: it may say, it does not decide."""
 
+from typing import Any, cast
+
 import pytest
 
+from orchestrator import Orchestrator
+from orchestrator.errors import DefinitionError
 from orchestrator.selection import Demand, Handbook, Skill
 from orchestrator.selection.learning.llm_judge import DemandModel, ModelJudge, split_by_model
 from orchestrator.testing import ScriptedChatModel
@@ -22,6 +26,28 @@ async def test_a_model_says_what_a_text_demands() -> None:
     assert demand.weights == {"paint": 0.25, "sums": 0.75}
     assert demand.source == "model"
     assert "- paint" in model.received[0][0].text
+
+
+@pytest.mark.parametrize(
+    "model", [1, "", [], lambda text: text, object()], ids=["number", "empty", "list", "function", "object"]
+)
+def test_what_is_no_chat_model_is_refused_where_it_is_written(model: Any) -> None:
+    for make in (
+        lambda: DemandModel(model),
+        lambda: ModelJudge(model, "Is it faithful?"),
+        lambda: Orchestrator(demand_model=model),
+    ):
+        with pytest.raises(DefinitionError, match=r"BaseChatModel or a text|A chat model is LangChain's, or a string"):
+            make()
+
+
+def test_options_of_models_are_checked() -> None:
+    model: Any = ScriptedChatModel([])
+    for options, said in (({"trst": 1}, "Did you mean 'trust'"), ({"trust": "much"}, "trust is a number, not 'much'")):
+        with pytest.raises(DefinitionError, match=said):
+            ModelJudge(model, "Is it faithful?", **cast("Any", options))
+    with pytest.raises(DefinitionError, match="timeout is a number, not '5'"):
+        DemandModel(model, timeout=cast("Any", "5"))
 
 
 @pytest.mark.parametrize("answer", ["I do not know", '{"paint": -1}', '{"juggling": 1}', "[1]", '{"paint": "much"}'])

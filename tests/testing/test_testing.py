@@ -402,3 +402,11 @@ def test_structured_output_from_json_a_model_or_a_tool_call() -> None:
 async def test_the_script_streams() -> None:
     chunks = [chunk.content async for chunk in ScriptedChatModel("hello").astream("hi")]
     assert "".join(str(chunk) for chunk in chunks) == "hello"
+
+
+def test_what_a_fault_is_given_by_position_is_checked() -> None:
+    wrong: Any = "twice"
+    good = Tool(lambda: 1, name="good")
+    for broken in (lambda: fail(wrong), lambda: fail(good, wrong), lambda: fail(wrong.upper)):
+        with pytest.raises(DefinitionError, match="times is a whole number, not"):
+            broken()

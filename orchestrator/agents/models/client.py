@@ -1,16 +1,14 @@
 """Asks one of several chat models for a structured answer, with at most one repair, and counts calls and cost."""
 
 import asyncio
-import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from orchestrator.agents.chat import load_model
+from orchestrator.agents.chat import check_model, load_model
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.privacy.redaction import message_of
-from orchestrator.core.process.installation import missing_extra
 from orchestrator.core.text import clean
 from orchestrator.health.failures.classify import retry_after_of
 from orchestrator.health.failures.rules import status_of
@@ -211,15 +209,9 @@ class _Exchange:
 
 
 def _checked(models: Any) -> "tuple[BaseChatModel | str, ...]":
-    from langchain_core.language_models import BaseChatModel
-
     listed: tuple[Any, ...] = tuple(models) if isinstance(models, list | tuple) else (models,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if not listed:
         raise DefinitionError("Name at least one chat model, for instance 'openai:gpt-5-mini'.")
     for model in listed:
-        if isinstance(model, str) and model.strip():
-            if importlib.util.find_spec("langchain") is None:
-                raise DefinitionError(missing_extra(f"The chat model {model!r}", "langchain", "llm"))
-        elif not isinstance(model, BaseChatModel):
-            raise DefinitionError(f"A chat model is LangChain's, or a string that names one, not {model!r}.")
+        check_model(model)
     return listed

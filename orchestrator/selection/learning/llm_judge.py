@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from orchestrator.agents.chat import LOCAL_PROVIDERS, find_json, load_model, model_name
+from orchestrator.agents.chat import LOCAL_PROVIDERS, check_model, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
+from orchestrator.core.calls.options import checked_init
 from orchestrator.graph.tool_options import Cost
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import embedding_of
@@ -43,6 +44,9 @@ class _ModelOfWork:
     model: "BaseChatModel | str"
     leaves: bool | None
 
+    def __post_init__(self) -> None:
+        check_model(self.model)
+
     @property
     def name(self) -> str:
         """Its name in records."""
@@ -54,11 +58,13 @@ class _ModelOfWork:
         return _leaves(self.model) if self.leaves is None else self.leaves
 
 
+@checked_init()
 @dataclass(frozen=True)
 class DemandModel(_ModelOfWork):
     """A chat model that infers the demand of work: `Orchestrator(demand_model=DemandModel("openai:...", cost=0.001))`.
 
-    It is shown the text of a step, and the names and descriptions of the skills.
+    It is shown the text of a step, and the names and descriptions of the skills. Raises `DefinitionError` for what is
+    no chat model, and for a wrong option.
     """
 
     model: "BaseChatModel | str"
@@ -94,11 +100,13 @@ class _JudgementReply(BaseModel):
     reason: str = ""
 
 
+@checked_init()
 @dataclass(frozen=True)
 class ModelJudge(_ModelOfWork):
     """A chat model that judges work: `Orchestrator(judge=ModelJudge("openai:...", "Is the brief faithful?"))`.
 
-    It sees the inputs and the output of an agent. To call it alone: `await judge(inputs, output)`.
+    It sees the inputs and the output of an agent. To call it alone: `await judge(inputs, output)`. Raises
+    `DefinitionError` for what is no chat model, and for a wrong option.
     """
 
     model: "BaseChatModel | str"
