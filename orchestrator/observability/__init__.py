@@ -1,1 +1,1 @@
-"""Sinks: whatever observes a run. Each is one small class with `on_event`."""
+"""Observation of runs: sinks (small classes with `on_event`), tracing, replay, explanations, reports."""

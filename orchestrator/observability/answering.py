@@ -1,5 +1,6 @@
-"""Answers to waiting runs whose program is not loaded: checked against the record, and kept for a process that has
-it."""
+"""Answers waiting runs whose program is not loaded: checks the answer against the record and stores it for a process
+that has the program.
+"""
 
 import json
 from typing import Any
@@ -14,9 +15,10 @@ from orchestrator.store.protocol import Store
 
 
 def missing_tools(store: Store, run_id: str, graph: ToolGraph, *, other_version: bool = False) -> list[str]:
-    """Tools of the graph that the run recorded and `graph` does not have. Raises `InputError` for a damaged record.
+    """Tools of the run's recorded graph that `graph` does not have. Raises `InputError` for a damaged record.
 
-    With `other_version`, `graph` may be another version of the run's program: nothing is missing where it has some.
+    With `other_version`, `graph` may be another version of the run's program: nothing counts as missing if it has some
+    of the tools.
     """
     data = store.graph(_state(store, run_id).graph)
     names = [str(tool["name"]) for tool in data["tools"]] if data else []
@@ -29,7 +31,7 @@ class QuestionNotOpen(InputError):
 
 
 def open_questions(store: Store, run_id: str) -> list[tuple[Question, Impasse]]:
-    """The questions that a run waits for, by its record, and what each is about. Raises `InputError`: it is damaged."""
+    """The open questions of a run and their impasses, from its record. Raises `InputError` for a damaged record."""
     try:
         found = _state(store, run_id).questions.values()
         return [(Question.from_json(question), Impasse.from_json(impasse)) for question, impasse in found]
@@ -38,10 +40,10 @@ def open_questions(store: Store, run_id: str) -> list[tuple[Question, Impasse]]:
 
 
 def keep_answer(store: Store, run_id: str, answer: Any, by: str, question: str | None = None) -> None:
-    """Put the answer into the store and the run into the queue: its program, or a worker of its project, continues.
+    """Store the answer and queue the run: its program, or a worker of its project, continues it.
 
-    `question` is the id of the one that it answers, else the first. Raises `QuestionNotOpen` for a run or a question
-    that does not wait, and `InputError` for what is no answer to it.
+    `question`: the id of the answered question; default: the first. Raises `QuestionNotOpen` for a run or a question
+    that does not wait, and `InputError` for an invalid answer.
     """
     found = {each.id: (each, impasse) for each, impasse in open_questions(store, run_id)}
     if not found:

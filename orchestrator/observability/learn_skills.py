@@ -1,6 +1,6 @@
-"""`learn_skills`: the handbook of a store brought in line with the recorded work of its agents. Calls no user code.
+"""`learn_skills`: updates the handbook of a store from the recorded work of its agents. Calls no user code.
 
-Texts are there only where the values of runs were kept (`Policy(keep_values=True)`): a record holds none.
+Texts are available only if the values of runs were kept (`Policy(keep_values=True)`): a record holds none.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 MOST_RUNS: Final = 2000
-"""Runs that are read, the newest."""
+"""Number of newest runs that are read."""
 _PAGE: Final = 500
 
 
@@ -40,23 +40,23 @@ class RecordedWork:
 
     observations: tuple[Observation, ...] = ()
     runs: int = 0
-    """Runs that were read."""
+    """Number of runs that were read."""
     judged: int = 0
-    """Steps with a judgement by a person or a judge."""
+    """Number of steps with a judgement by a person or a judge."""
 
     @property
     def steps(self) -> int:
-        """Steps that an agent did or failed at."""
+        """Number of steps of agents, failed ones included."""
         return len(self.observations)
 
     @property
     def texts(self) -> int:
-        """Steps whose text was kept."""
+        """Number of steps whose text was kept."""
         return sum(1 for seen in self.observations if seen.text)
 
     @property
     def why_nothing(self) -> str:
-        """Why nothing can be found in it; empty when something can."""
+        """Why no skills can be learned from it; empty when they can."""
         if not self.runs:
             return "No run is recorded in this store."
         if not self.steps:
@@ -72,7 +72,7 @@ class RecordedWork:
 def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
     """The work in the newest runs of a store. Runs that cannot be read are left out. Raises `StoreError`."""
     rows: dict[str, RunRow] = {}
-    for offset in range(0, runs, _PAGE):  # a run that begins meanwhile may show a row twice
+    for offset in range(0, runs, _PAGE):  # a run that starts meanwhile may return a row twice
         page = store.runs(limit=min(_PAGE, runs - offset), offset=offset)
         rows |= {row.run_id: row for row in page}
         if len(page) < _PAGE:
@@ -88,7 +88,7 @@ def recorded_work(store: Store, runs: int = MOST_RUNS) -> RecordedWork:
 
 
 def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple[list[Observation], int]:
-    """The outcomes of a run, and how many of them were judged."""
+    """The outcomes of a run, and the number of judged ones."""
     state, found = RunState(run_id), list[Observation]()
     of_key: dict[str, int] = {}
     """Key -> the outcome of the step that gave it."""
@@ -124,12 +124,12 @@ def _events(records: list[Record]) -> Iterator[Event]:
 
 
 def _is_observation(event: CallEnded) -> bool:
-    """Whether an attempt is evidence of how good its agent is."""
+    """Whether an attempt is evidence of its agent's competence."""
     return event.failure.kind.says_something_of_the_work if event.failure else event.ok
 
 
 def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | None:
-    """What was demanded when an agent was chosen, and who else could have done it; `None` for what is no agent."""
+    """The demand and the other candidates when an agent was selected; `None` for a tool that is no agent."""
     for decision in reversed(state.decisions):
         if decision.chose_agent(agent):
             facts = decision.facts
@@ -139,7 +139,7 @@ def _choice(state: RunState, agent: str) -> tuple[Demand, tuple[str, ...]] | Non
 
 
 def _text(view: GraphRevision, rivals: tuple[str, ...], state: RunState, stored: Mapping[str, str]) -> str:
-    """The text of a step's inputs, as far as it was kept."""
+    """The text of a step's inputs, as far as stored."""
     needs = {need for name in rivals if name in view.nodes for need in view.nodes[name].needs}
     values: dict[str, Any] = {}
     for key in sorted(needs & state.at_hand.keys()):
@@ -164,12 +164,12 @@ def _view(store: Store, digest: str, views: dict[str, GraphRevision]) -> GraphRe
 
 
 TRIES: Final = 5
-"""How often it is proposed again because another process changed the handbook meanwhile."""
+"""Maximum number of repetitions because another process changed the handbook meanwhile."""
 
 
 @dataclass(frozen=True)
 class SkillsLearned:
-    """What recorded work shows, and what became of the handbook."""
+    """The recorded work, the proposal, and whether it was stored."""
 
     work: RecordedWork
     proposal: Proposal
@@ -178,28 +178,29 @@ class SkillsLearned:
 
     @property
     def handbook(self) -> Handbook:
-        """As it is now: the new version where it was stored, else the one before."""
+        """The current handbook: the new version if it was stored, else the one before."""
         return self.proposal.after if self.stored else self.proposal.before
 
 
 @dataclass(frozen=True)
 class SkillSearch:
-    """How skills are looked for."""
+    """Options of the search for skills."""
 
     model: "BaseChatModel | str | None" = None
     """A chat model that proposes splits; it is shown texts of the work."""
     embedding: Embedding | None = None
     keep_texts: bool = False
-    """Whether words and examples of the work may be kept in the handbook, which is private to the store otherwise."""
+    """Whether words and examples of the work may be kept in the handbook, which otherwise holds no text."""
     runs: int = MOST_RUNS
-    """Runs that are read, the newest."""
+    """Number of newest runs that are read."""
     on_problem: Callable[[str], None] = lambda _: None
 
 
 async def learn_skills(store: Store, how: SkillSearch | None = None, *, dry_run: bool = False) -> SkillsLearned:
-    """Propose skills by what the runs of a store show, and make them the next version of its handbook.
+    """Propose skills from the recorded runs of a store, and store them as the next version of its handbook.
 
-    With `dry_run` nothing is changed. Raises `StoreError`, also when other processes change the handbook all the time.
+    With `dry_run` nothing is stored. Raises `StoreError`, also when other processes change the handbook at each
+    attempt.
     """
     how = how or SkillSearch()
     runs = how.runs
@@ -215,7 +216,7 @@ async def learn_skills(store: Store, how: SkillSearch | None = None, *, dry_run:
 
 
 async def proposed(handbook: Handbook, work: RecordedWork, how: SkillSearch) -> Proposal:
-    """What a handbook would become by recorded work."""
+    """The proposal for a handbook from recorded work."""
     if work.why_nothing:
         return Proposal(handbook, handbook, (work.why_nothing,))
     return await propose(

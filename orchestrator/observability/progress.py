@@ -30,7 +30,7 @@ _NAME = 22
 
 
 class ProgressSink:
-    """Writes a line per call that ended and per decision; on a terminal also what is in flight, with a spinner."""
+    """Writes a line per ended call and per decision; on a terminal also the calls in flight, with a spinner."""
 
     def __init__(self, console: Console, *, live: bool | None = None) -> None:
         self._console = console
@@ -41,7 +41,7 @@ class ProgressSink:
         self._open = 0
 
     def on_event(self, event: Event) -> None:
-        """Take one event."""
+        """Handle one event."""
         if isinstance(event, RunStarted):
             self._depth[event.run_id] = event.depth
             self._begin()
@@ -54,12 +54,14 @@ class ProgressSink:
             self._end()
 
     def close(self) -> None:
-        """Stop whatever moves."""
+        """Stop the live display."""
         if self._live is not None and self._live.is_started:
             self._live.stop()
 
     def _write(self, line: Text) -> None:
-        """A line; when its reader has gone the run continues unheard, although Rich would end the program."""
+        """Write a line; when the pipe is closed, the run continues without output, although Rich would end the
+        program.
+        """
         try:
             self._console.print(line, soft_wrap=True)
         except (BrokenPipeError, SystemExit):
@@ -99,7 +101,7 @@ class _CallInFlight:
         self._spinner = Spinner("dots")
 
     def row(self) -> RenderableType:
-        """The spinner, the tool, how long it has taken, and what it reported last."""
+        """The spinner, the tool, its duration so far, and its last report."""
         text = Text(f"{_name(self.tool)} {duration(time.monotonic() - self._since)}", "dim")
         if self.progress:
             text.append(f"  {self.progress}")
@@ -108,7 +110,7 @@ class _CallInFlight:
 
 
 def line_of(event: Event) -> Text | None:
-    """What is written of an event; `None` for most."""
+    """The line of an event; `None` for most events."""
     if isinstance(event, Decided):
         return _decided(event.decision)
     if isinstance(event, CallEnded):
@@ -163,5 +165,5 @@ def _name(name: str) -> str:
 
 
 def lines_of(events: Iterable[Event]) -> list[str]:
-    """The plain lines of events, as a pipe gets them."""
+    """The plain lines of events, as written to a pipe."""
     return [line.plain for event in events if (line := line_of(event)) is not None]

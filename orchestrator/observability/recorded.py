@@ -1,4 +1,4 @@
-"""The tool graph as recent runs recorded it: recorded facts about a program that is not loaded."""
+"""The tool graph as recorded by recent runs, for a program that is not loaded."""
 
 from contextlib import suppress
 
@@ -11,11 +11,11 @@ from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store.protocol import Store
 
 MOST_RUNS = 20
-"""Newest runs whose graphs are looked at."""
+"""Number of newest runs whose graphs are read."""
 
 
 def recorded_graphs(store: Store, most: int = MOST_RUNS) -> list[GraphRevision]:
-    """The graphs that the newest runs began on, each once, the newest first; damaged ones are left out."""
+    """The initial graphs of the newest runs, each once, the newest first; damaged ones are left out."""
     rows = store.runs(limit=most)
     began = store.records_of([row.run_id for row in rows], (RunStarted.__name__,))
     digests = [record.body.get("graph") for row in rows for record in began.get(row.run_id, ())[:1]]
@@ -34,7 +34,7 @@ def recorded_tools(store: Store, most: int = MOST_RUNS) -> tuple[str, ...]:
 
 
 def recorded_agents(store: Store, most: int = MOST_RUNS) -> dict[str, ToolSpec]:
-    """The agents in those graphs, as the newest of them has each: what declares skills, or has a record of its work."""
+    """The agents in those graphs, each from the newest graph: tools that declare skills or have a profile."""
     book = stored_handbook(store)
     known = book.profiles if book is not None else {}
     found: dict[str, ToolSpec] = {}

@@ -1,4 +1,4 @@
-"""`RecordedRuns`: the calls of an `Orchestrator` that read recorded runs, and learn from them."""
+"""`RecordedRuns`: the methods of an `Orchestrator` that read recorded runs and learn from them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RecordedRuns:
-    """A base class of `Orchestrator`: verify, replay, judge and learn from runs on record.
+    """A base class of `Orchestrator`: verify, replay, judge and learn from recorded runs.
 
     These calls read the store; from an event loop, call them in a thread.
     """
@@ -38,7 +38,7 @@ class RecordedRuns:
 
     @checked(InputError)
     def verify(self, run_id: str) -> "Verification":
-        """Whether the record of a run is whole and unchanged. Raises `InputError` for an unknown run."""
+        """Verify that the record of a run is complete and unchanged. Raises `InputError` for an unknown run."""
         from orchestrator.store.ledger.verify import verify_run
 
         self.store.flush()
@@ -46,9 +46,9 @@ class RecordedRuns:
 
     @checked(InputError)
     def replay(self, run_id: str, policy: Policy | str | None = None) -> "Replay":
-        """Make every decision of a run again from its record; calls no tool, no model, no code of yours.
+        """Recompute every decision of a run from its record; calls no tool, no model and no user code.
 
-        With another policy it answers what would have been decided. Raises `InputError` for an unknown run.
+        With another policy it shows what would have been decided. Raises `InputError` for an unknown run.
         """
         from orchestrator.observability.replay.replay import replay_run
 
@@ -57,9 +57,9 @@ class RecordedRuns:
 
     @checked()
     def feedback(self, run_id: str, key: str, success: bool) -> None:
-        """Record for the learner how good the work behind a key of a run was.
+        """Record how good the work behind a key of a run was, and learn from it.
 
-        Raises `InputError` for a run or key that is not on record, and for a key that no agent gave.
+        Raises `InputError` for an unknown run or key, and for a key that no agent gave.
         """
         self._runtime.runs.check_open()
         feedback(self._runtime, run_id, key, success)
@@ -68,12 +68,13 @@ class RecordedRuns:
     async def learn_skills(
         self, *, model: Any = None, dry_run: bool = False, keep_texts: bool = False
     ) -> "SkillsLearned":
-        """Find skills in the recorded runs: discovered in what work was about, merged and split by how it turned out.
+        """Learn skills from recorded runs: discover them in the texts of the work, merge and split them by its
+        outcomes.
 
-        The new handbook is stored and chosen by at once; with `dry_run` nothing changes, and `.proposal` shows what
-        would, by what evidence. A chat `model` may propose splits, and is shown texts of the work; the outcomes decide.
-        Words of the work stay out of the handbook unless `keep_texts`. What work was about is on record only under
-        `Policy(keep_values=True)`; `.work.why_nothing` says so where it is missing. Raises `StoreError`.
+        The new handbook is stored and used at once; with `dry_run` nothing changes, and `.proposal` has the changes
+        with their evidence. A chat `model` may propose splits and is shown texts of the work; the outcomes decide.
+        Words of the work stay out of the handbook unless `keep_texts`. Texts are stored only under
+        `Policy(keep_values=True)`; `.work.why_nothing` says so if they are missing. Raises `StoreError`.
         """
         from .learn_skills import SkillSearch, learn_skills
 
@@ -85,9 +86,9 @@ class RecordedRuns:
 
     @property
     def judge(self) -> Judge | None:
-        """Who judges the work of agents that have no judge of their own, once their run has ended; may be set.
+        """The judge of agents without a judge of their own, called after their run has ended; may be set.
 
-        A function `(inputs, output)`, async or not, or a `ModelJudge`; `None` for nobody.
+        A function `(inputs, output)`, async or not, or a `ModelJudge`; `None` for no judge.
         """
         return self._evaluator.judge
 
@@ -97,7 +98,7 @@ class RecordedRuns:
 
     @checked(InputError)
     def judgements(self, run_id: str) -> tuple[WorkJudged, ...]:
-        """The judgements of a run's work by judges and people: who, how good, at what cost.
+        """The judgements of a run's work by judges and people, with their cost.
 
         Raises `InputError` for an unknown run.
         """

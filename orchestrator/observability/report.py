@@ -1,6 +1,6 @@
-"""`report_html`: an auditor's report of runs as one HTML file that needs no network: story, decisions, who approved.
+"""`report_html`: an audit report of runs as one HTML file without network access: story, decisions, approvals.
 
-The ledgers are embedded as they are in the store, so the file can be verified by itself (`orchestrator verify FILE`).
+The ledgers are embedded unchanged, so the file can be verified by itself (`orchestrator verify FILE`).
 """
 
 import html
@@ -29,7 +29,7 @@ _LEDGER: Final = re.compile(r'<script type="application/jsonl" data-run="[^"]*">
 _SIGNATURE: Final = re.compile(r'<script type="application/json" data-signature="[^"]*">(.*?)</script>', re.DOTALL)
 
 _ESCAPED: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u003c")
-"""How `<` is written in an embedded ledger, so that nothing in it can end the element."""
+"""The escape of `<` in an embedded ledger, so that no record can end the HTML element."""
 
 STYLE: Final = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:62rem;padding:0 1rem;
@@ -65,9 +65,9 @@ class _Run:
 def report_html(
     store: Store, rows: Sequence[RunRow], *, now: float, key_file: Path | None = None, title: str = ""
 ) -> tuple[str, bool]:
-    """The report of these runs, and whether every record is whole and unchanged.
+    """The report of these runs, and whether every record is complete and unchanged.
 
-    `key_file` is an Ed25519 private key (PEM) that signs each head. Raises `InputError` for a key that is none.
+    `key_file` is an Ed25519 private key (PEM) that signs each head. Raises `InputError` for an invalid key.
     """
     runs = [_read(store, row, now, key_file) for row in rows]
     whole = all(run.verification.ok for run in runs)
@@ -244,7 +244,7 @@ def _failures(story: Story) -> str:
 
 
 def _people(story: Story) -> str:
-    """Who was asked what, what they answered, and what they approved or provided."""
+    """The section about people: questions, answers, approvals and provided values."""
     rows = [
         f"<tr><td>{_text(each.question)}</td><td>{_text(each.reply or 'no answer yet')}</td>"
         f"<td>{_text(each.by)}</td></tr>"

@@ -1,7 +1,7 @@
-"""`analyse`: how robust the way to a goal is, computed from the graph and today's health; nothing is run.
+"""`analyse`: how robust the routes to a goal are, computed from the graph and the current health; nothing is run.
 
-Single points of failure and minimal cut sets (the fault-tree analysis of reliability engineering), the chance that the
-goal is reached when tools fail independently, and what one more alternative would add.
+It finds single points of failure and minimal cut sets (as in fault-tree analysis), the probability of reaching the goal
+when tools fail independently, and the gain of one more alternative.
 """
 
 import heapq
@@ -21,53 +21,53 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.routing import Planner
 
 MOST_PLANS: Final = 4000
-"""Plans that one analysis makes; what is not worked out by then is given as a bound."""
+"""Maximum number of plans of one analysis; beyond it, results are bounds."""
 MOST_CASES: Final = 20_000
-"""Combinations of working and failed tools that are looked at for one chance."""
+"""Maximum number of combinations of working and failed tools for one probability."""
 NEGLIGIBLE: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class ToolAnalysis:
-    """What one tool of the route means for the goal."""
+    """The importance of one tool of the route for the goal."""
 
     tool: str
     success: float
     """Probability that a call of it works, in [0, 1]."""
     without: tuple[str, ...] | None
-    """The cheapest route without it; `None` where the goal is then out of reach."""
+    """The cheapest route without it; `None` if the goal cannot be reached without it."""
     price_without: float | None
     """US dollars."""
     more: float | None
-    """By how much that is more expensive than the route of today, in US dollars."""
+    """Additional price of that route compared with the current one, in US dollars."""
     chance_with_alternative: float
-    """Chance of success if it had an alternative that is as good as itself."""
+    """Probability of success if it had an equally good alternative."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resilience:
-    """How robust the way to a goal is."""
+    """The robustness of the routes to a goal."""
 
     goal: tuple[str, ...]
     given: tuple[str, ...]
     route: tuple[str, ...]
     """The cheapest route."""
     price: float
-    """Of that route, in US dollars."""
+    """The price of that route in US dollars."""
     route_chance: float
-    """Chance that every call of that route works at its first attempt."""
+    """Probability that every call of that route works at its first attempt."""
     chance: float
-    """Chance that the goal is reached, rerouting included; tools fail independently. A lower bound."""
+    """Probability that the goal is reached, with rerouting; tools fail independently. A lower bound."""
     chance_at_most: float
-    """The upper bound; equal to `chance` where all cases were looked at."""
+    """The upper bound; equal to `chance` if all cases were examined."""
     expected_price: float
-    """Mean price of the route that is taken in the end, in US dollars, given that the goal is reached."""
+    """Mean price of the final route in US dollars, given that the goal is reached."""
     single_points: tuple[str, ...]
-    """Tools whose loss alone puts the goal out of reach."""
+    """Single points of failure: tools whose loss alone makes the goal unreachable."""
     cuts: tuple[tuple[str, ...], ...]
-    """The smallest sets of tools whose loss together puts the goal out of reach, smallest first."""
+    """The minimal sets of tools whose joint loss makes the goal unreachable, smallest first."""
     cuts_complete: bool
-    """Whether these are all sets up to the size that was asked for."""
+    """Whether these are all sets up to the requested size."""
     tools: tuple[ToolAnalysis, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -84,9 +84,9 @@ def analyse(
     pricing: Pricing | None = None,
     most: int = 3,
 ) -> Resilience:
-    """Analyse the way to the goal of `problem` under these price facts; cut sets up to `most` tools.
+    """Analyse the routes to the goal of `problem` under these price facts; cut sets of up to `most` tools.
 
-    Raises `NoRoute` when there is no way at all.
+    Raises `NoRoute` when there is no route.
     """
     plans = _Plans(view, facts, problem, policy, pricing)
     route = plans.route(frozenset())
@@ -115,7 +115,7 @@ def analyse(
 
 
 def source_keys(view: GraphRevision, goal: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys that the tools relevant to a goal need and no tool gives: what a caller has to provide."""
+    """The inputs of a goal: the keys that its relevant tools need and no tool gives."""
     needed = {key for name in view.relevant(goal) for key in view.nodes[name].needs}
     return tuple(sorted(key for key in needed if not view.producers(key)))
 
@@ -161,7 +161,7 @@ class _Plans:
         return self._known[lost]
 
     def no_route(self) -> NoRoute:
-        """Why there was no way."""
+        """The impasse, when there is no route."""
         assert self._impasse is not None
         return self._impasse
 
@@ -175,11 +175,11 @@ class _Chance:
 
 
 def _chance(plans: _Plans, success: Mapping[str, float]) -> _Chance:
-    """The chance that the goal is reached, by conditioning on one tool of the route after another.
+    """The probability that the goal is reached, by conditioning on one tool of the route after another.
 
-    A case fixes which tools work and which are lost. Where the cheapest route consists of working tools, the goal is
-    reached; where there is no route, it is not; else the case is split on the route's first open tool. The most
-    probable cases are split first, so that what is left over is the least.
+    A case fixes which tools work and which are lost. If the cheapest route consists of working tools, the goal is
+    reached; if there is no route, it is not; else the case is split on the route's first undetermined tool. The most
+    probable cases are split first, so that the unexamined probability is minimal.
     """
     found = _Chance()
     cases: list[tuple[float, int, frozenset[str], frozenset[str]]] = [(-1.0, 0, frozenset(), frozenset())]
@@ -208,7 +208,7 @@ def _chance(plans: _Plans, success: Mapping[str, float]) -> _Chance:
 def _cuts(plans: _Plans, most: int) -> tuple[list[tuple[str, ...]], bool]:
     """The minimal cut sets up to a size, and whether these are all.
 
-    A cut hits every route, so it contains a tool of the cheapest route that is left: a hitting-set tree, breadth first
+    A cut set hits every route, so it contains a tool of the cheapest remaining route: a hitting-set tree, breadth first
     (Reiter 1987).
     """
     cuts: list[frozenset[str]] = []

@@ -1,4 +1,4 @@
-"""`RunFilter`: which runs of a store are meant, by status, label, time, tool, failure class."""
+"""`RunFilter`: selects runs of a store by status, label, time, tool and failure class."""
 
 import re
 import time
@@ -22,7 +22,7 @@ _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """What is looked for. What the store has no index for is looked at run by run, newest first."""
+    """The criteria. Those without an index in the store are checked run by run, newest first."""
 
     status: Status | None = None
     search: str | None = None
@@ -32,18 +32,18 @@ class RunFilter:
     tool: str | None = None
     """Runs that called this tool."""
     failure: FailureKind | None = None
-    """Runs in which a call failed so."""
+    """Runs in which a call failed with this class."""
     healed: bool = False
     """Runs that reached a goal although a call failed."""
     children: bool = False
 
     @property
     def indexed(self) -> bool:
-        """Whether the store alone answers it."""
+        """Whether the store's indexes cover all criteria."""
         return not (self.since or self.until or self.tool or self.failure or self.healed)
 
     def rows(self, store: Store, limit: int, offset: int = 0) -> Iterator[RunRow]:
-        """The runs, newest first, at most so many; without an index the first `offset` are passed over one by one."""
+        """At most `most` runs, newest first; without an index the first `offset` are skipped one by one."""
         if not self.indexed and offset:
             yield from islice(self.rows(store, offset + limit), offset, None)
             return
@@ -73,14 +73,14 @@ class RunFilter:
             size = min(2 * size, _LARGEST_PAGE)  # a page far back costs the database a walk over those before it
 
     def count(self, store: Store) -> int:
-        """How many runs there are."""
+        """The number of runs."""
         if not self.indexed:
             return sum(1 for _ in self.rows(store, 10**9))
         parent = ... if self.children else None
         return store.count_runs(status=self.status, search=self.search, parent=parent, labels=self.labels or None)
 
     def counts(self, store: Store) -> dict[Status, int]:
-        """How many runs of each status there are, whatever `status` is; for a filter that the store alone answers."""
+        """The number of runs of each status, independent of `status`; only for an indexed filter."""
         return store.count_by_status(self.search, ... if self.children else None, self.labels or None)
 
     @property

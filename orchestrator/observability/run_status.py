@@ -1,4 +1,4 @@
-"""What is known of a run that has not ended: for how long and for whom it waits, whether its process exists."""
+"""The status of a run that has not ended: how long and for whom it waits, and whether its process exists."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def waiting_text(row: RunRow, now: float) -> str:
 
 
 def only_here_text(row: RunRow) -> str:
-    """Why no other process could continue with an answer; empty where any can."""
+    """Why no other process could continue after an answer; empty if any can."""
     waits: Any = row.summary.get("waits")
     if row.status is not Status.WAITING or not isinstance(waits, Mapping):
         return ""
@@ -38,7 +38,7 @@ def only_here_text(row: RunRow) -> str:
 
 
 def lost_runs(store: Store, rows: Iterable[RunRow]) -> set[str]:
-    """The ids of those runs whose process is gone; `recover` or a worker picks them up.
+    """The ids of the runs whose process is gone; `recover` or a worker continues them.
 
     A child is driven by the owner of its root. An owner on another machine counts as alive: only the lease decides.
     """

@@ -15,7 +15,7 @@ class Signature:
     """A signature over a statement: both and the public key as text."""
 
     statement: str
-    """Canonical JSON of what was signed."""
+    """Canonical JSON of the signed statement."""
     signature: str
     """Base64."""
     public_key: str
@@ -27,7 +27,7 @@ class Signature:
 
 
 def sign(statement: Mapping[str, Any], key_file: Path) -> Signature:
-    """Sign a statement with the private key in a PEM file. Raises `InputError` for a file that holds none."""
+    """Sign a statement with the private key in a PEM file. Raises `InputError` for a file without one."""
     ed25519, serialization = _library()
     try:
         key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
@@ -41,10 +41,10 @@ def sign(statement: Mapping[str, Any], key_file: Path) -> Signature:
 
 
 def check_signature(signature: Signature, key_file: Path | None = None) -> str:
-    """What is wrong with a signature; empty for a good one.
+    """The problem of a signature; empty for a valid one.
 
-    `key_file` is the public key (PEM) that must have made it; without it the signature is checked against the key
-    that it names itself, which proves only that text and signature belong together.
+    `key_file` is the expected public key (PEM); without it the signature is checked against the key that it names
+    itself, which proves only that text and signature belong together.
     """
     ed25519, serialization = _library()
     public = base64.b64decode(signature.public_key)

@@ -21,7 +21,7 @@ class QueueSink:
             self._queue.put_nowait(event)
 
     def close(self) -> None:
-        """End the iteration after what has been taken so far."""
+        """End the iteration after the events so far."""
         self._queue.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[Event]:

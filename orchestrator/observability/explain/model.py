@@ -1,4 +1,4 @@
-"""The data of a story: its entries, failures with the decisions that answered them, escalations with replies."""
+"""The data of a run's story: its entries, failures with the decisions that answered them, escalations with replies."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from .next_best import RunnerUp
 
 
 class EntryKind(StrEnum):
-    """What an entry of a story is about."""
+    """The kind of an entry of a story."""
 
     DECISION = "decision"
     CALL = "call"
@@ -28,7 +28,7 @@ class StoryEntry:
     """One thing that happened."""
 
     record: int
-    """Number of the ledger record behind it."""
+    """Number of its ledger record."""
     at: float
     """Seconds since the run began."""
     kind: EntryKind
@@ -36,12 +36,12 @@ class StoryEntry:
     """One plain sentence."""
     tool: str | None = None
     decision: str | None = None
-    """Id of the decision, where it is one."""
+    """Id of the decision, if it is one."""
     decided: DecisionKind | None = None
     failure: str | None = None
-    """Id of the failure, where it is one."""
+    """Id of the failure, if it is one."""
     candidates: tuple[Candidate, ...] = ()
-    """What the decision chose among."""
+    """The candidates of the decision."""
     chosen: str | None = None
 
 
@@ -68,7 +68,7 @@ class ExplainedFailure:
     """Seconds since the run began."""
     answer: AnsweringDecision | None
     traceback: str = ""
-    """Places and source lines, never values; empty where none was recorded."""
+    """The traceback: places and source lines, never values; empty if none was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,15 @@ class ExplainedRung:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedEscalation:
-    """An impasse: why, who was asked what, and what was answered."""
+    """An impasse: its reason, the rungs that were asked, and their answers."""
 
     decision: str
     why: str
     resolution: str
-    """What came of it: a lesser goal, `wait for a person`, `stop` ..."""
+    """The result: a lesser goal, `wait for a person`, `stop` ..."""
     rungs: tuple[ExplainedRung, ...] = ()
     question: str | None = None
-    """What a person was asked."""
+    """The question to a person."""
     choices: tuple[str, ...] = ()
     reply: str | None = None
     by: str = ""
@@ -107,5 +107,5 @@ class ExplainedRoute:
     price: float | None
     """US dollars."""
     bound: float | None
-    """No plan can be cheaper, in US dollars."""
+    """Lower bound of the price, in US dollars."""
     runner_up: RunnerUp | None

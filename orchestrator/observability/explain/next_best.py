@@ -1,7 +1,7 @@
 """The next best route: the best alternative of a recorded decision.
 
 Planned again from the record alone (the graph, the state and the price facts of that moment), so it needs no user code
-and can be made at any later time.
+and can be computed at any later time.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.replay.recorded_plan import RecordedPlan
 
 MOST_STEPS: Final = 12
-"""Steps of a route that are left out in turn; a longer route has no alternative worth the wait."""
+"""Maximum number of steps of a route that are excluded in turn; for a longer route no alternative is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class RunnerUp:
     more: float
     """By how much it is more expensive than the chosen route, in US dollars."""
     without: str
-    """The step of the chosen route that it does without."""
+    """The step of the chosen route that it does not use."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -42,8 +42,8 @@ def next_best(
 ) -> RunnerUp | None:
     """The cheapest route other than the one that `decision` chose; `None` when there is none, or it is unknown.
 
-    `view` is the recorded graph, `problem` where the run stood, `policy` the recorded policy. It is unknown where
-    the recorded price does not come out again: under a pricing function of the user's own.
+    `view` is the recorded graph, `problem` the state of the run, `policy` the recorded policy. It is unknown if the
+    recorded price cannot be reproduced, as with the user's own pricing function.
     """
     steps = decision.chosen_tools
     if "prices" not in decision.facts or "priced" in decision.facts or not steps or len(steps) > MOST_STEPS:

@@ -33,7 +33,7 @@ from .model import EntryKind, ExplainedEscalation, ExplainedRung, StoryEntry
 
 
 class EventDescriber:
-    """Describes the events of one run, taken in order."""
+    """Describes the events of one run, in order."""
 
     def __init__(self) -> None:
         self.entries: list[StoryEntry] = []
@@ -45,7 +45,7 @@ class EventDescriber:
         self._state = RunState("")
 
     def take(self, record: int, event: Event, state: RunState) -> None:
-        """Tell one event; `state` is the run after it."""
+        """Describe one event; `state` is the run's state after it."""
         self._record, self._state = record, state
         self._describe(event)
 
@@ -55,7 +55,7 @@ class EventDescriber:
 
     @singledispatchmethod
     def _describe(self, event: Event) -> None:
-        """Events that people need not read of fall through."""
+        """Describe an event; `None` for one that people need not read."""
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ class EventDescriber:
         self._conditions[event.tool] = event.holds
 
     def _branched(self, decision: Decision) -> str:
-        """A branch: which conditions came out how, and where that leads."""
+        """A branch: the results of its conditions, and the route that follows."""
         hold = [tool for tool, holds in self._conditions.items() if holds]
         rest = [tool for tool, holds in self._conditions.items() if not holds]
         self._conditions.clear()
@@ -246,7 +246,7 @@ def path(decision: Decision) -> str:
 
 
 def kind_words(kind: object) -> str:
-    """A kind as people read it: `invalid output`."""
+    """The name of a failure class for people: `invalid output`."""
     return str(kind).replace("_", " ")
 
 

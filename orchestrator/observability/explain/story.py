@@ -1,7 +1,7 @@
 """The story of a run, built from its record: goal, choices, failures, answers.
 
-`tell(store, run_id)` is all that the command line and the viewer need. No code of the user's is called, so the story of
-a run can be built by any process, long after it ended or while it is in progress.
+`read_story(store, run_id)` is used by the command line and the viewer. It calls no user code, so any process can build
+the story, during the run or long after it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,31 +34,31 @@ from .sentences import EventDescriber
 
 @dataclass(frozen=True)
 class Story:
-    """What happened in a run, in plain data and sentences."""
+    """What happened in a run, as plain data and sentences."""
 
     run_id: str
     status: Status
     wanted: tuple[str, ...]
-    """The keys that were asked for."""
+    """The keys of the goal."""
     lesser: tuple[tuple[str, ...], ...]
     """The declared lesser goals."""
     goal: tuple[str, ...]
-    """The keys that were reached, or that the run was after last."""
+    """The keys that were reached, or those of the last goal."""
     inputs: tuple[str, ...]
-    """The keys that were given."""
+    """The keys of the inputs."""
     policy: str
     asked: tuple[str, ...]
-    """Dial and constraints of the choice of agents, as text: the dial, and who might be used."""
+    """Dial and constraints of the agent selection, as text."""
     started: float
     """Seconds since the epoch."""
     ended: float | None
     seconds: float
     price: float | None
-    """Planned, in US dollars."""
+    """Planned price in US dollars."""
     cost: float
-    """Actual US dollars."""
+    """Actual cost in US dollars."""
     llm_calls: int
-    """Model calls of the control plane."""
+    """Number of model calls of the control plane."""
     route: ExplainedRoute | None
     entries: tuple[StoryEntry, ...]
     failures: tuple[ExplainedFailure, ...]
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_story(store: Store, run_id: str, *, rivals: bool = True) -> Story:
-    """The story of a run. Without `rivals`, the next best route is left out, which saves planning again.
+    """The story of a run. Without `rivals`, the next best route is left out, which saves a plan.
 
     Raises `InputError` when there is no such run, `StoreError` when the store cannot be read.
     """
@@ -107,7 +107,7 @@ def read_story(store: Store, run_id: str, *, rivals: bool = True) -> Story:
 def story_of(
     row: RunRow, records: Sequence[Record], graphs: Store | None = None, children: tuple[str, ...] = ()
 ) -> Story:
-    """The history of a run, from its row and records. `graphs` finds a recorded graph, for the next best route."""
+    """The story of a run from its row and records. `graphs` returns a recorded graph, for the next best route."""
     state, describer = RunState(row.run_id), EventDescriber()
     route: ExplainedRoute | None = None
     inputs: tuple[str, ...] = ()

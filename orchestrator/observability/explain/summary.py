@@ -1,4 +1,4 @@
-"""A run in one line: which tools were tried and what came of each. `pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`."""
+"""A run in one line: the tools that were tried, with their results. `pypdf ✗ no words in it → pdfminer ✗ → ocr ✓`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,5 +45,5 @@ def trail(calls: Iterable[Call]) -> tuple[Tried, ...]:
 
 
 def healed(tried: Iterable[Tried]) -> bool:
-    """Whether anything failed on the way."""
+    """Whether any call failed."""
     return any(not each.ok or each.attempts > 1 for each in tried)

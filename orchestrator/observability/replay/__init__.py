@@ -1,1 +1,1 @@
-"""Making the decisions of a run again from its record: what `orchestrator.replay` is built from."""
+"""Replay: recomputes the decisions of a run from its record."""

@@ -1,8 +1,8 @@
-"""`backtest`: every decision of many recorded runs under another policy: what changes, and what that would have cost.
+"""`backtest`: replays many recorded runs under another policy: which decisions change, and what that would have cost.
 
-Each decision is made again from the records before it, so a later decision of a run is judged from where the run really
-stood. Money, time and risk are therefore compared for first routes alone: what would have followed another first route
-is not on record.
+Each decision is recomputed from the records before it, so a later decision is based on the actual state of the run.
+Money, time and risk are therefore compared for first routes only: what would have followed another first route is not
+recorded.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from .replay import Replay, Replayed, replay_run
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """One decision that comes out otherwise."""
+    """One changed decision."""
 
     run_id: str
     decision: str
@@ -31,36 +31,36 @@ class Changed:
     recomputed: str
     why: str
     saved: float | None
-    """US dollars that the other first route was expected to take less; `None` where that is not known."""
+    """Expected saving of the other first route in US dollars; `None` if unknown."""
 
 
 @dataclass
 class Backtest:
-    """What came of many runs."""
+    """The result of a backtest."""
 
     policy: str
-    """The policy that was decided under; empty for each run's own."""
+    """The name of the policy; empty for each run's own."""
     runs: int = 0
     decisions: int = 0
     changed: int = 0
-    """Decisions that come out otherwise."""
+    """Number of changed decisions."""
     changed_runs: int = 0
     by_kind: Counter[str] = field(default_factory=Counter[str])
     """Changed decisions by kind."""
     changes: list[Changed] = field(default_factory=list[Changed])
-    """The changed decisions, up to the number that was asked for; runs in the order given."""
+    """The changed decisions, at most as many as requested; runs in the given order."""
     recorded: Expectation = field(default_factory=Expectation)
-    """Summed over the first routes as recorded."""
+    """Sum over the recorded first routes."""
     recomputed: Expectation = field(default_factory=Expectation)
-    """Summed over the first routes that come out."""
+    """Sum over the recomputed first routes."""
     routes: int = 0
-    """First routes that were compared."""
+    """Number of first routes that were compared."""
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     """Run -> why it could not be replayed."""
 
     @property
     def agrees(self) -> bool:
-        """Whether every decision comes out as recorded."""
+        """Whether every recomputed decision equals the recorded one."""
         return not self.changed and not self.unreadable
 
     def to_json(self) -> dict[str, Any]:

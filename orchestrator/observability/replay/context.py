@@ -1,4 +1,4 @@
-"""`ReplayContext`, where the run stood at a decision, and the findings of a check."""
+"""`ReplayContext`: the state of a run at a decision; and the findings of a check."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from orchestrator.graph.revision import GraphRevision
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One respect in which a decision does not come out as recorded."""
+    """One difference between a recomputed and a recorded decision."""
 
     what: str
     """What differs: the route, a price, the answer, a reason ..."""
@@ -22,19 +22,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class ReplayContext:
-    """Where a run stood before a decision, by the records before it."""
+    """The state of a run before a decision, folded from the records before it."""
 
     state: RunState
     view: GraphRevision
     policy: Policy
     other: bool = False
-    """Whether the policy is another than the one in force then: only other choices count, not other prices."""
+    """Whether the policy differs from the recorded one: then only changed choices are findings, not changed prices."""
     rungs: tuple[RungAsked, ...] = ()
-    """Rungs that were asked since the decision before."""
+    """Rungs that were asked since the previous decision."""
     question: str | None = None
-    """What a person was asked last."""
+    """The last question to a person."""
     plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Decision -> the route that comes out now: what the choices of agents after it follow from."""
+    """Decision -> the recomputed route, on which later agent selections are based."""
 
     def decided(self, decision_id: str) -> Decision | None:
         """An earlier decision."""
@@ -47,7 +47,7 @@ def compared(what: str, recorded: object, recomputed: object, why: str = "") -> 
 
 
 def readable_thing(thing: object) -> str:
-    """A thing as people read it."""
+    """A value as text for people."""
     if isinstance(thing, tuple | list):
         parts: list[object] = [*thing]  # pyright: ignore[reportUnknownArgumentType]
         return ", ".join(map(readable_thing, parts)) or "none"

@@ -17,12 +17,12 @@ from .recorded_plan import RecordedPlan
 
 
 def check_impasse(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """That there was no way on, what lesser goals were within reach, and what the best of them was."""
+    """Check that there was no route, which lesser goals could be reached, and which of them was best."""
     found = compared("answers", decision.answers, tuple(context.state.unanswered))
     if "impasse" not in decision.facts:
         return found if decision.answers else [*found, Finding("failures", "unanswered", "none was")]
     if decision.kind is DecisionKind.ESCALATE and _is_of_a_child(context, decision):
-        return found  # it is shown as it is: what the child met is on the child's record
+        return found  # shown unchanged: the impasse is in the child's record
     found += _limit(context, decision)
     if decision.kind is DecisionKind.HALT:
         return found
@@ -41,7 +41,7 @@ def _is_of_a_child(context: ReplayContext, decision: Decision) -> bool:
 
 
 def _limit(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """A run meets so many impasses and no more; the next one stops it."""
+    """Check the limit on impasses: the next one stops the run."""
     count, limit = context.state.impasses, context.policy.max_impasses
     stopped = decision.kind is DecisionKind.HALT and bool(decision.facts.get("limit"))
     if decision.facts.get("impasse") in (*ASKS_ONLY, "cancelled"):
@@ -65,7 +65,7 @@ def _no_route(context: ReplayContext, decision: Decision) -> list[Finding]:
 
 
 def _subject(context: ReplayContext, impasse: Impasse) -> list[Finding]:
-    """An impasse about an uncertain effect is about one that the records show."""
+    """Check that an impasse about an uncertain effect concerns one in the records."""
     uncertain = {**context.state.doubt, **context.state.invalid}
     if impasse.kind != "ambiguous" or impasse.subject in uncertain:
         return []
@@ -90,7 +90,9 @@ def _same_offers(recorded: tuple[LesserGoal, ...], recomputed: tuple[LesserGoal,
 
 
 def _answer(context: ReplayContext, decision: Decision, impasse: Impasse) -> list[Finding]:
-    """What the ladder's own rung would say; what a model or a person said is a fact, and only has to be admissible."""
+    """Check the answer: that of `Demote` is recomputed; one of a model or a person is a fact that must be
+    admissible.
+    """
     asked = next((rung for rung in context.rungs if rung.rung == Demote.name), None)
     taken = decision.facts.get("by") == Demote.name
     found: list[Finding] = []
@@ -107,7 +109,7 @@ def _answer(context: ReplayContext, decision: Decision, impasse: Impasse) -> lis
 
 
 def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
-    """The result of a rung that decides without waiting for anything."""
+    """The result of a rung that decides without awaiting."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -118,7 +120,9 @@ def _at_once(work: Coroutine[Any, Any, Resolution | None]) -> Resolution | None:
 
 
 def check_resume(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """After a crash, the calls in flight are those of the records; after an answer, somebody had been asked."""
+    """Check a resumption: after a crash, the calls in flight are those of the records; after an answer, a question was
+    open.
+    """
     if "in_flight" in decision.facts:
         return compared("calls in flight", list(decision.facts["in_flight"]), sorted(context.state.doing))
     return compared("question", decision.subject, context.question)

@@ -1,4 +1,4 @@
-"""Checks of the decisions that plan (route, reroute, branch, agents in a route) and of choices made within a call."""
+"""Checks of the decisions that plan (route, reroute, branch, agents in a route) and of choices within a call."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from .recorded_plan import RecordedPlan
 
 
 def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """Plan again from where the run stood."""
+    """Plan again from the state of the run."""
     found = _answers(context, decision)
     if decision.kind is DecisionKind.BRANCH:
         known = decision.subject in context.state.conditions or decision.subject in _agent_keys(context)
@@ -42,7 +42,7 @@ def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
 
 
 def _agent_keys(context: ReplayContext) -> set[str]:
-    """Keys for which an agent was chosen so far: what they demand may come to be known later."""
+    """Keys for which an agent was selected so far; their demands may become known later."""
     return {d.subject for d in context.state.decisions if d.kind is DecisionKind.SELECT and d.subject}
 
 
@@ -70,7 +70,7 @@ def _figures(decision: Decision, planned: Planned, revision: int) -> list[Findin
 
 
 def compared_candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candidate, ...]) -> list[Finding]:
-    """What was chosen among, with prices and the facts that these are made of."""
+    """Compare the candidates with their prices and price facts."""
     found = compared("candidates", tuple(c.name for c in recorded), tuple(c.name for c in recomputed))
     for then, now in zip(recorded, recomputed, strict=False) if not found else ():
         found += compared(f"price of {then.name}", then.price, now.price)
@@ -79,7 +79,9 @@ def compared_candidates(recorded: tuple[Candidate, ...], recomputed: tuple[Candi
 
 
 def _answers(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """A reroute answers every failure but those of effects being settled, the last one all; others answer none."""
+    """A reroute answers every failure except those of effects being settled, the last one all; other plans answer
+    none.
+    """
     last = "prices" not in decision.facts
     left = tuple(context.state.unanswered) if last else context.state.to_answer
     wanted = left if decision.kind is DecisionKind.REROUTE else ()
@@ -94,10 +96,10 @@ def _left_over(context: ReplayContext) -> list[Finding]:
 
 
 def check_select(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """An agent is chosen by the route that it is part of, and its rivals are priced by the same facts.
+    """Check that an agent belongs to the chosen route and that its rivals are priced by the same facts.
 
-    What counted of their competence is counted again: from what was expected of each, from the run's turn, and where
-    choices explore, drawn again from its posterior.
+    The counted competence is recomputed from the estimate of each, the run's turn, and, with exploration, its
+    posterior.
     """
     within = check_within(decision)
     if within is not None:
@@ -122,7 +124,7 @@ def check_select(context: ReplayContext, decision: Decision) -> list[Finding]:
 
 
 def _judged(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """Competence as it counted for each rival."""
+    """Compare the counted competence of each rival."""
     explored: Mapping[str, Any] | None = decision.facts.get("exploration")
     explore = RecordedExploration(**explored) if explored else None
     priced = {c.name: c.facts.competence for c in decision.candidates if c.facts is not None}
@@ -141,7 +143,7 @@ def _judged(context: ReplayContext, decision: Decision) -> list[Finding]:
 
 
 def check_within(decision: Decision) -> list[Finding] | None:
-    """What does not follow from the votes on record; `None` for a choice that was made by a plan."""
+    """Check a choice within a call against the recorded votes; `None` for a choice that was made by a plan."""
     if "consensus" in decision.facts:
         return _consensus(decision, decision.facts["consensus"])
     if "panel" in decision.facts:

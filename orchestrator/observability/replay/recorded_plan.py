@@ -1,4 +1,4 @@
-"""Planning from a record: the graph and prices as they were, today's planner, and what a route should have taken."""
+"""Planning from a record: the recorded graph and prices, the current planner, and the expected cost of a route."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -24,24 +24,24 @@ RecordedPricing = Mapping[PriceFacts, int | None]
 
 @dataclass(frozen=True)
 class RecordedPlan:
-    """What one decision was planned on."""
+    """The facts that one decision was planned on."""
 
     view: GraphRevision
     policy: Policy
     facts: Mapping[str, PriceFacts]
-    """As they were before a last resort: what is down has success 0."""
+    """The price facts before a last resort: tools that are down have success 0."""
     revived: Mapping[str, PriceFacts]
     otherwise: float
     priced: RecordedPricing | None
-    """The user's own prices, where no formula of a policy was in force."""
+    """The user's own prices, if no policy formula was used."""
     rival_routes: bool = False
-    """Whether rivals are listed as routes; older records list them as tools."""
+    """Whether alternatives are listed as routes; older records list them as tools."""
 
     @classmethod
     def of(
         cls, record: Mapping[str, Any], view: GraphRevision, policy: Policy, *, own_prices: bool = True
     ) -> "RecordedPlan":
-        """The ground that `planning.record_of` wrote."""
+        """Read the facts that `planning.plan_record` wrote."""
         rows: Mapping[str, Iterable[float]] = record["prices"]
         recorded = {name: fact_from_row(name, row) for name, row in rows.items()}
         revived = {
@@ -54,14 +54,14 @@ class RecordedPlan:
         return cls(view, policy, {**recorded, **down}, revived, otherwise, priced, record.get("rivals") == "routes")
 
     def plan(self, problem: Problem) -> Planned:
-        """Plan again, in the two stages of the engine."""
+        """Plan again, in the same two stages as the engine."""
         planned = self._attempt(problem, {})
         if planned.route is not None or self.policy.fail_fast:
             return planned
         return with_last_resort(planned, self._usable(problem), partial(self._attempt, problem))
 
     def pricer(self, problem: Problem, *, last_resort: bool) -> Pricer:
-        """Prices candidates as they were."""
+        """A `Pricer` with the recorded prices."""
         more: Mapping[str, PriceFacts] = self.revived if last_resort else {}
 
         def plan_without(others: Mapping[str, str]) -> Route | None:
@@ -91,7 +91,7 @@ def _priced(rows: Iterable[tuple[str, Iterable[float], int | None]]) -> Recorded
 
 
 def _own_pricing(priced: RecordedPricing | None) -> Pricing | None:
-    """The user's own pricing as a table of its recorded results; a policy's formula where there was none."""
+    """The user's own pricing as a table of its recorded results; without one, the policy's formula."""
     if priced is None:
         return None
 
@@ -109,11 +109,11 @@ class Expectation:
     money: float = 0.0
     """US dollars."""
     latency: float = 0.0
-    """Seconds of work, side by side or not."""
+    """Sum of the seconds of all steps, parallel or not."""
     risk: float = 0.0
-    """Expected number of bad results; for small risks about the chance of one."""
+    """Expected number of bad results; for small risks about the probability of one."""
     success: float = 1.0
-    """Chance that every step works at its first attempt."""
+    """Probability that every step works at its first attempt."""
 
     def __add__(self, other: "Expectation") -> "Expectation":
         """The sum over two routes."""
@@ -126,7 +126,7 @@ class Expectation:
 
 
 def expectation_of(tools: Iterable[str], decision: Decision, view: GraphRevision) -> Expectation:
-    """What these tools were expected to take when the decision was made; as declared where nothing was recorded."""
+    """The expectation of these tools at the time of the decision; declared values if nothing was recorded."""
     rows: Mapping[str, Any] = decision.facts.get("prices", {})
     otherwise = float(decision.facts.get("otherwise", 1.0)) or 1.0
     total = Expectation()

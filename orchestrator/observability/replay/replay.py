@@ -1,7 +1,8 @@
-"""Replay: every decision of a run made again from its records, with today's code. No tool, no model, no user code.
+"""Replay: recomputes every decision of a run from its records, with the current code; calls no tool, model or user
+code.
 
-The records before a decision fold to where the run stood (`engine/state.py`, the engine's own code); the facts in
-the decision are the prices, budgets and answers that it was made from. Results of `when`, `ensure`, `reconcile`, demand
+The records before a decision fold to the state of the run (by `engine/state.py`, as in the engine); the facts in the
+decision are the prices, budgets and answers that it was made from. Results of `when`, `ensure`, `reconcile`, demand
 functions, models and people are facts.
 """
 
@@ -30,10 +31,10 @@ from .retries import check_compensate, check_not_retried, check_reconcile, check
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One respect in which a decision does not come out as recorded."""
+    """One difference between a recomputed and a recorded decision."""
 
     decision: str
-    """Its id."""
+    """The id of the decision."""
     kind: DecisionKind
     what: str
     """What differs: the route, a price, the answer, a reason ..."""
@@ -52,33 +53,33 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One decision, made again."""
+    """One recomputed decision."""
 
     decision: Decision
-    """As recorded."""
+    """The recorded choice."""
     differences: tuple[Difference, ...]
     tools: tuple[str, ...] | None = None
-    """The route that comes out, for a decision that plans."""
+    """The recomputed route, for a decision that plans."""
     recorded: Expectation | None = None
-    """What the recorded route was expected to take, for a decision that plans."""
+    """The expectation of the recorded route, for a decision that plans."""
     recomputed: Expectation | None = None
-    """What the route that comes out was expected to take."""
+    """The expectation of the recomputed route."""
 
     @property
     def agrees(self) -> bool:
-        """Whether it comes out as recorded."""
+        """Whether it equals the recorded one."""
         return not self.differences
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of making every decision of a run again."""
+    """The result of recomputing every decision of a run."""
 
     run_id: str
     policy: str
-    """The policy that was decided under."""
+    """The name of the policy."""
     other: bool
-    """Whether that is another policy than the run's own: differences are then answers, not faults."""
+    """Whether that is another policy than the run's own: then differences are expected."""
     decisions: tuple[Replayed, ...] = ()
 
     @property
@@ -88,7 +89,7 @@ class Replay:
 
     @property
     def agrees(self) -> bool:
-        """Whether every decision comes out as recorded."""
+        """Whether every recomputed decision equals the recorded one."""
         return all(decision.agrees for decision in self.decisions)
 
 
@@ -106,7 +107,7 @@ _CHECKS: Final[Mapping[DecisionKind, Check]] = {
 
 
 def replay_run(store: Store, run_id: str, policy: Policy | None = None) -> Replay:
-    """Make every decision of a run again; with another `policy`, say what it would have decided at each point.
+    """Recompute every decision of a run; with another `policy`, what it would have decided at each point.
 
     Raises `InputError` for an unknown run, and for a record that cannot be read (which `verify` explains).
     """
@@ -123,7 +124,7 @@ class _Replayer:
     other: Policy | None
     rungs: list[RungAsked] = field(default_factory=list[RungAsked])
     question: str | None = None
-    """The text of the question that was asked or answered last."""
+    """The text of the last question or answer."""
     questions: dict[str, str] = field(default_factory=dict[str, str])
     plans: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     views: dict[str, GraphRevision] = field(default_factory=dict[str, GraphRevision])
@@ -181,7 +182,7 @@ class _Replayer:
 
 
 def _event(record: Record) -> Event | None:
-    """The event of a record; `None` for the closing one. Raises `InputError` for what cannot be read."""
+    """The event of a record; `None` for the closing record. Raises `InputError` for an unreadable record."""
     if record.kind == CLOSED:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checks of the decisions that continue after a failure, and of what is undone: retry, reconcile, compensate."""
+"""Checks of the decisions after a failure: retry, reconcile, compensate."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from .context import Finding, ReplayContext, compared
 
 
 def check_retry(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """Decide again whether to try again."""
+    """Recompute the decision to retry."""
     again, reason = decide_retry(_facts(context, decision.facts))
     if not again:
         return [Finding("retry", "retry", "no retry", reason)]
@@ -25,7 +25,7 @@ def check_retry(context: ReplayContext, decision: Decision) -> list[Finding]:
 
 
 def check_reconcile(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """What `reconcile` found is a fact; what follows from it is decided again."""
+    """The answer of `reconcile` is a fact; the decision that follows is recomputed."""
     if decision.facts.get("done"):
         return compared("answer", decision.chosen, "it took place")
     retry: Mapping[str, Any] = decision.facts["retry"]
@@ -37,7 +37,7 @@ def check_reconcile(context: ReplayContext, decision: Decision) -> list[Finding]
 
 
 def check_not_retried(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """The failures that a decision answers were not tried again: decide that again, too."""
+    """Recompute also why the failures that a decision answers were not retried."""
     found: list[Finding] = []
     given_up: Mapping[str, Mapping[str, Any]] = decision.facts.get("not_retried", {})
     for failure, facts in given_up.items():
@@ -48,7 +48,7 @@ def check_not_retried(context: ReplayContext, decision: Decision) -> list[Findin
 
 
 def _facts(context: ReplayContext, data: Mapping[str, Any]) -> RetryFacts:
-    """The recorded facts; under another policy, with its limits where the tool does not say its own."""
+    """The recorded facts; under another policy, with its limits if the tool has none of its own."""
     facts = RetryFacts.from_json(data)
     if not context.other:
         return facts
@@ -58,7 +58,7 @@ def _facts(context: ReplayContext, data: Mapping[str, Any]) -> RetryFacts:
 
 
 def _fits(context: ReplayContext, decision: Decision, data: Mapping[str, Any]) -> list[Finding]:
-    """The facts of a retry agree with the records before it."""
+    """Check that the facts of a retry agree with the records before it."""
     facts, tool = RetryFacts.from_json(data), decision.subject or ""
     failure = context.state.failures.get(decision.answers[0]) if decision.answers else None
     if failure is None or failure.id not in context.state.unanswered:
@@ -71,9 +71,9 @@ def _fits(context: ReplayContext, decision: Decision, data: Mapping[str, Any]) -
 
 
 def check_compensate(context: ReplayContext, decision: Decision) -> list[Finding]:
-    """An effect is undone that stands, is not used, and can be undone; the latest first."""
+    """Check that the compensated effect stands, is not used, can be undone, and is the latest."""
     state, tool = context.state, decision.subject or ""
-    if "child" in decision.facts:  # what a child did is on the child's record
+    if "child" in decision.facts:  # the child's record has its effects
         due_below = next(iter(state.unused_below(reached=state.reached)), None)
         return [] if tool in state.effect_order else [Finding("undoing", tool, due_below or "nothing")]
     node = context.view.nodes.get(tool)

@@ -40,12 +40,12 @@ def brief(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def short_texts(items: Iterable[str]) -> tuple[str, ...]:
-    """At most so many short texts."""
+    """At most `MOST` short texts."""
     return tuple(brief(item, 200) for item in list(items)[:MAX_ITEMS])
 
 
 def of_start(event: RunStarted, goal: str) -> Attributes:
-    """The attributes of a run's span that are known when it begins."""
+    """The attributes of a run's span at its start."""
     found: Attributes = {
         names.GOAL: short_texts(event.goal.get("keys", (goal,))),
         names.POLICY: str(event.policy.get("name", "")),
@@ -58,7 +58,7 @@ def of_start(event: RunStarted, goal: str) -> Attributes:
 
 
 def of_end(event: RunEnded) -> Attributes:
-    """The attributes of a run's span that are known when it ends."""
+    """The attributes of a run's span at its end."""
     found: Attributes = {
         names.RUN_STATUS: str(event.status),
         names.GOAL_REACHED: short_texts(event.goal),
@@ -76,7 +76,7 @@ def of_end(event: RunEnded) -> Attributes:
 
 
 def of_judgement(event: WorkJudged) -> Attributes:
-    """Who judged whose work, how good it was, and what judging it cost."""
+    """The attributes of a judgement: judge, agent, result and cost."""
     found: Attributes = {
         names.SPAN_KIND: names.EVALUATOR,
         names.RUN_ID: event.run_id,
@@ -92,7 +92,7 @@ def of_judgement(event: WorkJudged) -> Attributes:
 
 
 def of_evaluation(event: WorkJudged) -> Attributes:
-    """A judgement as the event of the conventions."""
+    """A judgement as the evaluation event of the GenAI conventions."""
     found: Attributes = {names.EVALUATION_NAME: brief(event.by)}
     if event.good is not None:
         found |= {names.EVALUATION_SCORE: float(event.good), names.EVALUATION_LABEL: "good" if event.good else "bad"}
@@ -102,7 +102,7 @@ def of_evaluation(event: WorkJudged) -> Attributes:
 
 
 def of_labels(labels: Mapping[str, str]) -> Attributes:
-    """The labels of a run, and what viewers group by: session, user, conversation."""
+    """The labels of a run, and the attributes by which viewers group: session, user, conversation."""
     found: Attributes = {
         names.LABEL + brief(key, 60): brief(value) for key, value in sorted(labels.items())[:MAX_ITEMS]
     }
@@ -162,7 +162,7 @@ def span_name(decision: Decision) -> str:
 
 
 def of_decision(decision: Decision, *, revision: int, policy: str) -> Attributes:
-    """What was decided, among what, and why."""
+    """The attributes of a decision: choice, candidates, reason."""
     found: Attributes = {
         names.SPAN_KIND: names.DECISION,
         names.DECISION_ID: decision.id,
@@ -219,7 +219,7 @@ def of_attempt(event: CallStarted) -> Attributes:
 
 
 def of_result(event: CallEnded) -> Attributes:
-    """What is known of an attempt when it has ended."""
+    """The attributes of an attempt at its end."""
     found: Attributes = {names.CALL_COST: event.cost}
     if event.cancelled:
         found[names.CALL_CANCELLED] = True
@@ -250,7 +250,7 @@ def of_failure(failure: Failure) -> Attributes:
 
 
 def of_exception(failure: Failure) -> Attributes:
-    """The exception behind a failure. Its texts have no argument values: whoever recorded it redacted them."""
+    """The exception behind a failure. Its texts were redacted when it was recorded, so they have no argument values."""
     found: Attributes = {
         names.EXCEPTION_TYPE: failure.error_type or str(failure.kind),
         names.EXCEPTION_MESSAGE: brief(failure.message),

@@ -1,7 +1,7 @@
 """Suspends tracing while the collector is unreachable; a thread checks when it is back.
 
-An exporter that fails has tried again for seconds, and the batch is lost: making further spans would slow every call
-for nothing. A run that begins while the collector is down has no spans, also when it comes back meanwhile.
+An exporter fails only after retrying for seconds, and the batch is lost, so further spans would cost time without use.
+A run that starts while the collector is down has no spans, also when the collector comes back meanwhile.
 """
 
 import logging
@@ -26,17 +26,17 @@ from orchestrator.core.process.forks import new_lock
 
 LOG: Final = logging.getLogger(SCOPE)
 REST: Final = 1.0
-"""Seconds until a collector that is down is asked for the first time; twice as long each time it is still down."""
+"""Seconds until a collector that is down is polled for the first time; doubled after each failure."""
 LONGEST_REST: Final = 60.0
 ASKING: Final = "orchestrator-collector"
-"""The name of the thread that asks whether a collector is back."""
+"""The name of the thread that polls the collector."""
 _CONNECT_SECONDS: Final = 1.0
 
 
 class Watched(SpanExporter):
-    """An exporter that knows whether its last batch was delivered, and finds out when the next one can be.
+    """An exporter that knows whether its last batch was delivered, and polls until the next one can be.
 
-    `answers` is a cheap check whether a collector is listening; only then an empty batch is sent.
+    `answers` checks cheaply whether a collector is listening; only then an empty batch is sent.
     """
 
     def __init__(self, exporter: SpanExporter, answers: Callable[[], bool] = lambda: True, rest: float = REST) -> None:
@@ -50,7 +50,9 @@ class Watched(SpanExporter):
         """Whether the last batch was lost."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Deliver a batch, and note whether that was possible; one for a collector that is known to be down is lost."""
+        """Deliver a batch and note whether that succeeded; while the collector is known to be down, the batch is
+        dropped.
+        """
         if self.down:
             return SpanExportResult.FAILURE
         try:
@@ -62,7 +64,7 @@ class Watched(SpanExporter):
         return SpanExportResult.SUCCESS if delivered else SpanExportResult.FAILURE
 
     def worth_it(self) -> bool:
-        """Whether a new trace may be delivered."""
+        """Whether a new trace can be delivered."""
         if self.down:
             self._start_polling()  # a forked child has the exporter, but not the thread
         return not self.down
@@ -83,7 +85,7 @@ class Watched(SpanExporter):
                 self._asking.start()
 
     def _ask(self) -> None:
-        """Ask less and less often, not all processes at the same moment, until the collector is back."""
+        """Poll with back-off and jitter until the collector is back."""
         rest = self._rest
         while not self._ended.wait(rest * random.uniform(0.75, 1.25)):
             if self._is_back():
@@ -103,12 +105,12 @@ class Watched(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held here."""
+        """Do nothing: this exporter has no buffer."""
         return self._exporter.force_flush(timeout_millis)
 
 
 class SampledWhileDelivered(Sampler):
-    """Leaves out new traces while the collector is down; what belongs to a trace that was begun is as it was begun."""
+    """Drops new traces while the collector is down; spans of a trace that was started follow its decision."""
 
     def __init__(self, sampler: Sampler, exporter: Watched) -> None:
         self._sampler = sampler
@@ -125,7 +127,7 @@ class SampledWhileDelivered(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """As the sampler says, where a trace can be delivered at all."""
+        """The decision of the wrapped sampler, unless the trace cannot be delivered."""
         begun = get_current_span(parent_context).get_span_context().is_valid
         if not begun and not self._exporter.worth_it():
             return SamplingResult(Decision.DROP)
@@ -137,7 +139,7 @@ class SampledWhileDelivered(Sampler):
 
 
 def collector_listens(endpoint: str) -> Callable[[], bool]:
-    """Whether anybody takes connections at an endpoint; where a proxy is between, that is unknown, so it is yes."""
+    """Whether an endpoint accepts connections; true behind a proxy, where it is unknown."""
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -154,5 +156,5 @@ def collector_listens(endpoint: str) -> Callable[[], bool]:
 
 
 def not_while_asking(record: logging.LogRecord) -> bool:
-    """A filter for an exporter's logger: that a collector is still down is no news."""
+    """A filter for an exporter's logger that drops repeated messages about a collector that is still down."""
     return record.threadName != ASKING

@@ -1,4 +1,4 @@
-"""What spans may hold of inputs and outputs: nothing, unless the user says so, and then through a redaction hook."""
+"""Content capture: inputs and outputs on spans only if the user turns it on, through a redaction hook."""
 
 import os
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ ENVIRONMENT: Final = "ORCHESTRATOR_CAPTURE_CONTENT"
 STANDARD: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """The same switch by its name in the GenAI conventions: `true`, `span_only` or `span_and_event`."""
 MAX_CONTENT: Final = 8192
-"""Characters of JSON that one attribute may hold, where the user does not say."""
+"""Default maximum of characters of JSON in one attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """How inputs and outputs are shown."""
+    """The settings of content capture."""
 
     redact: Redact | None = None
     max_content: int = MAX_CONTENT
@@ -31,10 +31,10 @@ class Capture:
         return shortened(str(redacted_values({attribute: text}, self.redact)[attribute]), self.max_content)
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """The values by key as JSON, redacted and cut. A hook that fails shows nothing of that value."""
+        """The values by key as JSON, redacted and cut. When the hook fails, the value is left out."""
         try:
             text = to_json(redacted_values(values, self.redact), fallback=repr).decode()
-        except Exception as error:  # an object whose repr fails is not worth a run
+        except Exception as error:  # a failing repr must not fail the run
             text = f"[{type(error).__name__}]"
         return shortened(text, self.max_content)
 
@@ -44,7 +44,7 @@ _chosen = False
 
 
 def configure(*, on: bool | None, redact: Redact | None, max_content: int) -> None:
-    """Choose how content is captured; `None` leaves it to the environment. Raises `DefinitionError` for nonsense."""
+    """Configure content capture; `None` leaves it to the environment. Raises `DefinitionError` for an invalid size."""
     global _current, _chosen
     if max_content < 1:
         raise DefinitionError(f"max_content is a number of characters, at least 1, not {max_content!r}.")
@@ -54,7 +54,7 @@ def configure(*, on: bool | None, redact: Redact | None, max_content: int) -> No
 
 
 def capture() -> Capture | None:
-    """How content is captured now; `None` when it is not."""
+    """The current settings; `None` when capture is off."""
     if not _chosen and _in_environment():
         return Capture()
     return _current

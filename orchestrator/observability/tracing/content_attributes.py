@@ -13,7 +13,7 @@ from .runtrace import RunTrace
 
 
 class LiveRun(Protocol):
-    """What content capture asks of a run."""
+    """What content capture needs of a run."""
 
     @property
     def view(self) -> Any:
@@ -31,7 +31,7 @@ class LiveRun(Protocol):
 
 
 def show(capture: Capture, run: LiveRun, traced: RunTrace, event: Event) -> None:
-    """Put the inputs or outputs of an event on the span that it is about, while that has not ended."""
+    """Set the inputs or outputs of an event on its span before that ends."""
     values: Mapping[str, Any] = run.values.values
     match event:
         case RunStarted():
@@ -47,7 +47,7 @@ def show(capture: Capture, run: LiveRun, traced: RunTrace, event: Event) -> None
         case CallEnded(ok=True):
             span = traced.of_step(event.tool)
             if span is not None and run.values.has_output(event.tool):
-                output = run.values.output(event.tool)  # of several keys a mapping, of one key its value
+                output = run.values.output(event.tool)  # a mapping for several keys, the value for one
                 text = capture.text({event.gives[0]: output} if len(event.gives) == 1 else output)
                 _put_output(span, text)
                 span.set_attribute(names.TOOL_RESULT, text)

@@ -11,11 +11,11 @@ from orchestrator.core import conventions as names
 from .attributes import Attributes
 
 OPT_IN: Final = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
-"""`logs`: log records in place of span events; `logs/dup`: both."""
+"""`logs`: log records instead of span events; `logs/dup`: both."""
 
 
 def report_exception(span: Span, found: Attributes) -> None:
-    """Report the exception behind a failed attempt, while its span has not ended."""
+    """Report the exception behind a failed attempt before its span ends."""
     wanted = {word.strip().lower() for word in os.environ.get(OPT_IN, "").split(",")}
     if not wanted & {"logs", "logs/dup"}:
         span.add_event(names.EXCEPTION, found)

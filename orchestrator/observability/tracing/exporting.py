@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger(SCOPE)
 FLUSH_SECONDS: Final = 2.0
-"""Seconds that the end of the process waits for what was not sent yet, however dead the collector is."""
+"""Maximum seconds that the exit of the process waits for unsent spans."""
 EXPORT_SECONDS: Final = 5.0
-"""Seconds that one request to the collector may take, where the environment does not say."""
+"""Default time-out of a request to the collector, in seconds."""
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
@@ -44,9 +44,9 @@ def setup(
     before.
 
     `capture_content` puts inputs and outputs on spans (`None`: as `ORCHESTRATOR_CAPTURE_CONTENT` says; default off),
-    each value through `redact(key, value)` and cut to `max_content` characters; that holds for the user's own
-    provider as well, and the hook for the prompts of an `AskModel` that may show contents and has no hook of its own.
-    Returns whether an exporter was set up. A second call changes the capturing only.
+    each value through `redact(key, value)` and cut to `max_content` characters; that holds for the user's own provider
+    as well, and the hook for the prompts of an `AskModel` that may show contents and has no hook of its own. Returns
+    whether an exporter was set up. A second call changes content capture only.
 
     Raises `DefinitionError` for a `max_content` below 1.
     """
@@ -64,7 +64,9 @@ def setup(
 
 
 def flush(seconds: float = FLUSH_SECONDS) -> bool:
-    """Send what was not sent yet, for at most so long; whether all of it was. For programs that end abruptly."""
+    """Send what was not sent yet, for at most this time; returns whether all was sent. For programs that end
+    abruptly.
+    """
     return _exit.flush(seconds) if _exit is not None else True
 
 
@@ -106,7 +108,7 @@ def _set_up(service_name: str | None, *, spans: bool, measures: bool) -> None:
 
 
 def _drain() -> None:
-    """The heads of ledgers are published by a thread that may not be done yet."""
+    """Wait for the thread that publishes the heads of ledgers."""
     for sink in list(SINKS):
         sink.drain(FLUSH_SECONDS / 4)
 
@@ -141,7 +143,7 @@ def _timeout(signal: str) -> float | None:
 
 
 class _Exit:
-    """Flushes in a thread that exists already: at the end of a process none can be started any more (Python 3.12)."""
+    """Flushes in an existing thread: at the exit of a process none can be started any more (Python 3.12)."""
 
     def __init__(self, steps: list[Callable[[], object]]) -> None:
         self._steps = steps
@@ -151,16 +153,16 @@ class _Exit:
         threading.Thread(target=self._work, name="orchestrator-flush", daemon=True).start()
 
     def flush(self, seconds: float) -> bool:
-        """Ask for a flush and wait for its end."""
+        """Request a flush and wait for its end."""
         if os.getpid() != self._pid:
-            return False  # a forked child has no such thread; its parent sends what is the parent's
+            return False  # a forked child has no such thread; the parent sends its own spans
         self._done.clear()
         self._asked.release()
         return self._done.wait(seconds)
 
     def at_exit(self) -> None:
-        """Flush at the end of the process, for a moment."""
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # a dead collector is no news at the very end
+        """Flush briefly at the exit of the process."""
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # no messages about a dead collector at exit
         self.flush(FLUSH_SECONDS)
 
     def _work(self) -> None:

@@ -1,7 +1,7 @@
 """Publishes the head of each ended run's ledger outside of the store, so that a rewritten store can be detected.
 
-The head is known when the store's writer has committed the run's closing record, which no run waits for. A thread of
-its own waits instead, gathers what has ended meanwhile, and publishes it.
+The head is known when the store's writer has committed the run's closing record, for which no run waits. A separate
+thread waits instead and publishes the heads of ended runs in batches.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from orchestrator.store.protocol import Store
 from orchestrator.store.rows import RunRow
 
 GATHER: Final = 0.05
-"""Seconds that ended runs are gathered: by then the writer has committed them without being hurried."""
+"""Seconds between batches: by then the writer has committed the runs in its normal cycle."""
 DURABLE_TIMEOUT: Final = 1.0
-"""Seconds that a store may take to make a run durable before it is asked again later."""
+"""Seconds that a store may take to make a run durable before it is tried again later."""
 OUTAGE: Final = 1.0
-"""Seconds until a store that could not be reached is asked again."""
+"""Seconds until an unreachable store is tried again."""
 KEPT: Final = 10_000
-"""Ended runs that are waited for while the store is down; the oldest are given up."""
+"""Maximum number of ended runs that are kept while the store is down; the oldest are dropped."""
 
 Tell = Callable[[RunRow], None]
 
@@ -89,14 +89,14 @@ def _write_head(ended: _Ended) -> bool:
         row = ended.store.run(ended.run_id)
     except StoreError:
         return False
-    if row is not None and row.status.ended:  # else somebody else owns it, and will end it
-        with contextlib.suppress(Exception):  # a broken exporter is no reason to keep the heads that follow
+    if row is not None and row.status.ended:  # else another process owns it and will end it
+        with contextlib.suppress(Exception):  # a broken exporter must not hold up later heads
             ended.publish(row)
     return True
 
 
 def head_now(store: Any, run_id: str) -> RunRow | None:
-    """The row of an ended run where asking costs no I/O: a store in memory."""
+    """The row of an ended run in a store in memory, which needs no I/O."""
     from orchestrator.store.memory import MemoryStore
 
     return store.run(run_id) if isinstance(store, MemoryStore) else None

@@ -31,14 +31,14 @@ LOUD: Final = frozenset({CallEnded, ProblemReported, EffectUndone})
 
 
 def is_loggable(event: Event) -> bool:
-    """Whether an event may be worth a line, and somebody listens."""
+    """Whether an event may be logged at the current log level."""
     if type(event) in LOUD:
         return LOG.isEnabledFor(logging.WARNING) and not (isinstance(event, CallEnded) and event.failure is None)
     return LOG.isEnabledFor(logging.INFO)
 
 
 def record(event: Event, ids: Callable[[], tuple[str, str]]) -> None:
-    """Log one event, if it is worth a line; `ids` are those of its trace and its span."""
+    """Log one event if it is logged at all; `ids`: of its trace and its span."""
     level, text = _line(event)
     if text and LOG.isEnabledFor(level):
         log_line(level, f"run {event.run_id}: {text}", event.run_id, *ids())

@@ -16,14 +16,14 @@ from orchestrator.core.enums import ESCALATING, DecisionKind
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunEnded, RunStarted, RunWaiting
 
 MOST_KEPT: Final = 256
-"""Measurements of calls that are kept; in a run of more, each new one makes room."""
+"""Maximum number of buffered measurements of calls; beyond it, each new one flushes an old one."""
 
 
 class Circuits(Protocol):
     """The source of circuit states: the health registry."""
 
     def touched(self) -> tuple[str, ...]:
-        """Names of the tools that something is known about."""
+        """Names of the tools with observations."""
         ...
 
     def status(self, name: str) -> Any:
@@ -32,10 +32,10 @@ class Circuits(Protocol):
 
 
 class Meters:
-    """The instruments. They are made when something is first measured, and cost nothing while nobody collects.
+    """The instruments. They are created at the first measurement, and cost nothing without a metric reader.
 
-    An instrument takes longer for a measurement than a call should wait for, so those of calls are kept until a run
-    ends or somebody collects.
+    A measurement is too slow for the path of a call, so those of calls are buffered until the run ends or metrics are
+    collected.
     """
 
     def __init__(self, provider: MeterProvider | None = None, circuits: Circuits | None = None) -> None:
@@ -46,15 +46,15 @@ class Meters:
         self._kept: deque[Callable[[], None]] = deque()
         self._made = False
         self.on = False
-        """Whether anybody collects: the API's own providers do not. Who begins to, does so for runs that begin then."""
+        """Whether a provider collects metrics; the API's default provider does not. Checked when a run starts."""
 
     def look(self) -> None:
-        """See whether anybody collects now."""
+        """Check whether a provider collects metrics now."""
         provider = self._provider or metrics.get_meter_provider()
         self.on = not type(provider).__module__.startswith("opentelemetry.metrics")
 
     def take(self, event: Event) -> None:
-        """Take one event."""
+        """Handle one event."""
         if not self._made:
             self._make()
         match event:
@@ -76,8 +76,8 @@ class Meters:
                 pass
 
     def hand_over(self, but: int = 0) -> None:
-        """Pass kept measurements to the instruments, up to a number. From any thread."""
-        with suppress(IndexError):  # another thread was quicker
+        """Pass at most so many buffered measurements to the instruments. Callable from any thread."""
+        with suppress(IndexError):  # another thread was faster
             while len(self._kept) > but:
                 self._kept.popleft()()
 

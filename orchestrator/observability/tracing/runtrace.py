@@ -1,13 +1,10 @@
-"""`RunTrace`: the span tree of one run, grown event by event.
+"""`RunTrace`: the span tree of one run, built event by event.
 
-invoke_workflow {goal}
-├── plan, select, demote, escalate, resume, halt      one per decision, linked to the failed attempts it answers
-├── execute_tool {name} | invoke_agent {name}         one per step
-│   ├── attempt                                       one per attempt; current while it runs: what the tool itself
-│   │   └── invoke_workflow {goal}                    traces, and child runs, are its children
-│   └── retry, reconcile
-├── compensate                                        current while the effect is being undone
-└── signal
+invoke_workflow {goal} ├── plan, select, demote, escalate, resume, halt      one per decision, linked to the failed
+attempts it answers ├── execute_tool {name} | invoke_agent {name}         one per step │   ├── attempt
+one per attempt; current while it runs: what the tool itself │   │   └── invoke_workflow {goal}
+traces, and child runs, are its children │   └── retry, reconcile ├── compensate
+current while the effect is being undone └── signal
 """
 
 import asyncio
@@ -64,11 +61,11 @@ class Attached:
 
     @classmethod
     def attach(cls, context: Context) -> "Attached":
-        """Make a context current in the running task: what is started there from now on are children of its span."""
+        """Make a context current in the running task: spans started there are children of its span."""
         return cls(contexts.attach(context), running_task())
 
     def detach(self) -> None:
-        """Take it back. In another task there is nothing to take back: a task's context ends with the task."""
+        """Restore the previous context. In another task nothing is restored: a task's context ends with the task."""
         if running_task() is self.task:
             contexts.detach(self.token)
 
@@ -83,7 +80,7 @@ def running_task() -> Any:
 
 @dataclass(slots=True)
 class _Step:
-    """A logical step: all attempts of one tool until it is done or given up."""
+    """A logical step: all attempts of one tool until it is done or abandoned."""
 
     span: Span
     context: Context
@@ -91,7 +88,7 @@ class _Step:
     usage: Counter[str] = field(default_factory=Counter[str])
     failure: Failure | None = None
     failed_at: int = 0
-    """When its last attempt failed, in nanoseconds since the epoch; 0 while one is going on."""
+    """When its last attempt failed, in nanoseconds since the epoch; 0 during an attempt."""
 
 
 @dataclass(slots=True)
@@ -109,7 +106,7 @@ class RunTrace:
         """How inputs and outputs are shown; `None` when they are not."""
         self.span = span
         self.context = context
-        """Holds the run's span; whatever the run does is done in it."""
+        """The context with the run's span, in which the run executes."""
         self._common: Attributes = {}
         """Attributes of every span of the run: its labels."""
         self._policy = ""
@@ -120,10 +117,10 @@ class RunTrace:
         """Failure -> the attempt that failed."""
         self._undoing: dict[str, _Attempt] = {}
         self._rungs: list[tuple[RungAsked, int]] = []
-        """Rungs that were asked for the decision to come, and when each had answered."""
+        """Rungs that were asked for the next decision, and when each answered."""
 
     def take(self, event: Event) -> None:
-        """Take one event of the run."""
+        """Handle one event of the run."""
         taker = _TAKERS.get(type(event))
         if taker is not None:
             taker(self, event)
@@ -133,12 +130,12 @@ class RunTrace:
         self.span.set_attributes(found)
 
     def of_step(self, tool: str) -> Span | None:
-        """The span of a step that is going on."""
+        """The span of a step in progress."""
         step = self._steps.get(tool)
         return step.span if step else None
 
     def end(self) -> None:
-        """End whatever has not ended, the run's span last."""
+        """End all open spans, the run's span last."""
         self._end_parts()
         self.span.end()
 
@@ -207,7 +204,7 @@ class RunTrace:
         self._give_up(decision)
 
     def _home(self, decision: Decision) -> Context:
-        """Where a decision's span belongs: under its step when it continues with it, else under the run."""
+        """The parent of a decision's span: its step when the step continues, else the run."""
         step = self._steps.get(decision.subject or "")
         if step is not None and decision.kind in STEP_LEVEL:
             step.failed_at = 0
@@ -215,7 +212,7 @@ class RunTrace:
         return self.context
 
     def _give_up(self, decision: Decision) -> None:
-        """A failure that is answered by anything but going on ends its step."""
+        """End the step of a failure unless the decision continues it."""
         if decision.kind in STEP_LEVEL:
             return
         answered = set(decision.answers)
@@ -268,7 +265,7 @@ class RunTrace:
         self._attempts[event.call_id] = _Attempt(span, Attached.attach(self._within(span)))
 
     def _within(self, span: Span) -> Context:
-        """The context in which a call is made: its span is the current one, and spans of its parts can be made."""
+        """The context of a call: its span is the current one, and spans of its parts can be created."""
         context = contexts.set_value(names.TRACER_KEY, self._tracer, set_span_in_context(span))
         if self._common:
             context = contexts.set_value(names.COMMON_KEY, self._common, context)
@@ -299,7 +296,7 @@ class RunTrace:
             step.failed_at = time_ns()
 
     def part(self, event: PartEnded) -> None:
-        """A call within a call: a span under the attempt that it was made in."""
+        """A call within a call: a span under the attempt that made it."""
         attempt, now = self._attempts.get(event.call_id), time_ns()
         context = self.context if attempt is None else set_span_in_context(attempt.span, self.context)
         operation = names.INVOKE_AGENT if event.kind is PartKind.MEMBER else names.EXECUTE_TOOL

@@ -37,37 +37,37 @@ from .metering import Circuits, Meters
 from .runtrace import RunTrace
 
 DRAIN_SECONDS = 5.0
-"""Seconds that closing waits for the heads of ledgers that are not on disk yet."""
+"""Seconds that closing waits for heads of ledgers that are not durable yet."""
 KEPT = 10_000
-"""Runs that wait whose first span is remembered."""
+"""Maximum number of waiting runs whose first span is kept."""
 SINKS: "WeakSet[TracingSink]" = WeakSet()
-"""All sinks, so that the end of the process can wait for their last exports."""
+"""All sinks, so that the exit of the process can wait for their last exports."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run's span that has begun."""
+    """The open span of a run."""
 
     span: Span
     context: Context
     traceparent: str
-    """W3C trace context; empty where nothing traces."""
+    """W3C trace context; empty without tracing."""
     trace_id: str
-    """Of the trace that the run is part of; empty where nothing traces."""
+    """The trace of the run; empty without tracing."""
 
     def end(self) -> None:
-        """End the span of a run that was not begun after all."""
+        """End the span of a run that was not started."""
         self.span.end()
 
     def ids(self) -> tuple[str, str]:
-        """The trace and the span, for log records; empty where nothing traces."""
+        """The ids of trace and span, for log records; empty without tracing."""
         return _ids(self.span.get_span_context())
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a run that waits, or was recovered, needs for its next span."""
+    """What a waiting or recovered run needs for its next span."""
 
     name: str
     traceparent: str
@@ -100,15 +100,15 @@ class TracingSink:
     # -- the spans of runs -------------------------------------------------------------------------------------------
 
     def open(self, run_id: str, goal: str, link: str = "") -> Opened:
-        """Begin the span of a run in the current context; `link` is the trace context of the run's first span.
+        """Start the span of a run in the current context; `link`: the trace context of the run's first span.
 
-        Nothing about it is published before `adopt`.
+        It is not published before `adopt`.
         """
         attributes: Attributes = {
             names.SPAN_KIND: names.CHAIN,
             names.OPERATION: names.INVOKE_WORKFLOW,
             names.WORKFLOW_NAME: goal,
-            names.AGENT_NAME: goal,  # its successor in the GenAI conventions 0.1.0
+            names.AGENT_NAME: goal,  # the new name in the GenAI conventions 0.1.0
             names.RUN_ID: run_id,
         }
         first = span_context_of(link) if link else None
@@ -121,9 +121,9 @@ class TracingSink:
         return Opened(span, trace.set_span_in_context(span), traceparent, trace_id)
 
     def adopt(self, run_id: str, goal: str, opened: Opened) -> None:
-        """From now on `opened` is the span of this run."""
+        """Make `opened` the span of this run."""
         self._known[run_id] = _Known(goal, opened.traceparent)
-        while len(self._known) > KEPT:  # runs that wait may be answered by another process, without notice to this one
+        while len(self._known) > KEPT:  # waiting runs may be answered by another process unnoticed
             del self._known[next(iter(self._known))]
         if not opened.traceparent:
             return
@@ -132,7 +132,7 @@ class TracingSink:
             self._recorded[run_id] = RunTrace(self._tracer, opened.span, opened.context, capture())
 
     def expect(self, run_id: str, goal: str, traceparent: str) -> None:
-        """A run was recovered whose first span had this trace context: its next span links to it."""
+        """Note the trace context of the first span of a recovered run: its next span links to it."""
         self._known.setdefault(run_id, _Known(goal, traceparent))
 
     @staticmethod
@@ -141,12 +141,12 @@ class TracingSink:
         return trace_id_of(traceparent)
 
     def within(self, run_id: str) -> AbstractContextManager[None]:
-        """Make the run's span the current one for the length of a `with`."""
+        """Make the run's span the current one within a `with` block."""
         opened = self._runs.get(run_id)
         return nullcontext() if opened is None else _attached(opened.context)
 
     def abandon(self, run_id: str, error: BaseException) -> None:
-        """A run stopped without an end: it was interrupted, or broke."""
+        """Close the span of a run that stopped without an end."""
         self._known.pop(run_id, None)
         opened = self._runs.pop(run_id, None)
         traced = self._recorded.pop(run_id, None)
@@ -158,7 +158,7 @@ class TracingSink:
             opened.span.end()
 
     def ended(self, run_id: str, store: Store) -> None:
-        """A run has ended and its end was handed to the store: end its span, and anchor the head of its ledger."""
+        """End the span of an ended run, and publish the head of its ledger once it is durable."""
         self._known.pop(run_id, None)
         opened = self._runs.pop(run_id, None)
         traced = self._recorded.pop(run_id, None)
@@ -174,7 +174,7 @@ class TracingSink:
             opened.span.end()
 
     def _seal(self, row: RunRow, opened: Opened | None) -> None:
-        """The head was not known when the run's span ended: a short span of its own carries it."""
+        """Publish a head in a short span of its own, because it was not known when the run's span ended."""
         if opened is None:
             self._publish_head(row, None)
             return
@@ -194,7 +194,7 @@ class TracingSink:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event) -> None:
-        """Take one event."""
+        """Handle one event."""
         run_id = event.run_id
         if isinstance(event, RunStarted | RunResumed):
             self._meters.look()
@@ -214,7 +214,7 @@ class TracingSink:
             self._judged(event)
 
     def _judged(self, event: WorkJudged) -> None:
-        """A judgement comes when the run's span has ended: a span of its own in the same trace."""
+        """Publish a judgement, which comes after the run's span has ended, in a span of its own in the same trace."""
         first = span_context_of(event.traceparent)
         if first is None:
             return
@@ -228,7 +228,7 @@ class TracingSink:
     def _trace(self, traced: RunTrace, event: Event) -> None:
         run = None if traced.capture is None else self._live.get(event.run_id)
         if traced.capture is not None and run is not None and isinstance(event, CallEnded):
-            show(traced.capture, run, traced, event)  # while its span has not ended
+            show(traced.capture, run, traced, event)  # before its span ends
         traced.take(event)
         if traced.capture is not None and run is not None and not isinstance(event, CallEnded):
             show(traced.capture, run, traced, event)
@@ -236,10 +236,10 @@ class TracingSink:
     def _reopen(self, run_id: str) -> None:
         known = self._known[run_id]
         self.adopt(run_id, known.name, self.open(run_id, known.name, known.traceparent))
-        self._known[run_id] = known  # the first span stays the one to link to
+        self._known[run_id] = known  # links still refer to the first span
 
     def _rest(self, run_id: str) -> None:
-        """A run that waits may wait for days: its span ends, and the one it continues with links to its first."""
+        """End the span of a run that waits, perhaps for days; the span of its continuation links to the first one."""
         opened = self._runs.pop(run_id, None)
         traced = self._recorded.pop(run_id, None)
         if traced is not None:
@@ -248,13 +248,13 @@ class TracingSink:
             opened.span.end()
 
     def close(self) -> None:
-        """Export what is left, and end the spans of abandoned runs."""
+        """Export what is buffered, and end the spans of abandoned runs."""
         self._anchor.drain(DRAIN_SECONDS)
         for run_id in list(self._runs):
             self.abandon(run_id, InterruptedError())
 
     def drain(self, seconds: float) -> None:
-        """Wait a little for the heads of ledgers that are not published yet."""
+        """Wait briefly for heads of ledgers that are not published yet."""
         self._anchor.drain(seconds)
 
 

@@ -228,7 +228,7 @@ class Consensus:
         part: str,
         feedback: str | None,
     ) -> tuple[list[MemberAnswer], list[MemberAnswer]]:
-        """The answers of the first `count` available agents, and the agents that were left out before them."""
+        """The answers of the first `wanted` available agents, and the agents that were left out before them."""
         asked: list[tuple[Agent, str, SubCall]] = []
         out: list[MemberAnswer] = []
         for number, agent in enumerate(agents):
