@@ -43,7 +43,7 @@ class RunFilter:
         return not (self.since or self.until or self.tool or self.failure or self.healed)
 
     def rows(self, store: Store, limit: int, offset: int = 0) -> Iterator[RunRow]:
-        """At most `most` runs, newest first; without an index the first `offset` are skipped one by one."""
+        """At most `limit` runs, newest first; without an index the first `offset` are skipped one by one."""
         if not self.indexed and offset:
             yield from islice(self.rows(store, offset + limit), offset, None)
             return

@@ -40,7 +40,7 @@ def brief(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def short_texts(items: Iterable[str]) -> tuple[str, ...]:
-    """At most `MOST` short texts."""
+    """At most `MAX_ITEMS` short texts."""
     return tuple(brief(item, 200) for item in list(items)[:MAX_ITEMS])
 
 
