@@ -58,10 +58,12 @@ def _encode(annotation: Any, value: Any) -> str:
 
 
 def _encode_numbers(annotation: Any, value: Any) -> str:
-    """As JSON with infinities and NaN, which plain JSON replaces by null."""
-    if annotation is Any and not _is_plain(value):
-        raise Unserialisable
-    return json.dumps(adapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False))
+    """As JSON with infinities and NaN, which pydantic replaces by null."""
+    if not _is_plain(value):
+        if annotation is Any:
+            raise Unserialisable
+        value = adapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False)
+    return json.dumps(value)
 
 
 def _encode_messages(_annotation: Any, value: Any) -> str:

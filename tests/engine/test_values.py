@@ -1,13 +1,16 @@
 """Values of runs: stored only if they come back as they were; each call its own; a changed type locks no run."""
 
+import datetime
 import math
+import re
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, Secret, SecretStr
 
 from orchestrator import InputError, Orchestrator, Status, Tool, tool
 from orchestrator.core.values.content import same_content
@@ -34,6 +37,9 @@ STORED: list[tuple[Any, Any]] = [
     (dict[int, str], {1: "a"}),
     (set[int], {1, 2}),
     (Any, {"a": [1, None]}),
+    (Any, {"a": [math.nan, None]}),
+    (dict[str, Any], {"a": math.nan}),
+    (re.Pattern[str], re.compile("a+")),
     (list[BaseMessage], [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}])]),
 ]
 NOT_STORED: list[tuple[Any, Any]] = [
@@ -44,21 +50,26 @@ NOT_STORED: list[tuple[Any, Any]] = [
     (dict[str, Any], {"d": Dog(name="r", breed="x")}),
     (Any, object()),
     (str, "a\ud800b"),
+    (re.Pattern[str], re.compile("a+", re.IGNORECASE)),
+    (deque[int], deque([1, 2], maxlen=3)),
+    (Secret[int], Secret(5)),
+    (datetime.datetime, datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1), "CET"))),
+    (defaultdict[str, list[int]], defaultdict(lambda: [0])),
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), STORED, ids=range(8))
+@pytest.mark.parametrize(("annotation", "value"), STORED, ids=range(len(STORED)))
 def test_what_is_stored_comes_back_as_it_was(annotation: Any, value: Any) -> None:
     assert same_content(load_value(annotation, dump(annotation, value)), value)
 
 
-@pytest.mark.parametrize(("annotation", "value"), NOT_STORED, ids=range(7))
+@pytest.mark.parametrize(("annotation", "value"), NOT_STORED, ids=range(len(NOT_STORED)))
 def test_what_would_come_back_changed_is_not_stored(annotation: Any, value: Any) -> None:
     with pytest.raises(Unserialisable):
         dump(annotation, value)
 
 
-@pytest.mark.parametrize(("annotation", "value"), [*STORED, *NOT_STORED[:5]], ids=range(13))
+@pytest.mark.parametrize(("annotation", "value"), [*STORED, *NOT_STORED[:5]], ids=range(len(STORED) + 5))
 async def test_a_value_is_the_same_after_a_wait_in_another_process(annotation: Any, value: Any, tmp_path: Path) -> None:
     got: list[Any] = []
 

@@ -7,7 +7,7 @@ from orchestrator.core.calls.source import at
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import CallerError, InvalidOutput
 from orchestrator.core.types.schema import type_name, validate
-from orchestrator.core.values.copies import IMMUTABLE, own_copy
+from orchestrator.core.values.copies import IMMUTABLE, Memo, own_copy
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
@@ -17,7 +17,7 @@ def arguments(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> dict[str, Any]
 
     Raises `CallerError` for a value that the parameter does not take.
     """
-    memo: dict[int, Any] = {}
+    memo: Memo = {}
     own = tool.share or tool.isolation == "process"  # a worker process has copies of its own
     made: dict[str, Any] = {}
     for name, value in inputs.items():
