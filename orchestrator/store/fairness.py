@@ -20,6 +20,12 @@ class QueuedRun:
     run_id: str
     tenant: str
     priority: int
+    goal: str = ""
+    """The name of the goal."""
+    begun: bool = False
+    """Whether it has records already."""
+    wake: float = 0.0
+    """Since when it may start, by the store's clock."""
 
 
 def room(limits: Mapping[str, int], busy: Mapping[str, int]) -> Callable[[str], float]:

@@ -17,6 +17,7 @@ from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died
 from .protocol import OnProblem
 from .rows import TENANT, ClaimedRun, RunRow, Share, Swept
+from .unclaimed import NOTE_SECONDS, UnclaimedRuns, note_of
 
 _DAY = 86_400
 
@@ -157,11 +158,19 @@ class MemoryQueue:
             self._entries[row.run_id] = _Entry(priority, wake, request)
             return None
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
+    def take(
+        self,
+        owner: str,
+        ttl: float,
+        most: int,
+        limits: Mapping[str, int] | None = None,
+        unclaimed: UnclaimedRuns | None = None,
+    ) -> list[ClaimedRun]:
         """Own up to `most` queued runs."""
         with self._of.lock:
             limits, busy = limits or {}, self._busy()
-            chosen = self._turns.choose(self._ready(), most_now(most, limits, busy), room(limits, busy))
+            ready = self._ready() if unclaimed is None else self._served(unclaimed)
+            chosen = self._turns.choose(ready, most_now(most, limits, busy), room(limits, busy))
             found = (self._own(run_id, owner, ttl) for run_id in chosen)
             return [taken for taken in found if taken is not None]
 
@@ -190,8 +199,12 @@ class MemoryQueue:
                 return False
             self._queue(run_id, self._of.now() + delay)
             if note:
-                state.summary = encode_body({**decode_body(state.summary), "left": note})[0]
+                self._note(run_id, note)
             return True
+
+    def _note(self, run_id: str, note: str) -> None:
+        state = self._of.runs[run_id]
+        state.summary = encode_body({**decode_body(state.summary), "left": note})[0]
 
     def answer(self, run_id: str, answer: str) -> bool:
         """Queue a waiting run with its answer."""
@@ -268,10 +281,17 @@ class MemoryQueue:
             self._queue(run_id, self._of.now())
             return True
 
-    def next_due(self) -> float | None:
+    def next_due(self, unclaimed: UnclaimedRuns | None = None) -> float | None:
         """Seconds until the next queued run may start."""
         with self._of.lock:
-            queued = (state.wake for state in self._of.runs.values() if state.status is Status.QUEUED)
+            goals, tried = (unclaimed.goals, unclaimed.run_ids) if unclaimed is not None else ([], [])
+            queued = (
+                state.wake
+                for run_id, state in self._of.runs.items()
+                if state.status is Status.QUEUED
+                and run_id not in tried
+                and (state.count or state.row.goal not in goals)
+            )
             soonest = min((wake for wake in queued if wake is not None), default=None)
             return None if soonest is None else max(0.0, soonest - self._of.now())
 
@@ -287,7 +307,20 @@ class MemoryQueue:
             for run_id, entry in self._entries.items()
             if entry.wake is not None and entry.wake <= now and self._of.runs[run_id].status is Status.QUEUED
         ]
-        return [QueuedRun(run_id, self._tenant(run_id), -priority) for priority, _, run_id in sorted(ready)]
+        return [self._queued(run_id, -priority, wake) for priority, wake, run_id in sorted(ready)]
+
+    def _queued(self, run_id: str, priority: int, wake: float) -> QueuedRun:
+        state = self._of.runs[run_id]
+        return QueuedRun(run_id, self._tenant(run_id), priority, state.row.goal, state.count > 0, wake)
+
+    def _served(self, unclaimed: UnclaimedRuns) -> list[QueuedRun]:
+        """The runs that a worker may claim; those that it leaves to others have a note of that after a moment."""
+        tried, now = set(unclaimed.run_ids), self._of.now()
+        served, left = unclaimed.split(run for run in self._ready() if run.run_id not in tried)
+        for run in left:
+            if run.wake <= now - NOTE_SECONDS and '"left"' not in self._of.runs[run.run_id].summary:
+                self._note(run.run_id, note_of(run.goal))
+        return served
 
     def _busy(self) -> dict[str, int]:
         busy: dict[str, int] = {}

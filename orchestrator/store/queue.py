@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from .rows import ClaimedRun, RunRow, Share, Swept
+from .unclaimed import UnclaimedRuns
 
 
 class RunQueue(Protocol):
@@ -16,11 +17,18 @@ class RunQueue(Protocol):
         """
         ...
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
+    def take(
+        self,
+        owner: str,
+        ttl: float,
+        most: int,
+        limits: Mapping[str, int] | None = None,
+        unclaimed: UnclaimedRuns | None = None,
+    ) -> list[ClaimedRun]:
         """Own up to `most` queued runs: highest priority first, then by turns between tenants, then oldest first.
 
         `limits`: the most runs of a tenant (`"*"`: of each; `"**"`: of all together) that are executed at one time,
-        over all workers.
+        over all workers. `unclaimed`: the runs that this worker leaves to others; their rows say so after a moment.
         """
         ...
 
@@ -62,7 +70,7 @@ class RunQueue(Protocol):
         """Queue again a run that was set aside."""
         ...
 
-    def next_due(self) -> float | None:
+    def next_due(self, unclaimed: UnclaimedRuns | None = None) -> float | None:
         """Seconds until the next queued run may start; `None`: none is queued for later."""
         ...
 

@@ -8,6 +8,7 @@ from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
 from orchestrator.store.rows import FIRST_TOKEN, Swept
+from orchestrator.store.unclaimed import LOOK_AGAIN_SECONDS, UnclaimedRuns
 from tests.store.conformance import Moment
 from tests.store.rows import run_row
 
@@ -300,3 +301,47 @@ class QueueConformance:
         assert store.accounts.lease("tenant=a", 10.0, 60.0, "r", 5.0).usd == 5.0
         clock.now += 86_400.0
         assert store.accounts.lease("tenant=a", 10.0, 60.0, "r", 5.0).usd == 10.0
+
+    def test_runs_of_goals_that_a_worker_does_not_serve_are_neither_claimed_nor_in_the_way(
+        self, store: Store, clock: "Moment", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("orchestrator.store.sql.candidates._LOOKED_AT", 4)
+        for number in range(20):
+            store.queue.submit(run_row(f"other-{number:02}", goal=f"theirs {number % 3}"), "{}")
+        store.queue.submit(run_row("mine", goal="x + y"), "{}", delay=1.0)
+        unclaimed = UnclaimedRuns({"y"}.__contains__, clock=lambda: clock.now)
+        assert store.queue.take("w", 10.0, 5, unclaimed=unclaimed) == []
+        assert store.queue.next_due(unclaimed) == 1.0
+        clock.now += 3.0
+        (run,) = store.queue.take("w", 10.0, 5, unclaimed=unclaimed)
+        assert run.run_id == "mine"
+        clock.now += LOOK_AGAIN_SECONDS
+        assert store.queue.take("w", 10.0, 5, unclaimed=unclaimed) == []
+        row = store.run("other-00")
+        assert row is not None
+        assert (row.status, row.summary["left"]) == (Status.QUEUED, "no tool here gives theirs 0")
+        assert len(store.queue.take("v", 10.0, 3)) == 3
+
+    def test_a_begun_run_is_claimed_whatever_its_goal_is(self, store: Store) -> None:
+        store.queue.submit(run_row("a", goal="theirs"), "{}")
+        (run,) = store.queue.take("w", 10.0, 5)
+        store.append("a", "x", {}, 1.0, run.token)
+        store.flush()
+        assert store.queue.requeue("a", run.token)
+        unclaimed = UnclaimedRuns({"mine"}.__contains__)
+        assert [taken.run_id for taken in store.queue.take("w", 10.0, 5, unclaimed=unclaimed)] == ["a"]
+
+    def test_a_run_that_a_worker_tried_is_left_to_others_for_longer_each_time(
+        self, store: Store, clock: "Moment"
+    ) -> None:
+        store.queue.submit(run_row("a"), "{}")
+        unclaimed = UnclaimedRuns(lambda _: True, clock=lambda: clock.now)
+        for seconds in (2.0, 4.0, 8.0):
+            (run,) = store.queue.take("w", 10.0, 5, unclaimed=unclaimed)
+            unclaimed.leave("a", 2.0)
+            store.queue.requeue("a", run.token)
+            clock.now += seconds - 0.5
+            assert store.queue.take("w", 10.0, 5, unclaimed=unclaimed) == []
+            assert store.queue.next_due(unclaimed) is None
+            clock.now += 0.5
+        assert len(store.queue.take("v", 10.0, 5)) == 1

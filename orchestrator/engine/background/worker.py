@@ -16,6 +16,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.store.rows import ClaimedRun
 from orchestrator.store.signals import QUEUE
+from orchestrator.store.unclaimed import UnclaimedRuns
 
 from .heartbeat import LEASE_SECONDS
 from .schedules import Schedule, Timetable, labels_of
@@ -83,6 +84,7 @@ class Worker:
         self._engine_runs = False
         self._broken = False
         """Whether the last poll failed; this is reported once."""
+        self._unclaimed = UnclaimedRuns(lambda key: bool(runtime.graph.view().producers(key)))
         self._undriven: dict[str, ClaimedRun] = {}
         """Claimed runs that could not be started: they are returned to the queue as soon as the store accepts that."""
         self.moved = ""
@@ -180,7 +182,10 @@ class Worker:
         if free <= 0:
             return 0
         runtime, limits = self._runtime, self._options.limits
-        taken = await runtime.threads.run(lambda: runtime.store.queue.take(runtime.owner, LEASE_SECONDS, free, limits))
+        take = partial(runtime.store.queue.take, runtime.owner, LEASE_SECONDS, free, limits, self._unclaimed)
+        taken = await runtime.threads.run(take)
+        for goal in self._unclaimed.newly_left():
+            runtime.store.on_problem(f"runs of goal {goal!r} are left to other workers: no tool here gives it")
         for run in taken:
             task = asyncio.create_task(self._drive(run), name=f"work:{run.run_id}")
             self._tasks[task] = run.run_id
@@ -230,9 +235,8 @@ class Worker:
     async def _leave_to_others(self, taken: ClaimedRun, why: str) -> None:
         runtime = self._runtime
         runtime.store.on_problem(f"run {taken.run_id!r} is left to another worker: {why}")
-        await runtime.threads.run(
-            lambda: runtime.store.queue.requeue(taken.run_id, taken.token, delay=ELSEWHERE_SECONDS, note=why)
-        )
+        self._unclaimed.leave(taken.run_id, ELSEWHERE_SECONDS)
+        await runtime.threads.run(partial(runtime.store.queue.requeue, taken.run_id, taken.token, note=why))
 
     async def _look_after(self) -> bool:
         """Once a second: sweep (one worker of all), and cancel the runs whose cancellation was requested."""
@@ -292,7 +296,8 @@ class Worker:
             pause = TOLD_POLL_SECONDS
             if len(self._tasks) < self._options.concurrency:
                 with contextlib.suppress(OrchestratorError):
-                    due = await self._runtime.threads.run(self._runtime.store.queue.next_due)
+                    look = partial(self._runtime.store.queue.next_due, self._unclaimed)
+                    due = await self._runtime.threads.run(look)
                     pause = pause if due is None else min(pause, max(due, QUEUE_POLL_SECONDS))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):

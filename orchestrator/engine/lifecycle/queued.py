@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+from pydantic import ValidationError
 from typing_extensions import Unpack
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError, OrchestratorError, OwnershipLost
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.types.schema import explain
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
 from orchestrator.engine.options import SubmitOptions, Wanted
 from orchestrator.engine.run import Run
@@ -72,8 +74,16 @@ class SubmittedRequest:
             data["dial"],
             Constraints.from_json(data["constraints"]) if data["constraints"] else None,
         )
-        inputs = {key: load_value(view.key_type(key), value) for key, value in data["inputs"].items()}
+        inputs = {key: _restored(key, view.key_type(key), value) for key, value in data["inputs"].items()}
         return cls(Goal.from_json(data["goal"]), inputs, wanted)
+
+
+def _restored(key: str, kind: Any, text: str) -> Any:
+    """An input as it was submitted. Raises `InputError` without the value: a run's row says why it was left."""
+    try:
+        return load_value(kind, text)
+    except ValidationError as error:
+        raise InputError(f"the input {key!r} is not of the type that it has here: {explain(error)}") from None
 
 
 async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], **options: Unpack[SubmitOptions]) -> str:
@@ -162,6 +172,8 @@ async def _begin(runtime: Runtime, taken: ClaimedRun) -> Run:
         request = SubmittedRequest.from_json(taken.request, runtime)
         check_goal(request.goal, runtime.graph.view().keys, request.inputs)
         _check_can_be_given(runtime, request)
+    except InputError as error:
+        raise NotForThisWorker(str(error)) from error
     except Exception as error:
         raise NotForThisWorker(f"{type(error).__name__}: {error}") from error
     wanted = replace(request.wanted, labels=taken.labels)

@@ -1,9 +1,10 @@
 """The queued runs that a worker may choose from: the oldest of all, and the oldest of each tenant."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, select, text
+from sqlalchemy import ColumnElement, and_, func, or_, select, text
 from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
@@ -18,12 +19,14 @@ _LOOKS: Final = 16
 _TENANTS: Final = 1000
 """Tenants that PostgreSQL looks at beside those of the oldest runs."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
+_LOOKED_AT_COLUMNS: Final = (RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority, RUNS.c.goal, RUNS.c.length, RUNS.c.wake)
 
 # The conditions and orders are those of the indexes `orchestrator_runs_ready` and `orchestrator_runs_turns`.
 _OLDEST: Final = text(
     """
-    SELECT run_id, tenant, priority FROM orchestrator_runs
+    SELECT run_id, tenant, priority, goal, length, wake FROM orchestrator_runs
     WHERE (status || '') = 'queued' AND wake <= :now AND tenant <> ALL(CAST(:without AS text[]))
+        AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
     ORDER BY priority DESC, wake, run_id LIMIT :most
     """
 )
@@ -42,10 +45,11 @@ _TENANTS_QUEUED: Final = text(
 """The tenants of queued runs by one probe of the index for each of them, however many runs they have queued."""
 _OLDEST_OF_EACH: Final = text(
     """
-    SELECT oldest.run_id, oldest.tenant, oldest.priority
+    SELECT oldest.run_id, oldest.tenant, oldest.priority, oldest.goal, oldest.length, oldest.wake
     FROM unnest(CAST(:tenants AS text[])) AS of(name) CROSS JOIN LATERAL (
-        SELECT run_id, tenant, priority, wake FROM orchestrator_runs
+        SELECT run_id, tenant, priority, goal, length, wake FROM orchestrator_runs
         WHERE ('' || status) = 'queued' AND tenant = of.name AND wake <= :now
+            AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
         ORDER BY priority DESC, wake, run_id LIMIT :each) AS oldest
     ORDER BY oldest.priority DESC, oldest.wake, oldest.run_id
     """
@@ -54,11 +58,13 @@ _NEXT_WAKE: Final = text(
     """
     WITH RECURSIVE soonest(priority, wake) AS (
         (SELECT priority, wake FROM orchestrator_runs WHERE (status || '') = 'queued'
+            AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
          ORDER BY priority DESC, wake, run_id LIMIT 1)
         UNION ALL
         SELECT next.priority, next.wake FROM soonest CROSS JOIN LATERAL (
             SELECT priority, wake FROM orchestrator_runs
             WHERE (status || '') = 'queued' AND priority < soonest.priority
+                AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
             ORDER BY priority DESC, wake, run_id LIMIT 1) AS next)
     SELECT min(wake) FROM soonest
     """
@@ -66,20 +72,47 @@ _NEXT_WAKE: Final = text(
 """When the next queued run may start: the soonest of each priority, by one probe of the index for each of them."""
 
 
-def next_wake(connection: Connection) -> float | None:
+@dataclass(frozen=True)
+class NotRead:
+    """Queued runs that a look does not return."""
+
+    goals: Sequence[str] = ()
+    """Of runs that have not begun."""
+    tried: Sequence[str] = ()
+    """Ids of runs."""
+
+    @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The parameters of PostgreSQL's statements."""
+        return {"goals": list(self.goals), "tried": list(self.tried)}
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The same for SQLite."""
+        read: list[ColumnElement[bool]] = []
+        if self.goals:
+            read.append(or_(RUNS.c.length > 0, RUNS.c.goal.notin_(self.goals)))
+        if self.tried:
+            read.append(RUNS.c.run_id.notin_(self.tried))
+        return read
+
+
+def next_wake(connection: Connection, not_read: NotRead) -> float | None:
     """When the next queued run may start; `None`: none is queued that may."""
-    statement: Any = _NEXT_WAKE if is_postgres(connection) else select(func.min(RUNS.c.wake)).where(_READY)
-    wake = connection.execute(statement).scalar()
+    if is_postgres(connection):
+        wake = connection.execute(_NEXT_WAKE, not_read.parameters).scalar()
+    else:
+        wake = connection.execute(select(func.min(RUNS.c.wake)).where(_READY, *not_read.conditions)).scalar()
     return None if wake is None else float(wake)
 
 
-def candidates(connection: Connection, now: float, full: Collection[str]) -> list[QueuedRun]:
+def candidates(connection: Connection, now: float, full: Collection[str], not_read: NotRead) -> list[QueuedRun]:
     """Queued runs that may start, first come first, of tenants that are not full: of each of them, were there many."""
-    found = _oldest(connection, now, full)
+    found = _oldest(connection, now, full, not_read)
     if len(found) < _LOOKED_AT:
         return found
     seen = {*full, *(run.tenant for run in found)}
-    return found + (_of_others if is_postgres(connection) else _without)(connection, now, seen)
+    return found + (_of_others if is_postgres(connection) else _without)(connection, now, seen, not_read)
 
 
 def busy_tenants(connection: Connection) -> Mapping[str, int]:
@@ -89,33 +122,34 @@ def busy_tenants(connection: Connection) -> Mapping[str, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
-def _oldest(connection: Connection, now: float, without: Collection[str]) -> list[QueuedRun]:
+def _oldest(connection: Connection, now: float, without: Collection[str], not_read: NotRead) -> list[QueuedRun]:
     if is_postgres(connection):
-        asked = {"now": now, "without": sorted(without), "most": _LOOKED_AT}
+        asked = {"now": now, "without": sorted(without), "most": _LOOKED_AT, **not_read.parameters}
         return _queued(connection.execute(_OLDEST, asked))
-    conditions: list[ColumnElement[bool]] = [_READY, RUNS.c.wake <= now]
+    conditions: list[ColumnElement[bool]] = [_READY, RUNS.c.wake <= now, *not_read.conditions]
     if without:
         conditions.append(RUNS.c.tenant.notin_(sorted(without)))
-    query = select(RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority).where(*conditions)
+    query = select(*_LOOKED_AT_COLUMNS).where(*conditions)
     query = query.order_by(RUNS.c.priority.desc(), RUNS.c.wake, RUNS.c.run_id).limit(_LOOKED_AT)
     return _queued(connection.execute(query))
 
 
-def _of_others(connection: Connection, now: float, seen: Collection[str]) -> list[QueuedRun]:
+def _of_others(connection: Connection, now: float, seen: Collection[str], not_read: NotRead) -> list[QueuedRun]:
     """The oldest runs of each tenant that was not seen."""
-    asked = {"most": _TENANTS, "seen": sorted(seen)}
-    tenants = list(connection.execute(_TENANTS_QUEUED, asked).scalars())
+    unseen = {"most": _TENANTS, "seen": sorted(seen)}
+    tenants = list(connection.execute(_TENANTS_QUEUED, unseen).scalars())
     if not tenants:
         return []
     each = max(1, 2 * _LOOKED_AT // len(tenants))
-    return _queued(connection.execute(_OLDEST_OF_EACH, {"tenants": tenants, "now": now, "each": each}))
+    asked = {"tenants": tenants, "now": now, "each": each, **not_read.parameters}
+    return _queued(connection.execute(_OLDEST_OF_EACH, asked))
 
 
-def _without(connection: Connection, now: float, seen: set[str]) -> list[QueuedRun]:
+def _without(connection: Connection, now: float, seen: set[str], not_read: NotRead) -> list[QueuedRun]:
     """The oldest runs without these tenants, then without those tenants too, and so on."""
     found: list[QueuedRun] = []
     for _ in range(_LOOKS - 1):
-        more = _oldest(connection, now, seen)
+        more = _oldest(connection, now, seen, not_read)
         found += more
         seen = {*seen, *(run.tenant for run in more)}
         if len(more) < _LOOKED_AT:
@@ -124,7 +158,7 @@ def _without(connection: Connection, now: float, seen: set[str]) -> list[QueuedR
 
 
 def _queued(rows: Any) -> list[QueuedRun]:
-    return [QueuedRun(row.run_id, row.tenant, row.priority) for row in rows]
+    return [QueuedRun(row.run_id, row.tenant, row.priority, row.goal, row.length > 0, row.wake) for row in rows]
 
 
-__all__ = ["busy_tenants", "candidates", "next_wake"]
+__all__ = ["NotRead", "busy_tenants", "candidates", "next_wake"]

@@ -12,10 +12,12 @@ from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_r
 from orchestrator.store.owner import owner_died
 from orchestrator.store.rows import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import QueueTransport
+from orchestrator.store.unclaimed import UnclaimedRuns
 
 from .accounts import Ask
-from .candidates import busy_tenants, candidates, next_wake
+from .candidates import busy_tenants, next_wake
 from .ownership import holds, renew_owner
+from .served import not_read, served_runs
 from .tables import LEASES, OWNERS, REQUESTS, RUNS, Now, take_turn, upsert
 from .writes import create_run
 
@@ -49,9 +51,21 @@ class SqlQueue:
             self._signal_runnable()
         return existing
 
-    def take(self, owner: str, ttl: float, most: int, limits: Mapping[str, int] | None = None) -> list[ClaimedRun]:
+    def take(
+        self,
+        owner: str,
+        ttl: float,
+        most: int,
+        limits: Mapping[str, int] | None = None,
+        unclaimed: UnclaimedRuns | None = None,
+    ) -> list[ClaimedRun]:
         """Own up to `most` queued runs."""
-        taken: list[ClaimedRun] = self._ask(lambda connection: self._take(connection, owner, ttl, most, limits or {}))
+
+        def work(connection: Connection) -> list[ClaimedRun]:
+            chosen = self._choose(connection, most, limits or {}, unclaimed)
+            return self._own(connection, chosen, owner, ttl) if chosen else []
+
+        taken: list[ClaimedRun] = self._ask(work)
         return taken
 
     def take_one(self, run_id: str, owner: str, ttl: float) -> ClaimedRun | None:
@@ -103,11 +117,12 @@ class SqlQueue:
         aside = and_(RUNS.c.run_id == run_id, _READY, RUNS.c.wake.is_(None))
         return self._change(run_id, lambda now: update(RUNS).where(aside).values(wake=now, attempts=0))
 
-    def next_due(self) -> float | None:
+    def next_due(self, unclaimed: UnclaimedRuns | None = None) -> float | None:
         """Seconds until the next queued run may start."""
+        skipped = not_read(unclaimed)
 
         def look(connection: Connection) -> float | None:
-            wake = next_wake(connection)
+            wake = next_wake(connection, skipped)
             return None if wake is None else max(0.0, wake - self._now(connection))
 
         found: float | None = self._ask(look)
@@ -153,17 +168,17 @@ class SqlQueue:
             self._send(connection, [row.run_id])
         return None
 
-    def _take(
-        self, connection: Connection, owner: str, ttl: float, most: int, limits: Mapping[str, int]
-    ) -> list[ClaimedRun]:
+    def _choose(
+        self, connection: Connection, most: int, limits: Mapping[str, int], unclaimed: UnclaimedRuns | None
+    ) -> list[str]:
         now = self._now(connection)
         if limits:
             take_turn(connection, "limits of tenants")
         busy: Mapping[str, int] = busy_tenants(connection) if limits else {}
         left = room(limits, busy)
         full = [tenant for tenant in {*limits, *busy} if left(tenant) <= 0]
-        chosen = self._turns.choose(candidates(connection, now, full), most_now(most, limits, busy), left)
-        return self._own(connection, chosen, owner, ttl) if chosen else []
+        found = served_runs(connection, now, full, unclaimed)
+        return self._turns.choose(found, most_now(most, limits, busy), left)
 
     def _own(self, connection: Connection, chosen: Sequence[str], owner: str, ttl: float) -> list[ClaimedRun]:
         """Own those of the chosen runs that are still queued."""

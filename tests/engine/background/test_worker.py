@@ -135,8 +135,7 @@ async def test_an_input_that_cannot_be_stored_is_an_error_at_once(tmp_path: Path
             await orc.submit("w", {"thing": 1}, labels={"bad\nname": "x"})
 
 
-async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "ELSEWHERE_SECONDS", 0.0)
+async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     async with Orchestrator([double], store=store) as able:
         await able.submit("y", {"x": 3}, run_id="r", delay=0.3)
@@ -149,12 +148,36 @@ async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path, monke
             await until(lambda: bool(problems))
             working.stop()
             await task
-            assert "is left to another worker" in problems[0]
+            assert problems == ["runs of goal 'y' are left to other workers: no tool here gives it"]
         worker = able.worker()
         task = asyncio.create_task(worker.run())
         assert (await asyncio.wait_for(able.wait("r"), 20)).value == 6
         worker.stop()
         await task
+
+
+async def test_inputs_that_a_worker_cannot_read_are_left_to_one_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "ELSEWHERE_SECONDS", 30.0)
+
+    @tool(gives="y")
+    def of_text(x: str) -> str:
+        return x + x
+
+    async with Orchestrator([of_text], store=tmp_path / "runs.db") as able:
+        await able.submit("y", {"x": "a"}, run_id="r", work_here=False)
+        async with Orchestrator([double], store=tmp_path / "runs.db") as unable:
+            problems: list[str] = []
+            unable.store.on_problem = problems.append
+            assert await unable.worker().until_idle() == 0
+            assert "run 'r' is left to another worker" in problems[0]
+            row = able.store.run("r")
+            assert row is not None
+            assert row.summary["left"].startswith("the input 'x' is not of the type that it has here: Input should be")
+            assert "'a'" not in row.summary["left"]
+        assert await able.worker().until_idle() == 1  # at once: nobody else waits
+        assert (await able.wait("r")).value == "aa"
 
 
 def endless() -> tuple[Tool, asyncio.Event]:
