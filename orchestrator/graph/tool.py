@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 from typing_extensions import Unpack
 
 from orchestrator.core.calls.options import options_of, shown_value
+from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.calls.source import at, calling_place, place_of
 from orchestrator.core.calls.user_code import call_plain, is_async
 from orchestrator.core.checks import check_name, check_number
@@ -286,7 +287,7 @@ def _check_form(name: str, call: Callable[..., Any], options: ToolOptions, place
     if not (inspect.isfunction(call) or inspect.isbuiltin(call)) or options.get("needs") is not None:
         return
     try:
-        parameters = list(inspect.signature(call).parameters.values())
+        parameters = list(signature_of(call).parameters.values())
     except ValueError:  # a builtin without one: its needs= are asked for
         return
     owner = call.__qualname__.rpartition(".")[0]

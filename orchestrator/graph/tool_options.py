@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Final, TypedDict
 
+from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.errors import DefinitionError, nearest
 
 Cost = float | Callable[[Mapping[str, float]], float]
@@ -107,7 +108,7 @@ def _check_effect(tool: str, options: Mapping[str, Any]) -> None:
 
 def _check(tool: str, option: str, function: Any, parameters: Collection[str], key: str | None) -> None:
     try:
-        signature = inspect.signature(function)
+        signature = signature_of(function)
     except (ValueError, TypeError):
         return
     given = 1 if option in _TAKES_OUTPUT else 0

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral, Real
-from typing import Any, Literal, Union, cast, get_args, get_origin, is_typeddict
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from typing_extensions import get_protocol_members
+from typing_extensions import get_protocol_members, is_typeddict
 
 Accepts = Callable[[Any], bool]
 

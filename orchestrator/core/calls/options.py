@@ -16,6 +16,7 @@ from typing_extensions import get_type_hints as hints_of
 from orchestrator.core.errors import DefinitionError, OrchestratorError, nearest
 
 from .option_kinds import ANYTHING, OptionKind, option_kind
+from .signatures import annotations_of, signature_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -146,7 +147,7 @@ def signature_options(call: Callable[..., Any]) -> Options:
     kinds: dict[str, OptionKind] = {}
     positional: list[tuple[str, OptionKind]] = []
     open_ended, rest = False, None
-    for parameter in inspect.signature(call).parameters.values():
+    for parameter in signature_of(call).parameters.values():
         annotation = hints.get(parameter.name, Any)
         match parameter.kind:
             case inspect.Parameter.VAR_KEYWORD if get_origin(annotation) is Unpack:
@@ -172,7 +173,7 @@ def _hints(target: Any) -> dict[str, Any]:
         pass
     found: dict[str, Any] = {}
     namespace = vars(sys.modules[target.__module__])
-    for name, annotation in inspect.get_annotations(target).items():
+    for name, annotation in annotations_of(target).items():
         try:
             found[name] = eval(annotation, dict(namespace)) if isinstance(annotation, str) else annotation
         except NameError:
@@ -182,8 +183,8 @@ def _hints(target: Any) -> dict[str, Any]:
 
 def misfit(what: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """The message for arguments that do not bind to the parameters of `call`: too many, too few, or one given twice."""
-    parameters = [p for p in inspect.signature(call).parameters.values() if p.name not in ("self", "cls")]
-    values = args[len(inspect.signature(call).parameters) - len(parameters) :]
+    parameters = [p for p in signature_of(call).parameters.values() if p.name not in ("self", "cls")]
+    values = args[len(signature_of(call).parameters) - len(parameters) :]
     by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(values) > len(by_place):
         allowed = ", ".join(by_place) or "nothing"

@@ -198,7 +198,10 @@ def _typed_dicts(given: type, taken: type) -> Fit:
         return _related(dict, taken)
     if not is_typed_dict(given):
         return Fit.NO if _related(given, Mapping) is Fit.NO else Fit.MAYBE
-    actual, wanted = (typing.get_type_hints(each) for each in (given, taken))
+    try:
+        actual, wanted = (typing.get_type_hints(each) for each in (given, taken))
+    except NameError:  # an annotation that only type checkers can resolve
+        return Fit.MAYBE
     required: frozenset[str] = cast("Any", taken).__required_keys__
     fits = [fit(actual[key], wanted[key]) for key in wanted if key in actual]
     complete = required <= cast("Any", given).__required_keys__

@@ -16,11 +16,13 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
+from typing_extensions import is_typeddict
 
+from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError, InvalidOutput
 
@@ -55,7 +57,7 @@ def read_signature(call: Callable[..., Any], frame_locals: Mapping[str, Any] | N
     Raises `DefinitionError` when an annotation names something that cannot be found.
     """
     try:
-        signature = inspect.signature(call)
+        signature = signature_of(call)
     except (ValueError, TypeError):
         return None
     hints = _hints(call, frame_locals or {})
@@ -107,15 +109,19 @@ def _hints(call: Callable[..., Any], frame_locals: Mapping[str, Any]) -> dict[st
     try:
         hints = get_type_hints(target, vars(module) if module else None, namespace, include_extras=True)
     except NameError as error:
-        raise DefinitionError(
-            f"The annotations of {describe_call(call)} name {error.name!r}, which cannot be found. "
-            "Define or import it at the top of the module."
-        ) from error
+        raise _unknown_name(call, error) from error
     except TypeError:
         return {}
     if inspect.isclass(call):
         hints["return"] = call
     return hints
+
+
+def _unknown_name(annotated: Any, error: NameError) -> DefinitionError:
+    return DefinitionError(
+        f"The annotations of {describe_call(annotated)} name {error.name!r}, which cannot be found. "
+        "Define or import it at the top of the module."
+    )
 
 
 def describe_call(call: Callable[..., Any]) -> str:
@@ -172,7 +178,11 @@ def given_types(name: str, gives: Any, returns: Any) -> dict[str, Any]:
             return {keys[0]: returns}
         typed = dict.fromkeys(keys, Any)
         if is_typeddict(returns):
-            typed |= {key: hint for key, hint in get_type_hints(returns, include_extras=True).items() if key in typed}
+            try:
+                hints = get_type_hints(returns, include_extras=True)
+            except NameError as error:
+                raise _unknown_name(returns, error) from error
+            typed |= {key: hint for key, hint in hints.items() if key in typed}
     if not typed:
         raise DefinitionError(f"Tool {name!r} gives nothing. Name at least one key in `gives`.")
     return typed

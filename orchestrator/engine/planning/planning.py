@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
+from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.calls.user_code import call_plain, is_async
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import formula_name, price_by
@@ -317,7 +318,7 @@ def function_parameters(call: Callable[..., Any]) -> frozenset[str] | None:
 @lru_cache(maxsize=512)
 def _known_parameters(call: Callable[..., Any]) -> frozenset[str] | None:
     try:
-        parameters = inspect.signature(call).parameters.values()
+        parameters = signature_of(call).parameters.values()
     except (ValueError, TypeError):
         return None
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
