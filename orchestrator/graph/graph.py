@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from orchestrator.core.calls.options import checked
 from orchestrator.core.calls.source import at
@@ -40,6 +41,14 @@ class EdgeWeights(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """What keeps something that it makes of a revision: a `Planner`."""
+
+    def follow(self, view: GraphRevision) -> None:
+        """Bring what was made of an earlier revision up to this one; raises nothing."""
+        ...
+
+
 class ToolGraph:
     """Tools by name, with explicit transitions and the edges that their keys imply.
 
@@ -64,6 +73,7 @@ class ToolGraph:
         """Whether the current revision is in use."""
         self._weights: EdgeWeights | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._followers: WeakSet[Follower] = WeakSet()
         self._nx: tuple[int, int, Drawn] | None = None
 
     def __contains__(self, name: object) -> bool:
@@ -274,6 +284,12 @@ class ToolGraph:
             self._asked = False
             self._before, self._view = self._last, self._revised()
             self._last = self._view
+            for follower in list(self._followers):
+                follower.follow(self._view)
+
+    def followed_by(self, follower: Follower) -> None:
+        """Bring `follower` up to the next revision at the change that makes it, not at its first use."""
+        self._followers.add(follower)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call a function after each change; it must return at once and raise nothing."""

@@ -43,7 +43,7 @@ class Cone:
     def of(self, view: "GraphRevision") -> "Cone":
         """The same in another revision."""
         cone = Cone(view, self._goal)
-        cone._reached = self._reached
+        cone.__dict__.update({**self.__dict__, "_view": view})
         return cone
 
     @cached_property

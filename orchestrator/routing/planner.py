@@ -1,10 +1,12 @@
 """`Planner`: the cheapest feasible route from the state of a run. Pure: no clock, no randomness, no I/O."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from orchestrator.core.errors import DefinitionError
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.policy import Policy
 from orchestrator.core.process.forks import new_lock
@@ -66,6 +68,17 @@ class Planner:
         self._grounds: dict[int, _PreparedRevision] = {}
         self._latest: _PreparedRevision | None = None
         """The one that was planned on last."""
+        graph.followed_by(self)
+
+    def follow(self, view: GraphRevision) -> None:
+        """Take in what is new in a revision that has just been made: the change pays for it, and not the next plan."""
+        with self._lock:
+            if self._latest is not None and leads_to(self._latest.weights.compiled.view, view):
+                self._latest = self._grown(view)
+                if self._latest is not None:
+                    self._grounds[id(view)] = self._latest
+                    with suppress(DefinitionError):  # a pricing that raises does so in the next plan
+                        self._latest.take_in()
 
     def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:
         """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
@@ -152,6 +165,12 @@ class _PreparedRevision:
         self.skeletons = {goal: known for goal, known in self.skeletons.items() if not known.affected_by(changed)}
         return True
 
+    def take_in(self) -> None:
+        """Price what was added to the graph, and add it to the distances of the goal that was asked for last."""
+        self.weights.sync()
+        if self._root_of_last is not None:
+            self._root_of_last.grow()
+
     def plan(self, problem: Problem, policy: Policy, explain: Explain | None = None) -> Route:
         """The cheapest route; `explain` finds what it beat."""
         self.weights.sync()
@@ -169,13 +188,11 @@ class _PreparedRevision:
         found = best_plan(skeleton, situation, policy.planning_states)
         if found is None:
             raise NoRoute(impasse_of(skeleton, situation, policy.planning_states))
-        if path.joined < NEVER and found.bound < found.cost:
+        if path.joined < NEVER and found.bound < found.cost:  # the bound holds for paths too: it is the longest chain
             path = shortest(self._root(goal[0]), situation, mask, found.cost)
-            bound = max(found.bound, min(path.cost, path.joined))
             starts = [start for _, start in path.starts]
             if (path.cost, named(situation, starts)) < (found.cost, named(situation, found.starts)):
-                return to_route(situation, starts, bound, explain)
-            return to_route(situation, found.starts, bound, explain)
+                return to_route(situation, starts, found.bound, explain)
         return to_route(situation, found.starts, found.bound, explain)
 
     def _root(self, goal: int) -> Rooted:

@@ -1,5 +1,7 @@
 """A planner that follows a graph through changes decides as one that sees it for the first time."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from random import Random
@@ -12,6 +14,7 @@ from orchestrator.core.enums import START
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.route import Problem, Route
+from orchestrator.graph.price_table import PriceFacts, PriceTable
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.graph.tool import Tool
 from orchestrator.routing import Planner
@@ -199,7 +202,53 @@ def test_growing_is_left_off_where_much_has_changed(monkeypatch: pytest.MonkeyPa
     for i in range(200):
         world.add(f"z{i}", ["k0"], [f"z{i}"], cost=0.1)
     assert len(planner.plan(problem).tools) == 10
-    assert grown in ([False], [])
+    assert grown[:1] == [True], "the first change finds a plan made, and is taken in at once"
+    assert grown[1:] in ([False], [])
+
+
+def test_a_change_takes_itself_in_so_that_the_next_plan_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = chain(10)
+    planner = Planner(world.graph, world.prices, world.policy)
+    problem = Problem(("k10",), {"k0": None})
+    planner.plan(problem)
+    world.add("shortcut", ["k0"], ["k9"], cost=0.01)
+
+    def late(c: Compiled, view: GraphRevision) -> bool:
+        raise AssertionError("the plan pays for the change")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.routing.planner.grow", late)
+        assert planner.plan(problem).tools == ("shortcut", "t00009")
+    world.graph.remove("shortcut")
+    assert len(planner.plan(problem).tools) == 10
+
+
+def test_a_pricing_that_raises_does_so_in_the_plan_and_not_in_the_change() -> None:
+    def pricing(facts: PriceFacts) -> float:
+        if facts.tool == "odd":
+            raise ValueError("no price")
+        return facts.money
+
+    world = chain(3)
+    prices = PriceTable(world.graph, world.policy, pricing)
+    planner = Planner(world.graph, prices, world.policy)
+    problem = Problem(("k3",), {"k0": None})
+    planner.plan(problem)
+    world.add("odd", ["k0"], ["k3"], cost=0.01)
+    with pytest.raises(DefinitionError, match="'odd'"):
+        planner.plan(problem)
+    world.graph.remove("odd")
+    assert len(planner.plan(problem).tools) == 3
+
+
+def test_a_graph_keeps_no_planner_alive() -> None:
+    world = chain(3)
+    planner = Planner(world.graph, world.prices, world.policy)
+    planner.plan(Problem(("k3",), {"k0": None}))
+    kept = weakref.ref(planner)
+    del planner
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_tool_whose_way_in_was_removed_stays_closed_though_a_value_of_it_is_provided() -> None:

@@ -106,7 +106,7 @@ Plan = tuple[tuple[str, ...], int, tuple[object, ...]] | None
 
 def plan_of(route: Route | None) -> Plan:
     """All of a route that a decision rests on."""
-    return None if route is None else (route.tools, route.pico, (route.steps, route.abandons))
+    return None if route is None else (route.tools, route.pico, (route.steps, route.abandons, route.bound_pico))
 
 
 def compare(seed: int, *, joins: float, tools: int, changes: int = 12) -> int:

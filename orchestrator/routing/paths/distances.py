@@ -50,8 +50,7 @@ class Rooted:
     def prepare(self, situation: Situation) -> None:
         """Bring the distances up to date for a search from `situation`."""
         weights = self.weights
-        if self._grown < len(weights.compiled.growths) and self.distance:
-            self._grow()
+        self.grow()
         if self.work > REBUILD * self._built or (self.radius < NEVER and not self._reaches(situation)):
             self._build(situation)
         changed = weights.changed_since(self._cursor)
@@ -265,12 +264,14 @@ class Rooted:
         if lowered:
             self._propagate(lowered, over)
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Add new tools and transitions: places from which the goal has come nearer are lowered.
 
         Where something is gone the distances stay, as they do where a price has risen.
         """
         c, distance, values = self.weights.compiled, self.distance, self.weights.values
+        if not distance or self._grown == len(c.growths):
+            return
         lowered: list[tuple[int, int]] = []
         for tools, places, new in c.growths[self._grown :]:
             for place in places:
